@@ -1,0 +1,48 @@
+# Everything runs in .venv, which is made on first use: Python, pip and make are all that has to be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP := $(BIN)/python -m pip install --quiet
+# Compiled bytecode halves the time that TensorFlow takes to start.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format notebooks clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+$(VENV)/.base: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "tsattn needs Python 3.11 or newer: make PYTHON=python3.11" && exit 1)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing tsattn into $(VENV) (a few minutes the first time)"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	@echo "Installing the development tools into $(VENV)"
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.base ## Fit a bundled real series, compare, forecast, export
+	@$(BIN)/tsattn fit datasets/Airline.csv --out runs/demo --overwrite
+	@$(BIN)/tsattn predict runs/demo | head -n 4
+
+test: $(VENV)/.dev ## The fast tests
+	@$(BIN)/python -m pytest -q -m 'not slow'
+
+test-slow: $(VENV)/.dev ## The tests that need minutes: real data sets, notebooks
+	@$(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/.dev ## Style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev ## Mend the style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## Remove what was made here
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache runs

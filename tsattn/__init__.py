@@ -1,0 +1,25 @@
+"""Attention-based time-series forecasting for Keras 3 and TensorFlow."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tsattn.errors import TsattnError
+    from tsattn.forecaster import Forecaster
+
+__all__ = ["Forecaster", "TsattnError"]
+
+_HOMES = {"Forecaster": "tsattn.forecaster", "TsattnError": "tsattn.errors"}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use, so that `import tsattn` does not import TensorFlow.
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'tsattn' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

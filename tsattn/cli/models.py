@@ -1,0 +1,58 @@
+"""``tsattn models``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+@click.command()
+@click.argument("name", required=False)
+def models(name: str | None) -> None:
+    """List the models, or the options of one."""
+    from tsattn.models import MODELS, get_model
+
+    terminal = Console(highlight=False, soft_wrap=True)
+    if name is None:
+        terminal.print(_rows(("model", "what it is"), [(entry.name, entry.summary) for entry in MODELS.values()]))
+        terminal.print("tsattn models NAME lists the options of one; tsattn fit DATA --model NAME fits it.")
+        return
+    entry = get_model(name)
+    fields = entry.options.model_fields
+    rows = [
+        (key, _kind(field.annotation), "by rule" if field.default is None else str(field.default), field.description)
+        for key, field in fields.items()
+    ]
+    terminal.print(f"{entry.name}: {entry.summary}")
+    if not rows:
+        terminal.print("It has no options.")
+        return
+    terminal.print(_rows(("option", "values", "default", "what it does"), rows))
+    terminal.print(f"tsattn fit DATA --model {name} --set model.{rows[0][0]}={rows[0][2]}")
+
+
+def _rows(head: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in head:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell or "") for cell in row))
+    return table
+
+
+def _kind(annotation: object) -> str:
+    """Return the allowed values of a field as text: the choices, or the type."""
+    choices = get_args(annotation)
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return " | ".join(choices)
+    names = {bool: "true | false", int: "whole number", float: "number", str: "text"}
+    for kind, text in names.items():
+        if annotation is kind or kind in choices:
+            return text
+    return str(annotation)

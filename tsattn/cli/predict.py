@@ -1,0 +1,29 @@
+"""``tsattn predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tsattn.cli.options import quiet_start
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path), required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV or Parquet file [default: print CSV].")
+def predict(run: Path, data: Path | None, output: Path | None) -> None:
+    """Forecast with the forecaster in RUN what follows DATA, or what follows its training data.
+
+    DATA has the form that was fitted; its series may be others, shorter, longer or with gaps.
+    """
+    with quiet_start():
+        from tsattn.forecaster import Forecaster
+    forecast = Forecaster.load(run).predict(data)
+    if output is None:
+        click.echo(forecast.to_csv(index=False), nl=False)
+    elif output.suffix == ".parquet":
+        forecast.to_parquet(output, index=False)
+    else:
+        forecast.to_csv(output, index=False)

@@ -1,0 +1,48 @@
+"""Tables of the command line."""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from tsattn.data import Panel, Schema
+
+_METRICS = {"mase": "MASE", "smape": "sMAPE %", "mae": "MAE", "rmse": "RMSE", "coverage": "coverage %"}
+
+
+def reading(schema: Schema, panel: Panel) -> Table:
+    """Return how the data were read, a row a decision."""
+    lengths = panel.lengths
+    span = f"{lengths.min()}" if lengths.min() == lengths.max() else f"{lengths.min()} to {lengths.max()}"
+    count = "1 series" if len(panel) == 1 else f"{len(panel)} series"
+    table = Table(box=box.SIMPLE_HEAD, title=f"{count} of {span} steps, {schema.layout} data", title_justify="left")
+    table.add_column("what")
+    table.add_column("value", overflow="fold")
+    table.add_column("why", overflow="fold", style="dim")
+    for decision in schema.decisions:
+        why = "given" if decision.given else decision.reason
+        table.add_row(decision.field, Text(decision.value), Text(why))
+    return table
+
+
+def scores_table(scores: pd.DataFrame, name: str) -> Table:
+    """Return a model beside the baselines, best first; the model's row stands out."""
+    table = Table(box=box.SIMPLE_HEAD, title="On the validation part (lower is better)", title_justify="left")
+    table.add_column("model")
+    shown = [metric for metric in _METRICS if metric in scores]
+    for metric in shown:
+        table.add_column(_METRICS[metric], justify="right")
+    for row in scores.to_dict("records"):
+        figures = [_figure(metric, row[metric]) for metric in shown]
+        table.add_row(str(row["model"]), *figures, style="bold" if row["model"] == name else None)
+    return table
+
+
+def _figure(metric: str, value: float) -> str:
+    if pd.isna(value):
+        return "–"
+    if metric == "coverage":
+        return f"{100 * value:.0f}"
+    return f"{value:.3f}" if metric == "mase" else f"{value:.4g}" if metric != "smape" else f"{value:.2f}"

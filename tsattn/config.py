@@ -1,0 +1,137 @@
+"""The configuration of a run: frozen, validated, unknown keys refused.
+
+One object with three forms: TOML (``configs/*.toml`` and ``config.toml`` of a run), JSON, and ``key=value`` pairs of
+the command line (``--set training.epochs=5``).
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from tsattn.errors import ConfigError
+
+T = TypeVar("T", bound="Options")
+
+
+class Options(BaseModel):
+    """Base of every group of options: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class DataConfig(Options):
+    """How a file is read as series. What is left out is inferred from the data and told."""
+
+    time: str | None = Field(None, description="column of the time stamps")
+    id: str | None = Field(None, description="column that tells the series apart (long data)")
+    target: tuple[str, ...] | None = Field(None, description="columns to forecast")
+    freq: str | None = Field(None, description="pandas frequency alias (h, D, MS, W-SAT), or a whole number")
+    season: int | None = Field(None, ge=1, description="season length in steps; 1 where there is none")
+    horizon: int | None = Field(None, ge=1, description="steps to forecast")
+    context: int | None = Field(None, ge=1, description="look-back: steps of history the model sees")
+    validation: int | None = Field(None, ge=1, description="last steps of each series kept for validation")
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return tuple(value.split(",")) if isinstance(value, str) else value
+
+
+class TrainingConfig(Options):
+    """How the model is trained. What is left out is chosen by rule from the size of the data."""
+
+    epochs: int | None = Field(None, ge=1, description="most epochs; training stops earlier by itself")
+    batch_size: int | None = Field(None, ge=1, description="windows in a batch")
+    steps_per_epoch: int | None = Field(None, ge=1, description="most batches in an epoch")
+    learning_rate: float = Field(1e-3, gt=0, description="step size of Adam")
+    patience: int = Field(3, ge=1, description="epochs without improvement before training stops")
+    refit: bool = Field(True, description="train on to the end of the data for the chosen number of epochs")
+
+
+class RunConfig(Options):
+    """Everything that decides a run, apart from the data."""
+
+    model: dict[str, Any] = Field({"name": "seq2seq"}, description="name of the model and its options")
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()
+    levels: tuple[float, ...] = Field((0.1, 0.5, 0.9), description="quantile levels; 0.5 is the forecast")
+    seed: int = Field(0, ge=0, description="seed of every random choice")
+
+    @field_validator("levels")
+    @classmethod
+    def _levels_in_order(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if list(levels) != sorted(set(levels)) or not all(0 < level < 1 for level in levels):
+            raise ValueError("must be ascending and between 0 and 1")
+        if 0.5 not in levels:
+            raise ValueError("must hold 0.5, the level of the point forecast")
+        return levels
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], *, source: str = "the configuration") -> Self:
+        """Validate nested ``values``.
+
+        Raises:
+            ConfigError: a key is unknown or a value is not allowed; the message names it.
+        """
+        return validated(cls, values, source)
+
+    @classmethod
+    def read(cls, path: Path | str, settings: Iterable[str] = ()) -> Self:
+        """Read a TOML file and lay ``key=value`` settings over it."""
+        return cls.from_dict(override(read_toml(path), settings), source=str(path))
+
+    def to_toml(self) -> str:
+        """Return the TOML form; options that are left to inference are left out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def validated(kind: type[T], values: dict[str, Any], source: str) -> T:
+    """Return ``kind(**values)``, with pydantic's complaints as one :class:`ConfigError`."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(kind.model_fields)
+            message = f"{source}: unknown option '{key}'; the options here are {known}"
+        else:
+            message = f"{source}: '{key}' = {first['input']!r} is not allowed: {first['msg']}"
+        raise ConfigError(message) from None
+
+
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """Return the contents of a TOML file."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such configuration file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: expected a TOML file: {error}") from None
+
+
+def override(values: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """Return ``values`` with dotted ``key=value`` settings laid over it; a value is read as JSON, else as text."""
+    result: dict[str, Any] = json.loads(json.dumps(values))
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"'{setting}' is no setting: write it as key=value, such as model.units=64")
+        *parents, last = key.strip().split(".")
+        group = result
+        for parent in parents:
+            group = group.setdefault(parent, {})
+            if not isinstance(group, dict):
+                raise ConfigError(f"'{key}': '{parent}' holds a value, not a group of options")
+        try:
+            group[last] = json.loads(text)
+        except json.JSONDecodeError:
+            group[last] = text
+    return result

@@ -1,0 +1,113 @@
+"""The frequency of stamps that may have gaps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tsattn.data.frequency import DAY, Grid
+
+Ints = npt.NDArray[np.int64]
+
+_UNITS = (("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1))
+_WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+
+
+def infer_freq(stamps: pd.Index, series: Ints) -> str | None:
+    """Return the frequency whose step is the most common one between neighbouring stamps of a series.
+
+    Gaps do not matter while most steps are regular. None where no series has two different stamps.
+
+    Args:
+        stamps: integers, or dates with or without a time zone, in any order.
+        series: which series each stamp belongs to, int64 [stamps].
+    """
+    elapsed = np.asarray(stamps.asi8 if isinstance(stamps, pd.DatetimeIndex) else stamps, dtype=np.int64)
+    step = _usual_step(elapsed, series)
+    if step == 0:
+        return None
+    if not isinstance(stamps, pd.DatetimeIndex):
+        return str(step)
+    wall = np.asarray(stamps.tz_localize(None).asi8, dtype=np.int64)
+    wall_step = _usual_step(wall, series)
+    if wall_step % DAY:
+        unit, width = next((unit, width) for unit, width in _UNITS if step % width == 0)
+        return _times(step // width, unit)
+    days = (wall // DAY).astype("datetime64[D]")
+    calendar = _monthly(days, series) if wall_step >= 28 * DAY else None
+    return calendar or _daily(days, wall_step // DAY)
+
+
+def best_grid(freq: str, stamps: pd.Index) -> Grid:
+    """Return the grid of ``freq`` on which most stamps lie, its origin one of the first three stamps."""
+    zone = str(stamps.tz) if isinstance(stamps, pd.DatetimeIndex) and stamps.tz is not None else None
+    first = np.unique(np.asarray(stamps.asi8 if isinstance(stamps, pd.DatetimeIndex) else stamps))[:3]
+    origins: list[Any] = [int(value) for value in first]
+    if isinstance(stamps, pd.DatetimeIndex):
+        origins = [pd.Timestamp(value, unit="us", tz=stamps.tz).isoformat() for value in origins]
+    grids = [Grid(freq, origin, zone) for origin in origins]
+    return max(grids, key=lambda grid: int(grid.locate(stamps)[1].sum()))
+
+
+def _usual_step(counts: Ints, series: Ints) -> int:
+    """Return the most common difference of neighbours within a series; 0 without any."""
+    order = np.lexsort((counts, series))
+    steps = np.diff(counts[order])[np.diff(series[order]) == 0]
+    values, times = np.unique(steps[steps > 0], return_counts=True)
+    return int(values[np.argmax(times)]) if len(values) else 0
+
+
+def _times(n: int, alias: str) -> str:
+    return alias if n == 1 else f"{n}{alias}"
+
+
+def _usual(values: npt.NDArray[Any]) -> tuple[int, float]:
+    """Return the most common value and its share."""
+    found, times = np.unique(values, return_counts=True)
+    return int(found[np.argmax(times)]), float(times.max() / len(values))
+
+
+def _monthly(days: npt.NDArray[np.datetime64], series: Ints) -> str | None:
+    """Return the alias of months, quarters or years that most days start or end; None for neither."""
+    month = days.astype("datetime64[M]")
+    number = month.astype(np.int64)
+    n = _usual_step(number, series)
+    if n == 0:
+        return None
+    first = _MONTHS[_usual(number % 12)[0]]
+    at_end = float(((days + 1).astype("datetime64[M]") != month).mean())
+    if at_end < 1 and (np.busday_offset(days, 1, roll="backward").astype("datetime64[M]") != month).all():
+        return _times(n, "BME")
+    if at_end >= 0.5:
+        return _month_alias(n, "E", first, ("MAR", "JUN", "SEP", "DEC"), "DEC")
+    day, share = _usual((days - month.astype("datetime64[D]")).astype(np.int64))
+    if day and (np.busday_offset(month.astype("datetime64[D]"), 0, roll="forward") == days).all():
+        return _times(n, "BMS")
+    if share < 0.5:
+        return None
+    return _month_alias(n, "S", first, ("JAN", "APR", "JUL", "OCT"), "JAN")
+
+
+def _month_alias(n: int, side: str, month: str, quarters: tuple[str, ...], year: str) -> str:
+    """Return the alias of ``n`` months, as years or quarters where they are such."""
+    if n % 12 == 0:
+        return _times(n // 12, f"Y{side}" + ("" if month == year else f"-{month}"))
+    if n % 3 == 0:
+        anchor = _MONTHS[_MONTHS.index(month) % 3]
+        return _times(n // 3, f"Q{side}" + ("" if month in quarters else f"-{anchor}"))
+    return _times(n, f"M{side}")
+
+
+def _daily(days: npt.NDArray[np.datetime64], step: int) -> str:
+    """Return the alias of steps of whole days: weeks, business days or days."""
+    weekday = (days.astype(np.int64) + 3) % 7
+    if step % 7 == 0:
+        return _times(step // 7, f"W-{_WEEKDAYS[_usual(weekday)[0]]}")
+    weeks = np.unique((days.astype(np.int64) + 3) // 7)
+    if step == 1 and weekday.max() < 5 and len(weeks) > 1:
+        return "B"
+    return _times(step, "D")

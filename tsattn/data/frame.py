@@ -1,0 +1,214 @@
+"""From frames to panels, and from forecasts and panels back to frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tsattn.data.panel import Panel
+from tsattn.data.place import listed, row_name, shown
+from tsattn.data.schema import Schema
+from tsattn.data.stamps import is_number, is_text, parse
+from tsattn.errors import DataError
+
+Ints = npt.NDArray[np.int64]
+
+WIDE_ID = "series"
+"""Id of the one series that wide data are; its channels go by their own names."""
+
+MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "?")
+"""Text that stands for a missing number."""
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Largest number that a panel holds."""
+
+SPARSEST = 100
+"""Most grid steps for each row; beyond it a mistyped year would fill the memory with gaps."""
+
+
+def to_panel(frame: pd.DataFrame, schema: Schema, source: str) -> Panel:
+    """Return the series of a frame on the schema's grid, in the order in which their ids appear.
+
+    Rows may come in any order; stamps that are missing between the first and the last of a series become NaN.
+
+    Raises:
+        DataError: a column is missing, or a cell, a stamp or an id cannot be used; the message names the row.
+    """
+    known = [*schema.time, *schema.id, *(schema.targets if schema.layout != "rows" else ())]
+    absent = [name for name in known if name not in frame.columns]
+    if absent:
+        raise DataError(
+            f"{source}: expected a column '{absent[0]}', but the columns are {listed(frame.columns)}: add or rename it"
+        )
+    codes, ids = series_codes(frame, schema.id, source)
+    if schema.layout == "rows":
+        return _from_rows(frame, schema, ids, codes, source)
+    values = np.stack([numbers(frame, name, source) for name in schema.targets], axis=1)
+    if schema.time:
+        stamps = read_stamps(frame, schema.time, schema.time_format, source)
+        position = _positions(frame, stamps, schema, source)
+    else:
+        position = np.asarray(pd.Series(codes).groupby(codes).cumcount(), dtype=np.int64)
+    check_duplicates(frame, codes, position, schema.time, schema.id, source)
+    return _scatter(values, codes, position, ids, schema, source)
+
+
+def numbers(frame: pd.DataFrame, name: str, source: str) -> npt.NDArray[np.float32]:
+    """Return a column as float32, NaN where it is empty.
+
+    Raises:
+        DataError: a cell is no finite number; the message names its row and what stands there.
+    """
+    column = frame[name]
+    if is_number(column) or pd.api.types.is_bool_dtype(column.dtype):
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        bad = np.abs(values) > LARGEST
+    elif is_text(column):
+        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        bad = (np.isnan(values) & ~(column.isna() | column.isin(MISSING)).to_numpy()) | (np.abs(values) > LARGEST)
+    else:
+        raise DataError(f"{source}: column '{name}': expected numbers, got dates: name other columns by --target")
+    if bad.any():
+        row = int(np.argmax(bad))
+        where = f"{source}: {row_name(source, frame, row)}: column '{name}'"
+        raise DataError(f"{where}: expected a number, got '{column.iloc[row]}': write a number or leave it empty")
+    return values.astype(np.float32)
+
+
+def read_stamps(frame: pd.DataFrame, time: tuple[str, ...], form: str, source: str) -> pd.Index:
+    """Return the stamps of every row.
+
+    Raises:
+        DataError: a stamp is missing or cannot be read.
+    """
+    stamps, bad = parse(frame[list(time)] if form == "parts" else frame[time[0]], form)
+    if not bad.any():
+        return stamps
+    row = int(np.argmax(bad))
+    cell = " ".join(str(frame[name].iloc[row]) for name in time)
+    got = "nothing" if frame[list(time)].iloc[row].isna().any() or not cell.strip() else f"'{cell}'"
+    kind = {"integer": "a whole number", "date": "a date such as 2020-12-31"}.get(form, f"a stamp as {form}")
+    where = f"{source}: {row_name(source, frame, row)}: column '{'+'.join(time)}'"
+    raise DataError(f"{where}: expected {kind} as in the other rows, got {got}: mend the stamp or drop the row")
+
+
+def series_codes(frame: pd.DataFrame, id: tuple[str, ...], source: str) -> tuple[Ints, tuple[str, ...]]:
+    """Return the series of every row (int64 [rows]) and their ids, several columns joined by "/"."""
+    if not id:
+        return np.zeros(len(frame), dtype=np.int64), (WIDE_ID,)
+    for name in id:
+        empty = (frame[name].isna() | (frame[name].astype(str).str.strip() == "")).to_numpy()
+        if empty.any():
+            where = f"{source}: {row_name(source, frame, int(np.argmax(empty)))}: column '{name}'"
+            raise DataError(f"{where}: expected the id of a series, got nothing: write one or drop the row")
+    joint: Ints = np.zeros(len(frame), dtype=np.int64)
+    for name in id:
+        code = np.asarray(pd.factorize(frame[name])[0], dtype=np.int64)
+        joint = np.asarray(pd.factorize(joint * (code.max() + 1) + code)[0], dtype=np.int64)
+    first = np.unique(joint, return_index=True)[1]
+    heads = frame.iloc[first][list(id)]
+    return joint, tuple("/".join(_label(value) for value in row) for row in heads.itertuples(index=False))
+
+
+def _label(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def check_duplicates(
+    frame: pd.DataFrame, codes: Ints, position: Ints, time: tuple[str, ...], id: tuple[str, ...], source: str
+) -> None:
+    """Raise a DataError that names the second row with the stamp of another row of its series."""
+    keys = pd.DataFrame({"series": codes, "position": position})
+    twice = keys.duplicated().to_numpy()
+    if not twice.any():
+        return
+    row = int(np.argmax(twice))
+    first = int(np.argmax((keys == keys.iloc[row]).all(axis=1).to_numpy()))
+    stamp = " ".join(shown(frame[name].iloc[row]) for name in time)
+    where = f"{source}: {row_name(source, frame, row)}: column '{'+'.join(time)}'"
+    whose = f" of series '{'/'.join(str(frame[name].iloc[row]) for name in id)}'" if id else ""
+    mend = "keep one of them" if id else "keep one of them, or name the column that tells series apart by --id"
+    raise DataError(
+        f"{where}: expected each stamp{whose} once, but {stamp} stands in {row_name(source, frame, first)} "
+        f"as well: {mend}"
+    )
+
+
+def _positions(frame: pd.DataFrame, stamps: pd.Index, schema: Schema, source: str) -> Ints:
+    """Return the positions of stamps on the schema's grid."""
+    zone = str(stamps.tz) if isinstance(stamps, pd.DatetimeIndex) and stamps.tz is not None else None
+    column = "+".join(schema.time)
+    if (zone is None) != (schema.tz is None):
+        expected, got = (name or "no time zone" for name in (schema.tz, zone))
+        raise DataError(f"{source}: column '{column}': expected stamps with {expected}, got {got}")
+    position, on_grid = schema.grid.locate(stamps)
+    if not on_grid.all():
+        row = int(np.argmin(on_grid))
+        where = f"{source}: {row_name(source, frame, row)}: column '{column}'"
+        raise DataError(
+            f"{where}: expected steps of '{schema.freq}' from {shown(schema.grid.at([0])[0])} on, but "
+            f"{shown(stamps[row])} lies between two: mend the stamp, or give another --freq"
+        )
+    return position
+
+
+def _from_rows(frame: pd.DataFrame, schema: Schema, ids: tuple[str, ...], codes: Ints, source: str) -> Panel:
+    """Return the series that stand in the rows, without the empty cells behind each."""
+    check_unique_rows(frame, codes, schema.id, source)
+    columns = [name for name in frame.columns if name not in schema.id]
+    if not columns:
+        raise DataError(f"{source}: expected columns with the values of each series after {listed(schema.id)}")
+    values = np.stack([numbers(frame, name, source) for name in columns], axis=1)
+    seen = np.isfinite(values)
+    lengths = np.where(seen.any(axis=1), values.shape[1] - np.argmax(seen[:, ::-1], axis=1), 0)
+    if not lengths.all():
+        row = int(np.argmin(lengths))
+        where = f"{source}: {row_name(source, frame, row)}"
+        raise DataError(f"{where}: expected the values of series '{ids[row]}', got empty cells: drop the row")
+    inside = np.arange(values.shape[1]) < lengths[:, None]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    starts = np.zeros(len(ids), dtype=np.int64)
+    return Panel(values[inside][:, None], offsets, ids, schema.targets, starts, schema.grid)
+
+
+def check_unique_rows(frame: pd.DataFrame, codes: Ints, id: tuple[str, ...], source: str) -> None:
+    """Raise a DataError where an id has several rows but there is no time column that would order them."""
+    twice = pd.Series(codes).duplicated().to_numpy()
+    if twice.any():
+        row = int(np.argmax(twice))
+        where = f"{source}: {row_name(source, frame, row)}: column '{'+'.join(id)}'"
+        raise DataError(
+            f"{where}: expected each id once where no column holds time stamps, but "
+            f"'{frame[id[0]].iloc[row]}' stands there again: add a time column, or name it by --time"
+        )
+
+
+def _scatter(
+    values: npt.NDArray[np.float32],
+    codes: Ints,
+    position: Ints,
+    ids: tuple[str, ...],
+    schema: Schema,
+    source: str,
+) -> Panel:
+    """Return the panel of values at positions; NaN between them."""
+    starts = np.full(len(ids), np.iinfo(np.int64).max)
+    ends = np.full(len(ids), np.iinfo(np.int64).min)
+    np.minimum.at(starts, codes, position)
+    np.maximum.at(ends, codes, position)
+    lengths = ends - starts + 1
+    if lengths.sum() > max(SPARSEST * len(values), 100_000):
+        worst = int(np.argmax(lengths))
+        first, last = (shown(stamp) for stamp in schema.grid.at([starts[worst], ends[worst]]))
+        whose = f"series '{ids[worst]}'" if schema.id else f"column '{'+'.join(schema.time)}'"
+        raise DataError(
+            f"{source}: {whose}: expected stamps on most steps of '{schema.freq}', but they reach from "
+            f"{first} to {last} in {int((codes == worst).sum())} rows: mend the stamps, or give a longer --freq"
+        )
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    flat = np.full((int(offsets[-1]), values.shape[1]), np.nan, dtype=np.float32)
+    flat[offsets[codes] + position - starts[codes]] = values
+    return Panel(flat, offsets, ids, schema.targets, starts.astype(np.int64), schema.grid)

@@ -1,0 +1,263 @@
+"""Regular time grids: stamps become whole numbers of steps, and steps become stamps again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.tseries import offsets
+from pandas.tseries.frequencies import to_offset
+
+from tsattn.errors import DataError
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+DAY = 86_400_000_000
+"""Microseconds of a day, the unit in which this module counts."""
+
+_MONTHS: dict[type[offsets.BaseOffset], tuple[int, bool]] = {
+    offsets.MonthBegin: (1, False),
+    offsets.MonthEnd: (1, True),
+    offsets.QuarterBegin: (3, False),
+    offsets.QuarterEnd: (3, True),
+    offsets.YearBegin: (12, False),
+    offsets.YearEnd: (12, True),
+}
+"""Months of a step, and whether the stamp is the last day of the month."""
+
+_BUSINESS = (
+    offsets.BusinessDay,
+    offsets.BusinessMonthBegin,
+    offsets.BusinessMonthEnd,
+    offsets.BQuarterBegin,
+    offsets.BQuarterEnd,
+    offsets.BYearBegin,
+    offsets.BYearEnd,
+)
+_COUNTED: tuple[type[offsets.BaseOffset], ...] = (offsets.Tick, offsets.Day, offsets.Week, *_MONTHS, *_BUSINESS)
+"""Offsets that this module can count: each has one stamp in each of its periods."""
+
+_OLD = {"M": "MS or ME", "Q": "QS or QE", "Y": "YS or YE", "A": "YS or YE", "AS": "YS", "H": "h", "T": "min"}
+_OLD |= {"S": "s", "L": "ms", "U": "us", "BM": "BME", "BH": "bh"}
+"""Aliases that pandas has given up, and what it calls them now."""
+
+
+_EXAMPLES = "h, 30min, D, B, W-SAT, MS, QS, YS or a whole number"
+
+
+def is_steps(freq: str) -> bool:
+    """Tell whether ``freq`` is a whole-number step, so that stamps are integers and no dates."""
+    return freq.isdecimal() and int(freq) > 0
+
+
+def parse_freq(freq: str) -> offsets.BaseOffset:
+    """Return the pandas offset of an alias.
+
+    Raises:
+        DataError: pandas does not know the alias, it does not lead forwards, or it has no regular grid.
+    """
+    try:
+        offset = to_offset(freq)
+    except ValueError:
+        head = freq.lstrip("0123456789").partition("-")[0]
+        hint = f"; pandas now writes {head} as {_OLD[head]}" if head in _OLD else ""
+        raise DataError(f"'{freq}' is no pandas frequency{hint}: use one such as {_EXAMPLES}") from None
+    if offset is None or offset.n < 1 or offset == offsets.Nano():
+        raise DataError(f"the frequency '{freq}' must lead forwards by a microsecond or more")
+    if not isinstance(offset, _COUNTED):
+        raise DataError(f"the frequency '{freq}' is no regular grid: use one such as {_EXAMPLES}")
+    return offset
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A regular time grid; position 0 is its origin, and positions before it are negative.
+
+    Steps shorter than a day are counted in elapsed time, days and longer ones on the wall clock of ``tz``.
+    Monthly, quarterly and yearly starts keep the day of the month of the origin, so that every 15th is a
+    grid as well.
+
+    Args:
+        freq: pandas alias ("h", "30min", "B", "W-SAT", "MS"), or a whole-number step as text ("1") where the
+            stamps are integers.
+        origin: the stamp of position 0: ISO text, or an integer where ``freq`` is a number.
+        tz: time zone of the stamps; None for naive stamps and integers.
+    """
+
+    freq: str
+    origin: str | int
+    tz: str | None = None
+
+    @property
+    def dated(self) -> bool:
+        """Whether the stamps are dates rather than integers."""
+        return not is_steps(self.freq)
+
+    @cached_property
+    def offset(self) -> offsets.BaseOffset:
+        """The pandas offset of one step; dated grids only."""
+        return parse_freq(self.freq)
+
+    @cached_property
+    def _start(self) -> int:
+        """The origin as this grid counts: an integer stamp, or microseconds."""
+        return int(self._count(self.index([self.origin]))[0]) if self.dated else int(self.origin)
+
+    @cached_property
+    def _elapsed(self) -> bool:
+        """Whether steps are elapsed time instead of wall-clock days."""
+        return isinstance(self.offset, offsets.Tick)
+
+    @cached_property
+    def _width(self) -> int:
+        """Steps of a fixed width: that width, as this grid counts; else 0."""
+        if not self.dated:
+            return int(self.freq)
+        if self._elapsed:
+            return int(pd.Timedelta(cast(Any, self.offset)).value // 1000)
+        days = {offsets.Day: 1, offsets.Week: 7}.get(type(self.offset), 0)
+        return days * self.offset.n * DAY
+
+    def index(self, stamps: Any) -> pd.DatetimeIndex:
+        """Return stamps (dates or ISO text) as microsecond dates in the grid's time zone."""
+        if not isinstance(stamps, pd.DatetimeIndex):
+            stamps = pd.DatetimeIndex(pd.to_datetime(stamps, utc=self.tz is not None, format="ISO8601"))
+        index: pd.DatetimeIndex = stamps.as_unit("us")
+        if self.tz is None:
+            return index.tz_localize(None)
+        return (index if index.tz else index.tz_localize("UTC")).tz_convert(self.tz)
+
+    def _count(self, index: pd.DatetimeIndex) -> Ints:
+        """Return microseconds: elapsed, or of the wall clock."""
+        naive = index.tz_convert("UTC") if self.tz and self._elapsed else index
+        return cast(Ints, np.asarray(naive.tz_localize(None).asi8, dtype=np.int64))
+
+    def _dates(self, micros: Ints) -> pd.DatetimeIndex:
+        """Undo `_count`; a wall-clock time that a time shift skips moves forwards."""
+        index = pd.DatetimeIndex(micros.astype("datetime64[us]"))
+        if not self.tz:
+            return index
+        if self._elapsed:
+            return index.tz_localize("UTC").tz_convert(self.tz)
+        return index.tz_localize(self.tz, ambiguous=np.ones(len(index), bool), nonexistent="shift_forward")
+
+    def locate(self, stamps: Any) -> tuple[Ints, Bools]:
+        """Return the position of each stamp (int64), and whether the stamp lies on the grid (bool)."""
+        counts = self._count(self.index(stamps)) if self.dated else np.asarray(stamps, dtype=np.int64)
+        if self._width:
+            position = (counts - self._start) // self._width
+        elif type(self.offset) in _MONTHS:
+            position = self._month_position(counts)
+        elif type(self.offset) is offsets.BusinessDay and self.offset.n == 1:
+            position = np.asarray(np.busday_count(_days(self._start), _days(counts)), dtype=np.int64)
+        elif not self.offset.is_on_offset(pd.Timestamp(self._start, unit="us")):
+            return np.zeros_like(counts), np.zeros(len(counts), dtype=bool)
+        else:
+            table = self._table(int(counts.min(initial=self._start)), int(counts.max(initial=self._start)))
+            position = np.searchsorted(table, counts, side="right") - 1 - np.searchsorted(table, self._start)
+        expected = self._micros(position)
+        if self.tz:  # a stamp that a time shift moved is still on the grid
+            expected = self._count(self._dates(expected))
+        return position, expected == counts
+
+    def position(self, stamps: Any) -> Ints:
+        """Return the steps from the origin to each stamp, int64.
+
+        Raises:
+            DataError: a stamp is off the grid.
+        """
+        position, on_grid = self.locate(stamps)
+        if not on_grid.all():
+            stamp = pd.Index(stamps)[int(np.argmin(on_grid))]
+            raise DataError(f"the stamp {stamp} is off the grid of '{self.freq}' steps from {self.origin}")
+        return position
+
+    def at(self, positions: Any) -> pd.Index:
+        """Return the stamps of any positions (int64 [n]): dates, time-zone-aware if ``tz``, or integers."""
+        positions = np.asarray(positions, dtype=np.int64)
+        if not self.dated:
+            integers: pd.Index[int] = pd.Index(self._start + positions * self._width)
+            return integers
+        return self._dates(self._micros(positions))
+
+    def stamps(self, start: int, n: int) -> pd.Index:
+        """Return the ``n`` stamps from position ``start`` on."""
+        return self.at(np.arange(start, start + n, dtype=np.int64))
+
+    def _micros(self, positions: Ints) -> Ints:
+        """Return the stamps of positions as `_count` counts them."""
+        if self._width:
+            return self._start + positions * self._width
+        if type(self.offset) in _MONTHS:
+            return self._month_micros(positions)
+        if type(self.offset) is offsets.BusinessDay and self.offset.n == 1:
+            days = np.busday_offset(_days(self._start), positions, roll="backward")
+            return np.asarray(days.astype(np.int64) * DAY + self._start % DAY)
+        low, high = int(positions.min(initial=0)), int(positions.max(initial=0))
+        first = pd.Timestamp(self._start, unit="us")
+        before = pd.date_range(end=first, periods=1 - low, freq=self.offset).as_unit("us").asi8
+        after = pd.date_range(start=first, periods=1 + high, freq=self.offset).as_unit("us").asi8
+        return cast(Ints, np.concatenate([before[:-1], after])[positions - low])
+
+    def _month_position(self, counts: Ints) -> Ints:
+        months = self.offset.n * _MONTHS[type(self.offset)][0]
+        elapsed = _days(counts).astype("datetime64[M]") - _days(self._start).astype("datetime64[M]")
+        return np.asarray(elapsed.astype(np.int64) // months)
+
+    def _month_micros(self, positions: Ints) -> Ints:
+        """Return the origin's day of the month, or the last day, ``positions`` steps on."""
+        months, at_end = _MONTHS[type(self.offset)]
+        first = _days(self._start).astype("datetime64[M]")
+        month = first + positions * (months * self.offset.n)
+        if at_end:
+            days = (month + 1).astype("datetime64[D]") - 1
+        else:
+            days = month.astype("datetime64[D]") + (_days(self._start) - first.astype("datetime64[D]"))
+        return np.asarray(days.astype(np.int64) * DAY + self._start % DAY)
+
+    def _table(self, low: int, high: int) -> Ints:
+        """Return every stamp of any other pandas calendar from ``low`` to ``high``."""
+        ends = [pd.Timestamp(value, unit="us") for value in (low, self._start, high)]
+        before = pd.date_range(ends[0], ends[1], freq=self.offset).as_unit("us").asi8
+        after = pd.date_range(ends[1], ends[2], freq=self.offset).as_unit("us").asi8
+        return np.union1d(before, after)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Undo `to_dict`."""
+        return cls(**values)
+
+
+def _days(micros: Any) -> Any:
+    """Return the day, datetime64[D], of microseconds."""
+    return (np.asarray(micros, dtype=np.int64) // DAY).astype("datetime64[D]")
+
+
+_SEASONS: dict[str, int] = {"B": 5, "W": 52, "MS": 12, "ME": 12, "BMS": 12, "BME": 12}
+_SEASONS |= {"QS": 4, "QE": 4, "BQS": 4, "BQE": 4}
+
+
+def season_of(freq: str) -> int:
+    """Return the usual season length of a frequency, in steps; 1 where it has none.
+
+    Steps of less than a day have the day's season (hourly 24, half-hourly 48), days the week's, business days
+    5, weeks 52, months 12, quarters 4 and years 1. Several of a step share its season: two months have 6, and
+    where they do not divide it there is none.
+    """
+    if is_steps(freq):
+        return 1
+    offset = parse_freq(freq)
+    if isinstance(offset, offsets.Tick):
+        width = int(pd.Timedelta(cast(Any, offset)).value // 1000)
+        return DAY // width if DAY % width == 0 else 1
+    base = 7 if type(offset) is offsets.Day else _SEASONS.get(offset.rule_code.partition("-")[0], 1)
+    return base // offset.n if base % offset.n == 0 else 1

@@ -1,0 +1,194 @@
+"""How a frame is to be read, decided from its columns, its stamps and its values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tsattn.config import DataConfig
+from tsattn.data.cadence import best_grid, infer_freq
+from tsattn.data.frame import check_duplicates, check_unique_rows, read_stamps, series_codes, to_panel
+from tsattn.data.frequency import Grid, is_steps, parse_freq, season_of
+from tsattn.data.panel import Panel
+from tsattn.data.place import listed
+from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, find_time
+from tsattn.data.schema import Decision, Layout, Schema
+from tsattn.data.season import default_horizon, detect_season
+from tsattn.errors import DataError
+
+ROW_TARGET = "y"
+"""Name of the one target of data that have a series a row."""
+
+_MONTHS = frozenset(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
+
+_LAYOUTS: dict[Layout, str] = {
+    "long": "a row for each series and stamp",
+    "wide": "a row for each stamp: one series, its channels side by side",
+    "rows": "a row for each series, its values in the columns",
+}
+
+
+def infer_schema(frame: pd.DataFrame, config: DataConfig, source: str) -> Schema:
+    """Decide how a frame is read; what ``config`` gives is taken, the rest is inferred.
+
+    Args:
+        frame: columns as `tsattn.data.read_frame` gives them.
+        config: what the user said about the data.
+        source: the file, or what messages call the frame.
+
+    Raises:
+        DataError: the frame cannot be read as series; the message names column and row, and the mend.
+    """
+    return infer(frame, config, source)[0]
+
+
+def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema, Panel]:
+    """Return `infer_schema`'s schema and the panel that it reads, in one go."""
+    if not len(frame) or not len(frame.columns):
+        raise DataError(f"{source}: expected rows of data, got none")
+    time = _with_freq(frame, find_time(frame, config.time, source), config.freq, source)
+    stamps = read_stamps(frame, time.columns, time.form, source) if time.columns else None
+    layout, id, targets = _series(frame, config, time, stamps, source)
+    grid = _grid(frame, config.freq, time, id, stamps, source)
+    schema = Schema(
+        layout=layout,
+        time=time.columns,
+        time_format=time.form,
+        id=id.columns,
+        targets=targets.columns,
+        freq=grid.freq,
+        origin=grid.origin,
+        tz=grid.tz,
+        season=1,
+        horizon=1,
+    )
+    panel = to_panel(frame, schema, source)
+    season = _season(panel, config)
+    horizon = _horizon(panel, config, int(season.value))
+    decisions = (
+        Decision(field="layout", value=layout, given=False, reason=_LAYOUTS[layout]),
+        _decision("time", time),
+        _decision("id", id),
+        _decision("targets", targets),
+        _freq(panel, len(frame), schema, config),
+        season,
+        horizon,
+    )
+    found = {"season": int(season.value), "horizon": int(horizon.value), "decisions": decisions}
+    return schema.model_copy(update=found), panel
+
+
+def _with_freq(frame: pd.DataFrame, time: Role, freq: str | None, source: str) -> Role:
+    """Return the time role that a given frequency needs: whole numbers are years for a calendar's."""
+    if freq is None:
+        return time
+    try:
+        dated = not is_steps(freq) and bool(parse_freq(freq))
+    except DataError as error:
+        raise DataError(f"{source}: --freq: {error}") from None
+    if not time.columns or dated != (time.form == "integer"):
+        return time
+    name = time.columns[0]
+    if not dated:
+        raise DataError(f"{source}: --freq is {freq}, but '{name}' holds dates: use one such as h, D, W-SAT or MS")
+    if not frame[name].between(1000, 2999).all():
+        raise DataError(f"{source}: --freq is {freq}, but '{name}' holds whole numbers: use one such as 1")
+    return replace(time, form="%Y", reason=f"'{name}' holds years, and --freq {freq} makes them dates")
+
+
+def _series(
+    frame: pd.DataFrame, config: DataConfig, time: Role, stamps: pd.Index | None, source: str
+) -> tuple[Layout, Role, Role]:
+    """Return the layout, and which columns tell series apart and which are forecast."""
+    wanted = config.target
+    if stamps is not None:
+        codes = np.asarray(pd.factorize(stamps)[0], dtype=np.int64)
+        id = find_id(frame, config.id, time, codes, source)
+        series, _ = series_codes(frame, id.columns, source)
+        check_duplicates(frame, series, codes, time.columns, id.columns, source)
+        used = (*time.columns, *id.columns)
+        copies = calendar_copies(frame, stamps, used)
+        targets = find_targets(frame, wanted, (*used, *copies), bool(id.columns), source)
+        if copies and wanted is None:
+            targets = replace(targets, reason=f"{targets.reason}; {listed(copies)} only repeat the stamps")
+        return ("long" if id.columns else "wide"), id, targets
+    id = find_row_id(frame, config.id, source)
+    if not id.columns:
+        return "wide", id, find_targets(frame, wanted, (), False, source)
+    series, _ = series_codes(frame, id.columns, source)
+    check_unique_rows(frame, series, id.columns, source)
+    rest = len(frame.columns) - len(id.columns)
+    return "rows", id, Role((ROW_TARGET,), f"the {rest} columns with numbers are the steps of each series")
+
+
+def _grid(frame: pd.DataFrame, freq: str | None, time: Role, id: Role, stamps: pd.Index | None, source: str) -> Grid:
+    """Return the time grid of the stamps."""
+    if stamps is None:
+        return Grid("1", 0)
+    found = infer_freq(stamps, series_codes(frame, id.columns, source)[0])
+    if freq is None and found is None:
+        raise DataError(
+            f"{source}: column '{'+'.join(time.columns)}': expected a series of two stamps or more to tell "
+            "the frequency by: give it by --freq"
+        )
+    if found is not None and (freq is None or (freq == "W" and found.startswith("W-"))):
+        freq = found
+    return best_grid(str(freq), stamps)
+
+
+def _decision(field: str, role: Role) -> Decision:
+    value = ", ".join(role.columns) or "none"
+    reason = role.reason
+    if {name.lower()[:3] for name in role.columns} == _MONTHS:
+        reason += "; if they are the months of one series, melt them into rows first"
+    return Decision(field=field, value=value, given=role.given, reason=reason)
+
+
+def _freq(panel: Panel, rows: int, schema: Schema, config: DataConfig) -> Decision:
+    """Return the decision on the frequency, with the gaps that it leaves."""
+    if not schema.time:
+        told = f"; --freq {config.freq} is used for season and horizon only" if config.freq else ""
+        return Decision(field="freq", value="1", given=False, reason=f"without stamps a row is a step{told}")
+    gaps = len(panel.values) - rows
+    reason = "it was asked for" if config.freq else "the most common step between stamps"
+    reason += f"; {gaps} of {len(panel.values)} steps have no row and are gaps" if gaps else "; no step is missing"
+    zone = f", {schema.tz}" if schema.tz else ""
+    return Decision(field="freq", value=schema.freq + zone, given=config.freq is not None, reason=reason)
+
+
+def _season(panel: Panel, config: DataConfig) -> Decision:
+    """Return the decision on the season length: given, usual for the frequency, or seen in the values."""
+    if config.season is not None:
+        return Decision(field="season", value=str(config.season), given=True, reason="it was asked for")
+    freq, median = config.freq or panel.grid.freq, float(np.median(panel.lengths))
+    usual = season_of(freq)
+    if usual > 1 and median >= 2 * usual:
+        season, reason = usual, f"usual for '{freq}' steps"
+    elif usual > 1:
+        season, reason = 1, f"none: series of {median:g} steps do not contain the usual {usual} twice"
+    else:
+        season = detect_season(_spread(panel))
+        reason = "the values repeat after as many steps" if season > 1 else "the values show no clear season"
+    return Decision(field="season", value=str(season), given=False, reason=reason)
+
+
+def _spread(panel: Panel, most: int = 256) -> list[npt.NDArray[np.float32]]:
+    """Return up to ``most`` series, spread evenly over the panel."""
+    chosen = np.unique(np.linspace(0, len(panel) - 1, min(len(panel), most)).astype(int))
+    return [panel.series(int(index)) for index in chosen]
+
+
+def _horizon(panel: Panel, config: DataConfig, season: int) -> Decision:
+    """Return the decision on the horizon."""
+    if config.horizon is not None:
+        return Decision(field="horizon", value=str(config.horizon), given=True, reason="it was asked for")
+    freq, median = config.freq or panel.grid.freq, float(np.median(panel.lengths))
+    horizon = default_horizon(freq, season, median)
+    usual = default_horizon(freq, season, np.inf)
+    reason = f"usual for '{freq}' steps" if season == 1 or not is_steps(freq) else f"by the season of {season}"
+    if horizon < usual:
+        reason = f"a fifth of the median series length, {median:g}"
+    return Decision(field="horizon", value=str(horizon), given=False, reason=reason)

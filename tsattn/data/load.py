@@ -1,0 +1,83 @@
+"""From a file or a frame to series, in one call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tsattn.config import DataConfig
+from tsattn.data.cadence import infer_freq
+from tsattn.data.frame import read_stamps, series_codes, to_panel
+from tsattn.data.infer import infer
+from tsattn.data.panel import Panel
+from tsattn.data.place import FRAME
+from tsattn.data.read import read_frame
+from tsattn.data.schema import Schema
+from tsattn.errors import DataError
+
+
+def load(
+    source: Path | str | pd.DataFrame, config: DataConfig | None = None, schema: Schema | None = None
+) -> tuple[Panel, Schema]:
+    """Read series from a CSV or Parquet file, or from a frame.
+
+    Args:
+        source: the file, or a frame whose stamps are a column or the index.
+        config: what is known about the data; the rest is inferred. Not used with ``schema``.
+        schema: how earlier data were read. New data are read in the same way; they may hold other series,
+            stamps and further columns.
+
+    Returns:
+        the series, and the schema that they were read by.
+
+    Raises:
+        DataError: the data cannot be read as series, or do not fit ``schema``; the message says where and
+            why.
+    """
+    frame, name = (_flat(source), FRAME) if isinstance(source, pd.DataFrame) else (read_frame(source), str(source))
+    if schema is None:
+        panel, schema = infer(frame, config or DataConfig(), name)[::-1]
+        return panel, schema
+    _check_frequency(frame, schema, name)
+    return to_panel(frame, schema, name), schema
+
+
+def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with text column names, whose stamps and ids are columns and no index."""
+    index = frame.index
+    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) and index.name is None:
+        frame = frame.rename_axis("ds")
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    for name in frame.columns[frame.columns.duplicated()]:
+        raise DataError(f"{FRAME}: expected each column name once, but '{name}' stands there twice")
+    changed = {}
+    for name in frame.columns:
+        if isinstance(frame[name].dtype, pd.PeriodDtype):
+            changed[name] = frame[name].dt.to_timestamp()
+        elif isinstance(frame[name].dtype, pd.CategoricalDtype):
+            changed[name] = frame[name].astype(frame[name].cat.categories.dtype)
+        elif frame[name].dtype == object:
+            changed[name] = frame[name].infer_objects()
+    return frame.assign(**changed)
+
+
+def _check_frequency(frame: pd.DataFrame, schema: Schema, source: str) -> None:
+    """Raise a DataError where new stamps step otherwise; a frequency that was given is trusted."""
+    given = any(decision.field == "freq" and decision.given for decision in schema.decisions)
+    columns = (*schema.time, *schema.id)
+    if given or not schema.time or any(name not in frame.columns for name in columns) or not len(frame):
+        return
+    stamps = read_stamps(frame, schema.time, schema.time_format, source)
+    series, _ = series_codes(frame, schema.id, source)
+    if np.bincount(series).max() < 3:
+        return
+    freq = infer_freq(stamps, series)
+    if freq not in (None, schema.freq):
+        raise DataError(
+            f"{source}: column '{'+'.join(schema.time)}': expected steps of '{schema.freq}' as in the data of "
+            f"the schema, got '{freq}': bring the data to that frequency, or fit a new model"
+        )

@@ -1,0 +1,70 @@
+"""All series of a data set in one flat array, on a regular time grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tsattn.data.frequency import Grid
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Series of different lengths that share their target channels and their time grid.
+
+    Args:
+        values: float32 [steps of all series, targets]; NaN where nothing was observed.
+        offsets: int64 [series + 1]; series ``i`` is ``values[offsets[i]:offsets[i + 1]]``.
+        ids: name of each series.
+        targets: name of each channel.
+        starts: first stamp of each series, as `Grid.position` gives it (int64 [series]).
+        grid: the time grid, which turns positions into stamps.
+    """
+
+    values: Floats
+    offsets: npt.NDArray[np.int64]
+    ids: tuple[str, ...]
+    targets: tuple[str, ...]
+    starts: npt.NDArray[np.int64]
+    grid: Grid
+
+    def __len__(self) -> int:
+        """Number of series."""
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Steps of each series, int64 [series]."""
+        return np.diff(self.offsets)
+
+    def series(self, index: int) -> Floats:
+        """Values of one series, [steps, targets], a view."""
+        return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+    def stamps(self, index: int) -> pd.Index:
+        """Time stamps of one series."""
+        return self.grid.stamps(int(self.starts[index]), int(self.lengths[index]))
+
+    def future(self, index: int, horizon: int) -> pd.Index:
+        """The ``horizon`` stamps that follow one series."""
+        return self.grid.stamps(int(self.starts[index] + self.lengths[index]), horizon)
+
+    def cut(self, first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> Panel:
+        """Return every series cut to its steps ``first <= t < last`` (both int64 [series])."""
+        lengths = np.maximum(last - first, 0)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        rows = np.repeat(self.offsets[:-1] + first - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Panel(self.values[rows], offsets, self.ids, self.targets, self.starts + first, self.grid)
+
+    def head(self, hold_out: int) -> Panel:
+        """Return the panel without the last ``hold_out`` steps of each series."""
+        return self.cut(np.zeros_like(self.lengths), np.maximum(self.lengths - hold_out, 0))
+
+    def tail(self, steps: int) -> Panel:
+        """Return the last ``steps`` steps of each series."""
+        return self.cut(np.maximum(self.lengths - steps, 0), self.lengths)

@@ -1,0 +1,52 @@
+"""Where something stands in a file or frame, in the words that its editor or owner uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+
+FRAME = "the frame"
+"""How messages name data that came as a DataFrame."""
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell whether a file is Parquet, by how it begins."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+def row_name(source: str, frame: pd.DataFrame, row: int) -> str:
+    """Return the name of row ``row`` (from 0): the line of a CSV file, the row of Parquet, or the label.
+
+    Lines count as editors do: the header is line 1, and empty lines, which are no rows, count.
+    """
+    path = Path(source)
+    if source == FRAME or not path.is_file():
+        return f"row {frame.index[row]}"
+    if is_parquet(path):
+        return f"row {row + 1}"
+    if path.suffix.lower() in (".gz", ".bz2", ".zst"):
+        return f"line {row + 2}"
+    return f"line {line_of(path, row)}"
+
+
+def line_of(path: Path, row: int) -> int:
+    """Return the line of row ``row`` (from 0) of a CSV file."""
+    with path.open("rb") as file:
+        filled = (number for number, line in enumerate(file, start=1) if line.strip(b"\r\n"))
+        return next(islice(filled, row + 1, None), row + 2)
+
+
+def shown(stamp: object) -> str:
+    """Return a stamp as text, without the time of day where it is midnight."""
+    return str(stamp).removesuffix(" 00:00:00")
+
+
+def listed(names: Iterable[object], most: int = 12) -> str:
+    """Return names in quotes, separated by commas; after ``most`` of them the number of the others."""
+    every = [f"'{name}'" for name in names]
+    rest = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + rest

@@ -1,0 +1,267 @@
+"""Which columns hold the time stamps, the ids and the targets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tsattn.data.frame import MISSING, numbers
+from tsattn.data.place import listed, row_name
+from tsattn.data.stamps import PARTS, is_date, is_number, is_text, is_whole, number_format, text_format
+from tsattn.errors import DataError
+
+TIME_NAMES = frozenset(
+    [
+        "ds",
+        "date",
+        "datetime",
+        "timestamp",
+        "time",
+        "year",
+        "month",
+        "quarter",
+        "week",
+        "day",
+        "period",
+        "yearmonth",
+        "step",
+        "t",
+    ]
+)
+"""Names that time columns have; a column of whole numbers must have one of them to be the time."""
+
+_COUNTED = TIME_NAMES.union(PARTS)
+
+ID_NAMES = ("unique_id", "id", "item_id", "series_id", "series", "item", "store", "sku", "sensor", "station")
+"""Names that id columns have, the first ones first."""
+
+_ID_WORDS = frozenset((*ID_NAMES, "product", "node", "key", "name", "group", "code", "region", "dept", "nr"))
+_ID_WORDS |= {"shop", "site", "location", "customer", "user", "account", "country", "city", "meter", "device"}
+_COUNTERS = frozenset(("", "index", "unnamed: 0", "rownames", "row", "no", "no."))
+
+
+@dataclass(frozen=True)
+class Role:
+    """Columns that play one part, and why.
+
+    Args:
+        columns: their names, none where nothing plays the part.
+        reason: one sentence for people.
+        given: whether the user named them.
+        form: of time stamps, as `tsattn.data.stamps.parse` takes it.
+    """
+
+    columns: tuple[str, ...]
+    reason: str
+    given: bool = False
+    form: str = "step"
+
+
+def named(frame: pd.DataFrame, text: str, option: str, source: str) -> tuple[str, ...]:
+    """Return the columns that ``text`` names, separated by commas.
+
+    Raises:
+        DataError: one of them does not exist.
+    """
+    columns = (text,) if text in frame.columns else tuple(part.strip() for part in text.split(","))
+    for name in columns:
+        if name not in frame.columns:
+            raise DataError(
+                f"{source}: {option} names the column '{name}', but the columns are {listed(frame.columns)}"
+            )
+    return columns
+
+
+def find_time(frame: pd.DataFrame, given: str | None, source: str) -> Role:
+    """Return the column, or the columns of calendar parts, that hold the time stamps.
+
+    Raises:
+        DataError: the column that was given or is named so holds none, or several columns could be meant.
+    """
+    if given is not None:
+        return _given_time(frame, named(frame, given, "--time", source), source)
+    dates = {str(name): form for name in frame if (form := _date_form(frame[name], source))}
+    whole = {str(name) for name in frame if is_whole(frame[name]) and str(name).lower() in _COUNTED}
+    parts = [name for part in PARTS for name in whole if name.lower() == part]
+    if "ds" in dates or ("ds" in whole and not dates):
+        form = dates.get("ds") or number_format(frame["ds"])
+        return Role(("ds",), f"'ds' is the usual name of the time column; its stamps are {_said(form)}", form=form)
+    if len(dates) > 1:
+        raise DataError(f"{source}: expected one time column, but {listed(dates)} all hold dates: say which by --time")
+    if dates:
+        name, form = next(iter(dates.items()))
+        return Role((name,), f"'{name}' is the only column with dates; its stamps are {_said(form)}", form=form)
+    if len(parts) > 1 and parts[0].lower() == "year" and frame[parts[0]].duplicated().any():
+        return Role(tuple(parts), f"{listed(parts)} make the date together", form="parts")
+    plain = [name for name in frame.columns if name in whole and _orders(frame[name])]
+    if len(plain) > 1:
+        raise DataError(
+            f"{source}: expected one time column, but {listed(plain)} are all named so: say which by --time"
+        )
+    if plain:
+        form = number_format(frame[plain[0]])
+        return Role((plain[0],), f"'{plain[0]}' is named so; its stamps are {_said(form)}", form=form)
+    for name in frame.columns:
+        if str(name).lower() in TIME_NAMES and is_text(frame[name]):
+            return _given_time(frame, (name,), source)
+    return Role((), "no column holds dates or is named like a time column, so the rows are steps 0, 1, 2, ...")
+
+
+def _given_time(frame: pd.DataFrame, columns: tuple[str, ...], source: str) -> Role:
+    """Return the role of time columns that are not in doubt."""
+    if len(columns) > 1:
+        lower = [name.lower() for name in columns]
+        if "year" not in lower or not set(lower) <= set(PARTS):
+            raise DataError(f"{source}: several time columns must be calendar parts: {listed(PARTS)}")
+        return Role(columns, f"{listed(columns)} make the date together", given=True, form="parts")
+    column = frame[columns[0]]
+    form = _date_form(column, source) or (number_format(column) if is_whole(column) else None)
+    if form is None:
+        first = 0 if column.isna().all() else int(np.argmax(column.notna()))
+        where = f"{source}: {row_name(source, frame, first)}: column '{columns[0]}'"
+        raise DataError(
+            f"{where}: expected dates such as 2020-12-31 or whole numbers, got '{column.iloc[first]}': "
+            "name another column by --time"
+        )
+    return Role(columns, f"its stamps are {_said(form)}", given=True, form=form)
+
+
+def _date_form(column: pd.Series[Any], source: str) -> str | None:
+    """Return the form of a column that holds dates, else None."""
+    if is_date(column):
+        return "date"
+    try:
+        return text_format(column) if is_text(column) else None
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from None
+
+
+def _said(form: str) -> str:
+    words = {"date": "ISO dates", "integer": "whole numbers", "quarter": "quarters such as 1959Q1"}
+    words |= {"seconds": "seconds since 1970", "milliseconds": "milliseconds since 1970"}
+    return words.get(form, f"dates written as {form}")
+
+
+def _orders(column: pd.Series[Any]) -> bool:
+    """Tell whether a numeric column counts time, unlike a calendar part that comes round again."""
+    return str(column.name).lower() not in PARTS[1:] or column.is_unique
+
+
+def find_id(frame: pd.DataFrame, given: str | None, time: Role, codes: npt.NDArray[np.int64], source: str) -> Role:
+    """Return the columns that tell series apart; none for one series.
+
+    Args:
+        codes: the same number for the same stamp, int64 [rows].
+    """
+    if given is not None:
+        return Role(named(frame, given, "--id", source), "its values tell the series apart", given=True)
+    if "unique_id" in frame.columns and "unique_id" not in time.columns:
+        return Role(("unique_id",), "'unique_id' is the usual name of the id column")
+    if not pd.Series(codes).duplicated().any():
+        return Role((), "no stamp stands there twice, so the file is one series")
+    chosen: list[str] = []
+    repeats = _repeats(codes, [])
+    candidates = {str(name): frame[name] for name in frame if name not in time.columns and _may_be_id(frame[name])}
+    while repeats and len(chosen) < 4:
+        ranked = sorted(
+            (_repeats(codes, [*(frame[c] for c in chosen), column]), _rank(name), column.nunique(), name)
+            for name, column in candidates.items()
+            if name not in chosen
+        )
+        if not ranked or ranked[0][0] >= repeats:
+            break
+        repeats, name = ranked[0][0], ranked[0][3]
+        chosen.append(name)
+    return Role(tuple(chosen), f"stamps stand there several times, and {listed(chosen)} tells them apart")
+
+
+def find_row_id(frame: pd.DataFrame, given: str | None, source: str) -> Role:
+    """Return the id columns of data without stamps, where each series is a row; none for a wide one."""
+    if given is not None:
+        return Role(named(frame, given, "--id", source), "its values name the series", given=True)
+    first = frame.columns[0]
+    column, rest = frame[first], [frame[name] for name in frame.columns[1:]]
+    is_id = (is_text(column) and not _mostly_numbers(column)) or str(first).lower() in ID_NAMES
+    if is_id and (not column.is_unique or (len(rest) > 1 and all(_is_target(other) for other in rest))):
+        return Role((str(first),), f"'{first}' comes first and names the series")
+    return Role((), "no column names series, so the file is one series")
+
+
+def _repeats(codes: npt.NDArray[np.int64], columns: list[pd.Series[Any]]) -> int:
+    """Return how many rows have the stamp and the columns of an earlier row."""
+    keys = pd.DataFrame({i: pd.factorize(column)[0] for i, column in enumerate(columns)})
+    return int(keys.assign(stamp=codes).duplicated().sum()) if columns else int(pd.Series(codes).duplicated().sum())
+
+
+def _may_be_id(column: pd.Series[Any]) -> bool:
+    words = re.split(r"[^a-z0-9]+", str(column.name).lower())
+    return (is_text(column) and not _mostly_numbers(column)) or (
+        (is_whole(column) or is_text(column)) and bool(_ID_WORDS.intersection([*words, str(column.name).lower()]))
+    )
+
+
+def _rank(name: str) -> int:
+    return ID_NAMES.index(name.lower()) if name.lower() in ID_NAMES else len(ID_NAMES)
+
+
+def _mostly_numbers(column: pd.Series[Any]) -> bool:
+    """Tell whether most filled cells of a text column are numbers, and no identifiers such as 007."""
+    filled = column[column.notna() & ~column.isin(MISSING)].astype(str)
+    return (
+        not filled.str.fullmatch(r"0\d+").any()
+        and len(filled) > 0
+        and bool(pd.to_numeric(filled, errors="coerce").notna().mean() >= 0.5)
+    )
+
+
+def find_targets(
+    frame: pd.DataFrame, given: Iterable[str] | None, used: Iterable[str], long: bool, source: str
+) -> Role:
+    """Return the columns to forecast.
+
+    Raises:
+        DataError: a column that was given does not exist, a cell is no number, or no column has any.
+    """
+    if given is not None:
+        columns = named(frame, ",".join(given), "--target", source)
+        reason = "they were asked for" if len(columns) > 1 else "it was asked for"
+    elif long and "y" in frame.columns:
+        columns, reason = ("y",), "'y' is the usual name of the target column"
+    else:
+        rest = [name for name in frame.columns if name not in set(used)]
+        columns = tuple(name for name in rest if _is_target(frame[name]))
+        left = [name for name in rest if name not in columns]
+        reason = "every column with numbers" + (f"; left out: {listed(left)}" if left else "")
+    if not columns:
+        raise DataError(
+            f"{source}: expected a column with numbers to forecast; the columns are {listed(frame.columns)}"
+        )
+    for name in columns:
+        if np.isnan(numbers(frame, name, source)).all():
+            raise DataError(
+                f"{source}: column '{name}': expected numbers to forecast, but every cell is empty: drop the "
+                "column, or name others by --target"
+            )
+    return Role(tuple(columns), reason, given is not None)
+
+
+def calendar_copies(frame: pd.DataFrame, stamps: pd.Index, used: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns, such as year or hour, that repeat a part of the row's own stamp."""
+    if not isinstance(stamps, pd.DatetimeIndex):
+        return ()
+    names = (name for name in frame.columns if name not in set(used) and str(name).lower() in PARTS)
+    return tuple(name for name in names if np.array_equal(frame[name], getattr(stamps, str(name).lower())))
+
+
+def _is_target(column: pd.Series[Any]) -> bool:
+    """Tell whether a column holds numbers and is not merely the row number."""
+    if is_text(column):
+        return _mostly_numbers(column)
+    counts = str(column.name).lower() in _COUNTERS and is_whole(column) and bool((column.diff().iloc[1:] == 1).all())
+    return is_number(column) and not counts

@@ -1,0 +1,99 @@
+"""How one data set is read as series: decided once, written beside the model, used again at prediction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import ValidationError
+
+from tsattn.config import Options
+from tsattn.data.frequency import Grid
+from tsattn.errors import DataError
+
+Layout = Literal["long", "wide", "rows"]
+
+
+class Decision(Options):
+    """One thing that was decided about the data, for people to check.
+
+    Args:
+        field: what was decided, such as "time" or "season".
+        value: the decision as text.
+        given: whether the user said so, rather than the data.
+        reason: one sentence.
+    """
+
+    field: str
+    value: str
+    given: bool
+    reason: str
+
+
+class Schema(Options):
+    """How a file or frame is read as series; fixed for a run.
+
+    Args:
+        layout: "long" (a row a series and stamp), "wide" (a row a stamp, a column a target: one series of
+            several aligned channels) or "rows" (a row a series, its values in the columns, as the M4
+            competition has it).
+        time: columns that make the stamp, in order: none (rows are steps), one, or calendar parts such as
+            year and quarter.
+        time_format: how a stamp is read: "date" (ISO text or dates), a strptime format, "quarter" (1959Q1),
+            "integer", "seconds" or "milliseconds" since 1970, "parts" of the calendar, or "step" (no stamps).
+        id: columns that tell series apart, none for wide data; several are joined by "/".
+        targets: names of the channels to forecast.
+        freq: pandas alias, or a whole-number step as text where stamps are integers.
+        origin: position 0 of the grid: ISO text, or an integer.
+        tz: time zone of the stamps, None where they have none.
+        season: season length in steps; 1 where there is none.
+        horizon: steps to forecast.
+        decisions: what was decided, and why.
+    """
+
+    layout: Layout
+    time: tuple[str, ...] = ()
+    time_format: str = "step"
+    id: tuple[str, ...] = ()
+    targets: tuple[str, ...]
+    freq: str
+    origin: str | int
+    tz: str | None = None
+    season: int
+    horizon: int
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def grid(self) -> Grid:
+        """The time grid of every series."""
+        return Grid(self.freq, self.origin, self.tz)
+
+    def to_json(self) -> str:
+        """Return the JSON text that `from_json` reads."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str = "schema.json") -> Self:
+        """Undo `to_json`.
+
+        Raises:
+            DataError: the text is no schema; ``source`` names it in the message.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the text"
+            raise DataError(f"{source}: expected a schema written by tsattn, but {where}: {first['msg']}") from None
+
+    @classmethod
+    def read(cls, path: Path | str) -> Self:
+        """Read schema.json.
+
+        Raises:
+            DataError: there is no such file, or it is no schema.
+        """
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError):
+            raise DataError(f"{path}: expected a schema written by tsattn, but it cannot be read") from None

@@ -1,0 +1,1 @@
+"""Trained forecasters in forms that other programs run."""

@@ -1,0 +1,295 @@
+"""The forecaster: scikit-learn manners around data, model, training and export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Self
+
+import keras
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from tsattn.config import RunConfig
+from tsattn.data import Panel, Schema, forecast_frame, load
+from tsattn.data.windows import Windows
+from tsattn.errors import DataError
+from tsattn.evaluation.compare import Candidate, baseline_spec, compare
+from tsattn.evaluation.predict import predict_windows
+from tsattn.models import BASELINES, get_model, resolve_options, rules
+from tsattn.models.graph import ForecastGraph, build_baseline, build_graph
+from tsattn.models.options import NetworkOptions
+from tsattn.training.fit import History, train
+from tsattn.training.plan import plan, scaling_statistics, validation_steps
+from tsattn.window import WindowSpec
+
+Watch = Callable[[str], AbstractContextManager[Any]]
+"""Takes the title of a training and gives the Keras callback that shows it, as a context."""
+
+
+class Forecaster(BaseEstimator):
+    """Forecasts time series: from a data frame or file to quantiles in original units.
+
+    What is None is inferred from the data or chosen by rule, and can be read from `schema_` and `config_` after `fit`.
+
+    Args:
+        model: name of the architecture, see `tsattn.models.MODELS`.
+        horizon: steps to forecast.
+        context: look-back, in steps.
+        season: season length, in steps.
+        freq: pandas frequency alias, or a whole number where stamps are integers.
+        time: column of the time stamps.
+        id: column that tells the series apart.
+        target: column or columns to forecast.
+        validation: last steps of each series kept to choose the number of epochs.
+        levels: quantile levels; 0.5, the forecast, is among them.
+        options: options of the architecture by name, see `tsattn models NAME`.
+        training: options of the training by name, see `tsattn.config.TrainingConfig`.
+        seed: seed of weights and batches. Fitting sets the random state of Keras, NumPy and Python with it.
+
+    Attributes:
+        schema_: how the data were read.
+        config_: the whole configuration, with nothing left open.
+        spec_: the window that the model takes.
+        model_: the Keras model from window to quantiles.
+        history_: losses of the training; None for a baseline.
+        scores_: the model beside the naive baselines on the validation part, a row a model.
+
+    Example:
+        >>> forecaster = Forecaster(horizon=24).fit(frame)
+        >>> forecaster.predict()  # unique_id, ds, y, y-lo-80, y-hi-80
+    """
+
+    def __init__(
+        self,
+        model: str = "seq2seq",
+        horizon: int | None = None,
+        *,
+        context: int | None = None,
+        season: int | None = None,
+        freq: str | None = None,
+        time: str | None = None,
+        id: str | None = None,
+        target: str | Sequence[str] | None = None,
+        validation: int | None = None,
+        levels: Sequence[float] = (0.1, 0.5, 0.9),
+        options: Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.model = model
+        self.horizon = horizon
+        self.context = context
+        self.season = season
+        self.freq = freq
+        self.time = time
+        self.id = id
+        self.target = target
+        self.validation = validation
+        self.levels = levels
+        self.options = options
+        self.training = training
+        self.seed = seed
+
+    @classmethod
+    def from_config(cls, config: RunConfig) -> Self:
+        """Return the forecaster of a configuration."""
+        options = {key: value for key, value in config.model.items() if key != "name"}
+        return cls(
+            config.model.get("name", "seq2seq"),
+            **config.data.model_dump(),
+            levels=config.levels,
+            options=options or None,
+            training=config.training.model_dump(exclude_defaults=True) or None,
+            seed=config.seed,
+        )
+
+    def to_config(self) -> RunConfig:
+        """Return the parameters as a validated configuration.
+
+        Raises:
+            ConfigError: a parameter has a value that is not allowed.
+        """
+        names = ("horizon", "context", "season", "freq", "time", "id", "target", "validation")
+        return RunConfig.from_dict(
+            {
+                "model": {"name": self.model, **(self.options or {})},
+                "data": {name: getattr(self, name) for name in names},
+                "training": dict(self.training or {}),
+                "levels": tuple(self.levels),
+                "seed": self.seed,
+            },
+            source="Forecaster",
+        )
+
+    def fit(self, X: pd.DataFrame | Path | str, y: None = None, *, watch: Watch | None = None) -> Self:
+        """Read the data, train, score on the validation part, then train on to the end of the data.
+
+        Args:
+            X: frame or file (CSV, Parquet).
+            y: ignored; the target is a column of the data.
+            watch: shows the trainings.
+
+        Raises:
+            ConfigError: a parameter has a value that is not allowed.
+            DataError: the data cannot be read as series, or are too short for the horizon.
+        """
+        panel, schema = load(X, self.to_config().data)
+        source = "the frame" if isinstance(X, pd.DataFrame) else str(X)
+        return self.fit_panel(panel, schema, source=source, watch=watch)
+
+    def fit_panel(self, panel: Panel, schema: Schema, *, source: str = "the panel", watch: Watch | None = None) -> Self:
+        """Like `fit`, of data that were read already; ``source`` is what errors call them."""
+        config = self.to_config()
+        entry, options = resolve_options(config.model, source="Forecaster")
+        self.schema_ = schema
+        self.spec_, steps = _window(config, panel, schema, source)
+        self.history_: History | None = None
+        if isinstance(options, NetworkOptions):
+            options = rules.resolve(options, self.spec_.season)
+            fitting = _Fitting(config, options, self.spec_, watch or (lambda title: nullcontext()))
+            graph, history = fitting.train(panel.head(steps), "training", validate=(panel, steps))
+            self.history_ = history
+            self.scores_ = self._compare(graph.inference(), panel, steps)
+            if config.training.refit:
+                graph, _ = fitting.train(panel, "training to the end", epochs=history.chosen)
+            self.model_ = graph.inference()
+        else:
+            self.spec_ = baseline_spec(panel, self.spec_)
+            self.model_ = build_baseline(entry, self.spec_)
+            self.scores_ = self._compare(self.model_, panel, steps)
+        self.config_ = _resolved(config, options.model_dump(), self.spec_, self.schema_, steps)
+        self.panel_ = panel.tail(self.spec_.context)
+        return self
+
+    def _compare(self, model: keras.Model, panel: Panel, steps: int) -> pd.DataFrame:
+        spec = baseline_spec(panel, self.spec_)
+        candidates = {name: Candidate(build_baseline(get_model(name), spec), spec) for name in BASELINES}
+        return compare({**candidates, self.model: Candidate(model, self.spec_)}, panel, steps)
+
+    def predict(self, X: pd.DataFrame | Path | str | None = None) -> pd.DataFrame:
+        """Forecast what follows the data, or what follows the training data.
+
+        Args:
+            X: history in the form that was fitted; series, lengths and gaps may differ.
+
+        Returns:
+            A frame `unique_id`, `ds`, `y` and interval bounds such as `y-lo-80`, `y-hi-80`, `horizon` rows a series.
+
+        Raises:
+            DataError: the data do not have the form that was fitted.
+        """
+        check_is_fitted(self)
+        panel = self.panel_ if X is None else load(X, schema=self.schema_)[0]
+        series = np.arange(len(panel), dtype=np.int64)
+        quantiles = predict_windows(self.model_, self.spec_, panel, series, panel.lengths)
+        return forecast_frame(panel, quantiles, self.spec_.levels)
+
+    def save(self, path: Path | str, *, overwrite: bool = False) -> None:
+        """Write the run directory, whole or not at all; see `tsattn.run`.
+
+        Raises:
+            RunError: the directory is there already, or cannot be written.
+        """
+        from tsattn.run import write_run
+
+        check_is_fitted(self)
+        write_run(self, Path(path), overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a run directory.
+
+        Raises:
+            RunError: it is missing or incomplete.
+        """
+        from tsattn.run import read_run
+
+        return read_run(cls, Path(path))
+
+    def portable_model(self) -> keras.Model:
+        """Return the inference model with nothing in it that is bound to a device."""
+        check_is_fitted(self)
+        entry, options = resolve_options(self.config_.model)
+        if not isinstance(options, NetworkOptions):
+            return self.model_
+        twin = build_graph(entry, options, self.spec_, portable=True).inference()
+        twin.set_weights(self.model_.get_weights())
+        return twin
+
+
+class _Fitting:
+    """One architecture, trained once or twice."""
+
+    def __init__(self, config: RunConfig, options: NetworkOptions, spec: WindowSpec, watch: Watch) -> None:
+        self._config = config
+        self._options = options
+        self._spec = spec
+        self._watch = watch
+
+    def train(
+        self,
+        panel: Panel,
+        title: str,
+        *,
+        validate: tuple[Panel, int] | None = None,
+        epochs: int | None = None,
+    ) -> tuple[ForecastGraph, History]:
+        """Train a fresh network on a panel; ``validate`` is the whole panel and its validation steps."""
+        config, spec = self._config, self._spec
+        keras.utils.set_random_seed(config.seed)
+        graph = build_graph(get_model(config.model["name"]), self._options, spec)
+        graph.scaling.fit(*scaling_statistics(panel))
+        windows = Windows.before_end(panel, spec, spec.context)
+        training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
+        rows = 1 if graph.joint else graph.channels
+        with self._watch(title) as shown:
+            history = train(
+                graph,
+                windows,
+                plan(training, windows, rows),
+                training,
+                config.seed,
+                validation=validate and Windows.over_last(validate[0], spec, validate[1], most=2000),
+                callbacks=() if shown is None else (shown,),
+            )
+        return graph, history
+
+
+def _window(config: RunConfig, panel: Panel, schema: Schema, source: str) -> tuple[WindowSpec, int]:
+    """Return the window and the steps of the validation part."""
+    longest, horizon = int(panel.lengths.max()), schema.horizon
+    least = 2 * horizon + 1
+    if longest < least:
+        mend = f"give a horizon of at most {(longest - 1) // 2}" if longest > 2 else "give more data"
+        raise DataError(
+            f"{source}: a horizon of {horizon} needs a series of at least {least} rows, "
+            f"and the longest has {longest}: {mend}"
+        )
+    context = config.data.context or rules.context(schema.season, horizon, int(np.median(panel.lengths)))
+    steps = config.data.validation or validation_steps(panel, horizon)
+    if not horizon <= steps < longest - horizon:
+        if config.data.validation is not None:
+            raise DataError(
+                f"{source}: the validation part must hold a horizon of {horizon} and leave as much to train on "
+                f"of {longest} rows. Received: validation={steps}"
+            )
+        steps = longest - horizon - 1
+    return WindowSpec(context, horizon, panel.targets, schema.season, tuple(config.levels)), steps
+
+
+def _resolved(config: RunConfig, options: dict[str, Any], spec: WindowSpec, schema: Schema, steps: int) -> RunConfig:
+    """Return the configuration with nothing left open, so that it makes the same run again."""
+    data = config.data.model_copy(
+        update={
+            "horizon": spec.horizon,
+            "season": spec.season,
+            "context": spec.context,
+            "freq": schema.freq,
+            "validation": steps,
+        }
+    )
+    return config.model_copy(update={"model": {"name": config.model["name"], **options}, "data": data})

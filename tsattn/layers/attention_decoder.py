@@ -1,0 +1,208 @@
+"""Recurrent decoders that attend to a memory at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from tsattn.layers.attention import Attention
+from tsattn.layers.masking import Tensor, zero_masked
+
+
+def top_state(cell: Any, states: Any) -> Tensor:
+    """Return the hidden state of a cell, `(batch, units)`; of the topmost one of a stack."""
+    if isinstance(cell, keras.layers.StackedRNNCells):
+        states = states[-1]
+    return states[0] if isinstance(states, list | tuple) else states
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class AttentionDecoder(keras.layers.Layer):
+    """Recurrent decoder that attends to the memory at every step and feeds its own output back.
+
+    At each step the previous state of the cell is the query; the context joins the previous output as input of the
+    cell; a dense head makes the output from the new state and the context (Bahdanau et al. 2015). The memory is
+    projected once. In training, `targets` take the place of the previous output (teacher forcing).
+
+    Masked memory gets a weight of exactly 0. The output carries no mask.
+
+    Args:
+        cell: any Keras recurrent cell, or `StackedRNNCells`.
+        steps: number of steps to decode.
+        output_units: size of the output of a step.
+        score: attention score by name, see `Attention`; None reads no memory, so that the initial state is all
+            that the decoder knows (Sutskever et al. 2014).
+        units: size of the attention's projections, see `Attention`.
+        feedback: which of the output's numbers are fed back; all of them if None.
+        dropout: share of the attention weights dropped in training.
+
+    Call arguments:
+        memory: `(batch, keys, features)`, such as the encoder's outputs.
+        initial_state: state of the cell, such as the encoder's last one; zeros if left out.
+        start: `(batch, feedback)`, what the first step is fed; a learned vector if left out.
+        targets: `(batch, steps, feedback)`, fed back instead of the outputs in training.
+        features: `(batch, steps, size)`, joins the input of every step.
+        memory_mask: boolean `(batch, keys)`; True means keep.
+        return_attention_scores: whether to return the weights as well.
+        training: whether to force `targets` and apply dropout.
+
+    Output shape:
+        `(batch, steps, output_units)`; with `return_attention_scores` also the weights `(batch, steps, keys)`.
+
+    Example:
+        >>> encoded, *state = keras.layers.LSTM(64, return_sequences=True, return_state=True)(x, mask=mask)
+        >>> decoder = AttentionDecoder(keras.layers.LSTMCell(64), steps=24, output_units=1, units=64)
+        >>> forecast = decoder(encoded, initial_state=state, memory_mask=mask)
+
+    Reference:
+        Bahdanau et al. 2015, Neural Machine Translation by Jointly Learning to Align and Translate.
+    """
+
+    def __init__(
+        self,
+        cell: Any,
+        steps: int,
+        output_units: int,
+        score: str | None = "additive",
+        units: int | None = None,
+        feedback: Sequence[int] | None = None,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.cell = cell
+        self.steps = steps
+        self.output_units = output_units
+        self.score = score
+        self.units = units
+        self.feedback = None if feedback is None else list(feedback)
+        self.dropout = dropout
+        self._fed = self.feedback or list(range(output_units))
+        self._attention = None if score is None else Attention(score, units, dropout=dropout, dtype=self.dtype_policy)
+        self._head = keras.layers.Dense(output_units, dtype=self.dtype_policy)
+
+    def build(
+        self,
+        memory_shape: Any,
+        initial_state_shape: Any = None,
+        start_shape: Any = None,
+        targets_shape: Any = None,
+        features_shape: Any = None,
+    ) -> None:
+        batch, _, d_memory = memory_shape
+        d_state = top_state(self.cell, self.cell.state_size)
+        d_context = 0 if self._attention is None else d_memory
+        d_features = 0 if features_shape is None else features_shape[-1]
+        if not self.cell.built:
+            self.cell.build((batch, len(self._fed) + d_context + d_features))
+        if self._attention is not None and not self._attention.built:
+            self._attention.build((batch, 1, d_state), memory_shape)
+        if not self._head.built:
+            self._head.build((batch, d_state + d_context))
+        self.start = self.add_weight(name="start", shape=(len(self._fed),), initializer="zeros")
+
+    def call(
+        self,
+        memory: Tensor,
+        initial_state: Any = None,
+        start: Tensor | None = None,
+        targets: Tensor | None = None,
+        features: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Any:
+        memory = zero_masked(memory, memory_mask)
+        batch = ops.shape(memory)[0]
+        key = None if self._attention is None else self._attention.project_key(memory)
+        mask = None if memory_mask is None else ops.expand_dims(memory_mask, 1)
+        if start is None:
+            start = ops.broadcast_to(ops.cast(self.start, self.compute_dtype)[None, :], (batch, len(self._fed)))
+        states = self._states(initial_state, batch)
+        given = {"number": ops.arange(self.steps)}
+        if features is not None:
+            given["features"] = ops.swapaxes(ops.cast(features, self.compute_dtype), 0, 1)
+        if targets is not None and training:
+            shifted = ops.concatenate([ops.expand_dims(start, 1), targets[:, :-1]], axis=1)
+            given["previous"] = ops.swapaxes(shifted, 0, 1)
+
+        def step(carry: Any, x: Any) -> Any:
+            states, output, previous, _ = carry
+            output, states, weights = self._step(
+                x.get("previous", previous), states, x.get("features"), memory, key, mask, training
+            )
+            fed = output if self.feedback is None else ops.take(output, self.feedback, axis=-1)
+            carry = (states, output, fed, weights)
+            return carry, carry
+
+        keys = ops.shape(memory)[1] if self._attention is not None else 1
+        first = (
+            states,
+            ops.zeros((batch, self.output_units), self.compute_dtype),
+            ops.cast(start, self.compute_dtype),
+            ops.zeros((batch, keys), self.compute_dtype),
+        )
+        _, (_, outputs, _, weights) = ops.scan(step, first, given, length=self.steps)
+        outputs = ops.swapaxes(outputs, 0, 1)
+        return (outputs, ops.swapaxes(weights, 0, 1)) if return_attention_scores else outputs
+
+    def _states(self, initial_state: Any, batch: Any) -> Any:
+        if initial_state is None:
+            return self.cell.get_initial_state(batch_size=batch)
+        if keras.tree.is_nested(initial_state):
+            return list(initial_state)
+        return [initial_state]
+
+    def _step(
+        self,
+        previous: Tensor,
+        states: Any,
+        features: Tensor | None,
+        memory: Tensor,
+        key: Tensor | None,
+        mask: Tensor | None,
+        training: bool | None,
+    ) -> tuple[Tensor, Any, Tensor]:
+        parts = [previous]
+        weights = ops.zeros((ops.shape(memory)[0], 1), self.compute_dtype)
+        context = None
+        if self._attention is not None:
+            query = ops.expand_dims(top_state(self.cell, states), 1)
+            context, weights = self._attention.attend(query, key, memory, mask, training)
+            context, weights = ops.squeeze(context, 1), ops.squeeze(weights, 1)
+            parts.append(context)
+        if features is not None:
+            parts.append(features)
+        hidden, states = self.cell(ops.concatenate(parts, -1), states, training=training)
+        read = hidden if context is None else ops.concatenate([hidden, context], -1)
+        return self._head(read), states, weights
+
+    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+    def compute_output_spec(self, memory: Any, *args: Any, return_attention_scores: bool = False, **kwargs: Any) -> Any:
+        outputs = keras.KerasTensor((memory.shape[0], self.steps, self.output_units), dtype=self.compute_dtype)
+        if not return_attention_scores:
+            return outputs
+        keys = 1 if self._attention is None else memory.shape[1]
+        return outputs, keras.KerasTensor((memory.shape[0], self.steps, keys), dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "cell": keras.layers.serialize(self.cell),
+            "steps": self.steps,
+            "output_units": self.output_units,
+            "score": self.score,
+            "units": self.units,
+            "feedback": self.feedback,
+            "dropout": self.dropout,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> AttentionDecoder:
+        return cls(**{**config, "cell": keras.layers.deserialize(config["cell"])})

@@ -1,0 +1,40 @@
+"""Masks and the one masked softmax that every layer of the package uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+"""A tensor of the active Keras backend."""
+
+
+def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
+    """Softmax over the last axis that gives masked entries exactly 0, and a fully masked row nothing but 0.
+
+    Computed in float32 and cast back to the scores' dtype.
+
+    Args:
+        scores: `(..., keys)`.
+        mask: boolean, broadcastable to the scores; True means keep. None keeps everything.
+    """
+    dtype = scores.dtype
+    scores = ops.cast(scores, "float32")
+    if mask is None:
+        return ops.cast(ops.softmax(scores, axis=-1), dtype)
+    mask = ops.cast(mask, "bool")
+    weights = ops.softmax(ops.where(mask, scores, -1e9), axis=-1)
+    return ops.cast(ops.where(mask, weights, 0.0), dtype)
+
+
+def zero_masked(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Set `values` `(batch, time, features)` to 0 where `mask` `(batch, time)` is False, NaN included."""
+    if mask is None:
+        return values
+    return ops.where(ops.expand_dims(ops.cast(mask, "bool"), -1), values, ops.zeros_like(values))
+
+
+def sequence_mask(length: Tensor, steps: Tensor | int) -> Tensor:
+    """Boolean `(batch, steps)`: True where the step is below `length` `(batch,)`."""
+    return ops.arange(steps, dtype="int32")[None, :] < ops.cast(length, "int32")[:, None]

@@ -1,0 +1,173 @@
+"""From the window contract to a Functional Keras model, the same way for every architecture.
+
+The skeleton scales the window, folds its channels, hands the rest to an architecture (the *core*) and turns what comes
+back into sorted quantiles in original units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import keras
+
+from tsattn.layers import InstanceScaling, SortedQuantiles
+from tsattn.layers.masking import Tensor
+from tsattn.models.options import NetworkOptions
+from tsattn.models.plumbing import (
+    ChannelEmbedding,
+    FoldChannels,
+    QuerySteps,
+    UnfoldAttention,
+    UnfoldQuantiles,
+)
+from tsattn.models.registry import ModelEntry
+from tsattn.window import (
+    ATTENTION,
+    KEY_STEPS,
+    LENGTH,
+    OBSERVED,
+    PAST,
+    QUANTILES,
+    QUERY_STEPS,
+    WindowSpec,
+)
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a core is given, in scaled space; `rows` is batch times channels, or batch where they are joint.
+
+    Args:
+        values: `(rows, context, width)`, 0 where missing.
+        observed: the same shape, 0 or 1.
+        length: `(rows,)`.
+        channel: `(rows, size)`, the learned vector of the channel, where there are several.
+    """
+
+    values: Tensor
+    observed: Tensor
+    length: Tensor
+    channel: Tensor | None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Attention weights and what they are between.
+
+    Args:
+        values: `(rows, queries, keys)`.
+        key_steps: layer from the lengths `(batch,)` to `(batch, keys, 2)`, first and last step of the window that
+            each key stands for, -1 for padding.
+        query_length: steps of the horizon that each query stands for.
+    """
+
+    values: Tensor
+    key_steps: keras.layers.Layer
+    query_length: int
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a core gives back.
+
+    Args:
+        raw: `(rows, horizon, width, levels)`, free numbers in scaled space; the median as it is.
+        weights: where the core attends, if it does.
+    """
+
+    raw: Tensor
+    weights: Weights | None = None
+
+
+class Core(Protocol):
+    """An architecture with its layers made: may be called more than once, sharing them."""
+
+    def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
+        """Forecast; ``target`` `(rows, horizon, width)` in scaled space is there in training only."""
+        ...
+
+
+class ForecastGraph:
+    """A forecaster as Keras graph, with the pieces that training needs.
+
+    Args:
+        inputs: symbolic window tensors by name.
+        spec: the window they follow.
+        options: options of the architecture.
+        core: the architecture.
+    """
+
+    def __init__(self, inputs: dict[str, Any], spec: WindowSpec, options: NetworkOptions, core: Core) -> None:
+        self.inputs = inputs
+        self.spec = spec
+        self.channels = len(spec.targets)
+        self.joint = options.channels == "joint"
+        self.scaling = InstanceScaling(options.scaling, name="scaling")
+        self._core = core
+        self._sorted = SortedQuantiles(spec.median, name="sorted_quantiles")
+        self._fold = FoldChannels(self.channels)
+        self._unfold = UnfoldQuantiles(self.channels)
+        scaled, self.center, self.scale = self.scaling(inputs[PAST], inputs[OBSERVED])
+        self._series = self._folded(scaled, options.units)
+
+    def _folded(self, scaled: Tensor, units: int) -> Series:
+        observed, length = self.inputs[OBSERVED], self.inputs[LENGTH]
+        if self.joint or self.channels == 1:
+            return Series(scaled, observed, length, None)
+        channel = ChannelEmbedding(max(units // 4, 1), name="channel_embedding")(scaled)
+        return Series(self._fold(scaled), self._fold(observed), self._fold(length), channel)
+
+    def scale_target(self, target: Tensor, observed: Tensor) -> Tensor:
+        """Scale the target `(batch, horizon, channels)` by the window before it; 0 where missing."""
+        return self.scaling(target, observed, center=self.center, scale=self.scale)
+
+    def scaled_quantiles(self, target: Tensor | None = None) -> tuple[Tensor, Decoded]:
+        """Return the quantiles `(batch, horizon, channels, levels)` in scaled space, and what the core gave."""
+        fold = not self.joint and self.channels > 1
+        if target is not None and fold:
+            target = self._fold(target)
+        decoded = self._core(self._series, target)
+        quantiles = self._sorted(decoded.raw)
+        return (self._unfold(quantiles) if fold else quantiles), decoded
+
+    def inference(self) -> keras.Model:
+        """Return the model from a window to quantiles in original units, and attention where there is any."""
+        scaled, decoded = self.scaled_quantiles()
+        outputs = {QUANTILES: self.scaling(scaled, center=self.center, scale=self.scale, inverse=True)}
+        if decoded.weights is not None:
+            length, queries = self.inputs[LENGTH], QuerySteps(self.spec.horizon, decoded.weights.query_length)
+            outputs[ATTENTION] = UnfoldAttention(1 if self.joint else self.channels)(decoded.weights.values)
+            outputs[KEY_STEPS] = decoded.weights.key_steps(length)
+            outputs[QUERY_STEPS] = queries(length)
+        return keras.Model(self.inputs, outputs, name="forecaster")
+
+
+def window_inputs(spec: WindowSpec, *, training: bool = False) -> dict[str, Any]:
+    """Return the symbolic inputs of a window by name."""
+    return {
+        name: keras.Input(shape, name=name, dtype="int32" if name == LENGTH else "float32")
+        for name, shape in spec.shapes(training=training).items()
+    }
+
+
+def build_graph(
+    entry: ModelEntry, options: NetworkOptions, spec: WindowSpec, *, portable: bool = False
+) -> ForecastGraph:
+    """Build a trained architecture.
+
+    Args:
+        entry: the model.
+        options: its options.
+        spec: the window.
+        portable: keep cuDNN out of the graph, so that what is traced on a GPU runs anywhere.
+    """
+    core = entry.build()(options, spec, portable)
+    return ForecastGraph(window_inputs(spec), spec, options, core)
+
+
+def build_baseline(entry: ModelEntry, spec: WindowSpec) -> keras.Model:
+    """Build a baseline: a model of the same contract with nothing to train."""
+    inputs = window_inputs(spec)
+    quantiles = entry.build()(entry.name, spec)(inputs[PAST], inputs[OBSERVED], inputs[LENGTH])
+    return keras.Model(inputs, {QUANTILES: quantiles}, name=entry.name)

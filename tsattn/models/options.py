@@ -1,0 +1,50 @@
+"""The options of every architecture. Nothing here imports Keras, so that the command line can list them at once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tsattn.config import Options
+
+Scaling = Literal["last", "standard", "mean_abs"]
+Score = Literal["additive", "dot", "general", "scaled_dot", "none"]
+
+
+class BaselineOptions(Options):
+    """A baseline has no options: it follows from season and horizon."""
+
+
+class NetworkOptions(Options):
+    """Options that every trained architecture has."""
+
+    units: int = Field(128, ge=1, description="width of the network")
+    rnn: Literal["gru", "lstm"] = Field("gru", description="kind of recurrent cell")
+    dropout: float = Field(0.5, ge=0, lt=1, description="share of features dropped before the head in training")
+    scaling: Scaling = Field("last", description="how a window is scaled, see tsattn.layers.InstanceScaling")
+    channels: Literal["independent", "joint"] = Field(
+        "independent", description="forecast each target by itself with shared weights, or all together"
+    )
+
+
+class Seq2SeqOptions(NetworkOptions):
+    """Encoder-decoder with attention."""
+
+    attention: Score = Field("additive", description="attention score; none is the fixed-context baseline")
+    patch_length: int | None = Field(
+        None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
+    )
+    decoder: Literal["parallel", "autoregressive"] = Field(
+        "parallel", description="all segments at once, or one after the other, fed with its own median"
+    )
+
+
+class AttentionPoolingOptions(NetworkOptions):
+    """Bidirectional LSTM, attention pooling with a learned context vector, direct multi-horizon head."""
+
+    rnn: Literal["gru", "lstm"] = Field("lstm", description="kind of recurrent cell")
+    bidirectional: bool = Field(True, description="read the history in both directions")
+    patch_length: int | None = Field(
+        None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
+    )

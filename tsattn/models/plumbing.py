@@ -1,0 +1,194 @@
+"""Small layers that carry shapes between the window contract and a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tsattn.layers.masking import Tensor, sequence_mask
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class SegmentMask(keras.layers.Layer):
+    """Which segments of a right-padded window hold a valid step: lengths `(batch,)` to boolean `(batch, segments)`."""
+
+    def __init__(self, segments: int, patch_length: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.segments = segments
+        self.patch_length = patch_length
+
+    def call(self, length: Tensor) -> Tensor:
+        return sequence_mask(-(-length // self.patch_length), self.segments)
+
+    def compute_output_spec(self, length: Any) -> Any:
+        return keras.KerasTensor((length.shape[0], self.segments), dtype="bool")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "segments": self.segments, "patch_length": self.patch_length}
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class SegmentSteps(keras.layers.Layer):
+    """First and last step of the window that each segment stands for: `(batch,)` to int32 `(batch, segments, 2)`.
+
+    Both are -1 for a padded segment.
+    """
+
+    def __init__(self, segments: int, patch_length: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.segments = segments
+        self.patch_length = patch_length
+
+    def call(self, length: Tensor) -> Tensor:
+        length = ops.cast(length, "int32")[:, None]
+        first = length - self.patch_length * -(-length // self.patch_length)
+        first = first + self.patch_length * ops.arange(self.segments, dtype="int32")[None, :]
+        last = first + self.patch_length - 1
+        steps = ops.stack([ops.maximum(first, 0), last], axis=-1)
+        return ops.where(ops.expand_dims(last < length, -1), steps, -1)
+
+    def compute_output_spec(self, length: Any) -> Any:
+        return keras.KerasTensor((length.shape[0], self.segments, 2), dtype="int32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "segments": self.segments, "patch_length": self.patch_length}
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class QuerySteps(keras.layers.Layer):
+    """First and last step of the horizon that each query stands for: `(batch,)` to int32 `(batch, queries, 2)`."""
+
+    def __init__(self, horizon: int, query_length: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.horizon = horizon
+        self.query_length = query_length
+
+    def call(self, length: Tensor) -> Tensor:
+        first = list(range(0, self.horizon, self.query_length))
+        steps = [[step, min(step + self.query_length, self.horizon) - 1] for step in first]
+        return ops.broadcast_to(ops.array([steps], dtype="int32"), (ops.shape(length)[0], len(first), 2))
+
+    def compute_output_spec(self, length: Any) -> Any:
+        queries = -(-self.horizon // self.query_length)
+        return keras.KerasTensor((length.shape[0], queries, 2), dtype="int32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "horizon": self.horizon, "query_length": self.query_length}
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class HorizonSteps(keras.layers.Layer):
+    """Segments of the forecast to its steps: `(batch, segments, patch * size)` to `(batch, horizon, *item)`."""
+
+    def __init__(self, horizon: int, item: tuple[int, ...], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.horizon = horizon
+        self.item = tuple(item)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        size = 1
+        for part in self.item:
+            size *= part
+        steps = inputs.shape[1] * inputs.shape[2] // size
+        return ops.reshape(inputs, (-1, steps, *self.item))[:, : self.horizon]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "horizon": self.horizon, "item": self.item}
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class HorizonSegments(keras.layers.Layer):
+    """Steps of the horizon to segments: `(batch, horizon, size)` to `(batch, segments, patch * size)`, padded with 0."""
+
+    def __init__(self, patch_length: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.patch_length = patch_length
+
+    def call(self, inputs: Tensor) -> Tensor:
+        _, horizon, size = inputs.shape
+        segments = -(-horizon // self.patch_length)
+        padded = ops.pad(inputs, [[0, 0], [0, segments * self.patch_length - horizon], [0, 0]])
+        return ops.reshape(padded, (-1, segments, self.patch_length * size))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "patch_length": self.patch_length}
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class FoldChannels(keras.layers.Layer):
+    """Folds channels into the batch, so that one network forecasts each by itself.
+
+    `(batch, time, channels)` to `(batch * channels, time, 1)`; `(batch,)` is repeated `channels` times a row.
+    """
+
+    def __init__(self, channels: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.channels = channels
+
+    def call(self, inputs: Tensor) -> Tensor:
+        if len(inputs.shape) == 1:
+            return ops.repeat(inputs, self.channels, axis=0)
+        return ops.reshape(ops.swapaxes(inputs, 1, 2), (-1, inputs.shape[1], 1))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "channels": self.channels}
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class UnfoldQuantiles(keras.layers.Layer):
+    """`(batch * channels, horizon, 1, levels)` to `(batch, horizon, channels, levels)`."""
+
+    def __init__(self, channels: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.channels = channels
+
+    def call(self, inputs: Tensor) -> Tensor:
+        _, horizon, _, levels = inputs.shape
+        return ops.swapaxes(ops.reshape(inputs, (-1, self.channels, horizon, levels)), 1, 2)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "channels": self.channels}
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class UnfoldAttention(keras.layers.Layer):
+    """`(batch * channels, queries, keys)` to `(batch, channels, heads, queries, keys)`, with one head."""
+
+    def __init__(self, channels: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.channels = channels
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return ops.reshape(inputs, (-1, self.channels, 1, *inputs.shape[1:]))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "channels": self.channels}
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class ChannelEmbedding(keras.layers.Layer):
+    """One learned vector a channel, for each of the batch: `(batch, time, channels)` to `(batch * channels, size)`."""
+
+    def __init__(self, size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = size
+
+    def build(self, inputs_shape: Any) -> None:
+        self.embedding = self.add_weight(
+            name="embedding",
+            shape=(inputs_shape[2], self.size),
+            initializer=keras.initializers.RandomNormal(stddev=1.0),
+        )
+
+    def call(self, inputs: Tensor) -> Tensor:
+        table = ops.cast(self.embedding, self.compute_dtype)[None]
+        table = ops.broadcast_to(table, (ops.shape(inputs)[0], inputs.shape[2], self.size))
+        return ops.reshape(table, (-1, self.size))
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor((None, self.size), dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "size": self.size}

@@ -1,0 +1,163 @@
+"""The run directory: everything of one fitted forecaster, written whole or not at all.
+
+=====================  ===================================================================================
+``run.json``           format of the directory and the versions that wrote it
+``config.toml``        the configuration with nothing left open: ``tsattn fit DATA --config`` makes it again
+``schema.json``        how the data were read
+``model.keras``        the Keras model from window to quantiles
+``context.npz``        the end of every series, so that it forecasts without the data
+``metrics.json``       the model beside the naive baselines on the validation part
+``history.csv``        losses of the training, a row an epoch
+``forecast.csv``       the forecast that follows the data
+``forecast.png``       its picture
+``report.html``        all of this on one page
+``saved_model/1``      the whole forecaster for TensorFlow Serving and others, see `tsattn.export`
+=====================  ===================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import keras
+import numpy as np
+import pandas as pd
+
+from tsattn.config import RunConfig
+from tsattn.data import Panel, Schema, history_frame
+from tsattn.directory import new_directory
+from tsattn.errors import RunError
+from tsattn.evaluation.verdict import verdict
+from tsattn.export.saved_model import export_saved_model
+from tsattn.report.html import write_report
+from tsattn.report.plot import plot_forecast
+from tsattn.training.fit import History
+from tsattn.window import WindowSpec
+
+if TYPE_CHECKING:
+    from tsattn.forecaster import Forecaster
+
+FORMAT = 1
+"""Raised when a directory can no longer be read by what came before."""
+
+F = TypeVar("F", bound="Forecaster")
+
+
+def write_run(forecaster: Forecaster, path: Path, *, overwrite: bool = False) -> None:
+    """Write the run directory of a fitted forecaster."""
+    with new_directory(path, overwrite=overwrite) as folder:
+        _write_model(forecaster, folder)
+        _write_results(forecaster, folder, path.name)
+
+
+def _write_model(forecaster: Forecaster, folder: Path) -> None:
+    versions = {name: version(name) for name in ("tsattn", "keras", "numpy")}
+    (folder / "run.json").write_text(json.dumps({"format": FORMAT, "versions": versions}, indent=2) + "\n")
+    (folder / "config.toml").write_text(forecaster.config_.to_toml())
+    (folder / "schema.json").write_text(forecaster.schema_.to_json())
+    forecaster.model_.save(folder / "model.keras")
+    _write_panel(forecaster.panel_, folder / "context.npz")
+    if keras.backend.backend() == "tensorflow":
+        export_saved_model(forecaster.portable_model(), forecaster.spec_, folder / "saved_model" / "1")
+
+
+def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:
+    scores = forecaster.scores_.astype(object).where(forecaster.scores_.notna(), None)
+    metrics = {"validation_steps": forecaster.config_.data.validation, "validation": scores.to_dict("records")}
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    losses = _history_frame(forecaster.history_)
+    losses.to_csv(folder / "history.csv", index=False)
+    forecast, history = forecaster.predict(), history_frame(forecaster.panel_)
+    forecast.to_csv(folder / "forecast.csv", index=False)
+    season = forecaster.spec_.season
+    plot_forecast(history, forecast, folder / "forecast.png", title=name, season=season)
+    write_report(
+        folder / "report.html",
+        title=name,
+        decisions=forecaster.schema_.decisions,
+        scores=forecaster.scores_,
+        losses=losses,
+        history=history,
+        forecast=forecast,
+        config=forecaster.config_.to_toml(),
+        season=season,
+        verdict=verdict(forecaster.scores_, forecaster.model),
+    )
+
+
+def read_run(kind: type[F], path: Path) -> F:
+    """Read what `write_run` wrote."""
+    try:
+        written = json.loads((path / "run.json").read_text(encoding="utf-8"))["format"]
+    except (OSError, ValueError, KeyError):
+        raise RunError(f"{path}: expected a run directory, as `tsattn fit` writes it") from None
+    if written > FORMAT:
+        raise RunError(f"{path}: has format {written}, and this tsattn reads up to {FORMAT}: install a newer tsattn")
+    forecaster = kind.from_config(RunConfig.read(path / "config.toml"))
+    forecaster.config_ = forecaster.to_config()
+    forecaster.schema_ = Schema.read(path / "schema.json")
+    data = forecaster.config_.data
+    forecaster.spec_ = WindowSpec(
+        data.context or 1,
+        data.horizon or 1,
+        forecaster.schema_.targets,
+        data.season or 1,
+        forecaster.config_.levels,
+    )
+    forecaster.model_ = _read_model(path / "model.keras")
+    forecaster.panel_ = _read_panel(path / "context.npz", forecaster.schema_)
+    forecaster.scores_ = pd.DataFrame(json.loads((path / "metrics.json").read_text())["validation"])
+    forecaster.history_ = _read_history(path / "history.csv")
+    return forecaster
+
+
+def _read_model(path: Path) -> keras.Model:
+    # Importing these registers their layers with Keras.
+    import tsattn.models.baselines
+    import tsattn.models.graph  # noqa: F401
+
+    try:
+        return keras.models.load_model(path)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read as a Keras model: {error}") from None
+
+
+def _write_panel(panel: Panel, path: Path) -> None:
+    np.savez_compressed(
+        path,
+        values=panel.values,
+        offsets=panel.offsets,
+        starts=panel.starts,
+        ids=np.array(panel.ids, dtype=np.str_),
+    )
+
+
+def _read_panel(path: Path, schema: Schema) -> Panel:
+    with np.load(path) as stored:
+        ids = tuple(str(name) for name in stored["ids"])
+        return Panel(stored["values"], stored["offsets"], ids, schema.targets, stored["starts"], schema.grid)
+
+
+def _history_frame(history: History | None) -> pd.DataFrame:
+    if history is None:
+        return pd.DataFrame(columns=["epoch", "loss", "validation", "chosen"])
+    epochs = range(1, len(history.loss) + 1)
+    return pd.DataFrame(
+        {
+            "epoch": epochs,
+            "loss": history.loss,
+            "validation": history.validation or None,
+            "chosen": [epoch == history.chosen for epoch in epochs],
+        }
+    )
+
+
+def _read_history(path: Path) -> History | None:
+    frame = pd.read_csv(path)
+    if frame.empty:
+        return None
+    chosen = int(frame.loc[frame["chosen"].astype(bool), "epoch"].iloc[0])
+    return History(tuple(frame["loss"]), tuple(frame["validation"].dropna()), chosen)

@@ -1,0 +1,78 @@
+"""The training of a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+
+from tsattn.config import TrainingConfig
+from tsattn.data.windows import Windows
+from tsattn.models.graph import ForecastGraph
+from tsattn.training.objective import training_model
+from tsattn.training.plan import Plan
+from tsattn.training.sequence import OrderedWindows, ShuffledWindows
+
+
+@dataclass(frozen=True)
+class History:
+    """How a training went.
+
+    Args:
+        loss: training loss of each epoch.
+        validation: validation loss of each epoch; empty where there was none.
+        chosen: number of epochs after which the weights were best, counted from 1.
+    """
+
+    loss: tuple[float, ...]
+    validation: tuple[float, ...]
+    chosen: int
+
+
+def train(
+    graph: ForecastGraph,
+    windows: Windows,
+    plan: Plan,
+    config: TrainingConfig,
+    seed: int,
+    *,
+    validation: Windows | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> History:
+    """Train the weights of a graph in place and leave the best ones in it.
+
+    Args:
+        graph: the forecaster.
+        windows: what is trained on.
+        plan: sizes of the training.
+        config: learning rate and patience.
+        seed: seed of the order of the windows.
+        validation: windows that decide when to stop; without them all epochs of the plan are trained.
+        callbacks: further Keras callbacks, such as a progress bar.
+    """
+    model = training_model(graph)
+    # Averaging the weights over about half an epoch stands in for a falling learning rate, and needs no last epoch.
+    optimizer = keras.optimizers.Adam(
+        config.learning_rate, clipnorm=1.0, use_ema=True, ema_momentum=1 - 2 / max(plan.steps, 4)
+    )
+    # Measured on two cores: XLA makes these recurrent steps slower (75 ms against 55 ms) and doubles the start.
+    model.compile(optimizer, jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
+    # Its place matters: the callbacks behind it see the averaged weights at the end of an epoch.
+    averaging = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    used = [keras.callbacks.TerminateOnNaN(), averaging, *callbacks]
+    if validation is not None:
+        used.append(
+            keras.callbacks.EarlyStopping("val_loss", patience=config.patience, mode="min", restore_best_weights=True)
+        )
+    result = model.fit(
+        ShuffledWindows(windows, plan.batch_size, plan.steps, seed),
+        epochs=plan.epochs,
+        validation_data=None if validation is None else OrderedWindows(validation, plan.batch_size),
+        callbacks=used,
+        verbose=0,
+    ).history
+    loss, losses = result["loss"], result.get("val_loss", [])
+    known = [value if math.isfinite(value) else math.inf for value in losses]
+    return History(tuple(loss), tuple(losses), known.index(min(known)) + 1 if known else len(loss))

@@ -1,0 +1,93 @@
+"""What is not configured is chosen here by rule, from the data and never from a file's name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsattn.config import TrainingConfig
+from tsattn.data.panel import Floats, Panel
+from tsattn.data.windows import Windows
+
+ROWS = 448
+"""Rows of a batch: windows times independent channels."""
+
+STEPS = (50, 250)
+"""Least and most batches of an epoch; few windows are gone through several times."""
+
+MOST_STEPS = 2000
+"""Most batches of a training."""
+
+MOST_SERIES = 1000
+"""Series that the statistics of the scaling are taken from; more of them are thinned out evenly."""
+
+EPOCHS = 30
+"""Most epochs."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of one training.
+
+    Args:
+        epochs: most epochs.
+        batch_size: windows in a batch.
+        steps: batches in an epoch.
+    """
+
+    epochs: int
+    batch_size: int
+    steps: int
+
+
+def plan(config: TrainingConfig, windows: Windows, rows_per_window: int) -> Plan:
+    """Return the sizes of a training over ``windows``, each of them ``rows_per_window`` rows for the network."""
+    count = max(len(windows), 1)
+    # A batch of a sixteenth of the windows at most, so that an epoch over few of them is still a few steps.
+    batch = config.batch_size or max(min(ROWS // rows_per_window, count // 16), 8)
+    least, most = STEPS
+    steps = min(max(-(-count // batch), least), config.steps_per_epoch or most)
+    return Plan(config.epochs or min(EPOCHS, MOST_STEPS // steps), batch, steps)
+
+
+def validation_steps(panel: Panel, horizon: int) -> int:
+    """Return the last steps of each series that are kept for validation, no less than the horizon.
+
+    15 % of one series; of many series less each, since together they still make many windows.
+    """
+    return max(horizon, int(0.15 * np.median(panel.lengths) / np.sqrt(len(panel))))
+
+
+def scaling_statistics(panel: Panel) -> tuple[list[float], list[float], list[float]]:
+    """Return median, spread and spread over mean absolute value of each channel, the typical ones over the series.
+
+    Returns:
+        Three lists of [channels], for `tsattn.layers.InstanceScaling.fit`: medians over the series of each series'
+        own figure. Where nothing is known, or nothing moves, they are 0, 1 and 0.1.
+    """
+    chosen = range(0, len(panel), max(-(-len(panel) // MOST_SERIES), 1))
+    columns = range(len(panel.targets))
+    figures = [[_figures(panel.series(index)[:, column]) for index in chosen] for column in columns]
+    typical = [[_typical(values) for values in zip(*rows, strict=True)] for rows in figures]
+    median, spread, ratio = (list(values) for values in zip(*typical, strict=True))
+    return (
+        [value if np.isfinite(value) else 0.0 for value in median],
+        [value if value > 0 else 1.0 for value in spread],
+        [value if value > 0 else 0.1 for value in ratio],
+    )
+
+
+def _figures(values: Floats) -> tuple[float, float, float]:
+    """Median, standard deviation and its ratio to the mean absolute value; NaN where nothing is known."""
+    known = values[np.isfinite(values)].astype(np.float64)
+    if not known.size:
+        return (np.nan, np.nan, np.nan)
+    spread, level = float(known.std()), float(np.abs(known).mean())
+    return float(np.median(known)), spread, spread / level if level > 0 else np.nan
+
+
+def _typical(values: Sequence[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.median(known)) if known else np.nan

@@ -1,0 +1,54 @@
+"""Windows as a Keras dataset: a thin adapter."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from tsattn.data.windows import Batch, Windows
+
+
+class ShuffledWindows(keras.utils.PyDataset):
+    """Training batches of constant size; batch k is a pure function of (seed, epoch, k).
+
+    Args:
+        windows: where they come from.
+        batch_size: windows in a batch.
+        steps: batches in an epoch; more than there are windows for begins again.
+        seed: seed of the order.
+    """
+
+    def __init__(self, windows: Windows, batch_size: int, steps: int, seed: int) -> None:
+        super().__init__()
+        self._windows = windows
+        self._batch_size = batch_size
+        self._steps = steps
+        self._seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, batch: int) -> tuple[Batch]:
+        index = self._windows.shuffled(self._seed, self.epoch, batch, self._batch_size)
+        return (self._windows.gather(index),)
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+
+
+class OrderedWindows(keras.utils.PyDataset):
+    """Every window once, in order, for validation."""
+
+    def __init__(self, windows: Windows, batch_size: int) -> None:
+        super().__init__()
+        self._windows = windows
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._windows) // self._batch_size)
+
+    def __getitem__(self, batch: int) -> tuple[Batch]:
+        first = batch * self._batch_size
+        last = min(first + self._batch_size, len(self._windows))
+        return (self._windows.gather(np.arange(first, last)),)

@@ -1,0 +1,103 @@
+"""The window contract: names, shapes and meaning of the tensors that every model takes.
+
+A *window* is what is known at one forecast origin. It is defined here once and imported by the data room (which
+gathers windows in NumPy), the models (which declare them as inputs), the export and the serving.
+
+========================  ==============================  =====================================================
+name                      shape                           meaning
+========================  ==============================  =====================================================
+``past``                  [batch, context, targets]       history in original units, oldest first, right-padded;
+                                                          0 where missing or padded
+``observed``              [batch, context, targets]       1 where ``past`` was observed, else 0
+``length``                [batch] int32                   number of valid steps; step t is padding if t >= length
+``past_covariates``       [batch, context, features]      known up to the origin; only where the data has them
+``future_covariates``     [batch, horizon, features]      known ahead; only where the data has them
+``static_NAME``           [batch]                         one input a static covariate; only where there are any
+``target``                [batch, horizon, targets]       training only: the values to forecast, 0 where missing
+``target_observed``       [batch, horizon, targets]       training only: 1 where ``target`` was observed, else 0
+========================  ==============================  =====================================================
+
+What a model gives back:
+
+========================  ==============================  =====================================================
+name                      shape                           meaning
+========================  ==============================  =====================================================
+``quantiles``             [batch, horizon, targets,       ascending quantiles in original units
+                          levels]
+``forecast``              [batch, horizon, targets]       the 0.5 quantile
+``attention``             [batch, targets or 1, heads,    weights; 0 for padding; a row sums to 1 (to 0 where there
+                          queries, keys]                  is no history)
+``key_steps``             [batch, keys, 2] int32          first and last step of the history that a key stands for,
+                                                          -1 for padding
+``query_steps``           [batch, queries, 2] int32       first and last step of the horizon that a query stands for
+========================  ==============================  =====================================================
+
+A gap is a step with ``t < length`` and ``observed`` 0. A model never sees NaN or a time stamp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PAST = "past"
+OBSERVED = "observed"
+LENGTH = "length"
+PAST_COVARIATES = "past_covariates"
+FUTURE_COVARIATES = "future_covariates"
+STATIC_PREFIX = "static_"
+TARGET = "target"
+TARGET_OBSERVED = "target_observed"
+
+QUANTILES = "quantiles"
+FORECAST = "forecast"
+ATTENTION = "attention"
+KEY_STEPS = "key_steps"
+QUERY_STEPS = "query_steps"
+
+
+@dataclass(frozen=True)
+class WindowSpec:
+    """Sizes and names of one window.
+
+    Args:
+        context: look-back: the number of steps of ``past``.
+        horizon: the number of steps to forecast.
+        targets: names of the target channels, in order.
+        season: season length in steps; 1 where there is none.
+        levels: ascending quantile levels in (0, 1); 0.5, the point forecast, is among them.
+        past_covariates: names of the features known up to the origin.
+        future_covariates: names of the features known over the horizon as well.
+        static: names of the static covariates, without the ``static_`` prefix.
+    """
+
+    context: int
+    horizon: int
+    targets: tuple[str, ...]
+    season: int = 1
+    levels: tuple[float, ...] = (0.1, 0.5, 0.9)
+    past_covariates: tuple[str, ...] = ()
+    future_covariates: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+
+    @property
+    def median(self) -> int:
+        """Index of the 0.5 quantile in ``levels``."""
+        return self.levels.index(0.5)
+
+    def shapes(self, *, training: bool = False) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every tensor of the window by name, without the batch axis."""
+        channels = len(self.targets)
+        shapes: dict[str, tuple[int, ...]] = {
+            PAST: (self.context, channels),
+            OBSERVED: (self.context, channels),
+            LENGTH: (),
+        }
+        if self.past_covariates:
+            shapes[PAST_COVARIATES] = (self.context, len(self.past_covariates))
+        if self.future_covariates:
+            shapes[FUTURE_COVARIATES] = (self.horizon, len(self.future_covariates))
+        shapes.update({STATIC_PREFIX + name: () for name in self.static})
+        if training:
+            shapes[TARGET] = (self.horizon, channels)
+            shapes[TARGET_OBSERVED] = (self.horizon, channels)
+        return shapes
