@@ -236,13 +236,23 @@ class _Fitting:
         title: str,
         *,
         validate: tuple[Panel, int] | None = None,
+        graph: ForecastGraph | None = None,
         epochs: int | None = None,
     ) -> tuple[ForecastGraph, History]:
-        """Train a fresh network on a panel; ``validate`` is the whole panel and its validation steps."""
+        """Train a network on a panel.
+
+        Args:
+            panel: what is trained on.
+            title: what the progress bar calls it.
+            validate: the whole panel and its validation steps.
+            graph: goes on with this network instead of a fresh one.
+            epochs: trains exactly so many.
+        """
         config, spec = self._config, self._spec
-        keras.utils.set_random_seed(config.seed)
-        graph = build_graph(get_model(config.model["name"]), self._options, spec)
-        graph.scaling.fit(*scaling_statistics(panel))
+        if graph is None:
+            keras.utils.set_random_seed(config.seed)
+            graph = build_graph(get_model(config.model["name"]), self._options, spec)
+            graph.scaling.fit(*scaling_statistics(panel))
         windows = Windows.before_end(panel, spec, spec.context)
         training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
         rows = 1 if graph.joint else graph.channels

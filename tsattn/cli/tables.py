@@ -29,7 +29,8 @@ def reading(schema: Schema, panel: Panel) -> Table:
 
 def scores_table(scores: pd.DataFrame, name: str) -> Table:
     """Return a model beside the baselines, best first; the model's row stands out."""
-    table = Table(box=box.SIMPLE_HEAD, title="On the validation part (lower is better)", title_justify="left")
+    title = "On the validation part: errors, lower is better; coverage, best at the interval's share"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("model")
     shown = [metric for metric in _METRICS if metric in scores]
     for metric in shown:
@@ -42,7 +43,7 @@ def scores_table(scores: pd.DataFrame, name: str) -> Table:
 
 def _figure(metric: str, value: float) -> str:
     if pd.isna(value):
-        return "–"
+        return "-"
     if metric == "coverage":
         return f"{100 * value:.0f}"
     return f"{value:.3f}" if metric == "mase" else f"{value:.4g}" if metric != "smape" else f"{value:.2f}"

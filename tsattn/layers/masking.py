@@ -21,11 +21,12 @@ def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
     """
     dtype = scores.dtype
     scores = ops.cast(scores, "float32")
-    if mask is None:
-        return ops.cast(ops.softmax(scores, axis=-1), dtype)
-    mask = ops.cast(mask, "bool")
-    weights = ops.softmax(ops.where(mask, scores, -1e9), axis=-1)
-    return ops.cast(ops.where(mask, weights, 0.0), dtype)
+    keep = ops.ones_like(scores, dtype="bool") if mask is None else ops.cast(mask, "bool")
+    scores = ops.where(keep, scores, -1e9)
+    # Written out, because Keras's own softmax warns of a single key, which a short history has by right.
+    weights = ops.where(keep, ops.exp(scores - ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))), 0.0)
+    total = ops.sum(weights, axis=-1, keepdims=True)
+    return ops.cast(weights / ops.where(total > 0, total, 1.0), dtype)
 
 
 def zero_masked(values: Tensor, mask: Tensor | None) -> Tensor:

@@ -100,7 +100,7 @@ class HorizonSteps(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class HorizonSegments(keras.layers.Layer):
-    """Steps of the horizon to segments: `(batch, horizon, size)` to `(batch, segments, patch * size)`, padded with 0."""
+    """Steps to segments, padded with 0: `(batch, horizon, size)` to `(batch, segments, patch * size)`."""
 
     def __init__(self, patch_length: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)

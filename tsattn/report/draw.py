@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from datetime import tzinfo
-from typing import IO, Any
+from typing import IO
 
 import matplotlib.dates as mdates
 import numpy as np
@@ -18,9 +18,10 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, MaxNLocator
 
 from tsattn.report.excerpt import Excerpt, Interval
+from tsattn.report.figures import fixed
 
 INK = "#3a4252"
 """History, training loss."""
@@ -122,21 +123,13 @@ def write_png(figure: Figure, target: IO[bytes], dpi: int) -> None:
         figure.savefig(target, format="png", dpi=dpi, facecolor="white")
 
 
-def shorten(text: str, most: int) -> str:
-    """Return ``text``, its middle left out where it is longer than ``most`` characters."""
-    if len(text) <= most:
-        return text
-    head = (most - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
-
-
 def _numbers(stamps: pd.Series) -> Floats:
     """Return stamps as Matplotlib counts them: days in UTC, or the integers themselves."""
     if not pd.api.types.is_datetime64_any_dtype(stamps.dtype):
         return _floats(stamps)
     if isinstance(stamps.dtype, pd.DatetimeTZDtype):
         stamps = stamps.dt.tz_convert("UTC").dt.tz_localize(None)
-    return np.asarray(mdates.date2num(stamps.to_numpy()), dtype=np.float64)
+    return np.asarray(mdates.date2num(stamps.to_numpy()))  # type: ignore[no-untyped-call]
 
 
 def _floats(values: pd.Series) -> Floats:
@@ -162,12 +155,21 @@ def _style(axes: Axes) -> None:
     axes.margins(x=0.02, y=0.08)
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3))
     largest = max(abs(bound) for bound in axes.get_ylim())
-    axes.yaxis.set_major_formatter(EngFormatter() if largest >= _LARGE else FuncFormatter(_plain))
+    axes.yaxis.set_major_formatter(EngFormatter() if largest >= _LARGE else _Plain())
 
 
-def _plain(value: float, position: Any = None) -> str:
-    """Return a tick with thousands separated, and without the noise of floating point."""
-    return f"{value:,.10g}".replace("-", "\N{MINUS SIGN}")
+class _Plain(Formatter):
+    """Ticks with thousands separated and all of the same decimals: neither 1e6 nor an offset in a corner."""
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        ticks = np.asarray(values, dtype=np.float64)
+        tolerance = 1e-6 * float(np.ptp(ticks)) if len(ticks) else 0.0
+        exact = (n for n in range(16) if (np.abs(ticks - np.round(ticks, n)) <= tolerance).all())
+        decimals = next(exact, 16)
+        return [fixed(tick, decimals) for tick in ticks]
+
+    def __call__(self, value: float, position: int | None = None) -> str:
+        return self.format_ticks([value])[0]
 
 
 def _time_ticks(axes: Axes, stamps: pd.Series, ticks: int) -> None:
@@ -177,7 +179,8 @@ def _time_ticks(axes: Axes, stamps: pd.Series, ticks: int) -> None:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:.0f}"))
         return
     zone: tzinfo | None = stamps.dt.tz
-    locator = mdates.AutoDateLocator(tz=zone, minticks=3, maxticks=ticks)
+    locator = mdates.AutoDateLocator(tz=zone, minticks=3, maxticks=ticks)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator, tz=zone, **_DATES))
+    labels = mdates.ConciseDateFormatter(locator, tz=zone, **_DATES)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(labels)
     axes.xaxis.get_offset_text().set(size=9, color=MUTED)

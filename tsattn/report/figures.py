@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers, stamps and names as people read them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ DASH = "\N{EN DASH}"
 
 def fixed(value: float, decimals: int) -> str:
     """Return a number with thousands separated; a dash where it is missing."""
-    text = f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
-    return text if math.isfinite(value) else DASH
+    if not math.isfinite(value):
+        return DASH
+    rounded = round(value, decimals) + 0.0  # what rounds to -0 is 0
+    return f"{rounded:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def decimals_for(values: pd.Series | pd.DataFrame) -> int:
@@ -40,3 +42,11 @@ def stamps_text(stamps: pd.Series) -> list[str]:
     else:
         form = "%Y-%m-%d %H:%M" if (wall == wall.dt.floor("min")).all() else "%Y-%m-%d %H:%M:%S"
     return list(wall.dt.strftime(form))
+
+
+def shorten(text: str, most: int) -> str:
+    """Return ``text``, its middle left out where it is longer than ``most`` characters."""
+    if len(text) <= most:
+        return text
+    head = (most - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"

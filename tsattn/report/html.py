@@ -19,7 +19,7 @@ from tsattn.report.tables import decisions_table, forecast_table, scores_table
 
 _DPI = 200
 _WIDE = (9.6, 3.5)
-_NARROW = (5.2, 2.7)
+_NARROW = (4.7, 2.6)
 
 
 def write_report(
@@ -54,9 +54,9 @@ def write_report(
     sections = [
         _pictures(history, forecast, season),
         _scores(scores, trained, season, forecast, fitted=len(losses) > 0),
-        _numbers(forecast),
         _training(losses) if len(losses) else Html(),
         _section("How the data were read", decisions_table(decisions)),
+        _numbers(forecast),
         _section("Configuration", el("details", el("summary", "config.toml"), el("pre", config))),
     ]
     header = el("header", el("h1", title), el("p", verdict, class_="verdict"))
@@ -138,12 +138,10 @@ def _keys(*entries: tuple[str, str, str]) -> Html:
     return el("ul", *items, class_="legend")
 
 
-def _scores(
-    scores: pd.DataFrame, trained: str, season: int, forecast: pd.DataFrame, *, fitted: bool
-) -> Html:
+def _scores(scores: pd.DataFrame, trained: str, season: int, forecast: pd.DataFrame, *, fitted: bool) -> Html:
     note = _note(
-        "Measured on the validation part: the last steps of each series, which were kept back from the training.",
-        "The number of epochs was chosen by the same part." if fitted else "",
+        "Measured on the validation part, the last steps of each series.",
+        "Training saw only what comes before it, but the number of epochs was chosen on it." if fitted else "",
         "The best figure of a column is bold.",
     )
     table = scores_table(scores, trained, season, intervals_of(forecast))
@@ -152,12 +150,11 @@ def _scores(
 
 def _numbers(forecast: pd.DataFrame) -> Html:
     table, steps = forecast_table(forecast)
-    counted = series_count(forecast)
     longest = int(forecast.groupby("unique_id", sort=False).size().max())
     which = f"The first {steps} steps" if steps < longest else "Every step"
-    of = f" of {counted}" if counted else ""
-    rest = f"All {len(forecast):,} rows are in forecast.csv, unrounded."
-    return _section("Forecast in numbers", _note(f"{which}{of}, rounded.", rest), table)
+    each = "of each series shown above, rounded." if forecast["unique_id"].nunique() > 1 else "ahead, rounded."
+    rest = f"All {len(forecast):,} rows are in forecast.csv."
+    return _section("Forecast in numbers", _note(f"{which} {each}", rest), table)
 
 
 def _training(losses: pd.DataFrame) -> Html:
@@ -165,9 +162,10 @@ def _training(losses: pd.DataFrame) -> Html:
     draw_losses(figure.subplots(), losses)
     chosen = losses.loc[losses["chosen"].astype(bool), "epoch"]
     kept = f"Epoch {int(chosen.iloc[0])} of {len(losses)} was chosen." if len(chosen) else ""
-    legend = _keys(
-        ("line", INK, "training"), ("line", ACCENT, "validation"), ("mark", "", "the chosen epoch")
-    )
+    entries = [("line", INK, "training")]
+    if losses["validation"].notna().any():
+        entries.append(("line", ACCENT, "validation"))
+    legend = _keys(*entries, ("mark", "", "the chosen epoch"))
     image = el("img", src=png_uri(_png(figure)), alt="loss of training and validation by epoch")
-    grid = el("div", el("figure", image), class_="grid")
+    grid = el("div", el("figure", image), class_="grid small")
     return _section("Training", legend, grid, _note("The loss by epoch, in scaled units.", kept))

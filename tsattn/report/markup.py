@@ -21,9 +21,7 @@ def el(tag: str, *children: str, **attributes: str) -> Html:
         >>> el("p", "a < b", class_="note")
         '<p class="note">a &lt; b</p>'
     """
-    written = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{escape(value)}"' for name, value in attributes.items()
-    )
+    written = "".join(f' {name.rstrip("_").replace("_", "-")}="{escape(value)}"' for name, value in attributes.items())
     return Html(f"<{tag}{written}>" if tag in _VOID else f"<{tag}{written}>{join(*children)}</{tag}>")
 
 
@@ -37,8 +35,8 @@ def png_uri(picture: bytes) -> str:
     return f"data:image/png;base64,{b64encode(picture).decode('ascii')}"
 
 
-def table(head: list[Html], rows: list[Html]) -> Html:
+def table(head: list[Html], rows: list[Html], class_: str = "scroll") -> Html:
     """Return a table, `th` and `tr` elements given, that scrolls by itself where the page is narrow."""
     body = el("table", el("thead", el("tr", *head)), el("tbody", *rows))
     # Focusable, so that the keyboard can scroll it too.
-    return el("div", body, class_="scroll", tabindex="0")
+    return el("div", body, class_=class_, tabindex="0")

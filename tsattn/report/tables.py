@@ -10,7 +10,7 @@ import pandas as pd
 
 from tsattn.data.schema import Decision
 from tsattn.report.excerpt import MOST_SERIES, Interval
-from tsattn.report.figures import decimals_for, fixed, stamps_text
+from tsattn.report.figures import decimals_for, fixed, shorten, stamps_text
 from tsattn.report.markup import Html, el, join, table
 
 _MOST_ROWS = 40
@@ -37,18 +37,16 @@ class _Metric:
 
 def _metrics(scores: pd.DataFrame, season: int, intervals: Sequence[Interval]) -> list[_Metric]:
     """Return the metrics that ``scores`` has."""
-    back = "the value one season before" if season > 1 else "the value before"
+    step = "one season" if season > 1 else "one step"
     metrics = [
         _Metric(
             "mase",
             "MASE",
-            f"the absolute error, measured by that of taking {back} in the training data; below 1 it is smaller",
+            f"the absolute error, divided by that of the naive forecast {step} ahead on the training data",
         ),
-        _Metric("smape", "sMAPE", "the absolute error in percent of forecast and actual value, 0 to 200 %"),
+        _Metric("smape", "sMAPE", "the absolute error in percent of the mean of forecast and actual value, 0 to 200 %"),
         _Metric("mae", "MAE", "the mean absolute error, in the unit of the data"),
-        _Metric(
-            "rmse", "RMSE", "the root of the mean squared error: as MAE, but large misses weigh more"
-        ),
+        _Metric("rmse", "RMSE", "the root of the mean squared error: as MAE, but large misses weigh more"),
     ]
     if intervals:
         widest = intervals[0]
@@ -57,9 +55,7 @@ def _metrics(scores: pd.DataFrame, season: int, intervals: Sequence[Interval]) -
     return [metric for metric in metrics if metric.column in scores.columns]
 
 
-def scores_table(
-    scores: pd.DataFrame, trained: str, season: int, intervals: Sequence[Interval]
-) -> Html:
+def scores_table(scores: pd.DataFrame, trained: str, season: int, intervals: Sequence[Interval]) -> Html:
     """Return the model beside the baselines, its row and the best figures marked, and what the figures mean."""
     metrics = _metrics(scores, season, intervals)
     columns = [_score_texts(scores[metric.column], metric) for metric in metrics]
@@ -71,13 +67,11 @@ def scores_table(
             for texts, top in zip(columns, best, strict=True)
         ]
         note = "this model" if model == trained else _BASELINES.get(model, "")
-        name = el("th", el("span", model, class_="name"), " ", el("small", note), scope="row")
+        name = el("th", el("span", model, class_="short"), " ", el("small", note), scope="row")
         rows.append(el("tr", name, *cells, class_="ours" if model == trained else "other"))
     head = [el("th", "Model", scope="col")]
-    head += [
-        el("th", metric.name, el("small", metric.direction), scope="col", class_="number") for metric in metrics
-    ]
-    terms = [join(el("dt", metric.name), el("dd", f"{metric.meaning}; {metric.direction}.")) for metric in metrics]
+    head += [el("th", metric.name, el("small", metric.direction), scope="col", class_="number") for metric in metrics]
+    terms = [join(el("dt", metric.name), el("dd", metric.meaning)) for metric in metrics]
     return join(table(head, rows), el("dl", *terms))
 
 
@@ -89,7 +83,7 @@ def _score_texts(values: pd.Series, metric: _Metric) -> list[str]:
     if metric.column in ("mase", "smape"):
         return [fixed(number, 3 if metric.column == "mase" else 2) for number in numbers]
     # The best model's digits, so that a baseline that is far off does not hide them.
-    decimals = decimals_for(values.nsmallest(1))
+    decimals = decimals_for(values[values > 0].nsmallest(1))
     return [fixed(number, decimals) for number in numbers]
 
 
@@ -106,9 +100,9 @@ def decisions_table(decisions: Iterable[Decision]) -> Html:
         el(
             "tr",
             el("th", decision.field, scope="row"),
-            el("td", el("div", decision.value, class_="long")),
-            el("td", "you" if decision.given else "the data"),
-            el("td", el("div", decision.reason, class_="long")),
+            el("td", el("div", decision.value, class_="long"), class_="value"),
+            el("td", "you" if decision.given else "the data", class_="short"),
+            el("td", el("div", decision.reason, class_="long"), class_="why"),
         )
         for decision in decisions
     ]
@@ -123,11 +117,11 @@ def forecast_table(forecast: pd.DataFrame) -> tuple[Html, int]:
     rows = []
     for id in shown:
         part = forecast[forecast["unique_id"] == id]
-        decimals = decimals_for(part[columns])
+        name, decimals = shorten(str(id), 40), decimals_for(part[columns])
         part = part.head(steps)
         for stamp, values in zip(stamps_text(part["ds"]), part[columns].itertuples(index=False), strict=True):
             numbers = [el("td", fixed(float(value), decimals), class_="number") for value in values]
-            rows.append(el("tr", el("td", str(id), class_="id"), el("td", stamp, class_="stamp"), *numbers))
+            rows.append(el("tr", el("td", name, class_="short"), el("td", stamp, class_="short"), *numbers))
     head = [el("th", name, scope="col") for name in ("unique_id", "ds")]
     head += [el("th", str(name), scope="col", class_="number") for name in columns]
-    return table(head, rows), steps
+    return table(head, rows, class_="scroll dense"), steps

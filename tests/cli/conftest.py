@@ -1,0 +1,29 @@
+"""A fitted run that the tests of the command line share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tsattn.cli import main
+
+DATASETS = Path(__file__).parents[2] / "datasets"
+
+FAST = ("--set", "training.epochs=2", "--set", "training.steps_per_epoch=5", "--set", "model.units=8")
+"""Settings under which a network trains in a moment, for tests that are not about accuracy."""
+
+
+def tsattn(*arguments: object) -> Result:
+    """Run the command line in this process."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of a quick fit on the airline passengers."""
+    folder = tmp_path_factory.mktemp("runs") / "airline"
+    result = tsattn("fit", DATASETS / "Airline.csv", "--out", folder, "--seed", 3, *FAST)
+    assert result.exit_code == 0, result.output
+    return folder

@@ -1,0 +1,100 @@
+"""The commands that do not train, and wrong usage."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli.conftest import DATASETS, tsattn
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("fit", "--help"), ("models",), ("models", "seq2seq"), ("inspect", str(DATASETS / "co2.csv"))],
+)
+def test_tensorflow_is_not_imported(arguments: tuple[str, ...]) -> None:
+    script = (
+        "import sys; from tsattn.cli import main\n"
+        f"try: main({list(arguments)!r})\n"
+        "finally: assert not {'tensorflow', 'keras', 'torch', 'jax'} & set(sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_models_lists_options_with_their_values() -> None:
+    assert "attention_pooling" in tsattn("models").output
+    options = tsattn("models", "seq2seq").output
+    assert "scaled_dot" in options and "patch_length" in options and "autoregressive" in options
+    assert tsattn("models", "naive").exit_code == 0
+
+
+def test_inspect_tells_the_reading_and_what_was_given() -> None:
+    result = tsattn("inspect", DATASETS / "co2.csv", "--horizon", 4)
+    assert result.exit_code == 0
+    assert "W-SAT" in result.stdout and "52" in result.stdout and "given" in result.stdout
+
+
+WRONG_USAGE = [
+    (("fit",), "DATA"),
+    (("fit", "x.csv", "--horizon", "0"), "horizon"),
+    (("fit", "x.csv", "--horizon", "soon"), "horizon"),
+    (("fit", "x.csv", "--model", "prophet"), "seasonal_naive"),
+    (("fit", "x.csv", "--set", "model.units=wide"), "units"),
+    (("fit", "x.csv", "--set", "model.unitz=3"), "unitz"),
+    (("fit", "x.csv", "--set", "colour=red"), "colour"),
+    (("fit", "x.csv", "--set", "horizon"), "key=value"),
+    (("fit", "x.csv", "--set", "levels=[0.1,0.9]"), "0.5"),
+    (("fit", "x.csv", "--config", "nowhere.toml"), "nowhere.toml"),
+    (("models", "prophet"), "seq2seq"),
+    (("paint",), "paint"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named"), WRONG_USAGE, ids=lambda part: " ".join(part)[:40])
+def test_wrong_usage_is_exit_2(
+    arguments: tuple[str, ...], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = tsattn(*arguments)
+    assert result.exit_code == 2, result.output
+    assert named in result.output and "Traceback" not in result.output
+    assert not list(tmp_path.iterdir())
+
+
+BAD_DATA = {
+    "missing file": (None, (), ["data.csv"]),
+    "empty file": ("", (), ["data.csv"]),
+    "only a header": ("ds,y\n", (), ["data.csv"]),
+    "two time columns": (
+        "start,end,y\n" + "".join(f"2024-01-0{d},2024-02-0{d},{d}\n" for d in range(1, 9)),
+        (),
+        ["start", "end", "--time"],
+    ),
+    "text among numbers": ("ds,y\n2024-01-01,1\n2024-01-02,many\n2024-01-03,3\n", (), ["y", "line 3", "many"]),
+    "a stamp twice": ("ds,y\n2024-01-01,1\n2024-01-02,2\n2024-01-02,3\n2024-01-03,3\n", (), ["line 4"]),
+    "a stamp that is none": ("ds,y\n2024-01-01,1\n2024-01-02,2\nsoon,3\n", ("--time", "ds"), ["line 4", "soon"]),
+    "too few rows": ("ds,y\n2024-01-01,1\n2024-01-02,2\n2024-01-03,4\n", ("--horizon", 5), ["horizon", "3"]),
+    "a target that is all missing": (
+        "ds,y\n" + "".join(f"2024-01-{d:02},\n" for d in range(1, 30)),
+        ("--target", "y"),
+        ["y"],
+    ),
+    "an unknown column": ("ds,y\n2024-01-01,1\n2024-01-02,2\n", ("--target", "sales"), ["sales", "y"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_data_is_one_line_and_exit_1(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, options, named = BAD_DATA[case]
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path("data.csv").write_text(content)
+    result = tsattn("fit", "data.csv", *options)
+    assert result.exit_code == 1, result.output
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: ") and all(part in last for part in named), last
+    assert "Traceback" not in result.output
+    assert {path.name for path in tmp_path.iterdir()} <= {"data.csv"}

@@ -1,0 +1,135 @@
+"""`tsattn fit` and `tsattn predict`, as a person meets them."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from cli.conftest import DATASETS, FAST, tsattn
+
+FILES = {
+    "run.json",
+    "config.toml",
+    "schema.json",
+    "model.keras",
+    "context.npz",
+    "metrics.json",
+    "history.csv",
+    "forecast.csv",
+    "forecast.png",
+    "report.html",
+    "saved_model",
+}
+
+
+def test_run_directory_is_complete(run: Path) -> None:
+    assert {path.name for path in run.iterdir()} == FILES
+    assert (run / "saved_model" / "1" / "saved_model.pb").is_file()
+    assert [path.name for path in run.parent.iterdir()] == ["airline"], "nothing temporary is left"
+
+
+def test_forecast_follows_the_data(run: Path) -> None:
+    forecast = pd.read_csv(run / "forecast.csv", parse_dates=["ds"])
+    assert list(forecast.columns) == ["unique_id", "ds", "y", "y-lo-80", "y-hi-80"]
+    assert list(forecast["ds"]) == list(pd.date_range("1961-01-01", periods=12, freq="MS"))
+    assert (forecast["y-lo-80"] <= forecast["y"]).all() and (forecast["y"] <= forecast["y-hi-80"]).all()
+    assert forecast["y"].between(200, 1000).all(), "in original units"
+
+
+def test_config_has_nothing_left_open(run: Path) -> None:
+    config = tomllib.loads((run / "config.toml").read_text())
+    assert config["data"] | {"context": 72} == {
+        "freq": "MS", "season": 12, "horizon": 12, "context": 72, "validation": 21
+    }  # fmt: skip
+    assert config["model"]["patch_length"] == 12 and config["model"]["units"] == 8
+    assert config["seed"] == 3
+
+
+def test_the_config_of_a_run_makes_it_again(run: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    result = tsattn("fit", DATASETS / "Airline.csv", "--config", run / "config.toml", "--out", again)
+    assert result.exit_code == 0, result.output
+    pd.testing.assert_frame_equal(pd.read_csv(run / "forecast.csv"), pd.read_csv(again / "forecast.csv"))
+
+
+def test_metrics_hold_the_model_and_every_baseline(run: Path) -> None:
+    rows = {row["model"]: row for row in json.loads((run / "metrics.json").read_text())["validation"]}
+    assert set(rows) == {"seq2seq", "naive", "seasonal_naive", "drift", "seasonal_mean"}
+    values = pd.read_csv(DATASETS / "Airline.csv")["Passengers"].to_numpy(float)
+    windows = range(144 - 21, 144 - 12 + 1)
+    error = np.mean([np.abs(values[o : o + 12] - values[o - 1]).mean() for o in windows])
+    scale = np.abs(values[12 : 144 - 21] - values[: 144 - 21 - 12]).mean()
+    assert rows["naive"]["mae"] == pytest.approx(error, rel=1e-5)
+    assert rows["naive"]["mase"] == pytest.approx(error / scale, rel=1e-5)
+
+
+def test_predict_without_data_gives_the_forecast_of_the_run(run: Path, tmp_path: Path) -> None:
+    output = tmp_path / "forecast.csv"
+    assert tsattn("predict", run, "-o", output).exit_code == 0
+    pd.testing.assert_frame_equal(pd.read_csv(output), pd.read_csv(run / "forecast.csv"), rtol=1e-5)
+
+
+def test_predict_prints_csv(run: Path) -> None:
+    result = tsattn("predict", run)
+    assert result.stdout.splitlines()[0] == "unique_id,ds,y,y-lo-80,y-hi-80"
+    assert len(result.stdout.splitlines()) == 13
+
+
+def test_predict_from_other_data(run: Path, tmp_path: Path) -> None:
+    history = pd.DataFrame({"Date": pd.date_range("2001-03-01", periods=7, freq="MS"), "Passengers": 5.0})
+    history.loc[3, "Passengers"] = np.nan
+    path = tmp_path / "new.csv"
+    history.to_csv(path, index=False)
+    result = tsattn("predict", run, path, "-o", tmp_path / "out.parquet")
+    assert result.exit_code == 0, result.output
+    forecast = pd.read_parquet(tmp_path / "out.parquet")
+    assert forecast["ds"].iloc[0] == pd.Timestamp("2001-10-01")
+    assert np.isfinite(forecast["y"]).all() and forecast["y"].between(0, 10).all(), "on the scale of the history"
+
+
+def test_predict_says_what_does_not_fit(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text("Date,Riders\n1961-01,3\n1961-02,4\n")
+    result = tsattn("predict", run, path)
+    assert result.exit_code == 1
+    assert "other.csv" in result.stderr and "Passengers" in result.stderr and "Traceback" not in result.output
+
+
+def test_an_existing_directory_is_kept(run: Path) -> None:
+    before = (run / "forecast.csv").read_bytes()
+    result = tsattn("fit", DATASETS / "Airline.csv", "--out", run, *FAST)
+    assert result.exit_code == 1 and "--overwrite" in result.stderr
+    assert (run / "forecast.csv").read_bytes() == before
+
+
+def test_overwrite_spares_what_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    result = tsattn("fit", DATASETS / "Airline.csv", "--out", tmp_path, "--overwrite")
+    assert result.exit_code == 1 and (tmp_path / "precious.txt").exists()
+
+
+def test_the_table_names_the_winner(tmp_path: Path) -> None:
+    # A season that repeats exactly: no network is better than the seasonal naive forecast, which is perfect.
+    values = np.tile([3.0, 7.0, 1.0, 9.0, 4.0, 4.0, 8.0], 12)
+    frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=84), "y": values})
+    frame.to_csv(tmp_path / "weeks.csv", index=False)
+    result = tsattn("fit", tmp_path / "weeks.csv", "--out", tmp_path / "run", "--model", "naive")
+    assert result.exit_code == 0, result.output
+    assert "seasonal_naive" in result.stderr
+    assert (tmp_path / "run" / "saved_model" / "1").is_dir(), "a baseline is exported like any model"
+
+
+@pytest.mark.parametrize("recipe", sorted(path.name for path in (DATASETS.parent / "configs").glob("*.toml")))
+def test_recipes(recipe: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    config = DATASETS.parent / "configs" / recipe
+    result = tsattn("fit", DATASETS / "Airline.csv", "--config", config, "--out", out, *FAST)
+    assert result.exit_code == 0, result.output
+    forecast = pd.read_csv(out / "forecast.csv")
+    levels = len(tomllib.loads(config.read_text()).get("levels", (0.1, 0.5, 0.9)))
+    assert len(forecast) == 12 and len(forecast.columns) == 2 + levels
+    assert np.isfinite(forecast.drop(columns=["unique_id", "ds"])).to_numpy().all()

@@ -1,0 +1,44 @@
+"""Every public layer through `check_layer`, and the same figures on JAX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import CASES, Case, compute, compute_all
+from check_layer import check_layer
+from on_jax import Arrays, run_on_jax
+
+import tsattn.layers
+
+__all__ = ["compute_all"]  # called by name in the JAX process
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_layer_keeps_the_contract(case: Case, tmp_path: Path) -> None:
+    check_layer(
+        case.make,
+        case.inputs,
+        tmp_path,
+        mask_argument=case.mask_argument,
+        options=case.options,
+        half=case.half,
+        empty_gives_zero=case.empty_gives_zero,
+    )
+
+
+@pytest.fixture(scope="module")
+def jax_figures() -> Arrays:
+    return run_on_jax(__file__, "compute_all", {})
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_jax_gives_the_same_figures(case: Case, jax_figures: Arrays) -> None:
+    for position, part in enumerate(compute(case)):
+        np.testing.assert_allclose(jax_figures[f"{case.name}/{position}"], part, rtol=1e-5, atol=1e-5)
+
+
+def test_every_public_layer_is_checked() -> None:
+    layers = {name for name in tsattn.layers.__all__ if isinstance(getattr(tsattn.layers, name), type)}
+    assert {case.name.split("-")[0] for case in CASES} == layers

@@ -1,0 +1,96 @@
+"""The formulas of the papers and of the contract, written out in NumPy (float64), independent of the package."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def softplus(x: Array) -> Array:
+    return np.logaddexp(0, x)
+
+
+def softmax(scores: Array, mask: Array | None = None) -> Array:
+    """Over the last axis and the kept entries only; 0 elsewhere, and everywhere where nothing is kept."""
+    keep = np.ones(scores.shape, dtype=bool) if mask is None else np.broadcast_to(mask, scores.shape)
+    weights = np.zeros(scores.shape)
+    for row in np.ndindex(*scores.shape[:-1]):
+        kept = scores[row][keep[row]]
+        if kept.size:
+            exponents = np.exp(kept - kept.max())
+            weights[row][keep[row]] = exponents / exponents.sum()
+    return weights
+
+
+def scores(name: str, query: Array, key: Array, weights: Mapping[str, Array]) -> Array:
+    """Scores [batch, queries, keys], pair by pair; ``weights`` by the names of the formulas."""
+    query = query @ weights["W"] if "W" in weights else query
+    key = key @ weights["U"] if "U" in weights else key
+    result = np.zeros((len(query), query.shape[1], key.shape[1]))
+    for b, i, j in np.ndindex(*result.shape):
+        q, k = query[b, i].astype(float), key[b, j].astype(float)
+        if name == "additive":
+            result[b, i, j] = weights["v"] @ np.tanh(q + k + weights["b"])
+        elif name == "general":
+            result[b, i, j] = q @ weights["M"] @ k
+        else:
+            result[b, i, j] = q @ k / (math.sqrt(len(k)) if name == "scaled_dot" else 1)
+    return result
+
+
+def gru_step(x: Array, h: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:
+    """Keras's GRU cell (``reset_after=True``): gates update, reset, candidate side by side."""
+    x_update, x_reset, x_new = np.split(x @ kernel + bias[0], 3, axis=-1)
+    h_update, h_reset, h_new = np.split(h @ recurrent + bias[1], 3, axis=-1)
+    update, reset = sigmoid(x_update + h_update), sigmoid(x_reset + h_reset)
+    return update * h + (1 - update) * np.tanh(x_new + reset * h_new)
+
+
+def lstm_step(
+    x: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array
+) -> tuple[Array, Array]:
+    """Keras's LSTM cell: gates input, forget, candidate, output side by side."""
+    i, f, new, o = np.split(x @ kernel + h @ recurrent + bias, 4, axis=-1)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(new)
+    return sigmoid(o) * np.tanh(c), c
+
+
+def patches(values: Array, length: int, patch: int) -> Array:
+    """Segments [segments, patch, features] of one row: element k of segment s is step L - p ceil(L/p) + s p + k."""
+    segments = math.ceil(len(values) / patch)
+    result = np.zeros((segments, patch, values.shape[1]))
+    for s in range(segments):
+        for k in range(patch):
+            step = length - patch * math.ceil(length / patch) + s * patch + k
+            if 0 <= step < length:
+                result[s, k] = values[step]
+    return result
+
+
+def scale_of(values: Array, method: str, ratio: float) -> tuple[float, float]:
+    """Center and scale of one channel from what was observed of it (at least one value)."""
+    known = values[np.isfinite(values)].astype(float)
+    level = np.abs(known).mean()
+    center = {"last": known[-1], "standard": known.mean(), "mean_abs": 0.0}[method]
+    spread = level if method == "mean_abs" else known.std()
+    return center, math.sqrt((len(known) * spread**2 + (ratio * level) ** 2) / (len(known) + 1))
+
+
+def sorted_quantiles(free: Array, median: int) -> Array:
+    """Softplus steps up and down from the number at ``median``."""
+    result = np.array(free, dtype=float)
+    for level in range(median + 1, free.shape[-1]):
+        result[..., level] = result[..., level - 1] + softplus(free[..., level])
+    for level in range(median - 1, -1, -1):
+        result[..., level] = result[..., level + 1] - softplus(free[..., level])
+    return result
