@@ -162,7 +162,8 @@ class Forecaster(BaseEstimator):
             self.model_ = build_baseline(entry, self.spec_)
             self.scores_ = self._compare(self.model_, panel, steps)
         self.config_ = _resolved(config, options.model_dump(), self.spec_, self.schema_, steps)
-        self.panel_ = panel.tail(self.spec_.context)
+        # Enough to forecast from, and for a picture.
+        self.panel_ = panel.tail(max(self.spec_.context, 4 * schema.season, 3 * schema.horizon))
         return self
 
     def _compare(self, model: keras.Model, panel: Panel, steps: int) -> pd.DataFrame:

@@ -111,6 +111,10 @@ class Attention(keras.layers.Layer):
         """Project keys `(batch, keys, key_size)` once, for many calls of `attend`."""
         return key if self._key_projection is None else self._key_projection(key)
 
+    def draw_kept(self, shape: Any) -> Tensor:
+        """Draw which weights a dropout keeps, in a loop's stead: 0, or more than 1 to make up for those."""
+        return self._dropout(ops.ones(shape, self.compute_dtype), training=True)
+
     def attend(
         self,
         query: Tensor,
@@ -118,6 +122,7 @@ class Attention(keras.layers.Layer):
         value: Tensor,
         mask: Tensor | None = None,
         training: bool | None = None,
+        kept: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Attend with keys that went through `project_key` and values without NaN.
 
@@ -127,6 +132,7 @@ class Attention(keras.layers.Layer):
             value: `(batch, keys, value_size)`, 0 where masked.
             mask: boolean, broadcastable to `(batch, queries, keys)`.
             training: whether to apply dropout.
+            kept: what `draw_kept` drew for `(batch, queries, keys)`; drawn here if left out.
 
         Returns:
             The context `(batch, queries, value_size)` and the weights `(batch, queries, keys)`.
@@ -135,7 +141,8 @@ class Attention(keras.layers.Layer):
             query = self._query_projection(query)
         scores = self._score.function(query, projected_key, **self._score_weights)
         weights = masked_softmax(scores, mask)
-        return ops.matmul(self._dropout(weights, training=training), value), weights
+        used = self._dropout(weights, training=training) if kept is None else weights * kept
+        return ops.matmul(used, value), weights
 
     def call(
         self,

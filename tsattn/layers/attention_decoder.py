@@ -9,14 +9,8 @@ import keras
 from keras import ops
 
 from tsattn.layers.attention import Attention
+from tsattn.layers.cells import draw_dropout, forget_dropout, load_cell, top_state
 from tsattn.layers.masking import Tensor, zero_masked
-
-
-def top_state(cell: Any, states: Any) -> Tensor:
-    """Return the hidden state of a cell, `(batch, units)`; of the topmost one of a stack."""
-    if isinstance(cell, keras.layers.StackedRNNCells):
-        states = states[-1]
-    return states[0] if isinstance(states, list | tuple) else states
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -103,7 +97,9 @@ class AttentionDecoder(keras.layers.Layer):
             self._attention.build((batch, 1, d_state), memory_shape)
         if not self._head.built:
             self._head.build((batch, d_state + d_context))
-        self.start = self.add_weight(name="start", shape=(len(self._fed),), initializer="zeros")
+        # Only where it is used: a weight without a gradient makes Keras warn at every training.
+        if start_shape is None:
+            self.start = self.add_weight(name="start", shape=(len(self._fed),), initializer="zeros")
 
     def call(
         self,
@@ -129,17 +125,21 @@ class AttentionDecoder(keras.layers.Layer):
         if targets is not None and training:
             shifted = ops.concatenate([ops.expand_dims(start, 1), targets[:, :-1]], axis=1)
             given["previous"] = ops.swapaxes(shifted, 0, 1)
+        # Nothing may be drawn inside the scan: the generator's state would change in a scope that is gone after it.
+        keys = ops.shape(memory)[1] if self._attention is not None else 1
+        if self._attention is not None and training and self.dropout > 0:
+            given["kept"] = self._attention.draw_kept((self.steps, batch, 1, keys))
+        if training:
+            draw_dropout(self.cell, batch)
 
         def step(carry: Any, x: Any) -> Any:
             states, output, previous, _ = carry
-            output, states, weights = self._step(
-                x.get("previous", previous), states, x.get("features"), memory, key, mask, training
-            )
+            previous = x.get("previous", previous)
+            output, states, weights = self._step(previous, states, x, memory, key, mask, training)
             fed = output if self.feedback is None else ops.take(output, self.feedback, axis=-1)
             carry = (states, output, fed, weights)
             return carry, carry
 
-        keys = ops.shape(memory)[1] if self._attention is not None else 1
         first = (
             states,
             ops.zeros((batch, self.output_units), self.compute_dtype),
@@ -147,6 +147,7 @@ class AttentionDecoder(keras.layers.Layer):
             ops.zeros((batch, keys), self.compute_dtype),
         )
         _, (_, outputs, _, weights) = ops.scan(step, first, given, length=self.steps)
+        forget_dropout(self.cell)
         outputs = ops.swapaxes(outputs, 0, 1)
         return (outputs, ops.swapaxes(weights, 0, 1)) if return_attention_scores else outputs
 
@@ -161,7 +162,7 @@ class AttentionDecoder(keras.layers.Layer):
         self,
         previous: Tensor,
         states: Any,
-        features: Tensor | None,
+        given: dict[str, Tensor],
         memory: Tensor,
         key: Tensor | None,
         mask: Tensor | None,
@@ -172,11 +173,11 @@ class AttentionDecoder(keras.layers.Layer):
         context = None
         if self._attention is not None:
             query = ops.expand_dims(top_state(self.cell, states), 1)
-            context, weights = self._attention.attend(query, key, memory, mask, training)
+            context, weights = self._attention.attend(query, key, memory, mask, training, given.get("kept"))
             context, weights = ops.squeeze(context, 1), ops.squeeze(weights, 1)
             parts.append(context)
-        if features is not None:
-            parts.append(features)
+        if "features" in given:
+            parts.append(given["features"])
         hidden, states = self.cell(ops.concatenate(parts, -1), states, training=training)
         read = hidden if context is None else ops.concatenate([hidden, context], -1)
         return self._head(read), states, weights
@@ -205,4 +206,4 @@ class AttentionDecoder(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> AttentionDecoder:
-        return cls(**{**config, "cell": keras.layers.deserialize(config["cell"])})
+        return cls(**{**config, "cell": load_cell(config["cell"])})

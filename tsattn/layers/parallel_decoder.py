@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from tsattn.layers.attention import Attention
-from tsattn.layers.attention_decoder import top_state
+from tsattn.layers.cells import forget_dropout, load_cell, top_state
 from tsattn.layers.masking import Tensor, zero_masked
 
 
@@ -103,6 +103,7 @@ class ParallelDecoder(keras.layers.Layer):
         states = keras.tree.map_structure(lambda state: ops.repeat(state, self.steps, axis=0), states)
         flat = ops.reshape(query, (-1, query.shape[-1]))
         hidden, _ = self.cell(flat, states, training=training)
+        forget_dropout(self.cell)
         hidden = ops.reshape(hidden, (-1, self.steps, hidden.shape[-1]))
         if self._attention is None:
             weights = ops.zeros((batch, self.steps, 1), self.compute_dtype)
@@ -138,4 +139,4 @@ class ParallelDecoder(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ParallelDecoder:
-        return cls(**{**config, "cell": keras.layers.deserialize(config["cell"])})
+        return cls(**{**config, "cell": load_cell(config["cell"])})

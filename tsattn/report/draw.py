@@ -21,7 +21,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, MaxNLocator
 
 from tsattn.report.excerpt import Excerpt, Interval
-from tsattn.report.figures import fixed
+from tsattn.report.text import fixed
 
 INK = "#3a4252"
 """History, training loss."""
@@ -41,6 +41,9 @@ _DATES = {
     "offset_formats": ["", "%Y", "%Y", "%d %b %Y", "%d %b %Y", "%d %b %Y %H:%M"],
 }
 """Ticks at years, months, days, hours, minutes and seconds; a day always has its month beside it."""
+_WHOLES = {mdates.MONTHLY: 12, mdates.HOURLY: 24, mdates.MINUTELY: 60, mdates.SECONDLY: 60}
+"""Ticks a whole year, day, hour or minute apart, without which Matplotlib finds none that are few enough for, say,
+61 hours, and warns."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -180,6 +183,8 @@ def _time_ticks(axes: Axes, stamps: pd.Series, ticks: int) -> None:
         return
     zone: tzinfo | None = stamps.dt.tz
     locator = mdates.AutoDateLocator(tz=zone, minticks=3, maxticks=ticks)  # type: ignore[no-untyped-call]
+    for unit, whole in _WHOLES.items():
+        locator.intervald[unit] = [*locator.intervald[unit], whole]
     axes.xaxis.set_major_locator(locator)
     labels = mdates.ConciseDateFormatter(locator, tz=zone, **_DATES)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_formatter(labels)

@@ -13,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from tsattn.report.draw import INK, MUTED, draw_series, legend_entries, write_png
 from tsattn.report.excerpt import excerpts, intervals_of, series_count, time_zone
-from tsattn.report.figures import shorten
+from tsattn.report.text import shorten
 
 _DPI = 150
 _WIDTH = 11.0
@@ -48,6 +48,7 @@ def forecast_figure(history: pd.DataFrame, forecast: pd.DataFrame, *, title: str
         axes.set_title(name, loc="left", fontsize=10, color=MUTED, parse_math=False)
     for axes in grid[len(shown) :]:
         axes.set_axis_off()
+    headline = _headline(title, forecast)
     figure.suptitle(headline, x=0.012, ha="left", fontsize=13, fontweight="bold", color=INK, parse_math=False)
     entries = legend_entries(intervals_of(forecast))
     figure.legend(

@@ -10,8 +10,8 @@ import pandas as pd
 
 from tsattn.data.schema import Decision
 from tsattn.report.excerpt import MOST_SERIES, Interval
-from tsattn.report.figures import decimals_for, fixed, shorten, stamps_text
 from tsattn.report.markup import Html, el, join, table
+from tsattn.report.text import decimals_for, fixed, shorten, stamps_text
 
 _MOST_ROWS = 40
 

@@ -46,7 +46,7 @@ def plan(config: TrainingConfig, windows: Windows, rows_per_window: int) -> Plan
     """Return the sizes of a training over ``windows``, each of them ``rows_per_window`` rows for the network."""
     count = max(len(windows), 1)
     # A batch of a sixteenth of the windows at most, so that an epoch over few of them is still a few steps.
-    batch = config.batch_size or max(min(ROWS // rows_per_window, count // 16), 8)
+    batch = config.batch_size or min(max(ROWS // rows_per_window, 1), max(count // 16, 8))
     least, most = STEPS
     steps = min(max(-(-count // batch), least), config.steps_per_epoch or most)
     return Plan(config.epochs or min(EPOCHS, MOST_STEPS // steps), batch, steps)

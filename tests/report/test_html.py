@@ -1,0 +1,206 @@
+"""The HTML report, as its reader sees it."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from frames import many, series
+
+from tsattn.data.schema import Decision
+from tsattn.report.html import write_report
+
+DECISIONS = (
+    Decision(field="time", value="ds", given=False, reason="'ds' is the only column with dates"),
+    Decision(field="season", value="24", given=True, reason="hours of a day"),
+)
+SCORES = pd.DataFrame(
+    {
+        "model": ["seq2seq", "seasonal_naive", "drift", "naive"],
+        "mase": [0.71249, 0.931, 2.3, np.nan],
+        "smape": [12.3, 14.1, 30.0, 31.0],
+        "mae": [231.21, 310.4, 901.2, 1023.1],
+        "rmse": [401.2, 512.9, 1200.5, 1301.3],
+        "coverage": [0.79, 0.95, 0.6, 0.55],
+    }
+)
+METRICS = ["Model", "MASE", "sMAPE", "MAE", "RMSE", "Coverage"]
+LOSSES = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "validation": [3.0, 2.5, 2.7]})
+LOSSES["chosen"] = LOSSES["epoch"] == 2
+NO_LOSSES = pd.DataFrame(columns=["epoch", "loss", "validation", "chosen"])
+
+
+class Page(HTMLParser):
+    """Checks that tags balance, and gathers text, attributes and the cells of tables."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.source = source
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.tables: list[list[list[str]]] = []
+        self.feed(source)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "source"):
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self.open:
+            return
+        self.text += data
+        if "tr" in self.open:
+            self.tables[-1][-1][-1] += data
+
+    @property
+    def headings(self) -> list[str]:
+        return re.findall("<h2>(.*?)</h2>", self.source)
+
+
+def report(path: Path, frames: tuple[pd.DataFrame, ...] | None = None, **changes: Any) -> Page:
+    past, ahead = frames or series(pd.date_range("2024-01-01", periods=200, freq="h"), 48)
+    arguments = {
+        "title": "Sales, 48 hours ahead",
+        "decisions": DECISIONS,
+        "scores": SCORES,
+        "losses": LOSSES,
+        "history": past,
+        "forecast": ahead,
+        "config": '[model]\nname = "seq2seq"\n',
+        "season": 24,
+        "verdict": "seq2seq beats every baseline.",
+    }
+    file = path / "report.html"
+    write_report(file, **{**arguments, **changes})
+    return Page(file.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    return report(tmp_path_factory.mktemp("report"))
+
+
+def test_tells_the_whole_story(page: Page) -> None:
+    assert page.source.startswith("<!DOCTYPE html>")
+    assert ("html", {"lang": "en"}) in page.tags
+    assert any(tag == "meta" and attributes.get("name") == "viewport" for tag, attributes in page.tags)
+    assert "<title>Sales, 48 hours ahead</title>" in page.source
+    assert "seq2seq beats every baseline." in page.text
+    assert 'name = "seq2seq"' in page.text
+    assert page.headings == [
+        "Forecast",
+        "Against naive baselines",
+        "Training",
+        "How the data were read",
+        "Forecast in numbers",
+        "Configuration",
+    ]
+
+
+def test_needs_nothing_from_outside(page: Page) -> None:
+    assert not re.search(r"https?://|url\(|@import|<script|<link", page.source)
+    addresses = [
+        value for _, attributes in page.tags for name, value in attributes.items() if name in ("src", "srcset", "href")
+    ]
+    assert len(addresses) == 3
+    assert all(str(address).startswith("data:image/png;base64,") for address in addresses)
+
+
+def test_every_model_has_its_row_and_ours_is_marked(page: Page) -> None:
+    head, *rows = page.tables[0]
+    assert [cell.split("lower")[0].split("best")[0] for cell in head] == METRICS
+    assert [row[0].split()[0] for row in rows] == list(SCORES["model"])
+    assert rows[0][1:] == ["0.712", "12.30", "231.2", "401.2", "79.0 %"]
+    assert rows[3][1] == "\N{EN DASH}"
+    [ours] = re.findall('<tr class="ours">(.*?)</tr>', page.source)
+    assert "seq2seq" in ours and "this model" in ours
+    assert head[5].endswith("best at 80 %")
+
+
+def test_every_decision_is_told(page: Page) -> None:
+    rows = page.tables[1][1:]
+    assert rows == [
+        ["time", "ds", "the data", "'ds' is the only column with dates"],
+        ["season", "24", "you", "hours of a day"],
+    ]
+
+
+def test_the_numbers_are_rounded_and_the_rest_is_named(page: Page) -> None:
+    head, *rows = page.tables[-1]
+    assert head == ["unique_id", "ds", "y", "y-lo-80", "y-hi-80"]
+    assert len(rows) == 40
+    assert rows[0][:2] == ["sales", "2024-01-07 08:00"]
+    assert all(re.fullmatch(r"\d+\.\d", cell) for cell in rows[0][2:])
+    assert "All 48 rows are in forecast.csv." in page.text
+
+
+def test_a_baseline_has_no_training(tmp_path: Path) -> None:
+    page = report(tmp_path, losses=NO_LOSSES, config='[model]\nname = "drift"\n')
+    assert "Training" not in page.headings and "epoch" not in page.text
+    [ours] = re.findall('<tr class="ours">(.*?)</tr>', page.source)
+    assert "drift" in ours
+
+
+def test_a_training_without_validation_has_one_curve(tmp_path: Path) -> None:
+    page = report(tmp_path, losses=LOSSES.assign(validation=None, chosen=False))
+    legend = page.source.split("<h2>Training</h2>")[1].split("</ul>")[0]
+    assert "training" in legend and "validation" not in legend
+
+
+def test_markup_in_the_data_stays_text(tmp_path: Path) -> None:
+    nasty = "<script>alert('x')</script> & \"co\""
+    frames = series(np.arange(40), 5, nasty)
+    decision = Decision(field=nasty, value=nasty, given=False, reason=nasty)
+    scores = SCORES.assign(model=[nasty, *SCORES["model"][1:]])
+    page = report(
+        tmp_path,
+        frames,
+        title=nasty,
+        verdict=nasty,
+        decisions=(decision,),
+        scores=scores,
+        config=f"# {nasty}\n",
+    )
+    assert "<script" not in page.source
+    assert page.text.count(nasty) >= 7
+    assert page.tables[1][1] == [nasty, nasty, "the data", nasty]
+
+
+def test_many_series_are_counted_and_each_is_in_the_table(tmp_path: Path) -> None:
+    page = report(tmp_path, many(414))
+    assert "6 of 414 series" in page.text
+    assert sum(tag == "figure" for tag, _ in page.tags) == 7
+    assert {row[0] for row in page.tables[-1][1:]} == {f"H{number}" for number in range(1, 7)}
+    assert "All 2,070 rows are in forecast.csv." in page.text
+
+
+@pytest.mark.parametrize("shares", [(), (80, 95)])
+def test_scores_and_legend_follow_the_intervals(tmp_path: Path, shares: tuple[int, ...]) -> None:
+    scores = SCORES if shares else SCORES.drop(columns="coverage")
+    page = report(tmp_path, series(np.arange(60), 5, shares=shares), scores=scores)
+    assert ("best at 95 %" in page.text) == bool(shares)
+    assert ("80 % interval" in page.text) == bool(shares)
+
+
+def test_the_time_zone_is_told(tmp_path: Path) -> None:
+    stamps = pd.date_range("2024-03-30 20:00", periods=60, freq="h", tz="Europe/Berlin")
+    page = report(tmp_path, series(stamps, 5))
+    assert "Times are in Europe/Berlin." in page.text

@@ -1,0 +1,199 @@
+"""The forecaster in Python: frames in, frames out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from tsattn import Forecaster
+from tsattn.errors import ConfigError, DataError, RunError
+
+QUICK: dict[str, Any] = {
+    "options": {"units": 8},
+    "training": {"epochs": 2, "steps_per_epoch": 5},
+}
+
+
+def ragged(seed: int = 0) -> pd.DataFrame:
+    """Three daily series of different lengths and scales; one is short, one has gaps."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for name, steps, scale in (("a", 120, 1.0), ("b", 90, 1e4), ("c", 20, 1e-3)):
+        values = scale * (5 + np.sin(np.arange(steps) * 2 * np.pi / 7) + rng.normal(0, 0.1, steps))
+        stamps = pd.date_range("2024-03-01", periods=steps)
+        parts.append(pd.DataFrame({"unique_id": name, "ds": stamps, "y": values}))
+    frame = pd.concat(parts, ignore_index=True)
+    frame.loc[[5, 6, 140, 141, 142], "y"] = np.nan
+    return frame
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Forecaster:
+    """A quick forecaster of the ragged series."""
+    return Forecaster(horizon=7, seed=1, **QUICK).fit(ragged())
+
+
+def test_scikit_learn_manners() -> None:
+    forecaster = Forecaster(model="attention_pooling", horizon=3, levels=(0.25, 0.5, 0.75), **QUICK)
+    parameters = forecaster.get_params()
+    assert parameters["horizon"] == 3 and parameters["options"] == {"units": 8}
+    copy = clone(forecaster)
+    assert copy is not forecaster and copy.get_params() == parameters
+    assert copy.set_params(horizon=5).horizon == 5
+
+
+def test_predict_before_fit_says_so() -> None:
+    with pytest.raises(ValueError, match="not fitted"):
+        Forecaster().predict()
+
+
+def test_every_series_gets_its_future(fitted: Forecaster) -> None:
+    forecast = fitted.predict()
+    assert list(forecast.columns) == ["unique_id", "ds", "y", "y-lo-80", "y-hi-80"]
+    assert dict(forecast.groupby("unique_id")["ds"].min()) == {
+        "a": pd.Timestamp("2024-06-29"),
+        "b": pd.Timestamp("2024-05-30"),
+        "c": pd.Timestamp("2024-03-21"),
+    }
+    assert (forecast.groupby("unique_id").size() == 7).all()
+    level = forecast.groupby("unique_id")["y"].mean()
+    assert level["a"] == pytest.approx(5, rel=0.5) and level["b"] == pytest.approx(5e4, rel=0.5)
+    assert level["c"] == pytest.approx(5e-3, rel=0.5), "the short series is forecast on its own scale"
+
+
+def test_forecast_follows_the_scale_of_the_data(fitted: Forecaster) -> None:
+    frame = ragged()
+    plain = fitted.predict(frame)
+    larger = fitted.predict(frame.assign(y=frame["y"] * 1000))
+    np.testing.assert_allclose(larger["y"], 1000 * plain["y"], rtol=1e-4)
+
+
+def test_only_the_context_matters(fitted: Forecaster) -> None:
+    # A marker before the look-back of the longest series must not move its forecast.
+    frame = ragged()
+    frame.loc[0, "y"] = 1e6
+    context = fitted.spec_.context
+    assert context < 119
+    np.testing.assert_array_equal(fitted.predict(frame)["y"], fitted.predict(ragged())["y"])
+
+
+def test_the_future_does_not_leak_into_the_weights() -> None:
+    # The validation part decides the number of epochs and nothing else: with that fixed, changing it beyond
+    # recognition leaves the weights as they are.
+    frame = ragged().query("unique_id == 'a'")
+    changed = frame.copy()
+    changed.iloc[-20:, 2] = 1e6
+    training = {**QUICK["training"], "epochs": 1, "refit": False}
+    settings = {"horizon": 7, "validation": 20, "options": QUICK["options"], "training": training}
+    first, second = (Forecaster(**settings).fit(data) for data in (frame, changed))
+    for one, other in zip(first.model_.get_weights(), second.model_.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_refit_learns_from_the_newest_rows() -> None:
+    frame = ragged().query("unique_id == 'a'")
+    changed = frame.copy()
+    changed.iloc[-20:, 2] += 3
+    settings = {
+        "horizon": 7,
+        "validation": 20,
+        "options": QUICK["options"],
+        "training": {**QUICK["training"], "epochs": 1},
+    }
+    first, second = (Forecaster(**settings).fit(data) for data in (frame, changed))
+    assert any(
+        np.abs(one - other).max() > 1e-4
+        for one, other in zip(first.model_.get_weights(), second.model_.get_weights(), strict=True)
+    )
+
+
+def test_same_seed_same_forecast() -> None:
+    frame = ragged()
+    one, two, other = (Forecaster(horizon=7, seed=seed, **QUICK).fit(frame).predict()["y"] for seed in (4, 4, 5))
+    np.testing.assert_allclose(one, two, rtol=1e-6)
+    assert np.abs(one - other).max() > 0
+
+
+def test_wide_data_have_a_forecast_for_each_column() -> None:
+    steps = np.arange(60)
+    frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=60), "low": np.sin(steps), "high": 100 + steps})
+    forecaster = Forecaster(horizon=4, **QUICK).fit(frame)
+    forecast = forecaster.predict()
+    assert list(forecast["unique_id"].unique()) == ["low", "high"]
+    assert forecast.query("unique_id == 'high'")["y"].between(50, 300).all()
+    joint = Forecaster(horizon=4, options={"units": 8, "channels": "joint"}, training=QUICK["training"])
+    assert len(joint.fit(frame).predict()) == 8
+
+
+def test_save_and_load(fitted: Forecaster, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "run")
+    loaded = Forecaster.load(tmp_path / "run")
+    pd.testing.assert_frame_equal(loaded.predict(), fitted.predict())
+    pd.testing.assert_frame_equal(loaded.scores_, fitted.scores_, check_exact=False)
+    assert loaded.config_ == fitted.config_ and loaded.spec_ == fitted.spec_ and loaded.history_ == fitted.history_
+    with pytest.raises(RunError, match="is there already"):
+        fitted.save(tmp_path / "run")
+    with pytest.raises(RunError, match="expected a run directory"):
+        Forecaster.load(tmp_path)
+
+
+def test_saved_model_agrees_with_python(fitted: Forecaster, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    fitted.save(tmp_path / "run")
+    served = tf.saved_model.load(tmp_path / "run" / "saved_model" / "1").signatures["serving_default"]
+    frame = ragged()
+    series = [group["y"].to_numpy("float32") for _, group in frame.groupby("unique_id")]
+    length = np.array([len(values) for values in series], "int32")
+    past = np.full((3, length.max(), 1), 7e7, "float32")
+    for row, values in enumerate(series):
+        past[row, : len(values), 0] = values
+    answer = served(past=tf.constant(past), length=tf.constant(length))["forecast"].numpy()[:, :, 0]
+    expected = fitted.predict(frame)["y"].to_numpy().reshape(3, 7)
+    for row, values in enumerate(series):
+        np.testing.assert_allclose(answer[row], expected[row], atol=1e-5 * np.nanstd(values))
+
+
+def test_a_failed_save_leaves_nothing(fitted: Forecaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tsattn.run
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(tsattn.run, "write_report", fail)
+    with pytest.raises(OSError, match="disk full"):
+        fitted.save(tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("model", ["naive", "seasonal_naive", "drift", "seasonal_mean"])
+def test_a_baseline_is_a_model_like_any(model: str, tmp_path: Path) -> None:
+    forecaster = Forecaster(model, horizon=7).fit(ragged())
+    assert forecaster.history_ is None and set(forecaster.scores_["model"]) >= {model, "naive"}
+    forecaster.save(tmp_path / "run")
+    pd.testing.assert_frame_equal(Forecaster.load(tmp_path / "run").predict(), forecaster.predict())
+
+
+def test_seasonal_naive_repeats_the_last_week() -> None:
+    frame = ragged().query("unique_id == 'a'")
+    forecast = Forecaster("seasonal_naive", horizon=10).fit(frame).predict()
+    np.testing.assert_allclose(forecast["y"], np.resize(frame["y"].to_numpy()[-7:], 10), rtol=1e-6)
+
+
+def test_wrong_parameters() -> None:
+    frame = ragged()
+    with pytest.raises(ConfigError, match="there is no model 'prophet'"):
+        Forecaster("prophet").fit(frame)
+    with pytest.raises(ConfigError, match="unitz"):
+        Forecaster(options={"unitz": 3}).fit(frame)
+    with pytest.raises(ConfigError, match="horizon"):
+        Forecaster(horizon=0).fit(frame)
+    with pytest.raises(DataError, match="horizon of 100 needs a series of at least 201 rows"):
+        Forecaster(horizon=100).fit(frame)
+    with pytest.raises(DataError, match="validation"):
+        Forecaster(horizon=7, validation=119).fit(frame)

@@ -1,0 +1,54 @@
+"""The README does what it says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    """A folder with what the README's commands read, so that nothing is written into the project."""
+    for name in ("datasets", "configs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_python_blocks_run_one_after_the_other(workplace: Path) -> None:
+    script = "\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.S))
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=workplace, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "y-lo-80" in result.stdout and "(1, 12, 1, 3)" in result.stdout
+
+
+@pytest.mark.slow
+def test_shell_lines_run(workplace: Path) -> None:
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S) for line in block.splitlines()]
+    commands = [line.partition("#")[0].split()[1:] for line in lines if line.startswith("tsattn ")]
+    assert len(commands) >= 6
+    for command in commands:
+        result = subprocess.run(
+            [sys.executable, "-c", "from tsattn.cli import main; main()", *command],
+            cwd=workplace,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, (command, result.stderr)
+        assert "arning" not in result.stderr, (command, result.stderr)
+
+
+def test_files_that_it_names_are_there() -> None:
+    for name in re.findall(r"\]\(([^)#]+)\)", TEXT):
+        assert (ROOT / name).exists(), name
