@@ -56,9 +56,7 @@ def gru_step(x: Array, h: Array, kernel: Array, recurrent: Array, bias: Array) -
     return update * h + (1 - update) * np.tanh(x_new + reset * h_new)
 
 
-def lstm_step(
-    x: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array
-) -> tuple[Array, Array]:
+def lstm_step(x: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array) -> tuple[Array, Array]:
     """Keras's LSTM cell: gates input, forget, candidate, output side by side."""
     i, f, new, o = np.split(x @ kernel + h @ recurrent + bias, 4, axis=-1)
     c = sigmoid(f) * c + sigmoid(i) * np.tanh(new)

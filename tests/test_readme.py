@@ -25,9 +25,7 @@ def workplace(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_python_blocks_run_one_after_the_other(workplace: Path) -> None:
     script = "\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.S))
-    result = subprocess.run(
-        [sys.executable, "-c", script], cwd=workplace, capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([sys.executable, "-c", script], cwd=workplace, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "y-lo-80" in result.stdout and "(1, 12, 1, 3)" in result.stdout
 

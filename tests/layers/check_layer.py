@@ -120,7 +120,7 @@ def check_fit(make: Make, inputs: Inputs, masks: Mapping[str, str], options: Inp
 
 
 def check_half(make: Make, inputs: Inputs, options: Inputs, half: tuple[str, ...]) -> None:
-    """Under mixed_float16 the layer keeps float32 weights, gives the dtypes it should, and the same but for rounding."""
+    """Under mixed_float16 the layer keeps float32 weights, gives the dtypes it should, and rounds at most."""
     full = make()
     known = outputs(full(**inputs, **options))
     with _policy("mixed_float16"):
