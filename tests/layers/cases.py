@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras_help import outputs, with_random_weights
 
 from tsattn.layers import (
     Attention,
@@ -183,22 +184,6 @@ CASES = [
 ]
 
 
-def with_random_weights(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Draw all weights of a built layer, biases too; what is not trained is a statistic above 0."""
-    rng = np.random.default_rng(0)
-    trained = {id(weight) for weight in layer.trainable_variables}
-    for weight in layer.weights:
-        # SeedGenerator states are no weights of `layer.weights`, so all of these are floats.
-        drawn = rng.normal(size=weight.shape) / 2
-        weight.assign(drawn if id(weight) in trained else np.abs(drawn) + 0.1)
-    return layer
-
-
-def outputs(result: Any) -> list[Any]:
-    """The outputs of a layer as a list of arrays."""
-    return [keras.ops.convert_to_numpy(part) for part in keras.tree.flatten(result)]
-
-
 def compute(case: Case) -> list[Any]:
     """Call the layer of a case with weights that are the same on every backend."""
     layer = case.make()
@@ -219,11 +204,11 @@ def compute(case: Case) -> list[Any]:
 def compute_all(arrays: dict[str, Any]) -> dict[str, Any]:
     """All outputs of all cases, by name and position, and whether a decoder trains with all its dropouts."""
     figures = {f"{case.name}/{i}": part for case in CASES for i, part in enumerate(compute(case))}
-    return {**figures, "dropout_loss": np.array(dropout_losses())}
+    return {**figures, "dropout_loss": np.array(dropout_losses(4))}
 
 
-def dropout_losses() -> list[float]:
-    """Train a decoder with dropout in its cells and its attention, on batches of two sizes."""
+def dropout_losses(*batch_sizes: int) -> list[float]:
+    """Train a decoder with dropout in its cells and its attention, one step for each size of batch."""
     cells = [keras.layers.GRUCell(4, dropout=0.3), keras.layers.LSTMCell(4, recurrent_dropout=0.3)]
     decoder = AttentionDecoder(keras.layers.StackedRNNCells(cells), steps=3, output_units=1, units=4, dropout=0.3)
     memory = keras.Input((TIME, 4))
@@ -231,5 +216,5 @@ def dropout_losses() -> list[float]:
     model.compile("adam", "mse", jit_compile=False)
     return [
         model.fit(normal(size, TIME, 4), normal(size, 3, 1), batch_size=size, verbose=0).history["loss"][0]
-        for size in (4, 2)
+        for size in batch_sizes
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from cases import outputs, with_random_weights
+from keras_help import outputs, with_random_weights
 
 Make = Callable[[], keras.layers.Layer]
 Inputs = Mapping[str, Any]

@@ -8,13 +8,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.layers.attention import Attention
-from tsattn.layers.cells import draw_dropout, forget_dropout, load_cell, top_state
+from tsattn.layers.cells import draw_dropout, forget_dropout, top_state
+from tsattn.layers.decoder import AttentiveDecoder
 from tsattn.layers.masking import Tensor, zero_masked
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
-class AttentionDecoder(keras.layers.Layer):
+class AttentionDecoder(AttentiveDecoder):
     """Recurrent decoder that attends to the memory at every step and feeds its own output back.
 
     At each step the previous state of the cell is the query; the context joins the previous output as input of the
@@ -66,17 +66,10 @@ class AttentionDecoder(keras.layers.Layer):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.supports_masking = True
-        self.cell = cell
-        self.steps = steps
+        super().__init__(cell, steps, score, units, dropout, **kwargs)
         self.output_units = output_units
-        self.score = score
-        self.units = units
         self.feedback = None if feedback is None else list(feedback)
-        self.dropout = dropout
         self._fed = self.feedback or list(range(output_units))
-        self._attention = None if score is None else Attention(score, units, dropout=dropout, dtype=self.dtype_policy)
         self._head = keras.layers.Dense(output_units, dtype=self.dtype_policy)
 
     def build(
@@ -87,16 +80,11 @@ class AttentionDecoder(keras.layers.Layer):
         targets_shape: Any = None,
         features_shape: Any = None,
     ) -> None:
-        batch, _, d_memory = memory_shape
-        d_state = top_state(self.cell, self.cell.state_size)
-        d_context = 0 if self._attention is None else d_memory
         d_features = 0 if features_shape is None else features_shape[-1]
-        if not self.cell.built:
-            self.cell.build((batch, len(self._fed) + d_context + d_features))
-        if self._attention is not None and not self._attention.built:
-            self._attention.build((batch, 1, d_state), memory_shape)
+        d_input = len(self._fed) + self.context_size(memory_shape) + d_features
+        d_read = self.build_parts(memory_shape, d_input)
         if not self._head.built:
-            self._head.build((batch, d_state + d_context))
+            self._head.build((memory_shape[0], d_read))
         # Only where it is used: a weight without a gradient makes Keras warn at every training.
         if start_shape is None:
             self.start = self.add_weight(name="start", shape=(len(self._fed),), initializer="zeros")
@@ -114,11 +102,10 @@ class AttentionDecoder(keras.layers.Layer):
     ) -> Any:
         memory = zero_masked(memory, memory_mask)
         batch = ops.shape(memory)[0]
-        key = None if self._attention is None else self._attention.project_key(memory)
-        mask = None if memory_mask is None else ops.expand_dims(memory_mask, 1)
+        key, mask = self.project(memory, memory_mask)
         if start is None:
             start = ops.broadcast_to(ops.cast(self.start, self.compute_dtype)[None, :], (batch, len(self._fed)))
-        states = self._states(initial_state, batch)
+        states = self.states(initial_state, batch)
         given = {"number": ops.arange(self.steps)}
         if features is not None:
             given["features"] = ops.swapaxes(ops.cast(features, self.compute_dtype), 0, 1)
@@ -151,13 +138,6 @@ class AttentionDecoder(keras.layers.Layer):
         outputs = ops.swapaxes(outputs, 0, 1)
         return (outputs, ops.swapaxes(weights, 0, 1)) if return_attention_scores else outputs
 
-    def _states(self, initial_state: Any, batch: Any) -> Any:
-        if initial_state is None:
-            return self.cell.get_initial_state(batch_size=batch)
-        if keras.tree.is_nested(initial_state):
-            return list(initial_state)
-        return [initial_state]
-
     def _step(
         self,
         previous: Tensor,
@@ -182,28 +162,9 @@ class AttentionDecoder(keras.layers.Layer):
         read = hidden if context is None else ops.concatenate([hidden, context], -1)
         return self._head(read), states, weights
 
-    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
-        return None
-
-    def compute_output_spec(self, memory: Any, *args: Any, return_attention_scores: bool = False, **kwargs: Any) -> Any:
-        outputs = keras.KerasTensor((memory.shape[0], self.steps, self.output_units), dtype=self.compute_dtype)
-        if not return_attention_scores:
-            return outputs
-        keys = 1 if self._attention is None else memory.shape[1]
-        return outputs, keras.KerasTensor((memory.shape[0], self.steps, keys), dtype=self.compute_dtype)
+    def output_size(self, memory: Any) -> int:
+        """Return the size of a step's output."""
+        return self.output_units
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "cell": keras.layers.serialize(self.cell),
-            "steps": self.steps,
-            "output_units": self.output_units,
-            "score": self.score,
-            "units": self.units,
-            "feedback": self.feedback,
-            "dropout": self.dropout,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> AttentionDecoder:
-        return cls(**{**config, "cell": load_cell(config["cell"])})
+        return {**super().get_config(), "output_units": self.output_units, "feedback": self.feedback}

@@ -22,7 +22,8 @@ def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
     dtype = scores.dtype
     scores = ops.cast(scores, "float32")
     keep = ops.ones_like(scores, dtype="bool") if mask is None else ops.cast(mask, "bool")
-    scores = ops.where(keep, scores, -1e9)
+    # About the least float32: a score of values that were not scaled may lie below the customary -1e9.
+    scores = ops.where(keep, scores, -3e38)
     # Written out, because Keras's own softmax warns of a single key, which a short history has by right.
     weights = ops.where(keep, ops.exp(scores - ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))), 0.0)
     total = ops.sum(weights, axis=-1, keepdims=True)

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.layers.attention import Attention
-from tsattn.layers.cells import forget_dropout, load_cell, top_state
+from tsattn.layers.cells import forget_dropout
+from tsattn.layers.decoder import AttentiveDecoder
 from tsattn.layers.masking import Tensor, zero_masked
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
-class ParallelDecoder(keras.layers.Layer):
+class ParallelDecoder(AttentiveDecoder):
     """Decoder of one recurrent step per output step, each from the same state and a learned query of its own.
 
     Nothing is fed back, so no error accumulates and all steps are computed at once (the parallel multi-step
@@ -31,7 +31,7 @@ class ParallelDecoder(keras.layers.Layer):
 
     Call arguments:
         memory: `(batch, keys, features)`, such as the encoder's outputs.
-        initial_state: state of the cell, such as the encoder's last one.
+        initial_state: state of the cell, such as the encoder's last one; zeros if left out.
         features: `(batch, size)`, joins the query of every step.
         memory_mask: boolean `(batch, keys)`; True means keep.
         return_attention_scores: whether to return the weights as well.
@@ -60,15 +60,8 @@ class ParallelDecoder(keras.layers.Layer):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.supports_masking = True
-        self.cell = cell
-        self.steps = steps
+        super().__init__(cell, steps, score, units, dropout, **kwargs)
         self.query_units = query_units
-        self.score = score
-        self.units = units
-        self.dropout = dropout
-        self._attention = None if score is None else Attention(score, units, dropout=dropout, dtype=self.dtype_policy)
 
     def build(self, memory_shape: Any, initial_state_shape: Any = None, features_shape: Any = None) -> None:
         self.queries = self.add_weight(
@@ -77,16 +70,12 @@ class ParallelDecoder(keras.layers.Layer):
             initializer=keras.initializers.RandomNormal(stddev=1.0),
         )
         d_features = 0 if features_shape is None else features_shape[-1]
-        if not self.cell.built:
-            self.cell.build((None, self.query_units + d_features))
-        if self._attention is not None and not self._attention.built:
-            d_state = top_state(self.cell, self.cell.state_size)
-            self._attention.build((memory_shape[0], self.steps, d_state), memory_shape)
+        self.build_parts(memory_shape, self.query_units + d_features)
 
     def call(
         self,
         memory: Tensor,
-        initial_state: Any,
+        initial_state: Any = None,
         features: Tensor | None = None,
         memory_mask: Tensor | None = None,
         return_attention_scores: bool = False,
@@ -99,7 +88,7 @@ class ParallelDecoder(keras.layers.Layer):
         if features is not None:
             repeated = ops.repeat(ops.expand_dims(ops.cast(features, self.compute_dtype), 1), self.steps, 1)
             query = ops.concatenate([query, repeated], -1)
-        states = list(initial_state) if keras.tree.is_nested(initial_state) else [initial_state]
+        states = self.states(initial_state, batch)
         states = keras.tree.map_structure(lambda state: ops.repeat(state, self.steps, axis=0), states)
         flat = ops.reshape(query, (-1, query.shape[-1]))
         hidden, _ = self.cell(flat, states, training=training)
@@ -108,35 +97,10 @@ class ParallelDecoder(keras.layers.Layer):
         if self._attention is None:
             weights = ops.zeros((batch, self.steps, 1), self.compute_dtype)
             return (hidden, weights) if return_attention_scores else hidden
-        mask = None if memory_mask is None else ops.expand_dims(memory_mask, 1)
-        key = self._attention.project_key(memory)
+        key, mask = self.project(memory, memory_mask)
         context, weights = self._attention.attend(hidden, key, memory, mask, training)
         outputs = ops.concatenate([hidden, context], -1)
         return (outputs, weights) if return_attention_scores else outputs
 
-    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
-        return None
-
-    def compute_output_spec(self, memory: Any, *args: Any, return_attention_scores: bool = False, **kwargs: Any) -> Any:
-        size = top_state(self.cell, self.cell.state_size)
-        size += 0 if self._attention is None else memory.shape[-1]
-        outputs = keras.KerasTensor((memory.shape[0], self.steps, size), dtype=self.compute_dtype)
-        if not return_attention_scores:
-            return outputs
-        keys = 1 if self._attention is None else memory.shape[1]
-        return outputs, keras.KerasTensor((memory.shape[0], self.steps, keys), dtype=self.compute_dtype)
-
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "cell": keras.layers.serialize(self.cell),
-            "steps": self.steps,
-            "query_units": self.query_units,
-            "score": self.score,
-            "units": self.units,
-            "dropout": self.dropout,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> ParallelDecoder:
-        return cls(**{**config, "cell": load_cell(config["cell"])})
+        return {**super().get_config(), "query_units": self.query_units}

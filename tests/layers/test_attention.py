@@ -1,0 +1,142 @@
+"""Attention and pooling against the formulas of the papers, and against Keras's own layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras_help import outputs, with_random_weights
+from numpy_reference import scores, softmax
+
+from tsattn.errors import ConfigError
+from tsattn.layers import Attention, AttentionPooling, register_score
+from tsattn.layers.scores import SCORES
+
+LENGTHS = np.array([3, 6, 1])
+MASK = np.arange(6) < LENGTHS[:, None]
+
+
+def normal(*shape: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(3).normal(size=shape).astype("float32")
+
+
+def weights_of(layer: Attention) -> dict[str, np.ndarray[Any, Any]]:
+    """Weights by the names of the formulas."""
+    names = {
+        "query_projection/kernel": "W",
+        "key_projection/kernel": "U",
+        "vector": "v",
+        "bias": "b",
+        "kernel": "M",
+    }
+    ends = {weight.path.removeprefix(layer.name + "/"): weight for weight in layer.weights}
+    return {names[end]: np.asarray(weight.numpy(), dtype=float) for end, weight in ends.items()}
+
+
+@pytest.mark.parametrize("units", [None, 4])
+@pytest.mark.parametrize("score", ["additive", "dot", "general", "scaled_dot"])
+def test_scores_are_the_papers_formulas(score: str, units: int | None) -> None:
+    layer = Attention(score, units, name="attention")
+    query, value = normal(3, 2, 5 if units is None else 7), normal(3, 6, 5)
+    layer(query, value)
+    with_random_weights(layer)
+    context, weights = outputs(layer(query, value, value_mask=MASK, return_attention_scores=True))
+    known = softmax(scores(score, query, value, weights_of(layer)), MASK[:, None])
+    np.testing.assert_allclose(weights, known, atol=1e-6)
+    np.testing.assert_allclose(context, known @ value, atol=1e-5)
+    assert (weights[~np.broadcast_to(MASK[:, None], weights.shape)] == 0).all()
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
+
+
+def test_general_takes_query_and_key_of_different_sizes() -> None:
+    layer = Attention("general", name="attention")
+    query, key, value = normal(2, 3, 4), normal(2, 6, 5), normal(2, 6, 2)
+    layer(query, value, key)
+    with_random_weights(layer)
+    known = softmax(scores("general", query, key, weights_of(layer))) @ value
+    np.testing.assert_allclose(outputs(layer(query, value, key))[0], known, atol=1e-5)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_dot_score_is_that_of_keras(causal: bool) -> None:
+    query, value, key = normal(3, 6, 5), normal(3, 6, 4), normal(3, 6, 5) / 2
+    known = keras.layers.Attention(score_mode="dot")([query, value, key], use_causal_mask=causal)
+    result = Attention("dot")(query, value, key, use_causal_mask=causal)
+    np.testing.assert_allclose(outputs(result)[0], outputs(known)[0], atol=1e-5)
+
+
+def test_causal_and_padded_steps_have_no_weight_at_all() -> None:
+    query = normal(3, 6, 5)
+    _, weights = outputs(
+        Attention("dot")(query, query, value_mask=MASK, use_causal_mask=True, return_attention_scores=True)
+    )
+    for row, length in enumerate(LENGTHS):
+        seen = np.tril(np.ones((6, 6))) * (np.arange(6) < length)
+        assert ((weights[row] > 0) == (seen > 0)).all()
+        np.testing.assert_allclose(weights[row].sum(-1), 1, atol=1e-6)
+
+
+def test_large_scores_neither_overflow_nor_reach_padding() -> None:
+    # Scores below the -1e9 that stands for a mask in many layers would hand all weight to the padding.
+    value = np.full((3, 6, 5), 1e5, dtype="float32")
+    _, weights = outputs(Attention("dot")(-value, value, value_mask=MASK, return_attention_scores=True))
+    np.testing.assert_allclose(weights[:, 0], MASK / LENGTHS[:, None], atol=1e-6)
+
+
+def test_dropout_acts_in_training_only() -> None:
+    layer, x = Attention("dot", dropout=0.5), normal(3, 6, 5)
+    plain = outputs(layer(x, x))[0]
+    np.testing.assert_array_equal(plain, outputs(Attention("dot")(x, x))[0])
+    assert not np.allclose(plain, outputs(layer(x, x, training=True))[0])
+
+
+def test_the_implicit_mask_of_keras_is_used() -> None:
+    value = np.concatenate([normal(3, 6, 5), np.zeros((3, 2, 5))], 1).astype("float32")
+    masked = keras.layers.Masking(0.0)(value)
+    query = normal(3, 2, 5)
+    result, known = Attention("dot")(query, masked), Attention("dot")(query, value[:, :6])
+    np.testing.assert_allclose(outputs(result)[0], outputs(known)[0], atol=1e-6)
+
+
+def test_wrong_arguments_say_what_is_allowed() -> None:
+    with pytest.raises(ConfigError, match="additive, dot, general, scaled_dot"):
+        Attention("bahdanau")
+    with pytest.raises(ConfigError, match=r"set units .* query size 4, key size 5"):
+        Attention("dot")(normal(2, 3, 4), normal(2, 3, 5))
+
+
+def test_a_score_of_ones_own_is_used_by_name() -> None:
+    @register_score("minus_distance")
+    def minus_distance(query: Any, key: Any) -> Any:
+        return -keras.ops.sum((query[:, :, None] - key[:, None]) ** 2, -1)
+
+    try:
+        query, value = normal(2, 3, 4), normal(2, 6, 4)
+        _, weights = outputs(Attention("minus_distance")(query, value, return_attention_scores=True))
+        known = softmax(-((query[:, :, None] - value[:, None]) ** 2).sum(-1))
+        np.testing.assert_allclose(weights, known, atol=1e-6)
+    finally:
+        del SCORES["minus_distance"]
+
+
+@pytest.mark.parametrize("units", [None, 3])
+def test_pooling_is_that_of_yang_et_al(units: int | None) -> None:
+    layer, x = AttentionPooling(units), normal(3, 6, 5)
+    layer(x)
+    with_random_weights(layer)
+    kernel, bias, context = (weight.numpy() for weight in layer.weights)
+    importance = np.einsum("btu,u->bt", np.tanh(np.einsum("btf,fu->btu", x, kernel) + bias), context)
+    known = softmax(importance, MASK)
+    pooled, weights = outputs(layer(x, mask=MASK, return_attention_scores=True))
+    np.testing.assert_allclose(weights, known, atol=1e-6)
+    np.testing.assert_allclose(pooled, np.einsum("bt,btf->bf", known, x), atol=1e-5)
+    assert (weights[~MASK] == 0).all()
+
+
+def test_pooling_has_as_many_weights_for_any_length() -> None:
+    layer = AttentionPooling(3)
+    layer(normal(2, 6, 5))
+    assert layer.count_params() == 5 * 3 + 3 + 3
+    assert outputs(layer(normal(2, 50, 5)))[0].shape == (2, 5)

@@ -1,0 +1,146 @@
+"""Scaling against a loop over rows and channels, and what it promises: reversible, equivariant, precise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from keras_help import outputs
+from numpy_reference import Array, scale_of
+
+from tsattn.errors import ConfigError
+from tsattn.layers import InstanceScaling
+
+METHODS = ("last", "standard", "mean_abs")
+RATIO, MEDIAN, SPREAD = [0.5, 0.2], [7.0, -3.0], [2.0, 4.0]
+
+
+def fitted(method: str, ratio: list[float] = RATIO) -> InstanceScaling:
+    layer = InstanceScaling(method)
+    layer.build((None, None, 2))
+    layer.fit(MEDIAN, SPREAD, ratio)
+    return layer
+
+
+def gappy() -> tuple[Array, Array]:
+    """Values with NaN in gaps and padding, and what was observed of them."""
+    rng = np.random.default_rng(5)
+    values = (3 + rng.normal(size=(6, 9, 2)) * [1, 40]).astype("float32")
+    values[rng.random(values.shape) < 0.3] = np.nan
+    for row in range(6):
+        values[row, row + 3 :] = np.nan
+    values[0, 0] = 1, 2
+    values[1, :, 1] = np.nan  # a channel that was never observed
+    values[2, 1:, 0] = np.nan  # one value only
+    values[2, 0, 0] = 4
+    return values, np.isfinite(values).astype("float32")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_window_and_channel_by_itself(method: str) -> None:
+    values, observed = gappy()
+    scaled, center, scale = outputs(fitted(method)(values, observed))
+    assert observed[:, :, 0].any(1).all()
+    assert not observed[1, :, 1].any()
+    for row, channel in np.ndindex(6, 2):
+        series = values[row, :, channel]
+        known = (MEDIAN[channel], SPREAD[channel])
+        if np.isfinite(series).any():
+            known = scale_of(series, method, RATIO[channel])
+        np.testing.assert_allclose([center[row, 0, channel], scale[row, 0, channel]], known, rtol=1e-5, atol=1e-6)
+        expected = np.where(np.isfinite(series), (series - known[0]) / known[1], 0)
+        np.testing.assert_allclose(scaled[row, :, channel], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_inverse_gives_the_values_back(method: str) -> None:
+    values, observed = gappy()
+    layer = fitted(method)
+    scaled, center, scale = layer(values, observed)
+    back = outputs(layer(scaled, center=center, scale=scale, inverse=True))[0]
+    seen = observed > 0
+    np.testing.assert_allclose(back[seen], values[seen], rtol=1e-5, atol=1e-5)
+
+
+def test_the_inverse_takes_quantiles_channel_by_channel() -> None:
+    layer, quantiles = fitted("last"), np.random.default_rng(0).normal(size=(3, 4, 2, 5)).astype("float32")
+    center, scale = np.array([[[1, 2]]] * 3, dtype="float32"), np.array([[[3, 4]]] * 3, dtype="float32")
+    result = outputs(layer(quantiles, center=center, scale=scale, inverse=True))[0]
+    known = quantiles * np.array([3, 4])[:, None] + np.array([1, 2])[:, None]
+    np.testing.assert_allclose(result, known, rtol=1e-5)
+
+
+def test_a_target_is_scaled_by_the_window_before_it() -> None:
+    layer = fitted("last")
+    target = np.array([[[5.0, np.nan]]], dtype="float32")
+    center, scale = np.array([[[1, 2]]], dtype="float32"), np.array([[[2, 2]]], dtype="float32")
+    observed = np.array([[[1, 0]]], dtype="float32")
+    np.testing.assert_allclose(outputs(layer(target, observed, center=center, scale=scale))[0], [[[2, 0]]])
+
+
+@pytest.mark.parametrize("factor", [1e-3, 250.0, 1e6])
+@pytest.mark.parametrize("method", METHODS)
+def test_scaled_values_do_not_change_with_the_unit(method: str, factor: float) -> None:
+    values, observed = gappy()
+    scaled, center, scale = outputs(fitted(method)(values, observed))
+    again, moved_center, moved_scale = outputs(fitted(method)(values * np.float32(factor), observed))
+    seen = observed.any(1, keepdims=True)
+    np.testing.assert_allclose(again * seen, scaled * seen, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(moved_scale[seen], scale[seen] * factor, rtol=1e-5)
+    np.testing.assert_allclose(moved_center[seen], center[seen] * factor, rtol=1e-4, atol=1e-5 * factor)
+
+
+@pytest.mark.parametrize("method", ["last", "standard"])
+def test_a_level_moves_the_center_and_not_the_scaled_values(method: str) -> None:
+    # Exact as far as the prior, which follows the level, weighs little.
+    values = np.random.default_rng(2).normal(size=(4, 200, 2)).astype("float32")
+    tiny = [1e-6, 1e-6]
+    scaled, center, scale = outputs(fitted(method, tiny)(values))
+    moved, moved_center, moved_scale = outputs(fitted(method, tiny)(values + np.float32(100)))
+    np.testing.assert_allclose(moved, scaled, atol=2e-5)  # adding 100 rounds the values themselves to 8e-6
+    np.testing.assert_allclose(moved_center, center + 100, rtol=1e-6)
+    np.testing.assert_allclose(moved_scale, scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["last", "standard"])
+def test_a_spread_of_1_on_a_level_of_a_million_is_not_lost(method: str) -> None:
+    # The naive mean of squares has no digit left here.
+    values = (1e6 + np.random.default_rng(3).normal(size=(1, 5000, 2))).astype("float32")
+    scaled, center, scale = outputs(fitted(method, [1e-6, 1e-6])(values))
+    for channel in range(2):
+        series = values[0, :, channel]
+        known = scale_of(series, method, 1e-6)
+        # A center of a million is itself rounded to 1/16.
+        np.testing.assert_allclose(center[0, 0, channel], known[0], atol=1 / 16)
+        np.testing.assert_allclose(scale[0, 0, channel], known[1], rtol=1e-5)
+        back = scaled[0, :, channel].astype(float) * scale[0, 0, channel] + center[0, 0, channel]
+        np.testing.assert_allclose(back, series, atol=1e-5 * known[1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("value", [0.0, 5.0, 1e-12, -3e9])
+def test_a_constant_history_has_a_scale(method: str, value: float) -> None:
+    values = np.full((1, 4, 2), value, dtype="float32")
+    layer = fitted(method)
+    scaled, center, scale = outputs(layer(values))
+    assert np.isfinite(scaled).all()
+    assert np.abs(scaled).max() < 10
+    assert (scale > 0).all()
+    back = outputs(layer(scaled, center=center, scale=scale, inverse=True))[0]
+    np.testing.assert_allclose(back, values, rtol=1e-6)
+
+
+def test_more_padding_or_other_gaps_content_change_nothing() -> None:
+    values, observed = gappy()
+    known: list[Any] = outputs(fitted("standard")(values, observed))
+    longer = np.pad(values, [(0, 0), (0, 7), (0, 0)], constant_values=1e30)
+    result = outputs(fitted("standard")(longer, np.pad(observed, [(0, 0), (0, 7), (0, 0)])))
+    np.testing.assert_allclose(result[0][:, :9], known[0], atol=1e-5)
+    np.testing.assert_allclose(result[1], known[1], rtol=1e-6)
+    np.testing.assert_allclose(result[2], known[2], rtol=1e-6)
+
+
+def test_an_unknown_method_is_refused() -> None:
+    with pytest.raises(ConfigError, match="last, standard, mean_abs"):
+        InstanceScaling("minmax")

@@ -1,0 +1,60 @@
+"""HistoryWindow against a loop over rows; SortedQuantiles against its formula."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from keras_help import outputs
+from numpy_reference import Array, sorted_quantiles
+
+from tsattn.layers import HistoryWindow, SortedQuantiles
+
+CONTEXT = 4
+
+
+def window(past: Array, length: int) -> tuple[Array, Array, int, int]:
+    """What a model sees of one raw history [time, channels]."""
+    length = min(length, len(past))
+    kept = past[max(length - CONTEXT, 0) : length]
+    values, observed = np.zeros((CONTEXT, past.shape[1])), np.zeros((CONTEXT, past.shape[1]))
+    for step, channel in np.ndindex(*kept.shape):
+        if np.isfinite(kept[step, channel]):
+            values[step, channel] = kept[step, channel]
+            observed[step, channel] = 1
+    return values, observed, len(kept), length - len(kept)
+
+
+@pytest.mark.parametrize("time", [1, 3, 4, 9])
+def test_the_window_is_the_last_valid_steps(time: int) -> None:
+    # No step, one, some, all, and more steps than there are; NaN and infinities anywhere, in the padding too.
+    lengths = np.array([*range(time + 1), time + 5], dtype="int32")
+    rng = np.random.default_rng(time)
+    past = rng.normal(size=(len(lengths), time, 2)).astype("float32")
+    for odd in (np.nan, np.inf, -np.inf):
+        past[rng.random(past.shape) < 0.15] = odd
+    result = outputs(HistoryWindow(CONTEXT)(past, lengths))
+    for row, length in enumerate(lengths):
+        for part, known in zip(result, window(past[row], int(length)), strict=True):
+            np.testing.assert_array_equal(part[row], np.asarray(known, dtype=part.dtype))
+
+
+def test_a_batch_without_a_single_step_is_all_padding() -> None:
+    values, observed, kept, first = outputs(
+        HistoryWindow(CONTEXT)(np.zeros((2, 0, 1), "float32"), np.zeros(2, "int32"))
+    )
+    assert values.shape == (2, CONTEXT, 1)
+    assert not values.any() and not observed.any() and not kept.any() and not first.any()
+
+
+@pytest.mark.parametrize("median", [0, 1, 2, 4])
+def test_quantiles_ascend_and_the_median_passes(median: int) -> None:
+    free = 10 * np.random.default_rng(median).normal(size=(50, 3, 5)).astype("float32")
+    quantiles = outputs(SortedQuantiles(median)(free))[0]
+    np.testing.assert_allclose(quantiles, sorted_quantiles(free, median), rtol=1e-5, atol=1e-5)
+    assert (np.diff(quantiles, axis=-1) >= 0).all()
+    np.testing.assert_array_equal(quantiles[..., median], free[..., median])
+
+
+def test_a_single_level_is_left_as_it_is() -> None:
+    free = np.random.default_rng(0).normal(size=(2, 3, 1)).astype("float32")
+    np.testing.assert_array_equal(outputs(SortedQuantiles(0)(free))[0], free)

@@ -1,0 +1,101 @@
+"""Small models with random weights, and raw histories to call them on. Runs on any Keras backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras_help import with_random_weights
+from numpy_reference import Array
+
+from tsattn.models import BASELINES, resolve_options
+from tsattn.models.graph import ForecastGraph, build_baseline, build_graph
+from tsattn.window import LENGTH, OBSERVED, PAST, WindowSpec
+
+SPEC = WindowSpec(context=10, horizon=7, targets=("a", "b"), season=4, levels=(0.1, 0.5, 0.8, 0.9))
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "parallel": {"name": "seq2seq"},
+    "autoregressive": {"name": "seq2seq", "decoder": "autoregressive", "rnn": "lstm", "scaling": "standard"},
+    "stepwise": {"name": "seq2seq", "patch_length": 1, "attention": "scaled_dot"},
+    "no_attention": {"name": "seq2seq", "attention": "none", "scaling": "mean_abs"},
+    "joint": {"name": "seq2seq", "channels": "joint"},
+    "joint_autoregressive": {"name": "seq2seq", "channels": "joint", "decoder": "autoregressive"},
+    "attention_pooling": {"name": "attention_pooling", "patch_length": 3},
+}
+
+
+def make_graph(options: dict[str, Any], spec: WindowSpec = SPEC) -> ForecastGraph:
+    """A graph of six units; its weights are the same at every call and on every backend."""
+    entry, validated = resolve_options({"units": 6, **options})
+    graph = build_graph(entry, validated, spec)
+    with_random_weights(graph.inference())
+    return graph
+
+
+def make_model(name: str, spec: WindowSpec = SPEC) -> keras.Model:
+    """A model by its name in `NETWORKS`, or a baseline."""
+    if name in BASELINES:
+        return build_baseline(resolve_options({"name": name})[0], spec)
+    return make_graph(NETWORKS[name], spec).inference()
+
+
+ALL = (*NETWORKS, *BASELINES)
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Raw histories of different lengths.
+
+    Args:
+        past: [batch, time, channels], NaN where missing, anything behind the length.
+        length: [batch].
+    """
+
+    past: Array
+    length: Array
+
+    def rows(self) -> list[Array]:
+        """Each history alone, cut to its length."""
+        return [past[:length] for past, length in zip(self.past, self.length, strict=True)]
+
+
+def histories(lengths: list[int], time: int | None = None, channels: int = 2) -> Histories:
+    """Seasonal series around a level, with gaps inside and (in the second channel) at the end."""
+    time = time or max(lengths)
+    rng = np.random.default_rng(4)
+    steps = np.arange(time)[None, :, None]
+    past = 50 + 10 * np.sin(steps * np.pi / 2 + np.arange(channels)) + rng.normal(size=(len(lengths), time, channels))
+    missing = rng.random(past.shape) < 0.15
+    missing[:, 0] = False
+    past[missing] = np.nan
+    for row, length in enumerate(lengths):
+        if length > 2:
+            past[row, length - 1, 1 % channels] = np.nan
+        past[row, length:] = np.nan
+    return Histories(past.astype("float32"), np.array(lengths, dtype="int32"))
+
+
+def window(given: Histories, spec: WindowSpec = SPEC, content: float = 0.0) -> dict[str, Array]:
+    """The window contract, filled by a loop; ``content`` stands where nothing was observed.
+
+    A model never looks at what is not observed, so only the contract asks for 0 there.
+    """
+    shape = (len(given.past), spec.context, given.past.shape[2])
+    values, observed = np.full(shape, content, dtype="float32"), np.zeros(shape, dtype="float32")
+    length = np.zeros(shape[0], dtype="int32")
+    for row, history in enumerate(given.rows()):
+        kept = history[-spec.context :]
+        length[row] = len(kept)
+        for step, channel in np.ndindex(*kept.shape):
+            if np.isfinite(kept[step, channel]):
+                values[row, step, channel], observed[row, step, channel] = kept[step, channel], 1
+    return {PAST: values, OBSERVED: observed, LENGTH: length}
+
+
+def spread(given: Histories) -> Array:
+    """Standard deviation of each history [batch, 1, channels, 1], what errors are measured by; 1 where it has none."""
+    spreads = [np.nanstd(row[-SPEC.context :], axis=0) for row in given.rows()]
+    return np.where(np.array(spreads) > 0, spreads, 1.0)[:, None, :, None]
