@@ -52,7 +52,7 @@ class TrainingConfig(Options):
     steps_per_epoch: int | None = Field(None, ge=1, description="most batches in an epoch")
     learning_rate: float = Field(1e-3, gt=0, description="step size of Adam")
     patience: int = Field(3, ge=1, description="epochs without improvement before training stops")
-    refit: bool = Field(True, description="train on to the end of the data for the chosen number of epochs")
+    refit: bool = Field(True, description="train on to the end of the data, for half the chosen epochs")
 
 
 class RunConfig(Options):

@@ -128,6 +128,8 @@ class Forecaster(BaseEstimator):
     def fit(self, X: pd.DataFrame | Path | str, y: None = None, *, watch: Watch | None = None) -> Self:
         """Read the data, train, score on the validation part, then train on to the end of the data.
 
+        The training on goes from the best weights, for half as many epochs as gave those.
+
         Args:
             X: frame or file (CSV, Parquet).
             y: ignored; the target is a column of the data.
@@ -155,7 +157,7 @@ class Forecaster(BaseEstimator):
             self.history_ = history
             self.scores_ = self._compare(graph.inference(), panel, steps)
             if config.training.refit:
-                graph, _ = fitting.train(panel, "training to the end", epochs=history.chosen)
+                graph, _ = fitting.train(panel, "training to the end", graph=graph, epochs=-(-history.chosen // 2))
             self.model_ = graph.inference()
         else:
             self.spec_ = baseline_spec(panel, self.spec_)

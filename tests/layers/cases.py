@@ -213,7 +213,7 @@ def dropout_losses(*batch_sizes: int) -> list[float]:
     decoder = AttentionDecoder(keras.layers.StackedRNNCells(cells), steps=3, output_units=1, units=4, dropout=0.3)
     memory = keras.Input((TIME, 4))
     model = keras.Model(memory, decoder(memory))
-    model.compile("adam", "mse", jit_compile=False)
+    model.compile("adam", "mse", jit_compile=keras.backend.backend() == "jax")
     return [
         model.fit(normal(size, TIME, 4), normal(size, 3, 1), batch_size=size, verbose=0).history["loss"][0]
         for size in batch_sizes

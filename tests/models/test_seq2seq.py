@@ -117,9 +117,7 @@ def test_a_whole_forecast_in_numpy(decoder: str, method: str, kind: str) -> None
     for row, history in enumerate(given.rows()):
         for channel in range(2):
             quantiles, attention, scale = reference.forecast(history[:, channel], channel, decoder, method)
-            error = np.abs(result[QUANTILES][row, :, channel] - quantiles).max() / scale
-            # 1e-5 of the scale, and what float32 can tell apart at this level.
-            assert error <= 1e-5 + np.spacing(np.float32(np.abs(quantiles).max())) / scale
+            np.testing.assert_allclose(result[QUANTILES][row, :, channel], quantiles, rtol=0, atol=1e-5 * scale)
             weights = result[ATTENTION][row, channel, 0]
             np.testing.assert_allclose(weights[:, : attention.shape[1]], attention, atol=1e-5)
             assert not weights[:, attention.shape[1] :].any()

@@ -114,7 +114,8 @@ def _drift(history: _History) -> Moments:
     span = ops.maximum(end - begin, 1.0)
     slope = (last - first) / span
     deviation, _ = history.deviation(1, slope)
-    ahead = history.ahead()
+    # Counted from the last observed value, which may lie before the origin.
+    ahead = history.ahead() + ops.cast(history.length, "float32")[:, None, None] - end
     return last + slope * ahead, deviation * ops.sqrt(ahead * (1 + ahead / span))
 
 
@@ -155,6 +156,7 @@ class Baseline(keras.layers.Layer):
         self.levels = tuple(levels)
 
     def call(self, past: Tensor, observed: Tensor, length: Tensor) -> Tensor:
+        past = ops.where(observed > 0, past, 0.0)
         history = _History(past, observed, ops.cast(length, "int32"), self.season, self.horizon)
         mean, deviation = _METHODS[self.method](history)
         normal = ops.array([NormalDist().inv_cdf(level) for level in self.levels], dtype="float32")

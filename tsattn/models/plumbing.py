@@ -132,6 +132,11 @@ class FoldChannels(keras.layers.Layer):
             return ops.repeat(inputs, self.channels, axis=0)
         return ops.reshape(ops.swapaxes(inputs, 1, 2), (-1, inputs.shape[1], 1))
 
+    # Told, here and below, because JAX cannot infer shapes that fold an unknown batch.
+    def compute_output_spec(self, inputs: Any) -> Any:
+        shape = (None,) if len(inputs.shape) == 1 else (None, inputs.shape[1], 1)
+        return keras.KerasTensor(shape, dtype=inputs.dtype)
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "channels": self.channels}
 
@@ -148,6 +153,10 @@ class UnfoldQuantiles(keras.layers.Layer):
         _, horizon, _, levels = inputs.shape
         return ops.swapaxes(ops.reshape(inputs, (-1, self.channels, horizon, levels)), 1, 2)
 
+    def compute_output_spec(self, inputs: Any) -> Any:
+        _, horizon, _, levels = inputs.shape
+        return keras.KerasTensor((None, horizon, self.channels, levels), dtype=inputs.dtype)
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "channels": self.channels}
 
@@ -162,6 +171,9 @@ class UnfoldAttention(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         return ops.reshape(inputs, (-1, self.channels, 1, *inputs.shape[1:]))
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor((None, self.channels, 1, *inputs.shape[1:]), dtype=inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "channels": self.channels}

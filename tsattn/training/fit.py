@@ -61,16 +61,19 @@ def train(
     model.compile(optimizer, jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
     # Its place matters: the callbacks behind it see the averaged weights at the end of an epoch.
     averaging = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
-    used = [keras.callbacks.TerminateOnNaN(), averaging, *callbacks]
+    batches = ShuffledWindows(windows, plan.batch_size, plan.steps, seed)
+    turning = keras.callbacks.LambdaCallback(on_epoch_begin=batches.begin_epoch)
+    used = [keras.callbacks.TerminateOnNaN(), turning, averaging, *callbacks]
     if validation is not None:
         used.append(
             keras.callbacks.EarlyStopping("val_loss", patience=config.patience, mode="min", restore_best_weights=True)
         )
     result = model.fit(
-        ShuffledWindows(windows, plan.batch_size, plan.steps, seed),
+        batches,
         epochs=plan.epochs,
         validation_data=None if validation is None else OrderedWindows(validation, plan.batch_size),
         callbacks=used,
+        shuffle=False,
         verbose=0,
     ).history
     loss, losses = result["loss"], result.get("val_loss", [])

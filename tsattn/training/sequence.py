@@ -11,6 +11,8 @@ from tsattn.data.windows import Batch, Windows
 class ShuffledWindows(keras.utils.PyDataset):
     """Training batches of constant size; batch k is a pure function of (seed, epoch, k).
 
+    Fit with `shuffle=False` and `begin_epoch` as callback: else Keras shuffles the batches anew, and no epoch is told.
+
     Args:
         windows: where they come from.
         batch_size: windows in a batch.
@@ -33,8 +35,11 @@ class ShuffledWindows(keras.utils.PyDataset):
         index = self._windows.shuffled(self._seed, self.epoch, batch, self._batch_size)
         return (self._windows.gather(index),)
 
-    def on_epoch_end(self) -> None:
-        self.epoch += 1
+    def begin_epoch(self, epoch: int, logs: object = None) -> None:
+        """Turn to an epoch, as a Keras callback is told of it."""
+        # Not counted in `on_epoch_end`: Keras calls that once before the first epoch as well, and a resumed training
+        # does not begin at 0.
+        self.epoch = epoch
 
 
 class OrderedWindows(keras.utils.PyDataset):

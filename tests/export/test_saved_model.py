@@ -1,0 +1,161 @@
+"""The exported SavedModel against the model in Python, and alone in a process without the package."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras_help import with_random_weights
+from numpy_reference import Array
+
+from tsattn.export.saved_model import export_saved_model
+from tsattn.models import resolve_options
+from tsattn.models.graph import build_baseline, build_graph
+from tsattn.window import (
+    ATTENTION,
+    FORECAST,
+    KEY_STEPS,
+    LENGTH,
+    OBSERVED,
+    PAST,
+    QUANTILES,
+    QUERY_STEPS,
+    WindowSpec,
+)
+
+PATCH = 4
+SPEC = WindowSpec(context=12, horizon=7, targets=("a", "b"), season=4)
+MODELS = ("parallel", "autoregressive", "attention_pooling", "seasonal_naive")
+
+SERVE = """
+import sys
+import numpy as np
+import tensorflow as tf
+given, made, *folders = sys.argv[1:]
+results = {}
+with np.load(given) as arrays:
+    batches = dict(arrays)
+for folder in folders:
+    model = tf.saved_model.load(folder)
+    for batch in {key.split("/")[0] for key in batches}:
+        inputs = {part: tf.constant(batches[f"{batch}/{part}"]) for part in ("past", "length")}
+        for signature in model.signatures:
+            for output, value in model.signatures[signature](**inputs).items():
+                results[f"{folder}/{batch}/{signature}/{output}"] = value.numpy()
+assert not {"tsattn", "keras.src.backend.jax"} & set(sys.modules)
+np.savez(made, **results)
+"""
+
+
+def make_model(name: str) -> keras.Model:
+    if name == "seasonal_naive":
+        return build_baseline(resolve_options({"name": name})[0], SPEC)
+    options = {"name": name} if name == "attention_pooling" else {"name": "seq2seq", "decoder": name}
+    entry, validated = resolve_options({"units": 6, "patch_length": PATCH, **options})
+    return with_random_weights(build_graph(entry, validated, SPEC, portable=True).inference())
+
+
+def raw(lengths: list[int], time: int) -> dict[str, Array]:
+    """Histories with gaps; what follows them is garbage."""
+    rng = np.random.default_rng(time)
+    past = (20 + 5 * rng.normal(size=(len(lengths), time, 2))).astype("float32")
+    past[rng.random(past.shape) < 0.2] = np.nan
+    for row, length in enumerate(lengths):
+        past[row, 0] = 20, 30
+        past[row, max(length - 2, 0)] = 25, 35
+        past[row, length:] = rng.choice([np.nan, np.inf, 1e9], size=(time - length, 2))
+    return {PAST: past, LENGTH: np.array(lengths, dtype="int32")}
+
+
+# Under and over the context, dynamic in batch and time; longer than the array counts as its whole.
+BATCHES = {
+    "ragged": raw([1, 3, 5, 12, 13, 30, 29], 30),
+    "short": raw([2, 4], 5),
+    "one": raw([40], 40),
+}
+
+
+def windows(given: dict[str, Array]) -> dict[str, Array]:
+    """The window contract by a loop."""
+    past, batch = given[PAST], len(given[PAST])
+    values = np.zeros((batch, SPEC.context, 2), dtype="float32")
+    observed, kept = values.copy(), np.zeros(batch, dtype="int32")
+    for row, length in enumerate(given[LENGTH]):
+        history = past[row, max(length - SPEC.context, 0) : length]
+        kept[row] = len(history)
+        values[row, : len(history)] = np.where(np.isfinite(history), history, 0)
+        observed[row, : len(history)] = np.isfinite(history)
+    return {PAST: values, OBSERVED: observed, LENGTH: kept}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the SavedModel of each model."""
+    folder = tmp_path_factory.mktemp("exported")
+    for name in MODELS:
+        export_saved_model(make_model(name), SPEC, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> dict[str, Array]:
+    """What one process with TensorFlow and nothing of ours gets out of the folders."""
+    np.savez(
+        folder / "given.npz", **{f"{name}/{key}": x for name, given in BATCHES.items() for key, x in given.items()}
+    )
+    command = [sys.executable, "-c", SERVE, "given.npz", "made.npz", *MODELS]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    with np.load(folder / "made.npz") as loaded:
+        return dict(loaded)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("name", MODELS)
+def test_raw_history_gives_what_python_gives(served: dict[str, Array], name: str, batch: str) -> None:
+    given = windows(BATCHES[batch])
+    known = keras.ops.convert_to_numpy(make_model(name)(given)[QUANTILES])
+    seen = np.where(given[OBSERVED] > 0, given[PAST], np.nan)
+    scale = np.maximum(np.nanstd(seen, axis=1), 1.0)[:, None, :, None]
+    quantiles = served[f"{name}/{batch}/serving_default/{QUANTILES}"]
+    assert quantiles.shape == (len(given[PAST]), SPEC.horizon, 2, len(SPEC.levels))
+    assert (np.abs(quantiles - known) / scale).max() <= 1e-5
+    np.testing.assert_array_equal(served[f"{name}/{batch}/serving_default/{FORECAST}"], quantiles[..., SPEC.median])
+
+
+def test_a_baseline_has_no_attention_to_tell(served: dict[str, Array]) -> None:
+    told = {name.split("/")[0] for name in served if "/attention/" in name}
+    assert told == {*MODELS} - {"seasonal_naive"}
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("name", ["parallel", "autoregressive", "attention_pooling"])
+def test_attention_is_over_the_steps_of_the_raw_history(served: dict[str, Array], name: str, batch: str) -> None:
+    weights, steps = served[f"{name}/{batch}/attention/{ATTENTION}"], served[f"{name}/{batch}/attention/{KEY_STEPS}"]
+    queries = served[f"{name}/{batch}/attention/{QUERY_STEPS}"]
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    for row, length in enumerate(BATCHES[batch][LENGTH]):
+        # Segments are counted back from the forecast origin; only the first of the context can be partial.
+        begin, last = max(length - SPEC.context, 0), length - 1
+        known = []
+        while last >= begin:
+            known.insert(0, [max(last - PATCH + 1, begin), last])
+            last -= PATCH
+        padding = SPEC.context // PATCH - len(known)
+        assert steps[row].tolist() == known + [[-1, -1]] * padding
+        assert not weights[row, ..., len(known) :].any()
+        whole = [[0, SPEC.horizon - 1]]
+        assert queries[row].tolist() == (whole if name == "attention_pooling" else [[0, 3], [4, 6]])
+
+
+def test_a_length_over_the_array_counts_as_its_whole(folder: Path) -> None:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(folder / "parallel"))
+    serve, past = loaded.signatures["serving_default"], tf.constant(BATCHES["one"][PAST])
+    one, other = (serve(past=past, length=tf.constant([n], tf.int32))[FORECAST].numpy() for n in (40, 99))
+    np.testing.assert_array_equal(one, other)

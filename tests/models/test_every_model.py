@@ -1,0 +1,174 @@
+"""What every model of the package promises, networks and baselines alike, and the same on JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras_help import outputs
+from made import ALL, NETWORKS, SPEC, Histories, histories, make_graph, make_model, spread, window
+from numpy_reference import Array
+from on_jax import Arrays, run_on_jax
+
+from tsattn.models import BASELINES
+from tsattn.training.objective import training_model
+from tsattn.window import (
+    ATTENTION,
+    KEY_STEPS,
+    LENGTH,
+    OBSERVED,
+    PAST,
+    QUANTILES,
+    QUERY_STEPS,
+    TARGET,
+    TARGET_OBSERVED,
+)
+
+ON_JAX = ("parallel", "autoregressive", "joint", "attention_pooling", *BASELINES)
+TRAINED = ("parallel", "autoregressive")
+
+GIVEN = histories([1, 2, 4, 7, 10, 10])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_jax() -> Iterator[Future[Arrays]]:
+    """Forecasts and a training on JAX, made beside the first tests of the module."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(run_on_jax, __file__, "figures", {})
+
+
+def call(model: keras.Model, given: dict[str, Array]) -> dict[str, Array]:
+    return dict(zip(sorted(model.output), outputs(model(given)), strict=True))
+
+
+def quantiles(model: keras.Model, given: Histories, content: float = 0.0) -> Array:
+    return call(model, window(given, content=content))[QUANTILES]
+
+
+def figures(arrays: dict[str, Any]) -> dict[str, Any]:
+    """Forecasts of all models, and the losses of a short training of each kind of network."""
+    import jax
+
+    given, made = window(GIVEN), {}
+    for name in ON_JAX:
+        # Jitted because JAX compiles one operation after the other else, which takes longer.
+        made[name] = np.asarray(jax.jit(make_model(name))(given)[QUANTILES])
+    return {**made, **{f"loss/{name}": losses(name) for name in TRAINED}}
+
+
+def losses(name: str) -> Array:
+    """Losses of some steps of training on the same batch."""
+    rng = np.random.default_rng(0)
+    batch = window(histories([10] * 8))
+    batch[TARGET] = (50 + 10 * rng.normal(size=(8, SPEC.horizon, 2))).astype("float32")
+    batch[TARGET_OBSERVED] = np.ones_like(batch[TARGET])
+    model = training_model(make_graph({**NETWORKS[name], "dropout": 0.0}))
+    # On JAX it is the jit of the whole step, on TensorFlow XLA, which only takes longer to start.
+    model.compile(keras.optimizers.Adam(0.01), jit_compile=keras.backend.backend() == "jax")
+    return np.array(model.fit(batch, batch_size=8, epochs=8, verbose=0, shuffle=False).history["loss"])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_padding_and_gaps_never_change_a_forecast(name: str) -> None:
+    model, scale = make_model(name), spread(GIVEN)
+    known = quantiles(model, GIVEN)
+    assert np.isfinite(known).all()
+    for content in (np.nan, np.inf, 1e30, -7.0):
+        error = np.abs(quantiles(model, GIVEN, content) - known) / scale
+        assert error.max() <= 1e-5, content
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_history_alone_gives_what_it_gives_in_a_batch(name: str) -> None:
+    model, scale = make_model(name), spread(GIVEN)
+    known = quantiles(model, GIVEN)
+    for row, history in enumerate(GIVEN.rows()):
+        alone = quantiles(model, Histories(history[None], GIVEN.length[row : row + 1]))
+        assert np.abs((alone[0] - known[row]) / scale[row]).max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_lies_before_the_context_is_never_seen(name: str) -> None:
+    model, longer = make_model(name), histories([16, 13])
+    cut = Histories(np.stack([row[-SPEC.context :] for row in longer.rows()]), np.array([10, 10], dtype="int32"))
+    np.testing.assert_array_equal(quantiles(model, longer), quantiles(model, cut))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_quantiles_ascend_and_have_the_shape_of_the_contract(name: str) -> None:
+    result = quantiles(make_model(name), GIVEN)
+    assert result.shape == (6, SPEC.horizon, 2, len(SPEC.levels))
+    assert (np.diff(result, axis=-1) >= 0).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_channels_are_independent_unless_they_are_joint(name: str) -> None:
+    model, known = make_model(name), quantiles(make_model(name), GIVEN)
+    changed = Histories(GIVEN.past.copy(), GIVEN.length)
+    changed.past[:, :, 1] = 1000 - 3 * GIVEN.past[::-1, :, 1]
+    result = quantiles(model, changed)
+    if name.startswith("joint"):
+        assert not np.allclose(result[:, :, 0], known[:, :, 0])
+    else:
+        np.testing.assert_allclose(result[:, :, 0], known[:, :, 0], rtol=0, atol=1e-5 * spread(GIVEN)[..., 0, :].max())
+    assert not np.allclose(result[-1, :, 1], known[-1, :, 1])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_history_with_nothing_observed_has_a_finite_forecast(name: str) -> None:
+    given = window(GIVEN)
+    for row in (0, 4):
+        given[PAST][row], given[OBSERVED][row] = 0, 0
+    given[LENGTH][0] = 0
+    model = make_model(name)
+    result = call(model, given)[QUANTILES]
+    assert np.isfinite(result).all()
+    rest = [1, 2, 3, 5]
+    np.testing.assert_allclose(result[rest], quantiles(model, GIVEN)[rest], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "no_attention"])
+def test_attention_is_told_with_the_steps_it_stands_for(name: str) -> None:
+    result = call(make_model(name), window(GIVEN))
+    attention, keys, queries = result[ATTENTION], result[KEY_STEPS], result[QUERY_STEPS]
+    assert attention.shape[1:3] == (1 if name.startswith("joint") else 2, 1)
+    assert attention.shape[3:] == (queries.shape[1], keys.shape[1])
+    np.testing.assert_allclose(attention.sum(-1), 1, atol=1e-5)
+    valid = keys[:, :, 0] >= 0
+    assert (attention[np.broadcast_to(~valid[:, None, None, None], attention.shape)] == 0).all()
+    for row, length in enumerate(GIVEN.length):
+        steps = [step for first, last in keys[row][valid[row]] for step in range(first, last + 1)]
+        assert steps == list(range(length)), "the keys cover the history, each step once and in order"
+        ahead = [step for first, last in queries[row] for step in range(first, last + 1)]
+        assert ahead == list(range(SPEC.horizon))
+
+
+def test_no_attention_tells_none() -> None:
+    assert set(make_model("no_attention").output) == {QUANTILES}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_saved_model_forecasts_the_same(name: str, tmp_path: Any) -> None:
+    model = make_model(name)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(quantiles(again, GIVEN), quantiles(model, GIVEN))
+
+
+@pytest.mark.parametrize("name", ON_JAX)
+def test_jax_forecasts_the_same(name: str, on_jax: Future[Arrays]) -> None:
+    error = np.abs(on_jax.result()[name] - quantiles(make_model(name), GIVEN)) / spread(GIVEN)
+    assert error.max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_jax_trains_like_tensorflow(name: str, on_jax: Future[Arrays]) -> None:
+    jax_losses, known = on_jax.result()[f"loss/{name}"], losses(name)
+    assert jax_losses[-1] < 0.9 * jax_losses[0]
+    # The first loss is that of the same weights; rounding grows in the steps that follow.
+    np.testing.assert_allclose(jax_losses[0], known[0], rtol=1e-5)
+    np.testing.assert_allclose(jax_losses, known, rtol=1e-3)

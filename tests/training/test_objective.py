@@ -1,0 +1,109 @@
+"""The training loss against scikit-learn, and what does not count in it."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from numpy_reference import Array
+from sklearn.metrics import mean_pinball_loss
+
+from tsattn.models import resolve_options
+from tsattn.models.graph import ForecastGraph, build_graph
+from tsattn.training.objective import PinballLoss, training_model
+from tsattn.window import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, WindowSpec
+
+LEVELS = (0.1, 0.5, 0.9)
+SHAPE = (4, 5, 2)
+
+
+def loss_of(quantiles: Array, target: Array, observed: Array) -> float:
+    layer = PinballLoss(LEVELS)
+    layer(quantiles, target, observed)
+    return float(layer.losses[0])
+
+
+def drawn() -> tuple[Array, Array, Array]:
+    rng = np.random.default_rng(0)
+    observed = (rng.random(SHAPE) < 0.7).astype("float32")
+    return rng.normal(size=(*SHAPE, 3)).astype("float32"), rng.normal(size=SHAPE).astype("float32"), observed
+
+
+def test_it_is_the_mean_pinball_loss_of_what_was_observed() -> None:
+    quantiles, target, observed = drawn()
+    seen = observed > 0
+    known = np.mean(
+        [mean_pinball_loss(target[seen], quantiles[..., i][seen], alpha=level) for i, level in enumerate(LEVELS)]
+    )
+    assert loss_of(quantiles, target, observed) == pytest.approx(known, rel=1e-5)
+
+
+def test_missing_targets_do_not_count() -> None:
+    quantiles, target, observed = drawn()
+    known = loss_of(quantiles, target, observed)
+    changed = np.where(observed > 0, target, 1e6).astype("float32")
+    assert loss_of(quantiles, changed, observed) == pytest.approx(known, rel=1e-6)
+    assert loss_of(quantiles, target, np.zeros(SHAPE, "float32")) == 0
+
+
+def graph() -> ForecastGraph:
+    entry, options = resolve_options({"name": "seq2seq", "units": 4, "patch_length": 2, "dropout": 0.0})
+    return build_graph(entry, options, WindowSpec(context=8, horizon=5, targets=("a", "b"), levels=LEVELS))
+
+
+def batch(factor: float = 1.0) -> dict[str, Array]:
+    rng = np.random.default_rng(1)
+    past, target = (np.float32(factor) * (9 + rng.normal(size=(4, n, 2))).astype("float32") for n in (8, 5))
+    observed = np.ones_like(past)
+    target_observed = drawn()[2]
+    return {
+        PAST: past,
+        OBSERVED: observed,
+        LENGTH: np.full(4, 8, dtype="int32"),
+        TARGET: target * target_observed,
+        TARGET_OBSERVED: target_observed,
+    }
+
+
+def test_the_loss_is_that_of_the_forecast_in_scaled_space() -> None:
+    made = graph()
+    given = batch()
+    model = training_model(made)
+    model(given)
+    loss = float(sum(model.losses))
+    window = {name: given[name] for name in (PAST, OBSERVED, LENGTH)}
+    quantiles = keras.ops.convert_to_numpy(made.inference()(window)["quantiles"])
+    _, _, scale = (keras.ops.convert_to_numpy(part) for part in made.scaling(given[PAST], given[OBSERVED]))
+    seen = given[TARGET_OBSERVED] > 0
+    known = np.mean(
+        [
+            mean_pinball_loss((given[TARGET] / scale)[seen], (quantiles[..., i] / scale)[seen], alpha=level)
+            for i, level in enumerate(LEVELS)
+        ]
+    )
+    assert loss == pytest.approx(known, rel=1e-4)
+
+
+def test_large_series_do_not_dominate() -> None:
+    model = training_model(graph())
+    losses = []
+    for factor in (1.0, 1e4):
+        model(batch(factor))
+        losses.append(float(sum(model.losses)))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_what_was_not_observed_has_no_gradient() -> None:
+    import tensorflow as tf
+
+    model, given = training_model(graph()), batch()
+    changed = {**given, TARGET: np.where(given[TARGET_OBSERVED] > 0, given[TARGET], 1e4).astype("float32")}
+    gradients = []
+    for inputs in (given, changed):
+        with tf.GradientTape() as tape:
+            model(inputs, training=True)
+            loss = sum(model.losses)
+        gradients.append(tape.gradient(loss, [weight.value for weight in model.trainable_variables]))
+    for one, other in zip(*gradients, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+        assert np.isfinite(one).all()

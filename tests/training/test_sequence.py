@@ -1,0 +1,70 @@
+"""What a Keras training really sees of the shuffled windows, epoch by epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from tsattn.config import TrainingConfig
+from tsattn.data.frequency import Grid
+from tsattn.data.panel import Panel
+from tsattn.data.windows import Windows
+from tsattn.models import resolve_options
+from tsattn.models.graph import build_graph
+from tsattn.training.fit import train
+from tsattn.training.plan import Plan
+from tsattn.training.sequence import ShuffledWindows
+from tsattn.window import TARGET, WindowSpec
+
+
+class Recorder(keras.Model):
+    """Trains nothing and keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    def train_step(self, data: Any) -> dict[str, float]:
+        window = keras.utils.unpack_x_y_sample_weight(data)[0]
+        self.seen.append(keras.ops.convert_to_numpy(window[TARGET]))
+        return {"loss": 0.0}
+
+
+def test_each_epoch_of_a_fit_has_the_batches_of_its_number() -> None:
+    values = np.arange(40, dtype="float32")[:, None]
+    panel = Panel(values, np.array([0, 40]), ("s",), ("y",), np.zeros(1, np.int64), Grid("D", "2024-01-01"))
+    windows = Windows.before_end(panel, WindowSpec(context=4, horizon=2, targets=("y",)), history=4)
+    size, steps, epochs = 8, 5, 3
+    model = Recorder()
+    model.compile(run_eagerly=True)
+    batches = ShuffledWindows(windows, size, steps, seed=7)
+    turning = keras.callbacks.LambdaCallback(on_epoch_begin=batches.begin_epoch)
+    model.fit(batches, initial_epoch=1, epochs=1 + epochs, callbacks=[turning], verbose=0, shuffle=False)
+    assert len(model.seen) == steps * epochs
+    for number, batch in enumerate(model.seen):
+        epoch, step = divmod(number, steps)
+        known = windows.gather(windows.shuffled(7, 1 + epoch, step, size))[TARGET]
+        np.testing.assert_array_equal(batch, known)
+
+
+def test_the_training_loop_tells_the_epoch_and_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    original = ShuffledWindows.__getitem__
+
+    def recorded(self: ShuffledWindows, batch: int) -> Any:
+        asked.append((self.epoch, batch))
+        return original(self, batch)
+
+    monkeypatch.setattr(ShuffledWindows, "__getitem__", recorded)
+    values = np.random.default_rng(0).normal(size=(40, 1)).astype("float32")
+    panel = Panel(values, np.array([0, 40]), ("s",), ("y",), np.zeros(1, np.int64), Grid("D", "2024-01-01"))
+    spec = WindowSpec(context=4, horizon=2, targets=("y",))
+    entry, options = resolve_options({"name": "seq2seq", "units": 2, "patch_length": 2})
+    windows = Windows.before_end(panel, spec, history=4)
+    history = train(build_graph(entry, options, spec), windows, Plan(2, 8, 5), TrainingConfig(), seed=0)
+    assert len(history.loss) == 2
+    # Keras may look at batches to learn their shapes before it begins.
+    assert asked[-10:] == [(epoch, batch) for epoch in range(2) for batch in range(5)]
