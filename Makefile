@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format notebooks clean
+.PHONY: help demo test test-slow bench lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -34,6 +34,10 @@ test: $(VENV)/.dev ## The fast tests
 
 test-slow: $(VENV)/.dev ## The tests that need minutes: real data sets, notebooks
 	@$(BIN)/python -m pytest -q -m slow
+
+bench: $(VENV)/.dev ## ETTh1 and M4 Hourly with the default, three seeds; needs TSATTN_DATA_DIR
+	@for seed in 0 1 2; do for name in etth1 m4; do \
+		TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python benchmarks/first_figures.py $$name --seed $$seed || exit 1; done; done
 
 lint: $(VENV)/.dev ## Style and types
 	@$(BIN)/ruff check .

@@ -21,4 +21,4 @@ def verdict(scores: pd.DataFrame, name: str) -> str:
     figures = f"MASE {errors[name]:.3f} against {rivals[best]:.3f} on the validation part"
     if gain > 0:
         return f"{name} is {gain:.0%} better than the best naive baseline, {best}: {figures}."
-    return f"The naive baseline {best} won: {name} has {figures}. Use {best}, or more data."
+    return f"The naive baseline {best} won: {name} has {figures}. Fit the model {best} instead, or more data."

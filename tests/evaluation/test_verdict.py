@@ -1,0 +1,27 @@
+"""The sentence after a comparison."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from tsattn.evaluation.verdict import verdict
+
+
+def scores(**mase: float) -> pd.DataFrame:
+    return pd.DataFrame({"model": list(mase), "mase": list(mase.values())})
+
+
+def test_a_model_that_won() -> None:
+    assert verdict(scores(seq2seq=0.8, naive=1.0, drift=2.0), "seq2seq").startswith(
+        "seq2seq is 20% better than the best naive baseline, naive"
+    )
+
+
+def test_a_baseline_that_won_is_said_plainly() -> None:
+    sentence = verdict(scores(seq2seq=1.1, naive=1.0, drift=2.0), "seq2seq")
+    assert sentence.startswith("The naive baseline naive won") and "1.100 against 1.000" in sentence
+
+
+def test_no_scale_to_compare_on() -> None:
+    assert "could not be compared" in verdict(scores(seq2seq=np.nan, naive=np.nan), "seq2seq")

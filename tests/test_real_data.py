@@ -1,0 +1,63 @@
+"""The main job with no option but `--out`, as a subprocess, on real files; and the accuracy of the default."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def fit(data: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    """Run `tsattn fit` in a process of its own."""
+    command = [sys.executable, "-c", "from tsattn.cli import main; main()", "fit", str(data), "--out", str(out)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "season", "horizon", "first"),
+    [
+        ("Airline", 12, 12, "1961-01-01"),
+        ("co2", 52, 13, "2002-01-05"),
+        ("sunspots", 11, 22, "2009"),
+        ("nile", 1, 10, "1971"),
+        ("solar", 48, 48, "2021-05-07 00:30:00+00:00"),
+    ],
+)
+def test_classic_series(name: str, season: int, horizon: int, first: str, data_dir: Path, tmp_path: Path) -> None:
+    result = fit(data_dir / "classic" / f"{name}.csv", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    assert "arning" not in result.stderr, result.stderr
+    forecast = pd.read_csv(tmp_path / "run" / "forecast.csv")
+    assert len(forecast) == horizon and str(forecast["ds"].iloc[0]) == first
+    assert np.isfinite(forecast[["y", "y-lo-80", "y-hi-80"]]).to_numpy().all()
+    config = (tmp_path / "run" / "config.toml").read_text()
+    assert f"season = {season}\n" in config
+
+
+def benchmark(name: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Run a benchmark with seed 0."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    import first_figures
+
+    figures: dict[str, float] = getattr(first_figures, name)(data_dir, 0)
+    return figures
+
+
+def test_etth1_by_the_protocol(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = benchmark("etth1", data_dir, monkeypatch)
+    assert figures["windows"] == 2880 - 96 + 1
+    assert figures["mse"] <= 0.36
+
+
+def test_m4_hourly_by_the_protocol(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = benchmark("m4", data_dir, monkeypatch)
+    assert figures["horizon"] == 48 and figures["season"] == 24
+    assert figures["seasonal_naive"]["owa"] == pytest.approx(0.627, abs=0.002), "the published figure"
+    assert figures["owa"] <= 0.57
+
