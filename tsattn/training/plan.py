@@ -14,8 +14,8 @@ from tsattn.data.windows import Windows
 WINDOWS = 128
 """Windows of a batch of one channel. On M4 Hourly half the batch and twice the steps gave more for the same time."""
 
-ROWS = 512
-"""Most rows of a batch: windows times independent channels."""
+ROWS = 224
+"""Most rows of a batch: windows times independent channels, which tell more than as many rows of one window."""
 
 STEPS = (50, 250)
 """Least and most batches of an epoch; few windows are gone through several times."""
@@ -48,8 +48,7 @@ class Plan:
 def plan(config: TrainingConfig, windows: Windows, rows_per_window: int) -> Plan:
     """Return the sizes of a training over ``windows``, each of them ``rows_per_window`` rows for the network."""
     count = max(len(windows), 1)
-    # The channels of a window tell more than one row, but less than as many windows: hence the root.
-    most_windows = min(int(WINDOWS / rows_per_window**0.5), max(ROWS // rows_per_window, 1))
+    most_windows = min(WINDOWS, max(ROWS // rows_per_window, 1))
     # A batch of a sixteenth of the windows at most, so that an epoch over few of them is still a few steps.
     batch = config.batch_size or min(most_windows, max(count // 16, 8))
     least, most = STEPS
