@@ -60,4 +60,3 @@ def test_m4_hourly_by_the_protocol(data_dir: Path, monkeypatch: pytest.MonkeyPat
     assert figures["horizon"] == 48 and figures["season"] == 24
     assert figures["seasonal_naive"]["owa"] == pytest.approx(0.627, abs=0.002), "the published figure"
     assert figures["owa"] <= 0.57
-

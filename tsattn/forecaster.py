@@ -23,7 +23,7 @@ from tsattn.models import BASELINES, get_model, resolve_options, rules
 from tsattn.models.graph import ForecastGraph, build_baseline, build_graph
 from tsattn.models.options import NetworkOptions
 from tsattn.training.fit import History, train
-from tsattn.training.plan import plan, scaling_statistics, validation_steps
+from tsattn.training.plan import VALIDATION_ROWS, plan, scaling_statistics, validation_steps
 from tsattn.window import WindowSpec
 
 Watch = Callable[[str], AbstractContextManager[Any]]
@@ -259,6 +259,7 @@ class _Fitting:
         windows = Windows.before_end(panel, spec, spec.context)
         training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
         rows = 1 if graph.joint else graph.channels
+        most = max(VALIDATION_ROWS // rows, 1)
         with self._watch(title) as shown:
             history = train(
                 graph,
@@ -266,7 +267,7 @@ class _Fitting:
                 plan(training, windows, rows),
                 training,
                 config.seed,
-                validation=validate and Windows.over_last(validate[0], spec, validate[1], most=2000),
+                validation=validate and Windows.over_last(validate[0], spec, validate[1], most),
                 callbacks=() if shown is None else (shown,),
             )
         return graph, history

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tsattn.layers.gather import take_steps
 from tsattn.layers.masking import Tensor, sequence_mask
 
 
@@ -42,7 +43,7 @@ class HistoryWindow(keras.layers.Layer):
         first = ops.maximum(length - self.context, 0)
         kept = length - first
         index = ops.minimum(first[:, None] + ops.arange(self.context, dtype="int32")[None, :], time)
-        values = ops.take_along_axis(past, index[:, :, None], axis=1)
+        values = take_steps(past, index)
         valid = sequence_mask(kept, self.context)[:, :, None]
         seen = ops.logical_and(ops.isfinite(values), valid)
         return ops.where(seen, values, 0.0), ops.cast(seen, "float32"), kept, first

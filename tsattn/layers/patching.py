@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tsattn.layers.gather import take_steps
 from tsattn.layers.masking import Tensor, zero_masked
 
 
@@ -55,7 +56,7 @@ class Patching(keras.layers.Layer):
         index = first[:, None] + ops.arange(steps, dtype="int32")[None, :]
         valid = ops.logical_and(index >= 0, index < length[:, None])
         inputs = zero_masked(inputs, mask)
-        taken = ops.take_along_axis(inputs, ops.clip(index, 0, time - 1)[:, :, None], axis=1)
+        taken = take_steps(inputs, ops.clip(index, 0, time - 1))
         taken = zero_masked(taken, valid)
         return ops.reshape(taken, (-1, segments, self.patch_length * inputs.shape[-1]))
 

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tsattn.layers.gather import take_steps
 from tsattn.layers.masking import Tensor
 from tsattn.window import WindowSpec
 
@@ -65,7 +66,7 @@ class _History:
         start = -self.season * ops.arange(1, seasons + 1, dtype="int32")[:, None]
         index = self.length[:, None, None] + start + ops.arange(self.season, dtype="int32")[None, :]
         flat = ops.reshape(index, (-1, seasons * self.season))
-        taken = ops.take_along_axis(values, ops.clip(flat, 0, time - 1)[:, :, None], axis=1)
+        taken = take_steps(values, ops.clip(flat, 0, time - 1))
         valid = ops.logical_and(flat >= 0, flat < self.length[:, None])
         taken = ops.where(valid[:, :, None], taken, 0.0)
         return ops.reshape(taken, (-1, seasons, self.season, values.shape[2]))

@@ -17,11 +17,14 @@ WINDOWS = 128
 ROWS = 224
 """Most rows of a batch: windows times independent channels, which tell more than as many rows of one window."""
 
-STEPS = (50, 250)
+STEPS = (50, 200)
 """Least and most batches of an epoch; few windows are gone through several times."""
 
-MOST_STEPS = 4000
-"""Most batches of a training."""
+MOST_ROWS = 320_000
+"""Most rows of a training: a few minutes on two cores, whatever the number of channels."""
+
+VALIDATION_ROWS = 4000
+"""Most rows that an epoch is validated on; more of them are thinned out evenly."""
 
 MOST_SERIES = 1000
 """Series that the statistics of the scaling are taken from; more of them are thinned out evenly."""
@@ -53,7 +56,8 @@ def plan(config: TrainingConfig, windows: Windows, rows_per_window: int) -> Plan
     batch = config.batch_size or min(most_windows, max(count // 16, 8))
     least, most = STEPS
     steps = min(max(-(-count // batch), least), config.steps_per_epoch or most)
-    return Plan(config.epochs or min(EPOCHS, MOST_STEPS // steps), batch, steps)
+    affordable = max(MOST_ROWS // (steps * batch * rows_per_window), 1)
+    return Plan(config.epochs or min(EPOCHS, affordable), batch, steps)
 
 
 def validation_steps(panel: Panel, horizon: int) -> int:
