@@ -11,7 +11,7 @@ import pytest
 from sklearn.base import clone
 
 from tsattn import Forecaster
-from tsattn.errors import ConfigError, DataError, RunError
+from tsattn.errors import ConfigError, DataError, RunError, TsattnError
 
 QUICK: dict[str, Any] = {
     "options": {"units": 8},
@@ -197,3 +197,9 @@ def test_wrong_parameters() -> None:
         Forecaster(horizon=100).fit(frame)
     with pytest.raises(DataError, match="validation"):
         Forecaster(horizon=7, validation=119).fit(frame)
+
+
+def test_a_training_that_diverges_says_so() -> None:
+    training = {**QUICK["training"], "learning_rate": 1e30}
+    with pytest.raises(TsattnError, match=r"diverged.*learning_rate"):
+        Forecaster(horizon=7, options=QUICK["options"], training=training).fit(ragged())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,19 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from tsattn.config import RunConfig
 from tsattn.data import Panel, Schema, forecast_frame, load
-from tsattn.data.windows import Windows
-from tsattn.errors import DataError
 from tsattn.evaluation.compare import Candidate, baseline_spec, compare
 from tsattn.evaluation.predict import predict_windows
+from tsattn.fitting import Fitting, Watch, resolved, window_of
 from tsattn.models import BASELINES, get_model, resolve_options, rules
-from tsattn.models.graph import ForecastGraph, build_baseline, build_graph
+from tsattn.models.graph import build_baseline, build_graph
 from tsattn.models.options import NetworkOptions
-from tsattn.training.fit import History, train
-from tsattn.training.plan import VALIDATION_ROWS, plan, scaling_statistics, validation_steps
-from tsattn.window import WindowSpec
-
-Watch = Callable[[str], AbstractContextManager[Any]]
-"""Takes the title of a training and gives the Keras callback that shows it, as a context."""
+from tsattn.training.fit import History
 
 
 class Forecaster(BaseEstimator):
@@ -148,11 +142,11 @@ class Forecaster(BaseEstimator):
         config = self.to_config()
         entry, options = resolve_options(config.model, source="Forecaster")
         self.schema_ = schema
-        self.spec_, steps = _window(config, panel, schema, source)
+        self.spec_, steps = window_of(config, panel, schema, source)
         self.history_: History | None = None
         if isinstance(options, NetworkOptions):
             options = rules.resolve(options, self.spec_.season)
-            fitting = _Fitting(config, options, self.spec_, watch or (lambda title: nullcontext()))
+            fitting = Fitting(config, options, self.spec_, watch or (lambda title: nullcontext()))
             graph, history = fitting.train(panel.head(steps), "training", validate=(panel, steps))
             self.history_ = history
             self.scores_ = self._compare(graph.inference(), panel, steps)
@@ -163,7 +157,7 @@ class Forecaster(BaseEstimator):
             self.spec_ = baseline_spec(panel, self.spec_)
             self.model_ = build_baseline(entry, self.spec_)
             self.scores_ = self._compare(self.model_, panel, steps)
-        self.config_ = _resolved(config, options.model_dump(), self.spec_, self.schema_, steps)
+        self.config_ = resolved(config, options.model_dump(), self.spec_, self.schema_, steps)
         # Enough to forecast from, and for a picture.
         self.panel_ = panel.tail(max(self.spec_.context, 4 * schema.season, 3 * schema.horizon))
         return self
@@ -222,88 +216,3 @@ class Forecaster(BaseEstimator):
         twin = build_graph(entry, options, self.spec_, portable=True).inference()
         twin.set_weights(self.model_.get_weights())
         return twin
-
-
-class _Fitting:
-    """One architecture, trained once or twice."""
-
-    def __init__(self, config: RunConfig, options: NetworkOptions, spec: WindowSpec, watch: Watch) -> None:
-        self._config = config
-        self._options = options
-        self._spec = spec
-        self._watch = watch
-
-    def train(
-        self,
-        panel: Panel,
-        title: str,
-        *,
-        validate: tuple[Panel, int] | None = None,
-        graph: ForecastGraph | None = None,
-        epochs: int | None = None,
-    ) -> tuple[ForecastGraph, History]:
-        """Train a network on a panel.
-
-        Args:
-            panel: what is trained on.
-            title: what the progress bar calls it.
-            validate: the whole panel and its validation steps.
-            graph: goes on with this network instead of a fresh one.
-            epochs: trains exactly so many.
-        """
-        config, spec = self._config, self._spec
-        if graph is None:
-            keras.utils.set_random_seed(config.seed)
-            graph = build_graph(get_model(config.model["name"]), self._options, spec)
-            graph.scaling.fit(*scaling_statistics(panel))
-        windows = Windows.before_end(panel, spec, spec.context)
-        training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
-        rows = 1 if graph.joint else graph.channels
-        most = max(VALIDATION_ROWS // rows, 1)
-        with self._watch(title) as shown:
-            history = train(
-                graph,
-                windows,
-                plan(training, windows, rows),
-                training,
-                config.seed,
-                validation=validate and Windows.over_last(validate[0], spec, validate[1], most),
-                callbacks=() if shown is None else (shown,),
-            )
-        return graph, history
-
-
-def _window(config: RunConfig, panel: Panel, schema: Schema, source: str) -> tuple[WindowSpec, int]:
-    """Return the window and the steps of the validation part."""
-    longest, horizon = int(panel.lengths.max()), schema.horizon
-    least = 2 * horizon + 1
-    if longest < least:
-        mend = f"give a horizon of at most {(longest - 1) // 2}" if longest > 2 else "give more data"
-        raise DataError(
-            f"{source}: a horizon of {horizon} needs a series of at least {least} rows, "
-            f"and the longest has {longest}: {mend}"
-        )
-    context = config.data.context or rules.context(schema.season, horizon, int(np.median(panel.lengths)))
-    steps = config.data.validation or validation_steps(panel, horizon)
-    if not horizon <= steps < longest - horizon:
-        if config.data.validation is not None:
-            raise DataError(
-                f"{source}: the validation part must hold a horizon of {horizon} and leave as much to train on "
-                f"of {longest} rows. Received: validation={steps}"
-            )
-        steps = longest - horizon - 1
-    return WindowSpec(context, horizon, panel.targets, schema.season, tuple(config.levels)), steps
-
-
-def _resolved(config: RunConfig, options: dict[str, Any], spec: WindowSpec, schema: Schema, steps: int) -> RunConfig:
-    """Return the configuration with nothing left open, so that it makes the same run again."""
-    data = config.data.model_copy(
-        update={
-            "horizon": spec.horizon,
-            "season": spec.season,
-            "context": spec.context,
-            "freq": schema.freq,
-            "validation": steps,
-        }
-    )
-    return config.model_copy(update={"model": {"name": config.model["name"], **options}, "data": data})

@@ -10,6 +10,7 @@ import keras
 
 from tsattn.config import TrainingConfig
 from tsattn.data.windows import Windows
+from tsattn.errors import TsattnError
 from tsattn.models.graph import ForecastGraph
 from tsattn.training.objective import training_model
 from tsattn.training.plan import Plan
@@ -51,6 +52,9 @@ def train(
         seed: seed of the order of the windows.
         validation: windows that decide when to stop; without them all epochs of the plan are trained.
         callbacks: further Keras callbacks, such as a progress bar.
+
+    Raises:
+        TsattnError: the loss is no longer a number.
     """
     model = training_model(graph)
     # Averaging the weights over about half an epoch stands in for a falling learning rate, and needs no last epoch.
@@ -77,5 +81,7 @@ def train(
         verbose=0,
     ).history
     loss, losses = result["loss"], result.get("val_loss", [])
+    if not math.isfinite(loss[-1]):
+        raise TsattnError(f"the training diverged in epoch {len(loss)}: set a lower training.learning_rate")
     known = [value if math.isfinite(value) else math.inf for value in losses]
     return History(tuple(loss), tuple(losses), known.index(min(known)) + 1 if known else len(loss))

@@ -1,0 +1,109 @@
+"""One fit: what is left open is resolved, then the network is trained once or twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import keras
+import numpy as np
+
+from tsattn.config import RunConfig
+from tsattn.data import Panel, Schema
+from tsattn.data.windows import Windows
+from tsattn.errors import DataError
+from tsattn.models import get_model, rules
+from tsattn.models.graph import ForecastGraph, build_graph
+from tsattn.models.options import NetworkOptions
+from tsattn.training.fit import History, train
+from tsattn.training.plan import VALIDATION_ROWS, plan, scaling_statistics, validation_steps
+from tsattn.window import WindowSpec
+
+Watch = Callable[[str], AbstractContextManager[Any]]
+"""Takes the title of a training and gives the Keras callback that shows it, as a context."""
+
+
+class Fitting:
+    """One architecture, trained once or twice."""
+
+    def __init__(self, config: RunConfig, options: NetworkOptions, spec: WindowSpec, watch: Watch) -> None:
+        self._config = config
+        self._options = options
+        self._spec = spec
+        self._watch = watch
+
+    def train(
+        self,
+        panel: Panel,
+        title: str,
+        *,
+        validate: tuple[Panel, int] | None = None,
+        graph: ForecastGraph | None = None,
+        epochs: int | None = None,
+    ) -> tuple[ForecastGraph, History]:
+        """Train a network on a panel.
+
+        Args:
+            panel: what is trained on.
+            title: what the progress bar calls it.
+            validate: the whole panel and its validation steps.
+            graph: goes on with this network instead of a fresh one.
+            epochs: trains exactly so many.
+        """
+        config, spec = self._config, self._spec
+        if graph is None:
+            keras.utils.set_random_seed(config.seed)
+            graph = build_graph(get_model(config.model["name"]), self._options, spec)
+            graph.scaling.fit(*scaling_statistics(panel))
+        windows = Windows.before_end(panel, spec, spec.context)
+        training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
+        rows = 1 if graph.joint else graph.channels
+        most = max(VALIDATION_ROWS // rows, 1)
+        with self._watch(title) as shown:
+            history = train(
+                graph,
+                windows,
+                plan(training, windows, rows),
+                training,
+                config.seed,
+                validation=validate and Windows.over_last(validate[0], spec, validate[1], most),
+                callbacks=() if shown is None else (shown,),
+            )
+        return graph, history
+
+
+def window_of(config: RunConfig, panel: Panel, schema: Schema, source: str) -> tuple[WindowSpec, int]:
+    """Return the window and the steps of the validation part."""
+    longest, horizon = int(panel.lengths.max()), schema.horizon
+    least = 2 * horizon + 1
+    if longest < least:
+        mend = f"give a horizon of at most {(longest - 1) // 2}" if longest > 2 else "give more data"
+        raise DataError(
+            f"{source}: a horizon of {horizon} needs a series of at least {least} rows, "
+            f"and the longest has {longest}: {mend}"
+        )
+    context = config.data.context or rules.context(schema.season, horizon, int(np.median(panel.lengths)))
+    steps = config.data.validation or validation_steps(panel, horizon)
+    if not horizon <= steps < longest - horizon:
+        if config.data.validation is not None:
+            raise DataError(
+                f"{source}: the validation part must hold a horizon of {horizon} and leave as much to train on "
+                f"of {longest} rows. Received: validation={steps}"
+            )
+        steps = longest - horizon - 1
+    return WindowSpec(context, horizon, panel.targets, schema.season, tuple(config.levels)), steps
+
+
+def resolved(config: RunConfig, options: dict[str, Any], spec: WindowSpec, schema: Schema, steps: int) -> RunConfig:
+    """Return the configuration with nothing left open, so that it makes the same run again."""
+    data = config.data.model_copy(
+        update={
+            "horizon": spec.horizon,
+            "season": spec.season,
+            "context": spec.context,
+            "freq": schema.freq,
+            "validation": steps,
+        }
+    )
+    return config.model_copy(update={"model": {"name": config.model["name"], **options}, "data": data})
