@@ -48,5 +48,6 @@ def test_shell_lines_run(workplace: Path) -> None:
 
 
 def test_files_that_it_names_are_there() -> None:
-    for name in re.findall(r"\]\(([^)#]+)\)", TEXT):
+    prose = re.sub(r"```.*?```", "", TEXT, flags=re.S)
+    for name in re.findall(r"\]\(([^)#]+)\)", prose):
         assert (ROOT / name).exists(), name
