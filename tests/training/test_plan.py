@@ -1,0 +1,67 @@
+"""What is chosen by rule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tsattn.config import TrainingConfig
+from tsattn.data import Grid, Panel
+from tsattn.data.windows import Windows
+from tsattn.training.plan import plan, scaling_statistics, training_windows, validation_steps
+from tsattn.window import WindowSpec
+
+SPEC = WindowSpec(48, 12, ("y",), season=12)
+
+
+def panel(*lengths: int, scale: float = 1.0) -> Panel:
+    rng = np.random.default_rng(0)
+    values = (scale * rng.normal(10, 2, (sum(lengths), 1))).astype("float32")
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    ids = tuple(f"s{index}" for index in range(len(lengths)))
+    return Panel(values, offsets, ids, ("y",), np.zeros(len(lengths), "int64"), Grid("1", 0))
+
+
+def test_few_windows_are_made_up_for_by_short_histories() -> None:
+    assert len(training_windows(panel(200), SPEC, 12)) == 200 - 12 - 12 + 1
+    assert len(training_windows(panel(2000), SPEC, 12)) == 2000 - 12 - 48 + 1
+
+
+@pytest.mark.parametrize(("length", "channels"), [(40, 1), (2_000, 1), (100_000, 1), (100_000, 7), (2_000, 207)])
+def test_a_training_is_neither_endless_nor_empty(length: int, channels: int) -> None:
+    windows = Windows.before_end(panel(length), SPEC, 12)
+    chosen = plan(TrainingConfig(), windows, channels)
+    assert chosen.epochs >= 1 and 50 <= chosen.steps <= 200
+    assert 1 <= chosen.batch_size * channels <= max(224, channels)
+    assert (chosen.epochs - 1) * chosen.steps * chosen.batch_size * channels <= 320_000
+
+
+def test_what_is_configured_is_taken() -> None:
+    windows = Windows.before_end(panel(500), SPEC, 12)
+    chosen = plan(TrainingConfig(epochs=3, batch_size=5, steps_per_epoch=7), windows, 1)
+    assert (chosen.epochs, chosen.batch_size, chosen.steps) == (3, 5, 7)
+
+
+def test_validation_holds_a_horizon_and_shrinks_with_the_number_of_series() -> None:
+    assert validation_steps(panel(1000), 12) == 150
+    assert validation_steps(panel(*[1000] * 100), 12) == 15
+    assert validation_steps(panel(50), 12) == 12
+
+
+def test_scaling_statistics_are_those_of_the_typical_series() -> None:
+    values = panel(300, 300, 300)
+    values.values[:300] *= 1000
+    values.values[5] = np.nan
+    median, spread, ratio = scaling_statistics(values)
+    series = [values.series(index).astype(float) for index in range(3)]
+    assert median[0] == pytest.approx(np.median([np.nanmedian(one) for one in series]))
+    assert spread[0] == pytest.approx(np.median([np.nanstd(one) for one in series]))
+    assert ratio[0] == pytest.approx(np.median([np.nanstd(one) / np.nanmean(np.abs(one)) for one in series]))
+
+
+def test_scaling_statistics_of_what_does_not_move() -> None:
+    constant = panel(20)
+    constant.values[:] = 3
+    assert scaling_statistics(constant) == ([3.0], [1.0], [0.1])
+    constant.values[:] = np.nan
+    assert scaling_statistics(constant) == ([0.0], [1.0], [0.1])
