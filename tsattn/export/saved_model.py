@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,8 @@ def export_saved_model(model: keras.Model, spec: WindowSpec, path: Path | str) -
     archive.add_endpoint("serving_default", forecast_function(model, spec), _signature(spec))
     if ATTENTION in model.output:
         archive.add_endpoint("attention", attention_function(model, spec), _signature(spec))
-    archive.write_out(str(path), verbose=False)
+    with _without_notices():
+        archive.write_out(str(path), verbose=False)
 
 
 def forecast_function(model: keras.Model, spec: WindowSpec) -> Callable[[Any, Any], Tensors]:
@@ -80,6 +83,18 @@ def attention_function(model: keras.Model, spec: WindowSpec) -> Callable[[Any, A
         return {ATTENTION: outputs[ATTENTION], KEY_STEPS: steps, QUERY_STEPS: outputs[QUERY_STEPS]}
 
     return attention
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    """Keep TensorFlow from telling where it wrote the assets, which it does in spite of ``verbose=False``."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _signature(spec: WindowSpec) -> list[Any]:
