@@ -15,7 +15,8 @@ help: ## List the targets
 
 $(VENV)/.base: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "tsattn needs Python 3.11 or newer: make PYTHON=python3.11" && exit 1)
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || \
+		($(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install -qq pip)
 	@echo "Installing tsattn into $(VENV) (a few minutes the first time)"
 	@$(PIP) --editable .
 	@touch $@

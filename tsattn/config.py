@@ -6,6 +6,7 @@ the command line (``--set training.epochs=5``).
 
 from __future__ import annotations
 
+import copy
 import json
 import tomllib
 from collections.abc import Iterable
@@ -100,26 +101,48 @@ def validated(kind: type[T], values: dict[str, Any], source: str) -> T:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            known = ", ".join(kind.model_fields)
-            message = f"{source}: unknown option '{key}'; the options here are {known}"
+            message = f"{source}: unknown option '{key}'; the options here are {_known(kind, first['loc'][:-1])}"
         else:
             message = f"{source}: '{key}' = {first['input']!r} is not allowed: {first['msg']}"
         raise ConfigError(message) from None
+
+
+def _known(kind: type[BaseModel], path: tuple[int | str, ...]) -> str:
+    """Return the names of the options in the group at a path."""
+    for part in path:
+        group = kind.model_fields[str(part)].annotation
+        if isinstance(group, type) and issubclass(group, BaseModel):
+            kind = group
+    return ", ".join(kind.model_fields) or "none"
+
+
+def group_of(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a group of options, made if it is not there.
+
+    Raises:
+        ConfigError: there is a value in its place.
+    """
+    group = values.setdefault(name, {})
+    if not isinstance(group, dict):
+        raise ConfigError(
+            f"'{name}' holds a value, {group!r}, where a group of options is expected, as in model.name=seq2seq"
+        )
+    return group
 
 
 def read_toml(path: Path | str) -> dict[str, Any]:
     """Return the contents of a TOML file."""
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such configuration file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: expected a configuration file, but it cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: expected a TOML file: {error}") from None
 
 
 def override(values: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
     """Return ``values`` with dotted ``key=value`` settings laid over it; a value is read as JSON, else as text."""
-    result: dict[str, Any] = json.loads(json.dumps(values))
+    result = copy.deepcopy(values)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
@@ -127,9 +150,7 @@ def override(values: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
         *parents, last = key.strip().split(".")
         group = result
         for parent in parents:
-            group = group.setdefault(parent, {})
-            if not isinstance(group, dict):
-                raise ConfigError(f"'{key}': '{parent}' holds a value, not a group of options")
+            group = group_of(group, parent)
         try:
             group[last] = json.loads(text)
         except json.JSONDecodeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ def check_free(path: Path, *, overwrite: bool = False) -> None:
         raise RunError(f"{path}: is there already: give another --out, or --overwrite to replace it")
     if path.exists() and not (path / "run.json").exists():
         raise RunError(f"{path}: expected a run directory to overwrite, and it is none: give another --out")
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise RunError(f"{path}: cannot be written, because {there} cannot: give another --out")
 
 
 @contextmanager
@@ -39,8 +43,10 @@ def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
+        replaced = temporary.with_name(f"{temporary.name}-replaced")
         if path.exists():
-            shutil.rmtree(path)
+            path.rename(replaced)
         temporary.rename(path)
+        shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

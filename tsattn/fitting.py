@@ -92,6 +92,11 @@ def window_of(config: RunConfig, panel: Panel, schema: Schema, source: str) -> t
                 f"of {longest} rows. Received: validation={steps}"
             )
         steps = longest - horizon - 1
+    if not np.isfinite(panel.tail(steps).values).any():
+        raise DataError(
+            f"{source}: expected values in the last {steps} rows of a series, which are kept for validation, "
+            "but all are empty: leave out rows that are still to come, they are forecast without being asked for"
+        )
     return WindowSpec(context, horizon, panel.targets, schema.season, tuple(config.levels)), steps
 
 

@@ -96,6 +96,15 @@ def read_run(kind: type[F], path: Path) -> F:
         raise RunError(f"{path}: expected a run directory, as `tsattn fit` writes it") from None
     if written > FORMAT:
         raise RunError(f"{path}: has format {written}, and this tsattn reads up to {FORMAT}: install a newer tsattn")
+    try:
+        return _read_files(kind, path)
+    except RunError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"{path}: expected a whole run directory, but it is damaged: {error}") from None
+
+
+def _read_files(kind: type[F], path: Path) -> F:
     forecaster = kind.from_config(RunConfig.read(path / "config.toml"))
     forecaster.config_ = forecaster.to_config()
     forecaster.schema_ = Schema.read(path / "schema.json")

@@ -48,6 +48,10 @@ WRONG_USAGE = [
     (("fit", "x.csv", "--set", "horizon"), "key=value"),
     (("fit", "x.csv", "--set", "levels=[0.1,0.9]"), "0.5"),
     (("fit", "x.csv", "--config", "nowhere.toml"), "nowhere.toml"),
+    (("fit", "x.csv", "--set", "model=seq2seq"), "model.name=seq2seq"),
+    (("fit", "x.csv", "--set", "training.epoch=1"), "steps_per_epoch"),
+    (("fit", "x.csv", "--config", "."), "cannot be read"),
+    (("fit", str(DATASETS / "Airline.csv"), "--freq", "nonsense"), "nonsense"),
     (("models", "prophet"), "seq2seq"),
     (("paint",), "paint"),
 ]
@@ -98,3 +102,18 @@ def test_bad_data_is_one_line_and_exit_1(case: str, tmp_path: Path, monkeypatch:
     assert last.startswith("Error: ") and all(part in last for part in named), last
     assert "Traceback" not in result.output
     assert {path.name for path in tmp_path.iterdir()} <= {"data.csv"}
+
+
+def test_where_nothing_can_be_written_is_said_before_the_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = tsattn("fit", DATASETS / "Airline.csv", "--out", tmp_path / "file" / "run")
+    assert result.exit_code == 1 and "cannot be written" in result.stderr
+    assert "1 series" not in result.stderr
+
+
+def test_rows_that_are_left_blank_to_be_filled(tmp_path: Path) -> None:
+    rows = [f"2024-{1 + day // 28:02}-{1 + day % 28:02},{day % 7 if day < 140 else ''}" for day in range(168)]
+    (tmp_path / "data.csv").write_text("ds,y\n" + "\n".join(rows) + "\n")
+    result = tsattn("fit", tmp_path / "data.csv", "--out", tmp_path / "run", "--freq", "D", "--horizon", 14)
+    assert result.exit_code == 1 and "leave out rows" in result.stderr
+    assert not (tmp_path / "run").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -97,6 +98,25 @@ def test_predict_says_what_does_not_fit(run: Path, tmp_path: Path) -> None:
     result = tsattn("predict", run, path)
     assert result.exit_code == 1
     assert "other.csv" in result.stderr and "Passengers" in result.stderr and "Traceback" not in result.output
+
+
+def test_predict_says_what_cannot_be_written_or_read(run: Path, tmp_path: Path) -> None:
+    result = tsattn("predict", run, "-o", tmp_path / "nowhere" / "forecast.csv")
+    assert result.exit_code == 1 and "nowhere" in result.stderr
+    damaged = tmp_path / "damaged"
+    shutil.copytree(run, damaged)
+    (damaged / "context.npz").unlink()
+    result = tsattn("predict", damaged)
+    assert result.exit_code == 1 and "damaged" in result.stderr and "Traceback" not in result.output
+
+
+def test_overwrite_replaces_a_run(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "[run]"
+    shutil.copytree(run, folder)
+    result = tsattn("fit", DATASETS / "Airline.csv", "--out", folder, "--overwrite", "--model", "naive")
+    assert result.exit_code == 0, result.output
+    assert set(pd.read_csv(folder / "history.csv")) and 'name = "naive"' in (folder / "config.toml").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["[run]"]
 
 
 def test_an_existing_directory_is_kept(run: Path) -> None:

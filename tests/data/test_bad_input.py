@@ -12,7 +12,7 @@ import pytest
 
 from tsattn.config import DataConfig
 from tsattn.data import Schema, load
-from tsattn.errors import DataError
+from tsattn.errors import ConfigError, DataError
 
 
 def lines(header: str, row: Callable[[int], str], n: int = 10) -> str:
@@ -117,6 +117,8 @@ FILES: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     "unknown target": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"target": "y,z"}, ["--target", "'z'", "'ds', 'y'"]),
     "target of text": (lines("ds,y,c", lambda i: f"{day(i)},{i},abc"), {"target": "c"}, ["line 2", "'c'", "'abc'"]),
     "time of fractions": (lines("a,y", lambda i: f"{i + 0.5},{i}"), {"time": "a"}, ["line 2", "'a'", "'0.5'"]),
+    "long data without stamps": ("y,store\n1,A\n2,A\n1,B\n2,B\n", {}, ["store", "--time"]),
+    "long data without stamps, whole ids first": ("shop,sales\n1,5\n1,6\n2,7\n2,8\n", {}, ["shop", "--time"]),
     "unknown frequency": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"freq": "monthly"}, ["--freq", "'monthly'"]),
     "frequency of old": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"freq": "M"}, ["--freq", "MS or ME"]),
     "no regular grid": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"freq": "bh"}, ["--freq", "'bh'", "regular"]),
@@ -131,7 +133,9 @@ def test_a_bad_file_is_told_in_one_sentence(case: str, tmp_path: Path) -> None:
     content, given, parts = FILES[case]
     path = tmp_path / "sales.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    with pytest.raises(DataError) as caught:
+    # A frequency that is none is a wrong option, whatever the data.
+    kind = ConfigError if case in ("unknown frequency", "frequency of old", "no regular grid") else DataError
+    with pytest.raises(kind) as caught:
         load(path, DataConfig(**given))
     message = str(caught.value)
     assert message.startswith(str(path)) and "\n" not in message

@@ -144,3 +144,12 @@ def test_more_padding_or_other_gaps_content_change_nothing() -> None:
 def test_an_unknown_method_is_refused() -> None:
     with pytest.raises(ConfigError, match="last, standard, mean_abs"):
         InstanceScaling("minmax")
+
+
+def test_a_history_of_zeros_takes_the_spread_of_the_training() -> None:
+    scaling = InstanceScaling("last")
+    past = np.zeros((1, 42, 1), "float32")
+    scaling(past)
+    scaling.fit([3.0], [5.0], [0.2])
+    _, center, scale = scaling(past)
+    assert float(center[0, 0, 0]) == 0 and float(scale[0, 0, 0]) == 5

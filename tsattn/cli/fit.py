@@ -40,13 +40,13 @@ def fit(
     DATA is a CSV or Parquet file: long (unique_id, ds, y), wide (a column a series) or with a series a row. What is
     not said is inferred and told.
     """
-    from tsattn.config import RunConfig, override, read_toml
+    from tsattn.config import RunConfig, group_of, override, read_toml
     from tsattn.models import resolve_options
 
     values = override(read_toml(config) if config else {}, settings)
     given = {"model": {"name": model_name}, "data": columns, "training": {"refit": refit}}
     for group, options in given.items():
-        _lay(values.setdefault(group, {}), options)
+        _lay(group_of(values, group), options)
     _lay(values, {"seed": seed})
     source = str(config) if config else "the options"
     run_config = RunConfig.from_dict(values, source=source)

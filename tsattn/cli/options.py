@@ -32,7 +32,7 @@ def data_options(command: F) -> F:
 
 def console() -> Console:
     """The console for what is told while a command works; results go to standard output."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

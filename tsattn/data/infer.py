@@ -17,7 +17,7 @@ from tsattn.data.place import listed
 from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, find_time
 from tsattn.data.schema import Decision, Layout, Schema
 from tsattn.data.season import default_horizon, detect_season
-from tsattn.errors import DataError
+from tsattn.errors import ConfigError, DataError
 
 ROW_TARGET = "y"
 """Name of the one target of data that have a series a row."""
@@ -88,7 +88,7 @@ def _with_freq(frame: pd.DataFrame, time: Role, freq: str | None, source: str) -
     try:
         dated = not is_steps(freq) and bool(parse_freq(freq))
     except DataError as error:
-        raise DataError(f"{source}: --freq: {error}") from None
+        raise ConfigError(f"{source}: --freq: {error}") from None
     if not time.columns or dated != (time.form == "integer"):
         return time
     name = time.columns[0]

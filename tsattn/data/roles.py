@@ -185,6 +185,10 @@ def find_row_id(frame: pd.DataFrame, given: str | None, source: str) -> Role:
     """Return the id columns of data without stamps, where each series is a row; none for a wide one."""
     if given is not None:
         return Role(named(frame, given, "--id", source), "its values name the series", given=True)
+    repeated = [name for name in frame.columns if _named_like_id(frame[name]) and not frame[name].is_unique]
+    if repeated:
+        name = min(repeated, key=lambda name: _rank(str(name)))
+        return Role((str(name),), f"'{name}' is named like an id and names the series")
     first = frame.columns[0]
     column, rest = frame[first], [frame[name] for name in frame.columns[1:]]
     is_id = (is_text(column) and not _mostly_numbers(column)) or str(first).lower() in ID_NAMES
@@ -200,10 +204,13 @@ def _repeats(codes: npt.NDArray[np.int64], columns: list[pd.Series[Any]]) -> int
 
 
 def _may_be_id(column: pd.Series[Any]) -> bool:
-    words = re.split(r"[^a-z0-9]+", str(column.name).lower())
-    return (is_text(column) and not _mostly_numbers(column)) or (
-        (is_whole(column) or is_text(column)) and bool(_ID_WORDS.intersection([*words, str(column.name).lower()]))
-    )
+    return (is_text(column) and not _mostly_numbers(column)) or _named_like_id(column)
+
+
+def _named_like_id(column: pd.Series[Any]) -> bool:
+    name = str(column.name).lower()
+    words = [*re.split(r"[^a-z0-9]+", name), name]
+    return (is_whole(column) or is_text(column)) and bool(_ID_WORDS.intersection(words))
 
 
 def _rank(name: str) -> int:

@@ -10,7 +10,8 @@ from tsattn.data.panel import Panel
 from tsattn.data.windows import gather
 from tsattn.window import QUANTILES, WindowSpec
 
-BATCH = 256
+ROWS = 2048
+"""Rows of a batch: windows times targets, so that many targets do not fill the memory."""
 
 
 def predict_windows(
@@ -35,8 +36,9 @@ def predict_windows(
         That output, by default the quantiles [windows, horizon, targets, levels] in original units.
     """
     parts = []
-    for begin in range(0, len(series), BATCH):
-        chosen = slice(begin, begin + BATCH)
+    size = max(ROWS // len(spec.targets), 1)
+    for begin in range(0, len(series), size):
+        chosen = slice(begin, begin + size)
         batch = gather(panel, spec, series[chosen], origin[chosen], target=False)
         # Called as a function: `predict` would trace a graph for each model and each size of batch.
         parts.append(keras.ops.convert_to_numpy(model(batch, training=False)[output]))

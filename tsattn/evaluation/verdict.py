@@ -15,7 +15,7 @@ def verdict(scores: pd.DataFrame, name: str) -> str:
     errors = scores.set_index("model")["mase"]
     rivals = errors.drop(name).dropna()
     if rivals.empty or pd.isna(errors[name]):
-        return f"{name} could not be compared: the validation part is too short, or the series do not move."
+        return f"{name} could not be ranked by MASE: the seasonal naive forecast has no error to divide by."
     best = str(rivals.idxmin())
     gain = 1 - errors[name] / rivals[best]
     figures = f"MASE {errors[name]:.3f} against {rivals[best]:.3f} on the validation part"

@@ -22,9 +22,9 @@ class InstanceScaling(keras.layers.Layer):
 
     The scale is shrunk towards a prior by the weight of one observation:
     `scale^2 = (n * spread^2 + prior^2) / (n + 1)` with `prior = ratio * mean(|x|)`, so that a constant or very short
-    history still has a scale; it follows the data when they are multiplied by a constant. A channel with no
-    observation takes the training median and the training spread. `fit` learns ratio, median and spread from the
-    training windows; they are saved with the layer.
+    history still has a scale; it follows the data when they are multiplied by a constant. A history of nothing but
+    zeros takes the training spread; a channel with no observation the training median and the training spread. `fit`
+    learns ratio, median and spread from the training windows; they are saved with the layer.
 
     Args:
         method: `"last"` centers on the last observed value and divides by the standard deviation; `"standard"`
@@ -115,8 +115,8 @@ class InstanceScaling(keras.layers.Layer):
             center = last + mean_shift if self.method == "standard" else last
             variance = ops.sum(seen * (shifted - mean_shift) ** 2, axis=1, keepdims=True) / safe
         scale = ops.sqrt((count * variance + (self.ratio * mean_abs) ** 2) / (count + 1.0))
-        # A history of nothing but zeros has no scale of its own; 1e-6 of the training spread is none that matters.
-        scale = ops.maximum(scale, 1e-6 * self.spread)
+        # A history of nothing but zeros has no scale of its own; a tiny one would let its window swamp the loss.
+        scale = ops.where(mean_abs > 0, scale, ops.convert_to_tensor(self.spread))
         empty = count == 0
         # The JAX backend does not take a variable inside `where`.
         median, spread = (ops.convert_to_tensor(statistic) for statistic in (self.median, self.spread))
