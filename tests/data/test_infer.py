@@ -12,6 +12,7 @@ import pytest
 
 from tsattn.config import DataConfig
 from tsattn.data import Schema, infer_schema, load, read_frame
+from tsattn.errors import DataError
 
 
 def lines(header: str, row: Callable[[int], str], n: int = 10) -> str:
@@ -147,3 +148,25 @@ def test_frames_may_have_their_stamps_in_the_index() -> None:
     assert (schema.time, schema.tz, schema.freq) == (("ds",), "Asia/Tokyo", "h")
     periods = values.to_frame().set_index(pd.period_range("2020-01", periods=24, freq="M"))
     assert load(periods)[1].freq == "MS"
+
+
+@pytest.mark.parametrize(
+    ("freq", "stamps"),
+    [
+        ("B", pd.bdate_range("2024-06-03", periods=5)),
+        ("BME", pd.date_range("2024-01-31", periods=3, freq="BME")),
+        ("h", pd.DatetimeIndex(["2024-06-03 00:00", "2024-06-03 02:00", "2024-06-03 04:00", "2024-06-03 05:00"])),
+    ],
+)
+def test_short_or_gappy_history_on_the_grid_is_read(freq: str, stamps: pd.DatetimeIndex) -> None:
+    known = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=100, freq=freq), "y": np.arange(100.0)})
+    _, schema = load(known)
+    panel, _ = load(pd.DataFrame({"ds": stamps, "y": 1.0}), schema=schema)
+    assert list(panel.stamps(0)[[0, -1]]) == [stamps[0], stamps[-1]]
+
+
+def test_daily_data_are_no_hourly_ones_with_gaps() -> None:
+    known = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=100, freq="h"), "y": np.arange(100.0)})
+    _, schema = load(known)
+    with pytest.raises(DataError, match="expected steps of 'h'"):
+        load(pd.DataFrame({"ds": pd.date_range("2024-06-01", periods=30), "y": 1.0}), schema=schema)

@@ -75,6 +75,12 @@ def _check_frequency(frame: pd.DataFrame, schema: Schema, source: str) -> None:
     series, _ = series_codes(frame, schema.id, source)
     if np.bincount(series).max() < 3:
         return
+    position, on_grid = schema.grid.locate(stamps)
+    order = np.lexsort((position, series))
+    neighbours = (np.diff(position[order]) == 1) & (np.diff(series[order]) == 0)
+    if on_grid.all() and neighbours.any():
+        # On the grid, with gaps at most: a week of business days, or hours of which most are missing.
+        return
     freq = infer_freq(stamps, series)
     if freq not in (None, schema.freq):
         raise DataError(
