@@ -16,8 +16,8 @@ from tsattn.errors import DataError
 
 Ints = npt.NDArray[np.int64]
 
-WIDE_ID = "series"
-"""Id of the one series that wide data are; its channels go by their own names."""
+WIDE_ID = ""
+"""Id of the one series that wide data are, which no id of a file can be; its channels go by their own names."""
 
 MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "?")
 """Text that stands for a missing number."""

@@ -16,6 +16,9 @@ from tsattn.data.windows import Windows, gather
 from tsattn.evaluation.predict import predict_windows
 from tsattn.window import TARGET, TARGET_OBSERVED, WindowSpec
 
+WIDEST = 100
+"""What the widest interval is called in the frames that `utilsforecast` scores; any whole number would do."""
+
 MOST_WINDOWS = 500
 """Windows of a comparison; more of them are thinned out evenly."""
 
@@ -39,7 +42,7 @@ def compare(candidates: Mapping[str, Candidate], panel: Panel, steps: int) -> pd
     Returns:
         A frame with a row a model, best MASE first: ``model``; ``mase``, scaled by the seasonal naive error before the
         validation part; ``smape`` in percent (0 to 200, as M4 has it); ``mae`` and ``rmse`` in original units;
-        ``coverage``, the share of values inside the outermost interval. The mean over series, missing values
+        ``coverage``, the share of values inside the widest interval. The mean over series, missing values
         skipped; NaN where no series has a scale.
     """
     spec = next(iter(candidates.values())).spec
@@ -50,16 +53,22 @@ def compare(candidates: Mapping[str, Candidate], panel: Panel, steps: int) -> pd
     names = np.array(series_names(panel), dtype=object).reshape(len(panel), -1)
     ids = np.repeat(names[series].ravel(), spec.horizon)
     frame = pd.DataFrame({"unique_id": ids, "y": actual.transpose(0, 2, 1).ravel()})
+    interval = _interval(spec.levels)
     for name, candidate in candidates.items():
         quantiles = predict_windows(candidate.model, candidate.spec, panel, series, origin)
         columns = quantiles.transpose(3, 0, 2, 1).reshape(len(spec.levels), -1)
         frame[name] = columns[spec.median]
-        frame[f"{name}-lo-{_width(spec)}"], frame[f"{name}-hi-{_width(spec)}"] = columns[0], columns[-1]
+        if interval is not None:
+            low, high = interval
+            frame[f"{name}-lo-{WIDEST}"], frame[f"{name}-hi-{WIDEST}"] = columns[low], columns[high]
     return _scores(frame.dropna(subset="y"), list(candidates), spec, history_frame(panel.head(steps)))
 
 
-def _width(spec: WindowSpec) -> int:
-    return round(100 * (spec.levels[-1] - spec.levels[0]))
+def _interval(levels: tuple[float, ...]) -> tuple[int, int] | None:
+    """Return the indices of the widest interval, a level and its mirror; None where no level has one."""
+    rounded = [round(level, 6) for level in levels]
+    pairs = [(low, round(1 - level, 6)) for low, level in enumerate(rounded) if level < 0.5]
+    return next(((low, rounded.index(mirror)) for low, mirror in pairs if mirror in rounded), None)
 
 
 def _scores(frame: pd.DataFrame, names: list[str], spec: WindowSpec, training: pd.DataFrame) -> pd.DataFrame:
@@ -74,8 +83,8 @@ def _scores(frame: pd.DataFrame, names: list[str], spec: WindowSpec, training: p
         factor = 200.0 if metric == "smape" else 1.0
         finite = scores[names].replace([np.inf, -np.inf], np.nan)
         table[metric] = (factor * finite.mean()).reindex(names).to_numpy()
-    if len(spec.levels) > 1:
-        covered = losses.coverage(frame, names, _width(spec))[names].mean()
+    if _interval(spec.levels) is not None:
+        covered = losses.coverage(frame, names, WIDEST)[names].mean()
         table["coverage"] = covered.reindex(names).to_numpy()
     return table.sort_values("mase", ignore_index=True)
 
