@@ -8,10 +8,10 @@ PIP := $(BIN)/python -m pip install -qq
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow bench lint format clean
+.PHONY: help demo test test-slow bench bench-accuracy lint format clean
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
 
 $(VENV)/.base: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "tsattn needs Python 3.11 or newer: make PYTHON=python3.11" && exit 1)
@@ -36,9 +36,11 @@ test: $(VENV)/.dev ## The fast tests
 test-slow: $(VENV)/.dev ## The tests that need minutes: real data sets, notebooks
 	@$(BIN)/python -m pytest -q -m slow
 
-bench: $(VENV)/.dev ## ETTh1 and M4 Hourly with the default, three seeds; needs TSATTN_DATA_DIR
-	@for seed in 0 1 2; do for name in etth1 m4; do \
-		TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python benchmarks/first_figures.py $$name --seed $$seed || exit 1; done; done
+bench: bench-accuracy ## All benchmarks
+
+bench-accuracy: $(VENV)/.dev ## Accuracy by published protocols (hours; goes on where it stopped); needs TSATTN_DATA_DIR
+	@$(BIN)/python -m benchmarks.accuracy run
+	@$(BIN)/python -m benchmarks.accuracy table
 
 lint: $(VENV)/.dev ## Style and types
 	@$(BIN)/ruff check .

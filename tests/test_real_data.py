@@ -10,6 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.accuracy.configuration import resolve
+from benchmarks.accuracy.protocols import Outcome, run
+from benchmarks.accuracy.tasks import TEST, task
+from tsattn.config import RunConfig
+
 pytestmark = pytest.mark.slow
 
 
@@ -40,23 +45,16 @@ def test_classic_series(name: str, season: int, horizon: int, first: str, data_d
     assert f"season = {season}\n" in config
 
 
-def benchmark(name: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """Run a benchmark with seed 0."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
-    import first_figures
-
-    figures: dict[str, float] = getattr(first_figures, name)(data_dir, 0)
-    return figures
+def benchmark(name: str, data_dir: Path) -> Outcome:
+    """Run the default on a task of the accuracy benchmark, with seed 0."""
+    return run(task(name), RunConfig.from_dict(resolve(task(name))), TEST, data_dir)
 
 
-def test_etth1_by_the_protocol(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = benchmark("etth1", data_dir, monkeypatch)
+def test_etth1_by_the_protocol(data_dir: Path) -> None:
+    figures = benchmark("etth1-96", data_dir).figures[TEST]
     assert figures["windows"] == 2880 - 96 + 1
     assert figures["mse"] <= 0.36
 
 
-def test_m4_hourly_by_the_protocol(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = benchmark("m4", data_dir, monkeypatch)
-    assert figures["horizon"] == 48 and figures["season"] == 24
-    assert figures["seasonal_naive"]["owa"] == pytest.approx(0.627, abs=0.002), "the published figure"
-    assert figures["owa"] <= 0.57
+def test_m4_hourly_by_the_protocol(data_dir: Path) -> None:
+    assert benchmark("m4-hourly", data_dir).figures[TEST]["owa"] <= 0.57

@@ -1,0 +1,179 @@
+"""The protocols: how data are cut, what is trained on what, and how a forecast is scored."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from benchmarks.accuracy.tasks import M4_HORIZON, M4_SEASON, TEST, VALIDATION, Stage, Task
+from tsattn.config import RunConfig
+from tsattn.data import Panel, load
+from tsattn.data.windows import Windows
+from tsattn.errors import TsattnError
+from tsattn.evaluation.predict import ROWS, predict_windows
+from tsattn.fitting import Watch
+from tsattn.forecaster import Forecaster
+from tsattn.window import WindowSpec
+
+Figures = dict[str, Any]
+Values = npt.NDArray[np.float64]
+
+NAIVE2 = {"smape": 18.383, "mase": 2.395}
+"""The competition's benchmark on the hourly series, which OWA is relative to."""
+
+
+@dataclass
+class Outcome:
+    """What a protocol gives.
+
+    Args:
+        figures: scores by stage.
+        model: what the rules and the training chose.
+        fit_seconds: time in ``fit``.
+    """
+
+    figures: dict[str, Figures]
+    model: Figures = field(default_factory=dict)
+    fit_seconds: float = 0.0
+
+
+def run(task: Task, config: RunConfig, stage: Stage, data: Path, watch: Watch | None = None) -> Outcome:
+    """Train and score by the protocol of a task.
+
+    Args:
+        task: what is run.
+        config: the whole configuration.
+        stage: ``validation`` does not look at the test part at all.
+        data: folder of the data.
+        watch: shows the trainings.
+    """
+    if task.protocol == "ett":
+        return ett(data / "ETT" / f"{task.data}.csv", task.parts, config, stage, watch)
+    if task.protocol == "m4":
+        return m4(data / "M4", config, stage, watch)
+    raise TsattnError(f"{task.name}: there is no such protocol yet")
+
+
+def ett(
+    file: Path, parts: tuple[int, int, int], config: RunConfig, stage: Stage, watch: Watch | None = None
+) -> Outcome:
+    """Standardised MSE and MAE over every window of a part, one step apart, histories reaching over its border.
+
+    The train part alone gives mean, standard deviation and weights; the validation part chooses the number of epochs.
+
+    Args:
+        file: CSV with the column ``date`` and a column a channel.
+        parts: steps of the train, validation and test part.
+        config: with horizon, validation part and no refit; its targets are the channels.
+        stage: the test stage gives the figures of both parts.
+        watch: shows the trainings.
+    """
+    train, validation, test = parts
+    rows = sum(parts) if stage == TEST else train + validation
+    frame = pd.read_csv(file, nrows=rows)
+    if len(frame) != rows:
+        raise TsattnError(f"{file}: the protocol needs {rows} rows, got {len(frame)}")
+    frame = frame[["date", *(config.data.target or frame.columns.drop("date"))]]
+    channels = frame.columns.drop("date")
+    known = frame[channels].iloc[:train]
+    frame[channels] = (frame[channels] - known.mean()) / known.std(ddof=0)
+    forecaster, seconds = _fit(config, frame.iloc[: train + validation], watch)
+    figures: dict[str, Figures] = {}
+    for part, end, steps in ((VALIDATION, train + validation, validation), (TEST, rows, test)):
+        if part in (VALIDATION, stage):
+            panel, _ = load(frame.iloc[:end], schema=forecaster.schema_)
+            figures[part] = window_errors(forecaster.model_, forecaster.spec_, panel, steps)
+    return Outcome(figures, _model(forecaster), seconds)
+
+
+def window_errors(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> Figures:
+    """Return MSE and MAE of the median over all windows whose target lies in the last steps of the only series.
+
+    A batch of windows at a time, so that no more than a batch of forecasts is ever held.
+    """
+    windows = Windows.over_last(panel, spec, steps)
+    squared = absolute = count = 0.0
+    size = max(ROWS // len(spec.targets), 1)
+    for begin in range(0, len(windows), size):
+        series, origin = windows.locate(np.arange(begin, min(begin + size, len(windows))))
+        median = predict_windows(model, spec, panel, series, origin)[..., spec.median]
+        actual = np.stack([panel.values[first : first + spec.horizon] for first in origin])
+        error = median.astype(np.float64) - actual
+        squared, absolute = squared + float(np.sum(error**2)), absolute + float(np.sum(np.abs(error)))
+        count += error.size
+    return {"mse": squared / count, "mae": absolute / count, "windows": len(windows)}
+
+
+def m4(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = None) -> Outcome:
+    """SMAPE, MASE and OWA of one forecast a series, by the competition's definitions, from the training file alone.
+
+    The validation stage forecasts the last 48 steps of each training series from what is before them.
+
+    Args:
+        folder: where Hourly-train.csv and Hourly-test.csv are.
+        config: horizon and season are left to inference, and must come out as the competition's.
+        stage: which 48 steps are forecast.
+        watch: shows the trainings.
+    """
+    file = folder / "Hourly-train.csv"
+    train = pd.read_csv(file)
+    values = train.iloc[:, 1:].to_numpy(float)
+    lengths = np.isfinite(values).sum(axis=1)
+    if stage == VALIDATION:
+        lengths -= M4_HORIZON
+        actual = np.stack([row[length:][:M4_HORIZON] for row, length in zip(values, lengths, strict=True)])
+        known = train.iloc[:, 1:].where(np.arange(values.shape[1]) < lengths[:, None]).iloc[:, : lengths.max()]
+        forecaster, seconds = _fit(config, pd.concat([train.iloc[:, :1], known], axis=1), watch)
+    else:
+        actual = pd.read_csv(folder / "Hourly-test.csv").iloc[:, 1:].to_numpy(float)
+        forecaster, seconds = _fit(config, file, watch)
+    got = (forecaster.spec_.horizon, forecaster.spec_.season)
+    if got != (M4_HORIZON, M4_SEASON):
+        raise TsattnError(f"{file}: horizon and season must come out as {M4_HORIZON} and {M4_SEASON}, got {got}")
+    history = [row[:length] for row, length in zip(values, lengths, strict=True)]
+    frame = forecaster.predict()
+    forecast = np.stack([part.to_numpy() for _, part in frame.groupby("unique_id", sort=False)["y"]])
+    order = {name: index for index, name in enumerate(frame["unique_id"].unique())}
+    figures = m4_scores(history, actual, forecast[[order[name] for name in train.iloc[:, 0]]])
+    return Outcome({stage: figures}, _model(forecaster), seconds)
+
+
+def m4_scores(history: list[Values], actual: Values, forecast: Values) -> Figures:
+    """Return sMAPE, MASE and OWA.
+
+    Args:
+        history: what each series was forecast from.
+        actual: [series, horizon].
+        forecast: [series, horizon].
+    """
+    error = np.abs(actual - forecast)
+    scale = np.array([np.abs(values[M4_SEASON:] - values[:-M4_SEASON]).mean() for values in history])
+    smape = float(np.mean(200 * error / (np.abs(actual) + np.abs(forecast))))
+    mase = float(np.mean(error.mean(axis=1) / scale))
+    owa = (smape / NAIVE2["smape"] + mase / NAIVE2["mase"]) / 2
+    return {"smape": smape, "mase": mase, "owa": owa, "series": len(history)}
+
+
+def _fit(config: RunConfig, data: pd.DataFrame | Path, watch: Watch | None) -> tuple[Forecaster, float]:
+    begin = time.monotonic()
+    forecaster = Forecaster.from_config(config).fit(data, watch=watch)
+    return forecaster, round(time.monotonic() - begin, 1)
+
+
+def _model(forecaster: Forecaster) -> Figures:
+    """Return what was left open and is now decided."""
+    resolved = forecaster.config_.model_dump(mode="json", exclude_none=True)
+    history = forecaster.history_
+    return {
+        "parameters": forecaster.model_.count_params(),
+        "configuration": {group: resolved[group] for group in ("model", "data")},
+        "epochs": None if history is None else len(history.loss),
+        "best_epoch": None if history is None else history.chosen,
+    }

@@ -1,0 +1,60 @@
+"""One run in a process of its own: reads what to do from standard input, writes the figures to a file.
+
+python -m benchmarks.accuracy.worker FILE < request.json
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from benchmarks.accuracy.protocols import run
+from benchmarks.accuracy.tasks import task
+from tsattn.config import RunConfig
+
+
+@contextmanager
+def log(title: str) -> Iterator[Any]:
+    """Print the losses of a training, a line an epoch."""
+
+    def line(epoch: int, logs: dict[str, float]) -> None:
+        print(f"{title}: epoch {epoch + 1}", *(f"{name} {value:.5f}" for name, value in logs.items()), flush=True)
+
+    yield keras.callbacks.LambdaCallback(on_epoch_end=line)
+
+
+def devices() -> list[str]:
+    """Return the accelerators that the training ran on, by name."""
+    import tensorflow as tf
+
+    found = tf.config.list_physical_devices("GPU")
+    return [str(tf.config.experimental.get_device_details(device).get("device_name", device.name)) for device in found]
+
+
+def main() -> None:
+    """Do the run that standard input asks for."""
+    request = json.load(sys.stdin)
+    config = RunConfig.from_dict({**request["configuration"], "seed": request["seed"]})
+    outcome = run(task(request["task"]), config, request["stage"], Path(request["data"]), log)
+    result = asdict(outcome)
+    figures = result.pop("figures")
+    versions = {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("keras", "tensorflow", "numpy")},
+    }
+    accelerators = devices() if keras.backend.backend() == "tensorflow" else []
+    answer = {**figures, **result, "versions": versions, "accelerators": accelerators}
+    Path(sys.argv[1]).write_text(json.dumps(answer), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
