@@ -56,8 +56,7 @@ def run_command(
     results: Path,
 ) -> None:
     """Run what has no result yet."""
-    chosen_seeds = tuple(int(seed) for seed in seeds.split(",")) if seeds else None
-    choice = Choice(tables or ("*",), tasks or ("*",), variants or ("*",), chosen_seeds, settings)
+    choice = Choice(tables or ("*",), tasks or ("*",), variants or ("*",), _numbers(seeds), settings)
     wanted = runs(read_plan(plan_file), stage, choice)
     store = Store(results)
     with snapshot() as code:
@@ -86,6 +85,15 @@ def table_command(output: Path | None, stage: Stage, plan_file: Path, results: P
     default = results.with_name(f"{results.name}.md" if stage == TEST else f"{results.name}-validation.md")
     (output or default).write_text(text, encoding="utf-8")
     click.echo(os.path.relpath(output or default))
+
+
+def _numbers(seeds: str | None) -> tuple[int, ...] | None:
+    if seeds is None:
+        return None
+    parts = seeds.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise click.BadParameter(f"expected whole numbers such as 0,1,2. Received: {seeds}", param_hint="--seeds")
+    return tuple(map(int, parts))
 
 
 def _run_all(launcher: Launcher, missing: list[Run], jobs: int, stage: Stage) -> int:
