@@ -23,5 +23,9 @@ def test_a_baseline_that_won_is_said_plainly() -> None:
     assert sentence.startswith("The naive baseline naive won") and "1.100 against 1.000" in sentence
 
 
+def test_a_baseline_without_any_error_won() -> None:
+    assert verdict(scores(seq2seq=0.5, naive=0.0), "seq2seq", "at 5 origins").startswith("The naive baseline naive won")
+
+
 def test_no_scale_to_compare_on() -> None:
     assert "could not be ranked" in verdict(scores(seq2seq=np.nan, naive=np.nan), "seq2seq")
