@@ -11,7 +11,7 @@ import numpy as np
 
 from tsattn.config import RunConfig
 from tsattn.data import Panel, Schema
-from tsattn.data.windows import Windows
+from tsattn.data.windows import Windows, shortest
 from tsattn.errors import DataError
 from tsattn.models import get_model, rules
 from tsattn.models.graph import ForecastGraph, build_graph
@@ -76,7 +76,7 @@ class Fitting:
 def window_of(config: RunConfig, panel: Panel, schema: Schema, source: str) -> tuple[WindowSpec, int]:
     """Return the window and the steps of the validation part."""
     longest, horizon = int(panel.lengths.max()), schema.horizon
-    least = 2 * horizon + 1
+    least = shortest(horizon)
     if longest < least:
         mend = f"give a horizon of at most {(longest - 1) // 2}" if longest > 2 else "give more data"
         raise DataError(

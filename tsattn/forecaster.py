@@ -10,15 +10,17 @@ from typing import Any, Self
 import keras
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from tsattn.config import RunConfig
 from tsattn.data import Panel, Schema, forecast_frame, load
-from tsattn.evaluation.compare import Candidate, baseline_spec, compare
+from tsattn.evaluation.backtest import Backtest, Refit, check_refit, run_backtest
+from tsattn.evaluation.compare import Candidate, baseline_spec, beside_baselines, compare
+from tsattn.evaluation.origins import BacktestPlan, plan_backtest
 from tsattn.evaluation.predict import predict_windows
 from tsattn.fitting import Fitting, Watch, resolved, window_of
-from tsattn.models import BASELINES, get_model, resolve_options, rules
+from tsattn.models import resolve_options, rules
 from tsattn.models.graph import build_baseline, build_graph
 from tsattn.models.options import NetworkOptions
 from tsattn.training.fit import History
@@ -134,8 +136,7 @@ class Forecaster(BaseEstimator):
             DataError: the data cannot be read as series, or are too short for the horizon.
         """
         panel, schema = load(X, self.to_config().data)
-        source = "the frame" if isinstance(X, pd.DataFrame) else str(X)
-        return self.fit_panel(panel, schema, source=source, watch=watch)
+        return self.fit_panel(panel, schema, source=_name_of(X), watch=watch)
 
     def fit_panel(self, panel: Panel, schema: Schema, *, source: str = "the panel", watch: Watch | None = None) -> Self:
         """Like `fit`, of data that were read already; ``source`` is what errors call them."""
@@ -163,9 +164,53 @@ class Forecaster(BaseEstimator):
         return self
 
     def _compare(self, model: keras.Model, panel: Panel, steps: int) -> pd.DataFrame:
-        spec = baseline_spec(panel, self.spec_)
-        candidates = {name: Candidate(build_baseline(get_model(name), spec), spec) for name in BASELINES}
-        return compare({**candidates, self.model: Candidate(model, self.spec_)}, panel, steps)
+        return compare(beside_baselines(self.model, Candidate(model, self.spec_), panel), panel, steps)
+
+    def backtest(
+        self,
+        X: pd.DataFrame | Path | str,
+        origins: int = 5,
+        step: int | None = None,
+        refit: Refit = "never",
+        watch: Watch | None = None,
+    ) -> Backtest:
+        """Forecast what is known already, again and again from what was known before, beside the naive baselines.
+
+        The last forecast begins a horizon before the end of each series, the others ``step`` steps before one another.
+        This forecaster stays as it is; clones of it are fitted, and nothing after an origin is seen by them.
+
+        Args:
+            X: frame or file (CSV, Parquet).
+            origins: how many times to forecast.
+            step: steps between two origins; None for the horizon, or less where the series are short.
+            refit: "never" fits once, before the first origin; "every" fits anew before every one.
+            watch: shows the trainings.
+
+        Returns:
+            Forecasts and scores, see `tsattn.evaluation.backtest.Backtest`.
+
+        Raises:
+            ConfigError: a parameter has a value that is not allowed.
+            DataError: the data cannot be read as series, or are too short for so many forecasts.
+        """
+        config = self.to_config().data
+        panel, schema = load(X, config)
+        return self.backtest_plan(
+            plan_backtest(panel, schema, config, origins, step, _name_of(X)), refit=refit, watch=watch
+        )
+
+    def backtest_plan(self, plan: BacktestPlan, *, refit: Refit = "never", watch: Watch | None = None) -> Backtest:
+        """Like `backtest`, of data that were read and cut already."""
+        check_refit(refit)
+
+        def fit(number: int) -> dict[str, Candidate]:
+            panel = plan.training(number)
+            which = f"origin {number + 1} of {len(plan)}"
+            shown = watch if watch is None or refit == "never" else lambda title: watch(f"{which}, {title}")
+            fitted = clone(self).fit_panel(panel, plan.schema, source=f"{plan.source} before {which}", watch=shown)
+            return beside_baselines(self.model, Candidate(fitted.model_, fitted.spec_), panel)
+
+        return run_backtest(plan, fit, refit=refit)
 
     def predict(self, X: pd.DataFrame | Path | str | None = None) -> pd.DataFrame:
         """Forecast what follows the data, or what follows the training data.
@@ -216,3 +261,8 @@ class Forecaster(BaseEstimator):
         twin = build_graph(entry, options, self.spec_, portable=True).inference()
         twin.set_weights(self.model_.get_weights())
         return twin
+
+
+def _name_of(X: pd.DataFrame | Path | str) -> str:
+    """Return what errors call the data."""
+    return "the frame" if isinstance(X, pd.DataFrame) else str(X)

@@ -66,8 +66,8 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
         horizon=1,
     )
     panel = to_panel(frame, schema, source)
-    season = _season(panel, config)
-    horizon = _horizon(panel, config, int(season.value))
+    season = decide_season(panel, config)
+    horizon = decide_horizon(panel, config, int(season.value))
     decisions = (
         Decision(field="layout", value=layout, given=False, reason=_LAYOUTS[layout]),
         _decision("time", time),
@@ -159,7 +159,7 @@ def _freq(panel: Panel, rows: int, schema: Schema, config: DataConfig) -> Decisi
     return Decision(field="freq", value=schema.freq + zone, given=config.freq is not None, reason=reason)
 
 
-def _season(panel: Panel, config: DataConfig) -> Decision:
+def decide_season(panel: Panel, config: DataConfig) -> Decision:
     """Return the decision on the season length: given, usual for the frequency, or seen in the values."""
     if config.season is not None:
         return Decision(field="season", value=str(config.season), given=True, reason="it was asked for")
@@ -181,8 +181,8 @@ def _spread(panel: Panel, most: int = 256) -> list[npt.NDArray[np.float32]]:
     return [panel.series(int(index)) for index in chosen]
 
 
-def _horizon(panel: Panel, config: DataConfig, season: int) -> Decision:
-    """Return the decision on the horizon."""
+def decide_horizon(panel: Panel, config: DataConfig, season: int) -> Decision:
+    """Return the decision on the horizon: given, or by season, frequency and the lengths of the series."""
     if config.horizon is not None:
         return Decision(field="horizon", value=str(config.horizon), given=True, reason="it was asked for")
     freq, median = config.freq or panel.grid.freq, float(np.median(panel.lengths))

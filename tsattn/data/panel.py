@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -68,3 +68,9 @@ class Panel:
     def tail(self, steps: int) -> Panel:
         """Return the last ``steps`` steps of each series."""
         return self.cut(np.maximum(self.lengths - steps, 0), self.lengths)
+
+    def without_empty(self) -> Panel:
+        """Return the series that have a step or more."""
+        kept = np.flatnonzero(self.lengths)
+        ids = tuple(self.ids[index] for index in kept)
+        return replace(self, offsets=self.offsets[np.append(0, kept + 1)], ids=ids, starts=self.starts[kept])

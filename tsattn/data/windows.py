@@ -20,6 +20,11 @@ Batch = dict[str, npt.NDArray[Any]]
 Ints = npt.NDArray[np.int64]
 
 
+def shortest(horizon: int) -> int:
+    """Return the steps of the shortest series that has a step of history, a target to train and one to validate on."""
+    return 2 * horizon + 1
+
+
 @dataclass(frozen=True)
 class Windows:
     """The windows of a panel with origins ``first[i], first[i] + stride, ...`` up to ``last[i]`` in series ``i``.

@@ -1,0 +1,95 @@
+"""Rolling-origin evaluation: forecast again and again what is known already, from what was known before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from tsattn.data.long import history_frame
+from tsattn.errors import ConfigError
+from tsattn.evaluation.compare import Candidate, forecast_windows
+from tsattn.evaluation.origins import BacktestPlan
+from tsattn.evaluation.scores import score, table
+from tsattn.models import BASELINES
+
+Refit = Literal["never", "every"]
+"""Train once, before the first origin, or anew before every one."""
+
+Fit = Callable[[int], Mapping[str, Candidate]]
+"""Takes the number of an origin, from 0, and gives models that were trained on what lies before it."""
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """What a backtest found.
+
+    Args:
+        forecasts: ``unique_id``, ``cutoff`` (the last stamp of the history), ``ds``, ``y`` as it was observed (NaN
+            where it was not), and for each model its forecast and bounds, such as ``naive``, ``naive-lo-80``,
+            ``naive-hi-80``; origin by origin, horizon rows a series.
+        scores: a row a model, best MASE first: ``model``, the means over series and origins of the metrics of
+            `tsattn.evaluation.scores.score`, and ``skill``: the MASE as a share of that of the best naive baseline, 1
+            where they are equal and less where the model is better.
+        by_series: ``unique_id``, ``cutoff``, ``metric`` and a column a model: what the means are taken of.
+        cutoffs: a row an origin, see `tsattn.evaluation.origins.BacktestPlan.cutoffs`.
+    """
+
+    forecasts: pd.DataFrame
+    scores: pd.DataFrame
+    by_series: pd.DataFrame
+    cutoffs: pd.DataFrame
+
+
+def run_backtest(plan: BacktestPlan, fit: Fit, *, refit: Refit = "never") -> Backtest:
+    """Forecast at every origin of a plan and score the forecasts.
+
+    MASE is scaled by the error of the seasonal naive forecast in what lies before the first origin, whatever
+    ``refit``, so that the figures of one plan can be compared. Series that have nothing there have no MASE.
+
+    Args:
+        plan: the series and their origins.
+        fit: gives the trained models.
+        refit: "never" calls ``fit`` for the first origin only, "every" for each.
+
+    Raises:
+        ConfigError: ``refit`` is something else.
+    """
+    check_refit(refit)
+    candidates = fit(0)
+    frames = [_forecasts(plan, 0, candidates)]
+    for number in range(1, len(plan)):
+        candidates = fit(number) if refit == "every" else candidates
+        frames.append(_forecasts(plan, number, candidates))
+    forecasts = pd.concat(frames, ignore_index=True)
+    names, spec = list(candidates), next(iter(candidates.values())).spec
+    by_series = score(forecasts, names, spec.season, spec.levels, history_frame(plan.training()))
+    return Backtest(forecasts, _with_skill(table(by_series, names)), by_series, plan.cutoffs)
+
+
+def check_refit(refit: str) -> None:
+    """Raise a ConfigError where ``refit`` is no `Refit`."""
+    if refit not in get_args(Refit):
+        raise ConfigError(f"refit must be one of {', '.join(get_args(Refit))}. Received: refit={refit}")
+
+
+def _forecasts(plan: BacktestPlan, number: int, candidates: Mapping[str, Candidate]) -> pd.DataFrame:
+    """Return the forecasts at one origin."""
+    panel, series = plan.panel, plan.series(number)
+    origin = plan.origins[number, series]
+    frame = forecast_windows(candidates, panel, series, origin)
+    width = len(panel.targets)
+    horizon = len(frame) // (len(series) * width)
+    cutoff = panel.starts[series] + origin - 1
+    ahead = cutoff[:, None, None] + np.arange(1, horizon + 1)
+    frame.insert(1, "cutoff", panel.grid.at(np.repeat(cutoff, width * horizon)))
+    frame.insert(2, "ds", panel.grid.at(np.broadcast_to(ahead, (len(series), width, horizon)).ravel()))
+    return frame
+
+
+def _with_skill(scores: pd.DataFrame) -> pd.DataFrame:
+    best = scores.loc[scores["model"].isin(list(BASELINES)), "mase"].min()
+    return scores.assign(skill=scores["mase"] / best if best > 0 else np.nan)
