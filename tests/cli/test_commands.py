@@ -12,7 +12,14 @@ from cli.conftest import DATASETS, tsattn
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("fit", "--help"), ("models",), ("models", "seq2seq"), ("inspect", str(DATASETS / "co2.csv"))],
+    [
+        ("--help",),
+        ("fit", "--help"),
+        ("backtest", "--help"),
+        ("models",),
+        ("models", "seq2seq"),
+        ("inspect", str(DATASETS / "co2.csv")),
+    ],
 )
 def test_tensorflow_is_not_imported(arguments: tuple[str, ...]) -> None:
     script = (
@@ -52,6 +59,10 @@ WRONG_USAGE = [
     (("fit", "x.csv", "--set", "training.epoch=1"), "steps_per_epoch"),
     (("fit", "x.csv", "--config", "."), "cannot be read"),
     (("fit", str(DATASETS / "Airline.csv"), "--freq", "nonsense"), "nonsense"),
+    (("backtest",), "DATA"),
+    (("backtest", "x.csv", "--origins", "0"), "origins"),
+    (("backtest", "x.csv", "--refit", "sometimes"), "every"),
+    (("backtest", "x.csv", "--set", "model.unitz=3"), "unitz"),
     (("models", "prophet"), "seq2seq"),
     (("paint",), "paint"),
 ]

@@ -9,7 +9,7 @@ import click
 
 from tsattn.errors import ConfigError, TsattnError
 
-COMMANDS = ("fit", "predict", "inspect", "models")
+COMMANDS = ("fit", "predict", "backtest", "inspect", "models")
 
 
 class _Commands(click.Group):
@@ -41,4 +41,5 @@ def main() -> None:
     \b
       tsattn fit sales.csv              train, compare with naive baselines, export
       tsattn predict runs/sales         forecast what comes next
+      tsattn backtest sales.csv         how good would forecasts have been?
     """

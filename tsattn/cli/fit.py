@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tsattn.cli.options import console, data_options, quiet_start
+from tsattn.cli.options import config_options, console, quiet_start, read_config
 
 if TYPE_CHECKING:
     from tsattn.config import RunConfig
@@ -17,46 +17,16 @@ if TYPE_CHECKING:
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory [default: runs/ and DATA's name].")
 @click.option("--overwrite", is_flag=True, help="Replace the run directory if it is there.")
-@click.option("--model", "model_name", metavar="NAME", help="Architecture, see `tsattn models`.")
-@click.option("--config", type=click.Path(path_type=Path), help="Configuration in TOML; options go before it.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any option, as model.units=64.")
-@data_options
-@click.option("--context", type=click.IntRange(1), help="Look-back: steps of history the model sees.")
-@click.option("--seed", type=click.IntRange(0), help="Seed of every random choice [default: 0].")
+@config_options
 @click.option("--refit/--no-refit", default=None, help="Train on to the end of the data [default: refit].")
-def fit(
-    data: Path,
-    out: Path | None,
-    overwrite: bool,
-    model_name: str | None,
-    config: Path | None,
-    settings: tuple[str, ...],
-    seed: int | None,
-    refit: bool | None,
-    **columns: Any,
-) -> None:
+def fit(data: Path, out: Path | None, overwrite: bool, refit: bool | None, **given: Any) -> None:
     """Train a forecaster on DATA and write a run directory.
 
     DATA is a CSV or Parquet file: long (unique_id, ds, y), wide (a column a series) or with a series a row. What is
     not said is inferred and told.
     """
-    from tsattn.config import RunConfig, group_of, override, read_toml
-    from tsattn.models import resolve_options
-
-    values = override(read_toml(config) if config else {}, settings)
-    given = {"model": {"name": model_name}, "data": columns, "training": {"refit": refit}}
-    for group, options in given.items():
-        _lay(group_of(values, group), options)
-    _lay(values, {"seed": seed})
-    source = str(config) if config else "the options"
-    run_config = RunConfig.from_dict(values, source=source)
-    resolve_options(run_config.model, source=source)
-    _run(data, out or _free(Path("runs") / (data.name.split(".")[0] or "run")), overwrite, run_config)
-
-
-def _lay(values: dict[str, Any], options: dict[str, Any]) -> None:
-    """Lay the options that were given over the values."""
-    values.update({key: value for key, value in options.items() if value is not None})
+    config = read_config(**given, training={"refit": refit})
+    _run(data, out or _free(Path("runs") / (data.name.split(".")[0] or "run")), overwrite, config)
 
 
 def _free(path: Path) -> Path:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from tsattn.config import RunConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,11 +27,70 @@ _DATA_OPTIONS = (
 )
 
 
+_CONFIG_OPTIONS = (
+    click.option("--model", metavar="NAME", help="Architecture, see `tsattn models`."),
+    click.option("--config", type=click.Path(path_type=Path), help="Configuration in TOML; options go before it."),
+    click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any option, as model.units=64."),
+    *_DATA_OPTIONS,
+    click.option("--context", type=click.IntRange(1), help="Look-back: steps of history the model sees."),
+    click.option("--seed", type=click.IntRange(0), help="Seed of every random choice [default: 0]."),
+)
+
+
 def data_options(command: F) -> F:
     """Add the options that say how data are read; what is not given is inferred."""
-    for option in reversed(_DATA_OPTIONS):
+    return _with(command, _DATA_OPTIONS)
+
+
+def config_options(command: F) -> F:
+    """Add the options that say how data are read and what is trained; `read_config` takes their values."""
+    return _with(command, _CONFIG_OPTIONS)
+
+
+def _with(command: F, options: Sequence[Callable[[F], F]]) -> F:
+    for option in reversed(options):
         command = option(command)
     return command
+
+
+def read_config(
+    *,
+    model: str | None,
+    config: Path | None,
+    settings: Sequence[str],
+    seed: int | None,
+    training: Mapping[str, Any] | None = None,
+    **data: Any,
+) -> RunConfig:
+    """Return the configuration that options make: the file, over it the settings, over these what has its own option.
+
+    Args:
+        model: name of the architecture.
+        config: TOML file.
+        settings: ``key=value`` pairs.
+        seed: seed of every random choice.
+        training: options of the training, for a command that has options of its own for them.
+        data: how the data are read. In all of them None is what was not given.
+
+    Raises:
+        ConfigError: an option has an unknown name or a value that is not allowed.
+    """
+    from tsattn.config import RunConfig, group_of, override, read_toml
+    from tsattn.models import resolve_options
+
+    values = override(read_toml(config) if config else {}, settings)
+    for group, options in {"model": {"name": model}, "data": data, "training": training or {}}.items():
+        _lay(group_of(values, group), options)
+    _lay(values, {"seed": seed})
+    source = str(config) if config else "the options"
+    run_config = RunConfig.from_dict(values, source=source)
+    resolve_options(run_config.model, source=source)
+    return run_config
+
+
+def _lay(values: dict[str, Any], options: Mapping[str, Any]) -> None:
+    """Lay the options that were given over the values."""
+    values.update({key: value for key, value in options.items() if value is not None})
 
 
 def console() -> Console:

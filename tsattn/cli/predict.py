@@ -18,20 +18,14 @@ def predict(run: Path, data: Path | None, output: Path | None) -> None:
 
     DATA has the form that was fitted; its series may be others, shorter, longer or with gaps.
     """
-    from tsattn.errors import RunError
+    from tsattn.cli.output import check_file, write_frame
 
-    if output is not None and (output.is_dir() or not output.parent.is_dir()):
-        raise RunError(f"{output}: expected a file in a folder that is there: give another --output")
+    if output is not None:
+        check_file(output, overwrite=True)
     with quiet_start():
         from tsattn.forecaster import Forecaster
     forecast = Forecaster.load(run).predict(data)
     if output is None:
         click.echo(forecast.to_csv(index=False), nl=False)
-        return
-    try:
-        if output.suffix == ".parquet":
-            forecast.to_parquet(output, index=False)
-        else:
-            forecast.to_csv(output, index=False)
-    except OSError as error:
-        raise RunError(f"{output}: cannot be written: {error.strerror}") from None
+    else:
+        write_frame(forecast, output)

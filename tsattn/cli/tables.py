@@ -9,7 +9,14 @@ from rich.text import Text
 
 from tsattn.data import Panel, Schema
 
-_METRICS = {"mase": "MASE", "smape": "sMAPE %", "mae": "MAE", "rmse": "RMSE", "coverage": "coverage %"}
+_METRICS = {
+    "mase": "MASE",
+    "smape": "sMAPE %",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "coverage": "coverage %",
+    "skill": "skill",
+}
 
 
 def reading(schema: Schema, panel: Panel) -> Table:
@@ -27,9 +34,11 @@ def reading(schema: Schema, panel: Panel) -> Table:
     return table
 
 
-def scores_table(scores: pd.DataFrame, name: str) -> Table:
+def scores_table(scores: pd.DataFrame, name: str, where: str = "On the validation part") -> Table:
     """Return a model beside the baselines, best first; the model's row stands out."""
-    title = "On the validation part: errors, lower is better; coverage, best at the interval's share"
+    title = f"{where}: errors, lower is better; coverage, best at the interval's share"
+    if "skill" in scores:
+        title += "\nskill: the MASE divided by that of the best baseline, below 1 is better"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("model")
     shown = [metric for metric in _METRICS if metric in scores]
@@ -46,4 +55,7 @@ def _figure(metric: str, value: float) -> str:
         return "-"
     if metric == "coverage":
         return f"{100 * value:.0f}"
-    return f"{value:.3f}" if metric == "mase" else f"{value:.4g}" if metric != "smape" else f"{value:.2f}"
+    if metric in ("mase", "skill"):
+        return f"{value:.3f}"
+    # Four digits in every row, so that the column lines up.
+    return f"{value:.2f}" if metric == "smape" else f"{value:#.4g}".rstrip(".")
