@@ -54,7 +54,8 @@ def test_data_that_are_short(tmp_path: Path) -> None:
     result = tsattn("backtest", tmp_path / "data.csv", *options)
     assert result.exit_code == 0, result.output
     assert (
-        "5 origins, 4 steps apart" in result.stderr and "The data are too short for 8: they overlap." in result.stderr
+        "5 origins, 4 steps apart" in result.stderr
+        and "too short for 8 steps between them: the forecasts overlap." in result.stderr
     )
     assert "Trained anew before every origin, on 26 to 66 steps before the first." in result.stderr
     assert "Left out, being too short: 1 of 3 series at the first origin, 0 at the last." in result.stderr

@@ -87,7 +87,8 @@ def _told(plan: BacktestPlan, refit: str, *, given_step: bool) -> str:
     apart = f", {_count(plan.step, 'step')} apart" if len(plan) > 1 else ""
     lines = [f"{_count(len(plan), 'origin')}{apart}: {ends}; the forecast is what follows, {_count(horizon, 'step')}."]
     if plan.step < horizon and len(plan) > 1:
-        lines.append("The forecasts overlap." if given_step else f"The data are too short for {horizon}: they overlap.")
+        why = "" if given_step else f"The data are too short for {horizon} steps between them: "
+        lines.append(f"{why}the forecasts overlap." if why else "The forecasts overlap.")
     known = " to ".join(dict.fromkeys([str(lengths.min()), str(lengths.max())]))
     often = {"never": "Trained once, on the {} steps before the first origin."}
     often["every"] = "Trained anew before every origin, on {} steps before the first."
