@@ -17,9 +17,11 @@ from tsattn.config import RunConfig
 from tsattn.data import Panel, load
 from tsattn.data.windows import Windows
 from tsattn.errors import TsattnError
+from tsattn.evaluation.origins import plan_backtest
 from tsattn.evaluation.predict import ROWS, predict_windows
 from tsattn.fitting import Watch
 from tsattn.forecaster import Forecaster
+from tsattn.models import BASELINES
 from tsattn.window import WindowSpec
 
 Figures = dict[str, Any]
@@ -27,6 +29,9 @@ Values = npt.NDArray[np.float64]
 
 NAIVE2 = {"smape": 18.383, "mase": 2.395}
 """The competition's benchmark on the hourly series, which OWA is relative to."""
+
+ORIGINS = 5
+"""Rolling forecasts of a classic file."""
 
 
 @dataclass
@@ -58,7 +63,7 @@ def run(task: Task, config: RunConfig, stage: Stage, data: Path, watch: Watch | 
         return ett(data / "ETT" / f"{task.data}.csv", task.parts, config, stage, watch)
     if task.protocol == "m4":
         return m4(data / "M4", config, stage, watch)
-    raise TsattnError(f"{task.name}: there is no such protocol yet")
+    return classic(data / "classic" / f"{task.data}.csv", config, stage, watch)
 
 
 def ett(
@@ -159,6 +164,40 @@ def m4_scores(history: list[Values], actual: Values, forecast: Values) -> Figure
     mase = float(np.mean(error.mean(axis=1) / scale))
     owa = (smape / NAIVE2["smape"] + mase / NAIVE2["mase"]) / 2
     return {"smape": smape, "mase": mase, "owa": owa, "series": len(history)}
+
+
+def classic(file: Path, config: RunConfig, stage: Stage, watch: Watch | None = None) -> Outcome:
+    """MASE of five rolling forecasts with one training before them, relative to that of the best naive baseline.
+
+    The best baseline is known only afterwards, so that 1 is hard to beat. The validation stage backtests what lies
+    before the first origin of the test stage.
+
+    Args:
+        file: any file that `tsattn` reads.
+        config: what is left open is inferred.
+        stage: which part of the file is forecast.
+        watch: shows the trainings.
+    """
+    panel, schema = load(file, config.data)
+    plan = plan_backtest(panel, schema, config.data, ORIGINS, source=file.name)
+    if stage == VALIDATION:
+        plan = plan_backtest(plan.training(), schema, config.data, ORIGINS, source=file.name)
+    begin = time.monotonic()
+    scores = Forecaster.from_config(config).backtest_plan(plan, watch=watch).scores.set_index("model")
+    errors = scores["mase"].astype(float)
+    seconds = round(time.monotonic() - begin, 1)
+    name = config.model["name"]
+    best = str(errors[list(BASELINES)].idxmin())
+    figures = {
+        "relative_mase": float(scores["skill"].astype(float)[name]),
+        "mase": float(errors[name]),
+        "best_naive": best,
+        "best_naive_mase": float(errors[best]),
+        "horizon": plan.schema.horizon,
+        "season": plan.schema.season,
+        "step": plan.step,
+    }
+    return Outcome({stage: figures}, {}, seconds)
 
 
 def _fit(config: RunConfig, data: pd.DataFrame | Path, watch: Watch | None) -> tuple[Forecaster, float]:

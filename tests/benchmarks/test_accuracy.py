@@ -19,7 +19,7 @@ from benchmarks.accuracy.configuration import agrees, fingerprint, resolve
 from benchmarks.accuracy.launch import Launcher
 from benchmarks.accuracy.markdown import EMPTY, measured, printed, short, table, text
 from benchmarks.accuracy.plan import Choice, Plan, read_plan, runs
-from benchmarks.accuracy.protocols import ett, m4_scores, run
+from benchmarks.accuracy.protocols import classic, ett, m4_scores, run
 from benchmarks.accuracy.published import PUBLISHED
 from benchmarks.accuracy.store import Key, Store
 from benchmarks.accuracy.tables import document
@@ -138,6 +138,17 @@ def test_etth1_seasonal_naive_is_the_known_one(horizon: int, mse: float, mae: fl
     config = RunConfig.from_dict(resolve(of, ["model.name=seasonal_naive", "data.season=24", "data.context=48"]))
     figures = run(of, config, TEST, data_dir).figures[TEST]
     assert [figures["mse"], figures["mae"]] == pytest.approx([mse, mae], abs=5.1e-4)
+
+
+@pytest.mark.parametrize("stage", [TEST, VALIDATION])
+def test_a_classic_file_is_held_against_the_best_baseline(stage: Stage, tmp_path: Path) -> None:
+    month = np.arange(144)
+    frame = pd.DataFrame({"month": pd.date_range("2001-01-01", periods=144, freq="MS"), "y": month % 12 + month / 12})
+    frame.to_csv(tmp_path / "made.csv", index=False)
+    config = RunConfig.from_dict({"model": {"name": "naive"}, "data": {"horizon": 12}})
+    figures = classic(tmp_path / "made.csv", config, stage).figures[stage]
+    assert figures["best_naive"] == "seasonal_naive"
+    assert figures["relative_mase"] == pytest.approx(figures["mase"] / figures["best_naive_mase"])
 
 
 def test_resolved_configuration_has_defaults_and_no_seed() -> None:
