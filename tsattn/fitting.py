@@ -17,7 +17,14 @@ from tsattn.models import get_model, rules
 from tsattn.models.graph import ForecastGraph, build_graph
 from tsattn.models.options import NetworkOptions
 from tsattn.training.fit import History, train
-from tsattn.training.plan import VALIDATION_ROWS, plan, scaling_statistics, training_windows, validation_steps
+from tsattn.training.plan import (
+    VALIDATION_ROWS,
+    error_scales,
+    plan,
+    scaling_statistics,
+    training_windows,
+    validation_steps,
+)
 from tsattn.window import WindowSpec
 
 Watch = Callable[[str], AbstractContextManager[Any]]
@@ -67,6 +74,7 @@ class Fitting:
                 plan(training, windows, rows),
                 training,
                 config.seed,
+                error_scales(panel),
                 validation=validate and Windows.over_last(validate[0], spec, validate[1], most),
                 callbacks=() if shown is None else (shown,),
             )

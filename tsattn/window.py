@@ -15,6 +15,7 @@ name                      shape                           meaning
 ``static_NAME``           [batch]                         one input a static covariate; only where there are any
 ``target``                [batch, horizon, targets]       training only: the values to forecast, 0 where missing
 ``target_observed``       [batch, horizon, targets]       training only: 1 where ``target`` was observed, else 0
+``target_scale``          [batch, targets]                training only: what errors of the series are divided by
 ========================  ==============================  =====================================================
 
 What a model gives back:
@@ -47,6 +48,7 @@ FUTURE_COVARIATES = "future_covariates"
 STATIC_PREFIX = "static_"
 TARGET = "target"
 TARGET_OBSERVED = "target_observed"
+TARGET_SCALE = "target_scale"
 
 QUANTILES = "quantiles"
 FORECAST = "forecast"
@@ -100,4 +102,5 @@ class WindowSpec:
         if training:
             shapes[TARGET] = (self.horizon, channels)
             shapes[TARGET_OBSERVED] = (self.horizon, channels)
+            shapes[TARGET_SCALE] = (channels,)
         return shapes

@@ -14,7 +14,7 @@ from tsattn.data.panel import Panel
 from tsattn.data.windows import Batch, Windows, gather, permute
 from tsattn.layers import HistoryWindow
 from tsattn.training.sequence import OrderedWindows, ShuffledWindows
-from tsattn.window import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, WindowSpec
+from tsattn.window import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
 
 SPEC = WindowSpec(context=6, horizon=3, targets=("a", "b"))
 LENGTHS = (1, 3, 4, 5, 9, 20)
@@ -62,7 +62,8 @@ def test_every_window_is_what_the_contract_says() -> None:
     series, origin = windows.locate(index)
     batch = windows.gather(index)
     assert_windows(batch, panel, series, origin)
-    shapes = SPEC.shapes(training=True)
+    # The scale is that of a series and not of a window: it is added where the batches of a training are made.
+    shapes = {name: shape for name, shape in SPEC.shapes(training=True).items() if name != TARGET_SCALE}
     assert {name: part.shape[1:] for name, part in batch.items()} == shapes
     assert batch[LENGTH].dtype == np.int32
     assert all(part.dtype == np.float32 for name, part in batch.items() if name != LENGTH)
@@ -168,7 +169,7 @@ def test_a_batch_follows_from_seed_epoch_and_number_alone() -> None:
     windows = Windows.before_end(make_panel((60,)), SPEC, history=6)
 
     def batches(seed: int, epoch: int) -> ShuffledWindows:
-        made = ShuffledWindows(windows, 8, 4, seed)
+        made = ShuffledWindows(windows, 8, 4, seed, np.ones((1, 2), "float32"))
         made.begin_epoch(epoch)
         return made
 
@@ -184,7 +185,7 @@ def test_a_batch_follows_from_seed_epoch_and_number_alone() -> None:
 
 def test_validation_sees_every_window_once_in_order() -> None:
     windows = Windows.before_end(make_panel((20, 12)), SPEC, history=3)
-    ordered = OrderedWindows(windows, 8)
+    ordered = OrderedWindows(windows, 8, np.ones((2, 2), "float32"))
     parts = [ordered[k][0] for k in range(len(ordered))]
     whole = windows.gather(np.arange(len(windows)))
     for name, known in whole.items():

@@ -26,6 +26,7 @@ from tsattn.window import (
     QUERY_STEPS,
     TARGET,
     TARGET_OBSERVED,
+    TARGET_SCALE,
 )
 
 ON_JAX = ("parallel", "autoregressive", "joint", "attention_pooling", *BASELINES)
@@ -67,6 +68,7 @@ def losses(name: str) -> Array:
     batch[TARGET] = (50 + 10 * rng.normal(size=(8, SPEC.horizon, 2))).astype("float32")
     batch[TARGET_OBSERVED] = np.ones_like(batch[TARGET])
     model = training_model(make_graph({**NETWORKS[name], "dropout": 0.0}))
+    batch[TARGET_SCALE] = np.full((8, 2), 10, dtype="float32")
     # On JAX it is the jit of the whole step, on TensorFlow XLA, which only takes longer to start.
     model.compile(keras.optimizers.Adam(0.01), jit_compile=keras.backend.backend() == "jax")
     return np.array(model.fit(batch, batch_size=8, epochs=8, verbose=0, shuffle=False).history["loss"])

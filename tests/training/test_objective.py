@@ -11,15 +11,18 @@ from sklearn.metrics import mean_pinball_loss
 from tsattn.models import resolve_options
 from tsattn.models.graph import ForecastGraph, build_graph
 from tsattn.training.objective import PinballLoss, training_model
-from tsattn.window import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, WindowSpec
+from tsattn.window import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
 
 LEVELS = (0.1, 0.5, 0.9)
 SHAPE = (4, 5, 2)
 
 
-def loss_of(quantiles: Array, target: Array, observed: Array) -> float:
+WEIGHT = np.random.default_rng(2).uniform(0.1, 3, (4, 1, 2)).astype("float32")
+
+
+def loss_of(quantiles: Array, target: Array, observed: Array, weight: Array = WEIGHT) -> float:
     layer = PinballLoss(LEVELS)
-    layer(quantiles, target, observed)
+    layer(quantiles, target, observed, weight)
     return float(layer.losses[0])
 
 
@@ -35,7 +38,21 @@ def test_it_is_the_mean_pinball_loss_of_what_was_observed() -> None:
     known = np.mean(
         [mean_pinball_loss(target[seen], quantiles[..., i][seen], alpha=level) for i, level in enumerate(LEVELS)]
     )
-    assert loss_of(quantiles, target, observed) == pytest.approx(known, rel=1e-5)
+    assert loss_of(quantiles, target, observed, np.ones_like(WEIGHT)) == pytest.approx(known, rel=1e-5)
+
+
+def test_each_window_and_channel_counts_by_its_weight() -> None:
+    quantiles, target, observed = drawn()
+    total = np.zeros(SHAPE[0])
+    for row, step, channel in np.ndindex(*SHAPE):
+        if observed[row, step, channel]:
+            error = target[row, step, channel] - quantiles[row, step, channel]
+            pinball = [level * e if e > 0 else (level - 1) * e for level, e in zip(LEVELS, error, strict=True)]
+            total[row] += np.mean(pinball) * WEIGHT[row, 0, channel]
+    # The mean is over what was observed, not over the weights: a window of small errors is to count little.
+    assert loss_of(quantiles, target, observed) == pytest.approx(total.sum() / observed.sum(), rel=1e-5)
+    by_window = keras.ops.convert_to_numpy(PinballLoss(LEVELS)(quantiles, target, observed, WEIGHT))
+    np.testing.assert_allclose(by_window, total, rtol=1e-5)
 
 
 def test_missing_targets_do_not_count() -> None:
@@ -52,6 +69,7 @@ def graph() -> ForecastGraph:
 
 
 def batch(factor: float = 1.0) -> dict[str, Array]:
+    """Windows of four series with scales of their own."""
     rng = np.random.default_rng(1)
     past, target = (np.float32(factor) * (9 + rng.normal(size=(4, n, 2))).astype("float32") for n in (8, 5))
     observed = np.ones_like(past)
@@ -62,10 +80,11 @@ def batch(factor: float = 1.0) -> dict[str, Array]:
         LENGTH: np.full(4, 8, dtype="int32"),
         TARGET: target * target_observed,
         TARGET_OBSERVED: target_observed,
+        TARGET_SCALE: np.float32(factor) * WEIGHT[:, 0],
     }
 
 
-def test_the_loss_is_that_of_the_forecast_in_scaled_space() -> None:
+def test_the_loss_is_that_of_the_forecast_over_the_scale_of_its_series() -> None:
     made = graph()
     given = batch()
     model = training_model(made)
@@ -73,7 +92,7 @@ def test_the_loss_is_that_of_the_forecast_in_scaled_space() -> None:
     loss = float(sum(model.losses))
     window = {name: given[name] for name in (PAST, OBSERVED, LENGTH)}
     quantiles = keras.ops.convert_to_numpy(made.inference()(window)["quantiles"])
-    _, _, scale = (keras.ops.convert_to_numpy(part) for part in made.scaling(given[PAST], given[OBSERVED]))
+    scale = given[TARGET_SCALE][:, None]
     seen = given[TARGET_OBSERVED] > 0
     known = np.mean(
         [

@@ -8,7 +8,7 @@ import pytest
 from tsattn.config import TrainingConfig
 from tsattn.data import Grid, Panel
 from tsattn.data.windows import Windows
-from tsattn.training.plan import plan, scaling_statistics, training_windows, validation_steps
+from tsattn.training.plan import error_scales, plan, scaling_statistics, training_windows, validation_steps
 from tsattn.window import WindowSpec
 
 SPEC = WindowSpec(48, 12, ("y",), season=12)
@@ -65,3 +65,33 @@ def test_scaling_statistics_of_what_does_not_move() -> None:
     assert scaling_statistics(constant) == ([3.0], [1.0], [0.1])
     constant.values[:] = np.nan
     assert scaling_statistics(constant) == ([0.0], [1.0], [0.1])
+
+
+def table(*series: list[list[float]]) -> Panel:
+    """Series of steps of targets; one may be empty."""
+    offsets = np.concatenate([[0], np.cumsum([len(one) for one in series])])
+    values = np.concatenate([np.reshape(one, (len(one), 2)) for one in series]).astype("float32")
+    ids = tuple(f"s{index}" for index in range(len(series)))
+    return Panel(values, offsets, ids, ("a", "b"), np.zeros(len(series), "int64"), Grid("1", 0))
+
+
+def test_errors_are_measured_by_the_deviation_of_each_series() -> None:
+    nan = np.nan
+    made = table(
+        [[1, 10], [2, 30], [6, nan]],
+        [[5, nan], [5, nan]],  # constant, and nothing known
+        [[0, 100], [nan, 200], [4, 600]],
+        [],
+        [[nan, 7]],  # nothing known, and one value
+    )
+    first, second = np.std([1, 2, 6]), np.std([10, 30])
+    third, fourth = np.std([0, 4]), np.std([100, 200, 600])
+    typical = [(first + third) / 2, (second + fourth) / 2]
+    scales = error_scales(made)
+    assert scales.dtype == np.float32
+    np.testing.assert_allclose(scales, [[first, second], typical, [third, fourth], typical, typical], rtol=1e-6)
+
+
+def test_errors_of_what_never_moves_are_taken_as_they_are() -> None:
+    nan = np.nan
+    assert error_scales(table([[3, nan]] * 9, [[0.1, nan]] * 7)).tolist() == [[1, 1], [1, 1]]

@@ -16,8 +16,10 @@ from tsattn.models import resolve_options
 from tsattn.models.graph import build_graph
 from tsattn.training.fit import train
 from tsattn.training.plan import Plan
-from tsattn.training.sequence import ShuffledWindows
-from tsattn.window import TARGET, WindowSpec
+from tsattn.training.sequence import OrderedWindows, ShuffledWindows
+from tsattn.window import PAST, TARGET, TARGET_SCALE, WindowSpec
+
+ONE = np.ones((1, 1), "float32")
 
 
 class Recorder(keras.Model):
@@ -40,7 +42,7 @@ def test_each_epoch_of_a_fit_has_the_batches_of_its_number() -> None:
     size, steps, epochs = 8, 5, 3
     model = Recorder()
     model.compile(run_eagerly=True)
-    batches = ShuffledWindows(windows, size, steps, seed=7)
+    batches = ShuffledWindows(windows, size, steps, seed=7, scales=ONE)
     turning = keras.callbacks.LambdaCallback(on_epoch_begin=batches.begin_epoch)
     model.fit(batches, initial_epoch=1, epochs=1 + epochs, callbacks=[turning], verbose=0, shuffle=False)
     assert len(model.seen) == steps * epochs
@@ -64,7 +66,28 @@ def test_the_training_loop_tells_the_epoch_and_keeps_the_order(monkeypatch: pyte
     spec = WindowSpec(context=4, horizon=2, targets=("y",))
     entry, options = resolve_options({"name": "seq2seq", "units": 2, "patch_length": 2})
     windows = Windows.before_end(panel, spec, history=4)
-    history = train(build_graph(entry, options, spec), windows, Plan(2, 8, 5), TrainingConfig(), seed=0)
+    graph = build_graph(entry, options, spec)
+    history = train(graph, windows, Plan(2, 8, 5), TrainingConfig(), seed=0, scales=ONE)
     assert len(history.loss) == 2
     # Keras may look at batches to learn their shapes before it begins.
     assert asked[-10:] == [(epoch, batch) for epoch in range(2) for batch in range(5)]
+
+
+def test_each_window_has_the_scale_of_its_series() -> None:
+    # Each value tells its series; the second one is too short to have a window.
+    lengths = [9, 2, 12, 7]
+    values = np.repeat(np.arange(4), lengths)[:, None] * [1, 10] + [1, 1]
+    offsets, ids = np.concatenate([[0], np.cumsum(lengths)]), ("a", "b", "c", "d")
+    grid = Grid("D", "2024-01-01")
+    panel = Panel(values.astype("float32"), offsets, ids, ("y", "z"), np.zeros(4, np.int64), grid)
+    windows = Windows.before_end(panel, WindowSpec(context=4, horizon=2, targets=("y", "z")), history=4)
+    scales = np.random.default_rng(0).uniform(1, 9, (4, 2)).astype("float32")
+    seen = set()
+    for batches in (ShuffledWindows(windows, 4, 5, 0, scales), OrderedWindows(windows, 4, scales)):
+        for (window,) in (batches[number] for number in range(len(batches))):
+            assert window[TARGET_SCALE].shape == (len(window[PAST]), 2)
+            for past, scale in zip(window[PAST], window[TARGET_SCALE], strict=True):
+                series = int(past[0, 0]) - 1
+                np.testing.assert_array_equal(scale, scales[series])
+                seen.add(series)
+    assert seen == {0, 2, 3}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import keras
 
 from tsattn.config import TrainingConfig
+from tsattn.data.panel import Floats
 from tsattn.data.windows import Windows
 from tsattn.errors import TsattnError
 from tsattn.models.graph import ForecastGraph
@@ -38,6 +39,7 @@ def train(
     plan: Plan,
     config: TrainingConfig,
     seed: int,
+    scales: Floats,
     *,
     validation: Windows | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -50,6 +52,7 @@ def train(
         plan: sizes of the training.
         config: learning rate and patience.
         seed: seed of the order of the windows.
+        scales: what errors of each series are divided by, [series, targets].
         validation: windows that decide when to stop; without them all epochs of the plan are trained.
         callbacks: further Keras callbacks, such as a progress bar.
 
@@ -65,7 +68,7 @@ def train(
     model.compile(optimizer, jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
     # Its place matters: the callbacks behind it see the averaged weights at the end of an epoch.
     averaging = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
-    batches = ShuffledWindows(windows, plan.batch_size, plan.steps, seed)
+    batches = ShuffledWindows(windows, plan.batch_size, plan.steps, seed, scales)
     turning = keras.callbacks.LambdaCallback(on_epoch_begin=batches.begin_epoch)
     used = [keras.callbacks.TerminateOnNaN(), turning, averaging, *callbacks]
     if validation is not None:
@@ -75,7 +78,7 @@ def train(
     result = model.fit(
         batches,
         epochs=plan.epochs,
-        validation_data=None if validation is None else OrderedWindows(validation, plan.batch_size),
+        validation_data=None if validation is None else OrderedWindows(validation, plan.batch_size, scales),
         callbacks=used,
         shuffle=False,
         verbose=0,

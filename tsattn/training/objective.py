@@ -1,4 +1,4 @@
-"""What training minimises: pinball loss in scaled space over the observed targets."""
+"""What training minimises: pinball loss over the observed targets, each series by its own scale."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from keras import ops
 
 from tsattn.layers.masking import Tensor
 from tsattn.models.graph import ForecastGraph, window_inputs
-from tsattn.window import TARGET, TARGET_OBSERVED
+from tsattn.window import TARGET, TARGET_OBSERVED, TARGET_SCALE
 
 
 class PinballLoss(keras.layers.Layer):
     """Adds the mean pinball loss over levels and observed targets to the model's losses.
+
+    Errors are divided by one scale a series, not by that of each window: within a series, what is missed in a calm
+    week must not count more than the same in a lively one, as no metric counts it so.
 
     Args:
         levels: quantile levels.
@@ -22,6 +25,7 @@ class PinballLoss(keras.layers.Layer):
         quantiles: `(batch, horizon, channels, levels)` in scaled space.
         target: `(batch, horizon, channels)` in scaled space.
         observed: the same shape; what is 0 does not count.
+        weight: `(batch, 1, channels)`, the window's scale over that of its series.
 
     Output shape:
         `(batch,)`, the loss of each window, summed over its observed targets.
@@ -34,22 +38,24 @@ class PinballLoss(keras.layers.Layer):
         super().__init__(**{"autocast": False, **kwargs})
         self.levels = tuple(levels)
 
-    def call(self, quantiles: Tensor, target: Tensor, observed: Tensor) -> Tensor:
+    def call(self, quantiles: Tensor, target: Tensor, observed: Tensor, weight: Tensor) -> Tensor:
         error = ops.expand_dims(ops.cast(target, "float32"), -1) - ops.cast(quantiles, "float32")
         level = ops.array(self.levels, dtype="float32")
-        loss = ops.mean(ops.maximum(level * error, (level - 1) * error), axis=-1) * observed
+        loss = ops.mean(ops.maximum(level * error, (level - 1) * error), axis=-1) * observed * weight
         self.add_loss(ops.sum(loss) / ops.maximum(ops.sum(observed), 1.0))
         return ops.sum(loss, axis=(1, 2))
 
-    def compute_output_spec(self, quantiles: Any, target: Any, observed: Any) -> Any:
+    def compute_output_spec(self, quantiles: Any, target: Any, observed: Any, weight: Any) -> Any:
         return keras.KerasTensor((quantiles.shape[0],), dtype="float32")
 
 
 def training_model(graph: ForecastGraph) -> keras.Model:
     """Return the training twin of a graph: it shares the weights, takes the target too and adds the loss."""
     shapes = window_inputs(graph.spec, training=True)
-    target, observed = shapes[TARGET], shapes[TARGET_OBSERVED]
+    target, observed, scale = shapes[TARGET], shapes[TARGET_OBSERVED], shapes[TARGET_SCALE]
     scaled = graph.scale_target(target, observed)
     quantiles, _ = graph.scaled_quantiles(scaled)
-    loss = PinballLoss(graph.spec.levels, name="pinball")(quantiles, scaled, observed)
-    return keras.Model({**graph.inputs, TARGET: target, TARGET_OBSERVED: observed}, loss, name="training")
+    weight = graph.scale / keras.ops.expand_dims(scale, 1)
+    loss = PinballLoss(graph.spec.levels, name="pinball")(quantiles, scaled, observed, weight)
+    inputs = {**graph.inputs, TARGET: target, TARGET_OBSERVED: observed, TARGET_SCALE: scale}
+    return keras.Model(inputs, loss, name="training")

@@ -102,6 +102,19 @@ def scaling_statistics(panel: Panel) -> tuple[list[float], list[float], list[flo
     )
 
 
+def error_scales(panel: Panel) -> Floats:
+    """Return what errors of each series are divided by, [series, targets] float32: its standard deviation.
+
+    Where that says nothing (a constant or unknown series) it is the typical one of the target, or 1.
+    """
+    spreads = np.array([[_figures(column)[1] for column in panel.series(index).T] for index in range(len(panel))])
+    known = np.isfinite(spreads) & (spreads > 0)
+    typical = [
+        float(np.median(column[seen])) if seen.any() else 1.0 for column, seen in zip(spreads.T, known.T, strict=True)
+    ]
+    return np.where(known, spreads, typical).astype(np.float32)
+
+
 def _figures(values: Floats) -> tuple[float, float, float]:
     """Median, standard deviation and its ratio to the mean absolute value; NaN where nothing is known."""
     known = values[np.isfinite(values)].astype(np.float64)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from tsattn.data.windows import Batch, Windows
+from tsattn.data.panel import Floats
+from tsattn.data.windows import Batch, Ints, Windows
+from tsattn.window import TARGET_SCALE
 
 
 class ShuffledWindows(keras.utils.PyDataset):
@@ -18,10 +20,12 @@ class ShuffledWindows(keras.utils.PyDataset):
         batch_size: windows in a batch.
         steps: batches in an epoch; more than there are windows for begins again.
         seed: seed of the order.
+        scales: what errors are divided by, [series, targets].
     """
 
-    def __init__(self, windows: Windows, batch_size: int, steps: int, seed: int) -> None:
+    def __init__(self, windows: Windows, batch_size: int, steps: int, seed: int, scales: Floats) -> None:
         super().__init__()
+        self._scales = scales
         self._windows = windows
         self._batch_size = batch_size
         self._steps = steps
@@ -33,7 +37,7 @@ class ShuffledWindows(keras.utils.PyDataset):
 
     def __getitem__(self, batch: int) -> tuple[Batch]:
         index = self._windows.shuffled(self._seed, self.epoch, batch, self._batch_size)
-        return (self._windows.gather(index),)
+        return (_with_scales(self._windows, index, self._scales),)
 
     def begin_epoch(self, epoch: int, logs: object = None) -> None:
         """Turn to an epoch, as a Keras callback is told of it."""
@@ -43,10 +47,11 @@ class ShuffledWindows(keras.utils.PyDataset):
 
 
 class OrderedWindows(keras.utils.PyDataset):
-    """Every window once, in order, for validation."""
+    """Every window once, in order, for validation; ``scales`` as above."""
 
-    def __init__(self, windows: Windows, batch_size: int) -> None:
+    def __init__(self, windows: Windows, batch_size: int, scales: Floats) -> None:
         super().__init__()
+        self._scales = scales
         self._windows = windows
         self._batch_size = batch_size
 
@@ -56,4 +61,9 @@ class OrderedWindows(keras.utils.PyDataset):
     def __getitem__(self, batch: int) -> tuple[Batch]:
         first = batch * self._batch_size
         last = min(first + self._batch_size, len(self._windows))
-        return (self._windows.gather(np.arange(first, last)),)
+        return (_with_scales(self._windows, np.arange(first, last), self._scales),)
+
+
+def _with_scales(windows: Windows, index: Ints, scales: Floats) -> Batch:
+    series, _ = windows.locate(index)
+    return {**windows.gather(index), TARGET_SCALE: scales[series]}
