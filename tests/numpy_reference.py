@@ -48,6 +48,50 @@ def scores(name: str, query: Array, key: Array, weights: Mapping[str, Array]) ->
     return result
 
 
+def copy_attention(
+    score: str,
+    query: Array,
+    memory: Array,
+    values: Array,
+    observed: Array,
+    keep: Array,
+    weights: Mapping[str, Array],
+) -> tuple[Array, Array, Array]:
+    """Context, copied values and weights [batch, heads, queries, keys], query by query and element by element.
+
+    Args:
+        score: which score.
+        query: [batch, queries, size].
+        memory: [batch, keys, size].
+        values: [batch, keys, elements].
+        observed: the same shape.
+        keep: [batch, keys].
+        weights: those of `scores` (the projections of the heads side by side), and ``lag_bias`` [lags, heads, queries],
+            ``gain`` [heads, queries, 1].
+    """
+    lags, heads, queries = weights["lag_bias"].shape
+    attention = np.zeros((len(query), heads, queries, memory.shape[1]))
+    context, copied = (np.zeros((len(query), queries, x.shape[2])) for x in (memory, values))
+    projections = {name: np.split(weights[name], heads, axis=1) for name in ("W", "U")}
+    for b, h, i in np.ndindex(*attention.shape[:3]):
+        keys = np.flatnonzero(keep[b])
+        if not len(keys):
+            continue
+        own = {**weights, **{name: parts[h] for name, parts in projections.items()}}
+        by_content = scores(score, query[b : b + 1, i : i + 1], memory[b : b + 1, keys], own)[0, 0]
+        by_lag = [weights["lag_bias"][min(keys[-1] - key, lags - 1), h, i] for key in keys]
+        attention[b, h, i, keys] = softmax(by_content + by_lag)
+        for key in keys:
+            context[b, i] += attention[b, h, i, key] * memory[b, key] / heads
+        for element in range(values.shape[2]):
+            seen = [key for key in keys if observed[b, key, element]]
+            total = sum(attention[b, h, i, key] for key in seen)
+            if total > 0:
+                mean = sum(attention[b, h, i, key] * values[b, key, element] for key in seen) / total
+                copied[b, i, element] += weights["gain"][h, i, 0] * mean
+    return context, copied, attention
+
+
 def gru_step(x: Array, h: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:
     """Keras's GRU cell (``reset_after=True``): gates update, reset, candidate side by side."""
     x_update, x_reset, x_new = np.split(x @ kernel + bias[0], 3, axis=-1)

@@ -27,7 +27,7 @@ name                      shape                           meaning
                           levels]
 ``forecast``              [batch, horizon, targets]       the 0.5 quantile
 ``attention``             [batch, targets or 1, heads,    weights; 0 for padding; a row sums to 1 (to 0 where there
-                          queries, keys]                  is no history)
+                          queries, keys]                  is no history); one head unless the model has several
 ``key_steps``             [batch, keys, 2] int32          first and last step of the history that a key stands for,
                                                           -1 for padding
 ``query_steps``           [batch, queries, 2] int32       first and last step of the horizon that a query stands for

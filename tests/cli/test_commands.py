@@ -31,10 +31,13 @@ def test_tensorflow_is_not_imported(arguments: tuple[str, ...]) -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_models_lists_options_with_their_values() -> None:
+def test_models_lists_options_with_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert "attention_pooling" in tsattn("models").output
     options = tsattn("models", "seq2seq").output
-    assert "scaled_dot" in options and "patch_length" in options and "autoregressive" in options
+    assert "patch_length" in options and "autoregressive" in options
+    assert "copy_heads" in options and "additive | dot | general | scaled_dot | none" in options
+    assert "typing" not in options
     assert tsattn("models", "naive").exit_code == 0
 
 

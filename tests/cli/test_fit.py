@@ -47,6 +47,7 @@ def test_config_has_nothing_left_open(run: Path) -> None:
         "freq": "MS", "season": 12, "horizon": 12, "context": 72, "validation": 21
     }  # fmt: skip
     assert config["model"]["patch_length"] == 12 and config["model"]["units"] == 8
+    assert config["model"]["attention"] == "scaled_dot" and config["model"]["copy_heads"] == 4
     assert config["seed"] == 3
 
 
@@ -130,6 +131,14 @@ def test_overwrite_spares_what_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     result = tsattn("fit", DATASETS / "Airline.csv", "--out", tmp_path, "--overwrite")
     assert result.exit_code == 1 and (tmp_path / "precious.txt").exists()
+
+
+def test_options_that_contradict_each_other_are_wrong_usage(tmp_path: Path) -> None:
+    given = ("--set", "model.copy_heads=2", "--set", "model.attention=none")
+    result = tsattn("fit", DATASETS / "Airline.csv", "--out", tmp_path / "run", *given)
+    assert result.exit_code == 2, result.output
+    assert "copy_heads=2 needs an attention" in result.output and "Traceback" not in result.output
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_table_names_the_winner(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tsattn.layers import (
     Attention,
     AttentionDecoder,
     AttentionPooling,
+    CopyAttention,
     HistoryWindow,
     InstanceScaling,
     ParallelDecoder,
@@ -107,6 +108,26 @@ def parallel(name: str, cell: Callable[[], Any], state: list[Any], score: str | 
     )
 
 
+def copying(score: str, lags: int, period: int = 1) -> Case:
+    """Two heads over segments with gaps in them; fewer lags than keys let the oldest keys share one."""
+    observed = np.random.default_rng(0).random((BATCH, TIME, 3)) < 0.7
+    return Case(
+        f"CopyAttention-{score}-{lags}",
+        lambda: CopyAttention(lags, heads=2, score=score, units=4, period=period),
+        {
+            "query": normal(BATCH, 2, 4),
+            "memory": normal(BATCH, TIME, 6),
+            "values": normal(BATCH, TIME, 3),
+            "observed": observed.astype("float32"),
+            "memory_mask": KEYS,
+        },
+        {"memory": "memory_mask", "values": "memory_mask", "observed": "memory_mask"},
+        SCORES,
+        ("float16", "float16", "float16"),
+        (0, 1, 2),
+    )
+
+
 def scaling(method: str) -> Case:
     observed = np.repeat(mask([3, 5, 1])[:, :, None], 2, 2)
     observed[1, 2, 0] = False  # a gap, and in the second row the channels differ
@@ -158,6 +179,8 @@ CASES = [
     parallel("LSTM", lstm, [STATE, STATE / 2]),
     parallel("stacked", stacked, STACKED_STATE),
     parallel("no_score", gru, [STATE], score=None),
+    *(copying(score, lags=8) for score in ("additive", "dot", "general", "scaled_dot")),
+    copying("scaled_dot", lags=3, period=2),
     *(scaling(method) for method in ("last", "standard", "mean_abs")),
     *(
         Case(
@@ -202,9 +225,16 @@ def compute(case: Case) -> list[Any]:
 
 
 def compute_all(arrays: dict[str, Any]) -> dict[str, Any]:
-    """All outputs of all cases, by name and position, and whether a decoder trains with all its dropouts."""
+    """All outputs of all cases, by name and position, and what is no output of a layer with random weights."""
     figures = {f"{case.name}/{i}": part for case in CASES for i, part in enumerate(compute(case))}
-    return {**figures, "dropout_loss": np.array(dropout_losses(4))}
+    return {**figures, "dropout_loss": np.array(dropout_losses(4)), "start_of_copying": start_of_copying()}
+
+
+def start_of_copying() -> np.ndarray[Any, Any]:
+    """The biases by lag `(lags, heads, queries)` of a fresh layer, for a season of three segments."""
+    layer = CopyAttention(lags=7, heads=2, period=3)
+    layer(normal(1, 4, 2), normal(1, 5, 2), normal(1, 5, 1))
+    return np.asarray(keras.ops.convert_to_numpy(layer.lag_bias))
 
 
 def dropout_losses(*batch_sizes: int) -> list[float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import CASES, Case, compute, compute_all, dropout_losses
+from cases import CASES, Case, compute, compute_all, dropout_losses, start_of_copying
 from check_layer import check_layer
 from on_jax import Arrays, run_on_jax
 
@@ -52,6 +52,15 @@ def test_dropout_in_cells_and_attention_trains(jax_figures: Arrays) -> None:
     # Masks drawn inside the decoder's loop, or kept from the batch before, raise in one backend or the other.
     assert np.isfinite(dropout_losses(4, 2)).all()
     assert np.isfinite(jax_figures["dropout_loss"]).all()
+
+
+def test_copying_starts_in_phase_on_every_backend(jax_figures: Arrays) -> None:
+    biases = start_of_copying()
+    np.testing.assert_array_equal(jax_figures["start_of_copying"], biases)
+    for lag, head, query in np.ndindex(*biases.shape):
+        # The first query follows the key of lag 0, so that a season lies between them where lag and query make it up.
+        in_phase = (lag + 1 + query) in (3, 6, 9, 12)
+        assert biases[lag, head, query] == (0 if in_phase else -3)
 
 
 def test_every_public_layer_is_checked() -> None:

@@ -20,6 +20,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "parallel": {"name": "seq2seq"},
     "autoregressive": {"name": "seq2seq", "decoder": "autoregressive", "rnn": "lstm", "scaling": "standard"},
     "stepwise": {"name": "seq2seq", "patch_length": 1, "attention": "scaled_dot"},
+    "no_copy": {"name": "seq2seq", "attention": "additive", "copy_heads": 0},
     "no_attention": {"name": "seq2seq", "attention": "none"},
     "joint": {"name": "seq2seq", "channels": "joint"},
     "joint_autoregressive": {"name": "seq2seq", "channels": "joint", "decoder": "autoregressive"},

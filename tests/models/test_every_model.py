@@ -31,6 +31,7 @@ from tsattn.window import (
 
 ON_JAX = ("parallel", "autoregressive", "joint", "attention_pooling", *BASELINES)
 TRAINED = ("parallel", "autoregressive")
+COPYING = ("parallel", "stepwise", "joint")
 
 GIVEN = histories([1, 2, 4, 7, 10, 10])
 
@@ -67,8 +68,8 @@ def losses(name: str) -> Array:
     batch = window(histories([10] * 8))
     batch[TARGET] = (50 + 10 * rng.normal(size=(8, SPEC.horizon, 2))).astype("float32")
     batch[TARGET_OBSERVED] = np.ones_like(batch[TARGET])
-    model = training_model(make_graph({**NETWORKS[name], "dropout": 0.0}))
     batch[TARGET_SCALE] = np.full((8, 2), 10, dtype="float32")
+    model = training_model(make_graph({**NETWORKS[name], "dropout": 0.0}))
     # On JAX it is the jit of the whole step, on TensorFlow XLA, which only takes longer to start.
     model.compile(keras.optimizers.Adam(0.01), jit_compile=keras.backend.backend() == "jax")
     return np.array(model.fit(batch, batch_size=8, epochs=8, verbose=0, shuffle=False).history["loss"])
@@ -137,7 +138,7 @@ def test_a_history_with_nothing_observed_has_a_finite_forecast(name: str) -> Non
 def test_attention_is_told_with_the_steps_it_stands_for(name: str) -> None:
     result = call(make_model(name), window(GIVEN))
     attention, keys, queries = result[ATTENTION], result[KEY_STEPS], result[QUERY_STEPS]
-    assert attention.shape[1:3] == (1 if name.startswith("joint") else 2, 1)
+    assert attention.shape[1:3] == (1 if name.startswith("joint") else 2, 4 if name in COPYING else 1)
     assert attention.shape[3:] == (queries.shape[1], keys.shape[1])
     np.testing.assert_allclose(attention.sum(-1), 1, atol=1e-5)
     valid = keys[:, :, 0] >= 0

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tsattn.models import rules
+from tsattn.errors import ConfigError
+from tsattn.models import resolve_options, rules
+from tsattn.models.options import Seq2SeqOptions
 
 
 @pytest.mark.parametrize("season", [1, 2, 3, 4, 5, 7, 11, 12, 24, 48, 52, 53, 96, 168, 288, 365, 1440])
@@ -26,3 +30,37 @@ def test_look_back_is_whole_segments_and_leaves_windows_to_learn_from() -> None:
     for length in range(30, 2000, 37):
         context = rules.context(12, 6, length)
         assert context % 12 == 0 and 12 <= context <= max(0.6 * length, 12)
+
+
+def resolved(**options: Any) -> Seq2SeqOptions:
+    made = resolve_options({"name": "seq2seq", **options})[1]
+    assert isinstance(made, Seq2SeqOptions)
+    return rules.resolve(made, 24)
+
+
+@pytest.mark.parametrize(
+    ("options", "attention", "copy_heads"),
+    [
+        ({}, "scaled_dot", 4),
+        ({"copy_heads": 0}, "scaled_dot", 0),
+        ({"copy_heads": 2, "attention": "dot"}, "dot", 2),
+        ({"attention": "none"}, "none", 0),
+        ({"decoder": "autoregressive"}, "additive", 0),
+        ({"decoder": "autoregressive", "copy_heads": 0, "attention": "general"}, "general", 0),
+    ],
+)
+def test_an_attention_that_is_left_open_follows_the_decoder(
+    options: dict[str, Any], attention: str, copy_heads: int
+) -> None:
+    found = resolved(**options)
+    assert (found.attention, found.copy_heads, found.patch_length) == (attention, copy_heads, 24)
+    assert rules.resolve(found, 24) == found, "what a run has written makes the same run again"
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [({"attention": "none"}, "attention='none'"), ({"decoder": "autoregressive"}, "decoder='autoregressive'")],
+)
+def test_copying_that_cannot_be_is_refused(options: dict[str, Any], why: str) -> None:
+    with pytest.raises(ConfigError, match=rf"copy_heads=2 needs an attention and a parallel decoder.*{why}"):
+        resolved(copy_heads=2, **options)

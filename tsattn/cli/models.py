@@ -49,10 +49,12 @@ def _rows(head: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Table:
 def _kind(annotation: object) -> str:
     """Return the allowed values of a field as text: the choices, or the type."""
     choices = get_args(annotation)
+    if type(None) in choices and len(choices) == 2:
+        return _kind(next(choice for choice in choices if choice is not type(None)))
     if choices and all(isinstance(choice, str) for choice in choices):
         return " | ".join(choices)
     names = {bool: "true | false", int: "whole number", float: "number", str: "text"}
     for kind, text in names.items():
-        if annotation is kind or kind in choices:
+        if annotation is kind:
             return text
     return str(annotation)

@@ -33,9 +33,9 @@ def export_saved_model(model: keras.Model, spec: WindowSpec, path: Path | str) -
     ``serving_default`` takes ``past`` [batch, time, targets] float32 in original units, right-padded, NaN where
     missing, of any length (longer than the context is cropped to its last valid steps), and ``length`` [batch] int32.
     It gives ``forecast`` [batch, horizon, targets] and ``quantiles`` [batch, horizon, targets, levels].
-    ``attention`` takes the same and gives the weights [batch, targets or 1, heads, queries, keys], the steps of
-    ``past`` that each key stands for (``key_steps`` [batch, keys, 2], first and last, -1 for padding) and the steps of
-    the horizon that each query stands for (``query_steps`` [batch, queries, 2]).
+    ``attention`` takes the same and gives the weights [batch, targets or 1, heads, queries, keys] (one head unless the
+    model has several), the steps of ``past`` that each key stands for (``key_steps`` [batch, keys, 2], first and last,
+    -1 for padding) and the steps of the horizon that each query stands for (``query_steps`` [batch, queries, 2]).
 
     Args:
         model: the inference model, built to be portable.

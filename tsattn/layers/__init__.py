@@ -3,6 +3,7 @@
 from tsattn.layers.attention import Attention
 from tsattn.layers.attention_decoder import AttentionDecoder
 from tsattn.layers.attention_pooling import AttentionPooling
+from tsattn.layers.copy_attention import CopyAttention
 from tsattn.layers.history_window import HistoryWindow
 from tsattn.layers.instance_scaling import InstanceScaling
 from tsattn.layers.parallel_decoder import ParallelDecoder
@@ -14,6 +15,7 @@ __all__ = [
     "Attention",
     "AttentionDecoder",
     "AttentionPooling",
+    "CopyAttention",
     "HistoryWindow",
     "InstanceScaling",
     "ParallelDecoder",

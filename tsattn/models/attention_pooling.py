@@ -32,9 +32,9 @@ class _Pooling:
         self.steps = HorizonSteps(spec.horizon, item, name="horizon_steps")
 
     def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
-        tokens, mask = self.segments(series)
-        memory = self.encoder(tokens, mask=mask)
-        pooled, weights = self.pooling(memory, mask=mask, return_attention_scores=True)
+        cut = self.segments(series)
+        memory = self.encoder(cut.tokens, mask=cut.mask)
+        pooled, weights = self.pooling(memory, mask=cut.mask, return_attention_scores=True)
         if series.channel is not None:
             pooled = self.join([pooled, series.channel])
         raw = self.steps(self.one_query(self.head(self.dropout(pooled))))

@@ -56,7 +56,7 @@ class Weights:
     """Attention weights and what they are between.
 
     Args:
-        values: `(rows, queries, keys)`.
+        values: `(rows, queries, keys)`, or `(rows, heads, queries, keys)`.
         key_steps: layer from the lengths `(batch,)` to `(batch, keys, 2)`, first and last step of the window that
             each key stands for, -1 for padding.
         query_length: steps of the horizon that each query stands for.
@@ -74,10 +74,12 @@ class Decoded:
     Args:
         raw: `(rows, horizon, width, levels)`, free numbers in scaled space; the median as it is.
         weights: where the core attends, if it does.
+        base: `(rows, horizon, width, 1)`, what all levels are counted from; 0 if left out.
     """
 
     raw: Tensor
     weights: Weights | None = None
+    base: Tensor | None = None
 
 
 class Core(Protocol):
@@ -106,6 +108,7 @@ class ForecastGraph:
         self.scaling = InstanceScaling(options.scaling, name="scaling")
         self._core = core
         self._sorted = SortedQuantiles(spec.median, name="sorted_quantiles")
+        self._add_base = keras.layers.Add(name="add_base")
         self._fold = FoldChannels(self.channels)
         self._unfold = UnfoldQuantiles(self.channels)
         scaled, self.center, self.scale = self.scaling(inputs[PAST], inputs[OBSERVED])
@@ -129,6 +132,8 @@ class ForecastGraph:
             target = self._fold(target)
         decoded = self._core(self._series, target)
         quantiles = self._sorted(decoded.raw)
+        if decoded.base is not None:
+            quantiles = self._add_base([quantiles, decoded.base])
         return (self._unfold(quantiles) if fold else quantiles), decoded
 
     def inference(self) -> keras.Model:

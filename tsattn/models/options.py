@@ -31,12 +31,22 @@ class NetworkOptions(Options):
 class Seq2SeqOptions(NetworkOptions):
     """Encoder-decoder with attention."""
 
-    attention: Score = Field("additive", description="attention score; none is the fixed-context baseline")
+    attention: Score | None = Field(
+        None,
+        description="attention score; none is the fixed-context baseline; if left out scaled_dot, and additive where "
+        "the decoder is autoregressive",
+    )
     patch_length: int | None = Field(
         None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
     )
     decoder: Literal["parallel", "autoregressive"] = Field(
         "parallel", description="all segments at once, or one after the other, fed with its own median"
+    )
+    copy_heads: int | None = Field(
+        None,
+        ge=0,
+        description="heads of an attention that copies past segments into the forecast; 0 copies nothing; if left out "
+        "4, and 0 where there is no attention or the decoder is autoregressive",
     )
 
 

@@ -163,17 +163,20 @@ class UnfoldQuantiles(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class UnfoldAttention(keras.layers.Layer):
-    """`(batch * channels, queries, keys)` to `(batch, channels, heads, queries, keys)`, with one head."""
+    """`(batch * channels, queries, keys)`, or with heads before the queries, to `(batch, channels, heads, ...)`."""
 
     def __init__(self, channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.channels = channels
 
     def call(self, inputs: Tensor) -> Tensor:
-        return ops.reshape(inputs, (-1, self.channels, 1, *inputs.shape[1:]))
+        return ops.reshape(inputs, (-1, self.channels, *self._heads(inputs)))
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        return keras.KerasTensor((None, self.channels, 1, *inputs.shape[1:]), dtype=inputs.dtype)
+        return keras.KerasTensor((None, self.channels, *self._heads(inputs)), dtype=inputs.dtype)
+
+    def _heads(self, inputs: Any) -> tuple[int, ...]:
+        return (1,) * (len(inputs.shape) == 3) + tuple(inputs.shape[1:])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "channels": self.channels}

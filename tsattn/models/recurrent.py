@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -29,6 +30,23 @@ def rnn_cell(kind: str, units: int) -> keras.layers.Layer:
     return {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}[kind](units)
 
 
+@dataclass(frozen=True)
+class Cut:
+    """A window in segments.
+
+    Args:
+        tokens: `(rows, segments, units)`.
+        values: `(rows, segments, patch_length * width)`, 0 where missing.
+        observed: the same shape, 0 or 1.
+        mask: boolean `(rows, segments)`.
+    """
+
+    tokens: Tensor
+    values: Tensor
+    observed: Tensor
+    mask: Tensor
+
+
 class Segments:
     """Segments of a window as embedded tokens, with their mask and the steps that they stand for.
 
@@ -42,13 +60,13 @@ class Segments:
         count = -(-context // patch_length)
         self._patching = Patching(patch_length, name="patching")
         self._join = keras.layers.Concatenate(name="values_and_observed")
+        self.count = count
         self._embed = keras.layers.Dense(units, activation="relu", name="segment_embedding")
         self._mask = SegmentMask(count, patch_length, name="segment_mask")
         self.steps = SegmentSteps(count, patch_length, name="segment_steps")
         self._step_mask = SegmentMask(context, 1, name="step_mask")
 
-    def __call__(self, series: Series) -> tuple[Tensor, Tensor]:
-        """Return the tokens `(rows, segments, units)` and their mask `(rows, segments)`."""
-        joined = self._join([series.values, series.observed])
-        tokens = self._embed(self._patching(joined, mask=self._step_mask(series.length)))
-        return tokens, self._mask(series.length)
+    def __call__(self, series: Series) -> Cut:
+        mask = self._step_mask(series.length)
+        values, observed = (self._patching(x, mask=mask) for x in (series.values, series.observed))
+        return Cut(self._embed(self._join([values, observed])), values, observed, self._mask(series.length))

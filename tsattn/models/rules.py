@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from tsattn.models.options import NetworkOptions
+from tsattn.errors import ConfigError
+from tsattn.models.options import NetworkOptions, Seq2SeqOptions
 
 T = TypeVar("T", bound=NetworkOptions)
 
@@ -13,6 +14,9 @@ SEGMENTS = 30
 
 LONGEST_PATCH = 48
 """Longest segment, in steps."""
+
+COPY_HEADS = 4
+"""Heads of the attention that copies segments."""
 
 SHORTEST_PATCH = 4
 """Shortest segment, in steps."""
@@ -42,7 +46,29 @@ def context(season: int, horizon: int, length: int) -> int:
 
 
 def resolve(options: T, season: int) -> T:
-    """Return the options with what depends on the data filled in."""
+    """Return the options with what is left open filled in.
+
+    Raises:
+        ConfigError: the options contradict each other.
+    """
+    open_options: dict[str, Any] = {}
     if getattr(options, "patch_length", 1) is None:
-        return options.model_copy(update={"patch_length": patch_length(season)})
-    return options
+        open_options["patch_length"] = patch_length(season)
+    if isinstance(options, Seq2SeqOptions):
+        open_options.update(_attention(options))
+    return options.model_copy(update=open_options)
+
+
+def _attention(options: Seq2SeqOptions) -> dict[str, Any]:
+    autoregressive = options.decoder == "autoregressive"
+    score = options.attention or ("additive" if autoregressive else "scaled_dot")
+    cannot = autoregressive or score == "none"
+    if options.copy_heads and cannot:
+        raise ConfigError(
+            f"model.copy_heads={options.copy_heads} needs an attention and a parallel decoder. "
+            f"Received: attention={score!r}, decoder={options.decoder!r}"
+        )
+    return {
+        "attention": score,
+        "copy_heads": (0 if cannot else COPY_HEADS) if options.copy_heads is None else options.copy_heads,
+    }

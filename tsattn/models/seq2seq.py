@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from tsattn.layers import AttentionDecoder, ParallelDecoder
+from tsattn.layers import AttentionDecoder, CopyAttention, ParallelDecoder
 from tsattn.layers.masking import Tensor
 from tsattn.models import rules
 from tsattn.models.graph import Core, Decoded, Series, Weights
@@ -18,6 +18,7 @@ class _Seq2Seq:
     """The layers of both decoders' common part."""
 
     def __init__(self, options: Seq2SeqOptions, spec: WindowSpec, portable: bool) -> None:
+        options = rules.resolve(options, spec.season)
         self.patch = options.patch_length or rules.patch_length(spec.season)
         self.count = -(-spec.horizon // self.patch)
         self.width = len(spec.targets) if options.channels == "joint" else 1
@@ -29,35 +30,49 @@ class _Seq2Seq:
         self.steps = HorizonSteps(spec.horizon, (self.width, len(spec.levels)), name="horizon_steps")
         self.output_size = self.patch * self.width * len(spec.levels)
 
-    def decoded(self, raw: Tensor, weights: Tensor) -> Decoded:
+    def decoded(self, raw: Tensor, weights: Tensor, base: Tensor | None = None) -> Decoded:
         attention = Weights(weights, self.segments.steps, self.patch) if self.score else None
-        return Decoded(self.steps(raw), attention)
+        return Decoded(self.steps(raw), attention, base)
 
 
 class _Parallel(_Seq2Seq):
     def __init__(self, options: Seq2SeqOptions, spec: WindowSpec, portable: bool) -> None:
         super().__init__(options, spec, portable)
+        heads = rules.resolve(options, spec.season).copy_heads or 0
         self.decoder = ParallelDecoder(
             self.cell,
             self.count,
             query_units=max(options.units // 2, 1),
-            score=self.score,
+            score=None if heads else self.score,
             units=options.units,
             name="decoder",
         )
+        self.copy = self._copy_attention(heads, spec.season) if heads else None
+        self.join = keras.layers.Concatenate(name="state_and_context")
         self.head = keras.layers.Dense(self.output_size, name="head")
+        self.base_steps = HorizonSteps(spec.horizon, (self.width, 1), name="base_steps")
+
+    def _copy_attention(self, heads: int, season: int) -> CopyAttention:
+        period = max(round(season / self.patch), 1)
+        return CopyAttention(self.segments.count, heads, self.score or "", period=period, name="copy_attention")
 
     def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
-        tokens, mask = self.segments(series)
-        memory, *state = self.encoder(tokens, mask=mask)
+        cut = self.segments(series)
+        memory, *state = self.encoder(cut.tokens, mask=cut.mask)
         read, weights = self.decoder(
             memory,
             initial_state=state,
             features=series.channel,
-            memory_mask=mask,
+            memory_mask=cut.mask,
             return_attention_scores=True,
         )
-        return self.decoded(self.head(self.dropout(read)), weights)
+        base = None
+        if self.copy is not None:
+            context, copied, weights = self.copy(
+                read, memory, cut.values, cut.observed, memory_mask=cut.mask, return_attention_scores=True
+            )
+            read, base = self.join([read, context]), self.base_steps(copied)
+        return self.decoded(self.head(self.dropout(read)), weights, base)
 
 
 class _Autoregressive(_Seq2Seq):
@@ -77,14 +92,14 @@ class _Autoregressive(_Seq2Seq):
         self.repeat = keras.layers.RepeatVector(self.count, name="repeat_channel")
 
     def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
-        tokens, mask = self.segments(series)
-        memory, *state = self.encoder(self.dropout(tokens), mask=mask)
+        cut = self.segments(series)
+        memory, *state = self.encoder(self.dropout(cut.tokens), mask=cut.mask)
         raw, weights = self.decoder(
             memory,
             initial_state=state,
             targets=None if target is None else self.target_segments(target),
             features=None if series.channel is None else self.repeat(series.channel),
-            memory_mask=mask,
+            memory_mask=cut.mask,
             return_attention_scores=True,
         )
         return self.decoded(raw, weights)
