@@ -20,6 +20,7 @@ from tsattn.training.fit import History, train
 from tsattn.training.plan import (
     VALIDATION_ROWS,
     error_scales,
+    learning_rate,
     plan,
     scaling_statistics,
     training_windows,
@@ -65,6 +66,7 @@ class Fitting:
             graph.scaling.fit(*scaling_statistics(panel))
         windows = training_windows(panel, spec, rules.patch_length(spec.season))
         training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
+        rate = training.learning_rate or learning_rate(panel.observed)
         rows = 1 if graph.joint else graph.channels
         most = max(VALIDATION_ROWS // rows, 1)
         with self._watch(title) as shown:
@@ -72,7 +74,8 @@ class Fitting:
                 graph,
                 windows,
                 plan(training, windows, rows),
-                training,
+                rate,
+                training.patience,
                 config.seed,
                 error_scales(panel),
                 validation=validate and Windows.over_last(validate[0], spec, validate[1], most),

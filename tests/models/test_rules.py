@@ -32,6 +32,14 @@ def test_look_back_is_whole_segments_and_leaves_windows_to_learn_from() -> None:
         assert context % 12 == 0 and 12 <= context <= max(0.6 * length, 12)
 
 
+def test_the_width_follows_the_data_unless_it_is_given() -> None:
+    options = resolve_options({"name": "seq2seq"})[1]
+    given = resolve_options({"name": "seq2seq", "units": 20})[1]
+    widths = [rules.resolve(options, 24, values).units for values in (100, 60_000, 350_000, 10**8)]
+    assert widths == sorted(widths) and widths[1] < widths[2]
+    assert rules.resolve(given, 24, 100).units == rules.resolve(given, 24, 10**8).units == 20
+
+
 def resolved(**options: Any) -> Seq2SeqOptions:
     made = resolve_options({"name": "seq2seq", **options})[1]
     assert isinstance(made, Seq2SeqOptions)

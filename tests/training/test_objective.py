@@ -20,9 +20,11 @@ SHAPE = (4, 5, 2)
 WEIGHT = np.random.default_rng(2).uniform(0.1, 3, (4, 1, 2)).astype("float32")
 
 
-def loss_of(quantiles: Array, target: Array, observed: Array, weight: Array = WEIGHT) -> float:
+def loss_of(
+    quantiles: Array, target: Array, observed: Array, weight: Array = WEIGHT, *, training: bool = True
+) -> float:
     layer = PinballLoss(LEVELS)
-    layer(quantiles, target, observed, weight)
+    layer(quantiles, target, observed, weight, training=training)
     return float(layer.losses[0])
 
 
@@ -41,6 +43,13 @@ def test_it_is_the_mean_pinball_loss_of_what_was_observed() -> None:
     assert loss_of(quantiles, target, observed, np.ones_like(WEIGHT)) == pytest.approx(known, rel=1e-5)
 
 
+def test_in_validation_it_is_the_pinball_loss_of_the_median_alone() -> None:
+    quantiles, target, observed = drawn()
+    seen = observed > 0
+    known = np.mean(np.abs(target - quantiles[..., 1])[seen]) / 2
+    assert loss_of(quantiles, target, observed, np.ones_like(WEIGHT), training=False) == pytest.approx(known, rel=1e-5)
+
+
 def test_each_window_and_channel_counts_by_its_weight() -> None:
     quantiles, target, observed = drawn()
     total = np.zeros(SHAPE[0])
@@ -51,7 +60,7 @@ def test_each_window_and_channel_counts_by_its_weight() -> None:
             total[row] += np.mean(pinball) * WEIGHT[row, 0, channel]
     # The mean is over what was observed, not over the weights: a window of small errors is to count little.
     assert loss_of(quantiles, target, observed) == pytest.approx(total.sum() / observed.sum(), rel=1e-5)
-    by_window = keras.ops.convert_to_numpy(PinballLoss(LEVELS)(quantiles, target, observed, WEIGHT))
+    by_window = keras.ops.convert_to_numpy(PinballLoss(LEVELS)(quantiles, target, observed, WEIGHT, training=True))
     np.testing.assert_allclose(by_window, total, rtol=1e-5)
 
 
@@ -88,7 +97,7 @@ def test_the_loss_is_that_of_the_forecast_over_the_scale_of_its_series() -> None
     made = graph()
     given = batch()
     model = training_model(made)
-    model(given)
+    model(given, training=True)
     loss = float(sum(model.losses))
     window = {name: given[name] for name in (PAST, OBSERVED, LENGTH)}
     quantiles = keras.ops.convert_to_numpy(made.inference()(window)["quantiles"])
@@ -126,3 +135,29 @@ def test_what_was_not_observed_has_no_gradient() -> None:
     for one, other in zip(*gradients, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
         assert np.isfinite(one).all()
+
+
+@pytest.mark.parametrize("levels", [(0.1, 0.5, 0.9), (0.5, 0.8, 0.95)])
+def test_the_tails_move_neither_the_median_nor_the_features(levels: tuple[float, ...]) -> None:
+    import tensorflow as tf
+
+    spec = WindowSpec(context=8, horizon=5, targets=("a", "b"), levels=levels)
+    entry, options = resolve_options({"name": "seq2seq", "units": 4, "patch_length": 2, "dropout": 0.0})
+    made, given = build_graph(entry, options, spec), batch()
+    scaled, _ = made.scaled_quantiles()
+    model = keras.Model(made.inputs, scaled)
+    window, median = {name: given[name] for name in (PAST, OBSERVED, LENGTH)}, levels.index(0.5)
+    with tf.GradientTape(persistent=True) as tape:
+        quantiles = model(window)
+        parts = [tf.reduce_sum(quantiles[..., i]) for i in range(len(levels))]
+    for i, part in enumerate(parts):
+        moved = {
+            weight.path
+            for weight in model.trainable_variables
+            if (found := tape.gradient(part, weight.value)) is not None and np.abs(found).max() > 0
+        }
+        if i == median:
+            assert any("encoder" in path for path in moved)
+        else:
+            assert moved
+            assert all("head" in path for path in moved)

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 
-from tsattn.config import TrainingConfig
 from tsattn.data.frequency import Grid
 from tsattn.data.panel import Panel
 from tsattn.data.windows import Windows
@@ -67,7 +66,7 @@ def test_the_training_loop_tells_the_epoch_and_keeps_the_order(monkeypatch: pyte
     entry, options = resolve_options({"name": "seq2seq", "units": 2, "patch_length": 2})
     windows = Windows.before_end(panel, spec, history=4)
     graph = build_graph(entry, options, spec)
-    history = train(graph, windows, Plan(2, 8, 5), TrainingConfig(), seed=0, scales=ONE)
+    history = train(graph, windows, Plan(2, 8, 5), learning_rate=1e-3, patience=3, seed=0, scales=ONE)
     assert len(history.loss) == 2
     # Keras may look at batches to learn their shapes before it begins.
     assert asked[-10:] == [(epoch, batch) for epoch in range(2) for batch in range(5)]

@@ -38,6 +38,11 @@ class Panel:
         return len(self.ids)
 
     @property
+    def observed(self) -> int:
+        """Number of observed values."""
+        return int(np.isfinite(self.values).sum())
+
+    @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """Steps of each series, int64 [series]."""
         return np.diff(self.offsets)

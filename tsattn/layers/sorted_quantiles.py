@@ -19,6 +19,7 @@ class SortedQuantiles(keras.layers.Layer):
 
     Args:
         median: index of the level that is taken as it is.
+        detach_median: whether the losses of the other levels leave the median alone: no gradient goes from them to it.
 
     Call arguments:
         inputs: `(..., levels)`.
@@ -30,14 +31,16 @@ class SortedQuantiles(keras.layers.Layer):
         >>> quantiles = SortedQuantiles(median=1)(keras.layers.Dense(3)(features))
     """
 
-    def __init__(self, median: int, **kwargs: Any) -> None:
+    def __init__(self, median: int, detach_median: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.median = median
+        self.detach_median = detach_median
         self.supports_masking = True
 
     def call(self, inputs: Tensor) -> Tensor:
         middle = inputs[..., self.median : self.median + 1]
         parts = [middle]
+        middle = ops.stop_gradient(middle) if self.detach_median else middle
         if self.median > 0:
             below = ops.softplus(inputs[..., : self.median])
             parts.insert(0, middle - ops.flip(ops.cumsum(ops.flip(below, -1), -1), -1))
@@ -49,4 +52,4 @@ class SortedQuantiles(keras.layers.Layer):
         return inputs_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "median": self.median}
+        return {**super().get_config(), "median": self.median, "detach_median": self.detach_median}

@@ -9,7 +9,7 @@ from tsattn.layers.masking import Tensor
 from tsattn.models import rules
 from tsattn.models.graph import Core, Decoded, Series, Weights
 from tsattn.models.options import AttentionPoolingOptions
-from tsattn.models.plumbing import HorizonSteps
+from tsattn.models.plumbing import HorizonSteps, QuantileHead
 from tsattn.models.recurrent import Segments, rnn_layer
 from tsattn.window import WindowSpec
 
@@ -19,16 +19,16 @@ class _Pooling:
         patch = options.patch_length or rules.patch_length(spec.season)
         item = (len(spec.targets) if options.channels == "joint" else 1, len(spec.levels))
         self.horizon = spec.horizon
-        self.segments = Segments(spec.context, patch, options.units)
-        encoder = rnn_layer(options.rnn, options.units, portable=portable, name="encoder")
+        self.segments = Segments(spec.context, patch, options.width)
+        encoder = rnn_layer(options.rnn, options.width, portable=portable, name="encoder")
         if options.bidirectional:
             encoder = keras.layers.Bidirectional(encoder, name="bidirectional_encoder")
         self.encoder = encoder
-        self.pooling = AttentionPooling(options.units, name="pooling")
+        self.pooling = AttentionPooling(options.width, name="pooling")
         self.one_query = keras.layers.Reshape((1, -1), name="one_query")
         self.join = keras.layers.Concatenate(name="pooled_and_channel")
         self.dropout = keras.layers.Dropout(options.dropout, name="dropout")
-        self.head = keras.layers.Dense(spec.horizon * item[0] * item[1], name="head")
+        self.head = QuantileHead(spec.horizon * item[0] * item[1], item[1], spec.median, name="head")
         self.steps = HorizonSteps(spec.horizon, item, name="horizon_steps")
 
     def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:

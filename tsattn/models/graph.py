@@ -15,6 +15,7 @@ from tsattn.layers import InstanceScaling, SortedQuantiles
 from tsattn.layers.masking import Tensor
 from tsattn.models.options import NetworkOptions
 from tsattn.models.plumbing import (
+    AddToLevel,
     ChannelEmbedding,
     FoldChannels,
     QuerySteps,
@@ -74,7 +75,7 @@ class Decoded:
     Args:
         raw: `(rows, horizon, width, levels)`, free numbers in scaled space; the median as it is.
         weights: where the core attends, if it does.
-        base: `(rows, horizon, width, 1)`, what all levels are counted from; 0 if left out.
+        base: `(rows, horizon, width, 1)`, what the median is counted from; 0 if left out.
     """
 
     raw: Tensor
@@ -107,12 +108,12 @@ class ForecastGraph:
         self.joint = options.channels == "joint"
         self.scaling = InstanceScaling(options.scaling, name="scaling")
         self._core = core
-        self._sorted = SortedQuantiles(spec.median, name="sorted_quantiles")
-        self._add_base = keras.layers.Add(name="add_base")
+        self._sorted = SortedQuantiles(spec.median, detach_median=True, name="sorted_quantiles")
+        self._add_base = AddToLevel(spec.median, name="add_base")
         self._fold = FoldChannels(self.channels)
         self._unfold = UnfoldQuantiles(self.channels)
         scaled, self.center, self.scale = self.scaling(inputs[PAST], inputs[OBSERVED])
-        self._series = self._folded(scaled, options.units)
+        self._series = self._folded(scaled, options.width)
 
     def _folded(self, scaled: Tensor, units: int) -> Series:
         observed, length = self.inputs[OBSERVED], self.inputs[LENGTH]
@@ -131,9 +132,8 @@ class ForecastGraph:
         if target is not None and fold:
             target = self._fold(target)
         decoded = self._core(self._series, target)
-        quantiles = self._sorted(decoded.raw)
-        if decoded.base is not None:
-            quantiles = self._add_base([quantiles, decoded.base])
+        raw = decoded.raw if decoded.base is None else self._add_base([decoded.raw, decoded.base])
+        quantiles = self._sorted(raw)
         return (self._unfold(quantiles) if fold else quantiles), decoded
 
     def inference(self) -> keras.Model:

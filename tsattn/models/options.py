@@ -19,13 +19,20 @@ class BaselineOptions(Options):
 class NetworkOptions(Options):
     """Options that every trained architecture has."""
 
-    units: int = Field(128, ge=1, description="width of the network")
+    units: int | None = Field(
+        None, ge=1, description="width of the network; by rule from the number of observed values if left out"
+    )
     rnn: Literal["gru", "lstm"] = Field("gru", description="kind of recurrent cell")
     dropout: float = Field(0.5, ge=0, lt=1, description="share of features dropped before the head in training")
     scaling: Scaling = Field("last", description="how a window is scaled, see tsattn.layers.InstanceScaling")
     channels: Literal["independent", "joint"] = Field(
         "independent", description="forecast each target by itself with shared weights, or all together"
     )
+
+    @property
+    def width(self) -> int:
+        """The units, where a rule or the user has set them."""
+        return self.units or 128
 
 
 class Seq2SeqOptions(NetworkOptions):

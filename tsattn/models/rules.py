@@ -15,6 +15,9 @@ SEGMENTS = 30
 LONGEST_PATCH = 48
 """Longest segment, in steps."""
 
+WIDTHS, WIDEST = ((200_000, 64),), 128
+"""Widths below a number of observed values, and the width from there on."""
+
 COPY_HEADS = 4
 """Heads of the attention that copies segments."""
 
@@ -45,13 +48,25 @@ def context(season: int, horizon: int, length: int) -> int:
     return patch * min(max(segments, 1), SEGMENTS)
 
 
-def resolve(options: T, season: int) -> T:
+def units(values: int) -> int:
+    """Return the width of a network for data with so many observed values."""
+    return next((width for most, width in WIDTHS if values < most), WIDEST)
+
+
+def resolve(options: T, season: int, values: int | None = None) -> T:
     """Return the options with what is left open filled in.
+
+    Args:
+        options: those of an architecture.
+        season: season length in steps.
+        values: number of observed values of the training data; None leaves the width open.
 
     Raises:
         ConfigError: the options contradict each other.
     """
     open_options: dict[str, Any] = {}
+    if options.units is None and values is not None:
+        open_options["units"] = units(values)
     if getattr(options, "patch_length", 1) is None:
         open_options["patch_length"] = patch_length(season)
     if isinstance(options, Seq2SeqOptions):

@@ -9,7 +9,7 @@ from tsattn.layers.masking import Tensor
 from tsattn.models import rules
 from tsattn.models.graph import Core, Decoded, Series, Weights
 from tsattn.models.options import Seq2SeqOptions
-from tsattn.models.plumbing import HorizonSegments, HorizonSteps
+from tsattn.models.plumbing import HorizonSegments, HorizonSteps, QuantileHead
 from tsattn.models.recurrent import Segments, rnn_cell, rnn_layer
 from tsattn.window import WindowSpec
 
@@ -23,9 +23,9 @@ class _Seq2Seq:
         self.count = -(-spec.horizon // self.patch)
         self.width = len(spec.targets) if options.channels == "joint" else 1
         self.score = None if options.attention == "none" else options.attention
-        self.segments = Segments(spec.context, self.patch, options.units)
-        self.encoder = rnn_layer(options.rnn, options.units, portable=portable, return_state=True, name="encoder")
-        self.cell = rnn_cell(options.rnn, options.units)
+        self.segments = Segments(spec.context, self.patch, options.width)
+        self.encoder = rnn_layer(options.rnn, options.width, portable=portable, return_state=True, name="encoder")
+        self.cell = rnn_cell(options.rnn, options.width)
         self.dropout = keras.layers.Dropout(options.dropout, name="dropout")
         self.steps = HorizonSteps(spec.horizon, (self.width, len(spec.levels)), name="horizon_steps")
         self.output_size = self.patch * self.width * len(spec.levels)
@@ -42,14 +42,14 @@ class _Parallel(_Seq2Seq):
         self.decoder = ParallelDecoder(
             self.cell,
             self.count,
-            query_units=max(options.units // 2, 1),
+            query_units=max(options.width // 2, 1),
             score=None if heads else self.score,
-            units=options.units,
+            units=options.width,
             name="decoder",
         )
         self.copy = self._copy_attention(heads, spec.season) if heads else None
         self.join = keras.layers.Concatenate(name="state_and_context")
-        self.head = keras.layers.Dense(self.output_size, name="head")
+        self.head = QuantileHead(self.output_size, len(spec.levels), spec.median, name="head")
         self.base_steps = HorizonSteps(spec.horizon, (self.width, 1), name="base_steps")
 
     def _copy_attention(self, heads: int, season: int) -> CopyAttention:
@@ -84,7 +84,7 @@ class _Autoregressive(_Seq2Seq):
             self.count,
             self.output_size,
             score=self.score,
-            units=options.units,
+            units=options.width,
             feedback=range(spec.median, self.output_size, levels),
             name="decoder",
         )

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import keras
 
-from tsattn.config import TrainingConfig
 from tsattn.data.panel import Floats
 from tsattn.data.windows import Windows
 from tsattn.errors import TsattnError
@@ -23,8 +22,9 @@ class History:
     """How a training went.
 
     Args:
-        loss: training loss of each epoch.
-        validation: validation loss of each epoch; empty where there was none.
+        loss: pinball loss in training of each epoch, the mean over all levels; each series in units of its spread.
+        validation: pinball loss of the median, half its absolute error, on the validation windows; empty where there
+            were none.
         chosen: number of epochs after which the weights were best, counted from 1.
     """
 
@@ -37,7 +37,8 @@ def train(
     graph: ForecastGraph,
     windows: Windows,
     plan: Plan,
-    config: TrainingConfig,
+    learning_rate: float,
+    patience: int,
     seed: int,
     scales: Floats,
     *,
@@ -50,7 +51,8 @@ def train(
         graph: the forecaster.
         windows: what is trained on.
         plan: sizes of the training.
-        config: learning rate and patience.
+        learning_rate: step size of Adam.
+        patience: epochs without a better validation error before it stops.
         seed: seed of the order of the windows.
         scales: what errors of each series are divided by, [series, targets].
         validation: windows that decide when to stop; without them all epochs of the plan are trained.
@@ -62,7 +64,7 @@ def train(
     model = training_model(graph)
     # Averaging the weights over about half an epoch stands in for a falling learning rate, and needs no last epoch.
     optimizer = keras.optimizers.Adam(
-        config.learning_rate, clipnorm=1.0, use_ema=True, ema_momentum=1 - 2 / max(plan.steps, 4)
+        learning_rate, clipnorm=1.0, use_ema=True, ema_momentum=1 - 2 / max(plan.steps, 4)
     )
     # Measured on two cores: XLA makes these recurrent steps slower (75 ms against 55 ms) and doubles the start.
     model.compile(optimizer, jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
@@ -72,9 +74,7 @@ def train(
     turning = keras.callbacks.LambdaCallback(on_epoch_begin=batches.begin_epoch)
     used = [keras.callbacks.TerminateOnNaN(), turning, averaging, *callbacks]
     if validation is not None:
-        used.append(
-            keras.callbacks.EarlyStopping("val_loss", patience=config.patience, mode="min", restore_best_weights=True)
-        )
+        used.append(keras.callbacks.EarlyStopping("val_loss", patience=patience, mode="min", restore_best_weights=True))
     result = model.fit(
         batches,
         epochs=plan.epochs,

@@ -13,7 +13,10 @@ from tsattn.window import TARGET, TARGET_OBSERVED, TARGET_SCALE
 
 
 class PinballLoss(keras.layers.Layer):
-    """Adds the mean pinball loss over levels and observed targets to the model's losses.
+    """Adds the mean pinball loss over observed targets to the losses: of all levels in training, else of the median.
+
+    So a validation loss is that of the forecast. The tails go on to improve long after the median is at its best, and
+    would stop a training too late.
 
     Errors are divided by one scale a series, not by that of each window: within a series, what is missed in a calm
     week must not count more than the same in a lively one, as no metric counts it so.
@@ -26,6 +29,7 @@ class PinballLoss(keras.layers.Layer):
         target: `(batch, horizon, channels)` in scaled space.
         observed: the same shape; what is 0 does not count.
         weight: `(batch, 1, channels)`, the window's scale over that of its series.
+        training: whether all levels count.
 
     Output shape:
         `(batch,)`, the loss of each window, summed over its observed targets.
@@ -38,14 +42,18 @@ class PinballLoss(keras.layers.Layer):
         super().__init__(**{"autocast": False, **kwargs})
         self.levels = tuple(levels)
 
-    def call(self, quantiles: Tensor, target: Tensor, observed: Tensor, weight: Tensor) -> Tensor:
+    def call(
+        self, quantiles: Tensor, target: Tensor, observed: Tensor, weight: Tensor, training: bool | None = None
+    ) -> Tensor:
         error = ops.expand_dims(ops.cast(target, "float32"), -1) - ops.cast(quantiles, "float32")
         level = ops.array(self.levels, dtype="float32")
-        loss = ops.mean(ops.maximum(level * error, (level - 1) * error), axis=-1) * observed * weight
+        losses = ops.maximum(level * error, (level - 1) * error)
+        counted = ops.mean(losses, axis=-1) if training else losses[..., self.levels.index(0.5)]
+        loss = counted * observed * weight
         self.add_loss(ops.sum(loss) / ops.maximum(ops.sum(observed), 1.0))
         return ops.sum(loss, axis=(1, 2))
 
-    def compute_output_spec(self, quantiles: Any, target: Any, observed: Any, weight: Any) -> Any:
+    def compute_output_spec(self, quantiles: Any, *args: Any, **kwargs: Any) -> Any:
         return keras.KerasTensor((quantiles.shape[0],), dtype="float32")
 
 

@@ -27,6 +27,9 @@ MOST_ROWS = 320_000
 FEW_WINDOWS = 1000
 """Below so many windows with a whole context, shorter histories are trained on too."""
 
+FEW_VALUES = 200_000
+"""Below so many observed values a network is at its best after an epoch or two of large steps, and goes past it."""
+
 VALIDATION_ROWS = 4000
 """Most rows that an epoch is validated on; more of them are thinned out evenly."""
 
@@ -62,6 +65,11 @@ def plan(config: TrainingConfig, windows: Windows, rows_per_window: int) -> Plan
     steps = min(max(-(-count // batch), least), config.steps_per_epoch or most)
     affordable = max(MOST_ROWS // (steps * batch * rows_per_window), 1)
     return Plan(config.epochs or min(EPOCHS, affordable), batch, steps)
+
+
+def learning_rate(values: int) -> float:
+    """Return the step size of Adam for data with so many observed values."""
+    return 3e-4 if values < FEW_VALUES else 1e-3
 
 
 def training_windows(panel: Panel, spec: WindowSpec, segment: int) -> Windows:
