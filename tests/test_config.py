@@ -37,6 +37,13 @@ def test_settings_go_before_the_file(tmp_path: Path) -> None:
     assert config.data.target == ("y",) and config.training.refit is False and config.seed == 1
 
 
+def test_a_model_that_is_left_out_stays_open(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(RunConfig(seed=2).to_toml())
+    assert RunConfig.read(path) == RunConfig(seed=2) and RunConfig.read(path).model == {}
+    assert RunConfig.read(path, ["model.units=8"]).model == {"units": 8}
+
+
 def test_override_leaves_its_argument_alone() -> None:
     values: dict[str, Any] = {"model": {"units": 1}}
     assert override(values, ["model.units=2"]) == {"model": {"units": 2}}

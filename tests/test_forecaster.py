@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from sklearn.base import clone
 
 from tsattn import Forecaster
 from tsattn.errors import ConfigError, DataError, RunError, TsattnError
+from tsattn.fitting import Watch
+from tsattn.models import BASELINES
 
 QUICK: dict[str, Any] = {
     "options": {"units": 8},
@@ -203,3 +206,78 @@ def test_a_training_that_diverges_says_so() -> None:
     training = {**QUICK["training"], "learning_rate": 1e30}
     with pytest.raises(TsattnError, match=r"diverged.*learning_rate"):
         Forecaster(horizon=7, options=QUICK["options"], training=training).fit(ragged())
+
+
+def noise(steps: int = 120) -> pd.DataFrame:
+    """A mean with white noise around it: nothing is better than the mean."""
+    values = np.random.default_rng(8).normal(50, 2, steps)
+    return pd.DataFrame({"ds": pd.date_range("2024-03-01", periods=steps), "y": values})
+
+
+def noted(titles: list[str]) -> Watch:
+    """Return what notes the titles of the trainings."""
+
+    def watch(title: str) -> nullcontext[None]:
+        titles.append(title)
+        return nullcontext()
+
+    return watch
+
+
+@pytest.fixture(scope="module")
+def titles() -> list[str]:
+    """What the trainings of `fallen_back` were called."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def fallen_back(titles: list[str]) -> Forecaster:
+    """The default on white noise."""
+    return Forecaster(horizon=5, season=1, training=QUICK["training"]).fit(noise(), watch=noted(titles))
+
+
+def test_the_default_falls_back_on_a_baseline(fallen_back: Forecaster, titles: list[str]) -> None:
+    assert titles == ["training"], "a baseline is not trained to the end"
+    assert fallen_back.config_.model == {"name": "seasonal_mean"} and fallen_back.get_params()["model"] is None
+    assert fallen_back.choice_ is not None and fallen_back.choice_.kept == "seasonal_mean"
+    named = Forecaster("seasonal_mean", horizon=5, season=1).fit(noise())
+    pd.testing.assert_frame_equal(fallen_back.predict(), named.predict())
+    assert fallen_back.spec_ == named.spec_ and named.choice_ is None
+    assert set(fallen_back.scores_["model"]) == {"seq2seq", *BASELINES}, "what the network was worth is still told"
+    assert fallen_back.history_ is not None
+    assert "seasonal_mean" in fallen_back.verdict() and "--model seq2seq" in fallen_back.verdict()
+
+
+def test_a_baseline_that_was_kept_is_saved_and_exported_like_any_model(fallen_back: Forecaster, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    fallen_back.save(tmp_path / "run")
+    loaded = Forecaster.load(tmp_path / "run")
+    pd.testing.assert_frame_equal(loaded.predict(), fallen_back.predict())
+    assert loaded.model == "seasonal_mean" and loaded.spec_ == fallen_back.spec_
+    assert loaded.choice_ == fallen_back.choice_ and loaded.verdict() == fallen_back.verdict()
+    served = tf.saved_model.load(tmp_path / "run" / "saved_model" / "1").signatures["serving_default"]
+    past = noise()["y"].to_numpy("float32")[None, :, None]
+    answer = served(past=tf.constant(past), length=tf.constant([past.shape[1]]))
+    assert answer["quantiles"].shape == (1, 5, 1, 3)
+    np.testing.assert_allclose(answer["forecast"].numpy().ravel(), fallen_back.predict()["y"], rtol=1e-6)
+    again = Forecaster.from_config(loaded.config_).fit(noise())
+    pd.testing.assert_frame_equal(again.predict(), fallen_back.predict())
+
+
+@pytest.mark.parametrize("given", [{"model": "seq2seq"}, {"options": {"units": 8}}], ids=str)
+def test_a_network_that_was_asked_for_is_kept(given: dict[str, Any]) -> None:
+    forecaster = Forecaster(**given, horizon=5, season=1, training=QUICK["training"]).fit(noise())
+    assert forecaster.config_.model["name"] == "seq2seq" and forecaster.choice_ is None
+    assert forecaster.model_.count_params() > 0 and "seq2seq" in forecaster.verdict()
+
+
+def test_a_network_that_is_better_is_kept_and_trained_to_the_end() -> None:
+    # A period that is not the season: no baseline follows it, and any network does.
+    steps = np.arange(300)
+    frame = pd.DataFrame({"ds": steps, "y": 10 + np.sin(steps * 2 * np.pi / 9)})
+    titles: list[str] = []
+    forecaster = Forecaster(horizon=4, season=1, training={"epochs": 6}).fit(frame, watch=noted(titles))
+    assert forecaster.config_.model["name"] == "seq2seq" and titles == ["training", "training to the end"]
+    assert forecaster.choice_ is not None and forecaster.choice_.keeps_network
+    assert forecaster.verdict().startswith("Kept: seq2seq.")

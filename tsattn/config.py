@@ -51,15 +51,19 @@ class TrainingConfig(Options):
     epochs: int | None = Field(None, ge=1, description="most epochs; training stops earlier by itself")
     batch_size: int | None = Field(None, ge=1, description="windows in a batch")
     steps_per_epoch: int | None = Field(None, ge=1, description="most batches in an epoch")
-    learning_rate: float = Field(1e-3, gt=0, description="step size of Adam")
+    learning_rate: float | None = Field(None, gt=0, description="step size of Adam")
     patience: int = Field(3, ge=1, description="epochs without improvement before training stops")
     refit: bool = Field(True, description="train on to the end of the data, for half the chosen epochs")
 
 
 class RunConfig(Options):
-    """Everything that decides a run, apart from the data."""
+    """Everything that decides a run, apart from the data.
 
-    model: dict[str, Any] = Field({"name": "seq2seq"}, description="name of the model and its options")
+    Where ``model`` is empty, it is seq2seq or, where that is no better, a naive baseline. A model that has a name or an
+    option is trained and kept, whatever its scores.
+    """
+
+    model: dict[str, Any] = Field({}, description="name of the model and its options; if left out, it is chosen")
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
     levels: tuple[float, ...] = Field((0.1, 0.5, 0.9), description="quantile levels; 0.5 is the forecast")

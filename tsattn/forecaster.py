@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,12 +16,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from tsattn.config import RunConfig
 from tsattn.data import Panel, Schema, forecast_frame, load
-from tsattn.evaluation.backtest import Backtest, Refit, check_refit, run_backtest
-from tsattn.evaluation.compare import Candidate, baseline_spec, beside_baselines, compare
+from tsattn.evaluation.backtest import DEFAULT, Backtest, Refit, check_refit, run_backtest
+from tsattn.evaluation.choice import Choice
+from tsattn.evaluation.compare import Candidate, baseline_spec, beside_baselines, choose_model, compare
 from tsattn.evaluation.origins import BacktestPlan, plan_backtest
 from tsattn.evaluation.predict import predict_windows
+from tsattn.evaluation.verdict import verdict
 from tsattn.fitting import Fitting, Watch, resolved, window_of
-from tsattn.models import resolve_options, rules
+from tsattn.models import get_model, resolve_options, rules
 from tsattn.models.graph import build_baseline, build_graph
 from tsattn.models.options import NetworkOptions
 from tsattn.training.fit import History
@@ -32,7 +35,9 @@ class Forecaster(BaseEstimator):
     What is None is inferred from the data or chosen by rule, and can be read from `schema_` and `config_` after `fit`.
 
     Args:
-        model: name of the architecture, see `tsattn.models.MODELS`.
+        model: name of the architecture, see `tsattn.models.MODELS`. A model that is named is kept, whatever its scores.
+            None trains seq2seq, and keeps a naive baseline instead where that network does not beat it, see
+            `tsattn.evaluation.choice`; with ``options`` it is seq2seq in any case.
         horizon: steps to forecast.
         context: look-back, in steps.
         season: season length, in steps.
@@ -51,8 +56,9 @@ class Forecaster(BaseEstimator):
         config_: the whole configuration, with nothing left open.
         spec_: the window that the model takes.
         model_: the Keras model from window to quantiles.
-        history_: losses of the training; None for a baseline.
+        history_: losses of the training, also where its network was not kept; None where nothing was trained.
         scores_: the model beside the naive baselines on the validation part, a row a model.
+        choice_: what was kept and why, where no model was named; else None. The name is in `config_.model["name"]`.
 
     Example:
         >>> forecaster = Forecaster(horizon=24).fit(frame)
@@ -61,7 +67,7 @@ class Forecaster(BaseEstimator):
 
     def __init__(
         self,
-        model: str = "seq2seq",
+        model: str | None = None,
         horizon: int | None = None,
         *,
         context: int | None = None,
@@ -95,7 +101,7 @@ class Forecaster(BaseEstimator):
         """Return the forecaster of a configuration."""
         options = {key: value for key, value in config.model.items() if key != "name"}
         return cls(
-            config.model.get("name", "seq2seq"),
+            config.model.get("name"),
             **config.data.model_dump(),
             levels=config.levels,
             options=options or None,
@@ -110,9 +116,10 @@ class Forecaster(BaseEstimator):
             ConfigError: a parameter has a value that is not allowed.
         """
         names = ("horizon", "context", "season", "freq", "time", "id", "target", "validation")
+        name = {} if self.model is None else {"name": self.model}
         return RunConfig.from_dict(
             {
-                "model": {"name": self.model, **(self.options or {})},
+                "model": {**name, **(self.options or {})},
                 "data": {name: getattr(self, name) for name in names},
                 "training": dict(self.training or {}),
                 "levels": tuple(self.levels),
@@ -124,7 +131,8 @@ class Forecaster(BaseEstimator):
     def fit(self, X: pd.DataFrame | Path | str, y: None = None, *, watch: Watch | None = None) -> Self:
         """Read the data, train, score on the validation part, then train on to the end of the data.
 
-        The training on goes from the best weights, for half as many epochs as gave those.
+        The training on goes from the best weights, for half as many epochs as gave those. Where a naive baseline is
+        kept instead, there is none.
 
         Args:
             X: frame or file (CSV, Parquet).
@@ -140,31 +148,55 @@ class Forecaster(BaseEstimator):
 
     def fit_panel(self, panel: Panel, schema: Schema, *, source: str = "the panel", watch: Watch | None = None) -> Self:
         """Like `fit`, of data that were read already; ``source`` is what errors call them."""
-        config = self.to_config()
-        entry, options = resolve_options(config.model, source="Forecaster")
+        given = self.to_config()
+        entry, options = resolve_options(given.model, source="Forecaster")
+        config = given.model_copy(update={"model": {**given.model, "name": entry.name}})
         self.schema_ = schema
         self.spec_, steps = window_of(config, panel, schema, source)
         self.history_: History | None = None
+        self.choice_: Choice | None = None
         if isinstance(options, NetworkOptions):
-            options = rules.resolve(options, self.spec_.season)
+            options = rules.resolve(options, self.spec_.season, panel.observed)
             fitting = Fitting(config, options, self.spec_, watch or (lambda title: nullcontext()))
-            graph, history = fitting.train(panel.head(steps), "training", validate=(panel, steps))
-            self.history_ = history
-            self.scores_ = self._compare(graph.inference(), panel, steps)
-            if config.training.refit:
-                graph, _ = fitting.train(panel, "training to the end", graph=graph, epochs=-(-history.chosen // 2))
-            self.model_ = graph.inference()
+            self._train(fitting, entry.name, panel, steps, named=bool(given.model), refit=config.training.refit)
         else:
-            self.spec_ = baseline_spec(panel, self.spec_)
-            self.model_ = build_baseline(entry, self.spec_)
-            self.scores_ = self._compare(self.model_, panel, steps)
+            self._take_baseline(entry.name, panel)
+            self.scores_ = self._compare(entry.name, panel, steps)
+        if self.choice_ is not None and not self.choice_.keeps_network:
+            config = config.model_copy(update={"model": {"name": self.choice_.kept}})
+            options = resolve_options(config.model)[1]
         self.config_ = resolved(config, options.model_dump(), self.spec_, self.schema_, steps)
         # Enough to forecast from, and for a picture.
         self.panel_ = panel.tail(max(self.spec_.context, 4 * schema.season, 3 * schema.horizon))
         return self
 
-    def _compare(self, model: keras.Model, panel: Panel, steps: int) -> pd.DataFrame:
-        return compare(beside_baselines(self.model, Candidate(model, self.spec_), panel), panel, steps)
+    def _train(self, fitting: Fitting, name: str, panel: Panel, steps: int, *, named: bool, refit: bool) -> None:
+        """Train the network of ``name``; where it is not ``named`` by the user, a baseline may take its place."""
+        graph, history = fitting.train(panel.head(steps), "training", validate=(panel, steps))
+        self.model_, self.history_ = graph.inference(), history
+        self.scores_ = self._compare(name, panel, steps)
+        if not named:
+            self.choice_ = choose_model(self.scores_, name, panel, self.spec_, steps)
+            if not self.choice_.keeps_network:
+                self._take_baseline(self.choice_.kept, panel)
+                return
+        if refit:
+            graph, _ = fitting.train(panel, "training to the end", graph=graph, epochs=-(-history.chosen // 2))
+            self.model_ = graph.inference()
+
+    def _take_baseline(self, name: str, panel: Panel) -> None:
+        self.spec_ = baseline_spec(panel, self.spec_)
+        self.model_ = build_baseline(get_model(name), self.spec_)
+
+    def _compare(self, name: str, panel: Panel, steps: int) -> pd.DataFrame:
+        return compare(beside_baselines(name, Candidate(self.model_, self.spec_), panel), panel, steps)
+
+    def verdict(self) -> str:
+        """Return one sentence on what was kept, or where the model was named, on it against the best naive baseline."""
+        check_is_fitted(self)
+        if self.choice_ is not None:
+            return self.choice_.sentence()
+        return verdict(self.scores_, self.config_.model["name"])
 
     def backtest(
         self,
@@ -202,15 +234,20 @@ class Forecaster(BaseEstimator):
     def backtest_plan(self, plan: BacktestPlan, *, refit: Refit = "never", watch: Watch | None = None) -> Backtest:
         """Like `backtest`, of data that were read and cut already."""
         check_refit(refit)
+        model = self.to_config().model
+        name = resolve_options(model, source="Forecaster")[0].name if model else DEFAULT
+        choices: list[Choice] = []
 
         def fit(number: int) -> dict[str, Candidate]:
             panel = plan.training(number)
             which = f"origin {number + 1} of {len(plan)}"
             shown = watch if watch is None or refit == "never" else lambda title: watch(f"{which}, {title}")
             fitted = clone(self).fit_panel(panel, plan.schema, source=f"{plan.source} before {which}", watch=shown)
-            return beside_baselines(self.model, Candidate(fitted.model_, fitted.spec_), panel)
+            if fitted.choice_ is not None:
+                choices.append(fitted.choice_)
+            return beside_baselines(name, Candidate(fitted.model_, fitted.spec_), panel)
 
-        return run_backtest(plan, fit, refit=refit)
+        return replace(run_backtest(plan, fit, refit=refit), model=name, choices=tuple(choices))
 
     def predict(self, X: pd.DataFrame | Path | str | None = None) -> pd.DataFrame:
         """Forecast what follows the data, or what follows the training data.

@@ -6,7 +6,7 @@
 ``schema.json``        how the data were read
 ``model.keras``        the Keras model from window to quantiles
 ``context.npz``        the end of every series, so that it forecasts without the data
-``metrics.json``       the model beside the naive baselines on the validation part
+``metrics.json``       the model beside the naive baselines on the validation part; what the default kept and why
 ``history.csv``        losses of the training, a row an epoch
 ``forecast.csv``       the forecast that follows the data
 ``forecast.png``       its picture
@@ -30,7 +30,7 @@ from tsattn.config import RunConfig
 from tsattn.data import Panel, Schema, history_frame
 from tsattn.directory import new_directory
 from tsattn.errors import RunError
-from tsattn.evaluation.verdict import verdict
+from tsattn.evaluation.choice import Choice
 from tsattn.export.saved_model import export_saved_model
 from tsattn.report.html import write_report
 from tsattn.report.plot import plot_forecast
@@ -66,7 +66,12 @@ def _write_model(forecaster: Forecaster, folder: Path) -> None:
 
 def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:
     scores = forecaster.scores_.astype(object).where(forecaster.scores_.notna(), None)
-    metrics = {"validation_steps": forecaster.config_.data.validation, "validation": scores.to_dict("records")}
+    choice = forecaster.choice_
+    metrics = {
+        "validation_steps": forecaster.config_.data.validation,
+        "validation": scores.to_dict("records"),
+        "choice": None if choice is None else choice.to_dict(),
+    }
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     losses = _history_frame(forecaster.history_)
     losses.to_csv(folder / "history.csv", index=False)
@@ -84,7 +89,7 @@ def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:
         forecast=forecast,
         config=forecaster.config_.to_toml(),
         season=season,
-        verdict=verdict(forecaster.scores_, forecaster.model),
+        verdict=forecaster.verdict(),
     )
 
 
@@ -118,7 +123,10 @@ def _read_files(kind: type[F], path: Path) -> F:
     )
     forecaster.model_ = _read_model(path / "model.keras")
     forecaster.panel_ = _read_panel(path / "context.npz", forecaster.schema_)
-    forecaster.scores_ = pd.DataFrame(json.loads((path / "metrics.json").read_text())["validation"])
+    metrics = json.loads((path / "metrics.json").read_text())
+    forecaster.scores_ = pd.DataFrame(metrics["validation"])
+    choice = metrics.get("choice")
+    forecaster.choice_ = None if choice is None else Choice.from_dict(choice)
     forecaster.history_ = _read_history(path / "history.csv")
     return forecaster
 

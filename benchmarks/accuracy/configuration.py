@@ -16,7 +16,10 @@ from tsattn.models import resolve_options
 ROOT = Path(__file__).parents[2]
 
 Configuration = dict[str, Any]
-"""`RunConfig` as JSON has it, options of the model filled in, without the seed."""
+"""`RunConfig` as JSON has it, options of the model filled in, without the seed; and perhaps `FALLBACK`."""
+
+FALLBACK = "fallback"
+"""True where no model was named and the default may keep a naive baseline instead of the network."""
 
 
 def resolve(task: Task, settings: Iterable[str] = (), config: str | None = None) -> Configuration:
@@ -38,7 +41,17 @@ def resolve(task: Task, settings: Iterable[str] = (), config: str | None = None)
     run = RunConfig.from_dict(override(values, (f"{key}={value}" for key, value in fixed.items())), source=task.name)
     entry, options = resolve_options(run.model, source=task.name)
     complete = run.model_copy(update={"model": {"name": entry.name, **options.model_dump()}})
-    return complete.model_dump(mode="json", exclude={"seed"})
+    configuration = complete.model_dump(mode="json", exclude={"seed"})
+    return configuration if run.model or not task.may_fall_back else {**configuration, FALLBACK: True}
+
+
+def run_config(configuration: Configuration, seed: int) -> RunConfig:
+    """Return what the forecaster is made of."""
+    values = {**configuration, "seed": seed}
+    if values.pop(FALLBACK, False):
+        # A model with a name would be kept in any case.
+        values["model"] = {}
+    return RunConfig.from_dict(values)
 
 
 def fingerprint(configuration: Configuration) -> str:
@@ -55,7 +68,7 @@ def agrees(earlier: Configuration, task: Task, wanted: Configuration) -> bool:
     if any(now.get(key, ...) != value for key, value in before.items()):
         return False
     default = _flat(resolve(task, [f"model.name={wanted['model']['name']}"]))
-    return all(now[key] == default[key] for key in now.keys() - before.keys())
+    return all(now[key] == default.get(key) for key in now.keys() - before.keys())
 
 
 def _at(values: dict[str, Any], dotted: str) -> Any:

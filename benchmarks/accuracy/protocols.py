@@ -183,10 +183,10 @@ def classic(file: Path, config: RunConfig, stage: Stage, watch: Watch | None = N
     if stage == VALIDATION:
         plan = plan_backtest(plan.training(), schema, config.data, ORIGINS, source=file.name)
     begin = time.monotonic()
-    scores = Forecaster.from_config(config).backtest_plan(plan, watch=watch).scores.set_index("model")
-    errors = scores["mase"].astype(float)
+    result = Forecaster.from_config(config).backtest_plan(plan, watch=watch)
     seconds = round(time.monotonic() - begin, 1)
-    name = config.model["name"]
+    scores = result.scores.set_index("model")
+    errors, name = scores["mase"].astype(float), result.model
     best = str(errors[list(BASELINES)].idxmin())
     figures = {
         "relative_mase": float(scores["skill"].astype(float)[name]),
@@ -196,6 +196,7 @@ def classic(file: Path, config: RunConfig, stage: Stage, watch: Watch | None = N
         "horizon": plan.schema.horizon,
         "season": plan.schema.season,
         "step": plan.step,
+        "kept": result.choices[0].kept if result.choices else name,
     }
     return Outcome({stage: figures}, {}, seconds)
 

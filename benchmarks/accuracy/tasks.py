@@ -55,6 +55,11 @@ class Task:
         train, validation, test = (hours * ETT_STEPS[self.data] for hours in ETT_HOURS)
         return train, validation, test
 
+    @property
+    def may_fall_back(self) -> bool:
+        """Whether a variant that names no model is the default as a user has it; in the others it is the network."""
+        return self.protocol == "classic"
+
     def settings(self) -> dict[str, str]:
         """Return the settings that the protocol prescribes, in the form of ``tsattn --set``."""
         if self.protocol != "ett":

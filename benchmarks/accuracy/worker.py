@@ -17,9 +17,9 @@ from typing import Any
 
 import keras
 
+from benchmarks.accuracy.configuration import run_config
 from benchmarks.accuracy.protocols import run
 from benchmarks.accuracy.tasks import task
-from tsattn.config import RunConfig
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def devices() -> list[str]:
 def main() -> None:
     """Do the run that standard input asks for."""
     request = json.load(sys.stdin)
-    config = RunConfig.from_dict({**request["configuration"], "seed": request["seed"]})
+    config = run_config(request["configuration"], request["seed"])
     outcome = run(task(request["task"]), config, request["stage"], Path(request["data"]), log)
     result = asdict(outcome)
     figures = result.pop("figures")

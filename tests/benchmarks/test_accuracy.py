@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from benchmarks.accuracy import __main__ as command
 from benchmarks.accuracy import snapshot
-from benchmarks.accuracy.configuration import agrees, fingerprint, resolve
+from benchmarks.accuracy.configuration import agrees, fingerprint, resolve, run_config
 from benchmarks.accuracy.launch import Launcher
 from benchmarks.accuracy.markdown import EMPTY, measured, printed, short, table, text
 from benchmarks.accuracy.plan import Choice, Plan, read_plan, runs
@@ -156,9 +156,27 @@ def test_resolved_configuration_has_defaults_and_no_seed() -> None:
     assert configuration["model"]["units"] == 7 and "dropout" in configuration["model"]
     assert configuration["training"]["refit"] is False and configuration["data"]["validation"] == 2880
     assert "seed" not in configuration
-    default = resolve(task("etth1-96"))["model"]["units"]
-    same = resolve(task("etth1-96"), [f"model.units={default}"])
+    default = resolve(task("etth1-96"))["model"]["dropout"]
+    same = resolve(task("etth1-96"), [f"model.dropout={default}"])
     assert fingerprint(same) == fingerprint(resolve(task("etth1-96"))) != fingerprint(configuration)
+
+
+def test_a_classic_file_is_forecast_by_the_default_as_a_user_has_it(tmp_path: Path) -> None:
+    values = np.random.default_rng(8).normal(50, 2, 120)
+    frame = pd.DataFrame({"ds": pd.date_range("2024-03-01", periods=120), "y": values})
+    frame.to_csv(tmp_path / "noise.csv", index=False)
+    settings = ["training.epochs=1", "training.steps_per_epoch=5", "data.horizon=5", "data.season=1"]
+    default, named = (resolve(task("classic-noise"), [*settings, *more]) for more in ([], ["model.name=seq2seq"]))
+    assert default["model"] == named["model"] and fingerprint(default) != fingerprint(named)
+    assert not agrees(named, task("classic-noise"), default) and not agrees(default, task("classic-noise"), named)
+    for configuration, kept in ((default, "seasonal_mean"), (named, "seq2seq")):
+        figures = classic(tmp_path / "noise.csv", run_config(configuration, 0), TEST).figures[TEST]
+        assert figures["kept"] == kept
+        assert (figures["mase"] == figures["best_naive_mase"]) == (kept == figures["best_naive"])
+
+
+def test_elsewhere_the_default_is_its_network() -> None:
+    assert run_config(resolve(task("etth1-96")), 0).model["name"] == "seq2seq"
 
 
 @pytest.mark.parametrize("setting", ["seed=3", "data.horizon=24", "training.refit=true"])

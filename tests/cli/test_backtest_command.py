@@ -88,3 +88,38 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     result = tsattn("backtest", DATASETS / "nile.csv", "--model", "naive", "--origins", 1, "--out", out, "--overwrite")
     assert result.exit_code == 1 and "No space left" in result.stderr
     assert out.read_text() == "mine" and [path.name for path in tmp_path.iterdir()] == ["forecasts.csv"]
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with white noise around a mean, which no network forecasts better than that mean."""
+    path = tmp_path_factory.mktemp("data") / "noise.csv"
+    values = np.random.default_rng(8).normal(50, 2, 120)
+    pd.DataFrame({"ds": pd.date_range("2024-03-01", periods=120), "y": values}).to_csv(path, index=False)
+    return path
+
+
+TINY = ("--season", 1, "--horizon", 5, "--origins", 2, *FAST[:4])
+"""A tiny training without any option of the model, which would name it."""
+
+
+def test_the_default_says_what_it_kept(noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    result = tsattn("backtest", noise, *TINY, "--out", tmp_path / "out.csv")
+    assert result.exit_code == 0, result.output
+    rows = [line.split("  ")[1] for line in result.stdout.splitlines() if line.startswith("  ") and line.strip()]
+    assert sorted(rows[1:]) == ["default (seasonal_mean)", "drift", "naive", "seasonal_mean", "seasonal_naive"]
+    assert "Kept: seasonal_mean, the best naive baseline over the history. seq2seq is " in result.stdout
+    assert result.stdout.count("--model seq2seq") == 1
+    assert result.stdout.splitlines()[-1].startswith(("default (seasonal_mean) is as good as", "The naive baseline "))
+    forecasts = pd.read_csv(tmp_path / "out.csv")
+    np.testing.assert_array_equal(forecasts["default"], forecasts["seasonal_mean"])
+
+
+@pytest.mark.parametrize("given", [("--model", "seq2seq"), ("--set", "model.units=8"), ("--config", "named.toml")])
+def test_a_network_that_was_asked_for_is_kept(given: tuple[str, str], noise: Path, tmp_path: Path) -> None:
+    (tmp_path / "named.toml").write_text('[model]\nname = "seq2seq"\n')
+    value = str(tmp_path / given[1]) if given[0] == "--config" else given[1]
+    result = tsattn("backtest", noise, *TINY, given[0], value)
+    assert result.exit_code == 0, result.output
+    assert "Kept:" not in result.output and "default" not in result.stdout and "  seq2seq" in result.stdout

@@ -162,3 +162,40 @@ def test_recipes(recipe: str, tmp_path: Path) -> None:
     levels = len(tomllib.loads(config.read_text()).get("levels", (0.1, 0.5, 0.9)))
     assert len(forecast) == 12 and len(forecast.columns) == 2 + levels
     assert np.isfinite(forecast.drop(columns=["unique_id", "ds"])).to_numpy().all()
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with white noise around a mean, which no network forecasts better than that mean."""
+    path = tmp_path_factory.mktemp("data") / "noise.csv"
+    values = np.random.default_rng(8).normal(50, 2, 120)
+    pd.DataFrame({"ds": pd.date_range("2024-03-01", periods=120), "y": values}).to_csv(path, index=False)
+    return path
+
+
+TINY = ("--season", 1, "--horizon", 5, *FAST[:4])
+"""A tiny training without any option of the model, which would name it."""
+
+
+def test_falling_back_on_a_baseline_is_said(noise: Path, tmp_path: Path) -> None:
+    result = tsattn("fit", noise, "--out", tmp_path / "run", *TINY)
+    assert result.exit_code == 0, result.output
+    reason = "Kept: seasonal_mean, the best naive baseline over the history. seq2seq is "
+    assert reason in result.stderr and "name it: --model seq2seq." in result.stderr
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["choice"]["kept"] == "seasonal_mean" and metrics["choice"]["reason"] in result.stderr
+    assert {row["model"] for row in metrics["validation"]} >= {"seq2seq", "seasonal_mean"}
+    assert 'name = "seasonal_mean"' in (tmp_path / "run" / "config.toml").read_text()
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert reason in report and "The network was not kept" in report
+    context = tomllib.loads((tmp_path / "run" / "config.toml").read_text())["data"]["context"]
+    expected = pd.read_csv(noise)["y"].tail(context).mean()
+    np.testing.assert_allclose(pd.read_csv(tmp_path / "run" / "forecast.csv")["y"], expected, rtol=1e-5)
+
+
+def test_a_network_that_was_named_is_kept(noise: Path, tmp_path: Path) -> None:
+    result = tsattn("fit", noise, "--out", tmp_path / "run", *TINY, "--model", "seq2seq")
+    assert result.exit_code == 0, result.output
+    assert "Kept:" not in result.stderr
+    assert 'name = "seq2seq"' in (tmp_path / "run" / "config.toml").read_text()
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["choice"] is None

@@ -211,3 +211,33 @@ def test_wrong_words() -> None:
         network.backtest(ragged(), origins=70)
     with pytest.raises(DataError, match="the frame before origin 1 of 2: the validation part must"):
         Forecaster(horizon=HORIZON, validation=70).backtest(ragged(), 2)
+
+
+def noise_then_slope() -> pd.DataFrame:
+    """A mean with noise for 70 steps, then a steep line: what is best changes."""
+    noise = np.random.default_rng(1).normal(20, 1, 130)
+    return pd.DataFrame(
+        {"ds": pd.date_range("2024-03-01", periods=130), "y": noise + 5 * np.maximum(np.arange(130) - 70, 0)}
+    )
+
+
+def test_the_default_is_a_row_of_its_own_and_chooses_anew() -> None:
+    default = Forecaster(horizon=HORIZON, season=1, training=QUICK)
+    once, anew = (default.backtest(noise_then_slope(), 2, 55, refit) for refit in ("never", "every"))
+    assert [choice.kept for choice in once.choices] == ["seasonal_mean"] and once.label == "default (seasonal_mean)"
+    assert once.model == "default" and set(once.scores["model"]) == {"default", *BASELINES}
+    for end in ("", "-lo-80", "-hi-80"):
+        np.testing.assert_array_equal(once.forecasts[f"default{end}"], once.forecasts[f"seasonal_mean{end}"])
+    kept = [choice.kept for choice in anew.choices]
+    assert (
+        kept[0] == "seasonal_mean"
+        and kept[1] in ("naive", "drift")
+        and anew.label == f"default (seasonal_mean, {kept[1]})"
+    )
+    np.testing.assert_array_equal(anew.forecasts["default"][:HORIZON], anew.forecasts["seasonal_mean"][:HORIZON])
+    np.testing.assert_array_equal(anew.forecasts["default"][HORIZON:], anew.forecasts[kept[1]][HORIZON:])
+
+
+def test_a_model_that_was_named_or_given_an_option_is_a_row_by_its_name(plain: dict[str, Backtest]) -> None:
+    assert plain["never"].model == plain["never"].label == "seq2seq" and plain["never"].choices == ()
+    assert Forecaster("drift", horizon=HORIZON).backtest(ragged(), 2).model == "drift"

@@ -29,3 +29,8 @@ def test_a_baseline_without_any_error_won() -> None:
 
 def test_no_scale_to_compare_on() -> None:
     assert "could not be ranked" in verdict(scores(seq2seq=np.nan, naive=np.nan), "seq2seq")
+
+
+def test_a_default_that_fell_back_on_the_best_baseline() -> None:
+    sentence = verdict(scores(default=1.0, seasonal_mean=1.0, naive=2.0), "default")
+    assert sentence.startswith("default is as good as the best naive baseline, seasonal_mean: MASE 1.000 against 1.000")

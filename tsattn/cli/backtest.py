@@ -42,7 +42,8 @@ def backtest(
     """Forecast the past of DATA and score it.
 
     The last forecast begins a horizon before the end of each series, the others --step before one another; each sees
-    only what lies before it. The naive baselines stand beside the model.
+    only what lies before it. The naive baselines stand beside the model. Without --model that is the network, or where
+    it is no better a naive baseline, as in `tsattn fit`.
     """
     from tsattn.cli.output import check_file, write_frame
     from tsattn.cli.tables import reading
@@ -57,23 +58,22 @@ def backtest(
     plan = plan_backtest(panel, schema, config.data, origins, step, str(data))
     terminal.print(reading(plan.schema, panel))
     terminal.print(_told(plan, refit, given_step=step is not None))
-    name, result = _run(plan, refit, config)
-    _print(result, name, origins)
+    result = _run(plan, refit, config)
+    _print(result, origins)
     if out is not None:
         write_frame(result.forecasts, out)
         terminal.print(f"\nWritten: {out} with {len(result.forecasts)} rows.")
 
 
-def _run(plan: BacktestPlan, refit: Refit, config: RunConfig) -> tuple[str, Backtest]:
-    """Return the name of the model and what the backtest found."""
+def _run(plan: BacktestPlan, refit: Refit, config: RunConfig) -> Backtest:
+    """Return what the backtest found."""
     terminal = console()
     with quiet_start():
         from tsattn.forecaster import Forecaster
         from tsattn.training.progress import ProgressBar
 
     forecaster = Forecaster.from_config(config)
-    result = forecaster.backtest_plan(plan, refit=refit, watch=lambda title: ProgressBar(terminal, title))
-    return forecaster.model, result
+    return forecaster.backtest_plan(plan, refit=refit, watch=lambda title: ProgressBar(terminal, title))
 
 
 def _told(plan: BacktestPlan, refit: str, *, given_step: bool) -> str:
@@ -106,12 +106,15 @@ def _count(number: int, name: str) -> str:
     return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
-def _print(result: Backtest, name: str, origins: int) -> None:
+def _print(result: Backtest, origins: int) -> None:
     """Print the result on standard output."""
     from tsattn.cli.tables import scores_table
     from tsattn.evaluation.verdict import verdict
 
     terminal = Console(highlight=False, markup=False, soft_wrap=True)
     where = f"over {_count(origins, 'origin')}"
-    terminal.print(scores_table(result.scores, name, where.capitalize()))
-    terminal.print(verdict(result.scores, name, where))
+    scores = result.scores.replace({"model": {result.model: result.label}})
+    terminal.print(scores_table(scores, result.label, where.capitalize()))
+    for sentence in dict.fromkeys(choice.sentence() for choice in result.choices):
+        terminal.print(sentence)
+    terminal.print(verdict(scores, result.label, where))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 def fit(data: Path, out: Path | None, overwrite: bool, refit: bool | None, **given: Any) -> None:
     """Train a forecaster on DATA and write a run directory.
 
+    Without --model it is a network, or a naive baseline where the network is no better; which one is told.
+
     DATA is a CSV or Parquet file: long (unique_id, ds, y), wide (a column a series) or with a series a row. What is
     not said is inferred and told.
     """
@@ -42,7 +44,6 @@ def _run(data: Path, out: Path, overwrite: bool, config: RunConfig) -> None:
     from tsattn.cli.tables import reading, scores_table
     from tsattn.data import load
     from tsattn.directory import check_free
-    from tsattn.evaluation.verdict import verdict
 
     terminal = console()
     check_free(out, overwrite=overwrite)
@@ -55,8 +56,8 @@ def _run(data: Path, out: Path, overwrite: bool, config: RunConfig) -> None:
     forecaster = Forecaster.from_config(config).fit_panel(
         panel, schema, source=str(data), watch=lambda title: ProgressBar(terminal, title)
     )
-    terminal.print(scores_table(forecaster.scores_, forecaster.model))
-    terminal.print(verdict(forecaster.scores_, forecaster.model))
+    terminal.print(scores_table(forecaster.scores_, forecaster.config_.model["name"]))
+    terminal.print(forecaster.verdict())
     forecaster.save(out, overwrite=overwrite)
     terminal.print(f"\nWritten: {out}/ with report.html, forecast.png, forecast.csv and saved_model/1.")
     click.echo(out)

@@ -28,7 +28,7 @@ _DATA_OPTIONS = (
 
 
 _CONFIG_OPTIONS = (
-    click.option("--model", metavar="NAME", help="Architecture, see `tsattn models`."),
+    click.option("--model", metavar="NAME", help="Model to train and keep, see `tsattn models`."),
     click.option("--config", type=click.Path(path_type=Path), help="Configuration in TOML; options go before it."),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any option, as model.units=64."),
     *_DATA_OPTIONS,

@@ -50,8 +50,11 @@ class Windows:
         return cls(panel, spec, np.maximum(np.minimum(history, last), 1), last)
 
     @classmethod
-    def over_last(cls, panel: Panel, spec: WindowSpec, steps: int, most: int | None = None) -> Windows:
-        """The windows whose target lies in the last ``steps`` steps of each series; about ``most`` of them, spread."""
+    def over_last(cls, panel: Panel, spec: WindowSpec, steps: int | Ints, most: int | None = None) -> Windows:
+        """The windows whose target lies in the last ``steps`` steps of each series; about ``most`` of them, spread.
+
+        ``steps`` is a number for all series, or int64 [series].
+        """
         last = panel.lengths - spec.horizon
         first = np.maximum(panel.lengths - steps, 1)
         total = int(np.maximum(last - first + 1, 0).sum())

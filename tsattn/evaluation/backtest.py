@@ -11,10 +11,14 @@ import pandas as pd
 
 from tsattn.data.long import history_frame
 from tsattn.errors import ConfigError
+from tsattn.evaluation.choice import Choice
 from tsattn.evaluation.compare import Candidate, forecast_windows
 from tsattn.evaluation.origins import BacktestPlan
 from tsattn.evaluation.scores import score, table
 from tsattn.models import BASELINES
+
+DEFAULT = "default"
+"""The row of a forecaster whose model was not named: what it kept may differ from origin to origin."""
 
 Refit = Literal["never", "every"]
 """Train once, before the first origin, or anew before every one."""
@@ -36,12 +40,23 @@ class Backtest:
             where they are equal and less where the model is better.
         by_series: ``unique_id``, ``cutoff``, ``metric`` and a column a model: what the means are taken of.
         cutoffs: a row an origin, see `tsattn.evaluation.origins.BacktestPlan.cutoffs`.
+        model: which row and columns are those of the forecaster: the name of its model, or ``default`` where that was
+            left to it.
+        choices: what the default kept and why, a choice a training; empty where the model was named.
     """
 
     forecasts: pd.DataFrame
     scores: pd.DataFrame
     by_series: pd.DataFrame
     cutoffs: pd.DataFrame
+    model: str = DEFAULT
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The model in words: what the default kept stands in brackets, as in ``default (seasonal_mean)``."""
+        kept = dict.fromkeys(choice.kept for choice in self.choices)
+        return f"{self.model} ({', '.join(kept)})" if kept else self.model
 
 
 def run_backtest(plan: BacktestPlan, fit: Fit, *, refit: Refit = "never") -> Backtest:

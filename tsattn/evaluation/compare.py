@@ -13,6 +13,7 @@ import pandas as pd
 from tsattn.data.long import history_frame, level_columns, series_names
 from tsattn.data.panel import Panel
 from tsattn.data.windows import Windows, gather
+from tsattn.evaluation.choice import FIRST_HISTORY, Choice, choose, choose_baseline, distinct_targets
 from tsattn.evaluation.predict import predict_windows
 from tsattn.evaluation.scores import score, table
 from tsattn.models import BASELINES, get_model
@@ -33,9 +34,13 @@ class Candidate:
 
 def beside_baselines(name: str, candidate: Candidate, panel: Panel) -> dict[str, Candidate]:
     """Return a model and the naive baselines by name; ``panel`` is what the model was trained on."""
-    spec = baseline_spec(panel, candidate.spec)
-    others = (other for other in BASELINES if other != name)
-    return {name: candidate} | {other: Candidate(build_baseline(get_model(other), spec), spec) for other in others}
+    others = baselines(baseline_spec(panel, candidate.spec))
+    return {name: candidate} | {other: others[other] for other in others if other != name}
+
+
+def baselines(spec: WindowSpec) -> dict[str, Candidate]:
+    """Return the naive baselines by name; ``spec`` is the window that they take."""
+    return {name: Candidate(build_baseline(get_model(name), spec), spec) for name in BASELINES}
 
 
 def baseline_spec(panel: Panel, spec: WindowSpec) -> WindowSpec:
@@ -59,9 +64,43 @@ def compare(candidates: Mapping[str, Candidate], panel: Panel, steps: int) -> pd
     """
     spec = next(iter(candidates.values())).spec
     windows = Windows.over_last(panel, spec, steps, MOST_WINDOWS)
+    return _scored(candidates, windows, history_frame(panel.head(steps)))
+
+
+def rank_baselines(panel: Panel, spec: WindowSpec) -> pd.DataFrame:
+    """Score the naive baselines on all windows of a panel that have a third of their series as history, or more.
+
+    Args:
+        panel: the series.
+        spec: the window of the baselines.
+
+    Returns:
+        A frame as that of `compare`, MASE scaled by the whole panel.
+    """
+    steps = panel.lengths - panel.lengths // FIRST_HISTORY
+    windows = Windows.over_last(panel, spec, steps, MOST_WINDOWS)
+    return _scored(baselines(spec), windows, history_frame(panel))
+
+
+def choose_model(scores: pd.DataFrame, network: str, panel: Panel, spec: WindowSpec, steps: int) -> Choice:
+    """Return what is kept of a network and the naive baselines, see `tsattn.evaluation.choice`.
+
+    Args:
+        scores: what `compare` gives of the network beside the baselines.
+        network: its name.
+        panel: the series.
+        spec: the window of the network.
+        steps: length of the validation part.
+    """
+    baseline = choose_baseline(rank_baselines(panel, baseline_spec(panel, spec)))
+    return choose(scores, network, baseline, distinct_targets(panel.lengths, len(panel.targets), steps, spec.horizon))
+
+
+def _scored(candidates: Mapping[str, Candidate], windows: Windows, training: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores of models on windows, a row a model; ``training`` scales the MASE."""
     series, origin = windows.locate(np.arange(len(windows)))
-    frame = forecast_windows(candidates, panel, series, origin)
-    training = history_frame(panel.head(steps))
+    frame = forecast_windows(candidates, windows.panel, series, origin)
+    spec = windows.spec
     return table(score(frame, list(candidates), spec.season, spec.levels, training), list(candidates))
 
 

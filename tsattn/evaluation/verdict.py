@@ -22,4 +22,6 @@ def verdict(scores: pd.DataFrame, name: str, where: str = "on the validation par
     if errors[name] < rivals[best]:
         gain = 1 - errors[name] / rivals[best]
         return f"{name} is {gain:.0%} better than the best naive baseline, {best}: {figures}."
+    if errors[name] == rivals[best]:
+        return f"{name} is as good as the best naive baseline, {best}: {figures}."
     return f"The naive baseline {best} won: {name} has {figures}. Fit the model {best} instead, or more data."

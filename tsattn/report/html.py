@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tsattn.data.schema import Decision
+from tsattn.models import BASELINES
 from tsattn.report.draw import ACCENT, INK, draw_losses, draw_series, shades, write_png
 from tsattn.report.excerpt import Excerpt, Interval, excerpts, intervals_of, series_count, time_zone
 from tsattn.report.markup import Html, el, join, png_uri
@@ -43,18 +44,18 @@ def write_report(
         decisions: how the data were read.
         scores: the model beside the baselines: `model`, `mase`, `smape`, `mae`, `rmse`, and `coverage` if there
             are intervals.
-        losses: the training: `epoch`, `loss`, `validation`, `chosen`; empty for a baseline.
+        losses: the training: `epoch`, `loss`, `validation`, `chosen`; empty where nothing was trained.
         history: `unique_id`, `ds`, `y`, gaps as NaN.
         forecast: `unique_id`, `ds`, `y` and any intervals such as `y-lo-80`, `y-hi-80`.
         config: the whole configuration in TOML; `model.name` is the row of ``scores`` that is highlighted.
         season: season length in steps; 1 where there is none.
-        verdict: one sentence on the model against the baselines.
+        verdict: a sentence or two on the model against the baselines.
     """
     trained = str(tomllib.loads(config).get("model", {}).get("name", ""))
     sections = [
         _pictures(history, forecast, season),
         _scores(scores, trained, season, forecast, fitted=len(losses) > 0),
-        _training(losses) if len(losses) else Html(),
+        _training(losses, trained) if len(losses) else Html(),
         _section("How the data were read", decisions_table(decisions)),
         _numbers(forecast),
         _section("Configuration", el("details", el("summary", "config.toml"), el("pre", config))),
@@ -157,15 +158,16 @@ def _numbers(forecast: pd.DataFrame) -> Html:
     return _section("Forecast in numbers", _note(f"{which} {each}", rest), table)
 
 
-def _training(losses: pd.DataFrame) -> Html:
+def _training(losses: pd.DataFrame, kept: str) -> Html:
     figure = Figure(figsize=_NARROW, layout="constrained")
     draw_losses(figure.subplots(), losses)
-    chosen = losses.loc[losses["chosen"].astype(bool), "epoch"]
-    kept = f"Epoch {int(chosen.iloc[0])} of {len(losses)} was chosen." if len(chosen) else ""
+    epoch = losses.loc[losses["chosen"].astype(bool), "epoch"]
+    chosen = f"Epoch {int(epoch.iloc[0])} of {len(losses)} was chosen." if len(epoch) else ""
+    unused = "The network was not kept: a naive baseline forecasts in its place." if kept in BASELINES else ""
     entries = [("line", INK, "training")]
     if losses["validation"].notna().any():
         entries.append(("line", ACCENT, "validation"))
     legend = _keys(*entries, ("mark", "", "the chosen epoch"))
     image = el("img", src=png_uri(_png(figure)), alt="loss of training and validation by epoch")
     grid = el("div", el("figure", image), class_="grid small")
-    return _section("Training", legend, grid, _note("The loss by epoch, in scaled units.", kept))
+    return _section("Training", legend, grid, _note("The loss by epoch, in scaled units.", chosen, unused))
