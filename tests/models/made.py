@@ -22,6 +22,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "stepwise": {"name": "seq2seq", "patch_length": 1, "attention": "scaled_dot"},
     "no_copy": {"name": "seq2seq", "attention": "additive", "copy_heads": 0},
     "no_attention": {"name": "seq2seq", "attention": "none"},
+    "ensemble": {"name": "seq2seq", "members": 2},
+    "autoregressive_ensemble": {"name": "seq2seq", "members": 2, "decoder": "autoregressive"},
     "joint": {"name": "seq2seq", "channels": "joint"},
     "joint_autoregressive": {"name": "seq2seq", "channels": "joint", "decoder": "autoregressive"},
     "attention_pooling": {"name": "attention_pooling", "patch_length": 3},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -31,7 +32,7 @@ from tsattn.window import (
 
 ON_JAX = ("parallel", "autoregressive", "joint", "attention_pooling", *BASELINES)
 TRAINED = ("parallel", "autoregressive")
-COPYING = ("parallel", "stepwise", "joint")
+COPYING = ("parallel", "stepwise", "joint", "ensemble")
 
 GIVEN = histories([1, 2, 4, 7, 10, 10])
 
@@ -175,3 +176,23 @@ def test_jax_trains_like_tensorflow(name: str, on_jax: Future[Arrays]) -> None:
     # The first loss is that of the same weights; rounding grows in the steps that follow.
     np.testing.assert_allclose(jax_losses[0], known[0], rtol=1e-5)
     np.testing.assert_allclose(jax_losses, known, rtol=1e-3)
+
+
+def by_path(layer: Any) -> dict[str, Any]:
+    """Weights by their paths, without the numbers that Keras appends to tell layers of one name apart."""
+    return {re.sub(r"_\d+(?=/)", "", weight.path): weight for weight in layer.weights}
+
+
+def test_an_ensemble_forecasts_the_mean_of_its_members() -> None:
+    ensemble, single = (make_graph(NETWORKS[name]).inference() for name in ("ensemble", "parallel"))
+    given, parts = window(GIVEN), []
+    for member in range(2):
+        known = {**by_path(ensemble), **by_path(ensemble.get_layer(f"member_{member}"))}
+        for path, weight in by_path(single).items():
+            weight.assign(known[path])
+        parts.append(call(single, given))
+    together = call(ensemble, given)
+    for output in (QUANTILES, ATTENTION):
+        mean = np.mean([part[output] for part in parts], axis=0)
+        np.testing.assert_allclose(together[output], mean, rtol=1e-5, atol=1e-4)
+    assert np.abs(parts[0][QUANTILES] - parts[1][QUANTILES]).max() > 0.1

@@ -24,7 +24,7 @@ def loss_of(
     quantiles: Array, target: Array, observed: Array, weight: Array = WEIGHT, *, training: bool = True
 ) -> float:
     layer = PinballLoss(LEVELS)
-    layer(quantiles, target, observed, weight, training=training)
+    layer(quantiles[:, None], target, observed, weight, training=training)
     return float(layer.losses[0])
 
 
@@ -50,6 +50,19 @@ def test_in_validation_it_is_the_pinball_loss_of_the_median_alone() -> None:
     assert loss_of(quantiles, target, observed, np.ones_like(WEIGHT), training=False) == pytest.approx(known, rel=1e-5)
 
 
+def test_members_are_trained_one_by_one_and_validated_together() -> None:
+    quantiles, target, observed = drawn()
+    others = np.random.default_rng(5).normal(size=quantiles.shape).astype("float32")
+    both = np.stack([quantiles, others], axis=1)
+    layer = PinballLoss(LEVELS)
+    layer(both, target, observed, WEIGHT, training=True)
+    alone = [loss_of(each, target, observed) for each in (quantiles, others)]
+    assert float(layer.losses[0]) == pytest.approx(np.mean(alone), rel=1e-5)
+    layer(both, target, observed, WEIGHT, training=False)
+    together = loss_of((quantiles + others) / 2, target, observed, training=False)
+    assert float(layer.losses[0]) == pytest.approx(together, rel=1e-5)
+
+
 def test_each_window_and_channel_counts_by_its_weight() -> None:
     quantiles, target, observed = drawn()
     total = np.zeros(SHAPE[0])
@@ -60,7 +73,9 @@ def test_each_window_and_channel_counts_by_its_weight() -> None:
             total[row] += np.mean(pinball) * WEIGHT[row, 0, channel]
     # The mean is over what was observed, not over the weights: a window of small errors is to count little.
     assert loss_of(quantiles, target, observed) == pytest.approx(total.sum() / observed.sum(), rel=1e-5)
-    by_window = keras.ops.convert_to_numpy(PinballLoss(LEVELS)(quantiles, target, observed, WEIGHT, training=True))
+    by_window = keras.ops.convert_to_numpy(
+        PinballLoss(LEVELS)(quantiles[:, None], target, observed, WEIGHT, training=True)
+    )
     np.testing.assert_allclose(by_window, total, rtol=1e-5)
 
 
@@ -144,7 +159,7 @@ def test_the_tails_move_neither_the_median_nor_the_features(levels: tuple[float,
     spec = WindowSpec(context=8, horizon=5, targets=("a", "b"), levels=levels)
     entry, options = resolve_options({"name": "seq2seq", "units": 4, "patch_length": 2, "dropout": 0.0})
     made, given = build_graph(entry, options, spec), batch()
-    scaled, _ = made.scaled_quantiles()
+    (scaled,), _ = made.scaled_quantiles()
     model = keras.Model(made.inputs, scaled)
     window, median = {name: given[name] for name in (PAST, OBSERVED, LENGTH)}, levels.index(0.5)
     with tf.GradientTape(persistent=True) as tape:

@@ -6,7 +6,7 @@ back into sorted quantiles in original units.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import keras
@@ -91,6 +91,32 @@ class Core(Protocol):
         ...
 
 
+class Member:
+    """A core as a model of its own inside the graph, so that the layers of several may have the same names.
+
+    Args:
+        core: the architecture.
+        name: what the member is called.
+    """
+
+    def __init__(self, core: Core, name: str) -> None:
+        self._core = core
+        self._name = name
+
+    def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
+        given = {**vars(series), "target": target}
+        given = {name: x for name, x in given.items() if x is not None}
+        inner = {name: keras.Input(x.shape[1:], dtype=x.dtype, name=name) for name, x in given.items()}
+        parts = {"channel": None, **inner}
+        target = parts.pop("target", None)
+        decoded = self._core(Series(**parts), target)
+        weights = decoded.weights
+        outputs = {"raw": decoded.raw, "base": decoded.base, "weights": weights and weights.values}
+        model = keras.Model(inner, {name: x for name, x in outputs.items() if x is not None}, name=self._name)
+        made = model(given)
+        return Decoded(made["raw"], weights and replace(weights, values=made["weights"]), made.get("base"))
+
+
 class ForecastGraph:
     """A forecaster as Keras graph, with the pieces that training needs.
 
@@ -98,16 +124,18 @@ class ForecastGraph:
         inputs: symbolic window tensors by name.
         spec: the window they follow.
         options: options of the architecture.
-        core: the architecture.
+        cores: the architecture, once for each member of an ensemble.
     """
 
-    def __init__(self, inputs: dict[str, Any], spec: WindowSpec, options: NetworkOptions, core: Core) -> None:
+    def __init__(self, inputs: dict[str, Any], spec: WindowSpec, options: NetworkOptions, cores: list[Core]) -> None:
         self.inputs = inputs
         self.spec = spec
         self.channels = len(spec.targets)
         self.joint = options.channels == "joint"
         self.scaling = InstanceScaling(options.scaling, name="scaling")
-        self._core = core
+        self._cores = cores if len(cores) == 1 else [Member(core, f"member_{i}") for i, core in enumerate(cores)]
+        self._mean = keras.layers.Average(name="mean_of_members")
+        self._mean_weights = keras.layers.Average(name="mean_attention")
         self._sorted = SortedQuantiles(spec.median, detach_median=True, name="sorted_quantiles")
         self._add_base = AddToLevel(spec.median, name="add_base")
         self._fold = FoldChannels(self.channels)
@@ -126,24 +154,33 @@ class ForecastGraph:
         """Scale the target `(batch, horizon, channels)` by the window before it; 0 where missing."""
         return self.scaling(target, observed, center=self.center, scale=self.scale)
 
-    def scaled_quantiles(self, target: Tensor | None = None) -> tuple[Tensor, Decoded]:
-        """Return the quantiles `(batch, horizon, channels, levels)` in scaled space, and what the core gave."""
+    def scaled_quantiles(self, target: Tensor | None = None) -> tuple[list[Tensor], list[Weights]]:
+        """Return the quantiles `(batch, horizon, channels, levels)` in scaled space, and the attention, by member."""
         fold = not self.joint and self.channels > 1
         if target is not None and fold:
             target = self._fold(target)
-        decoded = self._core(self._series, target)
-        raw = decoded.raw if decoded.base is None else self._add_base([decoded.raw, decoded.base])
-        quantiles = self._sorted(raw)
-        return (self._unfold(quantiles) if fold else quantiles), decoded
+        quantiles, weights = [], []
+        for core in self._cores:
+            decoded = core(self._series, target)
+            raw = decoded.raw if decoded.base is None else self._add_base([decoded.raw, decoded.base])
+            quantiles.append(self._unfold(self._sorted(raw)) if fold else self._sorted(raw))
+            weights += [] if decoded.weights is None else [decoded.weights]
+        return quantiles, weights
 
     def inference(self) -> keras.Model:
-        """Return the model from a window to quantiles in original units, and attention where there is any."""
-        scaled, decoded = self.scaled_quantiles()
+        """Return the model from a window to quantiles in original units, and attention where there is any.
+
+        An ensemble gives the mean of its members' quantiles (Vincent 1912) and of their attention.
+        """
+        members, weights = self.scaled_quantiles()
+        scaled = members[0] if len(members) == 1 else self._mean(members)
         outputs = {QUANTILES: self.scaling(scaled, center=self.center, scale=self.scale, inverse=True)}
-        if decoded.weights is not None:
-            length, queries = self.inputs[LENGTH], QuerySteps(self.spec.horizon, decoded.weights.query_length)
-            outputs[ATTENTION] = UnfoldAttention(1 if self.joint else self.channels)(decoded.weights.values)
-            outputs[KEY_STEPS] = decoded.weights.key_steps(length)
+        if weights:
+            length, queries = self.inputs[LENGTH], QuerySteps(self.spec.horizon, weights[0].query_length)
+            values = [member.values for member in weights]
+            mean = values[0] if len(values) == 1 else self._mean_weights(values)
+            outputs[ATTENTION] = UnfoldAttention(1 if self.joint else self.channels)(mean)
+            outputs[KEY_STEPS] = weights[0].key_steps(length)
             outputs[QUERY_STEPS] = queries(length)
         return keras.Model(self.inputs, outputs, name="forecaster")
 
@@ -167,8 +204,8 @@ def build_graph(
         spec: the window.
         portable: keep cuDNN out of the graph, so that what is traced on a GPU runs anywhere.
     """
-    core = entry.build()(options, spec, portable)
-    return ForecastGraph(window_inputs(spec), spec, options, core)
+    cores = [entry.build()(options, spec, portable) for _ in range(options.members)]
+    return ForecastGraph(window_inputs(spec), spec, options, cores)
 
 
 def build_baseline(entry: ModelEntry, spec: WindowSpec) -> keras.Model:

@@ -29,6 +29,10 @@ class NetworkOptions(Options):
         "independent", description="forecast each target by itself with shared weights, or all together"
     )
 
+    members: int = Field(
+        1, ge=1, description="networks trained side by side in one graph, from different starts; their mean forecasts"
+    )
+
     @property
     def width(self) -> int:
         """The units, where a rule or the user has set them."""

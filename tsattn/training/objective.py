@@ -25,7 +25,8 @@ class PinballLoss(keras.layers.Layer):
         levels: quantile levels.
 
     Call arguments:
-        quantiles: `(batch, horizon, channels, levels)` in scaled space.
+        quantiles: `(batch, members, horizon, channels, levels)` in scaled space. In training each member of an
+            ensemble is held to the target by itself, else their mean is.
         target: `(batch, horizon, channels)` in scaled space.
         observed: the same shape; what is 0 does not count.
         weight: `(batch, 1, channels)`, the window's scale over that of its series.
@@ -45,11 +46,14 @@ class PinballLoss(keras.layers.Layer):
     def call(
         self, quantiles: Tensor, target: Tensor, observed: Tensor, weight: Tensor, training: bool | None = None
     ) -> Tensor:
-        error = ops.expand_dims(ops.cast(target, "float32"), -1) - ops.cast(quantiles, "float32")
+        quantiles = ops.cast(quantiles, "float32")
+        if not training:
+            quantiles = ops.mean(quantiles, axis=1, keepdims=True)
+        error = ops.expand_dims(ops.cast(target, "float32")[:, None], -1) - quantiles
         level = ops.array(self.levels, dtype="float32")
         losses = ops.maximum(level * error, (level - 1) * error)
         counted = ops.mean(losses, axis=-1) if training else losses[..., self.levels.index(0.5)]
-        loss = counted * observed * weight
+        loss = ops.mean(counted, axis=1) * observed * weight
         self.add_loss(ops.sum(loss) / ops.maximum(ops.sum(observed), 1.0))
         return ops.sum(loss, axis=(1, 2))
 
@@ -62,8 +66,8 @@ def training_model(graph: ForecastGraph) -> keras.Model:
     shapes = window_inputs(graph.spec, training=True)
     target, observed, scale = shapes[TARGET], shapes[TARGET_OBSERVED], shapes[TARGET_SCALE]
     scaled = graph.scale_target(target, observed)
-    quantiles, _ = graph.scaled_quantiles(scaled)
+    members, _ = graph.scaled_quantiles(scaled)
     weight = graph.scale / keras.ops.expand_dims(scale, 1)
-    loss = PinballLoss(graph.spec.levels, name="pinball")(quantiles, scaled, observed, weight)
+    loss = PinballLoss(graph.spec.levels, name="pinball")(keras.ops.stack(members, axis=1), scaled, observed, weight)
     inputs = {**graph.inputs, TARGET: target, TARGET_OBSERVED: observed, TARGET_SCALE: scale}
     return keras.Model(inputs, loss, name="training")
