@@ -113,7 +113,7 @@ def copying(score: str, lags: int, period: int = 1) -> Case:
     observed = np.random.default_rng(0).random((BATCH, TIME, 3)) < 0.7
     return Case(
         f"CopyAttention-{score}-{lags}",
-        lambda: CopyAttention(lags, heads=2, score=score, units=4, period=period),
+        lambda: CopyAttention(lags, heads=2, score=score, units=4, period=period, dropout=0.2),
         {
             "query": normal(BATCH, 2, 4),
             "memory": normal(BATCH, TIME, 6),

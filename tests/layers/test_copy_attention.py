@@ -126,3 +126,17 @@ def test_without_observed_all_values_are() -> None:
 def test_an_unknown_score_says_what_there_is() -> None:
     with pytest.raises(ConfigError, match="additive, dot, general, scaled_dot"):
         CopyAttention(3, score="none")
+
+
+def test_dropout_leaves_out_what_is_copied_and_nothing_else() -> None:
+    rng = np.random.default_rng(0)
+    query, memory, values = (rng.normal(size=shape).astype("float32") for shape in ((8, 3, 4), (8, 5, 6), (8, 5, 2)))
+    layer = CopyAttention(lags=5, heads=2, units=4, dropout=0.5)
+    known = outputs(layer(query, memory, values, return_attention_scores=True))
+    drawn = [outputs(layer(query, memory, values, return_attention_scores=True, training=True)) for _ in range(400)]
+    np.testing.assert_array_equal(drawn[0][0], known[0])
+    np.testing.assert_array_equal(drawn[0][2], known[2])
+    assert np.abs(drawn[0][1] - known[1]).max() > 0.05
+    mean = np.mean([each[1] for each in drawn], axis=0)
+    np.testing.assert_allclose(mean, known[1], atol=0.25)
+    assert np.abs(mean - known[1]).mean() < 0.03

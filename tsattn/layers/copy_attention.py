@@ -35,6 +35,7 @@ class CopyAttention(keras.layers.Layer):
         score: score by name, see `Attention`.
         units: size of the projections of query and key, for each head.
         period: segments in a season; the queries are taken to follow the last segment one by one.
+        dropout: share of the pairs of query and key left out of the copying in training, for all heads at once.
 
     Call arguments:
         query: `(batch, queries, query_size)`.
@@ -43,6 +44,7 @@ class CopyAttention(keras.layers.Layer):
         observed: the same shape as the values, 0 where one is missing; None: all are observed.
         memory_mask: boolean `(batch, keys)`; True means keep. Padding stands on the right.
         return_attention_scores: whether to return the weights as well.
+        training: whether to apply dropout.
 
     Output shape:
         The context `(batch, queries, memory_size)`, the mean over the heads, and the copied values
@@ -65,6 +67,7 @@ class CopyAttention(keras.layers.Layer):
         score: str = "scaled_dot",
         units: int = 16,
         period: int = 1,
+        dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -73,8 +76,10 @@ class CopyAttention(keras.layers.Layer):
         self.score = score
         self.units = units
         self.period = period
+        self.dropout = dropout
         self.supports_masking = True
         self._score = get_score(score)
+        self._dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
         self._project_query, self._project_key = (
             keras.layers.Dense(heads * units, use_bias=False, dtype=self.dtype_policy, name=f"{name}_projection")
             for name in ("query", "key")
@@ -108,6 +113,7 @@ class CopyAttention(keras.layers.Layer):
         observed: Tensor | None = None,
         memory_mask: Tensor | None = None,
         return_attention_scores: bool = False,
+        training: bool | None = None,
     ) -> Any:
         memory = zero_masked(memory, memory_mask)
         seen = zero_masked(ops.ones_like(values) if observed is None else ops.cast(observed, values.dtype), memory_mask)
@@ -116,7 +122,9 @@ class CopyAttention(keras.layers.Layer):
         scores = self._scores(query, memory) + self._biases(keep)
         weights = masked_softmax(scores, keep[:, None, None, :])
         context = ops.matmul(ops.mean(weights, axis=1), memory)
-        copied = ops.sum(ops.cast(self.gain, values.dtype) * self._means(weights, values, seen), axis=1)
+        kept = self._dropout(ops.ones_like(weights[:, :1]), training=training)
+        means = self._means(weights, weights * kept, values, seen)
+        copied = ops.sum(ops.cast(self.gain, values.dtype) * means, axis=1)
         return (context, copied, weights) if return_attention_scores else (context, copied)
 
     def _scores(self, query: Tensor, memory: Tensor) -> Tensor:
@@ -140,11 +148,13 @@ class CopyAttention(keras.layers.Layer):
         biases = ops.reshape(ops.matmul(chosen, table), (*ops.shape(keep), self.heads, self.lag_bias.shape[2]))
         return ops.transpose(biases, (0, 2, 3, 1))
 
-    def _means(self, weights: Tensor, values: Tensor, seen: Tensor) -> Tensor:
-        """Weighted means `(batch, heads, queries, size)` of what was observed."""
+    def _means(self, weights: Tensor, used: Tensor, values: Tensor, seen: Tensor) -> Tensor:
+        """Weighted means `(batch, heads, queries, size)` of what was observed; ``used`` is what dropout makes of the
+        weights.
+        """
         values, seen = ops.expand_dims(values, 1), ops.expand_dims(seen, 1)
         total = ops.matmul(weights, seen)
-        return ops.matmul(weights, values) / ops.where(total > 0, total, ops.ones_like(total))
+        return ops.matmul(used, values) / ops.where(total > 0, total, ops.ones_like(total))
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         return None
@@ -169,4 +179,5 @@ class CopyAttention(keras.layers.Layer):
             "score": self.score,
             "units": self.units,
             "period": self.period,
+            "dropout": self.dropout,
         }

@@ -59,6 +59,9 @@ class Seq2SeqOptions(NetworkOptions):
         description="heads of an attention that copies past segments into the forecast; 0 copies nothing; if left out "
         "4, and 0 where there is no attention or the decoder is autoregressive",
     )
+    copy_dropout: float | None = Field(
+        None, ge=0, lt=1, description="share of what is copied that is left out in training; by rule if left out"
+    )
 
 
 class AttentionPoolingOptions(NetworkOptions):

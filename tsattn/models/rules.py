@@ -18,6 +18,9 @@ LONGEST_PATCH = 48
 WIDTHS, WIDEST = ((200_000, 64),), 128
 """Widths below a number of observed values, and the width from there on."""
 
+COPY_DROPOUT = 0.5
+"""Dropout of copying where data are few."""
+
 COPY_HEADS = 4
 """Heads of the attention that copies segments."""
 
@@ -53,24 +56,35 @@ def units(values: int) -> int:
     return next((width for most, width in WIDTHS if values < most), WIDEST)
 
 
+def copy_dropout(values: int) -> float:
+    """Return the dropout of copying for data with so many observed values.
+
+    Few data are learned by heart else (validation MSE of ETTh1 at horizon 96: .633 with .6 of it, .640 with .3, .649 without); many want it
+    exact (M4 Hourly: OWA .531 with, .418 without).
+    """
+    return COPY_DROPOUT if units(values) < WIDEST else 0.0
+
+
 def resolve(options: T, season: int, values: int | None = None) -> T:
     """Return the options with what is left open filled in.
 
     Args:
         options: those of an architecture.
         season: season length in steps.
-        values: number of observed values of the training data; None leaves the width open.
+        values: number of observed values of the training data; None leaves width and dropout of copying open.
 
     Raises:
         ConfigError: the options contradict each other.
     """
     open_options: dict[str, Any] = {}
-    if options.units is None and values is not None:
-        open_options["units"] = units(values)
+    if values is not None:
+        open_options["units"] = options.units or units(values)
     if getattr(options, "patch_length", 1) is None:
         open_options["patch_length"] = patch_length(season)
     if isinstance(options, Seq2SeqOptions):
         open_options.update(_attention(options))
+        if values is not None and options.copy_dropout is None:
+            open_options["copy_dropout"] = copy_dropout(values)
     return options.model_copy(update=open_options)
 
 

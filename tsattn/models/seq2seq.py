@@ -18,7 +18,6 @@ class _Seq2Seq:
     """The layers of both decoders' common part."""
 
     def __init__(self, options: Seq2SeqOptions, spec: WindowSpec, portable: bool) -> None:
-        options = rules.resolve(options, spec.season)
         self.patch = options.patch_length or rules.patch_length(spec.season)
         self.count = -(-spec.horizon // self.patch)
         self.width = len(spec.targets) if options.channels == "joint" else 1
@@ -38,7 +37,7 @@ class _Seq2Seq:
 class _Parallel(_Seq2Seq):
     def __init__(self, options: Seq2SeqOptions, spec: WindowSpec, portable: bool) -> None:
         super().__init__(options, spec, portable)
-        heads = rules.resolve(options, spec.season).copy_heads or 0
+        heads = options.copy_heads or 0
         self.decoder = ParallelDecoder(
             self.cell,
             self.count,
@@ -47,14 +46,20 @@ class _Parallel(_Seq2Seq):
             units=options.width,
             name="decoder",
         )
-        self.copy = self._copy_attention(heads, spec.season) if heads else None
+        self.copy = self._copy_attention(options, spec.season) if heads else None
         self.join = keras.layers.Concatenate(name="state_and_context")
         self.head = QuantileHead(self.output_size, len(spec.levels), spec.median, name="head")
         self.base_steps = HorizonSteps(spec.horizon, (self.width, 1), name="base_steps")
 
-    def _copy_attention(self, heads: int, season: int) -> CopyAttention:
-        period = max(round(season / self.patch), 1)
-        return CopyAttention(self.segments.count, heads, self.score or "", period=period, name="copy_attention")
+    def _copy_attention(self, options: Seq2SeqOptions, season: int) -> CopyAttention:
+        return CopyAttention(
+            self.segments.count,
+            options.copy_heads or 0,
+            self.score or "",
+            period=max(round(season / self.patch), 1),
+            dropout=options.copy_dropout or 0.0,
+            name="copy_attention",
+        )
 
     def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
         cut = self.segments(series)
@@ -107,6 +112,7 @@ class _Autoregressive(_Seq2Seq):
 
 def seq2seq(options: Seq2SeqOptions, spec: WindowSpec, portable: bool) -> Core:
     """Return the encoder-decoder (Bahdanau et al. 2015; over segments: Lin et al. 2023)."""
+    options = rules.resolve(options, spec.season)
     if options.decoder == "parallel":
         return _Parallel(options, spec, portable)
     return _Autoregressive(options, spec, portable)
