@@ -59,8 +59,8 @@ def units(values: int) -> int:
 def copy_dropout(values: int) -> float:
     """Return the dropout of copying for data with so many observed values.
 
-    Few data are learned by heart else (validation MSE of ETTh1 at horizon 96: .633 with .6 of it, .640 with .3, .649 without); many want it
-    exact (M4 Hourly: OWA .531 with, .418 without).
+    Few data are learned by heart else: the validation MSE of ETTh1 at horizon 96 is .649 without it, .640 with .3 and
+    .633 with .6. Many want it exact: M4 Hourly has an OWA of .418 without it and .531 with .3.
     """
     return COPY_DROPOUT if units(values) < WIDEST else 0.0
 
@@ -83,7 +83,7 @@ def resolve(options: T, season: int, values: int | None = None) -> T:
         open_options["patch_length"] = patch_length(season)
     if isinstance(options, Seq2SeqOptions):
         open_options.update(_attention(options))
-        if values is not None and options.copy_dropout is None:
+        if values is not None and options.copy_dropout is None and open_options["copy_heads"]:
             open_options["copy_dropout"] = copy_dropout(values)
     return options.model_copy(update=open_options)
 
