@@ -40,6 +40,14 @@ def test_the_width_follows_the_data_unless_it_is_given() -> None:
     assert rules.resolve(given, 24, 100).units == rules.resolve(given, 24, 10**8).units == 20
 
 
+@pytest.mark.parametrize("name", ["seq2seq", "attention_pooling"])
+@pytest.mark.parametrize("decoder", ["parallel", "autoregressive"])
+def test_nothing_is_left_open_where_the_data_are_known(name: str, decoder: str) -> None:
+    options = resolve_options({"name": name} | ({"decoder": decoder} if name == "seq2seq" else {}))[1]
+    known = rules.resolve(options, 24, 1000).model_dump()
+    assert None not in known.values()
+
+
 def resolved(**options: Any) -> Seq2SeqOptions:
     made = resolve_options({"name": "seq2seq", **options})[1]
     assert isinstance(made, Seq2SeqOptions)

@@ -83,8 +83,8 @@ def resolve(options: T, season: int, values: int | None = None) -> T:
         open_options["patch_length"] = patch_length(season)
     if isinstance(options, Seq2SeqOptions):
         open_options.update(_attention(options))
-        if values is not None and options.copy_dropout is None and open_options["copy_heads"]:
-            open_options["copy_dropout"] = copy_dropout(values)
+        if values is not None and options.copy_dropout is None:
+            open_options["copy_dropout"] = copy_dropout(values) if open_options["copy_heads"] else 0.0
     return options.model_copy(update=open_options)
 
 
