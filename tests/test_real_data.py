@@ -57,4 +57,4 @@ def test_etth1_by_the_protocol(data_dir: Path) -> None:
 
 
 def test_m4_hourly_by_the_protocol(data_dir: Path) -> None:
-    assert benchmark("m4-hourly", data_dir).figures[TEST]["owa"] <= 0.57
+    assert benchmark("m4-hourly", data_dir).figures[TEST]["owa"] <= 0.44  # what the competition's winner had

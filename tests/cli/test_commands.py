@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from cli.conftest import DATASETS, tsattn
 
+from tsattn.config import RunConfig, override
+from tsattn.models import resolve_options
+
 
 @pytest.mark.parametrize(
     "arguments",
@@ -39,6 +42,14 @@ def test_models_lists_options_with_their_values(monkeypatch: pytest.MonkeyPatch)
     assert "copy_heads" in options and "additive | dot | general | scaled_dot | none" in options
     assert "typing" not in options
     assert tsattn("models", "naive").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["seq2seq", "attention_pooling"])
+def test_the_setting_that_models_shows_as_an_example_is_one_that_fit_takes(name: str) -> None:
+    shown = tsattn("models", name).output.strip().splitlines()[-1]
+    settings = shown.split("--set ")[1:]
+    config = RunConfig.from_dict(override({"model": {"name": name}}, settings), source="test")
+    assert settings and resolve_options(config.model)[0].name == name
 
 
 def test_inspect_tells_the_reading_and_what_was_given() -> None:

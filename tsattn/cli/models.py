@@ -34,7 +34,8 @@ def models(name: str | None) -> None:
         terminal.print("It has no options.")
         return
     terminal.print(_rows(("option", "values", "default", "what it does"), rows))
-    terminal.print(f"tsattn fit DATA --model {name} --set model.{rows[0][0]}={rows[0][2]}")
+    key, default = next((key, field.default) for key, field in fields.items() if field.default is not None)
+    terminal.print(f"tsattn fit DATA --model {name} --set model.{key}={default}")
 
 
 def _rows(head: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Table:
