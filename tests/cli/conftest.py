@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
@@ -27,3 +29,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = tsattn("fit", DATASETS / "Airline.csv", "--out", folder, "--seed", 3, *FAST)
     assert result.exit_code == 0, result.output
     return folder
+
+
+@pytest.fixture(scope="session")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with white noise around a mean, which no network forecasts better than that mean."""
+    path = tmp_path_factory.mktemp("data") / "noise.csv"
+    values = np.random.default_rng(8).normal(50, 2, 120)
+    pd.DataFrame({"ds": pd.date_range("2024-03-01", periods=120), "y": values}).to_csv(path, index=False)
+    return path

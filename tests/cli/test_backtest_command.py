@@ -90,15 +90,6 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     assert out.read_text() == "mine" and [path.name for path in tmp_path.iterdir()] == ["forecasts.csv"]
 
 
-@pytest.fixture(scope="module")
-def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with white noise around a mean, which no network forecasts better than that mean."""
-    path = tmp_path_factory.mktemp("data") / "noise.csv"
-    values = np.random.default_rng(8).normal(50, 2, 120)
-    pd.DataFrame({"ds": pd.date_range("2024-03-01", periods=120), "y": values}).to_csv(path, index=False)
-    return path
-
-
 TINY = ("--season", 1, "--horizon", 5, "--origins", 2, *FAST[:4])
 """A tiny training without any option of the model, which would name it."""
 

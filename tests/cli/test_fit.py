@@ -164,15 +164,6 @@ def test_recipes(recipe: str, tmp_path: Path) -> None:
     assert np.isfinite(forecast.drop(columns=["unique_id", "ds"])).to_numpy().all()
 
 
-@pytest.fixture(scope="module")
-def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with white noise around a mean, which no network forecasts better than that mean."""
-    path = tmp_path_factory.mktemp("data") / "noise.csv"
-    values = np.random.default_rng(8).normal(50, 2, 120)
-    pd.DataFrame({"ds": pd.date_range("2024-03-01", periods=120), "y": values}).to_csv(path, index=False)
-    return path
-
-
 TINY = ("--season", 1, "--horizon", 5, *FAST[:4])
 """A tiny training without any option of the model, which would name it."""
 

@@ -134,8 +134,6 @@ class ForecastGraph:
         self.joint = options.channels == "joint"
         self.scaling = InstanceScaling(options.scaling, name="scaling")
         self._cores = cores if len(cores) == 1 else [Member(core, f"member_{i}") for i, core in enumerate(cores)]
-        self._mean = keras.layers.Average(name="mean_of_members")
-        self._mean_weights = keras.layers.Average(name="mean_attention")
         self._sorted = SortedQuantiles(spec.median, detach_median=True, name="sorted_quantiles")
         self._add_base = AddToLevel(spec.median, name="add_base")
         self._fold = FoldChannels(self.channels)
@@ -173,16 +171,19 @@ class ForecastGraph:
         An ensemble gives the mean of its members' quantiles (Vincent 1912) and of their attention.
         """
         members, weights = self.scaled_quantiles()
-        scaled = members[0] if len(members) == 1 else self._mean(members)
+        scaled = _mean(members, "mean_of_members")
         outputs = {QUANTILES: self.scaling(scaled, center=self.center, scale=self.scale, inverse=True)}
         if weights:
             length, queries = self.inputs[LENGTH], QuerySteps(self.spec.horizon, weights[0].query_length)
-            values = [member.values for member in weights]
-            mean = values[0] if len(values) == 1 else self._mean_weights(values)
+            mean = _mean([member.values for member in weights], "mean_attention")
             outputs[ATTENTION] = UnfoldAttention(1 if self.joint else self.channels)(mean)
             outputs[KEY_STEPS] = weights[0].key_steps(length)
             outputs[QUERY_STEPS] = queries(length)
         return keras.Model(self.inputs, outputs, name="forecaster")
+
+
+def _mean(members: list[Tensor], name: str) -> Tensor:
+    return members[0] if len(members) == 1 else keras.layers.Average(name=name)(members)
 
 
 def window_inputs(spec: WindowSpec, *, training: bool = False) -> dict[str, Any]:

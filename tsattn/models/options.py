@@ -16,6 +16,10 @@ class BaselineOptions(Options):
     """A baseline has no options: it follows from season and horizon."""
 
 
+WIDTH = 128
+"""Units of a network, where no rule makes them fewer."""
+
+
 class NetworkOptions(Options):
     """Options that every trained architecture has."""
 
@@ -28,7 +32,6 @@ class NetworkOptions(Options):
     channels: Literal["independent", "joint"] = Field(
         "independent", description="forecast each target by itself with shared weights, or all together"
     )
-
     members: int = Field(
         1, ge=1, description="networks trained side by side in one graph, from different starts; their mean forecasts"
     )
@@ -36,7 +39,7 @@ class NetworkOptions(Options):
     @property
     def width(self) -> int:
         """The units, where a rule or the user has set them."""
-        return self.units or 128
+        return self.units or WIDTH
 
 
 class Seq2SeqOptions(NetworkOptions):

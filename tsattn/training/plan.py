@@ -10,6 +10,7 @@ import numpy as np
 from tsattn.config import TrainingConfig
 from tsattn.data.panel import Floats, Panel
 from tsattn.data.windows import Windows
+from tsattn.models.rules import FEW_VALUES
 from tsattn.window import WindowSpec
 
 WINDOWS = 128
@@ -26,9 +27,6 @@ MOST_ROWS = 320_000
 
 FEW_WINDOWS = 1000
 """Below so many windows with a whole context, shorter histories are trained on too."""
-
-FEW_VALUES = 200_000
-"""Below so many observed values a network is at its best after an epoch or two of large steps, and goes past it."""
 
 VALIDATION_ROWS = 4000
 """Most rows that an epoch is validated on; more of them are thinned out evenly."""
@@ -68,7 +66,10 @@ def plan(config: TrainingConfig, windows: Windows, rows_per_window: int) -> Plan
 
 
 def learning_rate(values: int) -> float:
-    """Return the step size of Adam for data with so many observed values."""
+    """Return the step size of Adam for data with so many observed values.
+
+    Of few data a network is at its best after an epoch or two of large steps, and goes past it.
+    """
     return 3e-4 if values < FEW_VALUES else 1e-3
 
 
