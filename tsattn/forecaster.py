@@ -156,7 +156,8 @@ class Forecaster(BaseEstimator):
         self.history_: History | None = None
         self.choice_: Choice | None = None
         if isinstance(options, NetworkOptions):
-            options = rules.resolve(options, self.spec_.season, panel.observed)
+            known = rules.Known.of(panel.observed, self.spec_)
+            options = rules.resolve(options, self.spec_.season, known)
             fitting = Fitting(config, options, self.spec_, watch or (lambda title: nullcontext()))
             self._train(fitting, entry.name, panel, steps, named=bool(given.model), refit=config.training.refit)
         else:

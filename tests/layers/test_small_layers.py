@@ -1,13 +1,15 @@
-"""HistoryWindow against a loop over rows; SortedQuantiles against its formula."""
+"""HistoryWindow against a loop over rows; SortedQuantiles against its formula; what LevelDropout drops."""
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 from keras_help import outputs
 from numpy_reference import Array, sorted_quantiles
 
 from tsattn.layers import HistoryWindow, SortedQuantiles
+from tsattn.models.plumbing import LevelDropout
 
 CONTEXT = 4
 
@@ -58,3 +60,17 @@ def test_quantiles_ascend_and_the_median_passes(median: int) -> None:
 def test_a_single_level_is_left_as_it_is() -> None:
     free = np.random.default_rng(0).normal(size=(2, 3, 1)).astype("float32")
     np.testing.assert_array_equal(outputs(SortedQuantiles(0)(free))[0], free)
+
+
+def test_one_level_of_whole_rows_is_dropped() -> None:
+    keras.utils.set_random_seed(1)
+    given = np.random.default_rng(0).normal(size=(400, 3, 2, 4)).astype("float32")
+    layer = LevelDropout(level=1, rate=0.25)
+    np.testing.assert_array_equal(layer(given), given)
+    dropped = outputs(layer(given, training=True))[0]
+    np.testing.assert_array_equal(np.delete(dropped, 1, axis=-1), np.delete(given, 1, axis=-1))
+    ratio = dropped[..., 1] / given[..., 1]
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1, :1], ratio.shape), rtol=1e-5)
+    kept = ratio[:, 0, 0] != 0
+    assert 0.68 < kept.mean() < 0.82
+    np.testing.assert_allclose(ratio[kept], 1 / 0.75, rtol=1e-5)

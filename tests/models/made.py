@@ -24,9 +24,12 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "no_attention": {"name": "seq2seq", "attention": "none"},
     "ensemble": {"name": "seq2seq", "members": 2},
     "autoregressive_ensemble": {"name": "seq2seq", "members": 2, "decoder": "autoregressive"},
+    "lookbacks": {"name": "seq2seq", "lookbacks": 2},
+    "joint_lookbacks_of_an_ensemble": {"name": "seq2seq", "lookbacks": 3, "members": 2, "channels": "joint"},
     "joint": {"name": "seq2seq", "channels": "joint"},
     "joint_autoregressive": {"name": "seq2seq", "channels": "joint", "decoder": "autoregressive"},
     "attention_pooling": {"name": "attention_pooling", "patch_length": 3},
+    "pooling_lookbacks": {"name": "attention_pooling", "patch_length": 3, "lookbacks": 2},
 }
 
 

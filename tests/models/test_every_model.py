@@ -30,9 +30,16 @@ from tsattn.window import (
     TARGET_SCALE,
 )
 
-ON_JAX = ("parallel", "autoregressive", "joint", "attention_pooling", *BASELINES)
+ON_JAX = ("parallel", "autoregressive", "joint", "attention_pooling", "lookbacks", *BASELINES)
 TRAINED = ("parallel", "autoregressive")
-COPYING = ("parallel", "stepwise", "joint", "ensemble")
+COPYING = (
+    "parallel",
+    "stepwise",
+    "joint",
+    "ensemble",
+    "lookbacks",
+    "joint_lookbacks_of_an_ensemble",
+)
 
 GIVEN = histories([1, 2, 4, 7, 10, 10])
 
@@ -196,3 +203,25 @@ def test_an_ensemble_forecasts_the_mean_of_its_members() -> None:
         mean = np.mean([part[output] for part in parts], axis=0)
         np.testing.assert_allclose(together[output], mean, rtol=1e-5, atol=1e-4)
     assert np.abs(parts[0][QUANTILES] - parts[1][QUANTILES]).max() > 0.1
+
+
+@pytest.mark.parametrize("name", ["lookbacks", "pooling_lookbacks"])
+def test_lookbacks_forecast_the_mean_of_whole_and_shorter_histories(name: str) -> None:
+    several = make_model(name)
+    alone = make_graph({**NETWORKS[name], "lookbacks": 1}).inference()
+    whole = call(alone, window(GIVEN))
+    short = np.minimum(GIVEN.length, SPEC.context // 2)
+    recent = [row[len(row) - keep :] for row, keep in zip(GIVEN.rows(), short, strict=True)]
+    padded = np.stack([np.pad(row, ((0, SPEC.context - len(row)), (0, 0))) for row in recent])
+    half = call(alone, window(Histories(padded, short.astype("int32"))))
+    together = call(several, window(GIVEN))
+    mean = (whole[QUANTILES] + half[QUANTILES]) / 2
+    np.testing.assert_allclose(together[QUANTILES], mean, rtol=1e-5, atol=1e-4)
+    assert np.abs(whole[QUANTILES] - half[QUANTILES]).max() > 0.1
+    for row, keys in enumerate(whole[KEY_STEPS]):
+        count, kept = (int((steps[:, 0] >= 0).sum()) for steps in (keys, half[KEY_STEPS][row]))
+        expected = whole[ATTENTION][row].copy()
+        # The shorter history's last key ends where the whole one's does.
+        expected[..., count - kept : count] += half[ATTENTION][row][..., :kept]
+        np.testing.assert_allclose(together[ATTENTION][row], expected / 2, atol=1e-5)
+        np.testing.assert_array_equal(together[KEY_STEPS][row], keys)

@@ -32,26 +32,42 @@ def test_look_back_is_whole_segments_and_leaves_windows_to_learn_from() -> None:
         assert context % 12 == 0 and 12 <= context <= max(0.6 * length, 12)
 
 
+def known(values: int = 60_000, horizons: float = 100.0, context: int = 720) -> rules.Known:
+    return rules.Known(values, horizons, context)
+
+
 def test_the_width_follows_the_data_unless_it_is_given() -> None:
     options = resolve_options({"name": "seq2seq"})[1]
     given = resolve_options({"name": "seq2seq", "units": 20})[1]
-    widths = [rules.resolve(options, 24, values).units for values in (100, 60_000, 350_000, 10**8)]
+    widths = [rules.resolve(options, 24, known(values)).units or 0 for values in (100, 60_000, 350_000, 10**8)]
     assert widths == sorted(widths) and widths[1] < widths[2]
-    assert rules.resolve(given, 24, 100).units == rules.resolve(given, 24, 10**8).units == 20
+    assert rules.resolve(given, 24, known(100)).units == rules.resolve(given, 24, known(10**8)).units == 20
+
+
+def test_the_network_beside_the_copying_is_held_down_where_few_horizons_are_seen() -> None:
+    shares = [resolved(known=known(horizons=count)).path_dropout or 0.0 for count in (3, 12, 60, 400, 10**5)]
+    assert shares == sorted(shares, reverse=True) and 0 < shares[0] < 1 and shares[-1] == 0
+    assert resolved(known=known(horizons=3), path_dropout=0.2).path_dropout == 0.2
+    assert resolved(known=known(horizons=3), copy_heads=0).path_dropout == 0
+
+
+def test_a_short_context_is_read_once() -> None:
+    assert [resolved(known=known(context=steps)).lookbacks for steps in (24, 72, 96, 720)] == [1, 1, 2, 2]
+    assert resolved(known=known(context=24), lookbacks=3).lookbacks == 3
 
 
 @pytest.mark.parametrize("name", ["seq2seq", "attention_pooling"])
 @pytest.mark.parametrize("decoder", ["parallel", "autoregressive"])
 def test_nothing_is_left_open_where_the_data_are_known(name: str, decoder: str) -> None:
     options = resolve_options({"name": name} | ({"decoder": decoder} if name == "seq2seq" else {}))[1]
-    known = rules.resolve(options, 24, 1000).model_dump()
-    assert None not in known.values()
+    found = rules.resolve(options, 24, known()).model_dump()
+    assert None not in found.values()
 
 
-def resolved(**options: Any) -> Seq2SeqOptions:
+def resolved(known: rules.Known | None = None, **options: Any) -> Seq2SeqOptions:
     made = resolve_options({"name": "seq2seq", **options})[1]
     assert isinstance(made, Seq2SeqOptions)
-    return rules.resolve(made, 24)
+    return rules.resolve(made, 24, known)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tsattn.models.graph import build_graph
 from tsattn.training.fit import train
 from tsattn.training.plan import Plan
 from tsattn.training.sequence import OrderedWindows, ShuffledWindows
-from tsattn.window import PAST, TARGET, TARGET_SCALE, WindowSpec
+from tsattn.window import LENGTH, PAST, TARGET, TARGET_SCALE, WindowSpec
 
 ONE = np.ones((1, 1), "float32")
 
@@ -90,3 +90,23 @@ def test_each_window_has_the_scale_of_its_series() -> None:
                 np.testing.assert_array_equal(scale, scales[series])
                 seen.add(series)
     assert seen == {0, 2, 3}
+
+
+def test_each_window_is_given_one_of_the_lookbacks() -> None:
+    values = np.arange(60, dtype="float32")[:, None]
+    panel = Panel(values, np.array([0, 60]), ("s",), ("y",), np.zeros(1, np.int64), Grid("D", "2024-01-01"))
+    windows = Windows.before_end(panel, WindowSpec(context=8, horizon=2, targets=("y",)), history=3)
+    made, again, whole = (ShuffledWindows(windows, 16, 3, 5, ONE, lookbacks) for lookbacks in ([8, 4], [8, 4], None))
+    drawn = []
+    for number in range(3):
+        (batch,), (same,), (full,) = made[number], again[number], whole[number]
+        for name, tensor in batch.items():
+            np.testing.assert_array_equal(tensor, same[name])
+        np.testing.assert_array_equal(batch[TARGET], full[TARGET])
+        for row, length in enumerate(batch[LENGTH]):
+            known = full[PAST][row, : full[LENGTH][row]]
+            assert length in {len(known), min(len(known), 4)}
+            np.testing.assert_array_equal(batch[PAST][row, :length], known[-length:])
+            assert not batch[PAST][row, length:].any()
+            drawn += [length] if len(known) == 8 else []
+    assert 10 < drawn.count(4) < len(drawn) - 10, "about half of the windows are short"

@@ -78,10 +78,10 @@ class Windows:
         within = index - (ends - self.counts)[series]
         return series, self.first[series] + within * self.stride
 
-    def gather(self, index: Ints, *, target: bool = True) -> Batch:
-        """Return the tensors of the window contract for windows by their number."""
+    def gather(self, index: Ints, *, target: bool = True, most: Ints | None = None) -> Batch:
+        """Return the tensors of the window contract for windows by their number; ``most`` as below."""
         series, origin = self.locate(np.asarray(index, dtype=np.int64))
-        return gather(self.panel, self.spec, series, origin, target=target)
+        return gather(self.panel, self.spec, series, origin, target=target, most=most)
 
     def shuffled(self, seed: int, epoch: int, batch: int, size: int) -> Ints:
         """Return the window numbers of one batch of a shuffled epoch; the last batch is filled from the first."""
@@ -89,7 +89,9 @@ class Windows:
         return permute(position, len(self), seed=(seed, epoch))
 
 
-def gather(panel: Panel, spec: WindowSpec, series: Ints, origin: Ints, *, target: bool = True) -> Batch:
+def gather(
+    panel: Panel, spec: WindowSpec, series: Ints, origin: Ints, *, target: bool = True, most: Ints | None = None
+) -> Batch:
     """Return the window tensors for pairs of series and origin, each int64 [batch].
 
     Args:
@@ -98,8 +100,9 @@ def gather(panel: Panel, spec: WindowSpec, series: Ints, origin: Ints, *, target
         series: index of the series.
         origin: steps of history; the rest of the series is the future.
         target: whether to add the target, which may reach over the end (missing there).
+        most: steps of history that are kept of each window, int64 [batch]; the context if left out.
     """
-    length = np.minimum(origin, spec.context)
+    length = np.minimum(origin, spec.context if most is None else np.minimum(most, spec.context))
     begin = panel.offsets[series]
     values, observed = _take(panel, begin + origin - length, length, spec.context)
     batch: Batch = {PAST: values, OBSERVED: observed, LENGTH: length.astype(np.int32)}

@@ -13,6 +13,7 @@ import keras
 
 from tsattn.layers import InstanceScaling, SortedQuantiles
 from tsattn.layers.masking import Tensor
+from tsattn.models.lookbacks import AlignKeys, FoldLookbacks, MeanOfLookbacks, lengths
 from tsattn.models.options import NetworkOptions
 from tsattn.models.plumbing import (
     AddToLevel,
@@ -117,6 +118,23 @@ class Member:
         return Decoded(made["raw"], weights and replace(weights, values=made["weights"]), made.get("base"))
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A window in scaled space, and what leads back.
+
+    Args:
+        series: what the architecture is given.
+        length: `(batch,)`.
+        center: `(batch, 1, channels)`.
+        scale: the same shape.
+    """
+
+    series: Series
+    length: Tensor
+    center: Tensor
+    scale: Tensor
+
+
 class ForecastGraph:
     """A forecaster as Keras graph, with the pieces that training needs.
 
@@ -133,52 +151,75 @@ class ForecastGraph:
         self.channels = len(spec.targets)
         self.joint = options.channels == "joint"
         self.scaling = InstanceScaling(options.scaling, name="scaling")
+        self.lookbacks = lengths(spec.context, options.lookbacks or 1)
         self._cores = cores if len(cores) == 1 else [Member(core, f"member_{i}") for i, core in enumerate(cores)]
         self._sorted = SortedQuantiles(spec.median, detach_median=True, name="sorted_quantiles")
         self._add_base = AddToLevel(spec.median, name="add_base")
         self._fold = FoldChannels(self.channels)
         self._unfold = UnfoldQuantiles(self.channels)
-        scaled, self.center, self.scale = self.scaling(inputs[PAST], inputs[OBSERVED])
-        self._series = self._folded(scaled, options.width)
+        self._embed = ChannelEmbedding(max(options.width // 4, 1), name="channel_embedding")
+        self.window = self._read(inputs[PAST], inputs[OBSERVED], inputs[LENGTH])
 
-    def _folded(self, scaled: Tensor, units: int) -> Series:
-        observed, length = self.inputs[OBSERVED], self.inputs[LENGTH]
-        if self.joint or self.channels == 1:
-            return Series(scaled, observed, length, None)
-        channel = ChannelEmbedding(max(units // 4, 1), name="channel_embedding")(scaled)
-        return Series(self._fold(scaled), self._fold(observed), self._fold(length), channel)
+    @property
+    def _folds(self) -> bool:
+        return not self.joint and self.channels > 1
+
+    def _read(self, past: Tensor, observed: Tensor, length: Tensor) -> Reading:
+        scaled, center, scale = self.scaling(past, observed)
+        series = Series(scaled, observed, length, None)
+        if self._folds:
+            channel = self._embed(scaled)
+            series = Series(self._fold(scaled), self._fold(observed), self._fold(length), channel)
+        return Reading(series, length, center, scale)
 
     def scale_target(self, target: Tensor, observed: Tensor) -> Tensor:
         """Scale the target `(batch, horizon, channels)` by the window before it; 0 where missing."""
-        return self.scaling(target, observed, center=self.center, scale=self.scale)
+        return self.scaling(target, observed, center=self.window.center, scale=self.window.scale)
 
-    def scaled_quantiles(self, target: Tensor | None = None) -> tuple[list[Tensor], list[Weights]]:
-        """Return the quantiles `(batch, horizon, channels, levels)` in scaled space, and the attention, by member."""
-        fold = not self.joint and self.channels > 1
-        if target is not None and fold:
+    def scaled_quantiles(
+        self, target: Tensor | None = None, window: Reading | None = None
+    ) -> tuple[list[Tensor], list[Weights]]:
+        """Return the quantiles `(batch, horizon, channels, levels)` in scaled space, and the attention, by member.
+
+        Args:
+            target: what the window is followed by, in training.
+            window: another reading than that of the inputs.
+        """
+        series = (window or self.window).series
+        if target is not None and self._folds:
             target = self._fold(target)
         quantiles, weights = [], []
         for core in self._cores:
-            decoded = core(self._series, target)
+            decoded = core(series, target)
             raw = decoded.raw if decoded.base is None else self._add_base([decoded.raw, decoded.base])
-            quantiles.append(self._unfold(self._sorted(raw)) if fold else self._sorted(raw))
+            quantiles.append(self._unfold(self._sorted(raw)) if self._folds else self._sorted(raw))
             weights += [] if decoded.weights is None else [decoded.weights]
         return quantiles, weights
 
     def inference(self) -> keras.Model:
         """Return the model from a window to quantiles in original units, and attention where there is any.
 
-        An ensemble gives the mean of its members' quantiles (Vincent 1912) and of their attention.
+        The quantiles are the mean over the members of an ensemble and over the look-backs (Vincent 1912), and so is
+        the attention.
         """
-        members, weights = self.scaled_quantiles()
+        window, count = self.window, len(self.lookbacks)
+        if count > 1:
+            fold = FoldLookbacks(self.lookbacks, name="lookbacks")
+            window = self._read(*fold(self.inputs[PAST], self.inputs[OBSERVED], self.inputs[LENGTH]))
+        members, weights = self.scaled_quantiles(window=window)
         scaled = _mean(members, "mean_of_members")
-        outputs = {QUANTILES: self.scaling(scaled, center=self.center, scale=self.scale, inverse=True)}
+        quantiles = self.scaling(scaled, center=window.center, scale=window.scale, inverse=True)
+        outputs = {QUANTILES: MeanOfLookbacks(count, name="mean_of_lookbacks")(quantiles) if count > 1 else quantiles}
         if weights:
-            length, queries = self.inputs[LENGTH], QuerySteps(self.spec.horizon, weights[0].query_length)
-            mean = _mean([member.values for member in weights], "mean_attention")
-            outputs[ATTENTION] = UnfoldAttention(1 if self.joint else self.channels)(mean)
-            outputs[KEY_STEPS] = weights[0].key_steps(length)
-            outputs[QUERY_STEPS] = queries(length)
+            length, key_steps = self.inputs[LENGTH], weights[0].key_steps
+            attention = _mean([member.values for member in weights], "mean_attention")
+            attention = UnfoldAttention(1 if self.joint else self.channels)(attention)
+            if count > 1:
+                aligned = AlignKeys(count, name="align_keys")(attention, key_steps(window.length))
+                attention = MeanOfLookbacks(count, name="mean_attention_of_lookbacks")(aligned)
+            outputs[ATTENTION] = attention
+            outputs[KEY_STEPS] = key_steps(length)
+            outputs[QUERY_STEPS] = QuerySteps(self.spec.horizon, weights[0].query_length)(length)
         return keras.Model(self.inputs, outputs, name="forecaster")
 
 

@@ -35,6 +35,13 @@ class NetworkOptions(Options):
     members: int = Field(
         1, ge=1, description="networks trained side by side in one graph, from different starts; their mean forecasts"
     )
+    lookbacks: int | None = Field(
+        None,
+        ge=1,
+        le=4,
+        description="histories that are read: the whole context, its last half, its last quarter ...; one of them a "
+        "window in training, the mean of all forecasts; by rule if left out",
+    )
 
     @property
     def width(self) -> int:
@@ -64,6 +71,12 @@ class Seq2SeqOptions(NetworkOptions):
     )
     copy_dropout: float | None = Field(
         None, ge=0, lt=1, description="share of what is copied that is left out in training; by rule if left out"
+    )
+    path_dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="share of the series of a training step that are forecast by copying alone; by rule if left out",
     )
 
 

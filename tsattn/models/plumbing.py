@@ -136,6 +136,35 @@ class AddToLevel(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
+class LevelDropout(keras.layers.Layer):
+    """Drops one level of whole rows of `(rows, horizon, width, levels)` in training.
+
+    What is added to that level afterwards must then do alone for a row: a network beside a copied history learns no
+    more than what it adds to it (stochastic depth: Huang et al. 2016).
+
+    Args:
+        level: index of the level.
+        rate: share of the rows.
+    """
+
+    def __init__(self, level: int, rate: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.level = level
+        self.rate = rate
+        self._dropout = keras.layers.Dropout(rate, dtype=self.dtype_policy)
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        kept = self._dropout(ops.ones_like(inputs[:, :1, :1, :1]), training=training)
+        return inputs * ops.where(ops.arange(inputs.shape[-1]) == self.level, kept, ops.ones_like(kept))
+
+    def compute_output_shape(self, inputs_shape: Any) -> Any:
+        return inputs_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "level": self.level, "rate": self.rate}
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
 class QuantileHead(keras.layers.Dense):
     """A dense layer to `(..., units)`, levels last, whose features are learned from the median's loss alone.
 

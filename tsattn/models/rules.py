@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tsattn.errors import ConfigError
 from tsattn.models.options import WIDTH, NetworkOptions, Seq2SeqOptions
+from tsattn.window import WindowSpec
 
 T = TypeVar("T", bound=NetworkOptions)
 
@@ -24,11 +26,40 @@ NARROW = 64
 COPY_DROPOUT = 0.5
 """Dropout of copying where data are few."""
 
+MOST_PATH_DROPOUT = 0.5
+"""Most share of the series of a training step that are forecast by copying alone."""
+
+PATH_HORIZONS = 14
+"""What that share is, divided by the number of horizons in the data."""
+
+SHORT_CONTEXT = 4
+"""Below so many segments a context is not read by halves as well."""
+
 COPY_HEADS = 4
 """Heads of the attention that copies segments."""
 
 SHORTEST_PATCH = 4
 """Shortest segment, in steps."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the data and the window.
+
+    Args:
+        values: number of observed values.
+        horizons: how often the horizon fits into them, all series together and the channels beside each other.
+        context: look-back in steps.
+    """
+
+    values: int
+    horizons: float
+    context: int
+
+    @classmethod
+    def of(cls, values: int, spec: WindowSpec) -> Known:
+        """Return what is known of ``values`` observed values and a window."""
+        return cls(values, values / (len(spec.targets) * spec.horizon), spec.context)
 
 
 def patch_length(season: int) -> int:
@@ -68,26 +99,52 @@ def copy_dropout(values: int) -> float:
     return COPY_DROPOUT if values < FEW_VALUES else 0.0
 
 
-def resolve(options: T, season: int, values: int | None = None) -> T:
+def lookbacks(context: int, season: int) -> int:
+    """Return how many histories are read: the whole context and its last half, unless that is too short.
+
+    What lies further back tells more in some months and misleads in others. Over three validation parts of ETTh1 both
+    have a lower MAE than the whole alone: by .2 to 1.1 % at horizon 96, 0 to 1.7 % at 336 and 720.
+    """
+    return 2 if context >= SHORT_CONTEXT * patch_length(season) else 1
+
+
+def path_dropout(horizons: float) -> float:
+    """Return the share of the series of a training step that are forecast by copying alone.
+
+    What a network may learn beside the copying is held down by how many horizons it has seen, end to end: of 8 to 12
+    months, hours, ETTh1 has 60 to 90 at horizon 96, where .2 brings nothing, and 8 to 12 at horizon 720, where .5
+    lowers the validation MAE by .6 to 4 % (three different validation parts).
+    """
+    return round(min(MOST_PATH_DROPOUT, PATH_HORIZONS / max(horizons, 1.0)), 2)
+
+
+def resolve(options: T, season: int, known: Known | None = None) -> T:
     """Return the options with what is left open filled in.
 
     Args:
         options: those of an architecture.
         season: season length in steps.
-        values: number of observed values of the training data; None leaves width and dropout of copying open.
+        known: the data; None leaves open what follows from them, such as width and dropouts.
 
     Raises:
         ConfigError: the options contradict each other.
     """
     open_options: dict[str, Any] = {}
-    if values is not None:
-        open_options["units"] = options.units or units(values)
+    if known is not None:
+        open_options["units"] = options.units or units(known.values)
+        open_options["lookbacks"] = options.lookbacks or lookbacks(known.context, season)
     if getattr(options, "patch_length", 1) is None:
         open_options["patch_length"] = patch_length(season)
     if isinstance(options, Seq2SeqOptions):
         open_options.update(_attention(options))
-        if values is not None and options.copy_dropout is None:
-            open_options["copy_dropout"] = copy_dropout(values) if open_options["copy_heads"] else 0.0
+        if known is not None:
+            copies = bool(open_options["copy_heads"])
+            for name, rate in (
+                ("copy_dropout", copy_dropout(known.values)),
+                ("path_dropout", path_dropout(known.horizons)),
+            ):
+                if getattr(options, name) is None:
+                    open_options[name] = rate if copies else 0.0
     return options.model_copy(update=open_options)
 
 

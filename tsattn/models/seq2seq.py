@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 
 from tsattn.layers import AttentionDecoder, CopyAttention, ParallelDecoder
@@ -9,7 +11,7 @@ from tsattn.layers.masking import Tensor
 from tsattn.models import rules
 from tsattn.models.graph import Core, Decoded, Series, Weights
 from tsattn.models.options import Seq2SeqOptions
-from tsattn.models.plumbing import HorizonSegments, HorizonSteps, QuantileHead
+from tsattn.models.plumbing import HorizonSegments, HorizonSteps, LevelDropout, QuantileHead
 from tsattn.models.recurrent import Segments, rnn_cell, rnn_layer
 from tsattn.window import WindowSpec
 
@@ -50,6 +52,8 @@ class _Parallel(_Seq2Seq):
         self.join = keras.layers.Concatenate(name="state_and_context")
         self.head = QuantileHead(self.output_size, len(spec.levels), spec.median, name="head")
         self.base_steps = HorizonSteps(spec.horizon, (self.width, 1), name="base_steps")
+        rate = options.path_dropout or 0.0
+        self.path_dropout = LevelDropout(spec.median, rate, name="path_dropout") if rate else None
 
     def _copy_attention(self, options: Seq2SeqOptions, season: int) -> CopyAttention:
         return CopyAttention(
@@ -71,13 +75,14 @@ class _Parallel(_Seq2Seq):
             memory_mask=cut.mask,
             return_attention_scores=True,
         )
-        base = None
-        if self.copy is not None:
-            context, copied, weights = self.copy(
-                read, memory, cut.values, cut.observed, memory_mask=cut.mask, return_attention_scores=True
-            )
-            read, base = self.join([read, context]), self.base_steps(copied)
-        return self.decoded(self.head(self.dropout(read)), weights, base)
+        if self.copy is None:
+            return self.decoded(self.head(self.dropout(read)), weights)
+        context, copied, weights = self.copy(
+            read, memory, cut.values, cut.observed, memory_mask=cut.mask, return_attention_scores=True
+        )
+        read = self.join([read, context])
+        decoded = self.decoded(self.head(self.dropout(read)), weights, self.base_steps(copied))
+        return decoded if self.path_dropout is None else replace(decoded, raw=self.path_dropout(decoded.raw))
 
 
 class _Autoregressive(_Seq2Seq):

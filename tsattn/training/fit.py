@@ -70,7 +70,7 @@ def train(
     model.compile(optimizer, jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
     # Its place matters: the callbacks behind it see the averaged weights at the end of an epoch.
     averaging = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
-    batches = ShuffledWindows(windows, plan.batch_size, plan.steps, seed, scales)
+    batches = ShuffledWindows(windows, plan.batch_size, plan.steps, seed, scales, graph.lookbacks)
     turning = keras.callbacks.LambdaCallback(on_epoch_begin=batches.begin_epoch)
     used = [keras.callbacks.TerminateOnNaN(), turning, averaging, *callbacks]
     if validation is not None:

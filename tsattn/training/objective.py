@@ -67,7 +67,7 @@ def training_model(graph: ForecastGraph) -> keras.Model:
     target, observed, scale = shapes[TARGET], shapes[TARGET_OBSERVED], shapes[TARGET_SCALE]
     scaled = graph.scale_target(target, observed)
     members, _ = graph.scaled_quantiles(scaled)
-    weight = graph.scale / keras.ops.expand_dims(scale, 1)
+    weight = graph.window.scale / keras.ops.expand_dims(scale, 1)
     loss = PinballLoss(graph.spec.levels, name="pinball")(keras.ops.stack(members, axis=1), scaled, observed, weight)
     inputs = {**graph.inputs, TARGET: target, TARGET_OBSERVED: observed, TARGET_SCALE: scale}
     return keras.Model(inputs, loss, name="training")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
@@ -21,11 +23,21 @@ class ShuffledWindows(keras.utils.PyDataset):
         steps: batches in an epoch; more than there are windows for begins again.
         seed: seed of the order.
         scales: what errors are divided by, [series, targets].
+        lookbacks: steps of history; each window is given one of them at random. None: all of the context.
     """
 
-    def __init__(self, windows: Windows, batch_size: int, steps: int, seed: int, scales: Floats) -> None:
+    def __init__(
+        self,
+        windows: Windows,
+        batch_size: int,
+        steps: int,
+        seed: int,
+        scales: Floats,
+        lookbacks: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         self._scales = scales
+        self._lookbacks = np.array(lookbacks or [windows.spec.context])
         self._windows = windows
         self._batch_size = batch_size
         self._steps = steps
@@ -37,7 +49,8 @@ class ShuffledWindows(keras.utils.PyDataset):
 
     def __getitem__(self, batch: int) -> tuple[Batch]:
         index = self._windows.shuffled(self._seed, self.epoch, batch, self._batch_size)
-        return (_with_scales(self._windows, index, self._scales),)
+        draw = np.random.default_rng((self._seed, self.epoch, batch))
+        return (_with_scales(self._windows, index, self._scales, draw.choice(self._lookbacks, len(index))),)
 
     def begin_epoch(self, epoch: int, logs: object = None) -> None:
         """Turn to an epoch, as a Keras callback is told of it."""
@@ -64,6 +77,6 @@ class OrderedWindows(keras.utils.PyDataset):
         return (_with_scales(self._windows, np.arange(first, last), self._scales),)
 
 
-def _with_scales(windows: Windows, index: Ints, scales: Floats) -> Batch:
+def _with_scales(windows: Windows, index: Ints, scales: Floats, most: Ints | None = None) -> Batch:
     series, _ = windows.locate(index)
-    return {**windows.gather(index), TARGET_SCALE: scales[series]}
+    return {**windows.gather(index, most=most), TARGET_SCALE: scales[series]}
