@@ -108,6 +108,30 @@ def test_targets_are_fed_in_training_only(kind: str) -> None:
     np.testing.assert_allclose(outputs(decoder(MEMORY, **call))[0], free, atol=1e-5)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_a_share_of_the_steps_is_fed_the_targets(share: float) -> None:
+    keras.utils.set_random_seed(3)
+    rows, steps = 200, 2
+    decoder = AttentionDecoder(make_cell("gru"), steps, 1, units=4, teacher_forcing=share, name="decoder")
+    memory = np.broadcast_to(MEMORY[:1], (rows, *MEMORY.shape[1:]))
+    targets = np.full((rows, steps, 1), 5.0, "float32")
+    free = outputs(decoder(memory, targets=targets))[0]
+    trained = outputs(decoder(memory, targets=targets, training=True))[0]
+    np.testing.assert_allclose(trained[:, 0], free[:, 0], rtol=1e-5)
+    forced = np.abs(trained[:, 1] - free[:, 1])[:, 0] > 1e-4
+    assert abs(forced.mean() - share) < 0.1 and (share > 0 or not forced.any())
+    alone = AttentionDecoder(make_cell("gru"), steps, 1, units=4, name="decoder")
+    alone(memory, targets=targets)
+    alone.set_weights(decoder.get_weights())
+    always = outputs(alone(memory, targets=targets, training=True))[0]
+    np.testing.assert_allclose(trained[forced], always[forced], rtol=1e-5)
+
+
+def test_a_share_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"teacher_forcing must lie between 0 and 1. Received: teacher_forcing=1.5"):
+        make_decoder("gru", teacher_forcing=1.5)
+
+
 def test_the_last_target_is_never_seen() -> None:
     decoder, targets = make_decoder("gru", feedback=[1]), normal(2, STEPS, 1)
     forced = outputs(decoder(MEMORY, targets=targets, training=True))[0]

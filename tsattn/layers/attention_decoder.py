@@ -19,7 +19,8 @@ class AttentionDecoder(AttentiveDecoder):
 
     At each step the previous state of the cell is the query; the context joins the previous output as input of the
     cell; a dense head makes the output from the new state and the context (Bahdanau et al. 2015). The memory is
-    projected once. In training, `targets` take the place of the previous output (teacher forcing).
+    projected once. In training, `targets` take the place of the previous output (teacher forcing), of every step or of
+    a share of them.
 
     Masked memory gets a weight of exactly 0. The output carries no mask.
 
@@ -32,6 +33,8 @@ class AttentionDecoder(AttentiveDecoder):
         units: size of the attention's projections, see `Attention`.
         feedback: which of the output's numbers are fed back; all of them if None.
         dropout: share of the attention weights dropped in training.
+        teacher_forcing: share of the steps that are fed `targets` in training, drawn for each row and step; 0 trains
+            the decoder as it will run, on its own outputs.
 
     Call arguments:
         memory: `(batch, keys, features)`, such as the encoder's outputs.
@@ -51,8 +54,9 @@ class AttentionDecoder(AttentiveDecoder):
         >>> decoder = AttentionDecoder(keras.layers.LSTMCell(64), steps=24, output_units=1, units=64)
         >>> forecast = decoder(encoded, initial_state=state, memory_mask=mask)
 
-    Reference:
-        Bahdanau et al. 2015, Neural Machine Translation by Jointly Learning to Align and Translate.
+    References:
+        Bahdanau et al. 2015, Neural Machine Translation by Jointly Learning to Align and Translate; Bengio et al. 2015,
+        Scheduled Sampling for Sequence Prediction with Recurrent Neural Networks (a share of the steps).
     """
 
     def __init__(
@@ -64,9 +68,14 @@ class AttentionDecoder(AttentiveDecoder):
         units: int | None = None,
         feedback: Sequence[int] | None = None,
         dropout: float = 0.0,
+        teacher_forcing: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(cell, steps, score, units, dropout, **kwargs)
+        if not 0 <= teacher_forcing <= 1:
+            raise ValueError(f"teacher_forcing must lie between 0 and 1. Received: teacher_forcing={teacher_forcing}")
+        self.teacher_forcing = teacher_forcing
+        self._seed = keras.random.SeedGenerator()
         self.output_units = output_units
         self.feedback = None if feedback is None else list(feedback)
         self._fed = self.feedback or list(range(output_units))
@@ -109,10 +118,13 @@ class AttentionDecoder(AttentiveDecoder):
         given = {"number": ops.arange(self.steps)}
         if features is not None:
             given["features"] = ops.swapaxes(ops.cast(features, self.compute_dtype), 0, 1)
-        if targets is not None and training:
+        # Nothing may be drawn inside the scan: the generator's state would change in a scope that is gone after it.
+        if targets is not None and training and self.teacher_forcing > 0:
+            targets = ops.cast(targets, self.compute_dtype)
             shifted = ops.concatenate([ops.expand_dims(start, 1), targets[:, :-1]], axis=1)
             given["previous"] = ops.swapaxes(shifted, 0, 1)
-        # Nothing may be drawn inside the scan: the generator's state would change in a scope that is gone after it.
+            drawn = keras.random.uniform((self.steps, batch, 1), seed=self._seed)
+            given["forced"] = drawn < self.teacher_forcing
         keys = ops.shape(memory)[1] if self._attention is not None else 1
         if self._attention is not None and training and self.dropout > 0:
             given["kept"] = self._attention.draw_kept((self.steps, batch, 1, keys))
@@ -121,7 +133,8 @@ class AttentionDecoder(AttentiveDecoder):
 
         def step(carry: Any, x: Any) -> Any:
             states, output, previous, _ = carry
-            previous = x.get("previous", previous)
+            if "forced" in x:
+                previous = ops.where(x["forced"], x["previous"], previous)
             output, states, weights = self._step(previous, states, x, memory, key, mask, training)
             fed = output if self.feedback is None else ops.take(output, self.feedback, axis=-1)
             carry = (states, output, fed, weights)
@@ -167,4 +180,9 @@ class AttentionDecoder(AttentiveDecoder):
         return self.output_units
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "output_units": self.output_units, "feedback": self.feedback}
+        return {
+            **super().get_config(),
+            "output_units": self.output_units,
+            "feedback": self.feedback,
+            "teacher_forcing": self.teacher_forcing,
+        }

@@ -63,6 +63,13 @@ class Seq2SeqOptions(NetworkOptions):
     decoder: Literal["parallel", "autoregressive"] = Field(
         "parallel", description="all segments at once, or one after the other, fed with its own median"
     )
+    teacher_forcing: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the steps of an autoregressive decoder that are fed the truth in training; 0 trains it on "
+        "its own forecasts, as it will run",
+    )
     copy_heads: int | None = Field(
         None,
         ge=0,

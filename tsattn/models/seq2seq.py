@@ -96,6 +96,7 @@ class _Autoregressive(_Seq2Seq):
             score=self.score,
             units=options.width,
             feedback=range(spec.median, self.output_size, levels),
+            teacher_forcing=options.teacher_forcing,
             name="decoder",
         )
         self.target_segments = HorizonSegments(self.patch, name="target_segments")
