@@ -29,7 +29,7 @@ from tsattn.window import (
 
 PATCH = 4
 SPEC = WindowSpec(context=12, horizon=7, targets=("a", "b"), season=4)
-MODELS = ("parallel", "autoregressive", "attention_pooling", "seasonal_naive")
+MODELS = ("parallel", "autoregressive", "lookbacks", "attention_pooling", "seasonal_naive")
 
 SERVE = """
 import sys
@@ -54,7 +54,11 @@ np.savez(made, **results)
 def make_model(name: str) -> keras.Model:
     if name == "seasonal_naive":
         return build_baseline(resolve_options({"name": name})[0], SPEC)
-    options = {"name": name} if name == "attention_pooling" else {"name": "seq2seq", "decoder": name}
+    options: dict[str, Any] = {"name": "seq2seq", "decoder": name}
+    if name == "attention_pooling":
+        options = {"name": name}
+    if name == "lookbacks":
+        options = {"name": "seq2seq", "lookbacks": 2}
     entry, validated = resolve_options({"units": 6, "patch_length": PATCH, **options})
     return with_random_weights(build_graph(entry, validated, SPEC, portable=True).inference())
 
@@ -133,7 +137,7 @@ def test_a_baseline_has_no_attention_to_tell(served: dict[str, Array]) -> None:
 
 
 @pytest.mark.parametrize("batch", BATCHES)
-@pytest.mark.parametrize("name", ["parallel", "autoregressive", "attention_pooling"])
+@pytest.mark.parametrize("name", ["parallel", "autoregressive", "lookbacks", "attention_pooling"])
 def test_attention_is_over_the_steps_of_the_raw_history(served: dict[str, Array], name: str, batch: str) -> None:
     weights, steps = served[f"{name}/{batch}/attention/{ATTENTION}"], served[f"{name}/{batch}/attention/{KEY_STEPS}"]
     queries = served[f"{name}/{batch}/attention/{QUERY_STEPS}"]

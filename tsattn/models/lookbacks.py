@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -108,7 +109,9 @@ class AlignKeys(keras.layers.Layer):
         by_window = ops.reshape(valid, (-1, self.lookbacks))
         shift = ops.reshape(by_window[:, :1] - by_window, (-1, 1))
         index = ops.arange(keys, dtype="int32")[None, :] - shift
-        last_first = ops.swapaxes(ops.reshape(weights, (ops.shape(weights)[0], -1, keys)), 1, 2)
+        # The size is told, because a reshape of unknown batch loses it.
+        rows = ops.reshape(weights, (-1, math.prod(shape[:-1]), keys))
+        last_first = ops.swapaxes(rows, 1, 2)
         moved = take_steps(last_first, ops.maximum(index, 0))
         moved = ops.where(ops.expand_dims(index >= 0, -1), moved, ops.zeros_like(moved))
         return ops.reshape(ops.swapaxes(moved, 1, 2), (-1, *shape))
