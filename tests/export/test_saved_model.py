@@ -54,7 +54,7 @@ np.savez(made, **results)
 def make_model(name: str) -> keras.Model:
     if name == "seasonal_naive":
         return build_baseline(resolve_options({"name": name})[0], SPEC)
-    options: dict[str, Any] = {"name": "seq2seq", "decoder": name}
+    options: dict[str, object] = {"name": "seq2seq", "decoder": name}
     if name == "attention_pooling":
         options = {"name": name}
     if name == "lookbacks":

@@ -32,8 +32,8 @@ def test_look_back_is_whole_segments_and_leaves_windows_to_learn_from() -> None:
         assert context % 12 == 0 and 12 <= context <= max(0.6 * length, 12)
 
 
-def known(values: int = 60_000, horizons: float = 100.0, context: int = 720) -> rules.Known:
-    return rules.Known(values, horizons, context)
+def known(values: int = 60_000, horizons: float = 100.0, horizon: int = 720, context: int = 720) -> rules.Known:
+    return rules.Known(values, horizons, horizon, context)
 
 
 def test_the_width_follows_the_data_unless_it_is_given() -> None:
@@ -44,9 +44,11 @@ def test_the_width_follows_the_data_unless_it_is_given() -> None:
     assert rules.resolve(given, 24, known(100)).units == rules.resolve(given, 24, known(10**8)).units == 20
 
 
-def test_the_network_beside_the_copying_is_held_down_where_few_horizons_are_seen() -> None:
+def test_the_network_beside_the_copying_is_held_down_where_few_far_horizons_are_seen() -> None:
     shares = [resolved(known=known(horizons=count)).path_dropout or 0.0 for count in (3, 12, 60, 400, 10**5)]
     assert shares == sorted(shares, reverse=True) and 0 < shares[0] < 1 and shares[-1] == 0
+    near, far = (resolved(known=known(horizons=3, horizon=steps)).path_dropout or 0.0 for steps in (24, 720))
+    assert 0 <= near < 0.1 < far, "a season ahead needs the network, however few data there are"
     assert resolved(known=known(horizons=3), path_dropout=0.2).path_dropout == 0.2
     assert resolved(known=known(horizons=3), copy_heads=0).path_dropout == 0
 

@@ -67,8 +67,8 @@ class Seq2SeqOptions(NetworkOptions):
         0.0,
         ge=0,
         le=1,
-        description="share of the steps of an autoregressive decoder that are fed the truth in training; 0 trains it on "
-        "its own forecasts, as it will run",
+        description="share of the steps of an autoregressive decoder that are fed the truth in training; 0 trains it "
+        "on its own forecasts, as it will run",
     )
     copy_heads: int | None = Field(
         None,
