@@ -148,14 +148,13 @@ def resolve(options: T, season: int, known: Known | None = None) -> T:
     if isinstance(options, Seq2SeqOptions):
         open_options.update(_attention(options))
         if known is not None:
+            patch = options.patch_length or open_options["patch_length"]
+            rates = {
+                "copy_dropout": copy_dropout(known.values),
+                "path_dropout": path_dropout(known.horizons, -(-known.horizon // patch)),
+            }
             copies = bool(open_options["copy_heads"])
-            segments = -(-known.horizon // (options.patch_length or patch_length(season)))
-            for name, rate in (
-                ("copy_dropout", copy_dropout(known.values)),
-                ("path_dropout", path_dropout(known.horizons, segments)),
-            ):
-                if getattr(options, name) is None:
-                    open_options[name] = rate if copies else 0.0
+            open_options.update({x: rate * copies for x, rate in rates.items() if getattr(options, x) is None})
     return options.model_copy(update=open_options)
 
 
