@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,13 +39,42 @@ def scores(name: str, query: Array, key: Array, weights: Mapping[str, Array]) ->
     result = np.zeros((len(query), query.shape[1], key.shape[1]))
     for b, i, j in np.ndindex(*result.shape):
         q, k = query[b, i].astype(float), key[b, j].astype(float)
-        if name == "additive":
-            result[b, i, j] = weights["v"] @ np.tanh(q + k + weights["b"])
-        elif name == "general":
-            result[b, i, j] = q @ weights["M"] @ k
-        else:
-            result[b, i, j] = q @ k / (math.sqrt(len(k)) if name == "scaled_dot" else 1)
+        result[b, i, j] = _SCORES[name](q, k, weights)
     return result
+
+
+_SCORES: dict[str, Callable[[Array, Array, Mapping[str, Array]], Any]] = {
+    "additive": lambda q, k, w: w["v"] @ np.tanh(q + k + w["b"]),
+    "normalized_additive": lambda q, k, w: w["g"] * w["v"] @ np.tanh(q + k + w["b"]) / np.linalg.norm(w["v"]),
+    "dot": lambda q, k, w: q @ k,
+    "scaled_dot": lambda q, k, w: q @ k / math.sqrt(len(k)),
+    "general": lambda q, k, w: q @ w["M"] @ k,
+    "scaled_general": lambda q, k, w: w["g"] * (q @ w["M"] @ k),
+    "concat": lambda q, k, w: w["v"] @ np.tanh(np.concatenate([q, k]) @ w["M"]),
+    "cosine": lambda q, k, w: np.exp(w["log s"]) * (q @ k) / (np.linalg.norm(q) * np.linalg.norm(k)),
+}
+
+
+def local_p(scores: Array, query: Array, kernel: Array, vector: Array, window: float) -> Array:
+    """Weights [queries, keys] of the local-p attention of Luong et al., of one row without padding."""
+    weights = np.zeros(scores.shape)
+    for i, row in enumerate(scores):
+        place = len(row) * sigmoid(vector @ np.tanh(query[i] @ kernel))
+        near = np.abs(np.arange(len(row)) - place) <= window
+        density = np.exp(-((np.arange(len(row)) - place) ** 2) / (2 * (window / 2) ** 2))
+        weights[i] = softmax(row, near) * density
+    return weights
+
+
+def monotonic(probabilities: Array) -> Array:
+    """Weights [queries, keys] of Raffel et al.: the sum over all places where the query before may have stopped."""
+    weights = np.zeros(probabilities.shape)
+    before = np.eye(probabilities.shape[1])[0]
+    for i, p in enumerate(probabilities):
+        for j in range(len(p)):
+            weights[i, j] = p[j] * sum(before[k] * np.prod(1 - p[k:j]) for k in range(j + 1))
+        before = weights[i]
+    return weights
 
 
 def copy_attention(

@@ -107,7 +107,9 @@ def validated(kind: type[T], values: dict[str, Any], source: str) -> T:
         if first["type"] == "extra_forbidden":
             message = f"{source}: unknown option '{key}'; the options here are {_known(kind, first['loc'][:-1])}"
         else:
-            message = f"{source}: '{key}' = {first['input']!r} is not allowed: {first['msg']}"
+            message = (
+                f"{source}: '{key}' = {first['input']!r} is not allowed: {first['msg'].removeprefix('Value error, ')}"
+            )
         raise ConfigError(message) from None
 
 

@@ -14,9 +14,15 @@ from tsattn.layers import (
     Attention,
     AttentionDecoder,
     AttentionPooling,
+    BahdanauAttention,
     CopyAttention,
+    CoverageAlignment,
+    HardmaxAlignment,
     HistoryWindow,
     InstanceScaling,
+    LocalAlignment,
+    LuongAttention,
+    MonotonicAlignment,
     ParallelDecoder,
     Patching,
     SortedQuantiles,
@@ -61,14 +67,25 @@ KEYS = mask([3, 5, 1])
 SCORES = {"return_attention_scores": True}
 
 
-def attention(score: str, units: int | None) -> Case:
-    sizes = (6, 6) if units is None else (4, 6)
+SCORE_NAMES = (
+    "additive",
+    "concat",
+    "cosine",
+    "dot",
+    "general",
+    "normalized_additive",
+    "scaled_dot",
+    "scaled_general",
+)
+
+
+def attention(name: str, make: Callable[[], Attention], query_size: int = 4, size: int = 6) -> Case:
     return Case(
-        f"Attention-{score}-{units}",
-        lambda: Attention(score, units),
+        name,
+        make,
         {
-            "query": normal(BATCH, 2, sizes[0]),
-            "value": normal(BATCH, TIME, sizes[1]),
+            "query": normal(BATCH, 2, query_size),
+            "value": normal(BATCH, TIME, size),
             "query_mask": mask([2, 1, 2], 2),
             "value_mask": KEYS,
         },
@@ -79,10 +96,21 @@ def attention(score: str, units: int | None) -> Case:
     )
 
 
-def decoder(name: str, cell: Callable[[], Any], state: list[Any], **options: Any) -> Case:
+def alignments() -> dict[str, Any]:
+    return {
+        "hardmax": HardmaxAlignment(),
+        "local": LocalAlignment(1.5),
+        "monotonic": MonotonicAlignment(noise_stddev=0.5),
+        "monotonic_hard": MonotonicAlignment(hard=True),
+        "coverage": CoverageAlignment(),
+        "location": CoverageAlignment(kernel_size=3, cumulative=False),
+    }
+
+
+def decoder(name: str, cell: Callable[[], Any], state: list[Any], attention: Any = "additive", **options: Any) -> Case:
     return Case(
         f"AttentionDecoder-{name}",
-        lambda: AttentionDecoder(cell(), steps=4, output_units=3, **{"units": 5, **options}),
+        lambda: AttentionDecoder(cell(), 4, 3, attention and Attention(attention, 5), **options),
         {"memory": normal(BATCH, TIME, 6), "initial_state": state, "memory_mask": KEYS},
         {"memory": "memory_mask"},
         SCORES,
@@ -91,10 +119,10 @@ def decoder(name: str, cell: Callable[[], Any], state: list[Any], **options: Any
     )
 
 
-def parallel(name: str, cell: Callable[[], Any], state: list[Any], score: str | None = "additive") -> Case:
+def parallel(name: str, cell: Callable[[], Any], state: list[Any], attention: Any = "additive", **options: Any) -> Case:
     return Case(
         f"ParallelDecoder-{name}",
-        lambda: ParallelDecoder(cell(), steps=3, query_units=2, score=score, units=5),
+        lambda: ParallelDecoder(cell(), 3, query_units=2, attention=attention and Attention(attention, 5), **options),
         {
             "memory": normal(BATCH, TIME, 6),
             "initial_state": state,
@@ -156,30 +184,75 @@ def stacked() -> Any:
 STATE = normal(BATCH, 4)
 STACKED_STATE = [normal(BATCH, 5), [STATE, normal(BATCH, 4) / 2]]
 
+BOTH_DIRECTIONS = [STATE, STATE / 3]
+
 CASES = [
-    *(attention(score, units) for score in ("additive", "dot", "general", "scaled_dot") for units in (None, 3)),
+    *(
+        attention(f"Attention-{score}-{units}", lambda score=score, units=units: Attention(score, units), size, 6)
+        for score, units, size in (
+            *((score, 3, 4) for score in SCORE_NAMES),
+            ("additive", None, 6),
+            ("general", None, 4),
+        )
+    ),
+    *(
+        attention(f"Attention-{name}", lambda name=name: Attention("additive", 3, alignments()[name]))
+        for name in alignments()
+    ),
+    attention("Attention-value", lambda: Attention("dot", 3, value_units=5, dropout=0.2)),
+    attention("Attention-fading", lambda: Attention("dot", 3, MonotonicAlignment(noise_stddev=1.0), dropout=0.2)),
+    attention("BahdanauAttention", lambda: BahdanauAttention(3)),
+    attention("BahdanauAttention-normalize", lambda: BahdanauAttention(3, normalize=True, alignment="coverage")),
+    attention("LuongAttention", lambda: LuongAttention()),
+    attention("LuongAttention-scale", lambda: LuongAttention(scale=True, alignment="local", value_units=2)),
+    attention("LuongAttention-concat", lambda: LuongAttention("concat")),
     *(
         Case(
-            f"AttentionPooling-{units}",
-            lambda units=units: AttentionPooling(units),
+            f"AttentionPooling-{units}-{heads}-{score}",
+            lambda units=units, heads=heads, score=score: AttentionPooling(
+                units, heads, score, context_regularizer="l2"
+            ),
             {"inputs": normal(BATCH, TIME, 4), "mask": KEYS},
             {"inputs": "mask"},
             SCORES,
             ("float16", "float16"),
             (0, 1),
         )
-        for units in (None, 3)
+        for units, heads, score in (
+            (None, 1, "dot"),
+            (3, 1, "dot"),
+            (3, 2, "dot"),
+            (3, 2, "additive"),
+            (3, 1, "cosine"),
+        )
     ),
     decoder("GRU", gru, [STATE]),
-    decoder("LSTM", lstm, [STATE, STATE / 2], score="scaled_dot"),
+    decoder("LSTM", lstm, [STATE, STATE / 2], "scaled_dot"),
     decoder("stacked", stacked, STACKED_STATE),
-    decoder("no_score", gru, [STATE], score=None),
+    decoder("no_attention", gru, [STATE], None),
     decoder("feedback", gru, [STATE], feedback=[1]),
+    decoder("after", gru, [STATE], "general", attend="after"),
+    decoder("after-LSTM", lstm, [STATE, STATE / 2], "concat", attend="after", input_feeding=False),
+    decoder("both_directions", lambda: keras.layers.GRUCell(8), BOTH_DIRECTIONS),
+    decoder("bridge", stacked, BOTH_DIRECTIONS, bridge=True),
+    *(
+        Case(
+            f"AttentionDecoder-{name}",
+            lambda name=name: AttentionDecoder(gru(), 4, 3, Attention("additive", 5, alignments()[name])),
+            {"memory": normal(BATCH, TIME, 6), "initial_state": [STATE], "memory_mask": KEYS},
+            {"memory": "memory_mask"},
+            SCORES,
+            ("float16", "float16"),
+            (1,),
+        )
+        for name in ("local", "monotonic", "location")
+    ),
     parallel("GRU", gru, [STATE]),
     parallel("LSTM", lstm, [STATE, STATE / 2]),
     parallel("stacked", stacked, STACKED_STATE),
-    parallel("no_score", gru, [STATE], score=None),
-    *(copying(score, lags=8) for score in ("additive", "dot", "general", "scaled_dot")),
+    parallel("no_attention", gru, [STATE], None),
+    parallel("bridge", gru, BOTH_DIRECTIONS, bridge=True),
+    *(copying(score, lags=8) for score in ("additive", "concat", "scaled_dot")),
     copying("scaled_dot", lags=3, period=2),
     *(scaling(method) for method in ("last", "standard", "mean_abs")),
     *(
@@ -240,7 +313,7 @@ def start_of_copying() -> np.ndarray[Any, Any]:
 def dropout_losses(*batch_sizes: int) -> list[float]:
     """Train a decoder with dropout in its cells and its attention, one step for each size of batch."""
     cells = [keras.layers.GRUCell(4, dropout=0.3), keras.layers.LSTMCell(4, recurrent_dropout=0.3)]
-    decoder = AttentionDecoder(keras.layers.StackedRNNCells(cells), steps=3, output_units=1, units=4, dropout=0.3)
+    decoder = AttentionDecoder(keras.layers.StackedRNNCells(cells), 3, 1, Attention("additive", 4, dropout=0.3))
     memory = keras.Input((TIME, 4))
     model = keras.Model(memory, decoder(memory))
     model.compile("adam", "mse", jit_compile=keras.backend.backend() == "jax")

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from cases import SCORE_NAMES
 from keras_help import outputs, with_random_weights
 from numpy_reference import scores, softmax
 
@@ -30,13 +31,15 @@ def weights_of(layer: Attention) -> dict[str, np.ndarray[Any, Any]]:
         "vector": "v",
         "bias": "b",
         "kernel": "M",
+        "gain": "g",
+        "log_scale": "log s",
     }
     ends = {weight.path.removeprefix(layer.name + "/"): weight for weight in layer.weights}
     return {names[end]: np.asarray(weight.numpy(), dtype=float) for end, weight in ends.items()}
 
 
 @pytest.mark.parametrize("units", [None, 4])
-@pytest.mark.parametrize("score", ["additive", "dot", "general", "scaled_dot"])
+@pytest.mark.parametrize("score", SCORE_NAMES)
 def test_scores_are_the_papers_formulas(score: str, units: int | None) -> None:
     layer = Attention(score, units, name="attention")
     query, value = normal(3, 2, 5 if units is None else 7), normal(3, 6, 5)
@@ -48,6 +51,7 @@ def test_scores_are_the_papers_formulas(score: str, units: int | None) -> None:
     np.testing.assert_allclose(context, known @ value, atol=1e-5)
     assert (weights[~np.broadcast_to(MASK[:, None], weights.shape)] == 0).all()
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
+    assert set(SCORES) == set(SCORE_NAMES)
 
 
 def test_general_takes_query_and_key_of_different_sizes() -> None:
@@ -101,7 +105,7 @@ def test_the_implicit_mask_of_keras_is_used() -> None:
 
 
 def test_wrong_arguments_say_what_is_allowed() -> None:
-    with pytest.raises(ConfigError, match="additive, dot, general, scaled_dot"):
+    with pytest.raises(ConfigError, match="additive, concat, cosine, dot, general, normalized_additive"):
         Attention("bahdanau")
     with pytest.raises(ConfigError, match=r"set units .* query size 4, key size 5"):
         Attention("dot")(normal(2, 3, 4), normal(2, 3, 5))
@@ -126,7 +130,7 @@ def test_pooling_is_that_of_yang_et_al(units: int | None) -> None:
     layer, x = AttentionPooling(units), normal(3, 6, 5)
     layer(x)
     with_random_weights(layer)
-    kernel, bias, context = (weight.numpy() for weight in layer.weights)
+    kernel, bias, (context,) = (weight.numpy() for weight in layer.weights)
     importance = np.einsum("btu,u->bt", np.tanh(np.einsum("btf,fu->btu", x, kernel) + bias), context)
     known = softmax(importance, MASK)
     pooled, weights = outputs(layer(x, mask=MASK, return_attention_scores=True))

@@ -11,7 +11,8 @@ import pytest
 from keras_help import outputs, with_random_weights
 from numpy_reference import Array, gru_step, lstm_step, scores, softmax
 
-from tsattn.layers import AttentionDecoder, ParallelDecoder
+from tsattn.errors import ConfigError
+from tsattn.layers import Attention, AttentionDecoder, ParallelDecoder
 
 LENGTHS = np.array([3, 6])
 MASK = np.arange(6) < LENGTHS[:, None]
@@ -55,8 +56,12 @@ def make_cell(kind: str) -> Any:
     return {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}[kind](UNITS, name=f"{kind}_cell")
 
 
+def additive() -> Attention:
+    return Attention("additive", 4, name="attention")
+
+
 def make_decoder(kind: str, **options: Any) -> AttentionDecoder:
-    return AttentionDecoder(make_cell(kind), STEPS, output_units=3, units=4, name="decoder", **options)
+    return AttentionDecoder(make_cell(kind), STEPS, 3, additive(), name="decoder", **options)
 
 
 def decode(
@@ -112,7 +117,7 @@ def test_targets_are_fed_in_training_only(kind: str) -> None:
 def test_a_share_of_the_steps_is_fed_the_targets(share: float) -> None:
     keras.utils.set_random_seed(3)
     rows, steps = 200, 2
-    decoder = AttentionDecoder(make_cell("gru"), steps, 1, units=4, teacher_forcing=share, name="decoder")
+    decoder = AttentionDecoder(make_cell("gru"), steps, 1, additive(), teacher_forcing=share, name="decoder")
     memory = np.broadcast_to(MEMORY[:1], (rows, *MEMORY.shape[1:]))
     targets = np.full((rows, steps, 1), 5.0, "float32")
     free = outputs(decoder(memory, targets=targets))[0]
@@ -120,7 +125,7 @@ def test_a_share_of_the_steps_is_fed_the_targets(share: float) -> None:
     np.testing.assert_allclose(trained[:, 0], free[:, 0], rtol=1e-5)
     forced = np.abs(trained[:, 1] - free[:, 1])[:, 0] > 1e-4
     assert abs(forced.mean() - share) < 0.1 and (share > 0 or not forced.any())
-    alone = AttentionDecoder(make_cell("gru"), steps, 1, units=4, name="decoder")
+    alone = AttentionDecoder(make_cell("gru"), steps, 1, additive(), name="decoder")
     alone(memory, targets=targets)
     alone.set_weights(decoder.get_weights())
     always = outputs(alone(memory, targets=targets, training=True))[0]
@@ -128,7 +133,7 @@ def test_a_share_of_the_steps_is_fed_the_targets(share: float) -> None:
 
 
 def test_a_share_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"teacher_forcing must lie between 0 and 1. Received: teacher_forcing=1.5"):
+    with pytest.raises(ConfigError, match=r"teacher_forcing must lie between 0 and 1. Received: teacher_forcing=1.5"):
         make_decoder("gru", teacher_forcing=1.5)
 
 
@@ -146,7 +151,7 @@ def test_the_last_target_is_never_seen() -> None:
 def test_a_given_start_is_fed_first_and_nothing_is_left_untrained() -> None:
     # A weight that no path uses makes Keras warn at every fit, which is an error here.
     memory, start = keras.Input((6, 3)), keras.Input((3,))
-    model = keras.Model([memory, start], AttentionDecoder(make_cell("gru"), STEPS, 3, units=4)(memory, start=start))
+    model = keras.Model([memory, start], AttentionDecoder(make_cell("gru"), STEPS, 3, additive())(memory, start=start))
     model.compile("sgd", "mse", jit_compile=False)
     model.fit([MEMORY, normal(2, 3)], normal(2, STEPS, 3), verbose=0)
     one, other = (model([MEMORY, sign * normal(2, 3)]) for sign in (1, -1))
@@ -154,14 +159,108 @@ def test_a_given_start_is_fed_first_and_nothing_is_left_untrained() -> None:
 
 
 def test_without_a_score_the_memory_is_not_read() -> None:
-    decoder = AttentionDecoder(make_cell("gru"), STEPS, 3, score=None)
+    decoder = AttentionDecoder(make_cell("gru"), STEPS, 3, None)
     one, other = (outputs(decoder(x, initial_state=[STATE]))[0] for x in (MEMORY, -MEMORY))
     np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm"])
+@pytest.mark.parametrize("input_feeding", [True, False])
+def test_attention_after_the_cell_is_that_of_luong_et_al(kind: str, input_feeding: bool) -> None:
+    decoder = make_decoder(kind, attend="after", input_feeding=input_feeding)
+    call = {"initial_state": initial_state(kind), "memory_mask": MASK}
+    decoder(MEMORY, **call)
+    with_random_weights(decoder)
+    weights = by_path(decoder)
+    result, attention = outputs(decoder(MEMORY, **call, return_attention_scores=True))
+    state, fed, joined = initial_state(kind), np.broadcast_to(weights["start"], (2, 3)), np.zeros((2, UNITS))
+    for step in range(STEPS):
+        parts = [fed, joined] if input_feeding else [fed]
+        state = cell_step(kind, np.concatenate(parts, -1), state, weights)
+        context, attended = read(state[0][:, None], MEMORY, weights)
+        joined = np.tanh(np.concatenate([context[:, 0], state[0]], -1) @ weights["attentional/kernel"])
+        fed = joined @ weights["dense/kernel"] + weights["dense/bias"]
+        np.testing.assert_allclose(result[:, step], fed, atol=1e-5)
+        np.testing.assert_allclose(attention[:, step], attended[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("alignment", ["monotonic", "coverage"])
+def test_an_alignment_remembers_from_step_to_step(alignment: str) -> None:
+    attention = Attention("additive", 4, alignment, name="attention")
+    decoder = AttentionDecoder(make_cell("gru"), STEPS, 3, attention, name="decoder")
+    call = {"initial_state": [STATE], "memory_mask": MASK}
+    decoder(MEMORY, **call)
+    with_random_weights(decoder)
+    made, weights = outputs(decoder(MEMORY, **call, return_attention_scores=True))
+    parts = by_path(decoder)
+    memory = attention.remember(MEMORY, mask=MASK)
+    state, kept, fed = [STATE], attention.initial_state(memory), np.broadcast_to(parts["start"], (2, 3))
+    for step in range(STEPS):
+        context, attended, kept = attention.step(state[0].astype("float32"), memory, kept)
+        context = outputs(context)[0]
+        state = cell_step("gru", np.concatenate([fed, context], -1), state, parts)
+        fed = np.concatenate([state[0], context], -1) @ parts["dense/kernel"] + parts["dense/bias"]
+        np.testing.assert_allclose(made[:, step], fed, atol=1e-5)
+        np.testing.assert_allclose(weights[:, step], outputs(attended)[0], atol=1e-5)
+
+
+def test_the_states_of_two_directions_are_put_side_by_side() -> None:
+    one, two = (
+        AttentionDecoder(keras.layers.LSTMCell(2 * UNITS), STEPS, 3, Attention("additive", 4)) for _ in range(2)
+    )
+    forward, backward = [STATE, CARRY], [-STATE, CARRY / 2]
+    known = [np.concatenate(both, -1) for both in zip(forward, backward, strict=True)]
+    one(MEMORY, initial_state=known)
+    two(MEMORY, initial_state=[*forward, *backward])
+    two.set_weights(one.get_weights())
+    pair = outputs(one(MEMORY, initial_state=known)) + outputs(two(MEMORY, initial_state=[*forward, *backward]))
+    np.testing.assert_allclose(*pair, atol=1e-6)
+
+
+def test_a_bridge_makes_the_state_of_any_encoder() -> None:
+    decoder = AttentionDecoder(make_cell("lstm"), STEPS, 3, additive(), bridge=True, name="decoder")
+    given = [normal(2, 3), normal(2, 3) / 2, normal(2, 7)]
+    decoder(MEMORY, initial_state=given)
+    with_random_weights(decoder)
+    weights = by_path(decoder)
+    joined = np.concatenate(given, -1)
+    hidden, carry = (joined @ weights[f"bridge{i}/kernel"] + weights[f"bridge{i}/bias"] for i in range(2))
+    plain = make_decoder("lstm")
+    state = [np.tanh(hidden).astype("float32"), carry.astype("float32")]
+    plain(MEMORY, initial_state=state)
+    values = by_path(decoder)
+    for weight, path in zip(plain.weights, by_path(plain), strict=True):
+        weight.assign(values[path])
+    pair = outputs(decoder(MEMORY, initial_state=given)) + outputs(plain(MEMORY, initial_state=state))
+    np.testing.assert_allclose(*pair, atol=1e-5)
+
+
+def test_a_state_of_another_size_says_what_fits() -> None:
+    with pytest.raises(ConfigError, match=r"sizes \[5\], those of the decoder's cell, or bridge=True.*\[4\]"):
+        make_decoder("gru")(MEMORY, initial_state=[normal(2, 4)])
+    with pytest.raises(ConfigError, match="a decoder with a bridge needs an initial_state"):
+        make_decoder("gru", bridge=True)(MEMORY)
+    with pytest.raises(ConfigError, match=r"attend must be before or after. Received: attend='between'"):
+        make_decoder("gru", attend="between")
+
+
+def test_a_schedule_lets_go_of_the_targets_step_by_step() -> None:
+    schedule = keras.optimizers.schedules.PolynomialDecay(1.0, 4, 0.0)
+    decoder = make_decoder("gru", teacher_forcing=schedule)
+    memory, targets = (np.repeat(x, 150, 0) for x in (MEMORY, 5 + normal(2, STEPS, 3)))
+    free = outputs(decoder(memory, targets=targets))[0]
+    shares = []
+    for _ in range(6):
+        trained = outputs(decoder(memory, targets=targets, training=True))[0]
+        shares.append((np.abs(trained[:, 1] - free[:, 1]).max(-1) > 1e-4).mean())
+    np.testing.assert_allclose(shares, [1, 0.75, 0.5, 0.25, 0, 0], atol=0.1)
+    twin = AttentionDecoder.from_config(decoder.get_config())
+    assert twin.teacher_forcing.get_config() == schedule.get_config()
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
 def test_parallel_steps_start_from_one_state_and_their_own_query(kind: str) -> None:
-    decoder = ParallelDecoder(make_cell(kind), STEPS, query_units=2, units=4, name="decoder")
+    decoder = ParallelDecoder(make_cell(kind), STEPS, query_units=2, attention=additive(), name="decoder")
     features = normal(2, 3)
     call = {"initial_state": initial_state(kind), "memory_mask": MASK, "features": features}
     decoder(MEMORY, **call)

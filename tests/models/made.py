@@ -27,8 +27,21 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "lookbacks": {"name": "seq2seq", "lookbacks": 2},
     "joint_lookbacks_of_an_ensemble": {"name": "seq2seq", "lookbacks": 3, "members": 2, "channels": "joint"},
     "joint": {"name": "seq2seq", "channels": "joint"},
+    "local": {"name": "seq2seq", "attention": "general", "alignment": "local", "local_window": 1.5},
+    "monotonic": {"name": "seq2seq", "attention": "cosine", "alignment": "monotonic", "bidirectional": True},
+    "after_the_cell": {
+        "name": "seq2seq",
+        "decoder": "autoregressive",
+        "attention": "concat",
+        "alignment": "coverage",
+        "attend": "after",
+        "bidirectional": True,
+        "teacher_forcing": 0.8,
+        "teacher_forcing_steps": 10,
+    },
     "joint_autoregressive": {"name": "seq2seq", "channels": "joint", "decoder": "autoregressive"},
     "attention_pooling": {"name": "attention_pooling", "patch_length": 3},
+    "pooling_heads": {"name": "attention_pooling", "patch_length": 3, "heads": 2},
     "pooling_lookbacks": {"name": "attention_pooling", "patch_length": 3, "lookbacks": 2},
 }
 

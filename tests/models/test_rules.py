@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
+import keras
 import pytest
 
 from tsattn.errors import ConfigError
+from tsattn.layers import register_score
+from tsattn.layers.alignments import ALIGNMENTS
+from tsattn.layers.scores import SCORES
 from tsattn.models import resolve_options, rules
-from tsattn.models.options import Seq2SeqOptions
+from tsattn.models.options import Alignment, Score, Seq2SeqOptions
 
 
 @pytest.mark.parametrize("season", [1, 2, 3, 4, 5, 7, 11, 12, 24, 48, 52, 53, 96, 168, 288, 365, 1440])
@@ -79,6 +83,7 @@ def resolved(known: rules.Known | None = None, **options: Any) -> Seq2SeqOptions
         ({"copy_heads": 0}, "scaled_dot", 0),
         ({"copy_heads": 2, "attention": "dot"}, "dot", 2),
         ({"attention": "none"}, "none", 0),
+        ({"alignment": "monotonic"}, "scaled_dot", 0),
         ({"decoder": "autoregressive"}, "additive", 0),
         ({"decoder": "autoregressive", "copy_heads": 0, "attention": "general"}, "general", 0),
     ],
@@ -93,8 +98,33 @@ def test_an_attention_that_is_left_open_follows_the_decoder(
 
 @pytest.mark.parametrize(
     ("options", "why"),
-    [({"attention": "none"}, "attention='none'"), ({"decoder": "autoregressive"}, "decoder='autoregressive'")],
+    [
+        ({"attention": "none"}, "attention='none'"),
+        ({"decoder": "autoregressive"}, "decoder='autoregressive'"),
+        ({"alignment": "local"}, "alignment='local'"),
+    ],
 )
 def test_copying_that_cannot_be_is_refused(options: dict[str, Any], why: str) -> None:
-    with pytest.raises(ConfigError, match=rf"copy_heads=2 needs an attention and a parallel decoder.*{why}"):
+    with pytest.raises(ConfigError, match=rf"copy_heads=2 needs an attention of softmax alignment.*{why}"):
         resolved(copy_heads=2, **options)
+
+
+def test_a_score_of_ones_own_is_an_option_by_its_name() -> None:
+    with pytest.raises(
+        ConfigError, match="'attention' = 'minus_distance' is not allowed: expected additive, .* cosine"
+    ):
+        resolve_options({"name": "seq2seq", "attention": "minus_distance"})
+
+    @register_score("minus_distance")
+    def minus_distance(query: Any, key: Any) -> Any:
+        return -keras.ops.sum((query[:, :, None] - key[:, None]) ** 2, -1)
+
+    try:
+        assert resolve_options({"name": "seq2seq", "attention": "minus_distance"})[1].attention == "minus_distance"
+    finally:
+        del SCORES["minus_distance"]
+
+
+def test_the_scores_of_the_options_are_those_of_the_layers() -> None:
+    assert set(get_args(Score)) == {*SCORES, "none"}
+    assert set(get_args(Alignment)) == set(ALIGNMENTS)

@@ -25,32 +25,36 @@ def models(name: str | None) -> None:
         return
     entry = get_model(name)
     fields = entry.options.model_fields
-    rows = [
-        (key, _kind(field.annotation), "by rule" if field.default is None else str(field.default), field.description)
-        for key, field in fields.items()
-    ]
+    rows = [(key, _kind(field.annotation), _default(field.default), field.description) for key, field in fields.items()]
     terminal.print(f"{entry.name}: {entry.summary}")
     if not rows:
         terminal.print("It has no options.")
         return
     terminal.print(_rows(("option", "values", "default", "what it does"), rows))
     key, default = next((key, field.default) for key, field in fields.items() if field.default is not None)
-    terminal.print(f"tsattn fit DATA --model {name} --set model.{key}={default}")
+    terminal.print(f"tsattn fit DATA --model {name} --set model.{key}={_default(default)}")
 
 
 def _rows(head: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
-    for title in head:
-        table.add_column(title, overflow="fold")
+    for number, title in enumerate(head):
+        # A name in two parts is none that could be typed.
+        table.add_column(title, overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*(Text(cell or "") for cell in row))
     return table
 
 
+def _default(value: object) -> str:
+    """Return a default as it would be typed."""
+    return "by rule" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _kind(annotation: object) -> str:
     """Return the allowed values of a field as text: the choices, or the type."""
     choices = get_args(annotation)
-    if type(None) in choices and len(choices) == 2:
+    if type(None) in choices:
+        # Of a name and any other text, the names are what there is to tell.
         return _kind(next(choice for choice in choices if choice is not type(None)))
     if choices and all(isinstance(choice, str) for choice in choices):
         return " | ".join(choices)

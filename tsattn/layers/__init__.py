@@ -1,23 +1,38 @@
 """Keras layers for attention and forecasting, each usable alone, on any Keras backend."""
 
+from tsattn.layers.alignments import (
+    Alignment,
+    CoverageAlignment,
+    HardmaxAlignment,
+    LocalAlignment,
+    MonotonicAlignment,
+)
 from tsattn.layers.attention import Attention
 from tsattn.layers.attention_decoder import AttentionDecoder
 from tsattn.layers.attention_pooling import AttentionPooling
 from tsattn.layers.copy_attention import CopyAttention
 from tsattn.layers.history_window import HistoryWindow
 from tsattn.layers.instance_scaling import InstanceScaling
+from tsattn.layers.named_attention import BahdanauAttention, LuongAttention
 from tsattn.layers.parallel_decoder import ParallelDecoder
 from tsattn.layers.patching import Patching
 from tsattn.layers.scores import register_score
 from tsattn.layers.sorted_quantiles import SortedQuantiles
 
 __all__ = [
+    "Alignment",
     "Attention",
     "AttentionDecoder",
     "AttentionPooling",
+    "BahdanauAttention",
     "CopyAttention",
+    "CoverageAlignment",
+    "HardmaxAlignment",
     "HistoryWindow",
     "InstanceScaling",
+    "LocalAlignment",
+    "LuongAttention",
+    "MonotonicAlignment",
     "ParallelDecoder",
     "Patching",
     "SortedQuantiles",

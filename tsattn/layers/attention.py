@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.masking import Tensor, masked_softmax, zero_masked
+from tsattn.layers.alignments import Alignment, Scored, State, get_alignment
+from tsattn.layers.masking import Tensor, zero_masked
 from tsattn.layers.scores import get_score
+
+
+class Memory(NamedTuple):
+    """What attention reads, projected once for many queries; see `Attention.remember`.
+
+    Args:
+        key: `(batch, keys, size)`, projected.
+        value: `(batch, keys, value_size)`, 0 where masked.
+        mask: boolean `(batch, keys)`.
+    """
+
+    key: Tensor
+    value: Tensor
+    mask: Tensor
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class Attention(keras.layers.Layer):
-    """Attention of a query over a value, with the score chosen by name.
+    """Attention of a query over a value, with score and alignment chosen by name.
 
     Masked values get a weight of exactly 0, whatever they hold (NaN included); a row whose values are all masked
-    gives zeros, not the mean of its padding. Masked queries give zeros. The output carries the query's mask.
+    gives zeros, not the mean of its padding. Masked queries give zeros, and are nothing to the queries after them. The
+    output carries the query's mask.
+
+    One query at a time, as in a decoder: `remember` the memory once, then from its `initial_state` take one `step`
+    after the other. `AttentionDecoder` does that around any recurrent cell.
 
     Args:
-        score: `"additive"` (Bahdanau et al. 2015), `"dot"`, `"general"` (Luong et al. 2015) or `"scaled_dot"`
-            (Vaswani et al. 2017).
+        score: `"additive"` (Bahdanau et al. 2015), `"dot"`, `"general"`, `"concat"` (Luong et al. 2015),
+            `"scaled_dot"` (Vaswani et al. 2017), `"cosine"` (Graves et al. 2014; with a learned temperature),
+            `"normalized_additive"` (Salimans and Kingma 2016), `"scaled_general"`, or one's own, see `register_score`.
         units: size of the learned projections of query and key; None projects nothing.
+        alignment: what makes weights of the scores: `"softmax"`, `"local"` (Luong et al. 2015), `"monotonic"` (Raffel
+            et al. 2017), `"coverage"` (Tu et al. 2016), `"hardmax"`, or an `Alignment`, for other arguments than its
+            defaults. With those that remember what came before (monotonic, coverage) the queries are steps in time.
+        value_units: size of a learned projection of the value; None projects nothing.
         dropout: share of the attention weights dropped in training.
-        kernel_initializer: initializer of the projections and of the score's weights.
+        kernel_initializer: initializer of the projections and of the score's matrices.
 
     Call arguments:
         query: `(batch, queries, query_size)`.
@@ -37,7 +61,8 @@ class Attention(keras.layers.Layer):
         training: whether to apply dropout.
 
     Output shape:
-        `(batch, queries, value_size)`; with `return_attention_scores` also the weights `(batch, queries, keys)`.
+        `(batch, queries, value_units or value_size)`; with `return_attention_scores` also the weights
+        `(batch, queries, keys)`.
 
     Example:
         >>> layer = Attention(score="additive", units=32)
@@ -48,6 +73,8 @@ class Attention(keras.layers.Layer):
         self,
         score: str = "additive",
         units: int | None = None,
+        alignment: str | Alignment = "softmax",
+        value_units: int | None = None,
         dropout: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         **kwargs: Any,
@@ -55,94 +82,119 @@ class Attention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.score = score
         self.units = units
+        self.alignment = get_alignment(alignment, self.dtype_policy)
+        self.value_units = value_units
         self.dropout = dropout
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.supports_masking = True
         self._score = get_score(score)
         self._dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
-        self._query_projection = self._projection("query")
-        self._key_projection = self._projection("key")
+        self._query_projection = self._projection("query", units)
+        self._key_projection = self._projection("key", units)
+        self._value_projection = self._projection("value", value_units)
 
-    def _projection(self, name: str) -> keras.layers.Dense | None:
-        if self.units is None:
+    def _projection(self, name: str, units: int | None) -> keras.layers.Dense | None:
+        if units is None:
             return None
+        # A Keras initializer without a seed gives the same numbers twice: each weight needs its own copy.
+        initializer = self.kernel_initializer.clone()
         return keras.layers.Dense(
-            self.units,
-            use_bias=False,
-            kernel_initializer=self._fresh_initializer(),
-            dtype=self.dtype_policy,
-            name=f"{name}_projection",
+            units, use_bias=False, kernel_initializer=initializer, dtype=self.dtype_policy, name=f"{name}_projection"
         )
 
-    def _fresh_initializer(self) -> Any:
-        # A Keras initializer without a seed gives the same numbers twice: each weight needs its own copy.
-        return self.kernel_initializer.clone()
-
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
-        d_query, d_key = query_shape[-1], (key_shape or value_shape)[-1]
-        if self._query_projection is not None and self._key_projection is not None:
-            if not self._query_projection.built:
-                self._query_projection.build(query_shape)
-            if not self._key_projection.built:
-                self._key_projection.build(key_shape or value_shape)
-            d_query = d_key = self.units
+        key_shape = key_shape or value_shape
+        shapes = (query_shape, key_shape, value_shape)
+        projections = (self._query_projection, self._key_projection, self._value_projection)
+        for projection, shape in zip(projections, shapes, strict=True):
+            if projection is not None and not projection.built:
+                projection.build(shape)
+        d_query, d_key = self.units or query_shape[-1], self.units or key_shape[-1]
         if self._score.same_size and d_query != d_key:
             raise ConfigError(
                 f"score {self.score!r} needs query and key of one size: set units to project both. "
                 f"Received: query size {d_query}, key size {d_key}"
             )
-        self._score_weights = {
-            name: self.add_weight(
-                name=name,
-                shape=shape,
-                initializer="zeros" if name == "bias" else self._vector_initializer(shape),
-            )
-            for name, shape in self._score.weights(d_query, d_key).items()
-        }
+        self._score_weights = self._score.build(self, d_query, d_key, self.kernel_initializer)
+        if not self.alignment.built:
+            self.alignment.build(query_shape, (*key_shape[:-1], d_key))
 
-    def _vector_initializer(self, shape: tuple[int, ...]) -> Any:
-        if len(shape) > 1:
-            return self._fresh_initializer()
-        # Glorot counts a vector as both fan-in and fan-out; as the kernel of a one-unit layer it is this.
-        limit = (6.0 / (shape[0] + 1)) ** 0.5
-        return keras.initializers.RandomUniform(-limit, limit)
+    def value_size(self, value_size: int) -> int:
+        """Return the size of the context, from that of the value."""
+        return self.value_units or value_size
 
-    def project_key(self, key: Tensor) -> Tensor:
-        """Project keys `(batch, keys, key_size)` once, for many calls of `attend`."""
-        return key if self._key_projection is None else self._key_projection(key)
-
-    def draw_kept(self, shape: Any) -> Tensor:
-        """Draw which weights a dropout keeps, in a loop's stead: 0, or more than 1 to make up for those."""
-        return self._dropout(ops.ones(shape, self.compute_dtype), training=True)
-
-    def attend(
-        self,
-        query: Tensor,
-        projected_key: Tensor,
-        value: Tensor,
-        mask: Tensor | None = None,
-        training: bool | None = None,
-        kept: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Attend with keys that went through `project_key` and values without NaN.
+    def remember(self, value: Tensor, key: Tensor | None = None, mask: Tensor | None = None) -> Memory:
+        """Project keys and values once, for many calls of `step`; the layer must be built.
 
         Args:
-            query: `(batch, queries, query_size)`.
-            projected_key: `(batch, keys, size)`.
-            value: `(batch, keys, value_size)`, 0 where masked.
-            mask: boolean, broadcastable to `(batch, queries, keys)`.
+            value: `(batch, keys, value_size)`.
+            key: `(batch, keys, key_size)`; the value if left out.
+            mask: boolean `(batch, keys)`; True means keep.
+        """
+        key = zero_masked(value if key is None else key, mask)
+        value = zero_masked(value, mask)
+        keep = ops.ones_like(value[:, :, 0], dtype="bool") if mask is None else ops.cast(mask, "bool")
+        key = key if self._key_projection is None else self._key_projection(key)
+        value = value if self._value_projection is None else self._value_projection(value)
+        return Memory(self._score.keys(key, self._score_weights), value, keep)
+
+    def initial_state(self, memory: Memory) -> State:
+        """Return the state before the first step: tensors `(batch, keys)`, or none."""
+        return self.alignment.initial_state(memory.mask)
+
+    def step(
+        self,
+        query: Tensor,
+        memory: Memory,
+        state: State,
+        training: bool | None = None,
+        drawn: dict[str, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor, State]:
+        """Attend with one query.
+
+        Args:
+            query: `(batch, query_size)`.
+            memory: what `remember` gave.
+            state: what `initial_state` or the step before gave.
             training: whether to apply dropout.
-            kept: what `draw_kept` drew for `(batch, queries, keys)`; drawn here if left out.
+            drawn: one step of what `draw` drew before a loop, in which nothing may be drawn.
 
         Returns:
-            The context `(batch, queries, value_size)` and the weights `(batch, queries, keys)`.
+            The context `(batch, value_size)`, the weights `(batch, keys)` and the new state.
         """
-        if self._query_projection is not None:
-            query = self._query_projection(query)
-        scores = self._score.function(query, projected_key, **self._score_weights)
-        weights = masked_softmax(scores, mask)
-        used = self._dropout(weights, training=training) if kept is None else weights * kept
-        return ops.matmul(used, value), weights
+        mask = ops.expand_dims(memory.mask, 1)
+        if drawn is None:
+            drawn = {name: x[0] for name, x in self.draw(1, memory, training).items()}
+        context, weights, state = self._attend(ops.expand_dims(query, 1), memory, mask, state, training, drawn)
+        return ops.squeeze(context, 1), ops.squeeze(weights, 1), state
+
+    def draw(self, steps: int, memory: Memory, training: bool | None) -> dict[str, Tensor]:
+        """Draw what `steps` steps need at random, each `(steps, batch, 1, keys)`; nothing outside of training."""
+        if not training:
+            return {}
+        shape = (steps, ops.shape(memory.mask)[0], 1, ops.shape(memory.mask)[1])
+        noise = self.alignment.noise(shape)
+        drawn = {} if noise is None else {"noise": noise}
+        if self.dropout > 0:
+            # 0, or more than 1 to make up for those.
+            drawn["kept"] = self._dropout(ops.ones(shape, self.compute_dtype), training=True)
+        return drawn
+
+    def _attend(
+        self,
+        query: Tensor,
+        memory: Memory,
+        mask: Tensor,
+        state: State,
+        training: bool | None,
+        drawn: dict[str, Tensor],
+    ) -> tuple[Tensor, Tensor, State]:
+        """Attend with queries `(batch, queries, size)` under a mask `(batch, 1 or queries, keys)`."""
+        projected = query if self._query_projection is None else self._query_projection(query)
+        scores = self._score.scores(projected, self.alignment.keys(memory.key, state), self._score_weights)
+        weights, state = self.alignment.align(Scored(scores, query, mask, drawn.get("noise"), training), state)
+        used = weights * drawn["kept"] if "kept" in drawn else weights
+        return ops.matmul(used, memory.value), weights, state
 
     def call(
         self,
@@ -155,17 +207,63 @@ class Attention(keras.layers.Layer):
         use_causal_mask: bool = False,
         training: bool | None = None,
     ) -> Any:
-        key = zero_masked(value if key is None else key, value_mask)
-        value = zero_masked(value, value_mask)
+        memory = self.remember(value, key, value_mask)
         query = zero_masked(query, query_mask)
-        mask = None if value_mask is None else ops.expand_dims(ops.cast(value_mask, "bool"), 1)
-        if use_causal_mask:
-            queries, keys = ops.shape(query)[1], ops.shape(key)[1]
-            causal = ops.arange(queries)[None, :, None] >= ops.arange(keys)[None, None, :]
-            mask = causal if mask is None else ops.logical_and(mask, causal)
-        context, weights = self.attend(query, self.project_key(key), value, mask, training)
+        context, weights = self.read(query, memory, query_mask, use_causal_mask, training)
         context = zero_masked(context, query_mask)
         return (context, zero_masked(weights, query_mask)) if return_attention_scores else context
+
+    def read(
+        self,
+        query: Tensor,
+        memory: Memory,
+        query_mask: Tensor | None = None,
+        use_causal_mask: bool = False,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Attend with many queries `(batch, queries, query_size)`, in the order of time where the alignment remembers.
+
+        Returns:
+            The context `(batch, queries, value_size)` and the weights `(batch, queries, keys)`.
+        """
+        mask = ops.expand_dims(memory.mask, 1)
+        if use_causal_mask:
+            queries, keys = ops.shape(query)[1], ops.shape(memory.mask)[1]
+            causal = ops.arange(queries)[None, :, None] >= ops.arange(keys)[None, None, :]
+            mask = ops.logical_and(mask, causal)
+        if not self.alignment.remembers:
+            drawn = self._draw_at_once(query, memory, training)
+            return self._attend(query, memory, mask, self.initial_state(memory), training, drawn)[:2]
+        return self._scan(query, memory, mask, query_mask, training)
+
+    def _draw_at_once(self, query: Tensor, memory: Memory, training: bool | None) -> dict[str, Tensor]:
+        drawn = self.draw(ops.shape(query)[1], memory, training)
+        return {name: ops.swapaxes(ops.squeeze(x, 2), 0, 1) for name, x in drawn.items()}
+
+    def _scan(
+        self, query: Tensor, memory: Memory, mask: Tensor, query_mask: Tensor | None, training: bool | None
+    ) -> tuple[Tensor, Tensor]:
+        steps = ops.shape(query)[1]
+        mask = ops.broadcast_to(mask, (ops.shape(mask)[0], steps, ops.shape(mask)[2]))
+        valid = ops.ones_like(query[:, :, 0], dtype="bool") if query_mask is None else ops.cast(query_mask, "bool")
+        each = {"query": query, "mask": mask, "valid": valid}
+        given = {name: ops.swapaxes(x, 0, 1) for name, x in each.items()}
+        given["drawn"] = self.draw(steps, memory, training)
+
+        # Keras cannot scan over several tensors of unknown length on TensorFlow: over their index it can.
+        def step(carry: Any, number: Any) -> Any:
+            x = keras.tree.map_structure(lambda part: ops.take(part, number, axis=0), given)
+            old, query = carry[0], ops.expand_dims(x["query"], 1)
+            result = self._attend(query, memory, ops.expand_dims(x["mask"], 1), old, training, x["drawn"])
+            context, weights, new = result
+            kept = tuple(ops.where(x["valid"][:, None], a, b) for a, b in zip(new, old, strict=True))
+            # TensorFlow wants what a step gives to look like what it carries.
+            carry = (kept, ops.squeeze(context, 1), ops.squeeze(weights, 1))
+            return carry, carry
+
+        zeros = (ops.zeros_like(memory.value[:, 0]), ops.zeros_like(memory.mask, dtype=self.compute_dtype))
+        _, (_, context, weights) = ops.scan(step, (self.initial_state(memory), *zeros), ops.arange(steps))
+        return ops.swapaxes(context, 0, 1), ops.swapaxes(weights, 0, 1)
 
     def compute_mask(
         self, query: Tensor, value: Tensor, query_mask: Tensor | None = None, **kwargs: Any
@@ -173,12 +271,12 @@ class Attention(keras.layers.Layer):
         return query_mask
 
     def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> Any:
-        return (*query_shape[:-1], value_shape[-1])
+        return (*query_shape[:-1], self.value_size(value_shape[-1]))
 
     def compute_output_spec(
         self, query: Any, value: Any, key: Any = None, return_attention_scores: bool = False, **kwargs: Any
     ) -> Any:
-        context = keras.KerasTensor((*query.shape[:-1], value.shape[-1]), dtype=self.compute_dtype)
+        context = keras.KerasTensor(self.compute_output_shape(query.shape, value.shape), dtype=self.compute_dtype)
         if not return_attention_scores:
             return context
         weights = keras.KerasTensor((*query.shape[:-1], value.shape[1]), dtype=self.compute_dtype)
@@ -189,6 +287,12 @@ class Attention(keras.layers.Layer):
             **super().get_config(),
             "score": self.score,
             "units": self.units,
+            "alignment": keras.layers.serialize(self.alignment),
+            "value_units": self.value_units,
             "dropout": self.dropout,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return cls(**{**config, "alignment": keras.layers.deserialize(config["alignment"])})

@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, Self
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
+from tsattn.errors import ConfigError
+from tsattn.layers.alignments import State
+from tsattn.layers.attention import Attention, Memory
 from tsattn.layers.cells import draw_dropout, forget_dropout, top_state
 from tsattn.layers.decoder import AttentiveDecoder
-from tsattn.layers.masking import Tensor, zero_masked
+from tsattn.layers.masking import Tensor
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class AttentionDecoder(AttentiveDecoder):
     """Recurrent decoder that attends to the memory at every step and feeds its own output back.
 
-    At each step the previous state of the cell is the query; the context joins the previous output as input of the
-    cell; a dense head makes the output from the new state and the context (Bahdanau et al. 2015). The memory is
-    projected once. In training, `targets` take the place of the previous output (teacher forcing), of every step or of
-    a share of them.
+    It attends before the cell (Bahdanau et al. 2015): the previous state is the query, the context joins the previous
+    output as input of the cell, a dense head makes the output from the new state and the context. Or after it (Luong et
+    al. 2015): the new state is the query, state and context become `tanh(W [context; state])`, of which the head makes
+    the output, and which joins the input of the next step (input feeding).
 
-    Masked memory gets a weight of exactly 0. The output carries no mask.
+    The memory is projected once. In training, `targets` take the place of the previous output: at every step (teacher
+    forcing), at a share of them (scheduled sampling), or never (free running). Masked memory gets a weight of exactly
+    0. The output carries no mask.
 
     Args:
         cell: any Keras recurrent cell, or `StackedRNNCells`.
         steps: number of steps to decode.
         output_units: size of the output of a step.
-        score: attention score by name, see `Attention`; None reads no memory, so that the initial state is all
-            that the decoder knows (Sutskever et al. 2014).
-        units: size of the attention's projections, see `Attention`.
+        attention: how the memory is read, such as `BahdanauAttention(64)`; None reads none, so that the initial state
+            is all that the decoder knows (Sutskever et al. 2014).
+        attend: `"before"` the cell, or `"after"` it.
+        input_feeding: whether what was made of state and context joins the input of the next step; only after the cell.
+        bridge: whether the initial state goes through a dense layer (tanh), which makes one of any encoder's states:
+            of other sizes, numbers and directions.
         feedback: which of the output's numbers are fed back; all of them if None.
-        dropout: share of the attention weights dropped in training.
         teacher_forcing: share of the steps that are fed `targets` in training, drawn for each row and step; 0 trains
-            the decoder as it will run, on its own outputs.
+            the decoder as it will run, on its own outputs. Or a Keras schedule from training steps to shares, such as
+            `keras.optimizers.schedules.PolynomialDecay(1.0, 1000, 0.0)`.
 
     Call arguments:
         memory: `(batch, keys, features)`, such as the encoder's outputs.
-        initial_state: state of the cell, such as the encoder's last one; zeros if left out.
+        initial_state: state of the cell, such as the encoder's last one, of one or both directions; zeros if left out.
         start: `(batch, feedback)`, what the first step is fed; a learned vector if left out.
         targets: `(batch, steps, feedback)`, fed back instead of the outputs in training.
         features: `(batch, steps, size)`, joins the input of every step.
@@ -51,12 +60,13 @@ class AttentionDecoder(AttentiveDecoder):
 
     Example:
         >>> encoded, *state = keras.layers.LSTM(64, return_sequences=True, return_state=True)(x, mask=mask)
-        >>> decoder = AttentionDecoder(keras.layers.LSTMCell(64), steps=24, output_units=1, units=64)
+        >>> decoder = AttentionDecoder(keras.layers.LSTMCell(64), 24, output_units=1, attention=BahdanauAttention(64))
         >>> forecast = decoder(encoded, initial_state=state, memory_mask=mask)
 
     References:
-        Bahdanau et al. 2015, Neural Machine Translation by Jointly Learning to Align and Translate; Bengio et al. 2015,
-        Scheduled Sampling for Sequence Prediction with Recurrent Neural Networks (a share of the steps).
+        Bahdanau et al. 2015, Neural Machine Translation by Jointly Learning to Align and Translate; Luong et al. 2015,
+        Effective Approaches to Attention-based Neural Machine Translation; Bengio et al. 2015, Scheduled Sampling for
+        Sequence Prediction with Recurrent Neural Networks.
     """
 
     def __init__(
@@ -64,22 +74,34 @@ class AttentionDecoder(AttentiveDecoder):
         cell: Any,
         steps: int,
         output_units: int,
-        score: str | None = "additive",
-        units: int | None = None,
+        attention: Attention | None,
+        attend: Literal["before", "after"] = "before",
+        input_feeding: bool = True,
+        bridge: bool = False,
         feedback: Sequence[int] | None = None,
-        dropout: float = 0.0,
-        teacher_forcing: float = 1.0,
+        teacher_forcing: float | LearningRateSchedule = 1.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(cell, steps, score, units, dropout, **kwargs)
-        if not 0 <= teacher_forcing <= 1:
-            raise ValueError(f"teacher_forcing must lie between 0 and 1. Received: teacher_forcing={teacher_forcing}")
-        self.teacher_forcing = teacher_forcing
-        self._seed = keras.random.SeedGenerator()
+        super().__init__(cell, steps, attention, bridge, **kwargs)
+        if attend not in ("before", "after"):
+            raise ConfigError(f"attend must be before or after. Received: attend={attend!r}")
+        if not callable(teacher_forcing) and not 0 <= teacher_forcing <= 1:
+            raise ConfigError(f"teacher_forcing must lie between 0 and 1. Received: teacher_forcing={teacher_forcing}")
         self.output_units = output_units
+        self.attend = attend
+        self.input_feeding = input_feeding
         self.feedback = None if feedback is None else list(feedback)
+        self.teacher_forcing = teacher_forcing
         self._fed = self.feedback or list(range(output_units))
+        self._seed = keras.random.SeedGenerator()
         self._head = keras.layers.Dense(output_units, dtype=self.dtype_policy)
+        size = int(top_state(cell, cell.state_size))
+        after = attend == "after" and attention is not None
+        self._join = (
+            keras.layers.Dense(size, activation="tanh", use_bias=False, dtype=self.dtype_policy, name="attentional")
+            if after
+            else None
+        )
 
     def build(
         self,
@@ -90,13 +112,21 @@ class AttentionDecoder(AttentiveDecoder):
         features_shape: Any = None,
     ) -> None:
         d_features = 0 if features_shape is None else features_shape[-1]
-        d_input = len(self._fed) + self.context_size(memory_shape) + d_features
-        d_read = self.build_parts(memory_shape, d_input)
+        d_joined = self.context_size(memory_shape)
+        if self._join is not None:
+            d_joined = self._join.units if self.input_feeding else 0
+        d_read = self.build_parts(memory_shape, len(self._fed) + d_joined + d_features, initial_state_shape)
+        if self._join is not None and not self._join.built:
+            self._join.build((memory_shape[0], d_read))
         if not self._head.built:
-            self._head.build((memory_shape[0], d_read))
+            self._head.build((memory_shape[0], d_read if self._join is None else self._join.units))
         # Only where it is used: a weight without a gradient makes Keras warn at every training.
         if start_shape is None:
             self.start = self.add_weight(name="start", shape=(len(self._fed),), initializer="zeros")
+        if callable(self.teacher_forcing):
+            self.iterations = self.add_weight(
+                name="iterations", shape=(), initializer="zeros", dtype="int32", trainable=False
+            )
 
     def call(
         self,
@@ -109,80 +139,99 @@ class AttentionDecoder(AttentiveDecoder):
         return_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
-        memory = zero_masked(memory, memory_mask)
         batch = ops.shape(memory)[0]
-        key, mask = self.project(memory, memory_mask)
         if start is None:
             start = ops.broadcast_to(ops.cast(self.start, self.compute_dtype)[None, :], (batch, len(self._fed)))
-        states = self.states(initial_state, batch)
+        read = self.remember(memory, memory_mask)
         given = {"number": ops.arange(self.steps)}
         if features is not None:
             given["features"] = ops.swapaxes(ops.cast(features, self.compute_dtype), 0, 1)
         # Nothing may be drawn inside the scan: the generator's state would change in a scope that is gone after it.
-        if targets is not None and training and self.teacher_forcing > 0:
-            targets = ops.cast(targets, self.compute_dtype)
-            shifted = ops.concatenate([ops.expand_dims(start, 1), targets[:, :-1]], axis=1)
-            given["previous"] = ops.swapaxes(shifted, 0, 1)
-            drawn = keras.random.uniform((self.steps, batch, 1), seed=self._seed)
-            given["forced"] = drawn < self.teacher_forcing
-        keys = ops.shape(memory)[1] if self._attention is not None else 1
-        if self._attention is not None and training and self.dropout > 0:
-            given["kept"] = self._attention.draw_kept((self.steps, batch, 1, keys))
+        if targets is not None and training:
+            given.update(self._forcing(start, targets))
+        alignment: State = ()
+        if self.attention is not None and read is not None:
+            given["drawn"] = self.attention.draw(self.steps, read, training)
+            alignment = self.attention.initial_state(read)
         if training:
             draw_dropout(self.cell, batch)
 
         def step(carry: Any, x: Any) -> Any:
-            states, output, previous, _ = carry
-            if "forced" in x:
-                previous = ops.where(x["forced"], x["previous"], previous)
-            output, states, weights = self._step(previous, states, x, memory, key, mask, training)
-            fed = output if self.feedback is None else ops.take(output, self.feedback, axis=-1)
-            carry = (states, output, fed, weights)
+            carry = self._step(carry, x, read, training)
             return carry, carry
 
-        first = (
-            states,
-            ops.zeros((batch, self.output_units), self.compute_dtype),
-            ops.cast(start, self.compute_dtype),
-            ops.zeros((batch, keys), self.compute_dtype),
-        )
-        _, (_, outputs, _, weights) = ops.scan(step, first, given, length=self.steps)
+        first = {
+            "states": self.states(initial_state, batch),
+            "output": ops.zeros((batch, self.output_units), self.compute_dtype),
+            "fed": ops.cast(start, self.compute_dtype),
+            "joined": ops.zeros((batch, 0 if self._join is None else self._join.units), self.compute_dtype),
+            "alignment": alignment,
+            "weights": ops.zeros((batch, 1 if self.attention is None else ops.shape(memory)[1]), self.compute_dtype),
+        }
+        _, made = ops.scan(step, first, given, length=self.steps)
         forget_dropout(self.cell)
-        outputs = ops.swapaxes(outputs, 0, 1)
-        return (outputs, ops.swapaxes(weights, 0, 1)) if return_attention_scores else outputs
+        outputs = ops.swapaxes(made["output"], 0, 1)
+        return (outputs, ops.swapaxes(made["weights"], 0, 1)) if return_attention_scores else outputs
+
+    def _forcing(self, start: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return what each step is forced to be fed, and which rows of it are, `steps` first."""
+        share = self.teacher_forcing
+        if callable(share):
+            share = share(ops.convert_to_tensor(self.iterations))
+            self.iterations.assign(self.iterations + 1)
+        elif share == 0:
+            return {}
+        targets = ops.cast(targets, self.compute_dtype)
+        shifted = ops.concatenate([ops.expand_dims(ops.cast(start, targets.dtype), 1), targets[:, :-1]], axis=1)
+        drawn = keras.random.uniform((self.steps, ops.shape(targets)[0], 1), seed=self._seed)
+        return {"previous": ops.swapaxes(shifted, 0, 1), "forced": drawn < share}
 
     def _step(
-        self,
-        previous: Tensor,
-        states: Any,
-        given: dict[str, Tensor],
-        memory: Tensor,
-        key: Tensor | None,
-        mask: Tensor | None,
-        training: bool | None,
-    ) -> tuple[Tensor, Any, Tensor]:
-        parts = [previous]
-        weights = ops.zeros((ops.shape(memory)[0], 1), self.compute_dtype)
-        context = None
-        if self._attention is not None:
-            query = ops.expand_dims(top_state(self.cell, states), 1)
-            context, weights = self._attention.attend(query, key, memory, mask, training, given.get("kept"))
-            context, weights = ops.squeeze(context, 1), ops.squeeze(weights, 1)
+        self, carry: dict[str, Any], given: dict[str, Any], memory: Memory | None, training: bool | None
+    ) -> dict[str, Any]:
+        previous = ops.where(given["forced"], given["previous"], carry["fed"]) if "forced" in given else carry["fed"]
+        states, alignment, weights, joined = (carry[name] for name in ("states", "alignment", "weights", "joined"))
+        parts, context = [previous], None
+        features = [given["features"]] if "features" in given else []
+
+        def attend(query: Tensor) -> tuple[Tensor, Tensor, State]:
+            assert self.attention is not None and memory is not None
+            return self.attention.step(query, memory, alignment, training, given["drawn"])
+
+        if self._join is None and memory is not None:
+            context, weights, alignment = attend(top_state(self.cell, states))
             parts.append(context)
-        if "features" in given:
-            parts.append(given["features"])
-        hidden, states = self.cell(ops.concatenate(parts, -1), states, training=training)
-        read = hidden if context is None else ops.concatenate([hidden, context], -1)
-        return self._head(read), states, weights
+        elif self._join is not None and self.input_feeding:
+            parts.append(joined)
+        hidden, states = self.cell(ops.concatenate([*parts, *features], -1), states, training=training)
+        if self._join is not None:
+            context, weights, alignment = attend(hidden)
+            joined = hidden = self._join(ops.concatenate([context, hidden], -1))
+        elif context is not None:
+            hidden = ops.concatenate([hidden, context], -1)
+        output = self._head(hidden)
+        fed = output if self.feedback is None else ops.take(output, self.feedback, axis=-1)
+        made = (states, output, fed, joined, alignment, weights)
+        return dict(zip(("states", "output", "fed", "joined", "alignment", "weights"), made, strict=True))
 
     def output_size(self, memory: Any) -> int:
         """Return the size of a step's output."""
         return self.output_units
 
     def get_config(self) -> dict[str, Any]:
+        share = self.teacher_forcing
         return {
             **super().get_config(),
             "output_units": self.output_units,
+            "attend": self.attend,
+            "input_feeding": self.input_feeding,
             "feedback": self.feedback,
-            "teacher_forcing": self.teacher_forcing,
+            "teacher_forcing": keras.optimizers.schedules.serialize(share) if callable(share) else share,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        share = config["teacher_forcing"]
+        if isinstance(share, dict):
+            config = {**config, "teacher_forcing": keras.optimizers.schedules.deserialize(share)}
+        return super().from_config(config)

@@ -89,10 +89,7 @@ class CopyAttention(keras.layers.Layer):
         queries = query_shape[1]
         self._project_query.build(query_shape)
         self._project_key.build(memory_shape)
-        self._score_weights = {
-            name: self.add_weight(name=name, shape=shape, initializer="zeros" if name == "bias" else "glorot_uniform")
-            for name, shape in self._score.weights(self.units, self.units).items()
-        }
+        self._score_weights = self._score.build(self, self.units, self.units, "glorot_uniform")
         self.lag_bias = self.add_weight(
             name="lag_bias", shape=(self.lags, self.heads, queries), initializer=self._in_phase
         )
@@ -130,7 +127,7 @@ class CopyAttention(keras.layers.Layer):
     def _scores(self, query: Tensor, memory: Tensor) -> Tensor:
         """Scores `(batch, heads, queries, keys)`, each head by itself."""
         query, key = self._split(self._project_query(query)), self._split(self._project_key(memory))
-        scores = self._score.function(query, key, **self._score_weights)
+        scores = self._score.scores(query, self._score.keys(key, self._score_weights), self._score_weights)
         return ops.reshape(scores, (-1, self.heads, *scores.shape[1:2], ops.shape(scores)[2]))
 
     def _split(self, x: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
         mask: boolean, broadcastable to the scores; True means keep. None keeps everything.
     """
     dtype = scores.dtype
-    scores = ops.cast(scores, "float32")
+    # Scores of half precision may be infinite, which a softmax makes NaN of.
+    scores = ops.clip(ops.cast(scores, "float32"), -3e38, 3e38)
     keep = ops.ones_like(scores, dtype="bool") if mask is None else ops.cast(mask, "bool")
     # About the least float32: a score of values that were not scaled may lie below the customary -1e9.
     scores = ops.where(keep, scores, -3e38)

@@ -7,9 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from tsattn.layers.attention import Attention
 from tsattn.layers.cells import forget_dropout
 from tsattn.layers.decoder import AttentiveDecoder
-from tsattn.layers.masking import Tensor, zero_masked
+from tsattn.layers.masking import Tensor
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -25,9 +26,8 @@ class ParallelDecoder(AttentiveDecoder):
         cell: any Keras recurrent cell, or `StackedRNNCells`.
         steps: number of steps to decode.
         query_units: size of the learned query of a step.
-        score: attention score by name, see `Attention`; None reads no memory.
-        units: size of the attention's projections, see `Attention`.
-        dropout: share of the attention weights dropped in training.
+        attention: how the memory is read, such as `BahdanauAttention(64)`; None reads none.
+        bridge: whether the initial state goes through a dense layer, which makes one of any encoder's states.
 
     Call arguments:
         memory: `(batch, keys, features)`, such as the encoder's outputs.
@@ -38,12 +38,12 @@ class ParallelDecoder(AttentiveDecoder):
         training: whether to apply dropout.
 
     Output shape:
-        `(batch, steps, cell_units + features)`, state and context side by side (`cell_units` without a score);
+        `(batch, steps, cell_units + features)`, state and context side by side (`cell_units` without attention);
         with `return_attention_scores` also the weights `(batch, steps, keys)`.
 
     Example:
         >>> encoded, state = keras.layers.GRU(64, return_sequences=True, return_state=True)(segments, mask=mask)
-        >>> decoder = ParallelDecoder(keras.layers.GRUCell(64), steps=4, query_units=32, units=64)
+        >>> decoder = ParallelDecoder(keras.layers.GRUCell(64), 4, query_units=32, attention=BahdanauAttention(64))
         >>> forecast = keras.layers.Dense(24)(decoder(encoded, initial_state=[state], memory_mask=mask))
 
     Reference:
@@ -55,12 +55,11 @@ class ParallelDecoder(AttentiveDecoder):
         cell: Any,
         steps: int,
         query_units: int,
-        score: str | None = "additive",
-        units: int | None = None,
-        dropout: float = 0.0,
+        attention: Attention | None,
+        bridge: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(cell, steps, score, units, dropout, **kwargs)
+        super().__init__(cell, steps, attention, bridge, **kwargs)
         self.query_units = query_units
 
     def build(self, memory_shape: Any, initial_state_shape: Any = None, features_shape: Any = None) -> None:
@@ -70,7 +69,7 @@ class ParallelDecoder(AttentiveDecoder):
             initializer=keras.initializers.RandomNormal(stddev=1.0),
         )
         d_features = 0 if features_shape is None else features_shape[-1]
-        self.build_parts(memory_shape, self.query_units + d_features)
+        self.build_parts(memory_shape, self.query_units + d_features, initial_state_shape)
 
     def call(
         self,
@@ -81,7 +80,6 @@ class ParallelDecoder(AttentiveDecoder):
         return_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
-        memory = zero_masked(memory, memory_mask)
         batch = ops.shape(memory)[0]
         query = ops.cast(self.queries, self.compute_dtype)[None]
         query = ops.broadcast_to(query, (batch, self.steps, self.query_units))
@@ -94,11 +92,11 @@ class ParallelDecoder(AttentiveDecoder):
         hidden, _ = self.cell(flat, states, training=training)
         forget_dropout(self.cell)
         hidden = ops.reshape(hidden, (-1, self.steps, hidden.shape[-1]))
-        if self._attention is None:
+        read = self.remember(memory, memory_mask)
+        if self.attention is None or read is None:
             weights = ops.zeros((batch, self.steps, 1), self.compute_dtype)
             return (hidden, weights) if return_attention_scores else hidden
-        key, mask = self.project(memory, memory_mask)
-        context, weights = self._attention.attend(hidden, key, memory, mask, training)
+        context, weights = self.attention.read(hidden, read, training=training)
         outputs = ops.concatenate([hidden, context], -1)
         return (outputs, weights) if return_attention_scores else outputs
 

@@ -24,7 +24,8 @@ class _Pooling:
         if options.bidirectional:
             encoder = keras.layers.Bidirectional(encoder, name="bidirectional_encoder")
         self.encoder = encoder
-        self.pooling = AttentionPooling(options.width, name="pooling")
+        self.pooling = AttentionPooling(options.width, options.heads, name="pooling")
+        self.head_maps = keras.layers.Reshape((options.heads, 1, self.segments.count), name="head_maps")
         self.one_query = keras.layers.Reshape((1, -1), name="one_query")
         self.join = keras.layers.Concatenate(name="pooled_and_channel")
         self.dropout = keras.layers.Dropout(options.dropout, name="dropout")
@@ -38,7 +39,7 @@ class _Pooling:
         if series.channel is not None:
             pooled = self.join([pooled, series.channel])
         raw = self.steps(self.one_query(self.head(self.dropout(pooled))))
-        return Decoded(raw, Weights(self.one_query(weights), self.segments.steps, self.horizon))
+        return Decoded(raw, Weights(self.head_maps(weights), self.segments.steps, self.horizon))
 
 
 def attention_pooling(options: AttentionPoolingOptions, spec: WindowSpec, portable: bool) -> Core:

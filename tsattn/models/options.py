@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import sys
+from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tsattn.config import Options
 
 Scaling = Literal["last", "standard", "mean_abs"]
-Score = Literal["additive", "dot", "general", "scaled_dot", "none"]
+Score = Literal[
+    "additive",
+    "normalized_additive",
+    "dot",
+    "scaled_dot",
+    "general",
+    "scaled_general",
+    "concat",
+    "cosine",
+    "none",
+]
+Alignment = Literal["softmax", "local", "monotonic", "coverage", "hardmax"]
 
 
 class BaselineOptions(Options):
@@ -52,16 +64,24 @@ class NetworkOptions(Options):
 class Seq2SeqOptions(NetworkOptions):
     """Encoder-decoder with attention."""
 
-    attention: Score | None = Field(
+    attention: Score | str | None = Field(
         None,
         description="attention score; none is the fixed-context baseline; if left out scaled_dot, and additive where "
         "the decoder is autoregressive",
     )
+    alignment: Alignment = Field("softmax", description="what makes attention weights of the scores")
+    local_window: float = Field(10.0, ge=1, description="segments on either side that a local alignment sees")
+    bidirectional: bool = Field(False, description="read the history in both directions")
     patch_length: int | None = Field(
         None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
     )
     decoder: Literal["parallel", "autoregressive"] = Field(
         "parallel", description="all segments at once, or one after the other, fed with its own median"
+    )
+    attend: Literal["before", "after"] = Field(
+        "before",
+        description="where an autoregressive decoder attends: before its cell (Bahdanau), or after it and with input "
+        "feeding (Luong)",
     )
     teacher_forcing: float = Field(
         0.0,
@@ -70,11 +90,14 @@ class Seq2SeqOptions(NetworkOptions):
         description="share of the steps of an autoregressive decoder that are fed the truth in training; 0 trains it "
         "on its own forecasts, as it will run",
     )
+    teacher_forcing_steps: int = Field(
+        0, ge=0, description="training steps in which that share falls to 0; 0 leaves it as it is"
+    )
     copy_heads: int | None = Field(
         None,
         ge=0,
         description="heads of an attention that copies past segments into the forecast; 0 copies nothing; if left out "
-        "4, and 0 where there is no attention or the decoder is autoregressive",
+        "4, and 0 where there is no attention, its alignment is no softmax, or the decoder is autoregressive",
     )
     copy_dropout: float | None = Field(
         None, ge=0, lt=1, description="share of what is copied that is left out in training; by rule if left out"
@@ -86,12 +109,22 @@ class Seq2SeqOptions(NetworkOptions):
         description="share of the series of a training step that are forecast by copying alone; by rule if left out",
     )
 
+    @field_validator("attention")
+    @classmethod
+    def _known_score(cls, score: str | None) -> str | None:
+        # Scores of one's own are registered with the layers, which are loaded by then, and never for this.
+        registered = getattr(sys.modules.get("tsattn.layers.scores"), "SCORES", {})
+        if score is None or score in get_args(Score) or score in registered:
+            return score
+        raise ValueError(f"expected {', '.join(get_args(Score))}, or the name of a registered score")
+
 
 class AttentionPoolingOptions(NetworkOptions):
     """Bidirectional LSTM, attention pooling with a learned context vector, direct multi-horizon head."""
 
     rnn: Literal["gru", "lstm"] = Field("lstm", description="kind of recurrent cell")
     bidirectional: bool = Field(True, description="read the history in both directions")
+    heads: int = Field(1, ge=1, description="learned context vectors that pool the history")
     patch_length: int | None = Field(
         None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
     )

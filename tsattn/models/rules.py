@@ -161,11 +161,11 @@ def resolve(options: T, season: int, known: Known | None = None) -> T:
 def _attention(options: Seq2SeqOptions) -> dict[str, Any]:
     autoregressive = options.decoder == "autoregressive"
     score = options.attention or ("additive" if autoregressive else "scaled_dot")
-    cannot = autoregressive or score == "none"
+    cannot = autoregressive or score == "none" or options.alignment != "softmax"
     if options.copy_heads and cannot:
         raise ConfigError(
-            f"model.copy_heads={options.copy_heads} needs an attention and a parallel decoder. "
-            f"Received: attention={score!r}, decoder={options.decoder!r}"
+            f"model.copy_heads={options.copy_heads} needs an attention of softmax alignment and a parallel decoder. "
+            f"Received: attention={score!r}, alignment={options.alignment!r}, decoder={options.decoder!r}"
         )
     return {
         "attention": score,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import keras
 
-from tsattn.layers import AttentionDecoder, CopyAttention, ParallelDecoder
+from tsattn.layers import Attention, AttentionDecoder, CopyAttention, LocalAlignment, ParallelDecoder
 from tsattn.layers.masking import Tensor
 from tsattn.models import rules
 from tsattn.models.graph import Core, Decoded, Series, Weights
@@ -16,6 +17,17 @@ from tsattn.models.recurrent import Segments, rnn_cell, rnn_layer
 from tsattn.window import WindowSpec
 
 
+def _attention(options: Seq2SeqOptions) -> Attention:
+    alignment = LocalAlignment(options.local_window) if options.alignment == "local" else options.alignment
+    return Attention(str(options.attention), options.width, alignment, name="attention")
+
+
+def _teacher_forcing(options: Seq2SeqOptions) -> Any:
+    if not options.teacher_forcing_steps:
+        return options.teacher_forcing
+    return keras.optimizers.schedules.PolynomialDecay(options.teacher_forcing, options.teacher_forcing_steps, 0.0)
+
+
 class _Seq2Seq:
     """The layers of both decoders' common part."""
 
@@ -23,16 +35,19 @@ class _Seq2Seq:
         self.patch = options.patch_length or rules.patch_length(spec.season)
         self.count = -(-spec.horizon // self.patch)
         self.width = len(spec.targets) if options.channels == "joint" else 1
-        self.score = None if options.attention == "none" else options.attention
+        self.attention = None if options.attention == "none" else _attention(options)
         self.segments = Segments(spec.context, self.patch, options.width)
-        self.encoder = rnn_layer(options.rnn, options.width, portable=portable, return_state=True, name="encoder")
+        encoder = rnn_layer(options.rnn, options.width, portable=portable, return_state=True, name="encoder")
+        if options.bidirectional:
+            encoder = keras.layers.Bidirectional(encoder, name="bidirectional_encoder")
+        self.encoder = encoder
         self.cell = rnn_cell(options.rnn, options.width)
         self.dropout = keras.layers.Dropout(options.dropout, name="dropout")
         self.steps = HorizonSteps(spec.horizon, (self.width, len(spec.levels)), name="horizon_steps")
         self.output_size = self.patch * self.width * len(spec.levels)
 
     def decoded(self, raw: Tensor, weights: Tensor, base: Tensor | None = None) -> Decoded:
-        attention = Weights(weights, self.segments.steps, self.patch) if self.score else None
+        attention = Weights(weights, self.segments.steps, self.patch) if self.attention else None
         return Decoded(self.steps(raw), attention, base)
 
 
@@ -44,8 +59,8 @@ class _Parallel(_Seq2Seq):
             self.cell,
             self.count,
             query_units=max(options.width // 2, 1),
-            score=None if heads else self.score,
-            units=options.width,
+            attention=None if heads else self.attention,
+            bridge=options.bidirectional,
             name="decoder",
         )
         self.copy = self._copy_attention(options, spec.season) if heads else None
@@ -59,7 +74,7 @@ class _Parallel(_Seq2Seq):
         return CopyAttention(
             self.segments.count,
             options.copy_heads or 0,
-            self.score or "",
+            str(options.attention),
             period=max(round(season / self.patch), 1),
             dropout=options.copy_dropout or 0.0,
             name="copy_attention",
@@ -93,10 +108,11 @@ class _Autoregressive(_Seq2Seq):
             self.cell,
             self.count,
             self.output_size,
-            score=self.score,
-            units=options.width,
+            attention=self.attention,
+            attend=options.attend,
+            bridge=options.bidirectional,
             feedback=range(spec.median, self.output_size, levels),
-            teacher_forcing=options.teacher_forcing,
+            teacher_forcing=_teacher_forcing(options),
             name="decoder",
         )
         self.target_segments = HorizonSegments(self.patch, name="target_segments")
