@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import keras
@@ -24,3 +25,27 @@ def with_random_weights(layer: T) -> T:
 def outputs(result: Any) -> list[Any]:
     """The outputs of a layer or model as a list of arrays."""
     return [keras.ops.convert_to_numpy(part) for part in keras.tree.flatten(result)]
+
+
+def shapes_of(inputs: Mapping[str, Any]) -> Any:
+    """Keras tensors that stand for arrays."""
+    return keras.tree.map_structure(lambda x: keras.KerasTensor(x.shape, dtype=str(x.dtype)), dict(inputs))
+
+
+def built(layer: T, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> T:
+    """The layer, called on shapes alone."""
+    layer(**shapes_of(inputs), **options)
+    return layer
+
+
+def compiled(layer: keras.layers.Layer, options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], list[Any]]:
+    """The outputs of a built layer as a function of its inputs; jitted on JAX, which compiles each operation else."""
+
+    def call(inputs: Mapping[str, Any]) -> Any:
+        return layer(**inputs, **options)
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        call = jax.jit(call)
+    return lambda inputs: outputs(call(dict(inputs)))

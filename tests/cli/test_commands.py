@@ -39,7 +39,9 @@ def test_models_lists_options_with_their_values(monkeypatch: pytest.MonkeyPatch)
     assert "attention_pooling" in tsattn("models").output
     options = tsattn("models", "seq2seq").output
     assert "patch_length" in options and "autoregressive" in options
-    assert "copy_heads" in options and "additive | dot | general | scaled_dot | none" in options
+    assert "copy_heads" in options and "true | false" in options and "False" not in options
+    assert "softmax | local | monotonic | coverage | hardmax" in options
+    assert all(score in options for score in ("normalized_additive |", "concat |", "cosine |"))
     assert "typing" not in options
     assert tsattn("models", "naive").exit_code == 0
 

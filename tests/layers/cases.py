@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras_help import outputs, with_random_weights
+from keras_help import built, compiled, with_random_weights
 
 from tsattn.layers import (
     Attention,
@@ -232,7 +232,7 @@ CASES = [
     decoder("no_attention", gru, [STATE], None),
     decoder("feedback", gru, [STATE], feedback=[1]),
     decoder("after", gru, [STATE], "general", attend="after"),
-    decoder("after-LSTM", lstm, [STATE, STATE / 2], "concat", attend="after", input_feeding=False),
+    decoder("after-LSTM", lstm, [STATE, STATE / 2], "concat", attend="after", attentional_units=7, input_feeding=False),
     decoder("both_directions", lambda: keras.layers.GRUCell(8), BOTH_DIRECTIONS),
     decoder("bridge", stacked, BOTH_DIRECTIONS, bridge=True),
     *(
@@ -282,19 +282,8 @@ CASES = [
 
 def compute(case: Case) -> list[Any]:
     """Call the layer of a case with weights that are the same on every backend."""
-    layer = case.make()
-    layer(**keras.tree.map_structure(lambda x: keras.KerasTensor(x.shape, dtype=str(x.dtype)), case.inputs))
-    with_random_weights(layer)
-
-    def call(inputs: dict[str, Any]) -> Any:
-        return layer(**inputs, **case.options)
-
-    if keras.backend.backend() == "jax":
-        import jax
-
-        # Operation by operation JAX compiles each of them, and takes three times as long.
-        call = jax.jit(call)
-    return outputs(call(case.inputs))
+    layer = with_random_weights(built(case.make(), case.inputs, case.options))
+    return compiled(layer, case.options)(case.inputs)
 
 
 def compute_all(arrays: dict[str, Any]) -> dict[str, Any]:

@@ -110,9 +110,7 @@ def test_copying_that_cannot_be_is_refused(options: dict[str, Any], why: str) ->
 
 
 def test_a_score_of_ones_own_is_an_option_by_its_name() -> None:
-    with pytest.raises(
-        ConfigError, match="'attention' = 'minus_distance' is not allowed: expected additive, .* cosine"
-    ):
+    with pytest.raises(ConfigError, match=r"'attention' = 'minus_distance' is not allowed: expected additive"):
         resolve_options({"name": "seq2seq", "attention": "minus_distance"})
 
     @register_score("minus_distance")

@@ -37,7 +37,8 @@ class AttentionDecoder(AttentiveDecoder):
         attention: how the memory is read, such as `BahdanauAttention(64)`; None reads none, so that the initial state
             is all that the decoder knows (Sutskever et al. 2014).
         attend: `"before"` the cell, or `"after"` it.
-        input_feeding: whether what was made of state and context joins the input of the next step; only after the cell.
+        attentional_units: size of what is made of state and context after the cell; that of the cell if None.
+        input_feeding: whether it joins the input of the next step; only after the cell.
         bridge: whether the initial state goes through a dense layer (tanh), which makes one of any encoder's states:
             of other sizes, numbers and directions.
         feedback: which of the output's numbers are fed back; all of them if None.
@@ -76,6 +77,7 @@ class AttentionDecoder(AttentiveDecoder):
         output_units: int,
         attention: Attention | None,
         attend: Literal["before", "after"] = "before",
+        attentional_units: int | None = None,
         input_feeding: bool = True,
         bridge: bool = False,
         feedback: Sequence[int] | None = None,
@@ -89,13 +91,14 @@ class AttentionDecoder(AttentiveDecoder):
             raise ConfigError(f"teacher_forcing must lie between 0 and 1. Received: teacher_forcing={teacher_forcing}")
         self.output_units = output_units
         self.attend = attend
+        self.attentional_units = attentional_units
         self.input_feeding = input_feeding
         self.feedback = None if feedback is None else list(feedback)
         self.teacher_forcing = teacher_forcing
         self._fed = self.feedback or list(range(output_units))
         self._seed = keras.random.SeedGenerator()
         self._head = keras.layers.Dense(output_units, dtype=self.dtype_policy)
-        size = int(top_state(cell, cell.state_size))
+        size = attentional_units or int(top_state(cell, cell.state_size))
         after = attend == "after" and attention is not None
         self._join = (
             keras.layers.Dense(size, activation="tanh", use_bias=False, dtype=self.dtype_policy, name="attentional")
@@ -224,6 +227,7 @@ class AttentionDecoder(AttentiveDecoder):
             **super().get_config(),
             "output_units": self.output_units,
             "attend": self.attend,
+            "attentional_units": self.attentional_units,
             "input_feeding": self.input_feeding,
             "feedback": self.feedback,
             "teacher_forcing": keras.optimizers.schedules.serialize(share) if callable(share) else share,
