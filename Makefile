@@ -2,13 +2,16 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BACKENDS ?= jax torch
+# What every layer goes through. On torch all of tests/layers takes a minute; JAX compiles each test anew.
+LAYERS ?= tests/layers/test_every_layer.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install -qq
 # Compiled bytecode halves the time that TensorFlow takes to start.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow bench bench-accuracy lint format clean
+.PHONY: help demo test test-slow test-backends bench bench-accuracy bench-sequences lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -36,7 +39,17 @@ test: $(VENV)/.dev ## The fast tests
 test-slow: $(VENV)/.dev ## The tests that need minutes: real data sets, notebooks
 	@$(BIN)/python -m pytest -q -m slow
 
-bench: bench-accuracy ## All benchmarks
+test-backends: $(VENV)/.dev ## The layers on the other backends of Keras, where they are installed
+	@for backend in $(BACKENDS); do \
+		$(BIN)/python -c "import $$backend" 2>/dev/null || { echo "$$backend is not installed: left out"; continue; }; \
+		echo "The layers on $$backend"; \
+		KERAS_BACKEND=$$backend JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q $(LAYERS) -k 'not reversal' || exit 1; \
+	done
+
+bench: bench-accuracy bench-sequences ## All benchmarks
+
+bench-sequences: $(VENV)/.dev ## Attention pooling over sequences of different lengths; needs TSATTN_DATA_DIR
+	@$(BIN)/python -m benchmarks.sequences
 
 bench-accuracy: $(VENV)/.dev ## Accuracy by published protocols (hours; goes on where it stopped); needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.accuracy run

@@ -7,8 +7,13 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+import pytest
 
 T = TypeVar("T", bound=keras.layers.Layer)
+
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="export and the gradient tape are TensorFlow's"
+)
 
 
 def with_random_weights(layer: T) -> T:

@@ -51,6 +51,19 @@ class Case:
     half: tuple[str, ...] = ("float16",)
     empty_gives_zero: tuple[int, ...] = ()
 
+    @property
+    def slow(self) -> bool:
+        """Whether another case is much like it, so that the slow tests will do."""
+        return self.name in MUCH_LIKE_OTHERS
+
+
+MUCH_LIKE_OTHERS = {
+    *(f"Attention-{x}-3" for x in ("concat", "dot", "normalized_additive", "scaled_dot", "scaled_general")),
+    *(f"Attention-{x}" for x in ("fading", "monotonic_hard", "location", "value")),
+    *(f"AttentionDecoder-{x}" for x in ("GRU", "feedback", "both_directions", "local", "after-LSTM")),
+    *(f"ParallelDecoder-{x}" for x in ("GRU", "LSTM")),
+    *("AttentionPooling-None-1-dot", "AttentionPooling-3-2-dot", "CopyAttention-concat-8", "LuongAttention-concat"),
+}
 
 BATCH, TIME = 3, 5
 

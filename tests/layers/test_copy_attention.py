@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from keras_help import outputs, with_random_weights
+from keras_help import on_tensorflow, outputs, with_random_weights
 from numpy_reference import Array, copy_attention
 
 from tsattn.errors import ConfigError
@@ -68,6 +68,7 @@ def test_padding_has_no_weight_at_all_and_an_empty_row_gives_zero() -> None:
     assert not any(part[3].any() for part in (context, copied, weights))
 
 
+@on_tensorflow
 @pytest.mark.parametrize("content", [np.nan, np.inf, 1e30])
 def test_what_was_not_observed_is_never_looked_at(content: float) -> None:
     import tensorflow as tf
@@ -124,7 +125,7 @@ def test_without_observed_all_values_are() -> None:
 
 
 def test_an_unknown_score_says_what_there_is() -> None:
-    with pytest.raises(ConfigError, match="additive, dot, general, scaled_dot"):
+    with pytest.raises(ConfigError, match="additive, concat, cosine, dot"):
         CopyAttention(3, score="none")
 
 

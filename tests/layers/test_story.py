@@ -7,17 +7,16 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras_help import outputs
+from keras_help import on_tensorflow, outputs
 from numpy_reference import Array, softmax
 
 from tsattn.layers import Attention, AttentionDecoder, AttentionPooling, BahdanauAttention
 
-tf = pytest.importorskip("tensorflow") if keras.backend.backend() == "tensorflow" else None
-on_tensorflow = pytest.mark.skipif(tf is None, reason="measures gradients by TensorFlow's tape")
-
 
 def gradient_to_the_first_step(read: Any, x: Array) -> float:
     """Size of the gradient of what is read from a sequence by its first step."""
+    import tensorflow as tf
+
     given = tf.constant(x)
     with tf.GradientTape() as tape:
         tape.watch(given)

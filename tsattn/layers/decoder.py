@@ -66,8 +66,7 @@ class AttentiveDecoder(keras.layers.Layer):
         """
         if initial_state is None:
             return self.cell.get_initial_state(batch_size=batch)
-        size = self.cell.state_size
-        wanted = list(size) if keras.tree.is_nested(size) else [size]
+        wanted = _as_lists(self.cell.state_size)
         given = keras.tree.flatten(initial_state)
         if self._bridges:
             joined = ops.concatenate([ops.cast(part, self.compute_dtype) for part in given], -1)
@@ -111,6 +110,12 @@ class AttentiveDecoder(keras.layers.Layer):
     def from_config(cls, config: dict[str, Any]) -> Self:
         attention = config["attention"] and keras.layers.deserialize(config["attention"])
         return cls(**{**config, "cell": load_cell(config["cell"]), "attention": attention})
+
+
+def _as_lists(size: Any) -> list[Any]:
+    """Sizes of a cell's state as plain lists: JAX does not take those that Keras tracks."""
+    sizes = size if keras.tree.is_nested(size) else [size]
+    return [_as_lists(part) if keras.tree.is_nested(part) else part for part in sizes]
 
 
 def _state_parts(cell: Any) -> list[tuple[int, str | None]]:
