@@ -141,6 +141,16 @@ def test_options_that_contradict_each_other_are_wrong_usage(tmp_path: Path) -> N
     assert not (tmp_path / "run").exists()
 
 
+def test_every_attention_is_an_option(tmp_path: Path) -> None:
+    settings = ("--set", "model.attention=general", "--set", "model.alignment=local", "--set", "model.local_window=2")
+    given = ("fit", DATASETS / "Airline.csv", "--out", tmp_path / "run", "--model", "seq2seq", *settings, *FAST)
+    result = tsattn(*given)
+    assert result.exit_code == 0, result.output
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())["model"]
+    assert (config["attention"], config["alignment"], config["copy_heads"]) == ("general", "local", 0)
+    assert pd.read_csv(tmp_path / "run" / "forecast.csv")["y"].between(100, 2000).all()
+
+
 def test_the_table_names_the_winner(tmp_path: Path) -> None:
     # A season that repeats exactly: no network is better than the seasonal naive forecast, which is perfect.
     values = np.tile([3.0, 7.0, 1.0, 9.0, 4.0, 4.0, 8.0], 12)

@@ -71,6 +71,16 @@ def test_dot_score_is_that_of_keras(causal: bool) -> None:
     np.testing.assert_allclose(outputs(result)[0], outputs(known)[0], atol=1e-5)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_scaled_dot_is_that_of_pytorch(causal: bool) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch, which it is held against, is not installed")
+    query, value, key = normal(3, 6, 5), normal(3, 6, 4), normal(3, 6, 5) / 2
+    keep = MASK[:, None] & np.tril(np.ones((6, 6), bool)) if causal else np.repeat(MASK[:, None], 6, 1)
+    known = torch.nn.functional.scaled_dot_product_attention(*(torch.tensor(x) for x in (query, key, value, keep)))
+    result = outputs(Attention("scaled_dot")(query, value, key, value_mask=MASK, use_causal_mask=causal))[0]
+    np.testing.assert_allclose(result, known.numpy(), atol=1e-5)
+
+
 def test_causal_and_padded_steps_have_no_weight_at_all() -> None:
     query = normal(3, 6, 5)
     _, weights = outputs(
