@@ -12,7 +12,7 @@ from keras_help import outputs, with_random_weights
 from numpy_reference import scores, softmax
 
 from tsattn.errors import ConfigError
-from tsattn.layers import Attention, AttentionPooling, register_score
+from tsattn.layers import Attention, AttentionPooling, CoverageAlignment, register_score
 from tsattn.layers.scores import SCORES
 
 LENGTHS = np.array([3, 6, 1])
@@ -112,6 +112,46 @@ def test_the_implicit_mask_of_keras_is_used() -> None:
     query = normal(3, 2, 5)
     result, known = Attention("dot")(query, masked), Attention("dot")(query, value[:, :6])
     np.testing.assert_allclose(outputs(result)[0], outputs(known)[0], atol=1e-6)
+
+
+def test_the_mask_of_the_query_is_handed_on_and_that_of_the_key_is_used() -> None:
+    values = np.concatenate([normal(3, 4, 5), np.zeros((3, 3, 5))], 1).astype("float32")
+    masked = keras.layers.Masking(0.0)
+    read = Attention("dot")(masked(values), normal(3, 6, 5))
+    pooled = AttentionPooling(name="a")(read)
+    assert keras.ops.convert_to_numpy(read._keras_mask).sum() == 12
+    weights = outputs(AttentionPooling()(read, return_attention_scores=True))[1]
+    assert not weights[:, 4:].any() and pooled.shape == (3, 5)
+    seen = outputs(Attention("dot")(normal(3, 2, 5), normal(3, 7, 5), masked(values), return_attention_scores=True))[1]
+    assert not seen[:, :, 4:].any() and (seen[:, :, :4] > 0).all()
+
+
+def test_masks_may_be_given_by_their_place() -> None:
+    query, value = keras.Input((None, 5)), keras.Input((None, 5))
+    masks = [keras.Input((None,), dtype="bool") for _ in range(2)]
+    model = keras.Model([query, value, *masks], Attention("dot")(query, value, value, *masks))
+    arrays = [normal(3, 6, 5), normal(3, 6, 5), MASK, MASK]
+    known = Attention("dot")(*arrays[:2], query_mask=MASK, value_mask=MASK)
+    np.testing.assert_allclose(outputs(model(arrays))[0], outputs(known)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(("alignment", "jit"), [("softmax", True), ("local", True), ("monotonic", False)])
+def test_keras_is_told_where_tensorflow_cannot_compile(alignment: str, jit: bool) -> None:
+    layer = Attention(alignment=alignment)
+    assert layer.supports_jit == (jit or keras.backend.backend() != "tensorflow")
+
+
+def test_wrong_shapes_say_what_is_wanted() -> None:
+    with pytest.raises(ConfigError, match=r"query must have the shape \(batch, time, features\): x\[:, None\]"):
+        Attention("dot")(normal(3, 5), normal(3, 6, 5))
+    with pytest.raises(ConfigError, match=r"pooling must have the shape .*TimeDistributed.*\(3, 2, 6, 5\)"):
+        AttentionPooling()(normal(3, 2, 6, 5))
+    with pytest.raises(ConfigError, match=r"heads must be 1 or more. Received: heads=0"):
+        AttentionPooling(heads=0)
+    with pytest.raises(ConfigError, match="only after build"):
+        Attention("dot").remember(normal(3, 6, 5))
+    with pytest.raises(ConfigError, match=r"alignment must compute in the dtype .*float32 in a layer of float16"):
+        Attention("dot", alignment=CoverageAlignment(), dtype="mixed_float16")
 
 
 def test_wrong_arguments_say_what_is_allowed() -> None:

@@ -13,6 +13,7 @@ from numpy_reference import Array, gru_step, lstm_step, scores, softmax
 
 from tsattn.errors import ConfigError
 from tsattn.layers import Attention, AttentionDecoder, ParallelDecoder
+from tsattn.layers.scores import SCORES
 
 LENGTHS = np.array([3, 6])
 MASK = np.arange(6) < LENGTHS[:, None]
@@ -242,6 +243,62 @@ def test_a_state_of_another_size_says_what_fits() -> None:
         make_decoder("gru", bridge=True)(MEMORY)
     with pytest.raises(ConfigError, match=r"attend must be before or after. Received: attend='between'"):
         make_decoder("gru", attend="between")
+
+
+@pytest.mark.parametrize("kind", [AttentionDecoder, ParallelDecoder])
+def test_the_implicit_mask_of_a_memory_alone_is_used(kind: Any) -> None:
+    memory = np.concatenate([MEMORY, np.zeros((2, 3, 3))], 1).astype("float32")
+    decoder = kind(make_cell("gru"), STEPS, 3, additive())
+    weights = outputs(decoder(keras.layers.Masking(0.0)(memory), return_attention_scores=True))[1]
+    assert not weights[:, :, 6:].any()
+    np.testing.assert_allclose(weights[:, :, :6], outputs(decoder(MEMORY, return_attention_scores=True))[1], atol=1e-6)
+
+
+def test_half_precision_trains_from_a_state_of_zeros_and_padding() -> None:
+    for score in SCORES:
+        attention = Attention(score, 4, dtype="mixed_float16")
+        cell = keras.layers.GRUCell(UNITS, dtype="mixed_float16")
+        memory, mask = keras.Input((None, 3)), keras.Input((None,), dtype="bool")
+        decoder = AttentionDecoder(cell, STEPS, 1, attention, dtype="mixed_float16")
+        model = keras.Model([memory, mask], decoder(memory, memory_mask=mask))
+        model.compile("adam", "mse", jit_compile=keras.backend.backend() == "jax")
+        before = [outputs(weight.value)[0] for weight in model.trainable_weights]
+        model.fit([MEMORY, MASK], normal(2, STEPS, 1), verbose=0)
+        after = [outputs(weight.value)[0] for weight in model.trainable_weights]
+        assert all(np.isfinite(new).all() for new in after)
+        assert any(not np.array_equal(old, new) for old, new in zip(before, after, strict=True)), score
+
+
+def test_wrong_arguments_say_what_is_wanted() -> None:
+    cell = make_cell("gru")
+    wrong: list[tuple[str, dict[str, Any]]] = [
+        (r"steps must be 1 or more. Received: steps=0", {"steps": 0}),
+        (r"cell must be a recurrent cell, such as", {"cell": keras.layers.GRU(4)}),
+        (r"attention must be an Attention or None. Received: attention='additive'", {"attention": "additive"}),
+        (r"attention must compute in the dtype", {"attention": Attention("dot", dtype="float16")}),
+        (r"attends after its cell needs an attention", {"attend": "after", "attention": None}),
+        (r"need attend=\"after\"", {"attentional_units": 3}),
+        (r"feedback must name some of 3 outputs. Received: feedback=\[3\]", {"feedback": [3]}),
+        (r"feedback must name some", {"feedback": []}),
+    ]
+    for message, changed in wrong:
+        with pytest.raises(ConfigError, match=message):
+            AttentionDecoder(**{"cell": cell, "steps": STEPS, "output_units": 3, "attention": additive(), **changed})
+
+
+def test_wrong_shapes_say_what_is_wanted() -> None:
+    with pytest.raises(ConfigError, match=r"targets must have the shape \(batch, 4, 3\). Received: \(2, 9, 3\)"):
+        make_decoder("gru")(MEMORY, targets=normal(2, 9, 3))
+    with pytest.raises(ConfigError, match=r"features must have the shape \(batch, 4, size\)"):
+        make_decoder("gru")(MEMORY, features=normal(2, 9, 3))
+    with pytest.raises(ConfigError, match=r"memory must have the shape \(batch, time, features\)"):
+        make_decoder("gru")(MEMORY[:, 0])
+    decoder = make_decoder("gru")
+    decoder(MEMORY, features=normal(2, STEPS, 3), start=normal(2, 3))
+    with pytest.raises(ConfigError, match="features must be given in every call"):
+        decoder(MEMORY, start=normal(2, 3))
+    with pytest.raises(ConfigError, match="start must be given in every call"):
+        decoder(MEMORY, features=normal(2, STEPS, 3))
 
 
 def test_a_schedule_lets_go_of_the_targets_step_by_step() -> None:

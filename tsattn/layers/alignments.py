@@ -138,7 +138,7 @@ class MonotonicAlignment(Alignment):
     Args:
         noise_stddev: standard deviation of the noise that is added to the scores in training, so that they learn to be
             large, and stopping a decision; needed for `hard`.
-        hard: outside of training stops at the first key of a positive score, whose weight is 1.
+        hard: outside of training stops at the first key whose score and `r` are above 0 in sum; its weight is 1.
         initial_bias: start of the learned `r`. Below 0 it goes through more keys at first.
 
     Reference:
@@ -152,6 +152,8 @@ class MonotonicAlignment(Alignment):
         self, noise_stddev: float = 0.0, hard: bool = False, initial_bias: float = -1.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        if noise_stddev < 0:
+            raise ConfigError(f"noise_stddev must be 0 or more. Received: noise_stddev={noise_stddev}")
         self.noise_stddev = noise_stddev
         self.hard = hard
         self.initial_bias = initial_bias
@@ -198,8 +200,9 @@ class CoverageAlignment(Alignment):
     it is scored. With the additive score that is `v^T tanh(W q + U k + F * a + b)`.
 
     Args:
-        kernel_size: keys that the kernel spans. 1 is coverage (Tu et al. 2016); 31 is what Chorowski et al. took.
-        cumulative: whether `a` is the sum of the weights of all queries before, or those of the last one.
+        kernel_size: keys that the kernel spans. 1 is the linguistic coverage of Tu et al. (without fertility).
+        cumulative: whether `a` is the sum of the weights of all queries before, or, as Chorowski et al. have it, those
+            of the last one.
 
     References:
         Tu et al. 2016, Modeling Coverage for Neural Machine Translation; Chorowski et al. 2015, Attention-Based Models

@@ -9,7 +9,7 @@ from keras import ops
 
 from tsattn.errors import ConfigError
 from tsattn.layers.alignments import Alignment, Scored, State, get_alignment
-from tsattn.layers.masking import Tensor, zero_masked
+from tsattn.layers.masking import Tensor, check_dtype, check_sequence, keep_mask, zero_masked
 from tsattn.layers.scores import get_score
 
 
@@ -33,7 +33,7 @@ class Attention(keras.layers.Layer):
 
     Masked values get a weight of exactly 0, whatever they hold (NaN included); a row whose values are all masked
     gives zeros, not the mean of its padding. Masked queries give zeros, and are nothing to the queries after them. The
-    output carries the query's mask.
+    output carries the mask that Keras has attached to the query.
 
     One query at a time, as in a decoder: `remember` the memory once, then from its `initial_state` take one `step`
     after the other. `AttentionDecoder` does that around any recurrent cell.
@@ -45,7 +45,8 @@ class Attention(keras.layers.Layer):
         units: size of the learned projections of query and key; None projects nothing.
         alignment: what makes weights of the scores: `"softmax"`, `"local"` (Luong et al. 2015), `"monotonic"` (Raffel
             et al. 2017), `"coverage"` (Tu et al. 2016), `"hardmax"`, or an `Alignment`, for other arguments than its
-            defaults. With those that remember what came before (monotonic, coverage) the queries are steps in time.
+            defaults, and not shared with another layer. With those that remember what came before (monotonic,
+            coverage) the queries are steps in time.
         value_units: size of a learned projection of the value; None projects nothing.
         dropout: share of the attention weights dropped in training.
         kernel_initializer: initializer of the projections and of the score's matrices.
@@ -56,9 +57,10 @@ class Attention(keras.layers.Layer):
         key: `(batch, keys, key_size)`; the value if left out.
         query_mask: boolean `(batch, queries)`; True means keep.
         value_mask: boolean `(batch, keys)`; True means keep.
+        key_mask: the same of the key; a step is kept where both keep it.
         return_attention_scores: whether to return the weights as well.
         use_causal_mask: whether query i sees keys 0 to i only.
-        training: whether to apply dropout.
+        training: whether to apply dropout, and the noise of an alignment.
 
     Output shape:
         `(batch, queries, value_units or value_size)`; with `return_attention_scores` also the weights
@@ -83,10 +85,13 @@ class Attention(keras.layers.Layer):
         self.score = score
         self.units = units
         self.alignment = get_alignment(alignment, self.dtype_policy)
+        check_dtype(self, "alignment", self.alignment)
         self.value_units = value_units
         self.dropout = dropout
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.supports_masking = True
+        # XLA on TensorFlow cannot train through a scan.
+        self.supports_jit = not (self.alignment.remembers and keras.backend.backend() == "tensorflow")
         self._score = get_score(score)
         self._dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
         self._query_projection = self._projection("query", units)
@@ -104,6 +109,9 @@ class Attention(keras.layers.Layer):
 
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
         key_shape = key_shape or value_shape
+        check_sequence("query", query_shape, "x[:, None] is a single query, and step() takes one")
+        check_sequence("value", value_shape)
+        check_sequence("key", key_shape)
         shapes = (query_shape, key_shape, value_shape)
         projections = (self._query_projection, self._key_projection, self._value_projection)
         for projection, shape in zip(projections, shapes, strict=True):
@@ -124,16 +132,21 @@ class Attention(keras.layers.Layer):
         return self.value_units or value_size
 
     def remember(self, value: Tensor, key: Tensor | None = None, mask: Tensor | None = None) -> Memory:
-        """Project keys and values once, for many calls of `step`; the layer must be built.
+        """Project keys and values once, for many calls of `step`.
 
         Args:
             value: `(batch, keys, value_size)`.
             key: `(batch, keys, key_size)`; the value if left out.
             mask: boolean `(batch, keys)`; True means keep.
+
+        Raises:
+            ConfigError: the layer was not built, by a call or by `build(query_shape, value_shape)`.
         """
+        if not self.built:
+            raise ConfigError("an attention remembers only after build(query_shape, value_shape), or a call")
         key = zero_masked(value if key is None else key, mask)
         value = zero_masked(value, mask)
-        keep = ops.ones_like(value[:, :, 0], dtype="bool") if mask is None else ops.cast(mask, "bool")
+        keep = keep_mask(mask, value)
         key = key if self._key_projection is None else self._key_projection(key)
         value = value if self._value_projection is None else self._value_projection(value)
         return Memory(self._score.keys(key, self._score_weights), value, keep)
@@ -156,7 +169,7 @@ class Attention(keras.layers.Layer):
             query: `(batch, query_size)`.
             memory: what `remember` gave.
             state: what `initial_state` or the step before gave.
-            training: whether to apply dropout.
+            training: whether to apply dropout, and the noise of an alignment.
             drawn: one step of what `draw` drew before a loop, in which nothing may be drawn.
 
         Returns:
@@ -203,10 +216,13 @@ class Attention(keras.layers.Layer):
         key: Tensor | None = None,
         query_mask: Tensor | None = None,
         value_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
         training: bool | None = None,
     ) -> Any:
+        if key_mask is not None:
+            value_mask = ops.logical_and(keep_mask(value_mask, value), ops.cast(key_mask, "bool"))
         memory = self.remember(value, key, value_mask)
         query = zero_masked(query, query_mask)
         context, weights = self.read(query, memory, query_mask, use_causal_mask, training)
@@ -245,8 +261,7 @@ class Attention(keras.layers.Layer):
     ) -> tuple[Tensor, Tensor]:
         steps = ops.shape(query)[1]
         mask = ops.broadcast_to(mask, (ops.shape(mask)[0], steps, ops.shape(mask)[2]))
-        valid = ops.ones_like(query[:, :, 0], dtype="bool") if query_mask is None else ops.cast(query_mask, "bool")
-        each = {"query": query, "mask": mask, "valid": valid}
+        each = {"query": query, "mask": mask, "valid": keep_mask(query_mask, query)}
         given = {name: ops.swapaxes(x, 0, 1) for name, x in each.items()}
         given["drawn"] = self.draw(steps, memory, training)
 
@@ -265,16 +280,22 @@ class Attention(keras.layers.Layer):
         _, (_, context, weights) = ops.scan(step, (self.initial_state(memory), *zeros), ops.arange(steps))
         return ops.swapaxes(context, 0, 1), ops.swapaxes(weights, 0, 1)
 
-    def compute_mask(
-        self, query: Tensor, value: Tensor, query_mask: Tensor | None = None, **kwargs: Any
-    ) -> Tensor | None:
-        return query_mask
+    def compute_mask(self, query: Tensor, previous_mask: Tensor | None = None) -> Tensor | None:
+        return previous_mask
 
     def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> Any:
         return (*query_shape[:-1], self.value_size(value_shape[-1]))
 
     def compute_output_spec(
-        self, query: Any, value: Any, key: Any = None, return_attention_scores: bool = False, **kwargs: Any
+        self,
+        query: Any,
+        value: Any,
+        key: Any = None,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        key_mask: Any = None,
+        return_attention_scores: bool = False,
+        **kwargs: Any,
     ) -> Any:
         context = keras.KerasTensor(self.compute_output_shape(query.shape, value.shape), dtype=self.compute_dtype)
         if not return_attention_scores:

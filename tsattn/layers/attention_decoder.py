@@ -14,7 +14,7 @@ from tsattn.layers.alignments import State
 from tsattn.layers.attention import Attention, Memory
 from tsattn.layers.cells import draw_dropout, forget_dropout, top_state
 from tsattn.layers.decoder import AttentiveDecoder
-from tsattn.layers.masking import Tensor
+from tsattn.layers.masking import Tensor, check_sequence
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -35,7 +35,7 @@ class AttentionDecoder(AttentiveDecoder):
         steps: number of steps to decode.
         output_units: size of the output of a step.
         attention: how the memory is read, such as `BahdanauAttention(64)`; None reads none, so that the initial state
-            is all that the decoder knows (Sutskever et al. 2014).
+            is all that the decoder knows (Sutskever et al. 2014). Neither it nor the cell may be another layer's too.
         attend: `"before"` the cell, or `"after"` it.
         attentional_units: size of what is made of state and context after the cell; that of the cell if None.
         input_feeding: whether it joins the input of the next step; only after the cell.
@@ -55,6 +55,7 @@ class AttentionDecoder(AttentiveDecoder):
         memory_mask: boolean `(batch, keys)`; True means keep.
         return_attention_scores: whether to return the weights as well.
         training: whether to force `targets` and apply dropout.
+        mask: another name of `memory_mask`, by which Keras hands on the mask of a memory that is the only tensor.
 
     Output shape:
         `(batch, steps, output_units)`; with `return_attention_scores` also the weights `(batch, steps, keys)`.
@@ -87,6 +88,12 @@ class AttentionDecoder(AttentiveDecoder):
         super().__init__(cell, steps, attention, bridge, **kwargs)
         if attend not in ("before", "after"):
             raise ConfigError(f"attend must be before or after. Received: attend={attend!r}")
+        if attend == "after" and attention is None:
+            raise ConfigError("a decoder that attends after its cell needs an attention. Received: attention=None")
+        if attend == "before" and (attentional_units is not None or not input_feeding):
+            raise ConfigError('attentional_units and input_feeding need attend="after". Received: attend="before"')
+        if feedback is not None and not (feedback and all(0 <= each < output_units for each in feedback)):
+            raise ConfigError(f"feedback must name some of {output_units} outputs. Received: feedback={list(feedback)}")
         if not callable(teacher_forcing) and not 0 <= teacher_forcing <= 1:
             raise ConfigError(f"teacher_forcing must lie between 0 and 1. Received: teacher_forcing={teacher_forcing}")
         self.output_units = output_units
@@ -95,14 +102,15 @@ class AttentionDecoder(AttentiveDecoder):
         self.input_feeding = input_feeding
         self.feedback = None if feedback is None else list(feedback)
         self.teacher_forcing = teacher_forcing
-        self._fed = self.feedback or list(range(output_units))
+        self._fed = list(range(output_units)) if self.feedback is None else self.feedback
+        # XLA on TensorFlow cannot train through a scan.
+        self.supports_jit = keras.backend.backend() != "tensorflow"
         self._seed = keras.random.SeedGenerator()
         self._head = keras.layers.Dense(output_units, dtype=self.dtype_policy)
-        size = attentional_units or int(top_state(cell, cell.state_size))
-        after = attend == "after" and attention is not None
+        size = attentional_units or self.units
         self._join = (
             keras.layers.Dense(size, activation="tanh", use_bias=False, dtype=self.dtype_policy, name="attentional")
-            if after
+            if attend == "after"
             else None
         )
 
@@ -114,6 +122,9 @@ class AttentionDecoder(AttentiveDecoder):
         targets_shape: Any = None,
         features_shape: Any = None,
     ) -> None:
+        self._check_steps("targets", targets_shape, len(self._fed))
+        self._check_steps("features", features_shape)
+        self._features = features_shape is not None
         d_features = 0 if features_shape is None else features_shape[-1]
         d_joined = self.context_size(memory_shape)
         if self._join is not None:
@@ -125,7 +136,7 @@ class AttentionDecoder(AttentiveDecoder):
             self._head.build((memory_shape[0], d_read if self._join is None else self._join.units))
         # Only where it is used: a weight without a gradient makes Keras warn at every training.
         if start_shape is None:
-            self.start = self.add_weight(name="start", shape=(len(self._fed),), initializer="zeros")
+            self.learned_start = self.add_weight(name="start", shape=(len(self._fed),), initializer="zeros")
         if callable(self.teacher_forcing):
             self.iterations = self.add_weight(
                 name="iterations", shape=(), initializer="zeros", dtype="int32", trainable=False
@@ -141,10 +152,17 @@ class AttentionDecoder(AttentiveDecoder):
         memory_mask: Tensor | None = None,
         return_attention_scores: bool = False,
         training: bool | None = None,
+        mask: Tensor | None = None,
     ) -> Any:
+        memory_mask = mask if memory_mask is None else memory_mask
         batch = ops.shape(memory)[0]
+        if (features is not None) != self._features:
+            raise ConfigError("features must be given in every call of a decoder, or in none")
+        if start is None and not hasattr(self, "learned_start"):
+            raise ConfigError("start must be given in every call of a decoder that was built with one")
         if start is None:
-            start = ops.broadcast_to(ops.cast(self.start, self.compute_dtype)[None, :], (batch, len(self._fed)))
+            learned = ops.cast(self.learned_start, self.compute_dtype)
+            start = ops.broadcast_to(learned[None, :], (batch, len(self._fed)))
         read = self.remember(memory, memory_mask)
         given = {"number": ops.arange(self.steps)}
         if features is not None:
@@ -176,17 +194,25 @@ class AttentionDecoder(AttentiveDecoder):
         outputs = ops.swapaxes(made["output"], 0, 1)
         return (outputs, ops.swapaxes(made["weights"], 0, 1)) if return_attention_scores else outputs
 
+    def _check_steps(self, name: str, shape: Any, size: int | None = None) -> None:
+        if shape is None:
+            return
+        check_sequence(name, shape)
+        if shape[1] not in (None, self.steps) or (size is not None and shape[2] != size):
+            known = "size" if size is None else size
+            raise ConfigError(f"{name} must have the shape (batch, {self.steps}, {known}). Received: {tuple(shape)}")
+
     def _forcing(self, start: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Return what each step is forced to be fed, and which rows of it are, `steps` first."""
         share = self.teacher_forcing
         if callable(share):
-            share = share(ops.convert_to_tensor(self.iterations))
+            share = ops.cast(share(ops.convert_to_tensor(self.iterations)), "float32")
             self.iterations.assign(self.iterations + 1)
         elif share == 0:
             return {}
         targets = ops.cast(targets, self.compute_dtype)
         shifted = ops.concatenate([ops.expand_dims(ops.cast(start, targets.dtype), 1), targets[:, :-1]], axis=1)
-        drawn = keras.random.uniform((self.steps, ops.shape(targets)[0], 1), seed=self._seed)
+        drawn = keras.random.uniform((self.steps, ops.shape(targets)[0], 1), dtype="float32", seed=self._seed)
         return {"previous": ops.swapaxes(shifted, 0, 1), "forced": drawn < share}
 
     def _step(

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.layers.masking import Tensor, masked_softmax, zero_masked
+from tsattn.errors import ConfigError
+from tsattn.layers.masking import Tensor, check_sequence, masked_softmax, zero_masked
 from tsattn.layers.scores import get_score, vector_initializer
 
 
@@ -54,6 +55,8 @@ class AttentionPooling(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if heads < 1:
+            raise ConfigError(f"heads must be 1 or more. Received: heads={heads}")
         self.units = units
         self.heads = heads
         self.score = score
@@ -63,6 +66,7 @@ class AttentionPooling(keras.layers.Layer):
         self._score = get_score(score)
 
     def build(self, inputs_shape: Any) -> None:
+        check_sequence("the input of a pooling", inputs_shape, "keras.layers.TimeDistributed pools what has more axes")
         units = self.units or inputs_shape[-1]
         self.kernel = self.add_weight(
             name="kernel", shape=(inputs_shape[-1], units), initializer=self.kernel_initializer.clone()

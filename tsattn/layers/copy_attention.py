@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tsattn.layers.masking import Tensor, masked_softmax, zero_masked
+from tsattn.layers.masking import Tensor, keep_mask, masked_softmax, zero_masked
 from tsattn.layers.scores import get_score
 
 OUT_OF_PHASE = -3.0
@@ -115,7 +115,7 @@ class CopyAttention(keras.layers.Layer):
         memory = zero_masked(memory, memory_mask)
         seen = zero_masked(ops.ones_like(values) if observed is None else ops.cast(observed, values.dtype), memory_mask)
         values = ops.where(seen > 0, values, ops.zeros_like(values))
-        keep = ops.ones_like(memory[:, :, 0], dtype="bool") if memory_mask is None else ops.cast(memory_mask, "bool")
+        keep = keep_mask(memory_mask, memory)
         scores = self._scores(query, memory) + self._biases(keep)
         weights = masked_softmax(scores, keep[:, None, None, :])
         context = ops.matmul(ops.mean(weights, axis=1), memory)

@@ -10,22 +10,32 @@ from keras import ops
 from tsattn.errors import ConfigError
 from tsattn.layers.attention import Attention, Memory
 from tsattn.layers.cells import load_cell, top_state
-from tsattn.layers.masking import Tensor
+from tsattn.layers.masking import Tensor, check_dtype, check_sequence
 
 
 class AttentiveDecoder(keras.layers.Layer):
     """Base of the decoders: a recurrent cell that reads a memory through attention.
 
     Args:
-        cell: any Keras recurrent cell, or `StackedRNNCells`.
+        cell: any Keras recurrent cell, or `StackedRNNCells`; not shared with another layer.
         steps: number of steps to decode.
-        attention: how the memory is read; None reads none.
+        attention: how the memory is read, not shared with another layer; None reads none.
         bridge: whether the initial state goes through a dense layer, which makes one of any encoder's states.
     """
 
     def __init__(self, cell: Any, steps: int, attention: Attention | None, bridge: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if steps < 1:
+            raise ConfigError(f"steps must be 1 or more. Received: steps={steps}")
+        if isinstance(cell, keras.layers.RNN) or not hasattr(cell, "state_size"):
+            raise ConfigError(f"cell must be a recurrent cell, such as keras.layers.GRUCell(64). Received: {cell!r}")
+        if not isinstance(attention, Attention | None):
+            raise ConfigError(f"attention must be an Attention or None. Received: attention={attention!r}")
+        parts = {"cell": cell} if attention is None else {"cell": cell, "attention": attention}
+        for name, part in parts.items():
+            check_dtype(self, name, part)
         self.supports_masking = True
+        self.units = int(top_state(cell, cell.state_size))
         self.cell = cell
         self.steps = steps
         self.attention = attention
@@ -38,17 +48,17 @@ class AttentiveDecoder(keras.layers.Layer):
 
     def build_parts(self, memory_shape: Any, input_size: int, state_shape: Any) -> int:
         """Build attention, cell and bridge for an input of that size; return the size of state and context together."""
-        size = int(top_state(self.cell, self.cell.state_size))
+        check_sequence("memory", memory_shape)
         if not self.cell.built:
             self.cell.build((memory_shape[0], input_size))
         if self.attention is not None and not self.attention.built:
-            self.attention.build((memory_shape[0], self.steps, size), memory_shape)
+            self.attention.build((memory_shape[0], self.steps, self.units), memory_shape)
         if self.bridge and state_shape is None:
             raise ConfigError("a decoder with a bridge needs an initial_state. Received: initial_state=None")
         for bridge in self._bridges:
             if not bridge.built:
                 bridge.build((memory_shape[0], sum(_last_sizes(state_shape))))
-        return size + self.context_size(memory_shape)
+        return self.units + self.context_size(memory_shape)
 
     def context_size(self, memory_shape: Any) -> int:
         """Return the size of the context, 0 where no memory is read."""
@@ -84,7 +94,7 @@ class AttentiveDecoder(keras.layers.Layer):
 
     def output_size(self, memory: Any) -> int:
         """Return the size of a step's output."""
-        return int(top_state(self.cell, self.cell.state_size)) + self.context_size(memory.shape)
+        return self.units + self.context_size(memory.shape)
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         return None

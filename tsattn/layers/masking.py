@@ -6,6 +6,8 @@ from typing import Any
 
 from keras import ops
 
+from tsattn.errors import ConfigError
+
 Tensor = Any
 """A tensor of the active Keras backend."""
 
@@ -29,6 +31,27 @@ def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
     weights = ops.where(keep, ops.exp(scores - ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))), 0.0)
     total = ops.sum(weights, axis=-1, keepdims=True)
     return ops.cast(weights / ops.where(total > 0, total, 1.0), dtype)
+
+
+def keep_mask(mask: Tensor | None, values: Tensor) -> Tensor:
+    """Return a mask `(batch, time)` as booleans; all True for `values` `(batch, time, features)` without one."""
+    return ops.ones_like(values[:, :, 0], dtype="bool") if mask is None else ops.cast(mask, "bool")
+
+
+def check_sequence(name: str, shape: Any, hint: str = "") -> None:
+    """Raise a `ConfigError` unless a shape is `(batch, time, features)`."""
+    if len(shape) != 3:
+        end = f": {hint}" if hint else ""
+        raise ConfigError(f"{name} must have the shape (batch, time, features){end}. Received: shape {tuple(shape)}")
+
+
+def check_dtype(layer: Any, name: str, part: Any) -> None:
+    """Raise a `ConfigError` unless a part of a layer computes in the layer's dtype."""
+    if part.compute_dtype != layer.compute_dtype:
+        raise ConfigError(
+            f"{name} must compute in the dtype of its layer: make both with the same dtype, or under the same policy. "
+            f"Received: {part.compute_dtype} in a layer of {layer.compute_dtype}"
+        )
 
 
 def zero_masked(values: Tensor, mask: Tensor | None) -> Tensor:

@@ -23,7 +23,7 @@ class ParallelDecoder(AttentiveDecoder):
     Masked memory gets a weight of exactly 0. The output carries no mask.
 
     Args:
-        cell: any Keras recurrent cell, or `StackedRNNCells`.
+        cell: any Keras recurrent cell, or `StackedRNNCells`; neither it nor the attention may be another layer's too.
         steps: number of steps to decode.
         query_units: size of the learned query of a step.
         attention: how the memory is read, such as `BahdanauAttention(64)`; None reads none.
@@ -36,6 +36,7 @@ class ParallelDecoder(AttentiveDecoder):
         memory_mask: boolean `(batch, keys)`; True means keep.
         return_attention_scores: whether to return the weights as well.
         training: whether to apply dropout.
+        mask: another name of `memory_mask`, by which Keras hands on the mask of a memory that is the only tensor.
 
     Output shape:
         `(batch, steps, cell_units + features)`, state and context side by side (`cell_units` without attention);
@@ -79,7 +80,9 @@ class ParallelDecoder(AttentiveDecoder):
         memory_mask: Tensor | None = None,
         return_attention_scores: bool = False,
         training: bool | None = None,
+        mask: Tensor | None = None,
     ) -> Any:
+        memory_mask = mask if memory_mask is None else memory_mask
         batch = ops.shape(memory)[0]
         query = ops.cast(self.queries, self.compute_dtype)[None]
         query = ops.broadcast_to(query, (batch, self.steps, self.query_units))

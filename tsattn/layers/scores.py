@@ -199,9 +199,11 @@ def concat(query: Tensor, key: Tensor, kernel: Tensor, vector: Tensor) -> Tensor
 
 
 def _unit_length(x: Tensor) -> Tensor:
-    """`x` divided by its length along the last axis; 0 stays 0, with a gradient of 0. The squares are float32."""
-    squares = ops.sum(ops.square(ops.cast(x, "float32")), axis=-1, keepdims=True)
-    return x * ops.cast(ops.rsqrt(ops.maximum(squares, 1e-12)), x.dtype)
+    """`x` divided by its length along the last axis, in float32; 0 stays 0, with a gradient of 0."""
+    wide = ops.cast(x, "float32")
+    squares = ops.sum(ops.square(wide), axis=-1, keepdims=True)
+    known = squares > 1e-12
+    return ops.cast(ops.where(known, wide * ops.rsqrt(ops.where(known, squares, 1.0)), 0.0), x.dtype)
 
 
 @register_score(
