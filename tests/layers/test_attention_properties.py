@@ -136,6 +136,14 @@ def test_no_gradient_is_nan(score: str, alignment: str, dtype: str) -> None:
         assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_scores_beyond_half_precision_are_the_largest_and_the_least(sign: int) -> None:
+    query, value = (np.full((1, n, 4), 200.0, "float16") for n in (1, 3))
+    value[:, 1] *= sign
+    weights = outputs(Attention("dot", dtype="mixed_float16")(query, value, return_attention_scores=True))[1][0, 0]
+    np.testing.assert_allclose(weights, [1 / 3] * 3 if sign > 0 else [0.5, 0, 0.5], atol=1e-3)
+
+
 @pytest.mark.parametrize("alignment", list(ALIGNMENTS))
 @pytest.mark.parametrize("score", SCORE_NAMES)
 def test_half_precision_stays_finite_at_scores_of_ten_thousand(score: str, alignment: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import keras
 import pytest
+from made import make_graph
 
 from tsattn.errors import ConfigError
 from tsattn.layers import register_score
@@ -121,6 +122,12 @@ def test_a_score_of_ones_own_is_an_option_by_its_name() -> None:
         assert resolve_options({"name": "seq2seq", "attention": "minus_distance"})[1].attention == "minus_distance"
     finally:
         del SCORES["minus_distance"]
+
+
+def test_teacher_forcing_falls_by_a_schedule_where_steps_are_given() -> None:
+    options = {"name": "seq2seq", "decoder": "autoregressive", "teacher_forcing": 0.8, "teacher_forcing_steps": 10}
+    share = make_graph(options).inference().get_layer("decoder").teacher_forcing
+    assert [round(float(share(step)), 3) for step in (0, 5, 10, 20)] == [0.8, 0.4, 0, 0]
 
 
 def test_the_scores_of_the_options_are_those_of_the_layers() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
@@ -22,8 +23,11 @@ def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
         mask: boolean, broadcastable to the scores; True means keep. None keeps everything.
     """
     dtype = scores.dtype
-    # Scores of half precision may be infinite, which a softmax makes NaN of.
-    scores = ops.clip(ops.cast(scores, "float32"), -3e38, 3e38)
+    half = keras.backend.standardize_dtype(dtype) == "float16"
+    scores = ops.cast(scores, "float32")
+    if half:
+        # Beyond 65,504 they are infinite, which a softmax makes NaN of. In float32 that is a training that diverged.
+        scores = ops.where(ops.isinf(scores), ops.sign(scores) * 3e38, scores)
     keep = ops.ones_like(scores, dtype="bool") if mask is None else ops.cast(mask, "bool")
     # About the least float32: a score of values that were not scaled may lie below the customary -1e9.
     scores = ops.where(keep, scores, -3e38)
