@@ -60,15 +60,20 @@ def read_vowels(name: str) -> tuple[Array, Array]:
 def vowels(seed: int) -> float:
     """Train on the training utterances and return the accuracy on the others."""
     keras.utils.set_random_seed(seed)
+    x, speaker = read_vowels("TRAIN")
+    # Noise, units, heads and epochs were chosen by five folds of the training utterances.
+    standardize = keras.layers.Normalization()
+    standardize.adapt(x[(x != 0).any(-1)])
     inputs = keras.Input((None, 12))
     mask = keras.ops.any(keras.ops.not_equal(inputs, 0.0), axis=-1)
-    noisy = keras.layers.GaussianNoise(0.1)(inputs)
+    noisy = keras.layers.GaussianNoise(0.6)(standardize(inputs))
     states = keras.layers.Bidirectional(keras.layers.LSTM(64, return_sequences=True))(noisy, mask=mask)
-    pooled = AttentionPooling(64, heads=4)(states, mask=mask)
+    pooled = AttentionPooling(64, heads=4)(keras.layers.Dropout(0.5)(states), mask=mask)
     speakers = keras.layers.Dense(9, activation="softmax")(keras.layers.Dropout(0.5)(pooled))
     model = keras.Model(inputs, speakers)
-    model.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", ["accuracy"], jit_compile=False)
-    model.fit(*read_vowels("TRAIN"), batch_size=32, epochs=60, verbose=0)
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-3, 60 * 9), clipnorm=1.0)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    model.fit(x, speaker, batch_size=32, epochs=60, verbose=0)
     return float(model.evaluate(*read_vowels("TEST"), verbose=0)[1])
 
 
