@@ -93,7 +93,7 @@ def adding(length: int, seed: int) -> float:
     """Train on additions and return the mean squared error on new ones."""
     keras.utils.set_random_seed(seed)
     inputs, mask = keras.Input((None, 2)), keras.Input((None,), dtype="bool")
-    hidden = keras.layers.Dense(32, activation="relu")(inputs)
+    hidden = keras.layers.Dense(32, activation="tanh")(inputs)
     pooled = AttentionPooling(32)(hidden, mask=mask)
     model = keras.Model([inputs, mask], keras.layers.Dense(1)(pooled))
     rate = keras.optimizers.schedules.CosineDecay(1e-2, 3000)
