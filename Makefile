@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BACKENDS ?= jax torch
+# Processes that the tests run in.
+JOBS ?= 2
+PYTEST = $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal --durations 10
 # What every layer goes through. On torch all of tests/layers takes a minute; JAX compiles each test anew.
 LAYERS ?= tests/layers/test_every_layer.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -34,16 +37,16 @@ demo: $(VENV)/.base ## Fit a bundled real series, compare, forecast, export
 	@$(BIN)/tsattn predict runs/demo | head -n 4
 
 test: $(VENV)/.dev ## The fast tests
-	@$(BIN)/python -m pytest -q -m 'not slow'
+	@$(PYTEST) -m 'not slow'
 
 test-slow: $(VENV)/.dev ## The tests that need minutes: real data sets, notebooks
-	@$(BIN)/python -m pytest -q -m slow
+	@$(PYTEST) -m slow
 
 test-backends: $(VENV)/.dev ## The layers on the other backends of Keras, where they are installed
 	@for backend in $(BACKENDS); do \
 		$(BIN)/python -c "import $$backend" 2>/dev/null || { echo "$$backend is not installed: left out"; continue; }; \
 		echo "The layers on $$backend"; \
-		KERAS_BACKEND=$$backend JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q $(LAYERS) -k 'not reversal' || exit 1; \
+		KERAS_BACKEND=$$backend JAX_PLATFORMS=cpu $(PYTEST) $(LAYERS) -k 'not reversal' || exit 1; \
 	done
 
 bench: bench-accuracy bench-sequences ## All benchmarks

@@ -18,7 +18,7 @@ from tsattn.models import BASELINES
 
 QUICK: dict[str, Any] = {
     "options": {"units": 8},
-    "training": {"epochs": 2, "steps_per_epoch": 5},
+    "training": {"epochs": 2, "steps_per_epoch": 5, "refit": False},
 }
 
 
@@ -91,7 +91,7 @@ def test_the_future_does_not_leak_into_the_weights() -> None:
     frame = ragged().query("unique_id == 'a'")
     changed = frame.copy()
     changed.iloc[-20:, 2] = 1e6
-    training = {**QUICK["training"], "epochs": 1, "refit": False}
+    training = {**QUICK["training"], "epochs": 1}
     settings = {"horizon": 7, "validation": 20, "options": QUICK["options"], "training": training}
     first, second = (Forecaster(**settings).fit(data) for data in (frame, changed))
     for one, other in zip(first.model_.get_weights(), second.model_.get_weights(), strict=True):
@@ -106,7 +106,7 @@ def test_refit_learns_from_the_newest_rows() -> None:
         "horizon": 7,
         "validation": 20,
         "options": QUICK["options"],
-        "training": {**QUICK["training"], "epochs": 1},
+        "training": {**QUICK["training"], "epochs": 1, "refit": True},
     }
     first, second = (Forecaster(**settings).fit(data) for data in (frame, changed))
     assert any(
@@ -233,7 +233,8 @@ def titles() -> list[str]:
 @pytest.fixture(scope="module")
 def fallen_back(titles: list[str]) -> Forecaster:
     """The default on white noise."""
-    return Forecaster(horizon=5, season=1, training=QUICK["training"]).fit(noise(), watch=noted(titles))
+    training = {**QUICK["training"], "refit": True}
+    return Forecaster(horizon=5, season=1, training=training).fit(noise(), watch=noted(titles))
 
 
 def test_the_default_falls_back_on_a_baseline(fallen_back: Forecaster, titles: list[str]) -> None:

@@ -13,8 +13,11 @@ from tsattn.cli import main
 
 DATASETS = Path(__file__).parents[2] / "datasets"
 
-FAST = ("--set", "training.epochs=2", "--set", "training.steps_per_epoch=5", "--set", "model.units=8")
-"""Settings under which a network trains in a moment, for tests that are not about accuracy."""
+TINY = ("--set", "training.epochs=2", "--set", "training.steps_per_epoch=5", "--set", "training.refit=false")
+"""A training of a moment, for tests that are not about accuracy; without an option of the model, which names it."""
+
+FAST = (*TINY, "--set", "model.units=8")
+"""A training of a moment of a small network."""
 
 
 def tsattn(*arguments: object) -> Result:

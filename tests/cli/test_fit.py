@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cli.conftest import DATASETS, FAST, tsattn
+from cli.conftest import DATASETS, FAST, TINY, tsattn
 
 FILES = {
     "run.json",
@@ -174,12 +174,8 @@ def test_recipes(recipe: str, tmp_path: Path) -> None:
     assert np.isfinite(forecast.drop(columns=["unique_id", "ds"])).to_numpy().all()
 
 
-TINY = ("--season", 1, "--horizon", 5, *FAST[:4])
-"""A tiny training without any option of the model, which would name it."""
-
-
 def test_falling_back_on_a_baseline_is_said(noise: Path, tmp_path: Path) -> None:
-    result = tsattn("fit", noise, "--out", tmp_path / "run", *TINY)
+    result = tsattn("fit", noise, "--out", tmp_path / "run", "--season", 1, "--horizon", 5, *TINY)
     assert result.exit_code == 0, result.output
     reason = "Kept: seasonal_mean, the best naive baseline over the history. seq2seq is "
     assert reason in result.stderr and "name it: --model seq2seq." in result.stderr
@@ -195,7 +191,7 @@ def test_falling_back_on_a_baseline_is_said(noise: Path, tmp_path: Path) -> None
 
 
 def test_a_network_that_was_named_is_kept(noise: Path, tmp_path: Path) -> None:
-    result = tsattn("fit", noise, "--out", tmp_path / "run", *TINY, "--model", "seq2seq")
+    result = tsattn("fit", noise, "--out", tmp_path / "run", "--season", 1, "--horizon", 5, *TINY, "--model", "seq2seq")
     assert result.exit_code == 0, result.output
     assert "Kept:" not in result.stderr
     assert 'name = "seq2seq"' in (tmp_path / "run" / "config.toml").read_text()

@@ -319,6 +319,7 @@ def dropout_losses(*batch_sizes: int) -> list[float]:
     memory = keras.Input((TIME, 4))
     model = keras.Model(memory, decoder(memory))
     model.compile("adam", "mse", jit_compile=keras.backend.backend() == "jax")
+    model.optimizer.build(model.trainable_variables)
     return [
         model.fit(normal(size, TIME, 4), normal(size, 3, 1), batch_size=size, verbose=0).history["loss"][0]
         for size in batch_sizes

@@ -107,6 +107,8 @@ def check_fit(make: Make, inputs: Inputs, masks: Mapping[str, str], options: Inp
     target = {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()}
     # Without XLA on TensorFlow, where it takes longer to start; on JAX it is what makes one program of the step.
     model.compile("adam", loss=dict.fromkeys(target, "mse"), jit_compile=keras.backend.backend() == "jax")
+    # Or TensorFlow traces the step twice.
+    model.optimizer.build(model.trainable_variables)
     old = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_variables]
     loss = model.fit(data, target, batch_size=len(inputs[first]), verbose=0).history["loss"]
     assert np.isfinite(loss).all()

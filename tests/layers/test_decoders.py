@@ -153,6 +153,7 @@ def test_a_given_start_is_fed_first_and_nothing_is_left_untrained() -> None:
     memory, start = keras.Input((6, 3)), keras.Input((3,))
     model = keras.Model([memory, start], AttentionDecoder(make_cell("gru"), STEPS, 3, additive())(memory, start=start))
     model.compile("sgd", "mse", jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
     model.fit([MEMORY, normal(2, 3)], normal(2, STEPS, 3), verbose=0)
     one, other = (model([MEMORY, sign * normal(2, 3)]) for sign in (1, -1))
     assert not np.allclose(outputs(one)[0][:, 0], outputs(other)[0][:, 0])
@@ -261,6 +262,7 @@ def test_half_precision_trains_from_a_state_of_zeros_and_padding() -> None:
         decoder = AttentionDecoder(cell, STEPS, 1, attention, dtype="mixed_float16")
         model = keras.Model([memory, mask], decoder(memory, memory_mask=mask))
         model.compile("adam", "mse", jit_compile=keras.backend.backend() == "jax")
+        model.optimizer.build(model.trainable_variables)
         before = [outputs(weight.value)[0] for weight in model.trainable_weights]
         model.fit([MEMORY, MASK], normal(2, STEPS, 1), verbose=0)
         after = [outputs(weight.value)[0] for weight in model.trainable_weights]

@@ -80,6 +80,7 @@ def losses(name: str) -> Array:
     model = training_model(make_graph({**NETWORKS[name], "dropout": 0.0}))
     # On JAX it is the jit of the whole step, on TensorFlow XLA, which only takes longer to start.
     model.compile(keras.optimizers.Adam(0.01), jit_compile=keras.backend.backend() == "jax")
+    model.optimizer.build(model.trainable_variables)
     return np.array(model.fit(batch, batch_size=8, epochs=8, verbose=0, shuffle=False).history["loss"])
 
 

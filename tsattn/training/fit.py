@@ -68,6 +68,8 @@ def train(
     )
     # Measured on two cores: XLA makes these recurrent steps slower (75 ms against 55 ms) and doubles the start.
     model.compile(optimizer, jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
+    # TensorFlow traces the step a second time if the first trace made the optimizer's variables.
+    optimizer.build(model.trainable_variables)
     # Its place matters: the callbacks behind it see the averaged weights at the end of an epoch.
     averaging = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
     batches = ShuffledWindows(windows, plan.batch_size, plan.steps, seed, scales, graph.lookbacks)
