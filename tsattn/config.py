@@ -11,7 +11,7 @@ import json
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -19,6 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tsattn.errors import ConfigError
 
 T = TypeVar("T", bound="Options")
+
+
+Combine = Literal["mean", "sum", "last"]
+"""How several values of one step become one; missing ones are skipped."""
 
 
 class Options(BaseModel):
@@ -34,6 +38,8 @@ class DataConfig(Options):
     id: str | None = Field(None, description="column that tells the series apart (long data)")
     target: tuple[str, ...] | None = Field(None, description="columns to forecast")
     freq: str | None = Field(None, description="pandas frequency alias (h, D, MS, W-SAT), or a whole number")
+    on_duplicate: Combine | None = Field(None, description="what rows with the same stamp become; refused if left out")
+    resample: Combine | None = Field(None, description="what the values within a step become, for stamps off the grid")
     season: int | None = Field(None, ge=1, description="season length in steps; 1 where there is none")
     horizon: int | None = Field(None, ge=1, description="steps to forecast")
     context: int | None = Field(None, ge=1, description="look-back: steps of history the model sees")

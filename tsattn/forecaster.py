@@ -14,8 +14,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from tsattn.config import RunConfig
-from tsattn.data import Panel, Schema, forecast_frame, load
+from tsattn.config import Combine, DataConfig, RunConfig
+from tsattn.data import Frame, Panel, Schema, forecast_frame, load
+from tsattn.data.place import FRAME
 from tsattn.evaluation.backtest import DEFAULT, Backtest, Refit, check_refit, run_backtest
 from tsattn.evaluation.choice import Choice
 from tsattn.evaluation.compare import Candidate, baseline_spec, beside_baselines, choose_model, compare
@@ -45,6 +46,9 @@ class Forecaster(BaseEstimator):
         time: column of the time stamps.
         id: column that tells the series apart.
         target: column or columns to forecast.
+        on_duplicate: what several rows with the same stamp become: "mean", "sum" or "last". None refuses them.
+        resample: the same for the rows from one step to the next, where stamps lie between the steps of ``freq``.
+            None takes the mean where most of them do, and refuses such stamps else.
         validation: last steps of each series kept to choose the number of epochs.
         levels: quantile levels; 0.5, the forecast, is among them.
         options: options of the architecture by name, see `tsattn models NAME`.
@@ -76,6 +80,8 @@ class Forecaster(BaseEstimator):
         time: str | None = None,
         id: str | None = None,
         target: str | Sequence[str] | None = None,
+        on_duplicate: Combine | None = None,
+        resample: Combine | None = None,
         validation: int | None = None,
         levels: Sequence[float] = (0.1, 0.5, 0.9),
         options: Mapping[str, Any] | None = None,
@@ -90,6 +96,8 @@ class Forecaster(BaseEstimator):
         self.time = time
         self.id = id
         self.target = target
+        self.on_duplicate = on_duplicate
+        self.resample = resample
         self.validation = validation
         self.levels = levels
         self.options = options
@@ -115,7 +123,7 @@ class Forecaster(BaseEstimator):
         Raises:
             ConfigError: a parameter has a value that is not allowed.
         """
-        names = ("horizon", "context", "season", "freq", "time", "id", "target", "validation")
+        names = tuple(DataConfig.model_fields)
         name = {} if self.model is None else {"name": self.model}
         return RunConfig.from_dict(
             {
@@ -128,14 +136,14 @@ class Forecaster(BaseEstimator):
             source="Forecaster",
         )
 
-    def fit(self, X: pd.DataFrame | Path | str, y: None = None, *, watch: Watch | None = None) -> Self:
+    def fit(self, X: Frame | Path | str, y: None = None, *, watch: Watch | None = None) -> Self:
         """Read the data, train, score on the validation part, then train on to the end of the data.
 
         The training on goes from the best weights, for half as many epochs as gave those. Where a naive baseline is
         kept instead, there is none.
 
         Args:
-            X: frame or file (CSV, Parquet).
+            X: what `tsattn.data.load` reads: a frame of pandas or polars, a CSV or Parquet file, a folder or pattern.
             y: ignored; the target is a column of the data.
             watch: shows the trainings.
 
@@ -201,7 +209,7 @@ class Forecaster(BaseEstimator):
 
     def backtest(
         self,
-        X: pd.DataFrame | Path | str,
+        X: Frame | Path | str,
         origins: int = 5,
         step: int | None = None,
         refit: Refit = "never",
@@ -213,7 +221,7 @@ class Forecaster(BaseEstimator):
         This forecaster stays as it is; clones of it are fitted, and nothing after an origin is seen by them.
 
         Args:
-            X: frame or file (CSV, Parquet).
+            X: what `tsattn.data.load` reads: a frame of pandas or polars, a CSV or Parquet file, a folder or pattern.
             origins: how many times to forecast.
             step: steps between two origins; None for the horizon, or less where the series are short.
             refit: "never" fits once, before the first origin; "every" fits anew before every one.
@@ -250,7 +258,7 @@ class Forecaster(BaseEstimator):
 
         return replace(run_backtest(plan, fit, refit=refit), model=name, choices=tuple(choices))
 
-    def predict(self, X: pd.DataFrame | Path | str | None = None) -> pd.DataFrame:
+    def predict(self, X: Frame | Path | str | None = None) -> pd.DataFrame:
         """Forecast what follows the data, or what follows the training data.
 
         Args:
@@ -301,6 +309,6 @@ class Forecaster(BaseEstimator):
         return twin
 
 
-def _name_of(X: pd.DataFrame | Path | str) -> str:
+def _name_of(X: Frame | Path | str) -> str:
     """Return what errors call the data."""
-    return "the frame" if isinstance(X, pd.DataFrame) else str(X)
+    return str(X) if isinstance(X, (Path, str)) else FRAME

@@ -34,7 +34,11 @@ FILES: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
         ["line 8", "expected 2 cells", "got 3"],
     ),
     "too few cells": (lines("ds,a,y", lambda i: f"{day(i)},1,{i}" if i != 3 else day(i)), {}, ["line 5", "got 1"]),
-    "not UTF-8": (lines("ds,y", lambda i: f"{day(i)},{i}").encode() + b"\xe4,1\n", {}, ["line 12", "UTF-8"]),
+    "a letter for a stamp, not in UTF-8": (
+        lines("ds,y", lambda i: f"{day(i)},{i}").encode() + b"\xe4,1\n",
+        {},
+        ["line 12", "'ds'", "'ä'"],
+    ),
     "a spreadsheet": (b"PK\x03\x04\0\0", {}, ["expected a CSV or Parquet file", "save it as CSV"]),
     "two time columns": (
         lines("date,updated,y", lambda i: f"{day(i)},{day(i)},{i}"),
@@ -145,7 +149,7 @@ def test_a_bad_file_is_told_in_one_sentence(case: str, tmp_path: Path) -> None:
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.csv: there is no such file"):
         load(tmp_path / "none.csv")
-    with pytest.raises(DataError, match="this is a folder"):
+    with pytest.raises(DataError, match="files in this folder, but there are none"):
         load(tmp_path)
 
 

@@ -18,7 +18,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "classic/nile.csv": {"freq": "1", "origin": 1871, "season": 1, "horizon": 10},
     "classic/solar.csv": {"freq": "30min", "tz": "UTC", "season": 48, "horizon": 48},
     "classic/macrodata.csv": {"freq": "QS", "time": ("year", "quarter"), "season": 4, "horizon": 8},
-    "classic/elnino.csv": {"freq": "1", "origin": 1950, "season": 1, "horizon": 10},
+    "classic/elnino.csv": {"layout": "months", "freq": "MS", "origin": "1950-01-01T00:00:00", "season": 12},
     "ETT/ETTh1.csv": {"freq": "h", "season": 24, "horizon": 48, "layout": "wide"},
     "ETT/ETTm1.csv": {"freq": "15min", "season": 96, "horizon": 96},
     "M4/Hourly-train.csv": {"layout": "rows", "id": ("V1",), "season": 24, "horizon": 48},

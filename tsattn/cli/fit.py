@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +25,18 @@ def fit(data: Path, out: Path | None, overwrite: bool, refit: bool | None, **giv
 
     Without --model it is a network, or a naive baseline where the network is no better; which one is told.
 
-    DATA is a CSV or Parquet file: long (unique_id, ds, y), wide (a column a series) or with a series a row. What is
-    not said is inferred and told.
+    DATA is a CSV or Parquet file, a folder or quoted pattern of such files, or - for standard input: long (unique_id,
+    ds, y), wide (a column a series), with a series a row, or with a year a row and a column a month. What is not said
+    is inferred and told.
     """
     config = read_config(**given, training={"refit": refit})
-    _run(data, out or _free(Path("runs") / (data.name.split(".")[0] or "run")), overwrite, config)
+    _run(data, out or _free(Path("runs") / _run_name(data)), overwrite, config)
+
+
+def _run_name(data: Path) -> str:
+    """Return the name of the run of a file, folder or pattern, whose signs a folder's name had better not have."""
+    name = data.name.split(".")[0]
+    return re.sub(r"[^\w-]+", "-", name).strip("-") or "run"
 
 
 def _free(path: Path) -> Path:

@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_COMBINE = click.Choice(["mean", "sum", "last"])
+
 _DATA_OPTIONS = (
     click.option("--time", metavar="COLUMN", help="Column of the time stamps."),
     click.option("--id", metavar="COLUMN", help="Column that tells the series apart (long data)."),
     click.option("--target", metavar="COLUMN[,COLUMN]", help="Column or columns to forecast."),
     click.option("--freq", metavar="ALIAS", help="Frequency: h, 15min, D, W-SAT, MS, or a whole number."),
+    click.option("--on-duplicate", type=_COMBINE, help="What rows with the same stamp become [default: an error]."),
+    click.option(
+        "--resample", type=_COMBINE, help="What the values within a step become, for stamps beside the steps."
+    ),
     click.option("--season", type=click.IntRange(1), help="Season length in steps; 1 for none."),
     click.option("--horizon", type=click.IntRange(1), help="Steps to forecast."),
 )

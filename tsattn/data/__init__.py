@@ -3,7 +3,7 @@
 from tsattn.data.frame import WIDE_ID, to_panel
 from tsattn.data.frequency import Grid, season_of
 from tsattn.data.infer import infer_schema
-from tsattn.data.load import load
+from tsattn.data.load import Frame, load
 from tsattn.data.long import forecast_frame, history_frame, series_names
 from tsattn.data.panel import Panel
 from tsattn.data.read import read_frame
@@ -13,6 +13,7 @@ from tsattn.data.season import default_horizon, detect_season
 __all__ = [
     "WIDE_ID",
     "Decision",
+    "Frame",
     "Grid",
     "Panel",
     "Schema",

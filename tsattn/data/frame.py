@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tsattn.data.combine import combine
 from tsattn.data.panel import Panel
 from tsattn.data.place import listed, row_name, shown
 from tsattn.data.schema import Schema
@@ -32,7 +33,8 @@ SPARSEST = 100
 def to_panel(frame: pd.DataFrame, schema: Schema, source: str) -> Panel:
     """Return the series of a frame on the schema's grid, in the order in which their ids appear.
 
-    Rows may come in any order; stamps that are missing between the first and the last of a series become NaN.
+    Rows may come in any order; stamps that are missing between the first and the last of a series become NaN. Where
+    the schema says how, several rows of one step are combined, and stamps between two steps belong to one of them.
 
     Raises:
         DataError: a column is missing, or a cell, a stamp or an id cannot be used; the message names the row.
@@ -52,7 +54,11 @@ def to_panel(frame: pd.DataFrame, schema: Schema, source: str) -> Panel:
         position = _positions(frame, stamps, schema, source)
     else:
         position = np.asarray(pd.Series(codes).groupby(codes).cumcount(), dtype=np.int64)
-    check_duplicates(frame, codes, position, schema.time, schema.id, source)
+    how = schema.resample or schema.on_duplicate
+    if how is not None:
+        values, codes, position = combine(values, codes, position, how)
+    else:
+        check_duplicates(frame, codes, position, schema.time, schema.id, source)
     return _scatter(values, codes, position, ids, schema, source)
 
 
@@ -130,10 +136,10 @@ def check_duplicates(
     stamp = " ".join(shown(frame[name].iloc[row]) for name in time)
     where = f"{source}: {row_name(source, frame, row)}: column '{'+'.join(time)}'"
     whose = f" of series '{'/'.join(str(frame[name].iloc[row]) for name in id)}'" if id else ""
-    mend = "keep one of them" if id else "keep one of them, or name the column that tells series apart by --id"
+    mend = "keep one of them" if id else "keep one of them, name the column that tells series apart by --id"
     raise DataError(
         f"{where}: expected each stamp{whose} once, but {stamp} stands in {row_name(source, frame, first)} "
-        f"as well: {mend}"
+        f"as well: {mend}, or say what becomes of them by --on-duplicate"
     )
 
 
@@ -144,13 +150,14 @@ def _positions(frame: pd.DataFrame, stamps: pd.Index, schema: Schema, source: st
     if (zone is None) != (schema.tz is None):
         expected, got = (name or "no time zone" for name in (schema.tz, zone))
         raise DataError(f"{source}: column '{column}': expected stamps with {expected}, got {got}")
-    position, on_grid = schema.grid.locate(stamps)
-    if not on_grid.all():
+    position, on_grid = schema.grid.locate(stamps, nearest=schema.nearest)
+    if not on_grid.all() and schema.resample is None:
         row = int(np.argmin(on_grid))
         where = f"{source}: {row_name(source, frame, row)}: column '{column}'"
         raise DataError(
             f"{where}: expected steps of '{schema.freq}' from {shown(schema.grid.at([0])[0])} on, but "
-            f"{shown(stamps[row])} lies between two: mend the stamp, or give another --freq"
+            f"{shown(stamps[row])} lies between two: mend the stamp, give another --freq, or bring all to "
+            "these steps by --resample"
         )
     return position
 

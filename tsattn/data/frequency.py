@@ -146,11 +146,15 @@ class Grid:
             return index.tz_localize("UTC").tz_convert(self.tz)
         return index.tz_localize(self.tz, ambiguous=np.ones(len(index), bool), nonexistent="shift_forward")
 
-    def locate(self, stamps: Any) -> tuple[Ints, Bools]:
-        """Return the position of each stamp (int64), and whether the stamp lies on the grid (bool)."""
+    def locate(self, stamps: Any, *, nearest: bool = False) -> tuple[Ints, Bools]:
+        """Return the position of each stamp (int64), and whether the stamp lies on the grid (bool).
+
+        Between two steps it is the position of the earlier one, or with ``nearest`` of the nearer one, where steps have
+        a fixed width.
+        """
         counts = self._count(self.index(stamps)) if self.dated else np.asarray(stamps, dtype=np.int64)
         if self._width:
-            position = (counts - self._start) // self._width
+            position = (counts - self._start + nearest * (self._width // 2)) // self._width
         elif type(self.offset) in _MONTHS:
             position = self._month_position(counts)
         elif type(self.offset) is offsets.BusinessDay and self.offset.n == 1:

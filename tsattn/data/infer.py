@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tsattn.config import DataConfig
+from tsattn.config import Combine, DataConfig
 from tsattn.data.cadence import best_grid, infer_freq
+from tsattn.data.combine import freq_for, is_irregular, round_grid, trembles, usual_step
 from tsattn.data.frame import check_duplicates, check_unique_rows, read_stamps, series_codes, to_panel
 from tsattn.data.frequency import Grid, is_steps, parse_freq, season_of
+from tsattn.data.months import month_columns, months_as_rows
 from tsattn.data.panel import Panel
-from tsattn.data.place import listed
+from tsattn.data.place import ENCODING, listed
 from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, find_time
 from tsattn.data.schema import Decision, Layout, Schema
 from tsattn.data.season import default_horizon, detect_season
@@ -22,12 +24,11 @@ from tsattn.errors import ConfigError, DataError
 ROW_TARGET = "y"
 """Name of the one target of data that have a series a row."""
 
-_MONTHS = frozenset(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
-
 _LAYOUTS: dict[Layout, str] = {
     "long": "a row for each series and stamp",
     "wide": "a row for each stamp: one series, its channels side by side",
     "rows": "a row for each series, its values in the columns",
+    "months": "a row for each year, a column for each month",
 }
 
 
@@ -49,10 +50,17 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
     """Return `infer_schema`'s schema and the panel that it reads, in one go."""
     if not len(frame) or not len(frame.columns):
         raise DataError(f"{source}: expected rows of data, got none")
-    time = _with_freq(frame, find_time(frame, config.time, source), config.freq, source)
+    months = months_as_rows(frame) if config.time is None and config.target is None else None
+    frame = frame if months is None else months
+    if months is None:
+        time = _with_freq(frame, find_time(frame, config.time, source), config.freq, source)
+    else:
+        time = Role(month_columns(frame), "the year is a column, and so is each month", form="parts")
     stamps = read_stamps(frame, time.columns, time.form, source) if time.columns else None
     layout, id, targets = _series(frame, config, time, stamps, source)
-    grid = _grid(frame, config.freq, time, id, stamps, source)
+    layout = layout if months is None else "months"
+    grid, resample = _grid(frame, config, time, id, stamps, source)
+    nearest = resample is not None and config.resample is None and stamps is not None and trembles(grid, stamps)
     schema = Schema(
         layout=layout,
         time=time.columns,
@@ -62,6 +70,9 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
         freq=grid.freq,
         origin=grid.origin,
         tz=grid.tz,
+        on_duplicate=config.on_duplicate,
+        resample=resample,
+        nearest=nearest,
         season=1,
         horizon=1,
     )
@@ -69,11 +80,13 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
     season = decide_season(panel, config)
     horizon = decide_horizon(panel, config, int(season.value))
     decisions = (
+        *_encoding(frame),
         Decision(field="layout", value=layout, given=False, reason=_LAYOUTS[layout]),
         _decision("time", time),
         _decision("id", id),
         _decision("targets", targets),
-        _freq(panel, len(frame), schema, config),
+        _freq(panel, frame, schema, config, source),
+        *_duplicates(frame, schema, source),
         season,
         horizon,
     )
@@ -108,7 +121,8 @@ def _series(
         codes = np.asarray(pd.factorize(stamps)[0], dtype=np.int64)
         id = find_id(frame, config.id, time, codes, source)
         series, _ = series_codes(frame, id.columns, source)
-        check_duplicates(frame, series, codes, time.columns, id.columns, source)
+        if config.on_duplicate is None and config.resample is None:
+            check_duplicates(frame, series, codes, time.columns, id.columns, source)
         used = (*time.columns, *id.columns)
         copies = calendar_copies(frame, stamps, used)
         targets = find_targets(frame, wanted, (*used, *copies), bool(id.columns), source)
@@ -124,11 +138,14 @@ def _series(
     return "rows", id, Role((ROW_TARGET,), f"the {rest} columns with numbers are the steps of each series")
 
 
-def _grid(frame: pd.DataFrame, freq: str | None, time: Role, id: Role, stamps: pd.Index | None, source: str) -> Grid:
-    """Return the time grid of the stamps."""
+def _grid(
+    frame: pd.DataFrame, config: DataConfig, time: Role, id: Role, stamps: pd.Index | None, source: str
+) -> tuple[Grid, Combine | None]:
+    """Return the time grid of the stamps, and how they are brought to it where they lie beside it."""
     if stamps is None:
-        return Grid("1", 0)
-    found = infer_freq(stamps, series_codes(frame, id.columns, source)[0])
+        return Grid("1", 0), None
+    freq, series = config.freq, series_codes(frame, id.columns, source)[0]
+    found = infer_freq(stamps, series)
     if freq is None and found is None:
         raise DataError(
             f"{source}: column '{'+'.join(time.columns)}': expected a series of two stamps or more to tell "
@@ -136,27 +153,73 @@ def _grid(frame: pd.DataFrame, freq: str | None, time: Role, id: Role, stamps: p
         )
     if found is not None and (freq is None or (freq == "W" and found.startswith("W-"))):
         freq = found
-    return best_grid(str(freq), stamps)
+    grid = best_grid(str(freq), stamps)
+    if not isinstance(stamps, pd.DatetimeIndex):
+        return grid, config.resample
+    if config.resample is None and (config.freq is not None or not is_irregular(grid, stamps, series)):
+        return grid, None
+    return round_grid(config.freq or freq_for(stamps, series), stamps), config.resample or "mean"
 
 
 def _decision(field: str, role: Role) -> Decision:
     value = ", ".join(role.columns) or "none"
-    reason = role.reason
-    if {name.lower()[:3] for name in role.columns} == _MONTHS:
-        reason += "; if they are the months of one series, melt them into rows first"
-    return Decision(field=field, value=value, given=role.given, reason=reason)
+    return Decision(field=field, value=value, given=role.given, reason=role.reason)
 
 
-def _freq(panel: Panel, rows: int, schema: Schema, config: DataConfig) -> Decision:
+def _freq(panel: Panel, frame: pd.DataFrame, schema: Schema, config: DataConfig, source: str) -> Decision:
     """Return the decision on the frequency, with the gaps that it leaves."""
     if not schema.time:
         told = f"; --freq {config.freq} is used for season and horizon only" if config.freq else ""
         return Decision(field="freq", value="1", given=False, reason=f"without stamps a row is a step{told}")
-    gaps = len(panel.values) - rows
     reason = "it was asked for" if config.freq else "the most common step between stamps"
-    reason += f"; {gaps} of {len(panel.values)} steps have no row and are gaps" if gaps else "; no step is missing"
+    if schema.resample is None:
+        rows = len(frame) - _repeated(frame, schema, source)
+        gaps = len(panel.values) - rows
+        reason += f"; {gaps} of {len(panel.values)} steps have no row and are gaps" if gaps else "; no step is missing"
+    else:
+        if config.resample is None:
+            stamps = read_stamps(frame, schema.time, schema.time_format, source)
+            assert isinstance(stamps, pd.DatetimeIndex)
+            usual = pd.Timedelta(usual_step(stamps, series_codes(frame, schema.id, source)[0]), unit="us")
+            reason = f"the stamps are irregular, {_duration(usual)} apart at the median"
+        empty = int(np.isnan(panel.values).all(axis=1).sum())
+        which = "nearest to each step" if schema.nearest else "from each step to the next"
+        reason += f"; the {schema.resample} of the rows {which} is taken (--resample), "
+        reason += f"and {empty} of {len(panel.values)} steps have none"
     zone = f", {schema.tz}" if schema.tz else ""
     return Decision(field="freq", value=schema.freq + zone, given=config.freq is not None, reason=reason)
+
+
+def _encoding(frame: pd.DataFrame) -> list[Decision]:
+    """Return the decision on the encoding of the file, where it is not the usual one."""
+    encoding = frame.attrs.get(ENCODING)
+    reason = "the file is no UTF-8; if letters come out wrong, save it as that"
+    return [Decision(field="encoding", value=encoding, given=False, reason=reason)] if encoding else []
+
+
+def _duration(time: pd.Timedelta) -> str:
+    """Return a span as text, such as "1 day 2 hours" or "7 min 30 s", in its two largest parts."""
+    names = ("days", "h", "min", "s", "ms", "us")
+    parts = [f"{n} {name}" for n, name in zip(time.components, names, strict=False) if n]
+    return " ".join(parts[:2])
+
+
+def _repeated(frame: pd.DataFrame, schema: Schema, source: str) -> int:
+    """Return how many rows have the stamp of an earlier row of their series."""
+    if schema.on_duplicate is None:
+        return 0
+    stamps = read_stamps(frame, schema.time, schema.time_format, source)
+    keys = pd.DataFrame({"series": series_codes(frame, schema.id, source)[0], "stamp": stamps})
+    return int(keys.duplicated().sum())
+
+
+def _duplicates(frame: pd.DataFrame, schema: Schema, source: str) -> list[Decision]:
+    """Return the decision on rows with the same stamp, where one was made."""
+    if schema.on_duplicate is None or not schema.time:
+        return []
+    count = _repeated(frame, schema, source)
+    reason = f"{count} rows have the stamp of an earlier row of their series"
+    return [Decision(field="on_duplicate", value=schema.on_duplicate, given=True, reason=reason)]
 
 
 def decide_season(panel: Panel, config: DataConfig) -> Decision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,20 +12,33 @@ from tsattn.config import DataConfig
 from tsattn.data.cadence import infer_freq
 from tsattn.data.frame import read_stamps, series_codes, to_panel
 from tsattn.data.infer import infer
+from tsattn.data.months import months_as_rows
 from tsattn.data.panel import Panel
 from tsattn.data.place import FRAME
-from tsattn.data.read import read_frame
+from tsattn.data.read import FILE, read, stem
 from tsattn.data.schema import Schema
 from tsattn.errors import DataError
 
 
+class Convertible(Protocol):
+    """A frame of another library, such as polars."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the frame as pandas has it."""
+        ...
+
+
+Frame = pd.DataFrame | Convertible
+
+
 def load(
-    source: Path | str | pd.DataFrame, config: DataConfig | None = None, schema: Schema | None = None
+    source: Path | str | Frame, config: DataConfig | None = None, schema: Schema | None = None
 ) -> tuple[Panel, Schema]:
-    """Read series from a CSV or Parquet file, or from a frame.
+    """Read series from CSV or Parquet files, or from a frame.
 
     Args:
-        source: the file, or a frame whose stamps are a column or the index.
+        source: a file, a folder, a pattern such as ``data/*.csv`` or "-" for standard input, see
+            `tsattn.data.read`; or a frame of pandas, whose stamps are a column or the index, or of polars.
         config: what is known about the data; the rest is inferred. Not used with ``schema``.
         schema: how earlier data were read. New data are read in the same way; they may hold other series,
             stamps and further columns.
@@ -36,10 +50,20 @@ def load(
         DataError: the data cannot be read as series, or do not fit ``schema``; the message says where and
             why.
     """
-    frame, name = (_flat(source), FRAME) if isinstance(source, pd.DataFrame) else (read_frame(source), str(source))
+    if isinstance(source, (str, Path)):
+        frame, name = read(source)
+    else:
+        frame, name = _flat(source if isinstance(source, pd.DataFrame) else source.to_pandas()), FRAME
     if schema is None:
         panel, schema = infer(frame, config or DataConfig(), name)[::-1]
         return panel, schema
+    if schema.layout == "months":
+        months = months_as_rows(frame)
+        if months is None:
+            raise DataError(f"{name}: expected a row for each year and a column for each month, as in the data before")
+        frame = months
+    if FILE in schema.id and FILE not in frame.columns and not isinstance(source, pd.DataFrame):
+        frame = frame.assign(**{FILE: stem(name)})
     _check_frequency(frame, schema, name)
     return to_panel(frame, schema, name), schema
 
@@ -69,7 +93,13 @@ def _check_frequency(frame: pd.DataFrame, schema: Schema, source: str) -> None:
     """Raise a DataError where new stamps step otherwise; a frequency that was given is trusted."""
     given = any(decision.field == "freq" and decision.given for decision in schema.decisions)
     columns = (*schema.time, *schema.id)
-    if given or not schema.time or any(name not in frame.columns for name in columns) or not len(frame):
+    if (
+        given
+        or schema.resample
+        or not schema.time
+        or any(name not in frame.columns for name in columns)
+        or not len(frame)
+    ):
         return
     stamps = read_stamps(frame, schema.time, schema.time_format, source)
     series, _ = series_codes(frame, schema.id, source)

@@ -8,6 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 
+ENCODING = "encoding"
+"""Attribute of a frame: the encoding of its file, where it is not UTF-8."""
+
+FILES = "files"
+"""Attribute of a frame: the names of the files that it was read from, and the rows of each."""
+
+STANDARD_INPUT = "standard input"
+"""How messages name data that were piped in."""
+
 FRAME = "the frame"
 """How messages name data that came as a DataFrame."""
 
@@ -21,11 +30,22 @@ def is_parquet(path: Path) -> bool:
 def row_name(source: str, frame: pd.DataFrame, row: int) -> str:
     """Return the name of row ``row`` (from 0): the line of a CSV file, the row of Parquet, or the label.
 
-    Lines count as editors do: the header is line 1, and empty lines, which are no rows, count.
+    Lines count as editors do: the header is line 1, and empty lines, which are no rows, count. Of several files the one
+    is named. The index of a frame that was read holds its rows in the file, or in all files.
     """
-    path = Path(source)
-    if source == FRAME or not path.is_file():
+    if source == FRAME:
         return f"row {frame.index[row]}"
+    row = int(frame.index[row])
+    for name, rows in frame.attrs.get(FILES, ()):
+        if row < rows:
+            return f"{name}: {_line_name(Path(name), row)}"
+        row -= rows
+    return _line_name(Path(source), row)
+
+
+def _line_name(path: Path, row: int) -> str:
+    if not path.is_file():
+        return f"line {row + 2}"
     if is_parquet(path):
         return f"row {row + 1}"
     if path.suffix.lower() in (".gz", ".bz2", ".zst"):

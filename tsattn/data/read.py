@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
+import sys
+from glob import glob
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -13,18 +17,103 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
-from tsattn.data.place import is_parquet, line_of
+from tsattn.data.place import ENCODING, FILES, STANDARD_INPUT, is_parquet, line_of, listed
 from tsattn.errors import DataError
 
 SAMPLE_BYTES = 1 << 20
 """How much of a CSV file is looked at to find its delimiter and its ids with leading zeros."""
 
 
+FILE = "file"
+"""Column with the name of the file that a row comes from, where there are several."""
+
+ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".pq")
+"""Ends of the names of the files of a folder that are read, before that of a compression."""
+
+COMPRESSIONS = (".gz", ".bz2", ".zst", ".lz4")
+
+FALLBACK = "Windows-1252"
+"""How text is read that is not UTF-8: what spreadsheets in Western Europe and America write."""
+
+
+def read(source: Path | str) -> tuple[pd.DataFrame, str]:
+    """Read files, and return what messages call them.
+
+    Args:
+        source: a file as `read_frame` reads it; "-" for a CSV or Parquet file on standard input; a folder, or a pattern
+            such as ``data/*.csv``, for files with the same columns, whose rows get their file's name as a column
+            ``file``.
+
+    Raises:
+        DataError: there are no such files, one of them cannot be read, or they have different columns.
+    """
+    text = str(source)
+    if text == "-":
+        return _read_bytes(sys.stdin.buffer.read()), STANDARD_INPUT
+    path = Path(source)
+    if path.is_dir():
+        paths = sorted(child for child in path.iterdir() if _is_data(child))
+        if not paths:
+            raise DataError(f"{path}: expected CSV or Parquet files in this folder, but there are none")
+    elif path.exists() or not re.search(r"[*?\[]", text):
+        return read_frame(path), text
+    else:
+        paths = sorted(Path(name) for name in glob(text, recursive=True) if Path(name).is_file())
+        if not paths:
+            raise DataError(f"{text}: there are no such files")
+    return _concatenated(paths), text
+
+
+def _is_data(path: Path) -> bool:
+    name = path.name.lower()
+    for ending in COMPRESSIONS:
+        name = name.removesuffix(ending)
+    return path.is_file() and name.endswith(ENDINGS) and not name.startswith(".")
+
+
+def stem(path: Path | str) -> str:
+    """Return the name of a file without its endings."""
+    return Path(path).name.split(".")[0]
+
+
+def _concatenated(paths: list[Path]) -> pd.DataFrame:
+    """Return the rows of all files, with the column `FILE` where there are several."""
+    frames = [read_frame(path) for path in paths]
+    first = frames[0]
+    for path, frame in zip(paths, frames, strict=True):
+        if list(frame.columns) != list(first.columns):
+            raise DataError(
+                f"{path}: expected the columns of {paths[0]}, {listed(first.columns)}, but they are "
+                f"{listed(frame.columns)}: read files of one kind at a time"
+            )
+    result = pd.concat(frames, ignore_index=True)
+    if len(paths) > 1 and FILE not in result.columns:
+        rows = [len(frame) for frame in frames]
+        result[FILE] = pd.Series([stem(path) for path in paths], dtype="str").repeat(rows).to_numpy()
+    result.attrs[FILES] = [(str(path), len(frame)) for path, frame in zip(paths, frames, strict=True)]
+    encoding = next((frame.attrs[ENCODING] for frame in frames if ENCODING in frame.attrs), None)
+    if encoding is not None:
+        result.attrs[ENCODING] = encoding
+    return result
+
+
+def _read_bytes(data: bytes) -> pd.DataFrame:
+    """Read what was piped in, by way of a file, as which the reader can go through it twice."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / STANDARD_INPUT
+        path.write_bytes(data)
+        try:
+            return read_frame(path)
+        except DataError as error:
+            raise DataError(str(error).replace(str(path), STANDARD_INPUT)) from None
+
+
 def read_frame(path: Path | str) -> pd.DataFrame:
     """Read a CSV file (also compressed, also separated by semicolons or tabs) or a Parquet file.
 
-    Numbers in quotes are numbers, and empty cells are missing. Columns that hold whole numbers with a leading
-    zero, such as 007, stay text. ISO dates become dates, and those with an offset from UTC become UTC.
+    Text is UTF-8, UTF-16 where the file begins with its mark, and Windows-1252 else. Numbers in quotes are numbers, and
+    empty cells are missing. Columns that hold whole numbers with a leading zero, such as 007, stay text. ISO dates
+    become dates, and those with an offset from UTC become UTC.
 
     Raises:
         DataError: there is no such file, it is empty, or it cannot be read; the message names the line.
@@ -32,22 +121,31 @@ def read_frame(path: Path | str) -> pd.DataFrame:
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: there is no such file")
-    if path.is_dir():
-        raise DataError(f"{path}: expected a CSV or Parquet file, but this is a folder")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; expected a header line and rows of data")
+    encoding = "UTF-8"
     try:
-        table = pa_parquet.read_table(path) if is_parquet(path) else _read_csv(path)
+        if is_parquet(path):
+            table = pa_parquet.read_table(path)
+        else:
+            sample, encoding = _sample(path)
+            table = _read_csv(path, sample, encoding)
+            if encoding == "UTF-8" and any(pa.types.is_binary(field.type) for field in table.schema):
+                # What is no UTF-8 stands behind the sample.
+                encoding = FALLBACK
+                table = _read_csv(path, sample, encoding)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: expected a CSV or Parquet file: {str(error).splitlines()[0]}") from None
     if table.num_rows == 0:
         raise DataError(f"{path}: the file has a header but no rows of data")
-    return _to_frame(table, path)
+    frame = _to_frame(table, path)
+    if encoding != "UTF-8":
+        frame.attrs[ENCODING] = encoding
+    return frame
 
 
-def _read_csv(path: Path) -> Any:
+def _read_csv(path: Path, sample: str, encoding: str) -> Any:
     """Return the table of a CSV file."""
-    sample = _sample(path)
     header = sample.lstrip("\r\n").splitlines()[0] if sample.strip() else ""
     if not header:
         raise DataError(f"{path}: the file is empty; expected a header line and rows of data")
@@ -60,31 +158,33 @@ def _read_csv(path: Path) -> Any:
             f"{path}: line 1: expected a header with a name for each column, but '{twice}' stands there twice"
         )
     parse = {"delimiter": delimiter}
-    convert = {"decimal_point": "," if delimiter == ";" and re.search(r"\d,\d", sample) else "."}
+    convert = {"decimal_point": "," if delimiter in ";\t" and re.search(r"\d,\d", sample) else "."}
     text = _text_columns(sample, names, parse)
     try:
         return pa_csv.read_csv(
             path,
+            read_options=pa_csv.ReadOptions(encoding=encoding),
             parse_options=pa_csv.ParseOptions(**parse),
             convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(text, pa.string()), **convert),
         )
     except pa.ArrowInvalid as error:
-        raise _bad_row(path, parse) or error from None
+        raise _bad_row(path, parse, encoding) or error from None
 
 
-def _sample(path: Path) -> str:
-    """Return the whole lines at the head of a text file."""
+def _sample(path: Path) -> tuple[str, str]:
+    """Return the whole lines at the head of a text file, and its encoding."""
     with pa.input_stream(path) as stream:
         data = stream.read(SAMPLE_BYTES)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return str(data[: len(data) // 2 * 2], "utf-16", errors="ignore"), "UTF-16"
     if b"\0" in data:
         raise DataError(f"{path}: expected a CSV or Parquet file, but this is neither: save it as CSV")
     if len(data) == SAMPLE_BYTES:
         data = data[: data.rfind(b"\n") + 1] or data
     try:
-        return str(data, "utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}: line {line}: expected text in UTF-8: save the file in that encoding") from None
+        return str(data, "utf-8-sig"), "UTF-8"
+    except UnicodeDecodeError:
+        return str(data, FALLBACK, errors="replace"), FALLBACK
 
 
 def _text_columns(sample: str, names: list[str], parse: dict[str, Any]) -> list[str]:
@@ -103,7 +203,7 @@ def _text_columns(sample: str, names: list[str], parse: dict[str, Any]) -> list[
     return [name for name, found in zip(table.column_names, padded, strict=True) if found]
 
 
-def _bad_row(path: Path, parse: dict[str, Any]) -> DataError | None:
+def _bad_row(path: Path, parse: dict[str, Any], encoding: str) -> DataError | None:
     """Return the complaint about the first row that has too many or too few cells, if there is one."""
     bad: list[Any] = []
 
@@ -114,7 +214,7 @@ def _bad_row(path: Path, parse: dict[str, Any]) -> DataError | None:
     try:
         pa_csv.read_csv(
             path,
-            read_options=pa_csv.ReadOptions(use_threads=False),
+            read_options=pa_csv.ReadOptions(use_threads=False, encoding=encoding),
             parse_options=pa_csv.ParseOptions(**parse, invalid_row_handler=keep),
         )
     except pa.ArrowInvalid:

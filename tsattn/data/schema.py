@@ -7,11 +7,11 @@ from typing import Literal, Self
 
 from pydantic import ValidationError
 
-from tsattn.config import Options
+from tsattn.config import Combine, Options
 from tsattn.data.frequency import Grid
 from tsattn.errors import DataError
 
-Layout = Literal["long", "wide", "rows"]
+Layout = Literal["long", "wide", "rows", "months"]
 
 
 class Decision(Options):
@@ -35,8 +35,8 @@ class Schema(Options):
 
     Args:
         layout: "long" (a row a series and stamp), "wide" (a row a stamp, a column a target: one series of
-            several aligned channels) or "rows" (a row a series, its values in the columns, as the M4
-            competition has it).
+            several aligned channels), "rows" (a row a series, its values in the columns, as the M4
+            competition has it) or "months" (a row a year and series, a column a month).
         time: columns that make the stamp, in order: none (rows are steps), one, or calendar parts such as
             year and quarter.
         time_format: how a stamp is read: "date" (ISO text or dates), a strptime format, "quarter" (1959Q1),
@@ -46,6 +46,9 @@ class Schema(Options):
         freq: pandas alias, or a whole-number step as text where stamps are integers.
         origin: position 0 of the grid: ISO text, or an integer.
         tz: time zone of the stamps, None where they have none.
+        on_duplicate: what several rows with the same stamp become; None refuses them.
+        resample: what the rows within a step become, where stamps lie between the steps; None refuses such stamps.
+        nearest: whether stamps between two steps belong to the nearer one instead of the earlier one.
         season: season length in steps; 1 where there is none.
         horizon: steps to forecast.
         decisions: what was decided, and why.
@@ -59,6 +62,9 @@ class Schema(Options):
     freq: str
     origin: str | int
     tz: str | None = None
+    on_duplicate: Combine | None = None
+    resample: Combine | None = None
+    nearest: bool = False
     season: int
     horizon: int
     decisions: tuple[Decision, ...] = ()

@@ -1,0 +1,176 @@
+"""Where data come from: encodings, compressions, folders, patterns, standard input, other libraries' frames."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import polars
+import pyarrow as pa
+import pytest
+
+from tsattn.config import DataConfig
+from tsattn.data import load
+from tsattn.errors import DataError
+
+STAMPS = pd.date_range("2020-01-01", periods=12, freq="D")
+
+
+def table(ids: str = "Köln", start: float = 0.0) -> str:
+    rows = (f"{id},{stamp:%Y-%m-%d},{start + step}" for id in ids.split() for step, stamp in enumerate(STAMPS))
+    return "\n".join(["unique_id,ds,y", *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [
+        ("utf-8", None),
+        ("utf-8-sig", None),
+        ("utf-16", "UTF-16"),
+        ("cp1252", "Windows-1252"),
+        ("latin-1", "Windows-1252"),
+    ],
+)
+def test_letters_come_out_right(encoding: str, told: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(table().encode(encoding))
+    panel, schema = load(path)
+    assert panel.ids == ("Köln",)
+    np.testing.assert_array_equal(panel.values[:, 0], np.arange(12))
+    assert next((d.value for d in schema.decisions if d.field == "encoding"), None) == told
+
+
+def test_a_letter_far_behind_the_head_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes((table("a" * 50_000 + " Köln")).encode("cp1252"))
+    assert load(path)[0].ids == ("a" * 50_000, "Köln")
+
+
+def zstd(data: bytes) -> bytes:
+    return bytes(pa.compress(data, "zstd", asbytes=True))
+
+
+@pytest.mark.parametrize(("ending", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("zst", zstd)])
+def test_compressed(ending: str, pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    path = tmp_path / f"a.csv.{ending}"
+    path.write_bytes(pack(table().encode()))
+    assert load(path)[0].ids == ("Köln",)
+
+
+def test_a_truncated_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(table().encode())[:-20])
+    with pytest.raises(DataError, match=r"a\.csv\.gz: "):
+        load(path)
+
+
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_decimal_commas(sign: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "\n".join([f"ds{sign}y", *(f"{stamp:%Y-%m-%d}{sign}{step},5" for step, stamp in enumerate(STAMPS))])
+    )
+    np.testing.assert_array_equal(load(path)[0].values[:, 0], np.arange(12) + 0.5)
+
+
+def wide(start: int) -> str:
+    return "\n".join(["ds,y", *(f"{stamp:%Y-%m-%d},{start + step}" for step, stamp in enumerate(STAMPS))]) + "\n"
+
+
+def test_a_folder_of_series(tmp_path: Path) -> None:
+    (tmp_path / "north.csv").write_text(wide(0))
+    (tmp_path / "south.csv.gz").write_bytes(gzip.compress(wide(100).encode()))
+    (tmp_path / "notes.md").write_text("not data")
+    for source in (tmp_path, str(tmp_path / "*.csv*")):
+        panel, schema = load(source)
+        assert panel.ids == ("north", "south") and schema.id == ("file",)
+        np.testing.assert_array_equal(panel.series(1)[:, 0], np.arange(12) + 100)
+    alone, _ = load(tmp_path / "north.csv", schema=schema)
+    assert alone.ids == ("north",)
+
+
+def test_a_folder_of_months(tmp_path: Path) -> None:
+    rows = table("a b").splitlines()
+    (tmp_path / "2.csv").write_text("\n".join([rows[0], *rows[7:13], *rows[19:]]))
+    (tmp_path / "1.csv").write_text("\n".join([rows[0], *rows[1:7], *rows[13:19]]))
+    panel, schema = load(tmp_path)
+    assert panel.ids == ("a", "b") and schema.id == ("unique_id",) and panel.lengths.tolist() == [12, 12]
+
+
+def test_what_is_wrong_in_a_folder_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(wide(0))
+    (tmp_path / "b.csv").write_text(wide(0).replace(",5", ",x"))
+    with pytest.raises(DataError, match=r"b\.csv: line 7: column 'y': expected a number, got 'x'"):
+        load(tmp_path)
+    (tmp_path / "b.csv").write_text(wide(0).replace("y", "z", 1))
+    with pytest.raises(DataError, match=r"b\.csv: expected the columns of .*a\.csv, 'ds', 'y'"):
+        load(tmp_path)
+    with pytest.raises(DataError, match="there are no such files"):
+        load(tmp_path / "*.parquet")
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    def piped(text: str) -> None:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+
+    piped(wide(3))
+    np.testing.assert_array_equal(load("-")[0].values[:, 0], np.arange(12) + 3)
+    piped(wide(0).replace(",5", ",x"))
+    with pytest.raises(DataError, match=r"^standard input: line 7: column 'y'"):
+        load("-")
+    piped("")
+    with pytest.raises(DataError, match=r"^standard input: the file is empty"):
+        load("-")
+
+
+def test_frames_of_polars() -> None:
+    frame = polars.DataFrame({"ds": STAMPS.to_numpy(), "y": np.arange(12.0)}).with_columns(
+        polars.col("ds").cast(polars.Date)
+    )
+    panel, schema = load(frame)
+    assert schema.freq == "D" and panel.stamps(0)[-1] == STAMPS[-1]
+    np.testing.assert_array_equal(panel.values[:, 0], np.arange(12))
+
+
+MONTHS = "Jan,Feb,Mar,Apr,May,Jun,Jul,Aug,Sep,Oct,Nov,Dec"
+
+
+def years(first: int, last: int) -> list[str]:
+    return [f"{year}," + ",".join(str(100 * year + month) for month in range(1, 13)) for year in range(first, last)]
+
+
+LONG = "January,February,March,April,May,June,July,August,September,October,November,December"
+
+
+@pytest.mark.parametrize("header", [MONTHS, MONTHS.upper(), LONG])
+def test_a_column_for_each_month(header: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = years(1990, 2000)
+    rows[-1] = rows[-1].rsplit(",", 3)[0] + ",,,"  # the last months are still to come
+    path.write_text("\n".join([f"YEAR,{header}", *rows]))
+    panel, schema = load(path)
+    assert (schema.layout, schema.freq, schema.season, schema.targets) == ("months", "MS", 12, ("y",))
+    expected = [100 * year + month for year in range(1990, 2000) for month in range(1, 13)][:-3]
+    np.testing.assert_array_equal(panel.values[:, 0], expected)
+    assert panel.stamps(0)[0] == pd.Timestamp("1990-01-01")
+    path.write_text("\n".join([f"YEAR,{header}", *years(2000, 2003)]))
+    assert load(path, schema=schema)[0].future(0, 1)[0] == pd.Timestamp("2003-01-01")
+    path.write_text("\n".join([f"YEAR,{header}", *years(2000, 2003)]).replace("200105", "x"))
+    with pytest.raises(DataError, match=r"a\.csv: line 3: column 'y': expected a number, got 'x'"):
+        load(path)
+
+
+def test_months_of_several_stations(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = [f"{station},{row}" for station in ("x", "y") for row in years(2000, 2004)]
+    path.write_text("\n".join([f"station,year,{MONTHS}", *rows]))
+    panel, schema = load(path)
+    assert panel.ids == ("x", "y") and schema.layout == "months" and panel.lengths.tolist() == [48, 48]
+    yearly, _ = load(path, DataConfig(target=("Jan",)))
+    assert yearly.lengths.tolist() == [4, 4], "a month alone, where it was asked for"
