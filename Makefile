@@ -8,13 +8,15 @@ JOBS ?= 2
 PYTEST = $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal --durations 10
 # What every layer goes through. On torch all of tests/layers takes a minute; JAX compiles each test anew.
 LAYERS ?= tests/layers/test_every_layer.py
+# Which of its cases: all, or with "not slow" those of which no other is much alike.
+CASES ?= slow or not slow
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install -qq
 # Compiled bytecode halves the time that TensorFlow takes to start.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-backends bench bench-accuracy bench-sequences lint format clean
+.PHONY: help demo test test-slow test-accuracy test-backends bench bench-accuracy bench-sequences lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -40,13 +42,17 @@ test: $(VENV)/.dev ## The fast tests
 	@$(PYTEST) -m 'not slow'
 
 test-slow: $(VENV)/.dev ## The tests that need minutes: real data sets, notebooks
-	@$(PYTEST) -m slow
+	@$(PYTEST) -m 'slow and not accuracy'
+
+test-accuracy: $(VENV)/.dev ## The default on M4 Hourly, five minutes; needs TSATTN_DATA_DIR
+	@$(PYTEST) -m accuracy
 
 test-backends: $(VENV)/.dev ## The layers on the other backends of Keras, where they are installed
 	@for backend in $(BACKENDS); do \
 		$(BIN)/python -c "import $$backend" 2>/dev/null || { echo "$$backend is not installed: left out"; continue; }; \
 		echo "The layers on $$backend"; \
-		KERAS_BACKEND=$$backend JAX_PLATFORMS=cpu $(PYTEST) $(LAYERS) -k 'not reversal' || exit 1; \
+		KERAS_BACKEND=$$backend JAX_PLATFORMS=cpu $(PYTEST) $(LAYERS) -k 'not reversal and not same_figures' \
+			-m '$(CASES)' || exit 1; \
 	done
 
 bench: bench-accuracy bench-sequences ## All benchmarks

@@ -24,11 +24,10 @@ def fit(data: Path, out: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+# Airline and co2 are in the commands of the README, which run as well.
 @pytest.mark.parametrize(
     ("name", "season", "horizon", "first"),
     [
-        ("Airline", 12, 12, "1961-01-01"),
-        ("co2", 52, 13, "2002-01-05"),
         ("sunspots", 11, 22, "2009"),
         ("nile", 1, 10, "1971"),
         ("solar", 48, 48, "2021-05-07 00:30:00+00:00"),
@@ -56,5 +55,6 @@ def test_etth1_by_the_protocol(data_dir: Path) -> None:
     assert figures["mse"] <= 0.36
 
 
+@pytest.mark.accuracy
 def test_m4_hourly_by_the_protocol(data_dir: Path) -> None:
     assert benchmark("m4-hourly", data_dir).figures[TEST]["owa"] <= 0.44  # what the competition's winner had

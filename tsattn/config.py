@@ -37,6 +37,8 @@ class DataConfig(Options):
     time: str | None = Field(None, description="column of the time stamps")
     id: str | None = Field(None, description="column that tells the series apart (long data)")
     target: tuple[str, ...] | None = Field(None, description="columns to forecast")
+    future_covariates: tuple[str, ...] | None = Field(None, description="columns that are known over the horizon too")
+    past_covariates: tuple[str, ...] | None = Field(None, description="columns that are known up to the forecast only")
     freq: str | None = Field(None, description="pandas frequency alias (h, D, MS, W-SAT), or a whole number")
     on_duplicate: Combine | None = Field(None, description="what rows with the same stamp become; refused if left out")
     resample: Combine | None = Field(None, description="what the values within a step become, for stamps off the grid")
@@ -45,7 +47,7 @@ class DataConfig(Options):
     context: int | None = Field(None, ge=1, description="look-back: steps of history the model sees")
     validation: int | None = Field(None, ge=1, description="last steps of each series kept for validation")
 
-    @field_validator("target", mode="before")
+    @field_validator("target", "future_covariates", "past_covariates", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return tuple(value.split(",")) if isinstance(value, str) else value

@@ -15,6 +15,10 @@ class DataError(TsattnError):
     """The data cannot be read as time series: names the file, the column and the row."""
 
 
+class DataWarning(UserWarning):
+    """Something that a forecast could have used is missing; what stands in for it is said."""
+
+
 class ConfigError(TsattnError):
     """An option has an unknown name or a value that is not allowed."""
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from tsattn.config import RunConfig
 from tsattn.data import Panel, Schema
+from tsattn.data.covariates import covariate_statistics
 from tsattn.data.windows import Windows, shortest
 from tsattn.errors import DataError
 from tsattn.models import get_model, rules
@@ -64,6 +65,8 @@ class Fitting:
             keras.utils.set_random_seed(config.seed)
             graph = build_graph(get_model(config.model["name"]), self._options, spec)
             graph.scaling.fit(*scaling_statistics(panel))
+            if graph.covariate_scaling is not None:
+                graph.covariate_scaling.fit(*covariate_statistics(panel))
         windows = training_windows(panel, spec, rules.patch_length(spec.season))
         training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
         rate = training.learning_rate or learning_rate(panel.observed)
@@ -108,7 +111,20 @@ def window_of(config: RunConfig, panel: Panel, schema: Schema, source: str) -> t
             f"{source}: expected values in the last {steps} rows of a series, which are kept for validation, "
             "but all are empty: leave out rows that are still to come, they are forecast without being asked for"
         )
-    return WindowSpec(context, horizon, panel.targets, schema.season, tuple(config.levels)), steps
+    return window_spec(schema, config, context), steps
+
+
+def window_spec(schema: Schema, config: RunConfig, context: int) -> WindowSpec:
+    """Return the window of data that were read by a schema."""
+    return WindowSpec(
+        context,
+        schema.horizon,
+        schema.targets,
+        schema.season,
+        tuple(config.levels),
+        past_covariates=schema.covariates,
+        future_covariates=schema.future_covariates,
+    )
 
 
 def resolved(config: RunConfig, options: dict[str, Any], spec: WindowSpec, schema: Schema, steps: int) -> RunConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -16,7 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from tsattn.config import Combine, DataConfig, RunConfig
 from tsattn.data import Frame, Panel, Schema, forecast_frame, load
-from tsattn.data.place import FRAME
+from tsattn.data.frame import know_ahead
+from tsattn.data.load import read_any
+from tsattn.data.place import FRAME, shown
+from tsattn.errors import DataWarning
 from tsattn.evaluation.backtest import DEFAULT, Backtest, Refit, check_refit, run_backtest
 from tsattn.evaluation.choice import Choice
 from tsattn.evaluation.compare import Candidate, baseline_spec, beside_baselines, choose_model, compare
@@ -46,6 +50,9 @@ class Forecaster(BaseEstimator):
         time: column of the time stamps.
         id: column that tells the series apart.
         target: column or columns to forecast.
+        future_covariates: columns that are known over the horizon as well, such as a price or a forecast of the
+            weather; rows without a target behind a series may hold them, or ``future`` of `predict`.
+        past_covariates: columns that are known up to the forecast only.
         on_duplicate: what several rows with the same stamp become: "mean", "sum" or "last". None refuses them.
         resample: the same for the rows from one step to the next, where stamps lie between the steps of ``freq``.
             None takes the mean where most of them do, and refuses such stamps else.
@@ -80,6 +87,8 @@ class Forecaster(BaseEstimator):
         time: str | None = None,
         id: str | None = None,
         target: str | Sequence[str] | None = None,
+        future_covariates: str | Sequence[str] | None = None,
+        past_covariates: str | Sequence[str] | None = None,
         on_duplicate: Combine | None = None,
         resample: Combine | None = None,
         validation: int | None = None,
@@ -96,6 +105,8 @@ class Forecaster(BaseEstimator):
         self.time = time
         self.id = id
         self.target = target
+        self.future_covariates = future_covariates
+        self.past_covariates = past_covariates
         self.on_duplicate = on_duplicate
         self.resample = resample
         self.validation = validation
@@ -258,11 +269,15 @@ class Forecaster(BaseEstimator):
 
         return replace(run_backtest(plan, fit, refit=refit), model=name, choices=tuple(choices))
 
-    def predict(self, X: Frame | Path | str | None = None) -> pd.DataFrame:
+    def predict(self, X: Frame | Path | str | None = None, future: Frame | Path | str | None = None) -> pd.DataFrame:
         """Forecast what follows the data, or what follows the training data.
+
+        Where covariates that are known ahead are missing over the horizon, their training means stand in, and a
+        `DataWarning` says so.
 
         Args:
             X: history in the form that was fitted; series, lengths and gaps may differ.
+            future: stamps, ids and the covariates that are known ahead, for the steps of the horizon.
 
         Returns:
             A frame `unique_id`, `ds`, `y` and interval bounds such as `y-lo-80`, `y-hi-80`, `horizon` rows a series.
@@ -272,9 +287,34 @@ class Forecaster(BaseEstimator):
         """
         check_is_fitted(self)
         panel = self.panel_ if X is None else load(X, schema=self.schema_)[0]
+        if future is not None:
+            frame, name = read_any(future)
+            panel = know_ahead(panel, frame, self.schema_, name)
+        self._check_known_ahead(panel)
         series = np.arange(len(panel), dtype=np.int64)
         quantiles = predict_windows(self.model_, self.spec_, panel, series, panel.lengths)
         return forecast_frame(panel, quantiles, self.spec_.levels)
+
+    def _check_known_ahead(self, panel: Panel) -> None:
+        """Warn where what should be known ahead is not."""
+        names = self.spec_.future_covariates
+        if not names or panel.covariates is None:
+            return
+        series = np.arange(len(panel), dtype=np.int64)
+        ahead = np.full(len(panel), self.spec_.horizon)
+        known = np.isfinite(panel.covariates.window(series, panel.lengths, self.spec_.horizon, ahead))[
+            :, :, : len(names)
+        ]
+        if not known.all():
+            window, step, feature = (int(index[0]) for index in np.nonzero(~known))
+            stamp = panel.future(window, step + 1)[-1]
+            missing = known.size - int(known.sum())
+            warnings.warn(
+                f"{missing} of {known.size} values that should be known ahead are missing, the first one of "
+                f"'{names[feature]}' for {shown(stamp)}: means of the training data stand in for them",
+                DataWarning,
+                stacklevel=3,
+            )
 
     def save(self, path: Path | str, *, overwrite: bool = False) -> None:
         """Write the run directory, whole or not at all; see `tsattn.run`.

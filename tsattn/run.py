@@ -18,9 +18,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import keras
 import numpy as np
@@ -28,14 +29,16 @@ import pandas as pd
 
 from tsattn.config import RunConfig
 from tsattn.data import Panel, Schema, history_frame
+from tsattn.data.covariates import Covariates
 from tsattn.directory import new_directory
 from tsattn.errors import RunError
 from tsattn.evaluation.choice import Choice
 from tsattn.export.saved_model import export_saved_model
+from tsattn.fitting import window_spec
+from tsattn.models import BASELINES
 from tsattn.report.html import write_report
 from tsattn.report.plot import plot_forecast
 from tsattn.training.fit import History
-from tsattn.window import WindowSpec
 
 if TYPE_CHECKING:
     from tsattn.forecaster import Forecaster
@@ -114,13 +117,11 @@ def _read_files(kind: type[F], path: Path) -> F:
     forecaster.config_ = forecaster.to_config()
     forecaster.schema_ = Schema.read(path / "schema.json")
     data = forecaster.config_.data
-    forecaster.spec_ = WindowSpec(
-        data.context or 1,
-        data.horizon or 1,
-        forecaster.schema_.targets,
-        data.season or 1,
-        forecaster.config_.levels,
-    )
+    schema = forecaster.schema_.model_copy(update={"horizon": data.horizon or 1, "season": data.season or 1})
+    spec = window_spec(schema, forecaster.config_, data.context or 1)
+    if forecaster.config_.model["name"] in BASELINES:
+        spec = replace(spec, past_covariates=(), future_covariates=())
+    forecaster.spec_ = spec
     forecaster.model_ = _read_model(path / "model.keras")
     forecaster.panel_ = _read_panel(path / "context.npz", forecaster.schema_)
     metrics = json.loads((path / "metrics.json").read_text())
@@ -143,19 +144,22 @@ def _read_model(path: Path) -> keras.Model:
 
 
 def _write_panel(panel: Panel, path: Path) -> None:
-    np.savez_compressed(
-        path,
-        values=panel.values,
-        offsets=panel.offsets,
-        starts=panel.starts,
-        ids=np.array(panel.ids, dtype=np.str_),
-    )
+    arrays: dict[str, Any] = {"values": panel.values, "offsets": panel.offsets, "starts": panel.starts}
+    arrays["ids"] = np.array(panel.ids, dtype=np.str_)
+    if panel.covariates is not None:
+        arrays |= {"covariates": panel.covariates.values, "covariate_offsets": panel.covariates.offsets}
+    np.savez_compressed(path, **arrays)
 
 
 def _read_panel(path: Path, schema: Schema) -> Panel:
     with np.load(path) as stored:
         ids = tuple(str(name) for name in stored["ids"])
-        return Panel(stored["values"], stored["offsets"], ids, schema.targets, stored["starts"], schema.grid)
+        panel = Panel(stored["values"], stored["offsets"], ids, schema.targets, stored["starts"], schema.grid)
+        if "covariates" not in stored:
+            return panel
+        ahead = len(schema.future_covariates)
+        known = Covariates(stored["covariates"], stored["covariate_offsets"], schema.covariates, ahead)
+        return replace(panel, covariates=known)
 
 
 def _history_frame(history: History | None) -> pd.DataFrame:

@@ -10,8 +10,9 @@ name                      shape                           meaning
                                                           0 where missing or padded
 ``observed``              [batch, context, targets]       1 where ``past`` was observed, else 0
 ``length``                [batch] int32                   number of valid steps; step t is padding if t >= length
-``past_covariates``       [batch, context, features]      known up to the origin; only where the data has them
-``future_covariates``     [batch, horizon, features]      known ahead; only where the data has them
+``past_covariates``       [batch, context, features]      features of the history, those known ahead first; NaN where
+                                                          unknown or padded; only where the data has them
+``future_covariates``     [batch, horizon, features]      those known ahead, over the horizon; NaN where unknown
 ``static_NAME``           [batch]                         one input a static covariate; only where there are any
 ``target``                [batch, horizon, targets]       training only: the values to forecast, 0 where missing
 ``target_observed``       [batch, horizon, targets]       training only: 1 where ``target`` was observed, else 0
@@ -33,7 +34,8 @@ name                      shape                           meaning
 ``query_steps``           [batch, queries, 2] int32       first and last step of the horizon that a query stands for
 ========================  ==============================  =====================================================
 
-A gap is a step with ``t < length`` and ``observed`` 0. A model never sees NaN or a time stamp.
+A gap is a step with ``t < length`` and ``observed`` 0. Of NaN a model sees that of covariates alone, in whose place its
+own scaling puts the mean; it never sees a time stamp.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ class WindowSpec:
         targets: names of the target channels, in order.
         season: season length in steps; 1 where there is none.
         levels: ascending quantile levels in (0, 1); 0.5, the point forecast, is among them.
-        past_covariates: names of the features known up to the origin.
+        past_covariates: names of the features of the history; it begins with ``future_covariates``.
         future_covariates: names of the features known over the horizon as well.
         static: names of the static covariates, without the ``static_`` prefix.
     """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tsattn.cli.options import config_options, console, quiet_start, read_config
+from tsattn.cli.options import config_options, console, notes, quiet_start, read_config
 
 if TYPE_CHECKING:
     from tsattn.config import RunConfig
@@ -66,6 +66,7 @@ def _run(data: Path, out: Path, overwrite: bool, config: RunConfig) -> None:
     )
     terminal.print(scores_table(forecaster.scores_, forecaster.config_.model["name"]))
     terminal.print(forecaster.verdict())
-    forecaster.save(out, overwrite=overwrite)
+    with notes(terminal):
+        forecaster.save(out, overwrite=overwrite)
     terminal.print(f"\nWritten: {out}/ with report.html, forecast.png, forecast.csv and saved_model/1.")
     click.echo(out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ _DATA_OPTIONS = (
     click.option("--time", metavar="COLUMN", help="Column of the time stamps."),
     click.option("--id", metavar="COLUMN", help="Column that tells the series apart (long data)."),
     click.option("--target", metavar="COLUMN[,COLUMN]", help="Column or columns to forecast."),
+    click.option("--future-covariates", metavar="COLUMN[,...]", help="Columns that are known over the horizon too."),
+    click.option("--past-covariates", metavar="COLUMN[,...]", help="Columns that are known up to the forecast only."),
     click.option("--freq", metavar="ALIAS", help="Frequency: h, 15min, D, W-SAT, MS, or a whole number."),
     click.option("--on-duplicate", type=_COMBINE, help="What rows with the same stamp become [default: an error]."),
     click.option(
@@ -102,6 +105,21 @@ def _lay(values: dict[str, Any], options: Mapping[str, Any]) -> None:
 def console() -> Console:
     """The console for what is told while a command works; results go to standard output."""
     return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def notes(terminal: Console) -> Iterator[None]:
+    """Print what the work inside warns of about the data, once each."""
+    from tsattn.errors import DataWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        yield
+    for message in dict.fromkeys(str(warning.message) for warning in caught if warning.category is DataWarning):
+        terminal.print(f"Note: {message}.")
+    for warning in caught:
+        if warning.category is not DataWarning:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 @contextmanager

@@ -6,17 +6,21 @@ from pathlib import Path
 
 import click
 
-from tsattn.cli.options import quiet_start
+from tsattn.cli.options import console, notes, quiet_start
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--future", type=click.Path(path_type=Path), help="File with what is known ahead, for the steps of the horizon."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV or Parquet file [default: print CSV].")
-def predict(run: Path, data: Path | None, output: Path | None) -> None:
+def predict(run: Path, data: Path | None, future: Path | None, output: Path | None) -> None:
     """Forecast with the forecaster in RUN what follows DATA, or what follows its training data.
 
-    DATA has the form that was fitted; its series may be others, shorter, longer or with gaps.
+    DATA has the form that was fitted; its series may be others, shorter, longer or with gaps. The covariates that are
+    known ahead stand in its rows behind the history, or in a file of their own, FUTURE.
     """
     from tsattn.cli.output import check_file, write_frame
 
@@ -24,7 +28,8 @@ def predict(run: Path, data: Path | None, output: Path | None) -> None:
         check_file(output, overwrite=True)
     with quiet_start():
         from tsattn.forecaster import Forecaster
-    forecast = Forecaster.load(run).predict(data)
+    with notes(console()):
+        forecast = Forecaster.load(run).predict(data, future)
     if output is None:
         click.echo(forecast.to_csv(index=False), nl=False)
     else:

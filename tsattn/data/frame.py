@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn.data.combine import combine
+from tsattn.data.covariates import Covariates
 from tsattn.data.panel import Panel
 from tsattn.data.place import listed, row_name, shown
 from tsattn.data.schema import Schema
@@ -39,7 +41,7 @@ def to_panel(frame: pd.DataFrame, schema: Schema, source: str) -> Panel:
     Raises:
         DataError: a column is missing, or a cell, a stamp or an id cannot be used; the message names the row.
     """
-    known = [*schema.time, *schema.id, *(schema.targets if schema.layout != "rows" else ())]
+    known = [*schema.time, *schema.id, *(schema.targets if schema.layout != "rows" else ()), *schema.covariates]
     absent = [name for name in known if name not in frame.columns]
     if absent:
         raise DataError(
@@ -48,7 +50,8 @@ def to_panel(frame: pd.DataFrame, schema: Schema, source: str) -> Panel:
     codes, ids = series_codes(frame, schema.id, source)
     if schema.layout == "rows":
         return _from_rows(frame, schema, ids, codes, source)
-    values = np.stack([numbers(frame, name, source) for name in schema.targets], axis=1)
+    columns = (*schema.targets, *schema.covariates)
+    values = np.stack([numbers(frame, name, source) for name in columns], axis=1)
     if schema.time:
         stamps = read_stamps(frame, schema.time, schema.time_format, source)
         position = _positions(frame, stamps, schema, source)
@@ -218,4 +221,49 @@ def _scatter(
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     flat = np.full((int(offsets[-1]), values.shape[1]), np.nan, dtype=np.float32)
     flat[offsets[codes] + position - starts[codes]] = values
-    return Panel(flat, offsets, ids, schema.targets, starts.astype(np.int64), schema.grid)
+    return _split(Panel(flat, offsets, ids, schema.targets, starts.astype(np.int64), schema.grid), schema)
+
+
+def _split(panel: Panel, schema: Schema) -> Panel:
+    """Return a panel whose last columns are covariates with these apart.
+
+    Where features are known ahead, a series ends with its last observed value, and they go on behind it.
+    """
+    width = len(schema.targets)
+    if not schema.covariates:
+        return panel
+    known = Covariates(panel.values[:, width:], panel.offsets, schema.covariates, len(schema.future_covariates))
+    values, lengths = panel.values[:, :width], panel.lengths
+    if schema.future_covariates:
+        step = np.arange(len(values)) - np.repeat(panel.offsets[:-1], lengths)
+        seen = np.where(np.isfinite(values).any(axis=1), step + 1, 0)
+        last = np.maximum.reduceat(seen, panel.offsets[:-1])
+        lengths = np.where(last > 0, last, lengths)
+        values = values[step < np.repeat(lengths, panel.lengths)]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return replace(panel, values=values, offsets=offsets, covariates=known)
+
+
+def know_ahead(panel: Panel, frame: pd.DataFrame, schema: Schema, source: str) -> Panel:
+    """Return a panel that knows more ahead: the rows of a frame with stamps, ids and the covariates known ahead.
+
+    Raises:
+        DataError: a column is missing, a cell or a stamp cannot be used, or a series is unknown.
+    """
+    ahead = schema.future_covariates
+    if not ahead or panel.covariates is None:
+        raise DataError(f"{source}: expected a model with covariates that are known ahead; it was fitted without any")
+    if not schema.time:
+        raise DataError(f"{source}: without stamps, the rows that are known ahead stand behind the history, not here")
+    apart = schema.model_copy(update={"targets": ahead, "future_covariates": (), "past_covariates": ()})
+    known = to_panel(frame, apart, source)
+    index = {id: number for number, id in enumerate(panel.ids)}
+    unknown = [id for id in known.ids if id not in index]
+    if unknown:
+        raise DataError(f"{source}: expected the series of the history, but {listed(unknown)} are none of them")
+    series = np.repeat(np.array([index[id] for id in known.ids], dtype=np.int64), known.lengths)
+    step = np.arange(len(known.values)) - np.repeat(known.offsets[:-1] - known.starts, known.lengths)
+    position = step - panel.starts[series]
+    later = position >= 0
+    covariates = panel.covariates.extended(series[later], position[later], known.values[later])
+    return replace(panel, covariates=covariates)

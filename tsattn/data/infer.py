@@ -16,7 +16,7 @@ from tsattn.data.frequency import Grid, is_steps, parse_freq, season_of
 from tsattn.data.months import month_columns, months_as_rows
 from tsattn.data.panel import Panel
 from tsattn.data.place import ENCODING, listed
-from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, find_time
+from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, find_time, named
 from tsattn.data.schema import Decision, Layout, Schema
 from tsattn.data.season import default_horizon, detect_season
 from tsattn.errors import ConfigError, DataError
@@ -57,7 +57,8 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
     else:
         time = Role(month_columns(frame), "the year is a column, and so is each month", form="parts")
     stamps = read_stamps(frame, time.columns, time.form, source) if time.columns else None
-    layout, id, targets = _series(frame, config, time, stamps, source)
+    future, past = (_covariates(frame, config, kind, source) for kind in ("future", "past"))
+    layout, id, targets = _series(frame, config, time, stamps, (*future.columns, *past.columns), source)
     layout = layout if months is None else "months"
     grid, resample = _grid(frame, config, time, id, stamps, source)
     nearest = resample is not None and config.resample is None and stamps is not None and trembles(grid, stamps)
@@ -67,6 +68,8 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
         time_format=time.form,
         id=id.columns,
         targets=targets.columns,
+        future_covariates=future.columns,
+        past_covariates=past.columns,
         freq=grid.freq,
         origin=grid.origin,
         tz=grid.tz,
@@ -85,6 +88,7 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
         _decision("time", time),
         _decision("id", id),
         _decision("targets", targets),
+        *(_decision(name, role) for name, role in (("known ahead", future), ("known before", past)) if role.columns),
         _freq(panel, frame, schema, config, source),
         *_duplicates(frame, schema, source),
         season,
@@ -113,7 +117,12 @@ def _with_freq(frame: pd.DataFrame, time: Role, freq: str | None, source: str) -
 
 
 def _series(
-    frame: pd.DataFrame, config: DataConfig, time: Role, stamps: pd.Index | None, source: str
+    frame: pd.DataFrame,
+    config: DataConfig,
+    time: Role,
+    stamps: pd.Index | None,
+    covariates: tuple[str, ...],
+    source: str,
 ) -> tuple[Layout, Role, Role]:
     """Return the layout, and which columns tell series apart and which are forecast."""
     wanted = config.target
@@ -123,7 +132,7 @@ def _series(
         series, _ = series_codes(frame, id.columns, source)
         if config.on_duplicate is None and config.resample is None:
             check_duplicates(frame, series, codes, time.columns, id.columns, source)
-        used = (*time.columns, *id.columns)
+        used = (*time.columns, *id.columns, *covariates)
         copies = calendar_copies(frame, stamps, used)
         targets = find_targets(frame, wanted, (*used, *copies), bool(id.columns), source)
         if copies and wanted is None:
@@ -131,11 +140,26 @@ def _series(
         return ("long" if id.columns else "wide"), id, targets
     id = find_row_id(frame, config.id, source)
     if not id.columns:
-        return "wide", id, find_targets(frame, wanted, (), False, source)
+        return "wide", id, find_targets(frame, wanted, covariates, False, source)
+    if covariates:
+        raise DataError(f"{source}: expected a row for each stamp beside covariates, but each series is a row")
     series, _ = series_codes(frame, id.columns, source)
     check_unique_rows(frame, series, id.columns, source)
     rest = len(frame.columns) - len(id.columns)
     return "rows", id, Role((ROW_TARGET,), f"the {rest} columns with numbers are the steps of each series")
+
+
+def _covariates(frame: pd.DataFrame, config: DataConfig, kind: str, source: str) -> Role:
+    """Return the columns that were given as covariates, known in the "future" or the "past"."""
+    given = config.future_covariates if kind == "future" else config.past_covariates
+    if not given:
+        return Role((), "none was given")
+    columns = named(frame, ",".join(given), f"--{kind}-covariates", source)
+    both = set(config.future_covariates or ()) & set(config.past_covariates or ())
+    if both or set(columns) & set(config.target or ()):
+        which = listed(sorted(both) or columns)
+        raise ConfigError(f"{source}: {which}: a column is a target, or known ahead, or known up to the forecast")
+    return Role(columns, "they were given", given=True)
 
 
 def _grid(
@@ -174,8 +198,9 @@ def _freq(panel: Panel, frame: pd.DataFrame, schema: Schema, config: DataConfig,
     reason = "it was asked for" if config.freq else "the most common step between stamps"
     if schema.resample is None:
         rows = len(frame) - _repeated(frame, schema, source)
-        gaps = len(panel.values) - rows
-        reason += f"; {gaps} of {len(panel.values)} steps have no row and are gaps" if gaps else "; no step is missing"
+        steps = len(panel.values) if panel.covariates is None else len(panel.covariates.values)
+        gaps = steps - rows
+        reason += f"; {gaps} of {steps} steps have no row and are gaps" if gaps else "; no step is missing"
     else:
         if config.resample is None:
             stamps = read_stamps(frame, schema.time, schema.time_format, source)

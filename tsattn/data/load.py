@@ -50,10 +50,7 @@ def load(
         DataError: the data cannot be read as series, or do not fit ``schema``; the message says where and
             why.
     """
-    if isinstance(source, (str, Path)):
-        frame, name = read(source)
-    else:
-        frame, name = _flat(source if isinstance(source, pd.DataFrame) else source.to_pandas()), FRAME
+    frame, name = read_any(source)
     if schema is None:
         panel, schema = infer(frame, config or DataConfig(), name)[::-1]
         return panel, schema
@@ -66,6 +63,13 @@ def load(
         frame = frame.assign(**{FILE: stem(name)})
     _check_frequency(frame, schema, name)
     return to_panel(frame, schema, name), schema
+
+
+def read_any(source: Path | str | Frame) -> tuple[pd.DataFrame, str]:
+    """Return any source of `load` as a plain frame, and what messages call it."""
+    if isinstance(source, (str, Path)):
+        return read(source)
+    return _flat(source if isinstance(source, pd.DataFrame) else source.to_pandas()), FRAME
 
 
 def _flat(frame: pd.DataFrame) -> pd.DataFrame:

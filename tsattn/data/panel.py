@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tsattn.data.covariates import Covariates
 from tsattn.data.frequency import Grid
 
 Floats = npt.NDArray[np.float32]
@@ -24,6 +25,7 @@ class Panel:
         targets: name of each channel.
         starts: first stamp of each series, as `Grid.position` gives it (int64 [series]).
         grid: the time grid, which turns positions into stamps.
+        covariates: what is known beside the series, where anything is; how far ahead of them is not cut.
     """
 
     values: Floats
@@ -32,6 +34,7 @@ class Panel:
     targets: tuple[str, ...]
     starts: npt.NDArray[np.int64]
     grid: Grid
+    covariates: Covariates | None = None
 
     def __len__(self) -> int:
         """Number of series."""
@@ -64,7 +67,8 @@ class Panel:
         lengths = np.maximum(last - first, 0)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         rows = np.repeat(self.offsets[:-1] + first - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Panel(self.values[rows], offsets, self.ids, self.targets, self.starts + first, self.grid)
+        covariates = None if self.covariates is None else self.covariates.cut(first)
+        return Panel(self.values[rows], offsets, self.ids, self.targets, self.starts + first, self.grid, covariates)
 
     def head(self, hold_out: int) -> Panel:
         """Return the panel without the last ``hold_out`` steps of each series."""
@@ -78,4 +82,6 @@ class Panel:
         """Return the series that have a step or more."""
         kept = np.flatnonzero(self.lengths)
         ids = tuple(self.ids[index] for index in kept)
-        return replace(self, offsets=self.offsets[np.append(0, kept + 1)], ids=ids, starts=self.starts[kept])
+        covariates = None if self.covariates is None else self.covariates.of(kept)
+        offsets = self.offsets[np.append(0, kept + 1)]
+        return replace(self, offsets=offsets, ids=ids, starts=self.starts[kept], covariates=covariates)

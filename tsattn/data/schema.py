@@ -43,6 +43,8 @@ class Schema(Options):
             "integer", "seconds" or "milliseconds" since 1970, "parts" of the calendar, or "step" (no stamps).
         id: columns that tell series apart, none for wide data; several are joined by "/".
         targets: names of the channels to forecast.
+        future_covariates: columns that are known over the horizon as well.
+        past_covariates: columns that are known up to the forecast only.
         freq: pandas alias, or a whole-number step as text where stamps are integers.
         origin: position 0 of the grid: ISO text, or an integer.
         tz: time zone of the stamps, None where they have none.
@@ -59,6 +61,8 @@ class Schema(Options):
     time_format: str = "step"
     id: tuple[str, ...] = ()
     targets: tuple[str, ...]
+    future_covariates: tuple[str, ...] = ()
+    past_covariates: tuple[str, ...] = ()
     freq: str
     origin: str | int
     tz: str | None = None
@@ -68,6 +72,11 @@ class Schema(Options):
     season: int
     horizon: int
     decisions: tuple[Decision, ...] = ()
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Columns that are known beside the targets, those known ahead first."""
+        return (*self.future_covariates, *self.past_covariates)
 
     @property
     def grid(self) -> Grid:

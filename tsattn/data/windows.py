@@ -14,7 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from tsattn.data.panel import Panel
-from tsattn.window import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, WindowSpec
+from tsattn.window import (
+    FUTURE_COVARIATES,
+    LENGTH,
+    OBSERVED,
+    PAST,
+    PAST_COVARIATES,
+    TARGET,
+    TARGET_OBSERVED,
+    WindowSpec,
+)
 
 Batch = dict[str, npt.NDArray[Any]]
 Ints = npt.NDArray[np.int64]
@@ -106,6 +115,13 @@ def gather(
     begin = panel.offsets[series]
     values, observed = _take(panel, begin + origin - length, length, spec.context)
     batch: Batch = {PAST: values, OBSERVED: observed, LENGTH: length.astype(np.int32)}
+    if spec.past_covariates:
+        assert panel.covariates is not None
+        batch[PAST_COVARIATES] = panel.covariates.window(series, origin - length, spec.context, length)
+    if spec.future_covariates:
+        assert panel.covariates is not None
+        known = panel.covariates.window(series, origin, spec.horizon, np.full_like(origin, spec.horizon))
+        batch[FUTURE_COVARIATES] = known[:, :, : panel.covariates.ahead]
     if target:
         ahead = np.minimum(panel.lengths[series] - origin, spec.horizon)
         batch[TARGET], batch[TARGET_OBSERVED] = _take(panel, begin + origin, ahead, spec.horizon)

@@ -44,9 +44,12 @@ def baselines(spec: WindowSpec) -> dict[str, Candidate]:
 
 
 def baseline_spec(panel: Panel, spec: WindowSpec) -> WindowSpec:
-    """Return the window of a baseline: the model's, or two seasons where that is longer and the data have them."""
-    longest = int(panel.lengths.max())
-    return replace(spec, context=max(min(2 * spec.season + 1, longest), spec.context))
+    """Return the window of a baseline: the model's, or two seasons where that is longer and the data have them.
+
+    Baselines take no covariates.
+    """
+    context = max(min(2 * spec.season + 1, int(panel.lengths.max())), spec.context)
+    return replace(spec, context=context, past_covariates=(), future_covariates=())
 
 
 def compare(candidates: Mapping[str, Candidate], panel: Panel, steps: int) -> pd.DataFrame:

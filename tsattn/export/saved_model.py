@@ -15,10 +15,12 @@ from tsattn.layers import HistoryWindow
 from tsattn.window import (
     ATTENTION,
     FORECAST,
+    FUTURE_COVARIATES,
     KEY_STEPS,
     LENGTH,
     OBSERVED,
     PAST,
+    PAST_COVARIATES,
     QUANTILES,
     QUERY_STEPS,
     WindowSpec,
@@ -36,6 +38,8 @@ def export_saved_model(model: keras.Model, spec: WindowSpec, path: Path | str) -
     ``attention`` takes the same and gives the weights [batch, targets or 1, heads, queries, keys] (one head unless the
     model has several), the steps of ``past`` that each key stands for (``key_steps`` [batch, keys, 2], first and last,
     -1 for padding) and the steps of the horizon that each query stands for (``query_steps`` [batch, queries, 2]).
+    A model with covariates takes them too, NaN where unknown: ``past_covariates`` [batch, time, features] beside
+    ``past``, those known ahead first, and ``future_covariates`` [batch, horizon, features], those known ahead.
 
     Args:
         model: the inference model, built to be portable.
@@ -59,25 +63,42 @@ def export_saved_model(model: keras.Model, spec: WindowSpec, path: Path | str) -
         archive.write_out(str(path), verbose=False)
 
 
-def forecast_function(model: keras.Model, spec: WindowSpec) -> Callable[[Any, Any], Tensors]:
-    """Return the function from raw history to the forecast."""
-    window = HistoryWindow(spec.context)
+def forecast_function(model: keras.Model, spec: WindowSpec) -> Callable[..., Tensors]:
+    """Return the function from raw history, and covariates in the order of the contract, to the forecast."""
+    read = _reader(spec)
 
-    def forecast(past: Any, length: Any) -> Tensors:
-        values, observed, kept, _ = window(past, length)
-        quantiles = model({PAST: values, OBSERVED: observed, LENGTH: kept}, training=False)[QUANTILES]
+    def forecast(past: Any, length: Any, *covariates: Any) -> Tensors:
+        window, _ = read(past, length, *covariates)
+        quantiles = model(window, training=False)[QUANTILES]
         return {FORECAST: quantiles[..., spec.median], QUANTILES: quantiles}
 
     return forecast
 
 
-def attention_function(model: keras.Model, spec: WindowSpec) -> Callable[[Any, Any], Tensors]:
-    """Return the function from raw history to the attention weights and the steps they belong to."""
-    window = HistoryWindow(spec.context)
+def _reader(spec: WindowSpec) -> Callable[..., tuple[Tensors, Any]]:
+    """Return the function from raw tensors to the window of a model, and the step that each window begins at."""
+    crop = HistoryWindow(spec.context)
 
-    def attention(past: Any, length: Any) -> Tensors:
-        values, observed, kept, first = window(past, length)
-        outputs = model({PAST: values, OBSERVED: observed, LENGTH: kept}, training=False)
+    def read(past: Any, length: Any, *covariates: Any) -> tuple[Tensors, Any]:
+        values, observed, kept, first = crop(past, length)
+        window = {PAST: values, OBSERVED: observed, LENGTH: kept}
+        if spec.past_covariates:
+            known, seen, _, _ = crop(covariates[0], length)
+            window[PAST_COVARIATES] = keras.ops.where(seen > 0, known, float("nan"))
+        if spec.future_covariates:
+            window[FUTURE_COVARIATES] = covariates[1]
+        return window, first
+
+    return read
+
+
+def attention_function(model: keras.Model, spec: WindowSpec) -> Callable[..., Tensors]:
+    """Return the function from the same to the attention weights and the steps they belong to."""
+    read = _reader(spec)
+
+    def attention(past: Any, length: Any, *covariates: Any) -> Tensors:
+        window, first = read(past, length, *covariates)
+        outputs = model(window, training=False)
         steps = outputs[KEY_STEPS]
         steps = keras.ops.where(steps >= 0, steps + first[:, None, None], steps)
         return {ATTENTION: outputs[ATTENTION], KEY_STEPS: steps, QUERY_STEPS: outputs[QUERY_STEPS]}
@@ -100,7 +121,13 @@ def _without_notices() -> Iterator[None]:
 def _signature(spec: WindowSpec) -> list[Any]:
     import tensorflow as tf
 
-    return [
+    signature = [
         tf.TensorSpec([None, None, len(spec.targets)], tf.float32, name=PAST),
         tf.TensorSpec([None], tf.int32, name=LENGTH),
     ]
+    if spec.past_covariates:
+        signature.append(tf.TensorSpec([None, None, len(spec.past_covariates)], tf.float32, name=PAST_COVARIATES))
+    if spec.future_covariates:
+        shape = [None, spec.horizon, len(spec.future_covariates)]
+        signature.append(tf.TensorSpec(shape, tf.float32, name=FUTURE_COVARIATES))
+    return signature

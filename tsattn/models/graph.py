@@ -13,6 +13,7 @@ import keras
 
 from tsattn.layers import InstanceScaling, SortedQuantiles
 from tsattn.layers.masking import Tensor
+from tsattn.models.covariates import CovariateEffect, CovariateScaling
 from tsattn.models.lookbacks import AlignKeys, FoldLookbacks, MeanOfLookbacks, lengths
 from tsattn.models.options import NetworkOptions
 from tsattn.models.plumbing import (
@@ -26,10 +27,12 @@ from tsattn.models.plumbing import (
 from tsattn.models.registry import ModelEntry
 from tsattn.window import (
     ATTENTION,
+    FUTURE_COVARIATES,
     KEY_STEPS,
     LENGTH,
     OBSERVED,
     PAST,
+    PAST_COVARIATES,
     QUANTILES,
     QUERY_STEPS,
     WindowSpec,
@@ -45,12 +48,16 @@ class Series:
         observed: the same shape, 0 or 1.
         length: `(rows,)`.
         channel: `(rows, size)`, the learned vector of the channel, where there are several.
+        covariates: `(rows, context, features)`, scaled, where there are any.
+        ahead: `(rows, horizon, features)`, those that are known ahead, where there are any.
     """
 
     values: Tensor
     observed: Tensor
     length: Tensor
-    channel: Tensor | None
+    channel: Tensor | None = None
+    covariates: Tensor | None = None
+    ahead: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -108,9 +115,8 @@ class Member:
         given = {**vars(series), "target": target}
         given = {name: x for name, x in given.items() if x is not None}
         inner = {name: keras.Input(x.shape[1:], dtype=x.dtype, name=name) for name, x in given.items()}
-        parts = {"channel": None, **inner}
-        target = parts.pop("target", None)
-        decoded = self._core(Series(**parts), target)
+        target = inner.get("target")
+        decoded = self._core(Series(**{name: x for name, x in inner.items() if name != "target"}), target)
         weights = decoded.weights
         outputs = {"raw": decoded.raw, "base": decoded.base, "weights": weights and weights.values}
         model = keras.Model(inner, {name: x for name, x in outputs.items() if x is not None}, name=self._name)
@@ -127,12 +133,14 @@ class Reading:
         length: `(batch,)`.
         center: `(batch, 1, channels)`.
         scale: the same shape.
+        effect: `(batch, horizon, channels)`, what the covariates do to the forecast, where any are known ahead.
     """
 
     series: Series
     length: Tensor
     center: Tensor
     scale: Tensor
+    effect: Tensor | None = None
 
 
 class ForecastGraph:
@@ -158,19 +166,46 @@ class ForecastGraph:
         self._fold = FoldChannels(self.channels)
         self._unfold = UnfoldQuantiles(self.channels)
         self._embed = ChannelEmbedding(max(options.width // 4, 1), name="channel_embedding")
-        self.window = self._read(inputs[PAST], inputs[OBSERVED], inputs[LENGTH])
+        self.covariate_scaling = CovariateScaling(name="covariate_scaling") if spec.past_covariates else None
+        self._effect = CovariateEffect(self.channels, name="covariate_effect") if spec.future_covariates else None
+        self.window = self._read(inputs[PAST], inputs[OBSERVED], inputs[LENGTH], inputs.get(PAST_COVARIATES))
 
     @property
     def _folds(self) -> bool:
         return not self.joint and self.channels > 1
 
-    def _read(self, past: Tensor, observed: Tensor, length: Tensor) -> Reading:
+    def _read(
+        self, past: Tensor, observed: Tensor, length: Tensor, covariates: Tensor | None = None, repeats: int = 1
+    ) -> Reading:
+        """Return a window in scaled space, without what covariates that are known ahead do to it.
+
+        With ``repeats`` it is one of so many look-backs of each window of the inputs.
+        """
         scaled, center, scale = self.scaling(past, observed)
-        series = Series(scaled, observed, length, None)
+        width = self.channels if self._folds else 1
+        effect = ahead = None
+        if covariates is not None and self.covariate_scaling is not None:
+            covariates = self.covariate_scaling(covariates)
+            if self._effect is not None:
+                ahead = _repeated(self._scaled_ahead(), repeats)
+                known = len(self.spec.future_covariates)
+                scaled = (scaled - self._effect(covariates[:, :, :known])) * observed
+                effect, ahead = self._effect(ahead), _repeated(ahead, width)
+            covariates = _repeated(covariates, width)
+        series = Series(scaled, observed, length, None, covariates, ahead)
         if self._folds:
-            channel = self._embed(scaled)
-            series = Series(self._fold(scaled), self._fold(observed), self._fold(length), channel)
-        return Reading(series, length, center, scale)
+            values, seen, steps = (self._fold(x) for x in (scaled, observed, length))
+            series = Series(values, seen, steps, self._embed(scaled), covariates, ahead)
+        return Reading(series, length, center, scale, effect)
+
+    def _scaled_ahead(self) -> Tensor:
+        """Return what is known ahead, scaled by the statistics of the same features in the past."""
+        ahead, names = self.inputs[FUTURE_COVARIATES], self.spec.past_covariates
+        blank = len(names) - len(self.spec.future_covariates)
+        whole = keras.ops.pad(ahead, [[0, 0], [0, 0], [0, blank]]) if blank else ahead
+        assert self.covariate_scaling is not None
+        scaled = self.covariate_scaling(whole)
+        return scaled[:, :, : len(self.spec.future_covariates)]
 
     def scale_target(self, target: Tensor, observed: Tensor) -> Tensor:
         """Scale the target `(batch, horizon, channels)` by the window before it; 0 where missing."""
@@ -185,14 +220,17 @@ class ForecastGraph:
             target: what the window is followed by, in training.
             window: another reading than that of the inputs.
         """
-        series = (window or self.window).series
-        if target is not None and self._folds:
-            target = self._fold(target)
+        window = window or self.window
+        series, effect = window.series, window.effect
+        if target is not None:
+            target = target if effect is None else target - effect
+            target = self._fold(target) if self._folds else target
         quantiles, weights = [], []
         for core in self._cores:
             decoded = core(series, target)
             raw = decoded.raw if decoded.base is None else self._add_base([decoded.raw, decoded.base])
-            quantiles.append(self._unfold(self._sorted(raw)) if self._folds else self._sorted(raw))
+            member = self._unfold(self._sorted(raw)) if self._folds else self._sorted(raw)
+            quantiles.append(member if effect is None else member + keras.ops.expand_dims(effect, -1))
             weights += [] if decoded.weights is None else [decoded.weights]
         return quantiles, weights
 
@@ -205,7 +243,10 @@ class ForecastGraph:
         window, count = self.window, len(self.lookbacks)
         if count > 1:
             fold = FoldLookbacks(self.lookbacks, name="lookbacks")
-            window = self._read(*fold(self.inputs[PAST], self.inputs[OBSERVED], self.inputs[LENGTH]))
+            past, observed, length = fold(self.inputs[PAST], self.inputs[OBSERVED], self.inputs[LENGTH])
+            known = self.inputs.get(PAST_COVARIATES)
+            known = None if known is None else fold(known, known, self.inputs[LENGTH])[0]
+            window = self._read(past, observed, length, known, count)
         members, weights = self.scaled_quantiles(window=window)
         scaled = _mean(members, "mean_of_members")
         quantiles = self.scaling(scaled, center=window.center, scale=window.scale, inverse=True)
@@ -221,6 +262,11 @@ class ForecastGraph:
             outputs[KEY_STEPS] = key_steps(length)
             outputs[QUERY_STEPS] = QuerySteps(self.spec.horizon, weights[0].query_length)(length)
         return keras.Model(self.inputs, outputs, name="forecaster")
+
+
+def _repeated(values: Tensor, times: int) -> Tensor:
+    """Return each row of the batch so many times, next to each other."""
+    return values if times == 1 else keras.ops.repeat(values, times, axis=0)
 
 
 def _mean(members: list[Tensor], name: str) -> Tensor:

@@ -68,5 +68,6 @@ class Segments:
 
     def __call__(self, series: Series) -> Cut:
         mask = self._step_mask(series.length)
-        values, observed = (self._patching(x, mask=mask) for x in (series.values, series.observed))
-        return Cut(self._embed(self._join([values, observed])), values, observed, self._mask(series.length))
+        parts = (series.values, series.observed, *([] if series.covariates is None else [series.covariates]))
+        cut = [self._patching(x, mask=mask) for x in parts]
+        return Cut(self._embed(self._join(cut)), cut[0], cut[1], self._mask(series.length))

@@ -45,6 +45,12 @@ class _Seq2Seq:
         self.dropout = keras.layers.Dropout(options.dropout, name="dropout")
         self.steps = HorizonSteps(spec.horizon, (self.width, len(spec.levels)), name="horizon_steps")
         self.output_size = self.patch * self.width * len(spec.levels)
+        self.ahead_segments = HorizonSegments(self.patch, name="ahead_segments")
+        self.embed_ahead = keras.layers.Dense(max(options.width // 2, 1), activation="relu", name="ahead_embedding")
+
+    def ahead(self, series: Series) -> list[Tensor]:
+        """Return what is known of each segment of the horizon, `(rows, segments, features)`; empty if nothing is."""
+        return [] if series.ahead is None else [self.embed_ahead(self.ahead_segments(series.ahead))]
 
     def decoded(self, raw: Tensor, weights: Tensor, base: Tensor | None = None) -> Decoded:
         attention = Weights(weights, self.segments.steps, self.patch) if self.attention else None
@@ -90,12 +96,14 @@ class _Parallel(_Seq2Seq):
             memory_mask=cut.mask,
             return_attention_scores=True,
         )
+        ahead = self.ahead(series)
         if self.copy is None:
+            read = self.join([read, *ahead]) if ahead else read
             return self.decoded(self.head(self.dropout(read)), weights)
         context, copied, weights = self.copy(
             read, memory, cut.values, cut.observed, memory_mask=cut.mask, return_attention_scores=True
         )
-        read = self.join([read, context])
+        read = self.join([read, context, *ahead])
         decoded = self.decoded(self.head(self.dropout(read)), weights, self.base_steps(copied))
         return decoded if self.path_dropout is None else replace(decoded, raw=self.path_dropout(decoded.raw))
 
@@ -117,15 +125,17 @@ class _Autoregressive(_Seq2Seq):
         )
         self.target_segments = HorizonSegments(self.patch, name="target_segments")
         self.repeat = keras.layers.RepeatVector(self.count, name="repeat_channel")
+        self.join = keras.layers.Concatenate(name="features")
 
     def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
         cut = self.segments(series)
         memory, *state = self.encoder(self.dropout(cut.tokens), mask=cut.mask)
+        features = [*([] if series.channel is None else [self.repeat(series.channel)]), *self.ahead(series)]
         raw, weights = self.decoder(
             memory,
             initial_state=state,
             targets=None if target is None else self.target_segments(target),
-            features=None if series.channel is None else self.repeat(series.channel),
+            features=self.join(features) if len(features) > 1 else features[0] if features else None,
             memory_mask=cut.mask,
             return_attention_scores=True,
         )

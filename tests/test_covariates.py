@@ -1,0 +1,101 @@
+"""Covariates from a file to a forecast and a served graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from cli.conftest import tsattn
+
+from tsattn import Forecaster
+from tsattn.errors import DataError, DataWarning
+
+HORIZON = 12
+ROLES: dict[str, Any] = {"target": "y", "future_covariates": "heat", "past_covariates": "visits"}
+TRAINING = {"epochs": 10, "learning_rate": 3e-3, "refit": False}
+
+
+def frame(steps: int = 800) -> pd.DataFrame:
+    """Hours whose value is a daily season and an effect of heat, which is known for the hours to come as well."""
+    rng = np.random.default_rng(0)
+    heat, visits = rng.normal(20, 5, steps), rng.normal(size=steps)
+    value = 100 + 3 * np.sin(np.arange(steps) * 2 * np.pi / 24) + 2 * np.abs(heat - 18) + rng.normal(0, 0.5, steps)
+    data = pd.DataFrame(
+        {"ds": pd.date_range("2024-01-01", periods=steps, freq="h"), "y": value, "heat": heat, "visits": visits}
+    )
+    data.loc[steps - HORIZON :, ["y", "visits"]] = np.nan
+    return data
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Forecaster:
+    return Forecaster("seq2seq", HORIZON, **ROLES, options={"units": 32}, training=TRAINING).fit(frame())
+
+
+def test_a_covariate_that_explains_the_target_halves_the_error(fitted: Forecaster) -> None:
+    alone = Forecaster("seq2seq", HORIZON, target="y", options={"units": 32}, training=TRAINING).fit(frame().dropna())
+    errors = [model.scores_.set_index("model").loc["seq2seq", "mae"] for model in (fitted, alone)]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_the_forecast_follows_the_last_value_and_what_is_known_ahead(fitted: Forecaster, tmp_path: Path) -> None:
+    data = frame()
+    forecast = fitted.predict()
+    assert len(forecast) == HORIZON and forecast["ds"].iloc[0] == data["ds"].iloc[-HORIZON]
+    np.testing.assert_allclose(fitted.predict(data)["y"], forecast["y"], rtol=1e-6)
+    history, ahead = data.iloc[:-HORIZON], data.iloc[-HORIZON:][["ds", "heat"]]
+    np.testing.assert_allclose(fitted.predict(history, ahead)["y"], forecast["y"], rtol=1e-6)
+    hotter = fitted.predict(history, ahead.assign(heat=ahead["heat"].clip(lower=20) + 5))
+    assert hotter["y"].mean() > forecast["y"].mean() + 3
+    with pytest.warns(DataWarning, match=f"{HORIZON} of {HORIZON} values .* 'heat' for 2024-02-02 20:00"):
+        unknown = fitted.predict(history)
+    assert np.isfinite(unknown["y"]).all()
+    with pytest.raises(DataError, match="expected a column 'heat'"):
+        fitted.predict(history.drop(columns="heat"))
+
+
+def test_what_is_not_known_ahead_does_not_leak(fitted: Forecaster) -> None:
+    data = frame()
+    changed = data.copy()
+    changed.loc[len(data) - HORIZON :, "visits"] = 1e6
+    np.testing.assert_array_equal(fitted.predict(changed)["y"], fitted.predict(data)["y"])
+
+
+def test_saved_and_served(fitted: Forecaster, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    fitted.save(tmp_path / "run")
+    expected = fitted.predict()["y"]
+    loaded = Forecaster.load(tmp_path / "run")
+    np.testing.assert_allclose(loaded.predict()["y"], expected, rtol=1e-6)
+    assert loaded.spec_ == fitted.spec_ and loaded.config_ == fitted.config_
+    served = tf.saved_model.load(tmp_path / "run" / "saved_model" / "1").signatures["serving_default"]
+    data = frame()
+    history, ahead = data.iloc[:-HORIZON], data.iloc[-HORIZON:]
+    answer = served(
+        past=tf.constant(history[["y"]].to_numpy("float32")[None]),
+        length=tf.constant([len(history)]),
+        past_covariates=tf.constant(history[["heat", "visits"]].to_numpy("float32")[None]),
+        future_covariates=tf.constant(ahead[["heat"]].to_numpy("float32")[None]),
+    )
+    np.testing.assert_allclose(answer["forecast"].numpy().ravel(), expected, atol=1e-5 * history["y"].std())
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    data = frame(300)
+    data.iloc[:-HORIZON].to_csv(tmp_path / "history.csv", index=False)
+    data.iloc[-HORIZON:][["ds", "heat"]].to_csv(tmp_path / "ahead.csv", index=False)
+    columns = ("--target", "y", "--future-covariates", "heat", "--past-covariates", "visits")
+    quick = ("--set", "training.epochs=1", "--set", "training.steps_per_epoch=2", "--set", "training.refit=false")
+    out = tmp_path / "run"
+    given = ("--out", out, "--horizon", 12, "--model", "seq2seq")
+    result = tsattn("fit", tmp_path / "history.csv", *given, *columns, *quick)
+    assert result.exit_code == 0, result.output
+    assert "known ahead" in result.stderr and "known before" in result.stderr
+    assert "Note: 12 of 12 values that should be known ahead are missing" in result.stderr
+    known = tsattn("predict", out, "--future", tmp_path / "ahead.csv")
+    assert known.exit_code == 0 and "Note:" not in known.stderr and len(known.stdout.splitlines()) == 13
+    assert "Note:" in tsattn("predict", out).stderr

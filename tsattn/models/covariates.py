@@ -1,0 +1,77 @@
+"""Covariates inside a forecaster's graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from tsattn.layers.masking import Tensor
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class CovariateScaling(keras.layers.Layer):
+    """Features to mean 0 and spread 1, by statistics of the training data; what is unknown gets the mean.
+
+    `(batch, time, features)`, NaN where unknown, to the same shape without NaN, clipped to ten spreads.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"autocast": False, **kwargs})
+
+    def build(self, inputs_shape: Any) -> None:
+        shape = (inputs_shape[-1],)
+        self.mean = self.add_weight(name="mean", shape=shape, initializer="zeros", trainable=False)
+        self.spread = self.add_weight(name="spread", shape=shape, initializer="ones", trainable=False)
+
+    def fit(self, mean: Sequence[float], spread: Sequence[float]) -> None:
+        """Take the statistics of the training data, [features] each."""
+        self.mean.assign(list(mean))
+        self.spread.assign(list(spread))
+
+    def call(self, inputs: Tensor) -> Tensor:
+        known = ops.isfinite(inputs)
+        scaled = (ops.where(known, inputs, ops.zeros_like(inputs)) - self.mean) / self.spread
+        return ops.where(known, ops.clip(scaled, -10.0, 10.0), ops.zeros_like(inputs))
+
+    def compute_output_shape(self, inputs_shape: Any) -> Any:
+        return inputs_shape
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class CovariateEffect(keras.layers.Layer):
+    """What the features of a step do to its values: `(batch, time, features)` to `(batch, time, channels)`.
+
+    One small network for all steps. It is taken from the history and added to the forecast, so that the forecaster
+    between is left with what the features do not explain. It begins at 0: without any effect.
+
+    Args:
+        channels: number of values.
+        units: hidden units.
+    """
+
+    def __init__(self, channels: int, units: int = 32, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.units = units
+        self._hidden = keras.layers.Dense(units, activation="relu", dtype=self.dtype_policy)
+        self._bent = keras.layers.Dense(channels, use_bias=False, kernel_initializer="zeros", dtype=self.dtype_policy)
+        self._straight = keras.layers.Dense(
+            channels, use_bias=False, kernel_initializer="zeros", dtype=self.dtype_policy
+        )
+
+    def build(self, inputs_shape: Any) -> None:
+        self._hidden.build(inputs_shape)
+        self._bent.build((*inputs_shape[:-1], self.units))
+        self._straight.build(inputs_shape)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return self._straight(inputs) + self._bent(self._hidden(inputs))
+
+    def compute_output_shape(self, inputs_shape: Any) -> Any:
+        return (*inputs_shape[:-1], self.channels)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "channels": self.channels, "units": self.units}
