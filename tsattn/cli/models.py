@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import get_args
 
 import click
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+from tsattn.cli.tables import rows_table
 
 
 @click.command()
@@ -20,7 +18,7 @@ def models(name: str | None) -> None:
 
     terminal = Console(highlight=False, soft_wrap=True)
     if name is None:
-        terminal.print(_rows(("model", "what it is"), [(entry.name, entry.summary) for entry in MODELS.values()]))
+        terminal.print(rows_table(("model", "what it is"), [(entry.name, entry.summary) for entry in MODELS.values()]))
         terminal.print("tsattn models NAME lists the options of one; tsattn fit DATA --model NAME fits it.")
         return
     entry = get_model(name)
@@ -30,19 +28,9 @@ def models(name: str | None) -> None:
     if not rows:
         terminal.print("It has no options.")
         return
-    terminal.print(_rows(("option", "values", "default", "what it does"), rows))
+    terminal.print(rows_table(("option", "values", "default", "what it does"), rows))
     key, default = next((key, field.default) for key, field in fields.items() if field.default is not None)
     terminal.print(f"tsattn fit DATA --model {name} --set model.{key}={_default(default)}")
-
-
-def _rows(head: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for number, title in enumerate(head):
-        # A name in two parts is none that could be typed.
-        table.add_column(title, overflow="fold", no_wrap=number == 0)
-    for row in rows:
-        table.add_row(*(Text(cell or "") for cell in row))
-    return table
 
 
 def _default(value: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from rich import box
 from rich.table import Table
@@ -31,6 +33,17 @@ def reading(schema: Schema, panel: Panel) -> Table:
     for decision in schema.decisions:
         why = "given" if decision.given else decision.reason
         table.add_row(decision.field, Text(decision.value), Text(why))
+    return table
+
+
+def rows_table(head: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Table:
+    """Return a table of text, whose first column is never broken."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for number, title in enumerate(head):
+        # A name in two parts is none that could be typed.
+        table.add_column(title, overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*(Text(cell or "") for cell in row))
     return table
 
 
