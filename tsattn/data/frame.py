@@ -12,7 +12,7 @@ import pandas as pd
 from tsattn.data.combine import combine
 from tsattn.data.covariates import Covariates
 from tsattn.data.panel import Panel
-from tsattn.data.place import listed, row_name, shown
+from tsattn.data.place import cell_text, listed, row_name, shown
 from tsattn.data.schema import Schema
 from tsattn.data.stamps import is_number, is_text, parse
 from tsattn.errors import DataError
@@ -83,7 +83,7 @@ def numbers(frame: pd.DataFrame, name: str, source: str) -> npt.NDArray[np.float
     if bad.any():
         row = int(np.argmax(bad))
         where = f"{source}: {row_name(source, frame, row)}: column '{name}'"
-        raise DataError(f"{where}: expected a number, got '{column.iloc[row]}': write a number or leave it empty")
+        raise DataError(f"{where}: expected a number, got {cell_text(column.iloc[row])}: write one or leave it empty")
     return values.astype(np.float32)
 
 

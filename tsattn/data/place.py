@@ -60,6 +60,13 @@ def line_of(path: Path, row: int) -> int:
         return next(islice(filled, row + 1, None), row + 2)
 
 
+def cell_text(cell: object, most: int = 40) -> str:
+    """Return what stands in a cell, in quotes, on one line and of no more than ``most`` letters."""
+    text = str(cell)
+    short = text.splitlines()[0][:most] if text else ""
+    return f"'{short}'" if short == text else f"'{short}' ..."
+
+
 def shown(stamp: object) -> str:
     """Return a stamp as text, without the time of day where it is midnight."""
     return str(stamp).removesuffix(" 00:00:00")

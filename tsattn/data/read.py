@@ -149,9 +149,12 @@ def _read_csv(path: Path, sample: str, encoding: str) -> Any:
     header = sample.lstrip("\r\n").splitlines()[0] if sample.strip() else ""
     if not header:
         raise DataError(f"{path}: the file is empty; expected a header line and rows of data")
+    if len(header) >= SAMPLE_BYTES // 4 and len(header) >= len(sample.strip()):
+        raise DataError(f"{path}: line 1: expected a header, but there is no end of a line in {len(header):,} letters")
     delimiter = max(";\t|", key=header.count) if "," not in header else ","
     delimiter = delimiter if delimiter in header else ","
     names = next(csv.reader([header], delimiter=delimiter))
+    _check_header(path, sample, names, delimiter)
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise DataError(
@@ -169,6 +172,19 @@ def _read_csv(path: Path, sample: str, encoding: str) -> Any:
         )
     except pa.ArrowInvalid as error:
         raise _bad_row(path, parse, encoding) or error from None
+
+
+def _check_header(path: Path, sample: str, names: list[str], delimiter: str) -> None:
+    """Raise a DataError where the first line is no header, but a program's note, or data."""
+    if names[0].lower().startswith("sep=") and len(names) <= 2:
+        note = delimiter.join(names)
+        raise DataError(f"{path}: line 1: expected a header, got the note '{note}' of a spreadsheet: delete that line")
+    second = next(csv.reader(sample.lstrip("\r\n").splitlines()[1:2], delimiter=delimiter), [])
+    if second and all(re.match(r"\d{4}-\d\d-\d\d(\D|$)", cell) for cell in (names[0], second[0])):
+        raise DataError(
+            f"{path}: line 1: expected a header with a name for each column, got the date {names[0]} as in line 2: "
+            "write one, such as ds,y"
+        )
 
 
 def _sample(path: Path) -> tuple[str, str]:
@@ -245,4 +261,7 @@ def _to_frame(table: Any, path: Path) -> pd.DataFrame:
         if wanted is not None:
             table = table.set_column(number, field.name, table[number].cast(wanted))
     frame: pd.DataFrame = table.to_pandas(date_as_object=False)
-    return frame
+    # A delimiter behind every line makes a column of nothing.
+    frame = frame.drop(columns=[name for name in frame if not str(name).strip() and frame[name].isna().all()])
+    stripped = [str(name).strip() for name in frame.columns]
+    return frame.set_axis(stripped, axis=1) if len(set(stripped)) == len(stripped) else frame

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn.data.frame import MISSING, numbers
-from tsattn.data.place import listed, row_name
+from tsattn.data.place import cell_text, listed, row_name
 from tsattn.data.stamps import PARTS, is_date, is_number, is_text, is_whole, number_format, text_format
 from tsattn.errors import DataError
 
@@ -248,6 +248,7 @@ def find_targets(
     if not columns:
         raise DataError(
             f"{source}: expected a column with numbers to forecast; the columns are {listed(frame.columns)}"
+            + _text_said(frame, used)
         )
     for name in columns:
         if np.isnan(numbers(frame, name, source)).all():
@@ -256,6 +257,15 @@ def find_targets(
                 "column, or name others by --target"
             )
     return Role(tuple(columns), reason, given is not None)
+
+
+def _text_said(frame: pd.DataFrame, used: Iterable[str]) -> str:
+    """Return for a message what stands in a column that may have been meant to be numbers; empty without any."""
+    names = [name for name in frame.columns if name not in set(used) and is_text(frame[name])]
+    filled = frame[names[-1]].dropna() if names else pd.Series(dtype=object)
+    if filled.empty:
+        return ""
+    return f"; '{names[-1]}' holds text such as {cell_text(filled.iloc[0])}: numbers are written as 1034.5"
 
 
 def calendar_copies(frame: pd.DataFrame, stamps: pd.Index, used: Iterable[str]) -> tuple[str, ...]:
