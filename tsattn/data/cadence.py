@@ -17,6 +17,11 @@ _WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
+def counts_of(stamps: pd.Index) -> Ints:
+    """Return stamps as whole numbers, int64: integers as they are, dates in microseconds."""
+    return np.asarray(stamps.asi8 if isinstance(stamps, pd.DatetimeIndex) else stamps, dtype=np.int64)
+
+
 def infer_freq(stamps: pd.Index, series: Ints) -> str | None:
     """Return the frequency whose step is the most common one between neighbouring stamps of a series.
 
@@ -26,14 +31,14 @@ def infer_freq(stamps: pd.Index, series: Ints) -> str | None:
         stamps: integers, or dates with or without a time zone, in any order.
         series: which series each stamp belongs to, int64 [stamps].
     """
-    elapsed = np.asarray(stamps.asi8 if isinstance(stamps, pd.DatetimeIndex) else stamps, dtype=np.int64)
+    elapsed = counts_of(stamps)
     step = _usual_step(elapsed, series)
     if step == 0:
         return None
     if not isinstance(stamps, pd.DatetimeIndex):
         return str(step)
     wall = np.asarray(stamps.tz_localize(None).asi8, dtype=np.int64)
-    wall_step = _usual_step(wall, series)
+    wall_step = step if stamps.tz is None else _usual_step(wall, series)
     if wall_step % DAY:
         unit, width = next((unit, width) for unit, width in _UNITS if step % width == 0)
         return _times(step // width, unit)
@@ -45,18 +50,27 @@ def infer_freq(stamps: pd.Index, series: Ints) -> str | None:
 def best_grid(freq: str, stamps: pd.Index) -> Grid:
     """Return the grid of ``freq`` on which most stamps lie, its origin one of the first three stamps."""
     zone = str(stamps.tz) if isinstance(stamps, pd.DatetimeIndex) and stamps.tz is not None else None
-    first = np.unique(np.asarray(stamps.asi8 if isinstance(stamps, pd.DatetimeIndex) else stamps))[:3]
-    origins: list[Any] = [int(value) for value in first]
-    if isinstance(stamps, pd.DatetimeIndex):
-        origins = [pd.Timestamp(value, unit="us", tz=stamps.tz).isoformat() for value in origins]
-    grids = [Grid(freq, origin, zone) for origin in origins]
-    return max(grids, key=lambda grid: int(grid.locate(stamps)[1].sum()))
+    counts = counts_of(stamps)
+    grids: list[tuple[int, Grid]] = []
+    for _ in range(3):
+        first: Any = int(counts.min())
+        if isinstance(stamps, pd.DatetimeIndex):
+            first = pd.Timestamp(first, unit="us", tz=stamps.tz).isoformat()
+        grid = Grid(freq, first, zone)
+        grids.append((int(grid.locate(stamps)[1].sum()), grid))
+        counts = counts[counts > counts.min()]
+        if grids[-1][0] == len(stamps) or not len(counts):
+            break
+    return max(grids, key=lambda found: found[0])[1]
 
 
 def _usual_step(counts: Ints, series: Ints) -> int:
     """Return the most common difference of neighbours within a series; 0 without any."""
-    order = np.lexsort((counts, series))
-    steps = np.diff(counts[order])[np.diff(series[order]) == 0]
+    steps, next_series = np.diff(counts), np.diff(series)
+    if (next_series < 0).any() or (steps[next_series == 0] < 0).any():
+        order = np.lexsort((counts, series))
+        steps, next_series = np.diff(counts[order]), np.diff(series[order])
+    steps = steps[next_series == 0]
     values, times = np.unique(steps[steps > 0], return_counts=True)
     return int(values[np.argmax(times)]) if len(values) else 0
 

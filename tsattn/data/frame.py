@@ -19,6 +19,9 @@ from tsattn.errors import DataError
 
 Ints = npt.NDArray[np.int64]
 
+SeriesCodes = tuple[Ints, tuple[str, ...]]
+"""The series of every row, int64 [rows], and their ids."""
+
 WIDE_ID = ""
 """Id of the one series that wide data are, which no id of a file can be; its channels go by their own names."""
 
@@ -32,11 +35,17 @@ SPARSEST = 100
 """Most grid steps for each row; beyond it a mistyped year would fill the memory with gaps."""
 
 
-def to_panel(frame: pd.DataFrame, schema: Schema, source: str) -> Panel:
+def to_panel(frame: pd.DataFrame, schema: Schema, source: str, series: SeriesCodes | None = None) -> Panel:
     """Return the series of a frame on the schema's grid, in the order in which their ids appear.
 
     Rows may come in any order; stamps that are missing between the first and the last of a series become NaN. Where
     the schema says how, several rows of one step are combined, and stamps between two steps belong to one of them.
+
+    Args:
+        frame: columns as `tsattn.data.read_frame` gives them.
+        schema: how they are read.
+        source: the file, or what messages call the frame.
+        series: what `series_codes` gives, where it is known already.
 
     Raises:
         DataError: a column is missing, or a cell, a stamp or an id cannot be used; the message names the row.
@@ -47,7 +56,7 @@ def to_panel(frame: pd.DataFrame, schema: Schema, source: str) -> Panel:
         raise DataError(
             f"{source}: expected a column '{absent[0]}', but the columns are {listed(frame.columns)}: add or rename it"
         )
-    codes, ids = series_codes(frame, schema.id, source)
+    codes, ids = series or series_codes(frame, schema.id, source)
     if schema.layout == "rows":
         return _from_rows(frame, schema, ids, codes, source)
     columns = (*schema.targets, *schema.covariates)
@@ -104,38 +113,55 @@ def read_stamps(frame: pd.DataFrame, time: tuple[str, ...], form: str, source: s
     raise DataError(f"{where}: expected {kind} as in the other rows, got {got}: mend the stamp or drop the row")
 
 
-def series_codes(frame: pd.DataFrame, id: tuple[str, ...], source: str) -> tuple[Ints, tuple[str, ...]]:
+def series_codes(frame: pd.DataFrame, id: tuple[str, ...], source: str) -> SeriesCodes:
     """Return the series of every row (int64 [rows]) and their ids, several columns joined by "/"."""
     if not id:
         return np.zeros(len(frame), dtype=np.int64), (WIDE_ID,)
+    joint: Ints | None = None
+    names: list[str] = []
     for name in id:
-        empty = (frame[name].isna() | (frame[name].astype(str).str.strip() == "")).to_numpy()
-        if empty.any():
-            where = f"{source}: {row_name(source, frame, int(np.argmax(empty)))}: column '{name}'"
+        code, labels = pd.factorize(frame[name])
+        blank = np.append([not str(label).strip() for label in labels], True)
+        if blank[:-1].any() or (code < 0).any():
+            where = f"{source}: {row_name(source, frame, int(np.argmax(blank[code])))}: column '{name}'"
             raise DataError(f"{where}: expected the id of a series, got nothing: write one or drop the row")
-    joint: Ints = np.zeros(len(frame), dtype=np.int64)
-    for name in id:
-        code = np.asarray(pd.factorize(frame[name])[0], dtype=np.int64)
-        joint = np.asarray(pd.factorize(joint * (code.max() + 1) + code)[0], dtype=np.int64)
-    first = np.unique(joint, return_index=True)[1]
-    heads = frame.iloc[first][list(id)]
-    return joint, tuple("/".join(_label(value) for value in row) for row in heads.itertuples(index=False))
+        code = np.asarray(code, dtype=np.int64)
+        texts = [_label(label) for label in labels]
+        if joint is None:
+            joint, names = code, texts
+        else:
+            both, pairs = pd.factorize(joint * len(labels) + code)
+            joint = np.asarray(both, dtype=np.int64)
+            names = [f"{names[pair // len(labels)]}/{texts[pair % len(labels)]}" for pair in pairs]
+    assert joint is not None
+    return joint, tuple(names)
 
 
 def _label(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
+def repeated(codes: Ints, position: Ints) -> npt.NDArray[np.bool_]:
+    """Tell of each row whether an earlier one has its series and its position or stamp."""
+    low, high = int(position.min()), int(position.max())
+    if (high - low + 1) * (int(codes.max()) + 1) < np.iinfo(np.int64).max:
+        key = codes * (high - low + 1) + (position - low)
+        if (np.diff(key) > 0).all():
+            # In order, as most files are.
+            return np.zeros(len(key), dtype=bool)
+        return np.asarray(pd.Series(key).duplicated())
+    return np.asarray(pd.DataFrame({"series": codes, "position": position}).duplicated())
+
+
 def check_duplicates(
     frame: pd.DataFrame, codes: Ints, position: Ints, time: tuple[str, ...], id: tuple[str, ...], source: str
 ) -> None:
     """Raise a DataError that names the second row with the stamp of another row of its series."""
-    keys = pd.DataFrame({"series": codes, "position": position})
-    twice = keys.duplicated().to_numpy()
+    twice = repeated(codes, position)
     if not twice.any():
         return
     row = int(np.argmax(twice))
-    first = int(np.argmax((keys == keys.iloc[row]).all(axis=1).to_numpy()))
+    first = int(np.argmax((codes == codes[row]) & (position == position[row])))
     stamp = " ".join(shown(frame[name].iloc[row]) for name in time)
     where = f"{source}: {row_name(source, frame, row)}: column '{'+'.join(time)}'"
     whose = f" of series '{'/'.join(str(frame[name].iloc[row]) for name in id)}'" if id else ""

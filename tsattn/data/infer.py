@@ -9,9 +9,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn.config import Combine, DataConfig
-from tsattn.data.cadence import best_grid, infer_freq
+from tsattn.data.cadence import Ints, best_grid, counts_of, infer_freq
 from tsattn.data.combine import freq_for, is_irregular, round_grid, trembles, usual_step
-from tsattn.data.frame import check_duplicates, check_unique_rows, read_stamps, series_codes, to_panel
+from tsattn.data.frame import (
+    SeriesCodes,
+    check_duplicates,
+    check_unique_rows,
+    read_stamps,
+    repeated,
+    series_codes,
+    to_panel,
+)
 from tsattn.data.frequency import Grid, is_steps, parse_freq, season_of
 from tsattn.data.months import month_columns, months_as_rows
 from tsattn.data.panel import Panel
@@ -58,9 +66,9 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
         time = Role(month_columns(frame), "the year is a column, and so is each month", form="parts")
     stamps = read_stamps(frame, time.columns, time.form, source) if time.columns else None
     future, past = (_covariates(frame, config, kind, source) for kind in ("future", "past"))
-    layout, id, targets = _series(frame, config, time, stamps, (*future.columns, *past.columns), source)
+    layout, id, targets, series = _series(frame, config, time, stamps, (*future.columns, *past.columns), source)
     layout = layout if months is None else "months"
-    grid, resample = _grid(frame, config, time, id, stamps, source)
+    grid, resample = _grid(config, time, series[0], stamps, source)
     nearest = resample is not None and config.resample is None and stamps is not None and trembles(grid, stamps)
     schema = Schema(
         layout=layout,
@@ -79,7 +87,7 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
         season=1,
         horizon=1,
     )
-    panel = to_panel(frame, schema, source)
+    panel = to_panel(frame, schema, source, series)
     season = decide_season(panel, config)
     horizon = decide_horizon(panel, config, int(season.value))
     decisions = (
@@ -89,8 +97,8 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
         _decision("id", id),
         _decision("targets", targets),
         *(_decision(name, role) for name, role in (("known ahead", future), ("known before", past)) if role.columns),
-        _freq(panel, frame, schema, config, source),
-        *_duplicates(frame, schema, source),
+        _freq(panel, frame, schema, config, stamps, series[0]),
+        *_duplicates(schema, stamps, series[0]),
         season,
         horizon,
     )
@@ -123,30 +131,30 @@ def _series(
     stamps: pd.Index | None,
     covariates: tuple[str, ...],
     source: str,
-) -> tuple[Layout, Role, Role]:
-    """Return the layout, and which columns tell series apart and which are forecast."""
+) -> tuple[Layout, Role, Role, SeriesCodes]:
+    """Return the layout, which columns tell series apart and which are forecast, and the series of every row."""
     wanted = config.target
     if stamps is not None:
-        codes = np.asarray(pd.factorize(stamps)[0], dtype=np.int64)
+        codes = counts_of(stamps)
         id = find_id(frame, config.id, time, codes, source)
-        series, _ = series_codes(frame, id.columns, source)
+        series = series_codes(frame, id.columns, source)
         if config.on_duplicate is None and config.resample is None:
-            check_duplicates(frame, series, codes, time.columns, id.columns, source)
+            check_duplicates(frame, series[0], codes, time.columns, id.columns, source)
         used = (*time.columns, *id.columns, *covariates)
         copies = calendar_copies(frame, stamps, used)
         targets = find_targets(frame, wanted, (*used, *copies), bool(id.columns), source)
         if copies and wanted is None:
             targets = replace(targets, reason=f"{targets.reason}; {listed(copies)} only repeat the stamps")
-        return ("long" if id.columns else "wide"), id, targets
+        return ("long" if id.columns else "wide"), id, targets, series
     id = find_row_id(frame, config.id, source)
+    series = series_codes(frame, id.columns, source)
     if not id.columns:
-        return "wide", id, find_targets(frame, wanted, covariates, False, source)
+        return "wide", id, find_targets(frame, wanted, covariates, False, source), series
     if covariates:
         raise DataError(f"{source}: expected a row for each stamp beside covariates, but each series is a row")
-    series, _ = series_codes(frame, id.columns, source)
-    check_unique_rows(frame, series, id.columns, source)
+    check_unique_rows(frame, series[0], id.columns, source)
     rest = len(frame.columns) - len(id.columns)
-    return "rows", id, Role((ROW_TARGET,), f"the {rest} columns with numbers are the steps of each series")
+    return "rows", id, Role((ROW_TARGET,), f"the {rest} columns with numbers are the steps of each series"), series
 
 
 def _covariates(frame: pd.DataFrame, config: DataConfig, kind: str, source: str) -> Role:
@@ -163,12 +171,12 @@ def _covariates(frame: pd.DataFrame, config: DataConfig, kind: str, source: str)
 
 
 def _grid(
-    frame: pd.DataFrame, config: DataConfig, time: Role, id: Role, stamps: pd.Index | None, source: str
+    config: DataConfig, time: Role, series: Ints, stamps: pd.Index | None, source: str
 ) -> tuple[Grid, Combine | None]:
     """Return the time grid of the stamps, and how they are brought to it where they lie beside it."""
     if stamps is None:
         return Grid("1", 0), None
-    freq, series = config.freq, series_codes(frame, id.columns, source)[0]
+    freq = config.freq
     found = infer_freq(stamps, series)
     if freq is None and found is None:
         raise DataError(
@@ -190,22 +198,22 @@ def _decision(field: str, role: Role) -> Decision:
     return Decision(field=field, value=value, given=role.given, reason=role.reason)
 
 
-def _freq(panel: Panel, frame: pd.DataFrame, schema: Schema, config: DataConfig, source: str) -> Decision:
+def _freq(
+    panel: Panel, frame: pd.DataFrame, schema: Schema, config: DataConfig, stamps: pd.Index | None, series: Ints
+) -> Decision:
     """Return the decision on the frequency, with the gaps that it leaves."""
-    if not schema.time:
+    if stamps is None:
         told = f"; --freq {config.freq} is used for season and horizon only" if config.freq else ""
         return Decision(field="freq", value="1", given=False, reason=f"without stamps a row is a step{told}")
     reason = "it was asked for" if config.freq else "the most common step between stamps"
     if schema.resample is None:
-        rows = len(frame) - _repeated(frame, schema, source)
+        rows = len(frame) - _repeated(schema, stamps, series)
         steps = len(panel.values) if panel.covariates is None else len(panel.covariates.values)
         gaps = steps - rows
         reason += f"; {gaps} of {steps} steps have no row and are gaps" if gaps else "; no step is missing"
     else:
-        if config.resample is None:
-            stamps = read_stamps(frame, schema.time, schema.time_format, source)
-            assert isinstance(stamps, pd.DatetimeIndex)
-            usual = pd.Timedelta(usual_step(stamps, series_codes(frame, schema.id, source)[0]), unit="us")
+        if config.resample is None and isinstance(stamps, pd.DatetimeIndex):
+            usual = pd.Timedelta(usual_step(stamps, series), unit="us")
             reason = f"the stamps are irregular, {_duration(usual)} apart at the median"
         empty = int(np.isnan(panel.values).all(axis=1).sum())
         which = "nearest to each step" if schema.nearest else "from each step to the next"
@@ -229,20 +237,16 @@ def _duration(time: pd.Timedelta) -> str:
     return " ".join(parts[:2])
 
 
-def _repeated(frame: pd.DataFrame, schema: Schema, source: str) -> int:
+def _repeated(schema: Schema, stamps: pd.Index, series: Ints) -> int:
     """Return how many rows have the stamp of an earlier row of their series."""
-    if schema.on_duplicate is None:
-        return 0
-    stamps = read_stamps(frame, schema.time, schema.time_format, source)
-    keys = pd.DataFrame({"series": series_codes(frame, schema.id, source)[0], "stamp": stamps})
-    return int(keys.duplicated().sum())
+    return 0 if schema.on_duplicate is None else int(repeated(series, counts_of(stamps)).sum())
 
 
-def _duplicates(frame: pd.DataFrame, schema: Schema, source: str) -> list[Decision]:
+def _duplicates(schema: Schema, stamps: pd.Index | None, series: Ints) -> list[Decision]:
     """Return the decision on rows with the same stamp, where one was made."""
-    if schema.on_duplicate is None or not schema.time:
+    if schema.on_duplicate is None or stamps is None:
         return []
-    count = _repeated(frame, schema, source)
+    count = _repeated(schema, stamps, series)
     reason = f"{count} rows have the stamp of an earlier row of their series"
     return [Decision(field="on_duplicate", value=schema.on_duplicate, given=True, reason=reason)]
 
