@@ -17,9 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from tsattn.config import Combine, DataConfig, RunConfig
 from tsattn.data import Frame, Panel, Schema, forecast_frame, load
+from tsattn.data.covariates import missing_ahead
 from tsattn.data.frame import know_ahead
 from tsattn.data.load import read_any
-from tsattn.data.place import FRAME, shown
+from tsattn.data.place import FRAME
 from tsattn.errors import DataWarning
 from tsattn.evaluation.backtest import DEFAULT, Backtest, Refit, check_refit, run_backtest
 from tsattn.evaluation.choice import Choice
@@ -290,31 +291,12 @@ class Forecaster(BaseEstimator):
         if future is not None:
             frame, name = read_any(future)
             panel = know_ahead(panel, frame, self.schema_, name)
-        self._check_known_ahead(panel)
+        missing = missing_ahead(panel, self.spec_.horizon) if self.spec_.future_covariates else None
+        if missing:
+            warnings.warn(missing, DataWarning, stacklevel=2)
         series = np.arange(len(panel), dtype=np.int64)
         quantiles = predict_windows(self.model_, self.spec_, panel, series, panel.lengths)
         return forecast_frame(panel, quantiles, self.spec_.levels)
-
-    def _check_known_ahead(self, panel: Panel) -> None:
-        """Warn where what should be known ahead is not."""
-        names = self.spec_.future_covariates
-        if not names or panel.covariates is None:
-            return
-        series = np.arange(len(panel), dtype=np.int64)
-        ahead = np.full(len(panel), self.spec_.horizon)
-        known = np.isfinite(panel.covariates.window(series, panel.lengths, self.spec_.horizon, ahead))[
-            :, :, : len(names)
-        ]
-        if not known.all():
-            window, step, feature = (int(index[0]) for index in np.nonzero(~known))
-            stamp = panel.future(window, step + 1)[-1]
-            missing = known.size - int(known.sum())
-            warnings.warn(
-                f"{missing} of {known.size} values that should be known ahead are missing, the first one of "
-                f"'{names[feature]}' for {shown(stamp)}: means of the training data stand in for them",
-                DataWarning,
-                stacklevel=3,
-            )
 
     def save(self, path: Path | str, *, overwrite: bool = False) -> None:
         """Write the run directory, whole or not at all; see `tsattn.run`.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from tsattn.data.place import shown
+
 if TYPE_CHECKING:
     from tsattn.data.panel import Panel
 
@@ -100,3 +102,21 @@ def covariate_statistics(panel: Panel) -> tuple[list[float], list[float]]:
     mean = np.where(seen, known, 0).sum(axis=0) / total
     spread = np.sqrt(np.where(seen, (known - mean) ** 2, 0).sum(axis=0) / total)
     return mean.tolist(), np.where(spread > 0, spread, 1.0).tolist()
+
+
+def missing_ahead(panel: Panel, horizon: int) -> str | None:
+    """Return what is missing of that which should be known ahead of every series, as a sentence; None if nothing is."""
+    covariates = panel.covariates
+    if covariates is None or not covariates.ahead:
+        return None
+    series = np.arange(len(panel), dtype=np.int64)
+    values = covariates.window(series, panel.lengths, horizon, np.full(len(panel), horizon))
+    known = np.isfinite(values[:, :, : covariates.ahead])
+    if known.all():
+        return None
+    first, step, feature = (int(index[0]) for index in np.nonzero(~known))
+    return (
+        f"{known.size - int(known.sum())} of {known.size} values that should be known ahead are missing, the first one "
+        f"of '{covariates.names[feature]}' for {shown(panel.future(first, step + 1)[-1])}: means of the training data "
+        "stand in for them"
+    )
