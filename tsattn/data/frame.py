@@ -45,7 +45,7 @@ def to_panel(frame: pd.DataFrame, schema: Schema, source: str, series: SeriesCod
         frame: columns as `tsattn.data.read_frame` gives them.
         schema: how they are read.
         source: the file, or what messages call the frame.
-        series: what `series_codes` gives, where it is known already.
+        series: what `series_codes` gives, where it is known already, and that no stamp of a series stands there twice.
 
     Raises:
         DataError: a column is missing, or a cell, a stamp or an id cannot be used; the message names the row.
@@ -70,7 +70,8 @@ def to_panel(frame: pd.DataFrame, schema: Schema, source: str, series: SeriesCod
     if how is not None:
         values, codes, position = combine(values, codes, position, how)
     else:
-        check_duplicates(frame, codes, position, schema.time, schema.id, source)
+        if series is None:
+            check_duplicates(frame, codes, position, schema.time, schema.id, source)
     return _scatter(values, codes, position, ids, schema, source)
 
 
@@ -245,8 +246,10 @@ def _scatter(
             f"{first} to {last} in {int((codes == worst).sum())} rows: mend the stamps, or give a longer --freq"
         )
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    flat = np.full((int(offsets[-1]), values.shape[1]), np.nan, dtype=np.float32)
-    flat[offsets[codes] + position - starts[codes]] = values
+    flat = values
+    if offsets[-1] != len(values) or (np.diff(codes) < 0).any() or (np.diff(position)[np.diff(codes) == 0] < 0).any():
+        flat = np.full((int(offsets[-1]), values.shape[1]), np.nan, dtype=np.float32)
+        flat[offsets[codes] + position - starts[codes]] = values
     return _split(Panel(flat, offsets, ids, schema.targets, starts.astype(np.int64), schema.grid), schema)
 
 

@@ -74,8 +74,10 @@ def text_format(column: pd.Series[Any]) -> str | None:
     Raises:
         DataError: all of it can be read with the day first and with the month first.
     """
-    filled = column[column.notna() & (column != "")].astype(str)
-    sample = filled.iloc[np.unique(np.linspace(0, len(filled) - 1, min(len(filled), 50)).astype(int))]
+    sample = _filled(_spread(column))
+    if len(sample) < 10:
+        # There are many gaps, or the whole is small.
+        sample = _spread(_filled(column))
     if not len(sample) or not sample.str.contains(r"\d").mean() > 0.5:
         return None
     for form in ("date", "quarter"):
@@ -84,6 +86,7 @@ def text_format(column: pd.Series[Any]) -> str | None:
     likely = [form for form in FORMATS if parse(sample, form)[1].mean() < 0.5]
     if not likely:
         return None
+    filled = _filled(column)
     misses = {form: int(parse(filled, form)[1].sum()) for form in likely}
     best = min(misses, key=lambda form: misses[form])
     other = [form for form in likely if form != best and misses[form] == misses[best]]
@@ -93,6 +96,15 @@ def text_format(column: pd.Series[Any]) -> str | None:
             f"{sample.iloc[0]} fit '{best}' and '{other[0]}': write them as 2020-12-31"
         )
     return best
+
+
+def _filled(column: pd.Series[Any]) -> pd.Series[Any]:
+    return column[column.notna() & (column != "")].astype(str)
+
+
+def _spread(column: pd.Series[Any], most: int = 50) -> pd.Series[Any]:
+    """Return up to ``most`` cells, spread evenly."""
+    return column.iloc[np.unique(np.linspace(0, len(column) - 1, min(len(column), most)).astype(int))]
 
 
 def number_format(column: pd.Series[Any]) -> str:
