@@ -138,6 +138,21 @@ def test_frames_of_polars() -> None:
     np.testing.assert_array_equal(panel.values[:, 0], np.arange(12))
 
 
+@pytest.mark.parametrize("name", ["when", None])
+def test_stamps_that_were_an_index_of_pandas(name: str | None, tmp_path: Path) -> None:
+    pd.DataFrame({"y": np.arange(12.0)}, index=STAMPS.rename(name)).to_parquet(tmp_path / "a.parquet")
+    panel, schema = load(tmp_path / "a.parquet")
+    assert schema.freq == "D" and panel.targets == ("y",) and panel.stamps(0)[0] == STAMPS[0]
+
+
+def test_rows_of_a_parquet_file_are_told_by_number(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"ds": STAMPS.astype(str), "y": 1.0}, index=list("abcdefghijkl"))
+    frame.loc["d", "ds"] = "soon"
+    frame.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet: row 4: column 'ds'"):
+        load(tmp_path / "a.parquet")
+
+
 MONTHS = "Jan,Feb,Mar,Apr,May,Jun,Jul,Aug,Sep,Oct,Nov,Dec"
 
 

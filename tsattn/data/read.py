@@ -18,6 +18,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from tsattn.data.place import ENCODING, FILES, STANDARD_INPUT, is_parquet, line_of, listed
+from tsattn.data.stamps import is_date
 from tsattn.errors import DataError
 
 SAMPLE_BYTES = 1 << 20
@@ -260,7 +261,10 @@ def _to_frame(table: Any, path: Path) -> pd.DataFrame:
             wanted = pa.string()
         if wanted is not None:
             table = table.set_column(number, field.name, table[number].cast(wanted))
-    frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+    frame: pd.DataFrame = table.to_pandas(date_as_object=False, ignore_metadata=True)
+    for name in [name for name in frame.columns if re.fullmatch(r"__index_level_\d+__", name)]:
+        # What was an index of pandas without a name is the time, or nothing.
+        frame = frame.rename(columns={name: "ds"}) if is_date(frame[name]) else frame.drop(columns=name)
     # A delimiter behind every line makes a column of nothing.
     frame = frame.drop(columns=[name for name in frame if not str(name).strip() and frame[name].isna().all()])
     stripped = [str(name).strip() for name in frame.columns]
