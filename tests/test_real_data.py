@@ -24,7 +24,7 @@ def fit(data: Path, out: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-# Airline and co2 are in the commands of the README, which run as well.
+# co2 is fitted by a command of the README, Airline by its Python, which run as well.
 @pytest.mark.parametrize(
     ("name", "season", "horizon", "first"),
     [

@@ -106,8 +106,10 @@ def test_the_default_says_what_it_kept(noise: Path, tmp_path: Path, monkeypatch:
     np.testing.assert_array_equal(forecasts["default"], forecasts["seasonal_mean"])
 
 
-def test_a_network_that_a_file_names_is_kept(noise: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", [("--model", "seq2seq"), ("--set", "model.units=8"), ("--config", "named.toml")])
+def test_a_network_that_was_asked_for_is_kept(given: tuple[str, str], noise: Path, tmp_path: Path) -> None:
     (tmp_path / "named.toml").write_text('[model]\nname = "seq2seq"\n')
-    result = tsattn("backtest", noise, *SHORT, "--config", tmp_path / "named.toml")
+    value = str(tmp_path / given[1]) if given[0] == "--config" else given[1]
+    result = tsattn("backtest", noise, *SHORT, given[0], value)
     assert result.exit_code == 0, result.output
     assert "Kept:" not in result.output and "default" not in result.stdout and "  seq2seq" in result.stdout

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tsattn.config import DataConfig
 from tsattn.data import load
 
 DAYS = [f"2020-01-{day:02d}" for day in range(1, 11)]
@@ -45,8 +46,6 @@ def test_odd_files_are_read(case: str, tmp_path: Path) -> None:
     path = tmp_path / "sales.csv"
     path.write_bytes(ODD[case].encode())
     schema_time = {"seconds": "ts"}.get(case)
-    from tsattn.config import DataConfig
-
     panel, schema = load(path, DataConfig(time=schema_time, target=("y",)))
     np.testing.assert_array_equal(panel.values[:, 0], np.arange(10))
     stamps = pd.DatetimeIndex(panel.stamps(0)).tz_localize(None)

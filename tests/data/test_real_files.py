@@ -46,6 +46,12 @@ def test_m4_series_end_where_their_values_end(data_dir: Path) -> None:
     np.testing.assert_array_equal(panel.series(413)[:, 0], frame.iloc[413].dropna().to_numpy(np.float32))
 
 
+@pytest.mark.parametrize(("name", "first"), [("Airline", "1961-01-01"), ("co2", "2002-01-05")])
+def test_what_follows_the_data(name: str, first: str, data_dir: Path) -> None:
+    panel, _ = load(data_dir / "classic" / f"{name}.csv")
+    assert panel.future(0, 1)[0] == pd.Timestamp(first)
+
+
 def test_co2_keeps_its_gaps(data_dir: Path) -> None:
     panel, _ = load(data_dir / "classic/co2.csv")
     assert np.isnan(panel.values).sum() == pd.read_csv(data_dir / "classic/co2.csv")["co2"].isna().sum() > 0

@@ -47,31 +47,38 @@ def infer_freq(stamps: pd.Index, series: Ints) -> str | None:
     return calendar or _daily(days, wall_step // DAY)
 
 
-def best_grid(freq: str, stamps: pd.Index) -> Grid:
-    """Return the grid of ``freq`` on which most stamps lie, its origin one of the first three stamps."""
+def best_grid(freq: str, stamps: pd.Index) -> tuple[Grid, float]:
+    """Return the grid of ``freq`` on which most stamps lie, its origin one of the first three, and their share."""
     zone = str(stamps.tz) if isinstance(stamps, pd.DatetimeIndex) and stamps.tz is not None else None
     counts = counts_of(stamps)
-    grids: list[tuple[int, Grid]] = []
+    grids: list[tuple[Grid, float]] = []
     for _ in range(3):
         first: Any = int(counts.min())
         if isinstance(stamps, pd.DatetimeIndex):
             first = pd.Timestamp(first, unit="us", tz=stamps.tz).isoformat()
         grid = Grid(freq, first, zone)
-        grids.append((int(grid.locate(stamps)[1].sum()), grid))
-        counts = counts[counts > counts.min()]
-        if grids[-1][0] == len(stamps) or not len(counts):
+        grids.append((grid, float(grid.locate(stamps)[1].mean())))
+        if grids[-1][1] == 1:
             break
-    return max(grids, key=lambda found: found[0])[1]
+        counts = counts[counts > counts.min()]
+        if not len(counts):
+            break
+    return max(grids, key=lambda found: found[1])
 
 
-def _usual_step(counts: Ints, series: Ints) -> int:
-    """Return the most common difference of neighbours within a series; 0 without any."""
+def steps_between(counts: Ints, series: Ints) -> Ints:
+    """Return the differences of neighbours within a series, those that are not 0."""
     steps, next_series = np.diff(counts), np.diff(series)
     if (next_series < 0).any() or (steps[next_series == 0] < 0).any():
         order = np.lexsort((counts, series))
         steps, next_series = np.diff(counts[order]), np.diff(series[order])
     steps = steps[next_series == 0]
-    values, times = np.unique(steps[steps > 0], return_counts=True)
+    return np.asarray(steps[steps > 0])
+
+
+def _usual_step(counts: Ints, series: Ints) -> int:
+    """Return the most common difference of neighbours within a series; 0 without any."""
+    values, times = np.unique(steps_between(counts, series), return_counts=True)
     return int(values[np.argmax(times)]) if len(values) else 0
 
 

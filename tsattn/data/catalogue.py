@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +155,9 @@ def fetch(name: str) -> Path:
     folder = os.environ.get("TSATTN_DATA_DIR")
     local = Path(folder) / dataset.path if folder else None
     if local is not None and local.is_file():
-        if _checksum(local) != dataset.sha256:
+        import pooch
+
+        if pooch.file_hash(str(local)) != dataset.sha256:
             raise DataError(f"{local}: expected the data set {name}, but its checksum is another: mend TSATTN_DATA_DIR")
         return local
     return _downloaded(dataset)
@@ -211,8 +212,3 @@ class _Resuming:
                     for chunk in answer.iter_content(1 << 16):
                         file.write(chunk)
         self._part.replace(output_file)
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,7 @@ import pandas as pd
 from pandas.tseries import offsets
 
 from tsattn.config import Combine
-from tsattn.data.cadence import infer_freq
+from tsattn.data.cadence import counts_of, steps_between
 from tsattn.data.frequency import DAY, Grid, parse_freq
 
 Ints = npt.NDArray[np.int64]
@@ -28,12 +28,9 @@ _WIDTHS |= {"D": DAY, "W-SUN": 7 * DAY, "MS": 31 * DAY, "QS": 92 * DAY, "YS": 36
 """Steps that people use, ascending, in microseconds."""
 
 
-def usual_step(stamps: pd.DatetimeIndex, series: Ints) -> int:
+def median_step(stamps: pd.DatetimeIndex, series: Ints) -> int:
     """Return the median of the steps between neighbouring stamps of a series, in microseconds; 0 without any."""
-    counts = np.asarray(stamps.asi8, dtype=np.int64)
-    order = np.lexsort((counts, series))
-    steps = np.diff(counts[order])[np.diff(series[order]) == 0]
-    steps = steps[steps > 0]
+    steps = steps_between(counts_of(stamps), series)
     return int(np.median(steps)) if len(steps) else 0
 
 
@@ -42,15 +39,8 @@ def freq_for(stamps: pd.DatetimeIndex, series: Ints) -> str:
 
     Stamps that only tremble about a step keep it: up to a twentieth below the median is still above.
     """
-    step = usual_step(stamps, series)
+    step = median_step(stamps, series)
     return next((freq for freq, width in _WIDTHS.items() if width >= 0.95 * step), "YS")
-
-
-def is_irregular(grid: Grid, stamps: pd.Index, series: Ints) -> bool:
-    """Tell whether most stamps lie beside the grid of their most common step, so that they have none."""
-    if not isinstance(stamps, pd.DatetimeIndex) or infer_freq(stamps, series) is None:
-        return False
-    return bool(grid.locate(stamps)[1].mean() < REGULAR)
 
 
 def trembles(grid: Grid, stamps: pd.Index) -> bool:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tsattn.config import Combine, DataConfig
 from tsattn.data.cadence import Ints, best_grid, counts_of, infer_freq
-from tsattn.data.combine import freq_for, is_irregular, round_grid, trembles, usual_step
+from tsattn.data.combine import REGULAR, freq_for, median_step, round_grid, trembles
 from tsattn.data.frame import (
     SeriesCodes,
     check_duplicates,
@@ -185,10 +185,10 @@ def _grid(
         )
     if found is not None and (freq is None or (freq == "W" and found.startswith("W-"))):
         freq = found
-    grid = best_grid(str(freq), stamps)
+    grid, regular = best_grid(str(freq), stamps)
     if not isinstance(stamps, pd.DatetimeIndex):
         return grid, config.resample
-    if config.resample is None and (config.freq is not None or not is_irregular(grid, stamps, series)):
+    if config.resample is None and (config.freq is not None or regular >= REGULAR):
         return grid, None
     return round_grid(config.freq or freq_for(stamps, series), stamps), config.resample or "mean"
 
@@ -213,7 +213,7 @@ def _freq(
         reason += f"; {gaps} of {steps} steps have no row and are gaps" if gaps else "; no step is missing"
     else:
         if config.resample is None and isinstance(stamps, pd.DatetimeIndex):
-            usual = pd.Timedelta(usual_step(stamps, series), unit="us")
+            usual = pd.Timedelta(median_step(stamps, series), unit="us")
             reason = f"the stamps are irregular, {_duration(usual)} apart at the median"
         empty = int(np.isnan(panel.values).all(axis=1).sum())
         which = "nearest to each step" if schema.nearest else "from each step to the next"

@@ -59,7 +59,7 @@ def load(
         if months is None:
             raise DataError(f"{name}: expected a row for each year and a column for each month, as in the data before")
         frame = months
-    if FILE in schema.id and FILE not in frame.columns and not isinstance(source, pd.DataFrame):
+    if FILE in schema.id and FILE not in frame.columns and isinstance(source, (str, Path)):
         frame = frame.assign(**{FILE: stem(name)})
     _check_frequency(frame, schema, name)
     return to_panel(frame, schema, name), schema
