@@ -37,8 +37,16 @@ class DataConfig(Options):
     time: str | None = Field(None, description="column of the time stamps")
     id: str | None = Field(None, description="column that tells the series apart (long data)")
     target: tuple[str, ...] | None = Field(None, description="columns to forecast")
-    future_covariates: tuple[str, ...] | None = Field(None, description="columns that are known over the horizon too")
-    past_covariates: tuple[str, ...] | None = Field(None, description="columns that are known up to the forecast only")
+    future_covariates: tuple[str, ...] | None = Field(None, description="columns known over the horizon too; none")
+    past_covariates: tuple[str, ...] | None = Field(None, description="columns known up to the forecast only")
+    static_covariates: tuple[str, ...] | None = Field(None, description="columns with one value a series; none")
+    categories: tuple[str, ...] | None = Field(
+        None, description="covariates that are categories though they are numbers"
+    )
+    calendar: tuple[str, ...] | None = Field(
+        None, description="cycles of the calendar as covariates; auto for those that fit"
+    )
+    holidays: str | None = Field(None, description="country whose public holidays are a covariate: DE, or DE-BY")
     freq: str | None = Field(None, description="pandas frequency alias (h, D, MS, W-SAT), or a whole number")
     on_duplicate: Combine | None = Field(None, description="what rows with the same stamp become; refused if left out")
     resample: Combine | None = Field(None, description="what the values within a step become, for stamps off the grid")
@@ -47,9 +55,13 @@ class DataConfig(Options):
     context: int | None = Field(None, ge=1, description="look-back: steps of history the model sees")
     validation: int | None = Field(None, ge=1, description="last steps of each series kept for validation")
 
-    @field_validator("target", "future_covariates", "past_covariates", mode="before")
+    @field_validator(
+        "target", "future_covariates", "past_covariates", "static_covariates", "categories", "calendar", mode="before"
+    )
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
+        if value == "none":
+            return ()
         return tuple(value.split(",")) if isinstance(value, str) else value
 
 

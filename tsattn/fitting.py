@@ -11,7 +11,8 @@ import numpy as np
 
 from tsattn.config import RunConfig
 from tsattn.data import Panel, Schema
-from tsattn.data.covariates import covariate_statistics
+from tsattn.data.calendar import calendar_features
+from tsattn.data.covariates import covariate_statistics, static_statistics
 from tsattn.data.windows import Windows, shortest
 from tsattn.errors import DataError
 from tsattn.models import get_model, rules
@@ -27,7 +28,7 @@ from tsattn.training.plan import (
     training_windows,
     validation_steps,
 )
-from tsattn.window import WindowSpec
+from tsattn.window import StaticInput, WindowSpec
 
 Watch = Callable[[str], AbstractContextManager[Any]]
 """Takes the title of a training and gives the Keras callback that shows it, as a context."""
@@ -66,7 +67,9 @@ class Fitting:
             graph = build_graph(get_model(config.model["name"]), self._options, spec)
             graph.scaling.fit(*scaling_statistics(panel))
             if graph.covariate_scaling is not None:
-                graph.covariate_scaling.fit(*covariate_statistics(panel))
+                graph.covariate_scaling.fit(*covariate_statistics(panel, spec.past_covariates))
+            if graph.static_scaling is not None:
+                graph.static_scaling.fit(*static_statistics(panel, graph.static_numbers))
         windows = training_windows(panel, spec, rules.patch_length(spec.season))
         training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
         rate = training.learning_rate or learning_rate(panel.observed)
@@ -87,8 +90,8 @@ class Fitting:
         return graph, history
 
 
-def window_of(config: RunConfig, panel: Panel, schema: Schema, source: str) -> tuple[WindowSpec, int]:
-    """Return the window and the steps of the validation part."""
+def window_sizes(config: RunConfig, panel: Panel, schema: Schema, source: str) -> tuple[int, int]:
+    """Return the steps of history that the model sees and those of the validation part."""
     longest, horizon = int(panel.lengths.max()), schema.horizon
     least = shortest(horizon)
     if longest < least:
@@ -111,19 +114,25 @@ def window_of(config: RunConfig, panel: Panel, schema: Schema, source: str) -> t
             f"{source}: expected values in the last {steps} rows of a series, which are kept for validation, "
             "but all are empty: leave out rows that are still to come, they are forecast without being asked for"
         )
-    return window_spec(schema, config, context), steps
+    return context, steps
 
 
 def window_spec(schema: Schema, config: RunConfig, context: int) -> WindowSpec:
     """Return the window of data that were read by a schema."""
+    ahead, past = (
+        tuple(feature for name in group for feature in schema.features_of(name))
+        for group in (schema.future_covariates, schema.past_covariates)
+    )
+    ahead = (*ahead, *calendar_features(schema))
     return WindowSpec(
         context,
         schema.horizon,
         schema.targets,
         schema.season,
         tuple(config.levels),
-        past_covariates=schema.covariates,
-        future_covariates=schema.future_covariates,
+        past_covariates=(*ahead, *past),
+        future_covariates=ahead,
+        static=tuple(StaticInput(name, schema.categories.get(name)) for name in schema.static_covariates),
     )
 
 

@@ -17,8 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from tsattn.config import Combine, DataConfig, RunConfig
 from tsattn.data import Frame, Panel, Schema, forecast_frame, load
+from tsattn.data.ahead import know_ahead
 from tsattn.data.covariates import missing_ahead
-from tsattn.data.frame import know_ahead
+from tsattn.data.features import seen_categories
 from tsattn.data.load import read_any
 from tsattn.data.place import FRAME
 from tsattn.errors import DataWarning
@@ -28,7 +29,7 @@ from tsattn.evaluation.compare import Candidate, baseline_spec, beside_baselines
 from tsattn.evaluation.origins import BacktestPlan, plan_backtest
 from tsattn.evaluation.predict import predict_windows
 from tsattn.evaluation.verdict import verdict
-from tsattn.fitting import Fitting, Watch, resolved, window_of
+from tsattn.fitting import Fitting, Watch, resolved, window_sizes, window_spec
 from tsattn.models import get_model, resolve_options, rules
 from tsattn.models.graph import build_baseline, build_graph
 from tsattn.models.options import NetworkOptions
@@ -54,6 +55,12 @@ class Forecaster(BaseEstimator):
         future_covariates: columns that are known over the horizon as well, such as a price or a forecast of the
             weather; rows without a target behind a series may hold them, or ``future`` of `predict`.
         past_covariates: columns that are known up to the forecast only.
+        static_covariates: columns with one value a series. An empty list keeps those that the data leave no doubt of
+            from being used, here and for ``future_covariates``.
+        categories: covariates that are categories though they hold numbers; text is a category in any case.
+        calendar: cycles of the calendar that are covariates, such as "day_of_week" (`tsattn.data.calendar.CYCLES`);
+            "auto" for those that suit frequency and length of the data.
+        holidays: country whose public holidays are a covariate, such as "DE", or a part of it as in "DE-BY".
         on_duplicate: what several rows with the same stamp become: "mean", "sum" or "last". None refuses them.
         resample: the same for the rows from one step to the next, where stamps lie between the steps of ``freq``.
             None takes the mean where most of them do, and refuses such stamps else.
@@ -90,6 +97,10 @@ class Forecaster(BaseEstimator):
         target: str | Sequence[str] | None = None,
         future_covariates: str | Sequence[str] | None = None,
         past_covariates: str | Sequence[str] | None = None,
+        static_covariates: str | Sequence[str] | None = None,
+        categories: str | Sequence[str] | None = None,
+        calendar: str | Sequence[str] | None = None,
+        holidays: str | None = None,
         on_duplicate: Combine | None = None,
         resample: Combine | None = None,
         validation: int | None = None,
@@ -108,6 +119,10 @@ class Forecaster(BaseEstimator):
         self.target = target
         self.future_covariates = future_covariates
         self.past_covariates = past_covariates
+        self.static_covariates = static_covariates
+        self.categories = categories
+        self.calendar = calendar
+        self.holidays = holidays
         self.on_duplicate = on_duplicate
         self.resample = resample
         self.validation = validation
@@ -171,8 +186,9 @@ class Forecaster(BaseEstimator):
         given = self.to_config()
         entry, options = resolve_options(given.model, source="Forecaster")
         config = given.model_copy(update={"model": {**given.model, "name": entry.name}})
-        self.schema_ = schema
-        self.spec_, steps = window_of(config, panel, schema, source)
+        context, steps = window_sizes(config, panel, schema, source)
+        self.schema_ = seen_categories(schema, panel, steps)
+        self.spec_ = window_spec(self.schema_, config, context)
         self.history_: History | None = None
         self.choice_: Choice | None = None
         if isinstance(options, NetworkOptions):
@@ -291,7 +307,7 @@ class Forecaster(BaseEstimator):
         if future is not None:
             frame, name = read_any(future)
             panel = know_ahead(panel, frame, self.schema_, name)
-        missing = missing_ahead(panel, self.spec_.horizon) if self.spec_.future_covariates else None
+        missing = missing_ahead(panel, self.spec_.future_covariates, self.spec_.horizon)
         if missing:
             warnings.warn(missing, DataWarning, stacklevel=2)
         series = np.arange(len(panel), dtype=np.int64)

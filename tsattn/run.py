@@ -29,7 +29,7 @@ import pandas as pd
 
 from tsattn.config import RunConfig
 from tsattn.data import Panel, Schema, history_frame
-from tsattn.data.covariates import Covariates
+from tsattn.data.covariates import Covariates, Static
 from tsattn.directory import new_directory
 from tsattn.errors import RunError
 from tsattn.evaluation.choice import Choice
@@ -120,7 +120,7 @@ def _read_files(kind: type[F], path: Path) -> F:
     schema = forecaster.schema_.model_copy(update={"horizon": data.horizon or 1, "season": data.season or 1})
     spec = window_spec(schema, forecaster.config_, data.context or 1)
     if forecaster.config_.model["name"] in BASELINES:
-        spec = replace(spec, past_covariates=(), future_covariates=())
+        spec = spec.without_covariates()
     forecaster.spec_ = spec
     forecaster.model_ = _read_model(path / "model.keras")
     forecaster.panel_ = _read_panel(path / "context.npz", forecaster.schema_)
@@ -147,7 +147,13 @@ def _write_panel(panel: Panel, path: Path) -> None:
     arrays: dict[str, Any] = {"values": panel.values, "offsets": panel.offsets, "starts": panel.starts}
     arrays["ids"] = np.array(panel.ids, dtype=np.str_)
     if panel.covariates is not None:
-        arrays |= {"covariates": panel.covariates.values, "covariate_offsets": panel.covariates.offsets}
+        known = panel.covariates
+        arrays |= {"covariates": known.values, "covariate_offsets": known.offsets}
+        arrays |= {"covariate_names": np.array(known.names, dtype=np.str_), "covariates_ahead": np.array(known.ahead)}
+    for static in panel.static:
+        arrays[f"static_{static.name}"] = static.values
+        if static.labels is not None:
+            arrays[f"labels_{static.name}"] = np.array(static.labels, dtype=np.str_)
     np.savez_compressed(path, **arrays)
 
 
@@ -155,11 +161,18 @@ def _read_panel(path: Path, schema: Schema) -> Panel:
     with np.load(path) as stored:
         ids = tuple(str(name) for name in stored["ids"])
         panel = Panel(stored["values"], stored["offsets"], ids, schema.targets, stored["starts"], schema.grid)
+        panel = replace(panel, static=tuple(_read_static(stored, name) for name in schema.static_covariates))
         if "covariates" not in stored:
             return panel
-        ahead = len(schema.future_covariates)
-        known = Covariates(stored["covariates"], stored["covariate_offsets"], schema.covariates, ahead)
+        names = tuple(str(name) for name in stored["covariate_names"])
+        known = Covariates(stored["covariates"], stored["covariate_offsets"], names, int(stored["covariates_ahead"]))
         return replace(panel, covariates=known)
+
+
+def _read_static(stored: Any, name: str) -> Static:
+    labels = stored.get(f"labels_{name}")
+    texts = None if labels is None else tuple(str(label) for label in labels)
+    return Static(name, stored[f"static_{name}"], texts)
 
 
 def _history_frame(history: History | None) -> pd.DataFrame:

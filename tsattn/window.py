@@ -13,7 +13,9 @@ name                      shape                           meaning
 ``past_covariates``       [batch, context, features]      features of the history, those known ahead first; NaN where
                                                           unknown or padded; only where the data has them
 ``future_covariates``     [batch, horizon, features]      those known ahead, over the horizon; NaN where unknown
-``static_NAME``           [batch]                         one input a static covariate; only where there are any
+``static_NAME``           [batch]                         one input a static covariate, only where there are any:
+                                                          float32, NaN where unknown, or int32, the number of a
+                                                          category, 0 where unknown
 ``target``                [batch, horizon, targets]       training only: the values to forecast, 0 where missing
 ``target_observed``       [batch, horizon, targets]       training only: 1 where ``target`` was observed, else 0
 ``target_scale``          [batch, targets]                training only: what errors of the series are divided by
@@ -40,7 +42,12 @@ own scaling puts the mean; it never sees a time stamp.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
 
 PAST = "past"
 OBSERVED = "observed"
@@ -60,6 +67,32 @@ QUERY_STEPS = "query_steps"
 
 
 @dataclass(frozen=True)
+class StaticInput:
+    """One static covariate of a window.
+
+    Args:
+        name: its column.
+        categories: its values where it is a category; None for numbers.
+    """
+
+    name: str
+    categories: tuple[str, ...] | None = None
+
+    @property
+    def input(self) -> str:
+        """Name of the tensor."""
+        return STATIC_PREFIX + self.name
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {value: number for number, value in enumerate(self.categories or (), start=1)}
+
+    def indices(self, labels: Iterable[str]) -> npt.NDArray[np.int32]:
+        """Return the number of categories, 1 to n; 0 for those that are unknown."""
+        return np.array([self._places.get(label, 0) for label in labels], dtype=np.int32)
+
+
+@dataclass(frozen=True)
 class WindowSpec:
     """Sizes and names of one window.
 
@@ -71,7 +104,7 @@ class WindowSpec:
         levels: ascending quantile levels in (0, 1); 0.5, the point forecast, is among them.
         past_covariates: names of the features of the history; it begins with ``future_covariates``.
         future_covariates: names of the features known over the horizon as well.
-        static: names of the static covariates, without the ``static_`` prefix.
+        static: the static covariates.
     """
 
     context: int
@@ -81,7 +114,7 @@ class WindowSpec:
     levels: tuple[float, ...] = (0.1, 0.5, 0.9)
     past_covariates: tuple[str, ...] = ()
     future_covariates: tuple[str, ...] = ()
-    static: tuple[str, ...] = ()
+    static: tuple[StaticInput, ...] = ()
 
     @property
     def median(self) -> int:
@@ -100,9 +133,18 @@ class WindowSpec:
             shapes[PAST_COVARIATES] = (self.context, len(self.past_covariates))
         if self.future_covariates:
             shapes[FUTURE_COVARIATES] = (self.horizon, len(self.future_covariates))
-        shapes.update({STATIC_PREFIX + name: () for name in self.static})
+        shapes.update({static.input: () for static in self.static})
         if training:
             shapes[TARGET] = (self.horizon, channels)
             shapes[TARGET_OBSERVED] = (self.horizon, channels)
             shapes[TARGET_SCALE] = (channels,)
         return shapes
+
+    def without_covariates(self) -> WindowSpec:
+        """Return the window of the targets alone."""
+        return replace(self, past_covariates=(), future_covariates=(), static=())
+
+    def dtype(self, name: str) -> str:
+        """Return the type of a tensor of the window."""
+        whole = {LENGTH, *(static.input for static in self.static if static.categories is not None)}
+        return "int32" if name in whole else "float32"

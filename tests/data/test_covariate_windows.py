@@ -11,8 +11,8 @@ import pytest
 
 from tsattn.config import DataConfig
 from tsattn.data import load
+from tsattn.data.ahead import know_ahead
 from tsattn.data.covariates import covariate_statistics
-from tsattn.data.frame import know_ahead
 from tsattn.data.windows import gather
 from tsattn.errors import ConfigError, DataError
 from tsattn.window import FUTURE_COVARIATES, LENGTH, PAST, PAST_COVARIATES, WindowSpec
@@ -97,7 +97,7 @@ def test_statistics_are_those_of_the_history() -> None:
     data = frame()
     data.loc[data["y"].isna() & data["visits"].isna(), "price"] += 1e6
     panel, _ = load(data, GIVEN)
-    mean, spread = covariate_statistics(panel)
+    mean, spread = covariate_statistics(panel, ("price", "visits"))
     ends = {"a": pd.Timestamp("2024-05-20"), "b": pd.Timestamp("2024-05-12")}
     history = data[data["ds"] <= data["unique_id"].map(ends)]
     np.testing.assert_allclose(mean, history[["price", "visits"]].mean(), rtol=1e-4)

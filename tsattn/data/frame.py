@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tsattn.data.cells import Ints, label, numbers, read_stamps
 from tsattn.data.combine import combine
-from tsattn.data.covariates import Covariates
+from tsattn.data.features import features, read_static, split_covariates
 from tsattn.data.panel import Panel
-from tsattn.data.place import cell_text, listed, row_name, shown
+from tsattn.data.place import listed, row_name, shown
 from tsattn.data.schema import Schema
-from tsattn.data.stamps import is_number, is_text, parse
 from tsattn.errors import DataError
-
-Ints = npt.NDArray[np.int64]
 
 SeriesCodes = tuple[Ints, tuple[str, ...]]
 """The series of every row, int64 [rows], and their ids."""
 
 WIDE_ID = ""
 """Id of the one series that wide data are, which no id of a file can be; its channels go by their own names."""
-
-MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "?")
-"""Text that stands for a missing number."""
-
-LARGEST = float(np.finfo(np.float32).max)
-"""Largest number that a panel holds."""
 
 SPARSEST = 100
 """Most grid steps for each row; beyond it a mistyped year would fill the memory with gaps."""
@@ -51,16 +42,19 @@ def to_panel(frame: pd.DataFrame, schema: Schema, source: str, series: SeriesCod
         DataError: a column is missing, or a cell, a stamp or an id cannot be used; the message names the row.
     """
     known = [*schema.time, *schema.id, *(schema.targets if schema.layout != "rows" else ()), *schema.covariates]
+    known += schema.static_covariates
     absent = [name for name in known if name not in frame.columns]
     if absent:
         raise DataError(
             f"{source}: expected a column '{absent[0]}', but the columns are {listed(frame.columns)}: add or rename it"
         )
     codes, ids = series or series_codes(frame, schema.id, source)
+    static = read_static(frame, codes, schema, source)
     if schema.layout == "rows":
-        return _from_rows(frame, schema, ids, codes, source)
-    columns = (*schema.targets, *schema.covariates)
-    values = np.stack([numbers(frame, name, source) for name in columns], axis=1)
+        return replace(_from_rows(frame, schema, ids, codes, source), static=static)
+    columns = [numbers(frame, name, source) for name in schema.targets]
+    columns += [feature for name in schema.covariates for feature in features(frame, name, schema, source)]
+    values = np.stack(columns, axis=1)
     if schema.time:
         stamps = read_stamps(frame, schema.time, schema.time_format, source)
         position = _positions(frame, stamps, schema, source)
@@ -72,46 +66,8 @@ def to_panel(frame: pd.DataFrame, schema: Schema, source: str, series: SeriesCod
     else:
         if series is None:
             check_duplicates(frame, codes, position, schema.time, schema.id, source)
-    return _scatter(values, codes, position, ids, schema, source)
-
-
-def numbers(frame: pd.DataFrame, name: str, source: str) -> npt.NDArray[np.float32]:
-    """Return a column as float32, NaN where it is empty.
-
-    Raises:
-        DataError: a cell is no finite number; the message names its row and what stands there.
-    """
-    column = frame[name]
-    if is_number(column) or pd.api.types.is_bool_dtype(column.dtype):
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        bad = np.abs(values) > LARGEST
-    elif is_text(column):
-        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-        bad = (np.isnan(values) & ~(column.isna() | column.isin(MISSING)).to_numpy()) | (np.abs(values) > LARGEST)
-    else:
-        raise DataError(f"{source}: column '{name}': expected numbers, got dates: name other columns by --target")
-    if bad.any():
-        row = int(np.argmax(bad))
-        where = f"{source}: {row_name(source, frame, row)}: column '{name}'"
-        raise DataError(f"{where}: expected a number, got {cell_text(column.iloc[row])}: write one or leave it empty")
-    return values.astype(np.float32)
-
-
-def read_stamps(frame: pd.DataFrame, time: tuple[str, ...], form: str, source: str) -> pd.Index:
-    """Return the stamps of every row.
-
-    Raises:
-        DataError: a stamp is missing or cannot be read.
-    """
-    stamps, bad = parse(frame[list(time)] if form == "parts" else frame[time[0]], form)
-    if not bad.any():
-        return stamps
-    row = int(np.argmax(bad))
-    cell = " ".join(str(frame[name].iloc[row]) for name in time)
-    got = "nothing" if frame[list(time)].iloc[row].isna().any() or not cell.strip() else f"'{cell}'"
-    kind = {"integer": "a whole number", "date": "a date such as 2020-12-31"}.get(form, f"a stamp as {form}")
-    where = f"{source}: {row_name(source, frame, row)}: column '{'+'.join(time)}'"
-    raise DataError(f"{where}: expected {kind} as in the other rows, got {got}: mend the stamp or drop the row")
+    panel = split_covariates(_scatter(values, codes, position, ids, schema, source), schema)
+    return replace(panel, static=static)
 
 
 def series_codes(frame: pd.DataFrame, id: tuple[str, ...], source: str) -> SeriesCodes:
@@ -121,25 +77,21 @@ def series_codes(frame: pd.DataFrame, id: tuple[str, ...], source: str) -> Serie
     joint: Ints | None = None
     names: list[str] = []
     for name in id:
-        code, labels = pd.factorize(frame[name])
-        blank = np.append([not str(label).strip() for label in labels], True)
+        code, values = pd.factorize(frame[name])
+        blank = np.append([not str(value).strip() for value in values], True)
         if blank[:-1].any() or (code < 0).any():
             where = f"{source}: {row_name(source, frame, int(np.argmax(blank[code])))}: column '{name}'"
             raise DataError(f"{where}: expected the id of a series, got nothing: write one or drop the row")
         code = np.asarray(code, dtype=np.int64)
-        texts = [_label(label) for label in labels]
+        texts = [label(value) for value in values]
         if joint is None:
             joint, names = code, texts
         else:
-            both, pairs = pd.factorize(joint * len(labels) + code)
+            both, pairs = pd.factorize(joint * len(values) + code)
             joint = np.asarray(both, dtype=np.int64)
-            names = [f"{names[pair // len(labels)]}/{texts[pair % len(labels)]}" for pair in pairs]
+            names = [f"{names[pair // len(values)]}/{texts[pair % len(values)]}" for pair in pairs]
     assert joint is not None
     return joint, tuple(names)
-
-
-def _label(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def repeated(codes: Ints, position: Ints) -> npt.NDArray[np.bool_]:
@@ -195,7 +147,7 @@ def _positions(frame: pd.DataFrame, stamps: pd.Index, schema: Schema, source: st
 def _from_rows(frame: pd.DataFrame, schema: Schema, ids: tuple[str, ...], codes: Ints, source: str) -> Panel:
     """Return the series that stand in the rows, without the empty cells behind each."""
     check_unique_rows(frame, codes, schema.id, source)
-    columns = [name for name in frame.columns if name not in schema.id]
+    columns = [name for name in frame.columns if name not in (*schema.id, *schema.static_covariates)]
     if not columns:
         raise DataError(f"{source}: expected columns with the values of each series after {listed(schema.id)}")
     values = np.stack([numbers(frame, name, source) for name in columns], axis=1)
@@ -250,49 +202,4 @@ def _scatter(
     if offsets[-1] != len(values) or (np.diff(codes) < 0).any() or (np.diff(position)[np.diff(codes) == 0] < 0).any():
         flat = np.full((int(offsets[-1]), values.shape[1]), np.nan, dtype=np.float32)
         flat[offsets[codes] + position - starts[codes]] = values
-    return _split(Panel(flat, offsets, ids, schema.targets, starts.astype(np.int64), schema.grid), schema)
-
-
-def _split(panel: Panel, schema: Schema) -> Panel:
-    """Return a panel whose last columns are covariates with these apart.
-
-    Where features are known ahead, a series ends with its last observed value, and they go on behind it.
-    """
-    width = len(schema.targets)
-    if not schema.covariates:
-        return panel
-    known = Covariates(panel.values[:, width:], panel.offsets, schema.covariates, len(schema.future_covariates))
-    values, lengths = panel.values[:, :width], panel.lengths
-    if schema.future_covariates:
-        step = np.arange(len(values)) - np.repeat(panel.offsets[:-1], lengths)
-        seen = np.where(np.isfinite(values).any(axis=1), step + 1, 0)
-        last = np.maximum.reduceat(seen, panel.offsets[:-1])
-        lengths = np.where(last > 0, last, lengths)
-        values = values[step < np.repeat(lengths, panel.lengths)]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return replace(panel, values=values, offsets=offsets, covariates=known)
-
-
-def know_ahead(panel: Panel, frame: pd.DataFrame, schema: Schema, source: str) -> Panel:
-    """Return a panel that knows more ahead: the rows of a frame with stamps, ids and the covariates known ahead.
-
-    Raises:
-        DataError: a column is missing, a cell or a stamp cannot be used, or a series is unknown.
-    """
-    ahead = schema.future_covariates
-    if not ahead or panel.covariates is None:
-        raise DataError(f"{source}: expected a model with covariates that are known ahead; it was fitted without any")
-    if not schema.time:
-        raise DataError(f"{source}: without stamps, the rows that are known ahead stand behind the history, not here")
-    apart = schema.model_copy(update={"targets": ahead, "future_covariates": (), "past_covariates": ()})
-    known = to_panel(frame, apart, source)
-    index = {id: number for number, id in enumerate(panel.ids)}
-    unknown = [id for id in known.ids if id not in index]
-    if unknown:
-        raise DataError(f"{source}: expected the series of the history, but {listed(unknown)} are none of them")
-    series = np.repeat(np.array([index[id] for id in known.ids], dtype=np.int64), known.lengths)
-    step = np.arange(len(known.values)) - np.repeat(known.offsets[:-1] - known.starts, known.lengths)
-    position = step - panel.starts[series]
-    later = position >= 0
-    covariates = panel.covariates.extended(series[later], position[later], known.values[later])
-    return replace(panel, covariates=covariates)
+    return Panel(flat, offsets, ids, schema.targets, starts.astype(np.int64), schema.grid)

@@ -9,13 +9,23 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn.config import Combine, DataConfig
+from tsattn.data.beside import (
+    Beside,
+    beside_decisions,
+    decide_calendar,
+    given_covariates,
+    left_out,
+    with_future,
+    with_static,
+)
 from tsattn.data.cadence import Ints, best_grid, counts_of, infer_freq
+from tsattn.data.calendar import with_calendar
+from tsattn.data.cells import read_stamps
 from tsattn.data.combine import REGULAR, freq_for, median_step, round_grid, trembles
 from tsattn.data.frame import (
     SeriesCodes,
     check_duplicates,
     check_unique_rows,
-    read_stamps,
     repeated,
     series_codes,
     to_panel,
@@ -24,7 +34,7 @@ from tsattn.data.frequency import Grid, is_steps, parse_freq, season_of
 from tsattn.data.months import month_columns, months_as_rows
 from tsattn.data.panel import Panel
 from tsattn.data.place import ENCODING, listed
-from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, find_time, named
+from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, find_time
 from tsattn.data.schema import Decision, Layout, Schema
 from tsattn.data.season import default_horizon, detect_season
 from tsattn.errors import ConfigError, DataError
@@ -65,8 +75,15 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
     else:
         time = Role(month_columns(frame), "the year is a column, and so is each month", form="parts")
     stamps = read_stamps(frame, time.columns, time.form, source) if time.columns else None
-    future, past = (_covariates(frame, config, kind, source) for kind in ("future", "past"))
-    layout, id, targets, series = _series(frame, config, time, stamps, (*future.columns, *past.columns), source)
+    given = given_covariates(frame, config, source)
+    layout, id, series = _series(frame, config, time, stamps, given, source)
+    left: tuple[str, ...] = ()
+    if layout == "rows":
+        rest = len(frame.columns) - len(id.columns) - len(given.static.columns)
+        targets = Role((ROW_TARGET,), f"the {rest} columns with numbers are the steps of each series")
+        beside = given
+    else:
+        targets, beside, left = _columns(frame, config, (time, id), stamps, series[0], given, source)
     layout = layout if months is None else "months"
     grid, resample = _grid(config, time, series[0], stamps, source)
     nearest = resample is not None and config.resample is None and stamps is not None and trembles(grid, stamps)
@@ -76,8 +93,10 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
         time_format=time.form,
         id=id.columns,
         targets=targets.columns,
-        future_covariates=future.columns,
-        past_covariates=past.columns,
+        future_covariates=beside.future.columns,
+        past_covariates=beside.past.columns,
+        static_covariates=beside.static.columns,
+        categories=beside.categories,
         freq=grid.freq,
         origin=grid.origin,
         tz=grid.tz,
@@ -90,20 +109,22 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
     panel = to_panel(frame, schema, source, series)
     season = decide_season(panel, config)
     horizon = decide_horizon(panel, config, int(season.value))
+    schema = decide_calendar(schema, panel, config, source)
     decisions = (
         *_encoding(frame),
         Decision(field="layout", value=layout, given=False, reason=_LAYOUTS[layout]),
         _decision("time", time),
         _decision("id", id),
         _decision("targets", targets),
-        *(_decision(name, role) for name, role in (("known ahead", future), ("known before", past)) if role.columns),
+        *beside_decisions(schema, beside, left, config),
         _freq(panel, frame, schema, config, stamps, series[0]),
         *_duplicates(schema, stamps, series[0]),
         season,
         horizon,
     )
     found = {"season": int(season.value), "horizon": int(horizon.value), "decisions": decisions}
-    return schema.model_copy(update=found), panel
+    schema = schema.model_copy(update=found)
+    return schema, with_calendar(panel, schema)
 
 
 def _with_freq(frame: pd.DataFrame, time: Role, freq: str | None, source: str) -> Role:
@@ -125,49 +146,46 @@ def _with_freq(frame: pd.DataFrame, time: Role, freq: str | None, source: str) -
 
 
 def _series(
-    frame: pd.DataFrame,
-    config: DataConfig,
-    time: Role,
-    stamps: pd.Index | None,
-    covariates: tuple[str, ...],
-    source: str,
-) -> tuple[Layout, Role, Role, SeriesCodes]:
-    """Return the layout, which columns tell series apart and which are forecast, and the series of every row."""
-    wanted = config.target
+    frame: pd.DataFrame, config: DataConfig, time: Role, stamps: pd.Index | None, given: Beside, source: str
+) -> tuple[Layout, Role, SeriesCodes]:
+    """Return the layout, which columns tell series apart, and the series of every row."""
     if stamps is not None:
         codes = counts_of(stamps)
         id = find_id(frame, config.id, time, codes, source)
         series = series_codes(frame, id.columns, source)
         if config.on_duplicate is None and config.resample is None:
             check_duplicates(frame, series[0], codes, time.columns, id.columns, source)
-        used = (*time.columns, *id.columns, *covariates)
-        copies = calendar_copies(frame, stamps, used)
-        targets = find_targets(frame, wanted, (*used, *copies), bool(id.columns), source)
-        if copies and wanted is None:
-            targets = replace(targets, reason=f"{targets.reason}; {listed(copies)} only repeat the stamps")
-        return ("long" if id.columns else "wide"), id, targets, series
+        return ("long" if id.columns else "wide"), id, series
     id = find_row_id(frame, config.id, source)
     series = series_codes(frame, id.columns, source)
     if not id.columns:
-        return "wide", id, find_targets(frame, wanted, covariates, False, source), series
-    if covariates:
+        return "wide", id, series
+    if given.future.columns or given.past.columns:
         raise DataError(f"{source}: expected a row for each stamp beside covariates, but each series is a row")
     check_unique_rows(frame, series[0], id.columns, source)
-    rest = len(frame.columns) - len(id.columns)
-    return "rows", id, Role((ROW_TARGET,), f"the {rest} columns with numbers are the steps of each series"), series
+    return "rows", id, series
 
 
-def _covariates(frame: pd.DataFrame, config: DataConfig, kind: str, source: str) -> Role:
-    """Return the columns that were given as covariates, known in the "future" or the "past"."""
-    given = config.future_covariates if kind == "future" else config.past_covariates
-    if not given:
-        return Role((), "none was given")
-    columns = named(frame, ",".join(given), f"--{kind}-covariates", source)
-    both = set(config.future_covariates or ()) & set(config.past_covariates or ())
-    if both or set(columns) & set(config.target or ()):
-        which = listed(sorted(both) or columns)
-        raise ConfigError(f"{source}: {which}: a column is a target, or known ahead, or known up to the forecast")
-    return Role(columns, "they were given", given=True)
+def _columns(
+    frame: pd.DataFrame,
+    config: DataConfig,
+    parts: tuple[Role, Role],
+    stamps: pd.Index | None,
+    codes: Ints,
+    given: Beside,
+    source: str,
+) -> tuple[Role, Beside, tuple[str, ...]]:
+    """Return which columns are forecast, which ones are covariates, and which ones are neither."""
+    taken = (*parts[0].columns, *parts[1].columns)
+    copies = () if stamps is None else calendar_copies(frame, stamps, (*taken, *given.columns))
+    taken = (*taken, *copies)
+    beside = with_static(frame, given, config, (*taken, *(config.target or ())), codes, source)
+    used = (*taken, *beside.columns)
+    targets = find_targets(frame, config.target, used, bool(parts[1].columns), source)
+    if copies and config.target is None:
+        targets = replace(targets, reason=f"{targets.reason}; {listed(copies)} only repeat the stamps")
+    beside = with_future(frame, beside, config, (*taken, *targets.columns), targets.columns, codes, stamps, source)
+    return targets, beside, left_out(frame, (*taken, *targets.columns, *beside.columns))
 
 
 def _grid(

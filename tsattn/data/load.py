@@ -10,7 +10,9 @@ import pandas as pd
 
 from tsattn.config import DataConfig
 from tsattn.data.cadence import infer_freq
-from tsattn.data.frame import read_stamps, series_codes, to_panel
+from tsattn.data.calendar import with_calendar
+from tsattn.data.cells import read_stamps
+from tsattn.data.frame import series_codes, to_panel
 from tsattn.data.infer import infer
 from tsattn.data.months import months_as_rows
 from tsattn.data.panel import Panel
@@ -62,7 +64,7 @@ def load(
     if FILE in schema.id and FILE not in frame.columns and isinstance(source, (str, Path)):
         frame = frame.assign(**{FILE: stem(name)})
     _check_frequency(frame, schema, name)
-    return to_panel(frame, schema, name), schema
+    return with_calendar(to_panel(frame, schema, name), schema), schema
 
 
 def read_any(source: Path | str | Frame) -> tuple[pd.DataFrame, str]:

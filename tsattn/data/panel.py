@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tsattn.data.covariates import Covariates
+from tsattn.data.covariates import Covariates, Static
 from tsattn.data.frequency import Grid
+from tsattn.window import StaticInput
 
 Floats = npt.NDArray[np.float32]
 
@@ -26,6 +28,7 @@ class Panel:
         starts: first stamp of each series, as `Grid.position` gives it (int64 [series]).
         grid: the time grid, which turns positions into stamps.
         covariates: what is known beside the series, where anything is; how far ahead of them is not cut.
+        static: what is known of whole series, a column each.
     """
 
     values: Floats
@@ -35,6 +38,7 @@ class Panel:
     starts: npt.NDArray[np.int64]
     grid: Grid
     covariates: Covariates | None = None
+    static: tuple[Static, ...] = ()
 
     def __len__(self) -> int:
         """Number of series."""
@@ -62,13 +66,21 @@ class Panel:
         """The ``horizon`` stamps that follow one series."""
         return self.grid.stamps(int(self.starts[index] + self.lengths[index]), horizon)
 
+    def static_values(self, static: StaticInput, series: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Return a static covariate of some series, by their index, as the window contract has it."""
+        found = next(covariate for covariate in self.static if covariate.name == static.name)
+        if found.labels is None:
+            return found.values[series]
+        return np.append(static.indices(found.labels), np.int32(0))[found.values[series]]
+
     def cut(self, first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> Panel:
         """Return every series cut to its steps ``first <= t < last`` (both int64 [series])."""
         lengths = np.maximum(last - first, 0)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         rows = np.repeat(self.offsets[:-1] + first - offsets[:-1], lengths) + np.arange(offsets[-1])
         covariates = None if self.covariates is None else self.covariates.cut(first)
-        return Panel(self.values[rows], offsets, self.ids, self.targets, self.starts + first, self.grid, covariates)
+        values = self.values[rows]
+        return replace(self, values=values, offsets=offsets, starts=self.starts + first, covariates=covariates)
 
     def head(self, hold_out: int) -> Panel:
         """Return the panel without the last ``hold_out`` steps of each series."""
@@ -84,4 +96,5 @@ class Panel:
         ids = tuple(self.ids[index] for index in kept)
         covariates = None if self.covariates is None else self.covariates.of(kept)
         offsets = self.offsets[np.append(0, kept + 1)]
-        return replace(self, offsets=offsets, ids=ids, starts=self.starts[kept], covariates=covariates)
+        starts, static = self.starts[kept], tuple(covariate.of(kept) for covariate in self.static)
+        return replace(self, offsets=offsets, ids=ids, starts=starts, covariates=covariates, static=static)

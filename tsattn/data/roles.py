@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tsattn.data.frame import MISSING, numbers
+from tsattn.data.cells import MISSING, numbers
 from tsattn.data.place import cell_text, listed, row_name
 from tsattn.data.stamps import PARTS, is_date, is_number, is_text, is_whole, number_format, text_format
 from tsattn.errors import DataError
@@ -191,7 +191,7 @@ def find_row_id(frame: pd.DataFrame, given: str | None, source: str) -> Role:
         return Role((str(name),), f"'{name}' is named like an id and names the series")
     first = frame.columns[0]
     column, rest = frame[first], [frame[name] for name in frame.columns[1:]]
-    is_id = (is_text(column) and not _mostly_numbers(column)) or str(first).lower() in ID_NAMES
+    is_id = (is_text(column) and not mostly_numbers(column)) or str(first).lower() in ID_NAMES
     if is_id and (not column.is_unique or (len(rest) > 1 and all(_is_target(other) for other in rest))):
         return Role((str(first),), f"'{first}' comes first and names the series")
     return Role((), "no column names series, so the file is one series")
@@ -204,7 +204,7 @@ def _repeats(codes: npt.NDArray[np.int64], columns: list[pd.Series[Any]]) -> int
 
 
 def _may_be_id(column: pd.Series[Any]) -> bool:
-    return (is_text(column) and not _mostly_numbers(column)) or _named_like_id(column)
+    return (is_text(column) and not mostly_numbers(column)) or _named_like_id(column)
 
 
 def _named_like_id(column: pd.Series[Any]) -> bool:
@@ -217,7 +217,7 @@ def _rank(name: str) -> int:
     return ID_NAMES.index(name.lower()) if name.lower() in ID_NAMES else len(ID_NAMES)
 
 
-def _mostly_numbers(column: pd.Series[Any]) -> bool:
+def mostly_numbers(column: pd.Series[Any]) -> bool:
     """Tell whether most filled cells of a text column are numbers, and no identifiers such as 007."""
     filled = column[column.notna() & ~column.isin(MISSING)].astype(str)
     return (
@@ -238,13 +238,12 @@ def find_targets(
     if given is not None:
         columns = named(frame, ",".join(given), "--target", source)
         reason = "they were asked for" if len(columns) > 1 else "it was asked for"
-    elif long and "y" in frame.columns:
+    elif "y" in frame.columns and (long or "ds" in used):
         columns, reason = ("y",), "'y' is the usual name of the target column"
     else:
         rest = [name for name in frame.columns if name not in set(used)]
         columns = tuple(name for name in rest if _is_target(frame[name]))
-        left = [name for name in rest if name not in columns]
-        reason = "every column with numbers" + (f"; left out: {listed(left)}" if left else "")
+        reason = "every column with numbers"
     if not columns:
         raise DataError(
             f"{source}: expected a column with numbers to forecast; the columns are {listed(frame.columns)}"
@@ -278,7 +277,10 @@ def calendar_copies(frame: pd.DataFrame, stamps: pd.Index, used: Iterable[str]) 
 
 def _is_target(column: pd.Series[Any]) -> bool:
     """Tell whether a column holds numbers and is not merely the row number."""
-    if is_text(column):
-        return _mostly_numbers(column)
-    counts = str(column.name).lower() in _COUNTERS and is_whole(column) and bool((column.diff().iloc[1:] == 1).all())
-    return is_number(column) and not counts
+    return mostly_numbers(column) if is_text(column) else is_number(column) and not is_counter(column)
+
+
+def is_counter(column: pd.Series[Any]) -> bool:
+    """Tell whether a column is merely the row number."""
+    named_so = str(column.name).lower() in _COUNTERS
+    return named_so and is_whole(column) and bool((column.diff().iloc[1:] == 1).all())

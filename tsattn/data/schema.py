@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from tsattn.config import Combine, Options
 from tsattn.data.frequency import Grid
@@ -45,6 +45,10 @@ class Schema(Options):
         targets: names of the channels to forecast.
         future_covariates: columns that are known over the horizon as well.
         past_covariates: columns that are known up to the forecast only.
+        static_covariates: columns with one value a series.
+        categories: values of the covariates that are no numbers, by column; those that the model was trained on.
+        calendar: cycles of the calendar whose parts are features that are known ahead, see `tsattn.data.calendar`.
+        holidays: country, or part of it as in "DE-BY", whose public holidays are a feature that is known ahead.
         freq: pandas alias, or a whole-number step as text where stamps are integers.
         origin: position 0 of the grid: ISO text, or an integer.
         tz: time zone of the stamps, None where they have none.
@@ -63,6 +67,10 @@ class Schema(Options):
     targets: tuple[str, ...]
     future_covariates: tuple[str, ...] = ()
     past_covariates: tuple[str, ...] = ()
+    static_covariates: tuple[str, ...] = ()
+    categories: dict[str, tuple[str, ...]] = Field({})
+    calendar: tuple[str, ...] = ()
+    holidays: str | None = None
     freq: str
     origin: str | int
     tz: str | None = None
@@ -75,8 +83,12 @@ class Schema(Options):
 
     @property
     def covariates(self) -> tuple[str, ...]:
-        """Columns that are known beside the targets, those known ahead first."""
+        """Columns that change beside the targets, those known ahead first."""
         return (*self.future_covariates, *self.past_covariates)
+
+    def features_of(self, name: str) -> tuple[str, ...]:
+        """Return the names of the features that a column makes: itself, or one for each category."""
+        return tuple(f"{name}={value}" for value in self.categories[name]) if name in self.categories else (name,)
 
     @property
     def grid(self) -> Grid:

@@ -117,11 +117,14 @@ def gather(
     batch: Batch = {PAST: values, OBSERVED: observed, LENGTH: length.astype(np.int32)}
     if spec.past_covariates:
         assert panel.covariates is not None
-        batch[PAST_COVARIATES] = panel.covariates.window(series, origin - length, spec.context, length)
+        names = spec.past_covariates
+        batch[PAST_COVARIATES] = panel.covariates.window(names, series, origin - length, spec.context, length)
     if spec.future_covariates:
         assert panel.covariates is not None
-        known = panel.covariates.window(series, origin, spec.horizon, np.full_like(origin, spec.horizon))
-        batch[FUTURE_COVARIATES] = known[:, :, : panel.covariates.ahead]
+        names, ahead = spec.future_covariates, np.full_like(origin, spec.horizon)
+        batch[FUTURE_COVARIATES] = panel.covariates.window(names, series, origin, spec.horizon, ahead)
+    for static in spec.static:
+        batch[static.input] = panel.static_values(static, series)
     if target:
         ahead = np.minimum(panel.lengths[series] - origin, spec.horizon)
         batch[TARGET], batch[TARGET_OBSERVED] = _take(panel, begin + origin, ahead, spec.horizon)

@@ -49,7 +49,7 @@ def baseline_spec(panel: Panel, spec: WindowSpec) -> WindowSpec:
     Baselines take no covariates.
     """
     context = max(min(2 * spec.season + 1, int(panel.lengths.max())), spec.context)
-    return replace(spec, context=context, past_covariates=(), future_covariates=())
+    return replace(spec.without_covariates(), context=context)
 
 
 def compare(candidates: Mapping[str, Candidate], panel: Panel, steps: int) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from tsattn.window import (
     PAST_COVARIATES,
     QUANTILES,
     QUERY_STEPS,
+    StaticInput,
     WindowSpec,
 )
 
@@ -39,7 +40,8 @@ def export_saved_model(model: keras.Model, spec: WindowSpec, path: Path | str) -
     model has several), the steps of ``past`` that each key stands for (``key_steps`` [batch, keys, 2], first and last,
     -1 for padding) and the steps of the horizon that each query stands for (``query_steps`` [batch, queries, 2]).
     A model with covariates takes them too, NaN where unknown: ``past_covariates`` [batch, time, features] beside
-    ``past``, those known ahead first, and ``future_covariates`` [batch, horizon, features], those known ahead.
+    ``past``, those known ahead first, and ``future_covariates`` [batch, horizon, features], those known ahead; and
+    a ``static_NAME`` [batch] for each static covariate: float32, or a string for a category, which may be unknown.
 
     Args:
         model: the inference model, built to be portable.
@@ -82,11 +84,14 @@ def _reader(spec: WindowSpec) -> Callable[..., tuple[Tensors, Any]]:
     def read(past: Any, length: Any, *covariates: Any) -> tuple[Tensors, Any]:
         values, observed, kept, first = crop(past, length)
         window = {PAST: values, OBSERVED: observed, LENGTH: kept}
+        given = dict(zip(_covariate_inputs(spec), covariates, strict=True))
         if spec.past_covariates:
-            known, seen, _, _ = crop(covariates[0], length)
+            known, seen, _, _ = crop(given[PAST_COVARIATES], length)
             window[PAST_COVARIATES] = keras.ops.where(seen > 0, known, float("nan"))
         if spec.future_covariates:
-            window[FUTURE_COVARIATES] = covariates[1]
+            window[FUTURE_COVARIATES] = given[FUTURE_COVARIATES]
+        for static in spec.static:
+            window[static.input] = _static(given[static.input], static)
         return window, first
 
     return read
@@ -104,6 +109,22 @@ def attention_function(model: keras.Model, spec: WindowSpec) -> Callable[..., Te
         return {ATTENTION: outputs[ATTENTION], KEY_STEPS: steps, QUERY_STEPS: outputs[QUERY_STEPS]}
 
     return attention
+
+
+def _covariate_inputs(spec: WindowSpec) -> list[str]:
+    names = [name for name in (PAST_COVARIATES, FUTURE_COVARIATES) if name in spec.shapes()]
+    return [*names, *(static.input for static in spec.static)]
+
+
+def _static(values: Any, static: StaticInput) -> Any:
+    """Return the numbers of categories, 0 where unknown; numbers as they are."""
+    if static.categories is None:
+        return values
+    import tensorflow as tf
+
+    same = tf.equal(values[:, None], tf.constant([list(static.categories)], tf.string))
+    numbers = tf.range(1, len(static.categories) + 1, dtype=tf.int32)
+    return tf.reduce_sum(tf.where(same, numbers[None, :], 0), axis=1)
 
 
 @contextmanager
@@ -130,4 +151,7 @@ def _signature(spec: WindowSpec) -> list[Any]:
     if spec.future_covariates:
         shape = [None, spec.horizon, len(spec.future_covariates)]
         signature.append(tf.TensorSpec(shape, tf.float32, name=FUTURE_COVARIATES))
+    for static in spec.static:
+        kind = tf.float32 if static.categories is None else tf.string
+        signature.append(tf.TensorSpec([None], kind, name=static.input))
     return signature

@@ -27,7 +27,7 @@ class _Pooling:
         self.pooling = AttentionPooling(options.width, options.heads, name="pooling")
         self.head_maps = keras.layers.Reshape((options.heads, 1, self.segments.count), name="head_maps")
         self.one_query = keras.layers.Reshape((1, -1), name="one_query")
-        self.join = keras.layers.Concatenate(name="pooled_and_channel")
+        self.join = keras.layers.Concatenate(name="pooled_and_static")
         self.dropout = keras.layers.Dropout(options.dropout, name="dropout")
         self.head = QuantileHead(spec.horizon * item[0] * item[1], item[1], spec.median, name="head")
         self.steps = HorizonSteps(spec.horizon, item, name="horizon_steps")
@@ -36,8 +36,8 @@ class _Pooling:
         cut = self.segments(series)
         memory = self.encoder(cut.tokens, mask=cut.mask)
         pooled, weights = self.pooling(memory, mask=cut.mask, return_attention_scores=True)
-        if series.channel is not None:
-            pooled = self.join([pooled, series.channel])
+        if series.static is not None:
+            pooled = self.join([pooled, series.static])
         raw = self.steps(self.one_query(self.head(self.dropout(pooled))))
         return Decoded(raw, Weights(self.head_maps(weights), self.segments.steps, self.horizon))
 

@@ -75,3 +75,55 @@ class CovariateEffect(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "channels": self.channels, "units": self.units}
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class StaticEmbedding(keras.layers.Layer):
+    """Static covariates of a series as one learned vector, `(batch, units)`.
+
+    Takes a list: numbers `(batch, features)`, scaled, if there are any, and for each category `(batch,)`, 1 to its
+    size, 0 where it is unknown. In training a share of the categories is taken for unknown, so that such a series is
+    nothing new.
+
+    Args:
+        sizes: number of values of each category.
+        units: size of the vector, and of that of each category.
+        unknown: share of the categories that are taken for unknown in training.
+        seed: of the choice.
+    """
+
+    def __init__(
+        self, sizes: Sequence[int], units: int, unknown: float = 0.1, seed: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sizes = tuple(sizes)
+        self.units = units
+        self.unknown = unknown
+        self.seed = seed
+        self._seed_generator = keras.random.SeedGenerator(seed)
+        self._tables = [keras.layers.Embedding(size + 1, units, dtype=self.dtype_policy) for size in self.sizes]
+        self._dense = keras.layers.Dense(units, dtype=self.dtype_policy)
+
+    def build(self, inputs_shape: Any) -> None:
+        numbers = inputs_shape[0][1] if len(inputs_shape) > len(self.sizes) else 0
+        for table in self._tables:
+            table.build((inputs_shape[0][0],))
+        self._dense.build((inputs_shape[0][0], numbers + self.units * len(self.sizes)))
+
+    def call(self, inputs: list[Tensor], training: bool | None = None) -> Tensor:
+        count = len(self.sizes)
+        categories = inputs[len(inputs) - count :]
+        parts = [ops.cast(numbers, self.compute_dtype) for numbers in inputs[: len(inputs) - count]]
+        for table, category in zip(self._tables, categories, strict=True):
+            if training and self.unknown:
+                kept = keras.random.uniform(ops.shape(category), seed=self._seed_generator) >= self.unknown
+                category = category * ops.cast(kept, category.dtype)
+            parts.append(table(category))
+        return self._dense(ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0])
+
+    def compute_output_shape(self, inputs_shape: Any) -> Any:
+        return (inputs_shape[0][0], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        settings = {"sizes": self.sizes, "units": self.units, "unknown": self.unknown, "seed": self.seed}
+        return {**super().get_config(), **settings}

@@ -13,7 +13,7 @@ import keras
 
 from tsattn.layers import InstanceScaling, SortedQuantiles
 from tsattn.layers.masking import Tensor
-from tsattn.models.covariates import CovariateEffect, CovariateScaling
+from tsattn.models.covariates import CovariateEffect, CovariateScaling, StaticEmbedding
 from tsattn.models.lookbacks import AlignKeys, FoldLookbacks, MeanOfLookbacks, lengths
 from tsattn.models.options import NetworkOptions
 from tsattn.models.plumbing import (
@@ -47,7 +47,7 @@ class Series:
         values: `(rows, context, width)`, 0 where missing.
         observed: the same shape, 0 or 1.
         length: `(rows,)`.
-        channel: `(rows, size)`, the learned vector of the channel, where there are several.
+        static: `(rows, size)`, learned vectors of the channel, where there are several, and of the static covariates.
         covariates: `(rows, context, features)`, scaled, where there are any.
         ahead: `(rows, horizon, features)`, those that are known ahead, where there are any.
     """
@@ -55,7 +55,7 @@ class Series:
     values: Tensor
     observed: Tensor
     length: Tensor
-    channel: Tensor | None = None
+    static: Tensor | None = None
     covariates: Tensor | None = None
     ahead: Tensor | None = None
 
@@ -168,6 +168,9 @@ class ForecastGraph:
         self._embed = ChannelEmbedding(max(options.width // 4, 1), name="channel_embedding")
         self.covariate_scaling = CovariateScaling(name="covariate_scaling") if spec.past_covariates else None
         self._effect = CovariateEffect(self.channels, name="covariate_effect") if spec.future_covariates else None
+        self.static_numbers = tuple(static.name for static in spec.static if static.categories is None)
+        self.static_scaling = CovariateScaling(name="static_scaling") if self.static_numbers else None
+        self._static = _static_embedding(spec, options)
         self.window = self._read(inputs[PAST], inputs[OBSERVED], inputs[LENGTH], inputs.get(PAST_COVARIATES))
 
     @property
@@ -192,11 +195,24 @@ class ForecastGraph:
                 scaled = (scaled - self._effect(covariates[:, :, :known])) * observed
                 effect, ahead = self._effect(ahead), _repeated(ahead, width)
             covariates = _repeated(covariates, width)
-        series = Series(scaled, observed, length, None, covariates, ahead)
+        static = None
+        if self._static is not None:
+            static = _repeated(self._static(self._static_inputs()), repeats * width)
+        series = Series(scaled, observed, length, static, covariates, ahead)
         if self._folds:
             values, seen, steps = (self._fold(x) for x in (scaled, observed, length))
-            series = Series(values, seen, steps, self._embed(scaled), covariates, ahead)
+            channel = self._embed(scaled)
+            static = channel if static is None else keras.ops.concatenate([channel, static], axis=-1)
+            series = Series(values, seen, steps, static, covariates, ahead)
         return Reading(series, length, center, scale, effect)
+
+    def _static_inputs(self) -> list[Tensor]:
+        """Return the static covariates: the numbers, scaled, in one tensor, and the categories."""
+        numbers = [self.inputs[static.input] for static in self.spec.static if static.categories is None]
+        categories = [self.inputs[static.input] for static in self.spec.static if static.categories is not None]
+        if self.static_scaling is None:
+            return categories
+        return [self.static_scaling(keras.ops.stack(numbers, axis=-1)), *categories]
 
     def _scaled_ahead(self) -> Tensor:
         """Return what is known ahead, scaled by the statistics of the same features in the past."""
@@ -264,6 +280,13 @@ class ForecastGraph:
         return keras.Model(self.inputs, outputs, name="forecaster")
 
 
+def _static_embedding(spec: WindowSpec, options: NetworkOptions) -> StaticEmbedding | None:
+    if not spec.static:
+        return None
+    sizes = [len(static.categories) for static in spec.static if static.categories is not None]
+    return StaticEmbedding(sizes, max(options.width // 4, 1), name="static_embedding")
+
+
 def _repeated(values: Tensor, times: int) -> Tensor:
     """Return each row of the batch so many times, next to each other."""
     return values if times == 1 else keras.ops.repeat(values, times, axis=0)
@@ -276,7 +299,7 @@ def _mean(members: list[Tensor], name: str) -> Tensor:
 def window_inputs(spec: WindowSpec, *, training: bool = False) -> dict[str, Any]:
     """Return the symbolic inputs of a window by name."""
     return {
-        name: keras.Input(shape, name=name, dtype="int32" if name == LENGTH else "float32")
+        name: keras.Input(shape, name=name, dtype=spec.dtype(name))
         for name, shape in spec.shapes(training=training).items()
     }
 

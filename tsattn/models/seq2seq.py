@@ -92,7 +92,7 @@ class _Parallel(_Seq2Seq):
         read, weights = self.decoder(
             memory,
             initial_state=state,
-            features=series.channel,
+            features=series.static,
             memory_mask=cut.mask,
             return_attention_scores=True,
         )
@@ -124,13 +124,13 @@ class _Autoregressive(_Seq2Seq):
             name="decoder",
         )
         self.target_segments = HorizonSegments(self.patch, name="target_segments")
-        self.repeat = keras.layers.RepeatVector(self.count, name="repeat_channel")
+        self.repeat = keras.layers.RepeatVector(self.count, name="repeat_static")
         self.join = keras.layers.Concatenate(name="features")
 
     def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
         cut = self.segments(series)
         memory, *state = self.encoder(self.dropout(cut.tokens), mask=cut.mask)
-        features = [*([] if series.channel is None else [self.repeat(series.channel)]), *self.ahead(series)]
+        features = [*([] if series.static is None else [self.repeat(series.static)]), *self.ahead(series)]
         raw, weights = self.decoder(
             memory,
             initial_state=state,

@@ -1,0 +1,241 @@
+"""Columns beside the targets: which ones are found, and what windows hold of them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import holidays
+import numpy as np
+import pandas as pd
+import pytest
+
+from tsattn.config import DataConfig, RunConfig
+from tsattn.data import load
+from tsattn.data.ahead import know_ahead
+from tsattn.data.features import seen_categories
+from tsattn.data.windows import gather
+from tsattn.errors import ConfigError, DataError
+from tsattn.fitting import window_spec
+
+DAYS = 40
+AHEAD = 7
+
+
+def shops(ahead: int = AHEAD) -> pd.DataFrame:
+    """Six shops whose promotions are known for a week more; kind and size are theirs, visits are history."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for number in range(6):
+        steps = DAYS + number
+        part = pd.DataFrame({"date": pd.date_range("2024-04-20", periods=steps + ahead)})
+        part.insert(0, "shop", f"S{number}")
+        part["sales"] = rng.normal(50, 5, len(part)).round(2)
+        part["promo"] = rng.choice(["none", "leaflet", "radio"], len(part))
+        part["visits"] = rng.normal(100, 5, len(part)).round(2)
+        part["kind"] = ["mall", "street"][number % 2]
+        part["size"] = 100.0 * (number // 2)
+        part.loc[steps:, ["sales", "visits"]] = np.nan
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def roles(frame: pd.DataFrame, **given: Any) -> dict[str, Any]:
+    schema = load(frame, DataConfig(target=("sales",), **given))[1]
+    names = ("future_covariates", "past_covariates", "static_covariates", "categories")
+    return {name: getattr(schema, name) for name in names if getattr(schema, name)}
+
+
+def window(frame: pd.DataFrame, series: int, origin: int, **given: Any) -> tuple[dict[str, Any], Any]:
+    panel, schema = load(frame, DataConfig(target=("sales",), horizon=AHEAD, **given))
+    spec = window_spec(schema, RunConfig(), 10)
+    return gather(panel, spec, np.array([series]), np.array([origin])), spec
+
+
+def test_what_the_data_leave_no_doubt_of_is_found() -> None:
+    categories = {"kind": ("mall", "street"), "promo": ("leaflet", "none", "radio")}
+    expected = {"future_covariates": ("promo",), "static_covariates": ("kind", "size"), "categories": categories}
+    assert roles(shops()) == expected
+    panel, schema = load(shops(), DataConfig(target=("sales",)))
+    assert panel.lengths.tolist() == [DAYS + number for number in range(6)]
+    told = {decision.field: decision.value for decision in schema.decisions}
+    assert (told["known ahead"], told["static"], told["left out"]) == ("promo", "kind, size", "visits")
+
+
+def test_what_is_in_doubt_is_not() -> None:
+    past = shops(0)
+    assert "future_covariates" not in roles(past), "nothing is known ahead of a file that ends with its targets"
+    gap = shops()
+    gap.loc[gap.index[-1], "promo"] = None
+    assert "future_covariates" not in roles(gap), "not all of the rows ahead are known"
+    unique = past.assign(owner=past["shop"].str.lower())
+    assert "owner" not in roles(unique)["static_covariates"], "no two series share it"
+    moved = past.assign(kind=past["kind"].where(past.index != 3, "street"))
+    assert roles(moved)["static_covariates"] == ("size",)
+    codes = shops().assign(promo=[f"code {number}" for number in range(len(shops()))])
+    assert "future_covariates" not in roles(codes), "hundreds of values are no categories"
+    one = past[past["shop"] == "S0"].drop(columns="shop")
+    assert roles(one) == {}
+
+
+def test_the_user_has_the_last_word() -> None:
+    none = {"future_covariates": "none", "static_covariates": ()}
+    assert roles(shops(), **none) == {}
+    told = roles(shops(), future_covariates=("promo",), past_covariates=("visits",), static_covariates=("size",))
+    assert told["past_covariates"] == ("visits",) and told["static_covariates"] == ("size",)
+    assert roles(shops(), categories=("size",))["categories"]["size"] == ("0", "100", "200")
+
+
+def test_columns_in_long_data_that_are_no_targets() -> None:
+    schema = load(shops())[1]
+    assert schema.targets == ("sales", "visits") and schema.static_covariates == ("kind", "size")
+    renamed = shops().drop(columns=["shop", "kind", "size"]).iloc[: DAYS + AHEAD]
+    renamed = renamed.rename(columns={"sales": "y", "date": "ds"})
+    assert load(renamed)[1].targets == ("y",), "as ds and y are the usual names"
+
+
+def test_categories_become_indicators() -> None:
+    data = shops()
+    data.loc[3, "promo"] = None
+    batch, spec = window(data, 1, 12, past_covariates=("visits",))
+    assert spec.future_covariates == ("promo=leaflet", "promo=none", "promo=radio")
+    assert spec.past_covariates == (*spec.future_covariates, "visits")
+    rows = data[data["shop"] == "S1"].reset_index()
+    expected = pd.get_dummies(rows["promo"]).to_numpy(float)
+    np.testing.assert_array_equal(batch["future_covariates"][0], expected[12:19])
+    np.testing.assert_array_equal(batch["past_covariates"][0, :, :3], expected[2:12])
+    np.testing.assert_allclose(batch["past_covariates"][0, :, 3], rows["visits"][2:12], rtol=1e-6)
+    empty, _ = window(data, 0, 5)
+    assert np.isnan(empty["past_covariates"][0, 3]).all() and np.isfinite(empty["past_covariates"][0, :3]).all()
+
+
+def test_static_covariates_are_numbers_or_the_number_of_a_category() -> None:
+    data = shops()
+    data.loc[data["shop"] == "S4", ["kind", "size"]] = [None, np.nan]
+    panel, schema = load(data, DataConfig(target=("sales",), static_covariates=("kind", "size"), horizon=AHEAD))
+    spec = window_spec(schema, RunConfig(), 10)
+    batch = gather(panel, spec, np.arange(6), np.full(6, 20))
+    assert batch["static_kind"].tolist() == [1, 2, 1, 2, 0, 2] and batch["static_kind"].dtype == np.int32
+    np.testing.assert_array_equal(batch["static_size"], np.array([0, 0, 100, 100, np.nan, 200], np.float32))
+    again, _ = load(data.replace("street", "harbour"), schema=schema)
+    assert gather(again, spec, np.arange(6), np.full(6, 20))["static_kind"].tolist() == [1, 0, 1, 0, 0, 0]
+
+
+def test_rows_may_hold_what_their_series_is(tmp_path: Path) -> None:
+    values = "\n".join(f"s{n},{'ab'[n % 2]},1,2,3,4,5,6" for n in range(4))
+    (tmp_path / "rows.csv").write_text(f"id,sort,1,2,3,4,5,6\n{values}\n")
+    panel, schema = load(tmp_path / "rows.csv", DataConfig(id="id", static_covariates=("sort",)))
+    assert schema.layout == "rows" and panel.lengths.tolist() == [6] * 4
+    assert panel.static[0].labels == ("a", "b") and panel.static[0].values.tolist() == [0, 1, 0, 1]
+
+
+def test_categories_that_were_not_trained_on_are_unknown() -> None:
+    data = shops(0)
+    data.loc[data["date"] >= "2024-05-25", "promo"] = "billboard"
+    config = DataConfig(target=("sales",), past_covariates=("promo",), horizon=AHEAD)
+    panel, schema = load(data, config)
+    assert "billboard" in schema.categories["promo"]
+    seen = seen_categories(schema, panel, 14)
+    assert seen.categories["promo"] == ("leaflet", "none", "radio") and seen.categories["kind"] == ("mall", "street")
+    batch = gather(panel, window_spec(seen, RunConfig(), 10), np.array([0]), np.array([DAYS]))
+    assert (batch["past_covariates"][0, 5:] == 0).all() and (batch["past_covariates"][0, :5].sum(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("freq", "cycles", "expected"),
+    [
+        ("h", "hour_of_day", lambda at: np.sin(2 * np.pi * at.hour / 24)),
+        ("10min", "minute_of_hour", lambda at: np.sin(2 * np.pi * at.minute / 60)),
+        ("D", "day_of_week", lambda at: at.day_of_week == 0),
+        ("D", "day_of_year", lambda at: np.sin(2 * np.pi * (at.day_of_year - 1) / np.where(at.is_leap_year, 366, 365))),
+        ("D", "day_of_month", lambda at: np.sin(2 * np.pi * (at.day - 1) / at.days_in_month)),
+        ("MS", "month_of_year", lambda at: at.month == 1),
+    ],
+)
+def test_the_calendar(freq: str, cycles: str, expected: Any) -> None:
+    stamps = pd.date_range("2023-01-01", periods=60, freq=freq)
+    frame = pd.DataFrame({"ds": stamps, "y": np.arange(60.0)})
+    panel, schema = load(frame, DataConfig(calendar=(cycles,), horizon=5))
+    spec = window_spec(schema, RunConfig(), 8)
+    batch = gather(panel, spec, np.array([0]), np.array([60]))
+    after = pd.date_range("2023-01-01", periods=65, freq=freq)
+    np.testing.assert_allclose(batch["future_covariates"][0, :, 0], expected(after[60:]), atol=1e-6)
+    np.testing.assert_allclose(batch["past_covariates"][0, :, 0], expected(after[52:60]), atol=1e-6)
+    assert len(panel.series(0)) == 60 and spec.future_covariates[0].startswith(f"{cycles}=")
+
+
+@pytest.mark.parametrize(
+    ("freq", "steps", "found"),
+    [
+        ("h", 400, ("hour_of_day", "day_of_week")),
+        ("h", 20_000, ("hour_of_day", "day_of_week", "day_of_month", "day_of_year")),
+        ("15min", 100, ("minute_of_hour",)),
+        ("D", 800, ("day_of_week", "day_of_month", "day_of_year")),
+        ("W-SUN", 200, ("day_of_month", "day_of_year")),
+        ("MS", 60, ("month_of_year",)),
+        ("MS", 20, ()),
+        ("YS", 60, ()),
+    ],
+)
+def test_cycles_that_suit_the_data(freq: str, steps: int, found: tuple[str, ...]) -> None:
+    stamps = pd.date_range("2000-01-02", periods=steps, freq=freq)
+    schema = load(pd.DataFrame({"ds": stamps, "y": 1.0}), DataConfig(calendar=("auto",)))[1]
+    assert schema.calendar == found
+
+
+@pytest.mark.parametrize("freq", ["h", "D", "W-SUN", "MS"])
+def test_holidays_are_counted_in_each_step(freq: str) -> None:
+    stamps = pd.date_range("2023-04-06", periods=70, freq=freq)
+    panel, schema = load(pd.DataFrame({"ds": stamps, "y": 1.0}), DataConfig(holidays="DE-BY", horizon=6))
+    assert panel.covariates is not None and schema.holidays == "DE-BY"
+    edges = pd.date_range("2023-04-06", periods=77, freq=freq)
+    days = pd.DatetimeIndex(sorted(holidays.Germany(subdiv="BY", years=range(2023, 2031)))).astype("datetime64[us]")
+    expected = []
+    for start, end in pairwise(edges):
+        end = max(end, start.normalize() + pd.Timedelta(days=1))
+        expected.append(int(((days >= start.normalize()) & (days < end)).sum()))
+    assert sum(expected) > 0
+    np.testing.assert_array_equal(panel.covariates.values[:, 0], expected)
+
+
+def test_stamps_with_a_time_zone_have_its_holidays() -> None:
+    stamps = pd.date_range("2024-12-24 12:00", periods=48, freq="h", tz="Europe/Berlin")
+    panel, _ = load(pd.DataFrame({"ds": stamps, "y": 1.0}), DataConfig(holidays="DE", horizon=2))
+    assert panel.covariates is not None
+    assert panel.covariates.values[:48, 0].tolist() == [float(at.day in (25, 26)) for at in stamps]
+
+
+def test_a_file_ahead_may_hold_categories() -> None:
+    whole, schema = load(shops(), DataConfig(target=("sales",), horizon=AHEAD, calendar=("day_of_week",)))
+    short, _ = load(shops(0), schema=schema)
+    known = know_ahead(short, shops()[["shop", "date", "promo"]], schema, "the frame")
+    spec = window_spec(schema, RunConfig(), 10)
+    for name in ("future_covariates", "past_covariates"):
+        one, other = (gather(panel, spec, np.arange(6), panel.lengths)[name] for panel in (whole, known))
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "parts"),
+    [
+        ({"static_covariates": ("visits",)}, DataError, ["row 1", "'visits'", "one value for the whole series"]),
+        ({"static_covariates": ("kind",), "past_covariates": ("kind",)}, ConfigError, ["'kind'", "static"]),
+        ({"past_covariates": ("date",)}, DataError, ["'date'"]),
+        ({"categories": ("colour",)}, DataError, ["--categories", "'colour'"]),
+        ({"calendar": ("week",)}, ConfigError, ["'week'", "day_of_week", "auto"]),
+        ({"holidays": "Bavaria"}, ConfigError, ["'Bavaria'", "DE-BY"]),
+        ({"holidays": "DE-XX"}, ConfigError, ["'DE-XX'"]),
+        ({"past_covariates": ("visits",), "categories": ("visits",)}, DataError, ["'visits'", "at most 100", "got 2"]),
+    ],
+)
+def test_what_cannot_be(given: dict[str, Any], error: type[Exception], parts: list[str]) -> None:
+    with pytest.raises(error) as caught:
+        load(shops(0), DataConfig(target=("sales",), **given))
+    assert [part for part in parts if part not in str(caught.value)] == [], caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_steps_without_dates_have_no_calendar() -> None:
+    with pytest.raises(ConfigError, match="need stamps that are dates"):
+        load(pd.DataFrame({"y": np.arange(50.0)}), DataConfig(calendar=("auto",), holidays="DE"))

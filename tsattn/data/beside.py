@@ -1,0 +1,239 @@
+"""Which columns beside the targets are covariates, and of which kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tsattn.config import DataConfig
+from tsattn.data.cadence import counts_of
+from tsattn.data.calendar import AUTO, calendar_features, check_calendar, fitting_cycles
+from tsattn.data.cells import Ints, labels, numbers
+from tsattn.data.panel import Panel
+from tsattn.data.place import listed
+from tsattn.data.roles import Role, is_counter, mostly_numbers, named
+from tsattn.data.schema import Decision, Schema
+from tsattn.data.stamps import is_date, is_text
+from tsattn.errors import ConfigError, DataError
+
+MOST_CATEGORIES = 100
+"""Most values of a category that changes within a series: each is a feature of every step."""
+
+_NONE = Role((), "none was given")
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Columns beside the targets by kind, and the values of those that hold categories.
+
+    Args:
+        future: known over the horizon as well.
+        past: known up to the forecast only.
+        static: one value a series.
+        categories: values of the columns that hold no numbers.
+    """
+
+    future: Role
+    past: Role
+    static: Role
+    categories: dict[str, tuple[str, ...]]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.future.columns, *self.past.columns, *self.static.columns)
+
+
+def given_covariates(frame: pd.DataFrame, config: DataConfig, source: str) -> Beside:
+    """Return the columns that were given as covariates.
+
+    Raises:
+        DataError: one does not exist, or it holds dates, or too many categories.
+        ConfigError: one has two parts to play.
+    """
+    roles = {}
+    for kind in ("future", "past", "static"):
+        columns = getattr(config, f"{kind}_covariates")
+        found = named(frame, ",".join(columns), f"--{kind}-covariates", source) if columns else ()
+        roles[kind] = Role(found, "they were given", given=True) if found else replace(_NONE, given=columns is not None)
+    parts = [*(config.target or ()), *(name for role in roles.values() for name in role.columns)]
+    twice = sorted({name for name in parts if parts.count(name) > 1})
+    if twice:
+        raise ConfigError(
+            f"{source}: {listed(twice)}: a column is a target, known ahead, known up to the forecast, or static"
+        )
+    given = Beside(**roles, categories={})
+    stray = [name for name in config.categories or () if name not in given.columns and name not in frame.columns]
+    if stray:
+        raise DataError(f"{source}: --categories names the column '{stray[0]}', but the columns are {listed(frame)}")
+    return _with_categories(frame, given, config, source)
+
+
+def _with_categories(frame: pd.DataFrame, beside: Beside, config: DataConfig, source: str) -> Beside:
+    categories = {}
+    for name in beside.columns:
+        if is_date(frame[name]):
+            raise DataError(f"{source}: column '{name}': expected numbers or categories as a covariate, got dates")
+        if not _is_category(frame[name], config):
+            numbers(frame, name, source)
+            continue
+        values = tuple(sorted(text for text in labels(frame[name])[1] if text.strip()))
+        if len(values) > MOST_CATEGORIES and name not in beside.static.columns:
+            raise DataError(
+                f"{source}: column '{name}': expected at most {MOST_CATEGORIES} categories in a covariate that "
+                f"changes, got {len(values):,}: leave it out, or join some of them"
+            )
+        categories[name] = values
+    return replace(beside, categories=categories)
+
+
+def _is_category(column: pd.Series[Any], config: DataConfig) -> bool:
+    return str(column.name) in (config.categories or ()) or (is_text(column) and not mostly_numbers(column))
+
+
+def with_static(
+    frame: pd.DataFrame, beside: Beside, config: DataConfig, used: tuple[str, ...], codes: Ints, source: str
+) -> Beside:
+    """Return covariates with those that the data leave no doubt of: one value in each series, shared by two or more.
+
+    Args:
+        frame: its rows.
+        beside: what was given.
+        config: what the user said; static covariates that were given stand, also that there are none.
+        used: columns that play another part.
+        codes: the series of every row, int64 [rows].
+        source: what messages call the frame.
+    """
+    if beside.static.given or codes.max() == 0:
+        return beside
+    rest = _rest(frame, (*used, *beside.columns), config)
+    fixed = tuple(name for name in rest if _is_shared_by_series(frame[name], codes))
+    if not fixed:
+        return beside
+    return _with_categories(
+        frame,
+        replace(beside, static=Role(fixed, "one value in each series, several of which share it")),
+        config,
+        source,
+    )
+
+
+def with_future(
+    frame: pd.DataFrame,
+    beside: Beside,
+    config: DataConfig,
+    used: tuple[str, ...],
+    targets: tuple[str, ...],
+    codes: Ints,
+    stamps: pd.Index | None,
+    source: str,
+) -> Beside:
+    """Return covariates with those that go on in every row behind the targets, which therefore are known ahead.
+
+    Args:
+        frame: its rows.
+        beside: what was found so far.
+        config: what the user said; those known ahead that were given stand, also that there are none.
+        used: columns that play another part.
+        targets: columns to forecast.
+        codes: the series of every row, int64 [rows].
+        stamps: of every row; None where rows are steps.
+        source: what messages call the frame.
+    """
+    if beside.future.given or stamps is None:
+        return beside
+    rest = _rest(frame, (*used, *beside.columns), config)
+    behind = _behind_targets(frame, targets, codes, stamps, source) if rest else np.zeros(1, dtype=bool)
+    ahead = tuple(name for name in rest if behind.any() and frame[name].notna().to_numpy()[behind].all())
+    if not ahead:
+        return beside
+    future = Role(ahead, "they go on where the targets have ended")
+    return _with_categories(frame, replace(beside, future=future), config, source)
+
+
+def left_out(frame: pd.DataFrame, used: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns that play no part and are not merely the row number."""
+    return tuple(str(name) for name in frame.columns if name not in used and not is_counter(frame[name]))
+
+
+def _rest(frame: pd.DataFrame, used: tuple[str, ...], config: DataConfig) -> list[str]:
+    return [str(name) for name in frame.columns if name not in used and _usable(frame[name], config)]
+
+
+def _usable(column: pd.Series[Any], config: DataConfig) -> bool:
+    """Tell whether a column may be a covariate without being named so."""
+    if is_date(column) or column.isna().all() or is_counter(column):
+        return False
+    return not _is_category(column, config) or column.nunique() <= MOST_CATEGORIES
+
+
+def _behind_targets(
+    frame: pd.DataFrame, targets: tuple[str, ...], codes: Ints, stamps: pd.Index, source: str
+) -> npt.NDArray[np.bool_]:
+    """Tell of each row whether all targets of its series ended before it."""
+    seen = np.any([np.isfinite(numbers(frame, name, source)) for name in targets], axis=0)
+    when = counts_of(stamps)
+    last = np.full(int(codes.max()) + 1, np.iinfo(np.int64).max)
+    ended = np.full_like(last, np.iinfo(np.int64).min)
+    np.maximum.at(ended, codes[seen], when[seen])
+    last = np.where(ended > np.iinfo(np.int64).min, ended, last)
+    return np.asarray(when > last[codes])
+
+
+def _is_shared_by_series(column: pd.Series[Any], codes: Ints) -> bool:
+    """Tell whether a column has one value in each series, and at least two series for each value."""
+    found, _ = labels(column)
+    if (found < 0).any():
+        return False
+    one = np.full(int(codes.max()) + 1, -1, dtype=np.int64)
+    one[codes] = found
+    _, shared = np.unique(one, return_counts=True)
+    return bool((one[codes] == found).all() and len(shared) > 1 and shared.min() > 1)
+
+
+def decide_calendar(schema: Schema, panel: Panel, config: DataConfig, source: str) -> Schema:
+    """Return a schema with the cycles of the calendar and the holidays that were asked for.
+
+    Raises:
+        ConfigError: a cycle or a country is unknown, or the stamps are no dates.
+    """
+    wanted = config.calendar or ()
+    cycles = tuple(name for name in wanted if name != AUTO)
+    check_calendar(cycles, config.holidays, panel.grid, source)
+    if AUTO in wanted:
+        fitting = fitting_cycles(panel.grid, float(np.median(panel.lengths)))
+        cycles = tuple(dict.fromkeys((*cycles, *fitting)))
+    return schema.model_copy(update={"calendar": cycles, "holidays": config.holidays})
+
+
+def beside_decisions(schema: Schema, beside: Beside, left: tuple[str, ...], config: DataConfig) -> list[Decision]:
+    """Return the decisions on what is there."""
+    roles = {"known ahead": beside.future, "known before": beside.past, "static": beside.static}
+    decisions = []
+    for field, role in roles.items():
+        if role.columns:
+            decisions.append(
+                Decision(field=field, value=", ".join(role.columns), given=role.given, reason=_reason(role, schema))
+            )
+    if config.calendar or config.holidays:
+        parts = [*schema.calendar, *([f"holidays of {schema.holidays}"] if schema.holidays else [])]
+        reason = f"{len(calendar_features(schema))} features of each step, known ahead"
+        found = AUTO in (config.calendar or ())
+        reason += "; the cycles longer than a step that the series go through twice" if found else ""
+        decisions.append(Decision(field="calendar", value=", ".join(parts) or "none", given=not found, reason=reason))
+    if left:
+        reason = "not used; name them by --target, --future-, --past- or --static-covariates"
+        decisions.append(Decision(field="left out", value=listed(left).replace("'", ""), given=False, reason=reason))
+    return decisions
+
+
+def _reason(role: Role, schema: Schema) -> str:
+    """Return why, and which of the columns are categories."""
+    held = [
+        f"'{name}' has {len(schema.categories[name])} categories" for name in role.columns if name in schema.categories
+    ]
+    return "; ".join([role.reason, *held])
