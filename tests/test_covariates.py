@@ -109,3 +109,80 @@ def test_the_command_line(tmp_path: Path) -> None:
     known = tsattn("predict", out, "--future", tmp_path / "ahead.csv")
     assert known.exit_code == 0 and "Note:" not in known.stderr and len(known.stdout.splitlines()) == 13
     assert "Note:" in tsattn("predict", out).stderr
+
+
+SHOPS: dict[str, Any] = {"target": "sales", "context": 3, "options": {"units": 32}, "training": TRAINING}
+
+
+def shops() -> pd.DataFrame:
+    """Days of shops that are busy at the weekend, or shut then, by their kind; a season with its level a shop."""
+    rng = np.random.default_rng(0)
+    stamps = pd.date_range("2024-01-01", periods=120)
+    parts = []
+    for number in range(30):
+        kind = ("mall", "office")[number % 2]
+        sign = {"mall": 1, "office": -1}[kind]
+        sales = 50 + number + 10 * sign * (stamps.day_of_week >= 5) + rng.normal(0, 1, 120)
+        parts.append(pd.DataFrame({"shop": f"S{number:02d}", "date": stamps, "sales": sales, "kind": kind}))
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def weekly() -> Forecaster:
+    return Forecaster("seq2seq", 7, **SHOPS, calendar="day_of_week").fit(shops())
+
+
+def test_calendar_and_kind_explain_what_a_short_history_does_not(weekly: Forecaster) -> None:
+    alone = Forecaster("seq2seq", 7, **SHOPS, static_covariates=()).fit(shops())
+    assert weekly.schema_.static_covariates == ("kind",) and alone.schema_.static_covariates == ()
+    errors = [model.scores_.set_index("model").loc["seq2seq", "mae"] for model in (weekly, alone)]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_a_shop_of_an_unknown_kind_is_forecast(weekly: Forecaster) -> None:
+    new = shops().query("shop == 'S00'").assign(shop="new", kind="kiosk")
+    forecast = weekly.predict(new)
+    assert np.isfinite(forecast["y"]).all() and forecast["y"].between(20, 80).all()
+
+
+def test_static_covariates_saved_and_served(weekly: Forecaster, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    weekly.save(tmp_path / "run")
+    expected = weekly.predict()
+    loaded = Forecaster.load(tmp_path / "run")
+    np.testing.assert_allclose(loaded.predict()["y"], expected["y"], rtol=1e-6)
+    new = shops().replace("office", "kiosk")
+    np.testing.assert_allclose(loaded.predict(new)["y"], weekly.predict(new)["y"], rtol=1e-6)
+    served = tf.saved_model.load(tmp_path / "run" / "saved_model" / "1").signatures["serving_default"]
+    names = list(weekly.spec_.future_covariates)
+    days = pd.get_dummies(pd.date_range("2024-01-01", periods=127).day_name())
+    days = days[[name.removeprefix("day_of_week=") for name in names]].to_numpy("float32")
+    for data, kinds in ((shops(), ["mall", "office"]), (new, ["mall", "kiosk"])):
+        history = np.stack([data.query(f"shop == 'S0{number}'")[["sales"]] for number in (0, 1)])
+        answer = served(
+            past=tf.constant(history, tf.float32),
+            length=tf.constant([120, 120]),
+            past_covariates=tf.constant(np.stack([days[:120]] * 2)),
+            future_covariates=tf.constant(np.stack([days[120:]] * 2)),
+            static_kind=tf.constant(kinds),
+        )
+        wanted = weekly.predict(data)["y"].to_numpy()[:14]
+        np.testing.assert_allclose(answer["forecast"].numpy().ravel(), wanted, rtol=1e-4)
+
+
+def test_nothing_of_the_validation_part_reaches_the_training() -> None:
+    """New categories and other numbers in the validation part move no weight: it only chooses the epoch."""
+    data = shops()[shops()["date"] < "2024-03-01"].assign(weather="fine", heat=np.arange(60.0).tolist() * 30)
+    late = data["date"] >= data["date"].max() - pd.Timedelta(days=6)
+    changed = data.copy()
+    changed.loc[late, "weather"] = "snow"
+    changed.loc[late, "heat"] = 1e6
+    changed.loc[late, "sales"] *= 1000
+    training = {"epochs": 1, "steps_per_epoch": 3, "refit": False}
+    given: dict[str, Any] = {**SHOPS, "training": training, "validation": 7, "calendar": "day_of_week"}
+    roles = {"past_covariates": ["weather", "heat"]}
+    forecasters = [Forecaster("seq2seq", 7, **given, **roles).fit(frame) for frame in (data, changed)]
+    history = data[~late]
+    first, second = (forecaster.predict(history)["y"] for forecaster in forecasters)
+    np.testing.assert_array_equal(first, second)

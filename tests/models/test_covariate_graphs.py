@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import pytest
 from keras_help import with_random_weights
 
 from tsattn.models import resolve_options, rules
+from tsattn.models.covariates import StaticEmbedding
 from tsattn.models.graph import build_graph
 from tsattn.training.objective import training_model
 from tsattn.window import (
@@ -22,10 +24,12 @@ from tsattn.window import (
     TARGET,
     TARGET_OBSERVED,
     TARGET_SCALE,
+    StaticInput,
     WindowSpec,
 )
 
 SPEC = WindowSpec(12, 5, ("a", "b"), 4, past_covariates=("x", "z"), future_covariates=("x",))
+STATIC = (StaticInput("size"), StaticInput("kind", ("mall", "street")), StaticInput("age"))
 KINDS: dict[str, dict[str, Any]] = {
     "parallel": {"name": "seq2seq", "units": 4, "lookbacks": 1},
     "lookbacks": {"name": "seq2seq", "units": 4, "lookbacks": 2},
@@ -38,9 +42,9 @@ KINDS: dict[str, dict[str, Any]] = {
 LENGTHS = np.array([12, 7, 1])
 
 
-def make(kind: str) -> Any:
+def make(kind: str, spec: WindowSpec = SPEC) -> Any:
     entry, options = resolve_options({"dropout": 0.0, **KINDS[kind]})
-    return build_graph(entry, rules.resolve(options, SPEC.season), SPEC)
+    return build_graph(entry, rules.resolve(options, spec.season), spec)
 
 
 def batch(padding: float = np.nan) -> dict[str, Any]:
@@ -94,3 +98,33 @@ def test_training_begins_without_an_effect_and_learns_one(kind: str) -> None:
     losses = model.fit(given, batch_size=3, epochs=30, verbose=0).history["loss"]
     assert losses[-1] < 0.7 * losses[0]
     assert np.abs(effect.get_weights()[2]).max() > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_static_covariates_tell_series_apart(kind: str) -> None:
+    graph = make(kind, replace(SPEC, static=STATIC))
+    assert graph.static_numbers == ("size", "age")
+    model = with_random_weights(graph.inference())
+    graph.static_scaling.fit([100.0, 5.0], [20.0, 2.0])
+    static = {"static_size": [80, 120, np.nan], "static_age": [5, 5, 5], "static_kind": [1, 2, 0]}
+    types = {"static_size": "float32", "static_age": "float32", "static_kind": "int32"}
+    given = batch() | {name: np.array(values, types[name]) for name, values in static.items()}
+    known = quantiles(model, given)
+    assert known.shape == (3, 5, 2, 3) and np.isfinite(known).all()
+    for name, row, value in (("static_size", 0, 120), ("static_kind", 1, 1), ("static_kind", 2, 2)):
+        changed = {**given, name: given[name].copy()}
+        changed[name][row] = value
+        moved = np.abs(quantiles(model, changed) - known).max(axis=(1, 2, 3))
+        assert moved[row] > 1e-4 and np.delete(moved, row).max() == 0
+    mean = {**given, "static_size": np.array([80, 120, 100], "float32")}
+    np.testing.assert_allclose(quantiles(model, mean), known, rtol=1e-6)
+
+
+def test_an_embedding_of_categories_learns_what_an_unknown_one_is() -> None:
+    layer = StaticEmbedding([3], 4, unknown=0.5, seed=0)
+    category = np.full(400, 2, "int32")
+    called = keras.ops.convert_to_numpy(layer([category], training=True))
+    unknown, known = (keras.ops.convert_to_numpy(layer([np.array([n], "int32")]))[0] for n in (0, 2))
+    share = np.isclose(called, unknown).all(axis=1).mean()
+    assert 0.4 < share < 0.6 and (np.isclose(called, unknown) | np.isclose(called, known)).all()
+    np.testing.assert_array_equal(layer([category])[5], known)

@@ -31,17 +31,17 @@ HOLIDAY = "holiday"
 
 def _phase(index: pd.DatetimeIndex, length: int) -> npt.NDArray[Any]:
     seconds: npt.NDArray[Any] = np.asarray(index.asi8) / 1_000_000
-    return seconds % length / length
+    return np.asarray(np.mod(seconds, length) / length)
 
 
 def _waves(phase: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return sine and cosine of a cycle and of its half, [steps, 4], of phases in [0, 1)."""
     angles = 2 * np.pi * phase[:, None] * np.array([1, 2])
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    return np.asarray(np.concatenate([np.sin(angles), np.cos(angles)], axis=1))
 
 
 def _indicators(number: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
-    return number[:, None] == np.arange(count)
+    return np.asarray(number[:, None] == np.arange(count))
 
 
 _WAVES = ("sine", "cosine")
