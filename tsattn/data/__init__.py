@@ -7,6 +7,7 @@ from tsattn.data.load import Frame, load
 from tsattn.data.long import forecast_frame, history_frame, series_names
 from tsattn.data.panel import Panel
 from tsattn.data.read import read_frame
+from tsattn.data.relations import as_nodes, as_series, read_adjacency
 from tsattn.data.schema import Decision, Schema
 from tsattn.data.season import default_horizon, detect_season
 
@@ -17,12 +18,15 @@ __all__ = [
     "Grid",
     "Panel",
     "Schema",
+    "as_nodes",
+    "as_series",
     "default_horizon",
     "detect_season",
     "forecast_frame",
     "history_frame",
     "infer_schema",
     "load",
+    "read_adjacency",
     "read_frame",
     "season_of",
     "series_names",
