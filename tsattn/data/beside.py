@@ -186,13 +186,24 @@ def _behind_targets(
 
 def _is_shared_by_series(column: pd.Series[Any], codes: Ints) -> bool:
     """Tell whether a column has one value in each series, and at least two series for each value."""
+    head = slice(10_000)
+    if (np.diff(codes[head]) == 0).any() and not _is_fixed(labels(column.iloc[head])[0], codes[head]):
+        # A look at the first rows spares one at all of them.
+        return False
     found, _ = labels(column)
-    if (found < 0).any():
+    if not _is_fixed(found, codes):
         return False
     one = np.full(int(codes.max()) + 1, -1, dtype=np.int64)
     one[codes] = found
-    _, shared = np.unique(one, return_counts=True)
-    return bool((one[codes] == found).all() and len(shared) > 1 and shared.min() > 1)
+    _, shared = np.unique(one[one >= 0], return_counts=True)
+    return bool(len(shared) > 1 and shared.min() > 1)
+
+
+def _is_fixed(found: Ints, codes: Ints) -> bool:
+    """Tell whether a value, none of which is missing, is the same in all rows of each series."""
+    one = np.full(int(codes.max()) + 1, -1, dtype=np.int64)
+    one[codes] = found
+    return bool((found >= 0).all() and (one[codes] == found).all())
 
 
 def decide_calendar(schema: Schema, panel: Panel, config: DataConfig, source: str) -> Schema:

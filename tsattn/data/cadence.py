@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tsattn.data.frequency import DAY, Grid
+from tsattn.data.frequency import DAY, Grid, naive
+from tsattn.data.order import counted, steps_between
 
 Ints = npt.NDArray[np.int64]
 
@@ -37,7 +38,7 @@ def infer_freq(stamps: pd.Index, series: Ints) -> str | None:
         return None
     if not isinstance(stamps, pd.DatetimeIndex):
         return str(step)
-    wall = np.asarray(stamps.tz_localize(None).asi8, dtype=np.int64)
+    wall = np.asarray(naive(stamps).asi8, dtype=np.int64)
     wall_step = step if stamps.tz is None else _usual_step(wall, series)
     if wall_step % DAY:
         unit, width = next((unit, width) for unit, width in _UNITS if step % width == 0)
@@ -57,7 +58,7 @@ def best_grid(freq: str, stamps: pd.Index) -> tuple[Grid, float]:
         if isinstance(stamps, pd.DatetimeIndex):
             first = pd.Timestamp(first, unit="us", tz=stamps.tz).isoformat()
         grid = Grid(freq, first, zone)
-        grids.append((grid, float(grid.locate(stamps)[1].mean())))
+        grids.append((grid, grid.share(stamps)))
         if grids[-1][1] == 1:
             break
         counts = counts[counts > counts.min()]
@@ -66,20 +67,10 @@ def best_grid(freq: str, stamps: pd.Index) -> tuple[Grid, float]:
     return max(grids, key=lambda found: found[1])
 
 
-def steps_between(counts: Ints, series: Ints) -> Ints:
-    """Return the differences of neighbours within a series, those that are not 0."""
-    steps, next_series = np.diff(counts), np.diff(series)
-    if (next_series < 0).any() or (steps[next_series == 0] < 0).any():
-        order = np.lexsort((counts, series))
-        steps, next_series = np.diff(counts[order]), np.diff(series[order])
-    steps = steps[next_series == 0]
-    return np.asarray(steps[steps > 0])
-
-
 def _usual_step(counts: Ints, series: Ints) -> int:
-    """Return the most common difference of neighbours within a series; 0 without any."""
-    values, times = np.unique(steps_between(counts, series), return_counts=True)
-    return int(values[np.argmax(times)]) if len(values) else 0
+    """Return the most common difference of neighbours within a series, the smallest of several; 0 without any."""
+    times = counted(steps_between(counts, series))
+    return min(times, key=lambda step: (-times[step], step)) if times else 0
 
 
 def _times(n: int, alias: str) -> str:

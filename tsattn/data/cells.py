@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn.data.place import cell_text, row_name
-from tsattn.data.stamps import is_number, is_text, parse
+from tsattn.data.stamps import coded, is_coded, is_number, is_text, parse
 from tsattn.errors import DataError
 
 Ints = npt.NDArray[np.int64]
@@ -30,7 +30,15 @@ def numbers(frame: pd.DataFrame, name: str, source: str) -> npt.NDArray[np.float
     column = frame[name]
     if is_number(column) or pd.api.types.is_bool_dtype(column.dtype):
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        bad = np.abs(values) > LARGEST
+        largest = max(np.fmax.reduce(values, initial=0), -np.fmin.reduce(values, initial=0))
+        bad = np.abs(values) > LARGEST if largest > LARGEST else np.zeros(1, dtype=bool)
+    elif is_coded(column):
+        texts, rows = coded(column)
+        try:
+            return numbers(pd.DataFrame({name: texts}), name, source)[rows]
+        except DataError:
+            # Once more, to name the row.
+            return numbers(pd.DataFrame({name: column.astype("str")}, index=frame.index), name, source)
     elif is_text(column):
         values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         bad = (np.isnan(values) & ~(column.isna() | column.isin(MISSING)).to_numpy()) | (np.abs(values) > LARGEST)

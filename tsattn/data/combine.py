@@ -10,8 +10,9 @@ import pandas as pd
 from pandas.tseries import offsets
 
 from tsattn.config import Combine
-from tsattn.data.cadence import counts_of, steps_between
+from tsattn.data.cadence import counts_of
 from tsattn.data.frequency import DAY, Grid, parse_freq
+from tsattn.data.order import steps_between
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -30,7 +31,7 @@ _WIDTHS |= {"D": DAY, "W-SUN": 7 * DAY, "MS": 31 * DAY, "QS": 92 * DAY, "YS": 36
 
 def median_step(stamps: pd.DatetimeIndex, series: Ints) -> int:
     """Return the median of the steps between neighbouring stamps of a series, in microseconds; 0 without any."""
-    steps = steps_between(counts_of(stamps), series)
+    steps = np.concatenate([*steps_between(counts_of(stamps), series), np.zeros(0, dtype=np.int64)])
     return int(np.median(steps)) if len(steps) else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,11 @@ import pandas as pd
 from tsattn.data.cells import Ints, label, numbers, read_stamps
 from tsattn.data.combine import combine
 from tsattn.data.features import features, read_static, split_covariates
+from tsattn.data.order import blocks, in_order
 from tsattn.data.panel import Panel
 from tsattn.data.place import listed, row_name, shown
 from tsattn.data.schema import Schema
+from tsattn.data.stamps import is_coded
 from tsattn.errors import DataError
 
 SeriesCodes = tuple[Ints, tuple[str, ...]]
@@ -54,7 +57,7 @@ def to_panel(frame: pd.DataFrame, schema: Schema, source: str, series: SeriesCod
         return replace(_from_rows(frame, schema, ids, codes, source), static=static)
     columns = [numbers(frame, name, source) for name in schema.targets]
     columns += [feature for name in schema.covariates for feature in features(frame, name, schema, source)]
-    values = np.stack(columns, axis=1)
+    values = np.stack(columns, axis=1) if len(columns) > 1 else columns[0][:, None]
     if schema.time:
         stamps = read_stamps(frame, schema.time, schema.time_format, source)
         position = _positions(frame, stamps, schema, source)
@@ -71,38 +74,45 @@ def to_panel(frame: pd.DataFrame, schema: Schema, source: str, series: SeriesCod
 
 
 def series_codes(frame: pd.DataFrame, id: tuple[str, ...], source: str) -> SeriesCodes:
-    """Return the series of every row (int64 [rows]) and their ids, several columns joined by "/"."""
+    """Return the series of every row (whole numbers, [rows]) and their ids, several columns joined by "/"."""
     if not id:
         return np.zeros(len(frame), dtype=np.int64), (WIDE_ID,)
     joint: Ints | None = None
     names: list[str] = []
     for name in id:
-        code, values = pd.factorize(frame[name])
+        code, values = _factorized(frame[name])
         blank = np.append([not str(value).strip() for value in values], True)
         if blank[:-1].any() or (code < 0).any():
             where = f"{source}: {row_name(source, frame, int(np.argmax(blank[code])))}: column '{name}'"
             raise DataError(f"{where}: expected the id of a series, got nothing: write one or drop the row")
-        code = np.asarray(code, dtype=np.int64)
         texts = [label(value) for value in values]
         if joint is None:
             joint, names = code, texts
         else:
-            both, pairs = pd.factorize(joint * len(values) + code)
+            both, pairs = pd.factorize(joint.astype(np.int64) * len(values) + code)
             joint = np.asarray(both, dtype=np.int64)
             names = [f"{names[pair // len(values)]}/{texts[pair % len(values)]}" for pair in pairs]
     assert joint is not None
     return joint, tuple(names)
 
 
+def _factorized(column: pd.Series[Any]) -> tuple[npt.NDArray[Any], Any]:
+    """Return `pandas.factorize`, which the coding of a file that is sorted by its ids is already."""
+    if is_coded(column):
+        raw = np.asarray(column.cat.codes)
+        steps = (np.diff(raw[block]) for block in blocks(len(raw), 1))
+        if raw[0] == 0 and all(((step == 0) | (step == 1)).all() for step in steps):
+            return raw, column.cat.categories[: int(raw[-1]) + 1]
+    return pd.factorize(column)
+
+
 def repeated(codes: Ints, position: Ints) -> npt.NDArray[np.bool_]:
     """Tell of each row whether an earlier one has its series and its position or stamp."""
+    if in_order(codes, position, strictly=True):
+        return np.zeros(len(codes), dtype=bool)
     low, high = int(position.min()), int(position.max())
     if (high - low + 1) * (int(codes.max()) + 1) < np.iinfo(np.int64).max:
-        key = codes * (high - low + 1) + (position - low)
-        if (np.diff(key) > 0).all():
-            # In order, as most files are.
-            return np.zeros(len(key), dtype=bool)
-        return np.asarray(pd.Series(key).duplicated())
+        return np.asarray(pd.Series(codes.astype(np.int64) * (high - low + 1) + (position - low)).duplicated())
     return np.asarray(pd.DataFrame({"series": codes, "position": position}).duplicated())
 
 
@@ -184,22 +194,28 @@ def _scatter(
     source: str,
 ) -> Panel:
     """Return the panel of values at positions; NaN between them."""
+    ordered = in_order(codes, position, strictly=False)
     starts = np.full(len(ids), np.iinfo(np.int64).max)
     ends = np.full(len(ids), np.iinfo(np.int64).min)
-    np.minimum.at(starts, codes, position)
-    np.maximum.at(ends, codes, position)
+    if ordered:
+        last = np.flatnonzero(np.append(codes[1:] != codes[:-1], True))
+        first = np.append(0, last[:-1] + 1)
+        starts[codes[first]], ends[codes[last]] = position[first], position[last]
+    else:
+        np.minimum.at(starts, codes, position)
+        np.maximum.at(ends, codes, position)
     lengths = ends - starts + 1
     if lengths.sum() > max(SPARSEST * len(values), 100_000):
         worst = int(np.argmax(lengths))
-        first, last = (shown(stamp) for stamp in schema.grid.at([starts[worst], ends[worst]]))
+        reach = " to ".join(shown(stamp) for stamp in schema.grid.at([starts[worst], ends[worst]]))
         whose = f"series '{ids[worst]}'" if schema.id else f"column '{'+'.join(schema.time)}'"
         raise DataError(
             f"{source}: {whose}: expected stamps on most steps of '{schema.freq}', but they reach from "
-            f"{first} to {last} in {int((codes == worst).sum())} rows: mend the stamps, or give a longer --freq"
+            f"{reach} in {int((codes == worst).sum())} rows: mend the stamps, or give a longer --freq"
         )
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     flat = values
-    if offsets[-1] != len(values) or (np.diff(codes) < 0).any() or (np.diff(position)[np.diff(codes) == 0] < 0).any():
+    if offsets[-1] != len(values) or not ordered:
         flat = np.full((int(offsets[-1]), values.shape[1]), np.nan, dtype=np.float32)
         flat[offsets[codes] + position - starts[codes]] = values
     return Panel(flat, offsets, ids, schema.targets, starts.astype(np.int64), schema.grid)

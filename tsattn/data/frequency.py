@@ -12,6 +12,8 @@ import pandas as pd
 from pandas.tseries import offsets
 from pandas.tseries.frequencies import to_offset
 
+from tsattn.data.order import blocks
+from tsattn.data.stamps import in_microseconds
 from tsattn.errors import DataError
 
 Ints = npt.NDArray[np.int64]
@@ -127,15 +129,19 @@ class Grid:
         """Return stamps (dates or ISO text) as microsecond dates in the grid's time zone."""
         if not isinstance(stamps, pd.DatetimeIndex):
             stamps = pd.DatetimeIndex(pd.to_datetime(stamps, utc=self.tz is not None, format="ISO8601"))
-        index: pd.DatetimeIndex = stamps.as_unit("us")
+        index = in_microseconds(stamps)
         if self.tz is None:
-            return index.tz_localize(None)
+            return naive(index)
         return (index if index.tz else index.tz_localize("UTC")).tz_convert(self.tz)
+
+    def _counts(self, stamps: Any) -> Ints:
+        """Return any stamps as this grid counts."""
+        return self._count(self.index(stamps)) if self.dated else np.asarray(stamps, dtype=np.int64)
 
     def _count(self, index: pd.DatetimeIndex) -> Ints:
         """Return microseconds: elapsed, or of the wall clock."""
-        naive = index.tz_convert("UTC") if self.tz and self._elapsed else index
-        return cast(Ints, np.asarray(naive.tz_localize(None).asi8, dtype=np.int64))
+        wall = index.tz_convert("UTC") if self.tz and self._elapsed else index
+        return cast(Ints, np.asarray(naive(wall).asi8, dtype=np.int64))
 
     def _dates(self, micros: Ints) -> pd.DatetimeIndex:
         """Undo `_count`; a wall-clock time that a time shift skips moves forwards."""
@@ -152,9 +158,11 @@ class Grid:
         Between two steps it is the position of the earlier one, or with ``nearest`` of the nearer one, where steps have
         a fixed width.
         """
-        counts = self._count(self.index(stamps)) if self.dated else np.asarray(stamps, dtype=np.int64)
+        counts = self._counts(stamps)
         if self._width:
-            position = (counts - self._start + nearest * (self._width // 2)) // self._width
+            position, on_grid = self._locate_even(counts, nearest * (self._width // 2))
+            if not self.tz:
+                return position, on_grid
         elif type(self.offset) in _MONTHS:
             position = self._month_position(counts)
         elif type(self.offset) is offsets.BusinessDay and self.offset.n == 1:
@@ -168,6 +176,23 @@ class Grid:
         if self.tz:  # a stamp that a time shift moved is still on the grid
             expected = self._count(self._dates(expected))
         return position, expected == counts
+
+    def _locate_even(self, counts: Ints, ahead: int) -> tuple[Ints, Bools]:
+        """Return positions on a grid of even width, and whether each lies on it; ``ahead`` is added before."""
+        position, on_grid = np.empty(len(counts), dtype=np.int64), np.empty(len(counts), dtype=bool)
+        for block in blocks(len(counts)):
+            elapsed = counts[block] - self._start
+            position[block] = (elapsed + ahead) // self._width
+            on_grid[block] = position[block] * self._width == elapsed
+        return position, on_grid
+
+    def share(self, stamps: pd.Index) -> float:
+        """Return how many of the stamps lie on the grid, as a share."""
+        if not self._width or self.tz:
+            return float(self.locate(stamps)[1].mean())
+        counts = self._counts(stamps)
+        found = sum(int(((counts[block] - self._start) % self._width == 0).sum()) for block in blocks(len(counts)))
+        return found / len(counts)
 
     def position(self, stamps: Any) -> Ints:
         """Return the steps from the origin to each stamp, int64.
@@ -244,6 +269,11 @@ class Grid:
 def _days(micros: Any) -> Any:
     """Return the day, datetime64[D], of microseconds."""
     return (np.asarray(micros, dtype=np.int64) // DAY).astype("datetime64[D]")
+
+
+def naive(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Return stamps as a wall clock shows them, without a time zone."""
+    return index if index.tz is None else index.tz_localize(None)
 
 
 _SEASONS: dict[str, int] = {"B": 5, "W": 52, "MS": 12, "ME": 12, "BMS": 12, "BME": 12}

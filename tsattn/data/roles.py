@@ -13,7 +13,7 @@ import pandas as pd
 
 from tsattn.data.cells import MISSING, numbers
 from tsattn.data.place import cell_text, listed, row_name
-from tsattn.data.stamps import PARTS, is_date, is_number, is_text, is_whole, number_format, text_format
+from tsattn.data.stamps import PARTS, coded, is_coded, is_date, is_number, is_text, is_whole, number_format, text_format
 from tsattn.errors import DataError
 
 TIME_NAMES = frozenset(
@@ -87,7 +87,7 @@ def find_time(frame: pd.DataFrame, given: str | None, source: str) -> Role:
     if given is not None:
         return _given_time(frame, named(frame, given, "--time", source), source)
     dates = {str(name): form for name in frame if (form := _date_form(frame[name], source))}
-    whole = {str(name) for name in frame if is_whole(frame[name]) and str(name).lower() in _COUNTED}
+    whole = {str(name) for name in frame if str(name).lower() in _COUNTED and is_whole(frame[name])}
     parts = [name for part in PARTS for name in whole if name.lower() == part]
     if "ds" in dates or ("ds" in whole and not dates):
         form = dates.get("ds") or number_format(frame["ds"])
@@ -219,6 +219,9 @@ def _rank(name: str) -> int:
 
 def mostly_numbers(column: pd.Series[Any]) -> bool:
     """Tell whether most filled cells of a text column are numbers, and no identifiers such as 007."""
+    if is_coded(column):
+        texts, rows = coded(column)
+        column = texts.iloc[np.unique(rows)]
     filled = column[column.notna() & ~column.isin(MISSING)].astype(str)
     return (
         not filled.str.fullmatch(r"0\d+").any()
@@ -250,7 +253,8 @@ def find_targets(
             + _text_said(frame, used)
         )
     for name in columns:
-        if np.isnan(numbers(frame, name, source)).all():
+        # Most often a look at the first rows spares one at all of them.
+        if all(np.isnan(numbers(rows, name, source)).all() for rows in (frame[[name]].head(1000), frame)):
             raise DataError(
                 f"{source}: column '{name}': expected numbers to forecast, but every cell is empty: drop the "
                 "column, or name others by --target"

@@ -46,7 +46,19 @@ _OFFSET = re.compile(r":\d\d.*(?:Z|[+-]\d\d:?\d\d)$")
 
 def is_text(column: pd.Series[Any]) -> bool:
     """Tell whether a column holds text."""
-    return bool(pd.api.types.is_string_dtype(column.dtype) or column.dtype == object)
+    kind = column.cat.categories.dtype if is_coded(column) else column.dtype
+    return bool(pd.api.types.is_string_dtype(kind) or pd.api.types.is_object_dtype(kind))
+
+
+def is_coded(column: pd.Series[Any]) -> bool:
+    """Tell whether a column holds text that comes again and again as the numbers of a dictionary."""
+    return isinstance(column.dtype, pd.CategoricalDtype)
+
+
+def coded(column: pd.Series[Any]) -> tuple[pd.Series[Any], npt.NDArray[np.int64]]:
+    """Return the different texts of a coded column, a missing one last, and which one stands in each row."""
+    texts = pd.Series([*column.cat.categories, None], dtype="str")
+    return texts, np.asarray(column.cat.codes, dtype=np.int64)
 
 
 def is_date(column: pd.Series[Any]) -> bool:
@@ -129,6 +141,10 @@ def parse(columns: pd.Series[Any] | pd.DataFrame, form: str) -> tuple[pd.Index, 
     """
     if isinstance(columns, pd.DataFrame):
         return _parse_parts(columns)
+    if is_coded(columns):
+        texts, rows = coded(columns)
+        stamps, bad = parse(texts, form)
+        return stamps[rows], bad[rows]
     if form == "integer":
         values = _floats(columns)
         bad = ~np.isfinite(values) | (values != np.round(values)) | (np.abs(values) > LARGEST)
@@ -159,7 +175,12 @@ def _floats(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
 
 
 def _dates(column: pd.Series[Any]) -> tuple[pd.Index, Bools]:
-    return pd.DatetimeIndex(column).as_unit("us"), column.isna().to_numpy()
+    return in_microseconds(pd.DatetimeIndex(column)), column.isna().to_numpy()
+
+
+def in_microseconds(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Return dates in the unit in which this package counts, without a copy where they are."""
+    return index if index.unit == "us" else index.as_unit("us")
 
 
 def _parse_parts(columns: pd.DataFrame) -> tuple[pd.Index, Bools]:
