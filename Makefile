@@ -55,13 +55,16 @@ test-backends: $(VENV)/.dev ## The layers on the other backends of Keras, where 
 			-m '$(CASES)' || exit 1; \
 	done
 
-bench: bench-accuracy bench-sequences bench-reading ## All benchmarks
+bench: bench-accuracy bench-sequences bench-reading bench-windows ## All benchmarks
 
 bench-sequences: $(VENV)/.dev ## Attention pooling over sequences of different lengths; needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.sequences
 
 bench-reading: $(VENV)/.dev ## Files to panels, beside the bare reading by pyarrow
 	@$(BIN)/python -m benchmarks.reading
+
+bench-windows: $(VENV)/.dev ## Windows made beside windows trained on
+	@$(BIN)/python -m benchmarks.windows
 
 bench-accuracy: $(VENV)/.dev ## Accuracy by published protocols (hours; goes on where it stopped); needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.accuracy run

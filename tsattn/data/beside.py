@@ -157,11 +157,13 @@ def with_future(
 
 def left_out(frame: pd.DataFrame, used: tuple[str, ...]) -> tuple[str, ...]:
     """Return the columns that play no part and are not merely the row number."""
-    return tuple(str(name) for name in frame.columns if name not in used and not is_counter(frame[name]))
+    taken = set(used)
+    return tuple(str(name) for name in frame.columns if name not in taken and not is_counter(frame[name]))
 
 
 def _rest(frame: pd.DataFrame, used: tuple[str, ...], config: DataConfig) -> list[str]:
-    return [str(name) for name in frame.columns if name not in used and _usable(frame[name], config)]
+    taken = set(used)
+    return [str(name) for name in frame.columns if name not in taken and _usable(frame[name], config)]
 
 
 def _usable(column: pd.Series[Any], config: DataConfig) -> bool:

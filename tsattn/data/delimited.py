@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ def _form(path: Path, sample: str) -> _Form:
     delimiter = delimiter if delimiter in header else ","
     names = next(csv.reader([header], delimiter=delimiter))
     _check_header(path, sample, names, delimiter)
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
     if twice is not None:
         raise DataError(
             f"{path}: line 1: expected a header with a name for each column, but '{twice}' stands there twice"

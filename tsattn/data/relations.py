@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +41,7 @@ def read_adjacency(path: Path | str, nodes: Sequence[str]) -> Floats:
     """
     cells = _cells(Path(path))
     names = [str(name) for name in nodes]
-    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
     if twice is not None:
         raise DataError(f"{path}: expected nodes with different names, but '{twice}' is the name of two")
     count, header = len(names), list(cells[0])
