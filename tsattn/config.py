@@ -71,6 +71,12 @@ class TrainingConfig(Options):
     epochs: int | None = Field(None, ge=1, description="most epochs; training stops earlier by itself")
     batch_size: int | None = Field(None, ge=1, description="windows in a batch")
     steps_per_epoch: int | None = Field(None, ge=1, description="most batches in an epoch")
+    sampling: Literal["windows", "series"] = Field(
+        "windows", description="windows: each as often; series: each series as often, however long"
+    )
+    short_histories: float = Field(
+        0.0, ge=0, le=1, description="share of the windows whose history is cut to a random length"
+    )
     learning_rate: float | None = Field(None, gt=0, description="step size of Adam")
     patience: int = Field(3, ge=1, description="epochs without improvement before training stops")
     refit: bool = Field(True, description="train on to the end of the data, for half the chosen epochs")

@@ -110,3 +110,37 @@ def test_each_window_is_given_one_of_the_lookbacks() -> None:
             assert not batch[PAST][row, length:].any()
             drawn += [length] if len(known) == 8 else []
     assert 10 < drawn.count(4) < len(drawn) - 10, "about half of the windows are short"
+
+
+def uneven() -> Windows:
+    lengths = np.array([40, 3, 200, 12, 25])
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    values = np.arange(lengths.sum(), dtype="float32")[:, None]
+    ids = tuple("abcde")
+    panel = Panel(values, offsets, ids, ("y",), np.zeros(5, np.int64), Grid("D", "2024-01-01"))
+    return Windows.before_end(panel, WindowSpec(context=8, horizon=4, targets=("y",)), history=4)
+
+
+def test_a_balanced_epoch_has_each_series_as_often() -> None:
+    windows = uneven()
+    batches = ShuffledWindows(windows, 10, 20, seed=3, scales=np.ones((5, 1), "float32"), balanced=True)
+    first, again = ([batches[number][0] for number in range(20)] for _ in range(2))
+    targets = np.concatenate([batch[TARGET][:, 0, 0] for batch in first])
+    np.testing.assert_array_equal(targets, np.concatenate([batch[TARGET][:, 0, 0] for batch in again]))
+    series = np.searchsorted(windows.panel.offsets, targets, side="right") - 1
+    assert np.bincount(series, minlength=5).tolist() == [50, 0, 50, 50, 50], "'b' is too short for a window"
+    assert len(np.unique(targets[series == 2])) > 30, "a long one is gone through all over"
+    batches.begin_epoch(1)
+    assert (batches[0][0][TARGET] != first[0][TARGET]).any()
+
+
+def test_histories_are_cut_at_random() -> None:
+    windows = uneven()
+    scales = np.ones((5, 1), "float32")
+    whole, cut = (ShuffledWindows(windows, 500, 1, 0, scales, short=share)[0][0] for share in (0, 0.5))
+    np.testing.assert_array_equal(whole[TARGET], cut[TARGET])
+    changed = (whole[LENGTH] != cut[LENGTH]).mean()
+    assert 0.35 < changed < 0.55 and (cut[LENGTH] <= whole[LENGTH]).all() and set(cut[LENGTH]) == set(range(1, 9))
+    short = int(np.argmin(cut[LENGTH] - whole[LENGTH]))
+    kept = cut[LENGTH][short]
+    np.testing.assert_array_equal(cut[PAST][short, :kept], whole[PAST][short, : whole[LENGTH][short]][-kept:])

@@ -97,6 +97,22 @@ class Windows:
         position = (np.arange(batch * size, (batch + 1) * size)) % len(self)
         return permute(position, len(self), seed=(seed, epoch))
 
+    def balanced(self, seed: int, epoch: int, batch: int, size: int) -> Ints:
+        """Return the window numbers of one batch in which each series comes as often as the others, at random places.
+
+        Series come in shuffled rounds, each once a round; those without a window never.
+        """
+        counts = self.counts
+        series = np.flatnonzero(counts)
+        position = np.arange(batch * size, (batch + 1) * size)
+        rounds = position // len(series)
+        chosen = np.empty(size, dtype=np.int64)
+        for number in np.unique(rounds):
+            place = position[rounds == number] % len(series)
+            chosen[rounds == number] = series[permute(place, len(series), seed=(seed, epoch, int(number)))]
+        within = np.random.default_rng((seed, epoch, batch, 1)).integers(0, counts[chosen])
+        return np.asarray((np.cumsum(counts) - counts)[chosen] + within)
+
 
 def gather(
     panel: Panel, spec: WindowSpec, series: Ints, origin: Ints, *, target: bool = True, most: Ints | None = None

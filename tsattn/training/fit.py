@@ -44,6 +44,8 @@ def train(
     *,
     validation: Windows | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    balanced: bool = False,
+    short: float = 0.0,
 ) -> History:
     """Train the weights of a graph in place and leave the best ones in it.
 
@@ -57,6 +59,7 @@ def train(
         scales: what errors of each series are divided by, [series, targets].
         validation: windows that decide when to stop; without them all epochs of the plan are trained.
         callbacks: further Keras callbacks, such as a progress bar.
+        balanced, short: see `ShuffledWindows`.
 
     Raises:
         TsattnError: the loss is no longer a number.
@@ -72,7 +75,9 @@ def train(
     optimizer.build(model.trainable_variables)
     # Its place matters: the callbacks behind it see the averaged weights at the end of an epoch.
     averaging = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
-    batches = ShuffledWindows(windows, plan.batch_size, plan.steps, seed, scales, graph.lookbacks)
+    batches = ShuffledWindows(
+        windows, plan.batch_size, plan.steps, seed, scales, graph.lookbacks, balanced=balanced, short=short
+    )
     turning = keras.callbacks.LambdaCallback(on_epoch_begin=batches.begin_epoch)
     used = [keras.callbacks.TerminateOnNaN(), turning, averaging, *callbacks]
     if validation is not None:

@@ -24,6 +24,8 @@ class ShuffledWindows(keras.utils.PyDataset):
         seed: seed of the order.
         scales: what errors are divided by, [series, targets].
         lookbacks: steps of history; each window is given one of them at random. None: all of the context.
+        balanced: draw each series as often as the others, instead of each window.
+        short: share of the windows whose history is cut to a random length, of a step or more.
     """
 
     def __init__(
@@ -34,6 +36,9 @@ class ShuffledWindows(keras.utils.PyDataset):
         seed: int,
         scales: Floats,
         lookbacks: Sequence[int] | None = None,
+        *,
+        balanced: bool = False,
+        short: float = 0.0,
     ) -> None:
         super().__init__()
         self._scales = scales
@@ -42,15 +47,21 @@ class ShuffledWindows(keras.utils.PyDataset):
         self._batch_size = batch_size
         self._steps = steps
         self._seed = seed
+        self._drawn = windows.balanced if balanced else windows.shuffled
+        self._short = short
         self.epoch = 0
 
     def __len__(self) -> int:
         return self._steps
 
     def __getitem__(self, batch: int) -> tuple[Batch]:
-        index = self._windows.shuffled(self._seed, self.epoch, batch, self._batch_size)
+        index = self._drawn(self._seed, self.epoch, batch, self._batch_size)
         draw = np.random.default_rng((self._seed, self.epoch, batch))
-        return (_with_scales(self._windows, index, self._scales, draw.choice(self._lookbacks, len(index))),)
+        most = draw.choice(self._lookbacks, len(index))
+        if self._short:
+            cut = draw.random(len(index)) < self._short
+            most = np.where(cut, draw.integers(1, most, endpoint=True), most)
+        return (_with_scales(self._windows, index, self._scales, most),)
 
     def begin_epoch(self, epoch: int, logs: object = None) -> None:
         """Turn to an epoch, as a Keras callback is told of it."""
