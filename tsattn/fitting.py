@@ -86,8 +86,6 @@ class Fitting:
                 error_scales(panel),
                 validation=validate and Windows.over_last(validate[0], spec, validate[1], most),
                 callbacks=() if shown is None else (shown,),
-                balanced=training.sampling == "series",
-                short=training.short_histories,
             )
         return graph, history
 

@@ -44,8 +44,6 @@ def train(
     *,
     validation: Windows | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    balanced: bool = False,
-    short: float = 0.0,
 ) -> History:
     """Train the weights of a graph in place and leave the best ones in it.
 
@@ -59,7 +57,6 @@ def train(
         scales: what errors of each series are divided by, [series, targets].
         validation: windows that decide when to stop; without them all epochs of the plan are trained.
         callbacks: further Keras callbacks, such as a progress bar.
-        balanced, short: see `ShuffledWindows`.
 
     Raises:
         TsattnError: the loss is no longer a number.
@@ -76,7 +73,14 @@ def train(
     # Its place matters: the callbacks behind it see the averaged weights at the end of an epoch.
     averaging = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
     batches = ShuffledWindows(
-        windows, plan.batch_size, plan.steps, seed, scales, graph.lookbacks, balanced=balanced, short=short
+        windows,
+        plan.batch_size,
+        plan.steps,
+        seed,
+        scales,
+        graph.lookbacks,
+        balanced=plan.balanced,
+        short=plan.short,
     )
     turning = keras.callbacks.LambdaCallback(on_epoch_begin=batches.begin_epoch)
     used = [keras.callbacks.TerminateOnNaN(), turning, averaging, *callbacks]

@@ -40,17 +40,21 @@ EPOCHS = 30
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes of one training.
+    """Sizes of one training, and what its batches are drawn from.
 
     Args:
         epochs: most epochs.
         batch_size: windows in a batch.
         steps: batches in an epoch.
+        balanced: draw each series as often as the others, instead of each window.
+        short: share of the windows whose history is cut to a random length.
     """
 
     epochs: int
     batch_size: int
     steps: int
+    balanced: bool = False
+    short: float = 0.0
 
 
 def plan(config: TrainingConfig, windows: Windows, rows_per_window: int) -> Plan:
@@ -62,7 +66,8 @@ def plan(config: TrainingConfig, windows: Windows, rows_per_window: int) -> Plan
     least, most = STEPS
     steps = min(max(-(-count // batch), least), config.steps_per_epoch or most)
     affordable = max(MOST_ROWS // (steps * batch * rows_per_window), 1)
-    return Plan(config.epochs or min(EPOCHS, affordable), batch, steps)
+    epochs = config.epochs or min(EPOCHS, affordable)
+    return Plan(epochs, batch, steps, config.sampling == "series", config.short_histories)
 
 
 def learning_rate(values: int) -> float:
