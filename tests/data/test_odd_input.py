@@ -54,8 +54,8 @@ def test_odd_files_are_read(case: str, tmp_path: Path) -> None:
 
 def test_ids_that_look_like_numbers_stay_what_they_are(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("".join(["unique_id,ds,y\n", *(f"{id},{day},1\n" for id in ("007", "7") for day in DAYS)]))
-    assert load(path)[0].ids == ("007", "7")
+    path.write_text("".join(["unique_id,ds,y\n", *(f"{id},{day},1\n" for id in ("007", "7", "0x1F") for day in DAYS)]))
+    assert load(path)[0].ids == ("007", "7", "0x1F")
 
 
 def test_ten_thousand_columns(tmp_path: Path) -> None:

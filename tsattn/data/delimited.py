@@ -41,7 +41,7 @@ class _Form:
         names: its columns.
         parse: options of pyarrow about rows and cells.
         decimal: the decimal sign.
-        padded: columns with whole numbers that begin with 0: identifiers, which lose it as numbers.
+        padded: columns with whole numbers that begin with 0 or 0x: identifiers, which lose it as numbers.
         repeated: columns with text that comes again and again.
     """
 
@@ -122,13 +122,13 @@ def _sample_table(sample: str, form: _Form, types: dict[str, Any] | None = None)
 
 
 def _padded(sample: str, form: _Form) -> list[str]:
-    """Return the columns of the sample with whole numbers that begin with 0."""
-    if not re.search(r"(?:^|[^\d.:+-])0\d", sample, re.MULTILINE):
+    """Return the columns of the sample with whole numbers that begin with 0 or 0x."""
+    if not re.search(r"(?:^|[^\d.:+-])0[\dxX]", sample, re.MULTILINE):
         return []
     table = _sample_table(sample, form, dict.fromkeys(form.names, pa.string()))
     if table is None:
         return []
-    found = (pc.any(pc.match_substring_regex(table[name], r"^0\d+$")).as_py() for name in table.column_names)
+    found = (pc.any(pc.match_substring_regex(table[name], r"^0(\d+|[xX][0-9a-fA-F]+)$")).as_py() for name in table.column_names)
     return [name for name, any_ in zip(table.column_names, found, strict=True) if any_]
 
 
