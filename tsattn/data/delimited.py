@@ -128,8 +128,8 @@ def _padded(sample: str, form: _Form) -> list[str]:
     table = _sample_table(sample, form, dict.fromkeys(form.names, pa.string()))
     if table is None:
         return []
-    found = (pc.any(pc.match_substring_regex(table[name], r"^0(\d+|[xX][0-9a-fA-F]+)$")).as_py() for name in table.column_names)
-    return [name for name, any_ in zip(table.column_names, found, strict=True) if any_]
+    pattern = r"^0(\d+|[xX][0-9a-fA-F]+)$"
+    return [name for name in table.column_names if pc.any(pc.match_substring_regex(table[name], pattern)).as_py()]
 
 
 def _read_parts(path: Path, form: _Form, *, exact: bool = False) -> Any | None:
