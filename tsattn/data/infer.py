@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tsattn.config import Combine, DataConfig
@@ -30,13 +29,13 @@ from tsattn.data.frame import (
     series_codes,
     to_panel,
 )
-from tsattn.data.frequency import Grid, is_steps, parse_freq, season_of
+from tsattn.data.frequency import Grid, is_steps, parse_freq
 from tsattn.data.months import month_columns, months_as_rows
 from tsattn.data.panel import Panel
 from tsattn.data.place import ENCODING, listed
 from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, find_time
 from tsattn.data.schema import Decision, Layout, Schema
-from tsattn.data.season import default_horizon, detect_season
+from tsattn.data.season import decide_horizon, decide_season
 from tsattn.errors import ConfigError, DataError
 
 ROW_TARGET = "y"
@@ -267,38 +266,3 @@ def _duplicates(schema: Schema, stamps: pd.Index | None, series: Ints) -> list[D
     count = _repeated(schema, stamps, series)
     reason = f"{count} rows have the stamp of an earlier row of their series"
     return [Decision(field="on_duplicate", value=schema.on_duplicate, given=True, reason=reason)]
-
-
-def decide_season(panel: Panel, config: DataConfig) -> Decision:
-    """Return the decision on the season length: given, usual for the frequency, or seen in the values."""
-    if config.season is not None:
-        return Decision(field="season", value=str(config.season), given=True, reason="it was asked for")
-    freq, median = config.freq or panel.grid.freq, float(np.median(panel.lengths))
-    usual = season_of(freq)
-    if usual > 1 and median >= 2 * usual:
-        season, reason = usual, f"usual for '{freq}' steps"
-    elif usual > 1:
-        season, reason = 1, f"none: series of {median:g} steps do not contain the usual {usual} twice"
-    else:
-        season = detect_season(_spread(panel))
-        reason = "the values repeat after as many steps" if season > 1 else "the values show no clear season"
-    return Decision(field="season", value=str(season), given=False, reason=reason)
-
-
-def _spread(panel: Panel, most: int = 256) -> list[npt.NDArray[np.float32]]:
-    """Return up to ``most`` series, spread evenly over the panel."""
-    chosen = np.unique(np.linspace(0, len(panel) - 1, min(len(panel), most)).astype(int))
-    return [panel.series(int(index)) for index in chosen]
-
-
-def decide_horizon(panel: Panel, config: DataConfig, season: int) -> Decision:
-    """Return the decision on the horizon: given, or by season, frequency and the lengths of the series."""
-    if config.horizon is not None:
-        return Decision(field="horizon", value=str(config.horizon), given=True, reason="it was asked for")
-    freq, median = config.freq or panel.grid.freq, float(np.median(panel.lengths))
-    horizon = default_horizon(freq, season, median)
-    usual = default_horizon(freq, season, np.inf)
-    reason = f"usual for '{freq}' steps" if season == 1 or not is_steps(freq) else f"by the season of {season}"
-    if horizon < usual:
-        reason = f"a fifth of the median series length, {median:g}"
-    return Decision(field="horizon", value=str(horizon), given=False, reason=reason)

@@ -1,4 +1,4 @@
-"""Season length from the values, and the default horizon."""
+"""Season length, from the frequency or the values, and the horizon that suits it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tsattn.config import DataConfig
 from tsattn.data.frequency import is_steps, season_of
+from tsattn.data.panel import Panel
+from tsattn.data.schema import Decision
 
 Values = npt.NDArray[np.float64]
 
@@ -193,3 +196,38 @@ def default_horizon(freq: str, season: int, median_length: float) -> int:
         usual = season_of(freq)
         wanted = _HORIZONS.get(usual, min(max(usual, 6), 96))
     return int(max(1, min(wanted, median_length // 5)))
+
+
+def decide_season(panel: Panel, config: DataConfig) -> Decision:
+    """Return the decision on the season length: given, usual for the frequency, or seen in the values."""
+    if config.season is not None:
+        return Decision(field="season", value=str(config.season), given=True, reason="it was asked for")
+    freq, median = config.freq or panel.grid.freq, float(np.median(panel.lengths))
+    usual = season_of(freq)
+    if usual > 1 and median >= 2 * usual:
+        season, reason = usual, f"usual for '{freq}' steps"
+    elif usual > 1:
+        season, reason = 1, f"none: series of {median:g} steps do not contain the usual {usual} twice"
+    else:
+        season = detect_season(_spread(panel))
+        reason = "the values repeat after as many steps" if season > 1 else "the values show no clear season"
+    return Decision(field="season", value=str(season), given=False, reason=reason)
+
+
+def _spread(panel: Panel, most: int = 256) -> list[npt.NDArray[np.float32]]:
+    """Return up to ``most`` series, spread evenly over the panel."""
+    chosen = np.unique(np.linspace(0, len(panel) - 1, min(len(panel), most)).astype(int))
+    return [panel.series(int(index)) for index in chosen]
+
+
+def decide_horizon(panel: Panel, config: DataConfig, season: int) -> Decision:
+    """Return the decision on the horizon: given, or by season, frequency and the lengths of the series."""
+    if config.horizon is not None:
+        return Decision(field="horizon", value=str(config.horizon), given=True, reason="it was asked for")
+    freq, median = config.freq or panel.grid.freq, float(np.median(panel.lengths))
+    horizon = default_horizon(freq, season, median)
+    usual = default_horizon(freq, season, np.inf)
+    reason = f"usual for '{freq}' steps" if season == 1 or not is_steps(freq) else f"by the season of {season}"
+    if horizon < usual:
+        reason = f"a fifth of the median series length, {median:g}"
+    return Decision(field="horizon", value=str(horizon), given=False, reason=reason)

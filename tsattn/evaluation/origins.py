@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn.config import DataConfig
-from tsattn.data.infer import decide_horizon, decide_season
 from tsattn.data.long import series_names
 from tsattn.data.panel import Panel
 from tsattn.data.schema import Schema
+from tsattn.data.season import decide_horizon, decide_season
 from tsattn.data.windows import shortest
 from tsattn.errors import ConfigError, DataError
 

@@ -1,0 +1,140 @@
+"""The protocols of the accuracy benchmark against NumPy and published naive figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+
+from benchmarks.accuracy.configuration import resolve
+from benchmarks.accuracy.protocols import classic, ett, m4_scores, run
+from benchmarks.accuracy.tasks import TEST, VALIDATION, Stage, task
+from tsattn.config import RunConfig
+from tsattn.errors import TsattnError
+
+PARTS = (300, 100, 120)
+
+Values = npt.NDArray[np.float64]
+
+
+def write_ett(path: Path, rows: int, channels: int = 2) -> Values:
+    """Write a file in the form of ETT: a day's swing, noise and a trend; return its values."""
+    generator = np.random.default_rng(3)
+    hour = np.arange(rows)[:, None]
+    values = 10 + np.sin(2 * np.pi * hour / 24) * (1 + np.arange(channels)) + generator.normal(size=(rows, channels))
+    values += hour / rows
+    frame = pd.DataFrame(values, columns=["A", "OT"][:channels])
+    frame.insert(0, "date", pd.date_range("2016-07-01", periods=rows, freq="h").strftime("%Y-%m-%d %H:%M:%S"))
+    frame.to_csv(path, index=False)
+    return values
+
+
+def baseline(name: str, horizon: int, validation: int, **data: Any) -> RunConfig:
+    """The configuration of a baseline under the ETT protocol."""
+    settings = {"season": 24, "context": 30, "horizon": horizon, "validation": validation, **data}
+    return RunConfig.from_dict({"model": {"name": name}, "data": settings, "training": {"refit": False}})
+
+
+def by_hand(values: Values, parts: tuple[int, int, int], begin: int, end: int, horizon: int, lag: int) -> Values:
+    """MSE and MAE of repeating the last ``lag`` values, window by window."""
+    train = values[: parts[0]]
+    scaled = (values - train.mean(axis=0)) / np.sqrt(((train - train.mean(axis=0)) ** 2).mean(axis=0))
+    errors = []
+    for origin in range(begin, end - horizon + 1):
+        guess = np.stack([scaled[origin - lag + step % lag] for step in range(horizon)])
+        errors.append(guess - scaled[origin : origin + horizon])
+    return np.array([np.square(errors).mean(), np.abs(errors).mean()])
+
+
+@pytest.mark.parametrize(("name", "lag"), [("naive", 1), ("seasonal_naive", 24)])
+def test_ett_figures_are_those_of_numpy(name: str, lag: int, tmp_path: Path) -> None:
+    values = write_ett(tmp_path / "ett.csv", sum(PARTS) + 50)
+    figures = ett(tmp_path / "ett.csv", PARTS, baseline(name, 30, 100), TEST).figures
+    for stage, begin, end in ((VALIDATION, 300, 400), (TEST, 400, 520)):
+        expected = by_hand(values, PARTS, begin, end, 30, lag)
+        assert [figures[stage]["mse"], figures[stage]["mae"]] == pytest.approx(expected, rel=1e-5)
+        assert figures[stage]["windows"] == end - begin - 30 + 1
+
+
+def test_ett_of_one_target(tmp_path: Path) -> None:
+    values = write_ett(tmp_path / "ett.csv", sum(PARTS))
+    figures = ett(tmp_path / "ett.csv", PARTS, baseline("naive", 12, 100, target="OT"), TEST).figures[TEST]
+    assert figures["mse"] == pytest.approx(by_hand(values[:, 1:], PARTS, 400, 520, 12, 1)[0], rel=1e-5)
+
+
+def test_the_validation_stage_needs_no_test_part(tmp_path: Path) -> None:
+    write_ett(tmp_path / "ett.csv", 400)
+    figures = ett(tmp_path / "ett.csv", PARTS, baseline("naive", 12, 100), VALIDATION).figures
+    assert figures.keys() == {VALIDATION}
+    with pytest.raises(TsattnError, match="needs 520 rows, got 400"):
+        ett(tmp_path / "ett.csv", PARTS, baseline("naive", 12, 100), TEST)
+
+
+@pytest.mark.parametrize("horizon", [24, 96, 192, 336, 720])
+def test_no_window_is_dropped(horizon: int, tmp_path: Path) -> None:
+    of = task(f"etth1-{horizon}")
+    write_ett(tmp_path / "ett.csv", sum(of.parts), channels=1)
+    figures = ett(tmp_path / "ett.csv", of.parts, baseline("naive", horizon, of.parts[1]), TEST).figures
+    assert figures[TEST]["windows"] == figures[VALIDATION]["windows"] == 2880 - horizon + 1
+
+
+def test_ettm1_has_four_steps_an_hour() -> None:
+    assert task("ettm1-96").parts == (34560, 11520, 11520)
+    assert task("ettm1-ot-96").settings()["data.validation"] == "11520"
+
+
+def test_m4_scores_by_hand() -> None:
+    history = [np.tile([1.0, 3.0], 24), np.arange(48.0)]
+    actual, forecast = np.array([[10.0, 20.0], [50.0, 50.0]]), np.array([[30.0, 20.0], [50.0, 26.0]])
+    history[0][24:] += 2.0
+    scores = m4_scores(history, actual, forecast)
+    # Scales 2 and 24; errors 20, 0 and 0, 24.
+    assert scores["mase"] == pytest.approx((10 / 2 + 12 / 24) / 2)
+    assert scores["smape"] == pytest.approx((100 + 0 + 0 + 200 * 24 / 76) / 4)
+    assert scores["owa"] == pytest.approx((scores["smape"] / 18.383 + scores["mase"] / 2.395) / 2)
+
+
+def test_m4_seasonal_naive_is_the_published_one(data_dir: Path) -> None:
+    config = RunConfig.from_dict(resolve(task("m4-hourly"), ["model.name=seasonal_naive"]))
+    scores = run(task("m4-hourly"), config, TEST, data_dir).figures[TEST]
+    assert scores["series"] == 414
+    assert scores["smape"] == pytest.approx(13.912, abs=5e-4)
+    assert scores["mase"] == pytest.approx(1.193, abs=5e-4)
+    assert scores["owa"] == pytest.approx(0.627, abs=1e-3)
+
+
+def test_m4_validation_forecasts_the_last_steps_of_the_training_file(data_dir: Path) -> None:
+    config = RunConfig.from_dict(resolve(task("m4-hourly"), ["model.name=naive"]))
+    scores = run(task("m4-hourly"), config, VALIDATION, data_dir).figures[VALIDATION]
+    rows = pd.read_csv(data_dir / "M4" / "Hourly-train.csv").iloc[:, 1:].to_numpy(float)
+    errors = []
+    for row in rows:
+        values = row[np.isfinite(row)]
+        known, actual = values[:-48], values[-48:]
+        errors.append(np.abs(actual - known[-1]).mean() / np.abs(known[24:] - known[:-24]).mean())
+    assert scores["mase"] == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("horizon", "mse", "mae"), [(24, 0.424, 0.389), (48, 0.465, 0.407), (336, 0.650, 0.501), (720, 0.655, 0.514)]
+)
+def test_etth1_seasonal_naive_is_the_known_one(horizon: int, mse: float, mae: float, data_dir: Path) -> None:
+    of = task(f"etth1-{horizon}")
+    config = RunConfig.from_dict(resolve(of, ["model.name=seasonal_naive", "data.season=24", "data.context=48"]))
+    figures = run(of, config, TEST, data_dir).figures[TEST]
+    assert [figures["mse"], figures["mae"]] == pytest.approx([mse, mae], abs=5.1e-4)
+
+
+@pytest.mark.parametrize("stage", [TEST, VALIDATION])
+def test_a_classic_file_is_held_against_the_best_baseline(stage: Stage, tmp_path: Path) -> None:
+    month = np.arange(144)
+    frame = pd.DataFrame({"month": pd.date_range("2001-01-01", periods=144, freq="MS"), "y": month % 12 + month / 12})
+    frame.to_csv(tmp_path / "made.csv", index=False)
+    config = RunConfig.from_dict({"model": {"name": "naive"}, "data": {"horizon": 12}})
+    figures = classic(tmp_path / "made.csv", config, stage).figures[stage]
+    assert figures["best_naive"] == "seasonal_naive"
+    assert figures["relative_mase"] == pytest.approx(figures["mase"] / figures["best_naive_mase"])
