@@ -95,6 +95,12 @@ def test_columns_in_long_data_that_are_no_targets() -> None:
     assert load(renamed)[1].targets == ("y",), "as ds and y are the usual names"
 
 
+def test_constant_series_are_still_forecast() -> None:
+    frame = shops(0)[["shop", "date", "kind", "size"]]
+    schema = load(frame)[1]
+    assert schema.targets == ("size",) and schema.static_covariates == ("kind",)
+
+
 def test_categories_become_indicators() -> None:
     data = shops()
     data.loc[3, "promo"] = None

@@ -112,6 +112,9 @@ def with_static(
         return beside
     rest = _rest(frame, (*used, *beside.columns), config)
     fixed = tuple(name for name in rest if _is_shared_by_series(frame[name], codes))
+    if config.target is None and all(name in fixed for name in rest if not _is_category(frame[name], config)):
+        # Something must be left to forecast, be it constant.
+        fixed = tuple(name for name in fixed if _is_category(frame[name], config))
     if not fixed:
         return beside
     return _with_categories(
