@@ -155,16 +155,12 @@ def test_static_covariates_saved_and_served(weekly: Forecaster, tmp_path: Path) 
     new = shops().replace("office", "kiosk")
     np.testing.assert_allclose(loaded.predict(new)["y"], weekly.predict(new)["y"], rtol=1e-6)
     served = tf.saved_model.load(tmp_path / "run" / "saved_model" / "1").signatures["serving_default"]
-    names = list(weekly.spec_.future_covariates)
-    days = pd.get_dummies(pd.date_range("2024-01-01", periods=127).day_name())
-    days = days[[name.removeprefix("day_of_week=") for name in names]].to_numpy("float32")
     for data, kinds in ((shops(), ["mall", "office"]), (new, ["mall", "kiosk"])):
         history = np.stack([data.query(f"shop == 'S0{number}'")[["sales"]] for number in (0, 1)])
         answer = served(
             past=tf.constant(history, tf.float32),
             length=tf.constant([120, 120]),
-            past_covariates=tf.constant(np.stack([days[:120]] * 2)),
-            future_covariates=tf.constant(np.stack([days[120:]] * 2)),
+            last_time=tf.constant([int(pd.Timestamp("2024-04-29").timestamp())] * 2, tf.int64),
             static_kind=tf.constant(kinds),
         )
         wanted = weekly.predict(data)["y"].to_numpy()[:14]

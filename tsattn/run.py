@@ -34,6 +34,7 @@ from tsattn.directory import new_directory
 from tsattn.errors import RunError
 from tsattn.evaluation.choice import Choice
 from tsattn.export.saved_model import export_saved_model
+from tsattn.export.stamps import StampFeatures
 from tsattn.fitting import window_spec
 from tsattn.models import BASELINES
 from tsattn.report.html import write_report
@@ -64,7 +65,9 @@ def _write_model(forecaster: Forecaster, folder: Path) -> None:
     forecaster.model_.save(folder / "model.keras")
     _write_panel(forecaster.panel_, folder / "context.npz")
     if keras.backend.backend() == "tensorflow":
-        export_saved_model(forecaster.portable_model(), forecaster.spec_, folder / "saved_model" / "1")
+        schema = forecaster.schema_
+        stamps = StampFeatures(schema) if StampFeatures.can_step(schema) else None
+        export_saved_model(forecaster.portable_model(), forecaster.spec_, folder / "saved_model" / "1", stamps)
 
 
 def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:

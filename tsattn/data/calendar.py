@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,15 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
+from tsattn.data import clock
+from tsattn.data.clock import DAY, HOUR, Whole
 from tsattn.data.covariates import Covariates
-from tsattn.data.frequency import Grid
+from tsattn.data.frequency import Grid, naive
 from tsattn.data.panel import Panel
 from tsattn.data.schema import Schema
 from tsattn.errors import ConfigError
 
-Floats = npt.NDArray[np.float32]
-Parts = Callable[[pd.DatetimeIndex], npt.NDArray[Any]]
-
-_HOUR, _DAY = 3_600, 86_400
+Ints = npt.NDArray[np.int64]
 
 AUTO = "auto"
 """Stands for the cycles that suit frequency and length of the data."""
@@ -28,49 +27,50 @@ AUTO = "auto"
 HOLIDAY = "holiday"
 """Name of the feature of public holidays."""
 
-
-def _phase(index: pd.DatetimeIndex, length: int) -> npt.NDArray[Any]:
-    seconds: npt.NDArray[Any] = np.asarray(index.asi8) / 1_000_000
-    return np.asarray(np.mod(seconds, length) / length)
-
-
-def _waves(phase: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return sine and cosine of a cycle and of its half, [steps, 4], of phases in [0, 1)."""
-    angles = 2 * np.pi * phase[:, None] * np.array([1, 2])
-    return np.asarray(np.concatenate([np.sin(angles), np.cos(angles)], axis=1))
-
-
-def _indicators(number: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
-    return np.asarray(number[:, None] == np.arange(count))
-
-
-_WAVES = ("sine", "cosine")
-_WAVE_NAMES = tuple(f"{wave}{half}" for wave in _WAVES for half in ("", " of half"))
+_WAVES = tuple(f"{wave}{half}" for wave in ("sine", "cosine") for half in ("", " of half"))
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = tuple(pd.Timestamp(2000, month, 1).month_name() for month in range(1, 13))
 
-_CYCLES: dict[str, tuple[int, int, tuple[str, ...], Parts]] = {
-    "minute_of_hour": (1, _HOUR, _WAVE_NAMES, lambda at: _waves(_phase(at, _HOUR))),
-    "hour_of_day": (1, _DAY, _WAVE_NAMES, lambda at: _waves(_phase(at, _DAY))),
-    "day_of_week": (1, 7 * _DAY, _WEEKDAYS, lambda at: _indicators(np.asarray(at.day_of_week), 7)),
-    "day_of_month": (
-        1,
-        31 * _DAY,
-        _WAVE_NAMES,
-        lambda at: _waves(((at.day - 1) / at.days_in_month).to_numpy()),
-    ),
-    "day_of_year": (
-        1,
-        366 * _DAY,
-        _WAVE_NAMES,
-        lambda at: _waves(((at.day_of_year - 1) / (365 + at.is_leap_year)).to_numpy()),
-    ),
-    "month_of_year": (28 * _DAY, 366 * _DAY, _MONTHS, lambda at: _indicators(np.asarray(at.month) - 1, 12)),
-}
-"""Shortest step in seconds that has the cycle, its own length, what its features are called, and they themselves."""
 
-CYCLES = tuple(_CYCLES)
-"""Names of the cycles."""
+@dataclass(frozen=True)
+class Cycle:
+    """One cycle of the calendar.
+
+    Args:
+        length: its longest, in seconds.
+        parts: what its features are called.
+        phase: from seconds of the wall clock since 1970 to how far they are within the cycle and to its length, whose
+            sine and cosine, and those of half the cycle, are the features; None where ``number`` is there.
+        number: from the same to the number of the part, whose indicators are the features.
+        least: shortest step that has it, in seconds.
+    """
+
+    length: int
+    parts: tuple[str, ...]
+    phase: Callable[[Whole], tuple[Whole, Whole]] | None = None
+    number: Callable[[Whole], Whole] | None = None
+    least: int = 1
+
+    def features(self, seconds: Whole, tools: Any) -> list[Any]:
+        """Return the features of stamps, by the functions of ``tools``: `numpy`, or what is like it."""
+        if self.number is not None:
+            number = self.number(seconds)
+            return [tools.float32(number == part) for part in range(len(self.parts))]
+        assert self.phase is not None
+        elapsed, whole = self.phase(seconds)
+        angle = 2 * np.pi * tools.float64(elapsed) / tools.float64(whole)
+        return [tools.float32(wave(times * angle)) for wave in (tools.sin, tools.cos) for times in (1.0, 2.0)]
+
+
+CYCLES: dict[str, Cycle] = {
+    "minute_of_hour": Cycle(HOUR, _WAVES, clock.phase_of_time(HOUR)),
+    "hour_of_day": Cycle(DAY, _WAVES, clock.phase_of_time(DAY)),
+    "day_of_week": Cycle(7 * DAY, _WEEKDAYS, number=clock.number_of_weekday),
+    "day_of_month": Cycle(31 * DAY, _WAVES, clock.phase_of_month),
+    "day_of_year": Cycle(366 * DAY, _WAVES, clock.phase_of_year),
+    "month_of_year": Cycle(366 * DAY, _MONTHS, number=clock.number_of_month, least=28 * DAY),
+}
+"""The cycles by name, ascending."""
 
 
 def fitting_cycles(grid: Grid, steps: float) -> tuple[str, ...]:
@@ -79,31 +79,31 @@ def fitting_cycles(grid: Grid, steps: float) -> tuple[str, ...]:
         return ()
     start = pd.Timestamp(2001, 1, 1)
     step = (start + 12 * to_offset(grid.freq) - start).total_seconds() / 12
-    fine = [name for name, (least, length, _, _) in _CYCLES.items() if least <= step < length / 2]
+    fine = [name for name, cycle in CYCLES.items() if cycle.least <= step < cycle.length / 2]
     if "month_of_year" in fine:
         fine = ["month_of_year"]
-    return tuple(name for name in fine if 2 * _CYCLES[name][1] <= steps * step)
+    return tuple(name for name in fine if 2 * CYCLES[name].length <= steps * step)
 
 
 def calendar_features(schema: Schema) -> tuple[str, ...]:
     """Return the names of the features of the calendar, such as "day_of_week=Monday"."""
-    names = [f"{cycle}={part}" for cycle in schema.calendar for part in _CYCLES[cycle][2]]
+    names = [f"{cycle}={part}" for cycle in schema.calendar for part in CYCLES[cycle].parts]
     return (*names, *([HOLIDAY] if schema.holidays else []))
 
 
 def check_calendar(cycles: tuple[str, ...], holidays: str | None, grid: Grid, source: str) -> None:
     """Raise a ConfigError where a cycle or a country is unknown, or steps are no dates."""
-    unknown = [name for name in cycles if name not in _CYCLES]
+    unknown = [name for name in cycles if name not in CYCLES]
     if unknown:
         raise ConfigError(f"{source}: --calendar: '{unknown[0]}' is none of {AUTO}, {', '.join(CYCLES)}")
     if (cycles or holidays) and not grid.dated:
         raise ConfigError(f"{source}: --calendar and --holidays need stamps that are dates")
     if holidays:
-        _holidays(holidays, 2020, 2020)
+        holiday_days(holidays, 2020, 2020)
 
 
-def _holidays(place: str, first: int, last: int) -> npt.NDArray[Any]:
-    """Return the public holidays of a country, or of a part of it as in "DE-BY", as sorted days.
+def holiday_days(place: str, first: int, last: int) -> Ints:
+    """Return the public holidays of a country, or of a part of it as in "DE-BY", as days since 1970, ascending.
 
     Raises:
         ConfigError: the country or its part is unknown.
@@ -118,16 +118,7 @@ def _holidays(place: str, first: int, last: int) -> npt.NDArray[Any]:
             f"--holidays: '{place}' is no country, or no part of one, that the package holidays knows; write it as DE "
             f"or DE-BY ({str(error).rstrip('.')})"
         ) from None
-    return np.sort(np.array(list(days), dtype="datetime64[D]"))
-
-
-def _holiday_share(grid: Grid, positions: npt.NDArray[Any], place: str) -> npt.NDArray[Any]:
-    """Return how many public holidays each step holds; steps of a day or less are one of them or not."""
-    edges = grid.index(grid.at(np.append(positions, positions[-1] + 1))).tz_localize(None)
-    days = edges.to_numpy().astype("datetime64[D]")
-    known = _holidays(place, int(edges[0].year), int(edges[-1].year))
-    first, last = days[:-1], np.maximum(days[1:], days[:-1] + 1)
-    return np.asarray(np.searchsorted(known, last) - np.searchsorted(known, first))
+    return np.sort(np.array(list(days), dtype="datetime64[D]").astype(np.int64))
 
 
 def with_calendar(panel: Panel, schema: Schema) -> Panel:
@@ -137,14 +128,29 @@ def with_calendar(panel: Panel, schema: Schema) -> Panel:
         return panel
     low = int(panel.starts.min())
     high = int((panel.starts + panel.lengths).max()) + schema.horizon
-    positions = np.arange(low, high, dtype=np.int64)
-    index = panel.grid.index(panel.grid.at(positions)).tz_localize(None)
-    columns = [_CYCLES[cycle][3](index) for cycle in schema.calendar]
+    edges = naive(panel.grid.index(panel.grid.at(np.arange(low, high + 1, dtype=np.int64))))
+    seconds = np.asarray(edges.asi8, dtype=np.int64) // 1_000_000
+    columns = [column for cycle in schema.calendar for column in CYCLES[cycle].features(seconds[:-1], np)]
     if schema.holidays:
-        columns.append(_holiday_share(panel.grid, positions, schema.holidays)[:, None])
-    table = np.concatenate(columns, axis=1).astype(np.float32)
+        known = holiday_days(schema.holidays, int(edges[0].year), int(edges[-1].year))
+        columns.append(holidays_between(seconds[:-1], seconds[1:], known, np).astype(np.float32))
+    table = np.stack(columns, axis=1)
     lengths = panel.lengths + schema.horizon
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     rows = np.repeat(panel.starts - low - offsets[:-1], lengths) + np.arange(offsets[-1])
-    known = Covariates(table[rows], offsets, names, len(names))
-    return replace(panel, covariates=known if panel.covariates is None else panel.covariates.beside(known))
+    covariates = Covariates(table[rows], offsets, names, len(names))
+    return replace(panel, covariates=covariates if panel.covariates is None else panel.covariates.beside(covariates))
+
+
+def holidays_between(begin: Whole, end: Whole, known: Whole, tools: Any) -> Any:
+    """Return how many public holidays each step holds; a step of a day or less is on one or not.
+
+    Args:
+        begin: seconds of the wall clock since 1970 at which steps begin.
+        end: those at which the next ones begin.
+        known: the holidays, as days since 1970, ascending.
+        tools: `numpy`, or what has its ``searchsorted`` and ``maximum``.
+    """
+    first = begin // DAY
+    last = tools.maximum(end // DAY, first + 1)
+    return tools.searchsorted(known, last) - tools.searchsorted(known, first)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -124,6 +124,18 @@ class Grid:
             return int(pd.Timedelta(cast(Any, self.offset)).value // 1000)
         days = {offsets.Day: 1, offsets.Week: 7}.get(type(self.offset), 0)
         return days * self.offset.n * DAY
+
+    @property
+    def stepping(self) -> tuple[Literal["seconds", "months", "month ends", "business days"], int] | None:
+        """What a step is on the wall clock, and how many; None where it is nothing as plain."""
+        if self.dated and self._width:
+            seconds, rest = divmod(self._width, 1_000_000)
+            return None if rest else ("seconds", seconds)
+        if self.dated and type(self.offset) in _MONTHS:
+            months, at_end = _MONTHS[type(self.offset)]
+            return "month ends" if at_end else "months", months * self.offset.n
+        plain = self.dated and type(self.offset) is offsets.BusinessDay and self.offset.n == 1
+        return ("business days", 1) if plain else None
 
     def index(self, stamps: Any) -> pd.DatetimeIndex:
         """Return stamps (dates or ISO text) as microsecond dates in the grid's time zone."""

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from tsattn.errors import RunError
+from tsattn.export.stamps import StampFeatures
 from tsattn.layers import HistoryWindow
 from tsattn.window import (
     ATTENTION,
@@ -29,8 +30,13 @@ from tsattn.window import (
 
 Tensors = dict[str, Any]
 
+LAST_TIME = "last_time"
+"""Name of the tensor with the last stamp of each history."""
 
-def export_saved_model(model: keras.Model, spec: WindowSpec, path: Path | str) -> None:
+
+def export_saved_model(
+    model: keras.Model, spec: WindowSpec, path: Path | str, stamps: StampFeatures | None = None
+) -> None:
     """Write a SavedModel that is the whole forecaster.
 
     ``serving_default`` takes ``past`` [batch, time, targets] float32 in original units, right-padded, NaN where
@@ -42,11 +48,14 @@ def export_saved_model(model: keras.Model, spec: WindowSpec, path: Path | str) -
     A model with covariates takes them too, NaN where unknown: ``past_covariates`` [batch, time, features] beside
     ``past``, those known ahead first, and ``future_covariates`` [batch, horizon, features], those known ahead; and
     a ``static_NAME`` [batch] for each static covariate: float32, or a string for a category, which may be unknown.
+    Of these ``stamps`` takes those of the calendar; instead there is ``last_time`` [batch] int64, the stamp of the last
+    valid step in seconds of the wall clock since 1970-01-01.
 
     Args:
         model: the inference model, built to be portable.
         spec: its window.
         path: folder to write, such as ``saved_model/1``.
+        stamps: the features of the calendar, where the window has any and the graph can follow it.
 
     Raises:
         RunError: Keras does not run on TensorFlow.
@@ -58,62 +67,114 @@ def export_saved_model(model: keras.Model, spec: WindowSpec, path: Path | str) -
         )
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serving_default", forecast_function(model, spec), _signature(spec))
+    reader = WindowReader(spec, stamps)
+    archive.add_endpoint("serving_default", forecast_function(model, reader), reader.signature())
     if ATTENTION in model.output:
-        archive.add_endpoint("attention", attention_function(model, spec), _signature(spec))
+        archive.add_endpoint("attention", attention_function(model, reader), reader.signature())
     with _without_notices():
         archive.write_out(str(path), verbose=False)
 
 
-def forecast_function(model: keras.Model, spec: WindowSpec) -> Callable[..., Tensors]:
-    """Return the function from raw history, and covariates in the order of the contract, to the forecast."""
-    read = _reader(spec)
+class WindowReader:
+    """From raw tensors, in the order of the signature, to the window of a model.
 
-    def forecast(past: Any, length: Any, *covariates: Any) -> Tensors:
-        window, _ = read(past, length, *covariates)
+    Args:
+        spec: the window.
+        stamps: the features of the calendar, where the graph makes them.
+    """
+
+    def __init__(self, spec: WindowSpec, stamps: StampFeatures | None) -> None:
+        self.spec = spec
+        self._stamps = stamps if spec.future_covariates else None
+        own = self._stamps.names if self._stamps is not None else ()
+        self._past = [name for name in spec.past_covariates if name not in own]
+        self._ahead = [name for name in spec.future_covariates if name not in own]
+        self._crop = HistoryWindow(spec.context)
+
+    def signature(self) -> list[Any]:
+        """Return the names, types and shapes of the tensors."""
+        import tensorflow as tf
+
+        spec = self.spec
+        signature = [
+            tf.TensorSpec([None, None, len(spec.targets)], tf.float32, name=PAST),
+            tf.TensorSpec([None], tf.int32, name=LENGTH),
+        ]
+        if self._past:
+            signature.append(tf.TensorSpec([None, None, len(self._past)], tf.float32, name=PAST_COVARIATES))
+        if self._ahead:
+            shape = [None, spec.horizon, len(self._ahead)]
+            signature.append(tf.TensorSpec(shape, tf.float32, name=FUTURE_COVARIATES))
+        if self._stamps is not None:
+            signature.append(tf.TensorSpec([None], tf.int64, name=LAST_TIME))
+        for static in spec.static:
+            kind = tf.float32 if static.categories is None else tf.string
+            signature.append(tf.TensorSpec([None], kind, name=static.input))
+        return signature
+
+    def __call__(self, *tensors: Any) -> tuple[Tensors, Any]:
+        """Return the window, and the step that each begins at."""
+        given = dict(zip((part.name for part in self.signature()), tensors, strict=True))
+        values, observed, kept, first = self._crop(given[PAST], given[LENGTH])
+        window = {PAST: values, OBSERVED: observed, LENGTH: kept}
+        if self.spec.past_covariates:
+            window[PAST_COVARIATES] = self._features_before(given, kept)
+        if self.spec.future_covariates:
+            window[FUTURE_COVARIATES] = self._features_ahead(given)
+        for static in self.spec.static:
+            window[static.input] = _static(given[static.input], static)
+        return window, first
+
+    def _features_before(self, given: Tensors, kept: Any) -> Any:
+        parts = []
+        if self._past:
+            known, seen, _, _ = self._crop(given[PAST_COVARIATES], given[LENGTH])
+            parts.append(keras.ops.where(seen > 0, known, float("nan")))
+        if self._stamps is not None:
+            step = keras.ops.arange(self.spec.context, dtype="int64")[None, :]
+            length = keras.ops.cast(kept, "int64")[:, None]
+            features = self._stamps(given[LAST_TIME], step - length + 1)
+            parts.append(keras.ops.where((step < length)[:, :, None], features, float("nan")))
+        return self._in_order(parts, self._past, self.spec.past_covariates)
+
+    def _features_ahead(self, given: Tensors) -> Any:
+        parts = [given[FUTURE_COVARIATES]] if self._ahead else []
+        if self._stamps is not None:
+            step = keras.ops.arange(1, self.spec.horizon + 1, dtype="int64")[None, :]
+            parts.append(self._stamps(given[LAST_TIME], step))
+        return self._in_order(parts, self._ahead, self.spec.future_covariates)
+
+    def _in_order(self, parts: list[Any], given: list[str], wanted: tuple[str, ...]) -> Any:
+        """Return the features that were given and those of the calendar in the order of the window."""
+        if len(parts) == 1:
+            return parts[0]
+        assert self._stamps is not None
+        names = [*given, *self._stamps.names]
+        return keras.ops.take(keras.ops.concatenate(parts, axis=-1), [names.index(name) for name in wanted], axis=-1)
+
+
+def forecast_function(model: keras.Model, reader: WindowReader) -> Callable[..., Tensors]:
+    """Return the function from raw tensors to the forecast."""
+
+    def forecast(*tensors: Any) -> Tensors:
+        window, _ = reader(*tensors)
         quantiles = model(window, training=False)[QUANTILES]
-        return {FORECAST: quantiles[..., spec.median], QUANTILES: quantiles}
+        return {FORECAST: quantiles[..., reader.spec.median], QUANTILES: quantiles}
 
     return forecast
 
 
-def _reader(spec: WindowSpec) -> Callable[..., tuple[Tensors, Any]]:
-    """Return the function from raw tensors to the window of a model, and the step that each window begins at."""
-    crop = HistoryWindow(spec.context)
-
-    def read(past: Any, length: Any, *covariates: Any) -> tuple[Tensors, Any]:
-        values, observed, kept, first = crop(past, length)
-        window = {PAST: values, OBSERVED: observed, LENGTH: kept}
-        given = dict(zip(_covariate_inputs(spec), covariates, strict=True))
-        if spec.past_covariates:
-            known, seen, _, _ = crop(given[PAST_COVARIATES], length)
-            window[PAST_COVARIATES] = keras.ops.where(seen > 0, known, float("nan"))
-        if spec.future_covariates:
-            window[FUTURE_COVARIATES] = given[FUTURE_COVARIATES]
-        for static in spec.static:
-            window[static.input] = _static(given[static.input], static)
-        return window, first
-
-    return read
-
-
-def attention_function(model: keras.Model, spec: WindowSpec) -> Callable[..., Tensors]:
+def attention_function(model: keras.Model, reader: WindowReader) -> Callable[..., Tensors]:
     """Return the function from the same to the attention weights and the steps they belong to."""
-    read = _reader(spec)
 
-    def attention(past: Any, length: Any, *covariates: Any) -> Tensors:
-        window, first = read(past, length, *covariates)
+    def attention(*tensors: Any) -> Tensors:
+        window, first = reader(*tensors)
         outputs = model(window, training=False)
         steps = outputs[KEY_STEPS]
         steps = keras.ops.where(steps >= 0, steps + first[:, None, None], steps)
         return {ATTENTION: outputs[ATTENTION], KEY_STEPS: steps, QUERY_STEPS: outputs[QUERY_STEPS]}
 
     return attention
-
-
-def _covariate_inputs(spec: WindowSpec) -> list[str]:
-    names = [name for name in (PAST_COVARIATES, FUTURE_COVARIATES) if name in spec.shapes()]
-    return [*names, *(static.input for static in spec.static)]
 
 
 def _static(values: Any, static: StaticInput) -> Any:
@@ -137,21 +198,3 @@ def _without_notices() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _signature(spec: WindowSpec) -> list[Any]:
-    import tensorflow as tf
-
-    signature = [
-        tf.TensorSpec([None, None, len(spec.targets)], tf.float32, name=PAST),
-        tf.TensorSpec([None], tf.int32, name=LENGTH),
-    ]
-    if spec.past_covariates:
-        signature.append(tf.TensorSpec([None, None, len(spec.past_covariates)], tf.float32, name=PAST_COVARIATES))
-    if spec.future_covariates:
-        shape = [None, spec.horizon, len(spec.future_covariates)]
-        signature.append(tf.TensorSpec(shape, tf.float32, name=FUTURE_COVARIATES))
-    for static in spec.static:
-        kind = tf.float32 if static.categories is None else tf.string
-        signature.append(tf.TensorSpec([None], kind, name=static.input))
-    return signature
