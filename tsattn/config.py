@@ -62,7 +62,7 @@ class DataConfig(Options):
     def _one_or_many(cls, value: Any) -> Any:
         if value == "none":
             return ()
-        return tuple(value.split(",")) if isinstance(value, str) else value
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
 class TrainingConfig(Options):

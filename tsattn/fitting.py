@@ -132,7 +132,7 @@ def window_spec(schema: Schema, config: RunConfig, context: int) -> WindowSpec:
         tuple(config.levels),
         past_covariates=(*ahead, *past),
         future_covariates=ahead,
-        static=tuple(StaticInput(name, schema.categories.get(name)) for name in schema.static_covariates),
+        static=StaticInput.several(schema.static_covariates, schema.categories),
     )
 
 

@@ -42,9 +42,11 @@ own scaling puts the mean; it never sees a time stamp.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -72,16 +74,22 @@ class StaticInput:
 
     Args:
         name: its column.
+        input: name of the tensor.
         categories: its values where it is a category; None for numbers.
     """
 
     name: str
+    input: str
     categories: tuple[str, ...] | None = None
 
-    @property
-    def input(self) -> str:
-        """Name of the tensor."""
-        return STATIC_PREFIX + self.name
+    @classmethod
+    def several(cls, names: Iterable[str], categories: Mapping[str, tuple[str, ...]]) -> tuple[Self, ...]:
+        """Return static covariates whose tensors have their names, with "_" for what a graph does not take there."""
+        inputs: dict[str, str] = {}
+        for name in names:
+            plain = STATIC_PREFIX + re.sub(r"[^A-Za-z0-9_]", "_", name)
+            inputs[name] = plain if plain not in inputs.values() else f"{plain}_{len(inputs)}"
+        return tuple(cls(name, input, categories.get(name)) for name, input in inputs.items())
 
     @cached_property
     def _places(self) -> dict[str, int]:

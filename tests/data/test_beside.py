@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +62,24 @@ def test_what_the_data_leave_no_doubt_of_is_found() -> None:
     assert (told["known ahead"], told["static"], told["left out"]) == ("promo", "kind, size", "visits")
 
 
+def test_a_new_shop_has_no_history_yet() -> None:
+    data = shops()
+    new = data[(data["shop"] == "S0") & data["sales"].isna()].assign(shop="S9")
+    panel, schema = load(pd.concat([data, new]), DataConfig(target=("sales",)))
+    assert schema.future_covariates == ("promo",) and panel.lengths[-1] == 0
+    assert panel.future(6, 1)[0] == new["date"].iloc[0]
+
+
 def test_what_is_in_doubt_is_not() -> None:
     past = shops(0)
+    late = past.copy()
+    late.loc[late.index[-1], "sales"] = np.nan
+    assert "future_covariates" not in roles(late), "a last value that came late tells nothing"
+    mixed = shops().assign(sort=np.resize(["S", "38", "40"], len(shops())))
+    assert "sort" not in roles(mixed)["future_covariates"], "neither numbers nor categories"
+    empty = shops()
+    empty.loc[empty["sales"].isna(), "promo"] = ""
+    assert "future_covariates" not in roles(empty), "empty text is nothing known"
     assert "future_covariates" not in roles(past), "nothing is known ahead of a file that ends with its targets"
     gap = shops()
     gap.loc[gap.index[-1], "promo"] = None
@@ -113,7 +128,9 @@ def test_categories_become_indicators() -> None:
     np.testing.assert_array_equal(batch["past_covariates"][0, :, :3], expected[2:12])
     np.testing.assert_allclose(batch["past_covariates"][0, :, 3], rows["visits"][2:12], rtol=1e-6)
     empty, _ = window(data, 0, 5)
-    assert np.isnan(empty["past_covariates"][0, 3]).all() and np.isfinite(empty["past_covariates"][0, :3]).all()
+    assert empty["past_covariates"][0, 3].tolist() == [0, 0, 0], "an empty cell is none of them"
+    gone, _ = window(data.drop(index=3), 0, 5)
+    assert np.isnan(gone["past_covariates"][0, 3]).all(), "without a row nothing is known"
 
 
 def test_static_covariates_are_numbers_or_the_number_of_a_category() -> None:
@@ -134,6 +151,13 @@ def test_rows_may_hold_what_their_series_is(tmp_path: Path) -> None:
     panel, schema = load(tmp_path / "rows.csv", DataConfig(id="id", static_covariates=("sort",)))
     assert schema.layout == "rows" and panel.lengths.tolist() == [6] * 4
     assert panel.static[0].labels == ("a", "b") and panel.static[0].values.tolist() == [0, 1, 0, 1]
+
+
+def test_static_covariates_with_names_that_no_graph_takes() -> None:
+    data = shops(0).rename(columns={"kind": "kind of shop", "size": "kind-of shop"})
+    _, schema = load(data, DataConfig(target=("sales",)))
+    spec = window_spec(schema, RunConfig(), 10)
+    assert [static.input for static in spec.static] == ["static_kind_of_shop", "static_kind_of_shop_1"]
 
 
 def test_categories_that_were_not_trained_on_are_unknown() -> None:
@@ -190,18 +214,16 @@ def test_cycles_that_suit_the_data(freq: str, steps: int, found: tuple[str, ...]
     assert schema.calendar == found
 
 
-@pytest.mark.parametrize("freq", ["h", "D", "W-SUN", "MS"])
+@pytest.mark.parametrize("freq", ["h", "D", "B", "W-SUN", "MS", "ME", "QS", "QE", "YS", "YE"])
 def test_holidays_are_counted_in_each_step(freq: str) -> None:
-    stamps = pd.date_range("2023-04-06", periods=70, freq=freq)
-    panel, schema = load(pd.DataFrame({"ds": stamps, "y": 1.0}), DataConfig(holidays="DE-BY", horizon=6))
+    stamps = pd.date_range("2022-12-20", periods=200 if freq == "h" else 30, freq=freq)
+    panel, schema = load(pd.DataFrame({"ds": stamps, "y": 1.0}), DataConfig(freq=freq, holidays="DE-BY", horizon=6))
     assert panel.covariates is not None and schema.holidays == "DE-BY"
-    edges = pd.date_range("2023-04-06", periods=77, freq=freq)
-    days = pd.DatetimeIndex(sorted(holidays.Germany(subdiv="BY", years=range(2023, 2031)))).astype("datetime64[us]")
-    expected = []
-    for start, end in pairwise(edges):
-        end = max(end, start.normalize() + pd.Timedelta(days=1))
-        expected.append(int(((days >= start.normalize()) & (days < end)).sum()))
-    assert sum(expected) > 0
+    days = pd.Series(0.0, pd.date_range("2022-01-01", "2070-12-31"))
+    days[pd.DatetimeIndex(sorted(holidays.Germany(subdiv="BY", years=range(2022, 2071))))] = 1
+    after = pd.date_range(stamps[0], periods=len(stamps) + 6, freq=freq)
+    expected = days[after.normalize()] if freq in ("h", "B") else days.resample(freq).sum()[after]
+    assert expected.sum() > 0
     np.testing.assert_array_equal(panel.covariates.values[:, 0], expected)
 
 
@@ -226,6 +248,9 @@ def test_a_file_ahead_may_hold_categories() -> None:
     ("given", "error", "parts"),
     [
         ({"static_covariates": ("visits",)}, DataError, ["row 1", "'visits'", "one value for the whole series"]),
+        ({"future_covariates": ("sales",)}, ConfigError, ["'sales'", "a target"]),
+        ({"categories": ("visits",)}, ConfigError, ["'visits'", "no covariate"]),
+        ({"holidays": "utils"}, ConfigError, ["'utils'"]),
         ({"static_covariates": ("kind",), "past_covariates": ("kind",)}, ConfigError, ["'kind'", "static"]),
         ({"past_covariates": ("date",)}, DataError, ["'date'"]),
         ({"categories": ("colour",)}, DataError, ["--categories", "'colour'"]),
@@ -240,6 +265,35 @@ def test_what_cannot_be(given: dict[str, Any], error: type[Exception], parts: li
         load(shops(0), DataConfig(target=("sales",), **given))
     assert [part for part in parts if part not in str(caught.value)] == [], caught.value
     assert "\n" not in str(caught.value)
+
+
+def test_two_features_of_one_name() -> None:
+    frame = shops().rename(columns={"visits": "holiday"})
+    with pytest.raises(ConfigError, match="two are 'holiday'"):
+        load(frame, DataConfig(target=("sales",), past_covariates=("holiday",), holidays="DE"))
+    with pytest.raises(DataError, match="expected a column with numbers to forecast"):
+        load(shops()[["shop", "date", "sales"]].rename(columns={"sales": "y"}), DataConfig(future_covariates=("y",)))
+
+
+def test_what_is_given_tells_no_series_apart() -> None:
+    frame = pd.concat([shops(0).assign(item=item) for item in "abc"])
+    frame["rebate"] = np.random.default_rng(0).choice(["none", "10 %", "20 %"], len(frame))
+    schema = load(frame, DataConfig(target=("sales",), future_covariates=("rebate",)))[1]
+    assert set(schema.id) == {"shop", "item"} and schema.future_covariates == ("rebate",)
+
+
+def test_covariates_are_averaged_where_targets_are_summed() -> None:
+    stamps = pd.date_range("2024-01-01", periods=90, freq="20min")
+    frame = pd.DataFrame({"ds": stamps, "y": 1.0, "price": 5.0, "promo": np.resize(["a", "b", "b"], 90)})
+    panel, _ = load(frame, DataConfig(freq="h", resample="sum", past_covariates=("price", "promo"), target=("y",)))
+    assert panel.covariates is not None and panel.values[3].tolist() == [3]
+    np.testing.assert_allclose(panel.covariates.values[3], [5, 1 / 3, 2 / 3], rtol=1e-6)
+
+
+def test_columns_of_any_kind_may_stand_beside() -> None:
+    frame = shops(0).assign(tags=[["a", "b"]] * len(shops(0)), took=pd.Timedelta("3h"))
+    frame["level"] = pd.Categorical([None if n % 7 == 0 else n % 3 for n in range(len(frame))])
+    assert roles(frame) == roles(shops(0))
 
 
 def test_steps_without_dates_have_no_calendar() -> None:

@@ -29,7 +29,7 @@ from tsattn.window import (
 )
 
 SPEC = WindowSpec(12, 5, ("a", "b"), 4, past_covariates=("x", "z"), future_covariates=("x",))
-STATIC = (StaticInput("size"), StaticInput("kind", ("mall", "street")), StaticInput("age"))
+STATIC = StaticInput.several(("size", "kind", "age"), {"kind": ("mall", "street")})
 KINDS: dict[str, dict[str, Any]] = {
     "parallel": {"name": "seq2seq", "units": 4, "lookbacks": 1},
     "lookbacks": {"name": "seq2seq", "units": 4, "lookbacks": 2},

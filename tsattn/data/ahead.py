@@ -23,6 +23,8 @@ def know_ahead(panel: Panel, frame: pd.DataFrame, schema: Schema, source: str) -
     ahead = schema.future_covariates
     if not ahead or panel.covariates is None:
         raise DataError(f"{source}: expected a model with covariates that are known ahead; it was fitted without any")
+    if not len(frame):
+        raise DataError(f"{source}: expected rows of what is known ahead, got none")
     if not schema.time:
         raise DataError(f"{source}: without stamps, the rows that are known ahead stand behind the history, not here")
     apart = schema.model_copy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +18,11 @@ from tsattn.data.panel import Panel
 from tsattn.data.place import listed
 from tsattn.data.roles import Role, is_counter, mostly_numbers, named
 from tsattn.data.schema import Decision, Schema
-from tsattn.data.stamps import is_date, is_text
+from tsattn.data.stamps import is_date, is_number, is_text
 from tsattn.errors import ConfigError, DataError
+
+FEWEST_AHEAD = 3
+"""Fewest rows behind the targets of every series that tell a column which goes on from targets that came late."""
 
 MOST_CATEGORIES = 100
 """Most values of a category that changes within a series: each is a feature of every step."""
@@ -58,7 +62,8 @@ def given_covariates(frame: pd.DataFrame, config: DataConfig, source: str) -> Be
     roles = {}
     for kind in ("future", "past", "static"):
         columns = getattr(config, f"{kind}_covariates")
-        found = named(frame, ",".join(columns), f"--{kind}-covariates", source) if columns else ()
+        option = f"--{kind}-covariates"
+        found = tuple(name for text in columns or () for name in named(frame, text, option, source))
         roles[kind] = Role(found, "they were given", given=True) if found else replace(_NONE, given=columns is not None)
     parts = [*(config.target or ()), *(name for role in roles.values() for name in role.columns)]
     twice = sorted({name for name in parts if parts.count(name) > 1})
@@ -67,9 +72,8 @@ def given_covariates(frame: pd.DataFrame, config: DataConfig, source: str) -> Be
             f"{source}: {listed(twice)}: a column is a target, known ahead, known up to the forecast, or static"
         )
     given = Beside(**roles, categories={})
-    stray = [name for name in config.categories or () if name not in given.columns and name not in frame.columns]
-    if stray:
-        raise DataError(f"{source}: --categories names the column '{stray[0]}', but the columns are {listed(frame)}")
+    for text in config.categories or ():
+        named(frame, text, "--categories", source)
     return _with_categories(frame, given, config, source)
 
 
@@ -150,8 +154,10 @@ def with_future(
     if beside.future.given or stamps is None:
         return beside
     rest = _rest(frame, (*used, *beside.columns), config)
-    behind = _behind_targets(frame, targets, codes, stamps, source) if rest else np.zeros(1, dtype=bool)
-    ahead = tuple(name for name in rest if behind.any() and frame[name].notna().to_numpy()[behind].all())
+    behind = _behind_targets(frame, targets, codes, stamps, source) if rest else np.zeros(len(frame), dtype=bool)
+    if np.bincount(codes[behind], minlength=int(codes.max()) + 1).min() < FEWEST_AHEAD:
+        return beside
+    ahead = tuple(name for name in rest if (labels(frame[name][behind])[0] >= 0).all())
     if not ahead:
         return beside
     future = Role(ahead, "they go on where the targets have ended")
@@ -164,6 +170,16 @@ def left_out(frame: pd.DataFrame, used: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(str(name) for name in frame.columns if name not in taken and not is_counter(frame[name]))
 
 
+def check_categories(beside: Beside, config: DataConfig, source: str) -> None:
+    """Raise a ConfigError where a column that was given as a category is no covariate."""
+    stray = [name for name in config.categories or () if name not in beside.columns]
+    if stray:
+        raise ConfigError(
+            f"{source}: --categories names '{stray[0]}', which is no covariate: name it by --future-, --past- or "
+            "--static-covariates as well"
+        )
+
+
 def _rest(frame: pd.DataFrame, used: tuple[str, ...], config: DataConfig) -> list[str]:
     taken = set(used)
     return [str(name) for name in frame.columns if name not in taken and _usable(frame[name], config)]
@@ -171,7 +187,11 @@ def _rest(frame: pd.DataFrame, used: tuple[str, ...], config: DataConfig) -> lis
 
 def _usable(column: pd.Series[Any], config: DataConfig) -> bool:
     """Tell whether a column may be a covariate without being named so."""
-    if is_date(column) or column.isna().all() or is_counter(column):
+    kind = is_number(column) or is_text(column) or pd.api.types.is_bool_dtype(column.dtype)
+    if not kind or column.isna().all() or is_counter(column):
+        return False
+    if is_text(column) and mostly_numbers(column) and not mostly_numbers(column, least=1.0):
+        # Neither numbers nor categories, or both.
         return False
     return not _is_category(column, config) or column.nunique() <= MOST_CATEGORIES
 
@@ -179,13 +199,11 @@ def _usable(column: pd.Series[Any], config: DataConfig) -> bool:
 def _behind_targets(
     frame: pd.DataFrame, targets: tuple[str, ...], codes: Ints, stamps: pd.Index, source: str
 ) -> npt.NDArray[np.bool_]:
-    """Tell of each row whether all targets of its series ended before it."""
+    """Tell of each row whether all targets of its series ended before it, or never were."""
     seen = np.any([np.isfinite(numbers(frame, name, source)) for name in targets], axis=0)
     when = counts_of(stamps)
-    last = np.full(int(codes.max()) + 1, np.iinfo(np.int64).max)
-    ended = np.full_like(last, np.iinfo(np.int64).min)
-    np.maximum.at(ended, codes[seen], when[seen])
-    last = np.where(ended > np.iinfo(np.int64).min, ended, last)
+    last = np.full(int(codes.max()) + 1, np.iinfo(np.int64).min)
+    np.maximum.at(last, codes[seen], when[seen])
     return np.asarray(when > last[codes])
 
 
@@ -223,7 +241,14 @@ def decide_calendar(schema: Schema, panel: Panel, config: DataConfig, source: st
     if AUTO in wanted:
         fitting = fitting_cycles(panel.grid, float(np.median(panel.lengths)))
         cycles = tuple(dict.fromkeys((*cycles, *fitting)))
-    return schema.model_copy(update={"calendar": cycles, "holidays": config.holidays})
+    schema = schema.model_copy(update={"calendar": cycles, "holidays": config.holidays})
+    names = [feature for name in schema.covariates for feature in schema.features_of(name)]
+    twice = [name for name, times in Counter([*names, *calendar_features(schema)]).items() if times > 1]
+    if twice:
+        raise ConfigError(
+            f"{source}: expected features with different names, but two are '{twice[0]}': rename a column"
+        )
+    return schema
 
 
 def beside_decisions(schema: Schema, beside: Beside, left: tuple[str, ...], config: DataConfig) -> list[Decision]:

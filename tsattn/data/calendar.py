@@ -14,8 +14,9 @@ from pandas.tseries.frequencies import to_offset
 from tsattn.data import clock
 from tsattn.data.clock import DAY, HOUR, Whole
 from tsattn.data.covariates import Covariates
-from tsattn.data.frequency import Grid, naive
+from tsattn.data.frequency import Grid, Span, naive
 from tsattn.data.panel import Panel
+from tsattn.data.place import listed
 from tsattn.data.schema import Schema
 from tsattn.errors import ConfigError
 
@@ -37,7 +38,7 @@ class Cycle:
     """One cycle of the calendar.
 
     Args:
-        length: its longest, in seconds.
+        length: in seconds, without the days that some months and years have more.
         parts: what its features are called.
         phase: from seconds of the wall clock since 1970 to how far they are within the cycle and to its length, whose
             sine and cosine, and those of half the cycle, are the features; None where ``number`` is there.
@@ -66,9 +67,9 @@ CYCLES: dict[str, Cycle] = {
     "minute_of_hour": Cycle(HOUR, _WAVES, clock.phase_of_time(HOUR)),
     "hour_of_day": Cycle(DAY, _WAVES, clock.phase_of_time(DAY)),
     "day_of_week": Cycle(7 * DAY, _WEEKDAYS, number=clock.number_of_weekday),
-    "day_of_month": Cycle(31 * DAY, _WAVES, clock.phase_of_month),
-    "day_of_year": Cycle(366 * DAY, _WAVES, clock.phase_of_year),
-    "month_of_year": Cycle(366 * DAY, _MONTHS, number=clock.number_of_month, least=28 * DAY),
+    "day_of_month": Cycle(30 * DAY, _WAVES, clock.phase_of_month),
+    "day_of_year": Cycle(365 * DAY, _WAVES, clock.phase_of_year),
+    "month_of_year": Cycle(365 * DAY, _MONTHS, number=clock.number_of_month, least=28 * DAY),
 }
 """The cycles by name, ascending."""
 
@@ -111,13 +112,11 @@ def holiday_days(place: str, first: int, last: int) -> Ints:
     import holidays
 
     country, _, part = place.partition("-")
-    try:
-        days = holidays.country_holidays(country, subdiv=part or None, years=range(first, last + 1))
-    except (NotImplementedError, AttributeError) as error:
-        raise ConfigError(
-            f"--holidays: '{place}' is no country, or no part of one, that the package holidays knows; write it as DE "
-            f"or DE-BY ({str(error).rstrip('.')})"
-        ) from None
+    parts = holidays.list_supported_countries().get(country)
+    if parts is None or (part and part not in parts):
+        known = f"those of {country} are {listed(parts)}" if parts else "countries are written as DE, parts as DE-BY"
+        raise ConfigError(f"--holidays: the package holidays does not know '{place}'; {known}")
+    days = holidays.country_holidays(country, subdiv=part or None, years=range(first, last + 1))
     return np.sort(np.array(list(days), dtype="datetime64[D]").astype(np.int64))
 
 
@@ -128,12 +127,13 @@ def with_calendar(panel: Panel, schema: Schema) -> Panel:
         return panel
     low = int(panel.starts.min())
     high = int((panel.starts + panel.lengths).max()) + schema.horizon
-    edges = naive(panel.grid.index(panel.grid.at(np.arange(low, high + 1, dtype=np.int64))))
+    edges = naive(panel.grid.index(panel.grid.at(np.arange(low - 1, high + 1, dtype=np.int64))))
     seconds = np.asarray(edges.asi8, dtype=np.int64) // 1_000_000
-    columns = [column for cycle in schema.calendar for column in CYCLES[cycle].features(seconds[:-1], np)]
+    columns = [column for cycle in schema.calendar for column in CYCLES[cycle].features(seconds[1:-1], np)]
     if schema.holidays:
         known = holiday_days(schema.holidays, int(edges[0].year), int(edges[-1].year))
-        columns.append(holidays_between(seconds[:-1], seconds[1:], known, np).astype(np.float32))
+        found = holidays_of(panel.grid.span, seconds[:-2], seconds[1:-1], seconds[2:], known, np)
+        columns.append(found.astype(np.float32))
     table = np.stack(columns, axis=1)
     lengths = panel.lengths + schema.horizon
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -142,15 +142,18 @@ def with_calendar(panel: Panel, schema: Schema) -> Panel:
     return replace(panel, covariates=covariates if panel.covariates is None else panel.covariates.beside(covariates))
 
 
-def holidays_between(begin: Whole, end: Whole, known: Whole, tools: Any) -> Any:
+def holidays_of(span: Span, before: Whole, stamps: Whole, after: Whole, known: Whole, tools: Any) -> Any:
     """Return how many public holidays each step holds; a step of a day or less is on one or not.
 
     Args:
-        begin: seconds of the wall clock since 1970 at which steps begin.
-        end: those at which the next ones begin.
+        span: which days a stamp stands for.
+        before: the stamps of the steps before, in seconds of the wall clock since 1970.
+        stamps: those of the steps.
+        after: those of the steps after.
         known: the holidays, as days since 1970, ascending.
         tools: `numpy`, or what has its ``searchsorted`` and ``maximum``.
     """
-    first = begin // DAY
-    last = tools.maximum(end // DAY, first + 1)
+    first = before // DAY + 1 if span == "until" else stamps // DAY
+    last = (stamps // DAY if span in ("until", "day") else after // DAY - 1) + 1
+    last = tools.maximum(last, first + 1)
     return tools.searchsorted(known, last) - tools.searchsorted(known, first)

@@ -85,8 +85,7 @@ def _form(path: Path, sample: str) -> _Form:
         raise DataError(f"{path}: the file is empty; expected a header line and rows of data")
     if len(header) >= SAMPLE_BYTES // 4 and len(header) >= len(sample.strip()):
         raise DataError(f"{path}: line 1: expected a header, but there is no end of a line in {len(header):,} letters")
-    delimiter = max(";\t|", key=header.count) if "," not in header else ","
-    delimiter = delimiter if delimiter in header else ","
+    delimiter = _delimiter(header, sample)
     names = next(csv.reader([header], delimiter=delimiter))
     _check_header(path, sample, names, delimiter)
     twice = next((name for name, times in Counter(names).items() if times > 1), None)
@@ -107,6 +106,13 @@ def _form(path: Path, sample: str) -> _Form:
         if 2 * pc.count_distinct(column).as_py() <= len(column)
     ]
     return _Form(names, form.parse, decimal, padded, repeated)
+
+
+def _delimiter(header: str, sample: str) -> str:
+    """Return what separates the cells: what stands as often in the next line, and most often; a comma among equals."""
+    rest = sample.lstrip("\r\n").splitlines()[1:2]
+    following = rest[0] if rest else header
+    return max(",;\t|", key=lambda sign: (0 < header.count(sign) == following.count(sign), header.count(sign)))
 
 
 def _sample_table(sample: str, form: _Form, types: dict[str, Any] | None = None) -> Any | None:

@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float32]
 def features(frame: pd.DataFrame, name: str, schema: Schema, source: str) -> list[Floats]:
     """Return the features of one column, [rows] each, as `Schema.features_of` names them.
 
-    Of a category that the schema does not know all indicators are 0; where a cell is empty they are NaN.
+    Where a cell is empty or its category unknown to the schema, all indicators are 0.
 
     Raises:
         DataError: a cell of a column of numbers is no finite number.
@@ -31,14 +31,14 @@ def features(frame: pd.DataFrame, name: str, schema: Schema, source: str) -> lis
     codes, texts = labels(frame[name])
     place = {text: number for number, text in enumerate(schema.categories[name])}
     known = np.append([place.get(text, -1) for text in texts], -1)[codes]
-    empty = codes < 0
-    return [np.where(empty, np.nan, known == number).astype(np.float32) for number in range(len(place))]
+    return [(known == number).astype(np.float32) for number in range(len(place))]
 
 
 def split_covariates(panel: Panel, schema: Schema) -> Panel:
     """Return a panel whose columns behind the targets are covariates with these apart.
 
-    Where features are known ahead, a series ends with its last observed value, and they go on behind it.
+    Where features are known ahead, a series ends with its last observed value, and they go on behind it; one without
+    any has no steps, and its forecast begins with its first row.
     """
     width = len(schema.targets)
     if not schema.covariates:
@@ -49,8 +49,7 @@ def split_covariates(panel: Panel, schema: Schema) -> Panel:
     if schema.future_covariates:
         step = np.arange(len(values)) - np.repeat(panel.offsets[:-1], lengths)
         seen = np.where(np.isfinite(values).any(axis=1), step + 1, 0)
-        last = np.maximum.reduceat(seen, panel.offsets[:-1])
-        lengths = np.where(last > 0, last, lengths)
+        lengths = np.maximum.reduceat(seen, panel.offsets[:-1])
         values = values[step < np.repeat(lengths, panel.lengths)]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return replace(panel, values=values, offsets=offsets, covariates=known)

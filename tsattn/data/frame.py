@@ -57,7 +57,10 @@ def to_panel(frame: pd.DataFrame, schema: Schema, source: str, series: SeriesCod
         return replace(_from_rows(frame, schema, ids, codes, source), static=static)
     columns = [numbers(frame, name, source) for name in schema.targets]
     columns += [feature for name in schema.covariates for feature in features(frame, name, schema, source)]
-    values = np.stack(columns, axis=1) if len(columns) > 1 else columns[0][:, None]
+    if len(columns) == 1:
+        values = columns[0][:, None]
+    else:
+        values = np.stack(columns, axis=1) if columns else np.zeros((len(frame), 0), dtype=np.float32)
     if schema.time:
         stamps = read_stamps(frame, schema.time, schema.time_format, source)
         position = _positions(frame, stamps, schema, source)
@@ -65,7 +68,11 @@ def to_panel(frame: pd.DataFrame, schema: Schema, source: str, series: SeriesCod
         position = np.asarray(pd.Series(codes).groupby(codes).cumcount(), dtype=np.int64)
     how = schema.resample or schema.on_duplicate
     if how is not None:
-        values, codes, position = combine(values, codes, position, how)
+        # A price does not add up as sales do.
+        kinds = (how, "mean" if how == "sum" else how)
+        parts = np.split(values, [len(schema.targets)], axis=1)
+        combined = [combine(part, codes, position, kind) for part, kind in zip(parts, kinds, strict=True)]
+        values, (_, codes, position) = np.concatenate([part for part, _, _ in combined], axis=1), combined[0]
     else:
         if series is None:
             check_duplicates(frame, codes, position, schema.time, schema.id, source)

@@ -18,6 +18,7 @@ from tsattn.errors import DataError
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Span = Literal["from", "until", "day"]
 
 DAY = 86_400_000_000
 """Microseconds of a day, the unit in which this module counts."""
@@ -39,6 +40,15 @@ _BUSINESS = (
     offsets.BQuarterBegin,
     offsets.BQuarterEnd,
     offsets.BYearBegin,
+    offsets.BYearEnd,
+)
+_ENDS = (
+    offsets.Week,
+    offsets.MonthEnd,
+    offsets.QuarterEnd,
+    offsets.YearEnd,
+    offsets.BusinessMonthEnd,
+    offsets.BQuarterEnd,
     offsets.BYearEnd,
 )
 _COUNTED: tuple[type[offsets.BaseOffset], ...] = (offsets.Tick, offsets.Day, offsets.Week, *_MONTHS, *_BUSINESS)
@@ -136,6 +146,17 @@ class Grid:
             return "month ends" if at_end else "months", months * self.offset.n
         plain = self.dated and type(self.offset) is offsets.BusinessDay and self.offset.n == 1
         return ("business days", 1) if plain else None
+
+    @property
+    def span(self) -> Span:
+        """Which days the stamp of a step stands for.
+
+        As pandas resamples: those from the stamp before to it where it is the end of a week, month, quarter or year;
+        itself for business days; else those from it to the next.
+        """
+        if isinstance(self.offset, offsets.BusinessDay):
+            return "day"
+        return "until" if isinstance(self.offset, _ENDS) else "from"
 
     def index(self, stamps: Any) -> pd.DatetimeIndex:
         """Return stamps (dates or ISO text) as microsecond dates in the grid's time zone."""

@@ -11,6 +11,7 @@ from tsattn.config import Combine, DataConfig
 from tsattn.data.beside import (
     Beside,
     beside_decisions,
+    check_categories,
     decide_calendar,
     given_covariates,
     left_out,
@@ -75,6 +76,8 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
         time = Role(month_columns(frame), "the year is a column, and so is each month", form="parts")
     stamps = read_stamps(frame, time.columns, time.form, source) if time.columns else None
     given = given_covariates(frame, config, source)
+    if months is not None and (given.future.columns or given.past.columns):
+        raise DataError(f"{source}: expected a row for each stamp beside covariates, but each month is a column")
     layout, id, series = _series(frame, config, time, stamps, given, source)
     left: tuple[str, ...] = ()
     if layout == "rows":
@@ -150,12 +153,13 @@ def _series(
     """Return the layout, which columns tell series apart, and the series of every row."""
     if stamps is not None:
         codes = counts_of(stamps)
-        id = find_id(frame, config.id, time, codes, source)
+        used = (*time.columns, *given.columns, *(config.target or ()))
+        id = find_id(frame, config.id, used, codes, source)
         series = series_codes(frame, id.columns, source)
         if config.on_duplicate is None and config.resample is None:
             check_duplicates(frame, series[0], codes, time.columns, id.columns, source)
         return ("long" if id.columns else "wide"), id, series
-    id = find_row_id(frame, config.id, source)
+    id = find_row_id(frame, config.id, given.static.columns, source)
     series = series_codes(frame, id.columns, source)
     if not id.columns:
         return "wide", id, series
@@ -184,6 +188,7 @@ def _columns(
     if copies and config.target is None:
         targets = replace(targets, reason=f"{targets.reason}; {listed(copies)} only repeat the stamps")
     beside = with_future(frame, beside, config, (*taken, *targets.columns), targets.columns, codes, stamps, source)
+    check_categories(beside, config, source)
     return targets, beside, left_out(frame, (*taken, *targets.columns, *beside.columns))
 
 

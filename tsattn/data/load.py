@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,8 @@ def load(
     if schema is None:
         panel, schema = infer(frame, config or DataConfig(), name)[::-1]
         return panel, schema
+    if not len(frame):
+        raise DataError(f"{name}: expected rows of data, got none")
     if schema.layout == "months":
         months = months_as_rows(frame)
         if months is None:
@@ -89,10 +92,17 @@ def _flat(frame: pd.DataFrame) -> pd.DataFrame:
         if isinstance(frame[name].dtype, pd.PeriodDtype):
             changed[name] = frame[name].dt.to_timestamp()
         elif isinstance(frame[name].dtype, pd.CategoricalDtype):
-            changed[name] = frame[name].astype(frame[name].cat.categories.dtype)
+            changed[name] = pd.Series(np.asarray(frame[name]), index=frame.index).infer_objects()
         elif frame[name].dtype == object:
-            changed[name] = frame[name].infer_objects()
+            changed[name] = _plain(frame[name])
     return frame.assign(**changed)
+
+
+def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column of objects as numbers, dates or text; lists and the like as text."""
+    filled = column.dropna()
+    nested = len(filled) > 0 and not isinstance(filled.iloc[0], Hashable)
+    return column.astype("str") if nested else column.infer_objects()
 
 
 def _check_frequency(frame: pd.DataFrame, schema: Schema, source: str) -> None:

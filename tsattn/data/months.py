@@ -40,7 +40,7 @@ def months_as_rows(frame: pd.DataFrame) -> pd.DataFrame | None:
     if MONTH in (name.lower() for name in others):
         return None
     columns = sorted(months, key=lambda name: months[name])
-    long = frame.loc[frame.index.repeat(12), [*others, years[0]]]
+    long = frame[[*others, years[0]]].iloc[np.repeat(np.arange(len(frame)), 12)]
     # As text where any of them is, so that a cell that is no number is told like any other.
     values = frame[columns] if len(set(frame[columns].dtypes)) == 1 else frame[columns].astype(object)
     long = long.assign(**{MONTH: np.tile(np.arange(1, 13), len(frame)), TARGET: values.to_numpy().ravel()})

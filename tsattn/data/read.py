@@ -162,5 +162,7 @@ def _to_frame(table: Any, path: Path) -> pd.DataFrame:
         frame = frame.rename(columns={name: "ds"}) if is_date(frame[name]) else frame.drop(columns=name)
     # A delimiter behind every line makes a column of nothing.
     frame = frame.drop(columns=[name for name in frame if not str(name).strip() and frame[name].isna().all()])
+    nested = [name for name in frame.columns if frame[name].dtype == object]
+    frame = frame.astype(dict.fromkeys(nested, "str"))
     stripped = [str(name).strip() for name in frame.columns]
     return frame.set_axis(stripped, axis=1) if len(set(stripped)) == len(stripped) else frame

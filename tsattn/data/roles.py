@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,21 +153,25 @@ def _orders(column: pd.Series[Any]) -> bool:
     return str(column.name).lower() not in PARTS[1:] or column.is_unique
 
 
-def find_id(frame: pd.DataFrame, given: str | None, time: Role, codes: npt.NDArray[np.int64], source: str) -> Role:
+def find_id(
+    frame: pd.DataFrame, given: str | None, used: Iterable[str], codes: npt.NDArray[np.int64], source: str
+) -> Role:
     """Return the columns that tell series apart; none for one series.
 
     Args:
+        used: columns that play another part.
         codes: the same number for the same stamp, int64 [rows].
     """
     if given is not None:
         return Role(named(frame, given, "--id", source), "its values tell the series apart", given=True)
-    if "unique_id" in frame.columns and "unique_id" not in time.columns:
+    taken = set(used)
+    if "unique_id" in frame.columns and "unique_id" not in taken:
         return Role(("unique_id",), "'unique_id' is the usual name of the id column")
     if not pd.Series(codes).duplicated().any():
         return Role((), "no stamp stands there twice, so the file is one series")
     chosen: list[str] = []
     repeats = _repeats(codes, [])
-    candidates = {str(name): frame[name] for name in frame if name not in time.columns and _may_be_id(frame[name])}
+    candidates = {str(name): frame[name] for name in frame if name not in taken and _may_be_id(frame[name])}
     while repeats and len(chosen) < 4:
         ranked = sorted(
             (_repeats(codes, [*(frame[c] for c in chosen), column]), _rank(name), column.nunique(), name)
@@ -181,10 +185,11 @@ def find_id(frame: pd.DataFrame, given: str | None, time: Role, codes: npt.NDArr
     return Role(tuple(chosen), f"stamps stand there several times, and {listed(chosen)} tells them apart")
 
 
-def find_row_id(frame: pd.DataFrame, given: str | None, source: str) -> Role:
+def find_row_id(frame: pd.DataFrame, given: str | None, used: Iterable[str], source: str) -> Role:
     """Return the id columns of data without stamps, where each series is a row; none for a wide one."""
     if given is not None:
         return Role(named(frame, given, "--id", source), "its values name the series", given=True)
+    frame = frame.drop(columns=list(used))
     repeated = [name for name in frame.columns if _named_like_id(frame[name]) and not frame[name].is_unique]
     if repeated:
         name = min(repeated, key=lambda name: _rank(str(name)))
@@ -217,8 +222,8 @@ def _rank(name: str) -> int:
     return ID_NAMES.index(name.lower()) if name.lower() in ID_NAMES else len(ID_NAMES)
 
 
-def mostly_numbers(column: pd.Series[Any]) -> bool:
-    """Tell whether most filled cells of a text column are numbers, and no identifiers such as 007."""
+def mostly_numbers(column: pd.Series[Any], least: float = 0.5) -> bool:
+    """Tell whether a share of the filled cells of a text column are numbers, and none identifiers such as 007."""
     if is_coded(column):
         texts, rows = coded(column)
         column = texts.iloc[np.unique(rows)]
@@ -226,12 +231,12 @@ def mostly_numbers(column: pd.Series[Any]) -> bool:
     return (
         not filled.str.fullmatch(r"0\d+").any()
         and len(filled) > 0
-        and bool(pd.to_numeric(filled, errors="coerce").notna().mean() >= 0.5)
+        and bool(pd.to_numeric(filled, errors="coerce").notna().mean() >= least)
     )
 
 
 def find_targets(
-    frame: pd.DataFrame, given: Iterable[str] | None, used: Iterable[str], long: bool, source: str
+    frame: pd.DataFrame, given: Iterable[str] | None, used: Sequence[str], long: bool, source: str
 ) -> Role:
     """Return the columns to forecast.
 
@@ -241,7 +246,7 @@ def find_targets(
     if given is not None:
         columns = named(frame, ",".join(given), "--target", source)
         reason = "they were asked for" if len(columns) > 1 else "it was asked for"
-    elif "y" in frame.columns and (long or "ds" in used):
+    elif "y" in frame.columns and "y" not in used and (long or "ds" in used):
         columns, reason = ("y",), "'y' is the usual name of the target column"
     else:
         rest = [name for name in frame.columns if name not in set(used)]

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tsattn.data import clock
-from tsattn.data.calendar import CYCLES, calendar_features, holiday_days, holidays_between
+from tsattn.data.calendar import CYCLES, calendar_features, holiday_days, holidays_of
 from tsattn.data.clock import DAY
 from tsattn.data.schema import Schema
 
@@ -31,6 +31,7 @@ class StampFeatures:
         stepping = schema.grid.stepping
         assert stepping is not None
         self._unit, self._count = stepping
+        self._span = schema.grid.span
         self._cycles = schema.calendar
         self._holidays = holiday_days(schema.holidays, *HOLIDAYS) if schema.holidays else None
         self.names = calendar_features(schema)
@@ -50,11 +51,12 @@ class StampFeatures:
         import tensorflow as tf
 
         tools = _tools()
-        begin, end = self._at(last[:, None], steps), self._at(last[:, None], steps + 1)
-        columns = [column for cycle in self._cycles for column in CYCLES[cycle].features(begin, tools)]
+        before, stamps, after = (self._at(last[:, None], steps + ahead) for ahead in (-1, 0, 1))
+        columns = [column for cycle in self._cycles for column in CYCLES[cycle].features(stamps, tools)]
         if self._holidays is not None:
             known = tf.constant(self._holidays, tf.int64)
-            columns.append(tf.cast(holidays_between(begin, end, known, tools), tf.float32))
+            found = holidays_of(self._span, before, stamps, after, known, tools)
+            columns.append(tf.cast(found, tf.float32))
         return tf.stack(columns, axis=-1)
 
     def _at(self, last: Tensor, steps: Tensor) -> Tensor:
