@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,9 @@ def test_saved_and_served(fitted: Forecaster, tmp_path: Path) -> None:
     np.testing.assert_allclose(loaded.predict()["y"], expected, rtol=1e-6)
     assert loaded.spec_ == fitted.spec_ and loaded.config_ == fitted.config_
     served = tf.saved_model.load(tmp_path / "run" / "saved_model" / "1").signatures["serving_default"]
+    told = json.loads((tmp_path / "run" / "saved_model" / "1" / "assets.extra" / "tsattn.json").read_text())
+    assert told["past_covariates"] == ["heat", "visits"] and told["future_covariates"] == ["heat"]
+    assert (told["horizon"], told["targets"], told["levels"]) == (HORIZON, ["y"], [0.1, 0.5, 0.9])
     data = frame()
     history, ahead = data.iloc[:-HORIZON], data.iloc[-HORIZON:]
     answer = served(
@@ -155,6 +159,9 @@ def test_static_covariates_saved_and_served(weekly: Forecaster, tmp_path: Path) 
     new = shops().replace("office", "kiosk")
     np.testing.assert_allclose(loaded.predict(new)["y"], weekly.predict(new)["y"], rtol=1e-6)
     served = tf.saved_model.load(tmp_path / "run" / "saved_model" / "1").signatures["serving_default"]
+    told = json.loads((tmp_path / "run" / "saved_model" / "1" / "assets.extra" / "tsattn.json").read_text())
+    assert told["static"] == {"static_kind": {"name": "kind", "categories": ["mall", "office"]}}
+    assert told["past_covariates"] == told["future_covariates"] == [], "the graph knows the calendar"
     for data, kinds in ((shops(), ["mall", "office"]), (new, ["mall", "kiosk"])):
         history = np.stack([data.query(f"shop == 'S0{number}'")[["sales"]] for number in (0, 1)])
         answer = served(

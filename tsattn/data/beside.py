@@ -258,7 +258,9 @@ def beside_decisions(schema: Schema, beside: Beside, left: tuple[str, ...], conf
     for field, role in roles.items():
         if role.columns:
             decisions.append(
-                Decision(field=field, value=", ".join(role.columns), given=role.given, reason=_reason(role, schema))
+                Decision(
+                    field=field, value=listed(role.columns, quote=""), given=role.given, reason=_reason(role, schema)
+                )
             )
     if config.calendar or config.holidays:
         parts = [*schema.calendar, *([f"holidays of {schema.holidays}"] if schema.holidays else [])]
@@ -268,7 +270,7 @@ def beside_decisions(schema: Schema, beside: Beside, left: tuple[str, ...], conf
         decisions.append(Decision(field="calendar", value=", ".join(parts) or "none", given=not found, reason=reason))
     if left:
         reason = "not used; name them by --target, --future-, --past- or --static-covariates"
-        decisions.append(Decision(field="left out", value=listed(left).replace("'", ""), given=False, reason=reason))
+        decisions.append(Decision(field="left out", value=listed(left, quote=""), given=False, reason=reason))
     return decisions
 
 

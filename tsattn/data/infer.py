@@ -216,7 +216,7 @@ def _grid(
 
 
 def _decision(field: str, role: Role) -> Decision:
-    value = ", ".join(role.columns) or "none"
+    value = listed(role.columns, quote="") or "none"
     return Decision(field=field, value=value, given=role.given, reason=role.reason)
 
 

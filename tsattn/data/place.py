@@ -72,8 +72,8 @@ def shown(stamp: object) -> str:
     return str(stamp).removesuffix(" 00:00:00")
 
 
-def listed(names: Iterable[object], most: int = 12) -> str:
+def listed(names: Iterable[object], most: int = 12, quote: str = "'") -> str:
     """Return names in quotes, separated by commas; after ``most`` of them the number of the others."""
-    every = [f"'{name}'" for name in names]
+    every = [f"{quote}{name}{quote}" for name in names]
     rest = f" and {len(every) - most} more" if len(every) > most else ""
     return ", ".join(every[:most]) + rest

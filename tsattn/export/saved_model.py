@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,9 @@ Tensors = dict[str, Any]
 LAST_TIME = "last_time"
 """Name of the tensor with the last stamp of each history."""
 
+DESCRIPTION = "assets.extra/tsattn.json"
+"""Where an exported model says what its tensors hold."""
+
 
 def export_saved_model(
     model: keras.Model, spec: WindowSpec, path: Path | str, stamps: StampFeatures | None = None
@@ -50,6 +54,8 @@ def export_saved_model(
     a ``static_NAME`` [batch] for each static covariate: float32, or a string for a category, which may be unknown.
     Of these ``stamps`` takes those of the calendar; instead there is ``last_time`` [batch] int64, the stamp of the last
     valid step in seconds of the wall clock since 1970-01-01.
+
+    What stands along the last axis of each is in `DESCRIPTION`.
 
     Args:
         model: the inference model, built to be portable.
@@ -73,6 +79,9 @@ def export_saved_model(
         archive.add_endpoint("attention", attention_function(model, reader), reader.signature())
     with _without_notices():
         archive.write_out(str(path), verbose=False)
+    extra = Path(path) / DESCRIPTION
+    extra.parent.mkdir(exist_ok=True)
+    extra.write_text(json.dumps(reader.described(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 class WindowReader:
@@ -111,6 +120,20 @@ class WindowReader:
             kind = tf.float32 if static.categories is None else tf.string
             signature.append(tf.TensorSpec([None], kind, name=static.input))
         return signature
+
+    def described(self) -> dict[str, Any]:
+        """Return what a client has to know: sizes, and the names along the last axis of each tensor."""
+        spec = self.spec
+        return {
+            "context": spec.context,
+            "horizon": spec.horizon,
+            "season": spec.season,
+            "targets": spec.targets,
+            "levels": spec.levels,
+            PAST_COVARIATES: self._past,
+            FUTURE_COVARIATES: self._ahead,
+            "static": {static.input: {"name": static.name, "categories": static.categories} for static in spec.static},
+        }
 
     def __call__(self, *tensors: Any) -> tuple[Tensors, Any]:
         """Return the window, and the step that each begins at."""
