@@ -115,6 +115,15 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert "Note:" in tsattn("predict", out).stderr
 
 
+def test_a_baseline_needs_no_covariates() -> None:
+    data = frame(300)
+    baseline = Forecaster("seasonal_naive", HORIZON, **ROLES).fit(data)
+    history = data.iloc[:-HORIZON]
+    alone = baseline.predict(history[["ds", "y"]])
+    np.testing.assert_array_equal(alone["y"], history["y"].iloc[-24:-12].astype("float32"))
+    pd.testing.assert_frame_equal(alone, baseline.predict(data))
+
+
 SHOPS: dict[str, Any] = {"target": "sales", "context": 3, "options": {"units": 32}, "training": TRAINING}
 
 

@@ -303,7 +303,9 @@ class Forecaster(BaseEstimator):
             DataError: the data do not have the form that was fitted.
         """
         check_is_fitted(self)
-        panel = self.panel_ if X is None else load(X, schema=self.schema_)[0]
+        # A baseline that was kept has no use for covariates.
+        needed = bool(self.spec_.past_covariates or self.spec_.static)
+        panel = self.panel_ if X is None else load(X, schema=self.schema_, covariates=needed)[0]
         if future is not None:
             frame, name = read_any(future)
             panel = know_ahead(panel, frame, self.schema_, name)

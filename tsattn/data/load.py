@@ -35,7 +35,11 @@ Frame = pd.DataFrame | Convertible
 
 
 def load(
-    source: Path | str | Frame, config: DataConfig | None = None, schema: Schema | None = None
+    source: Path | str | Frame,
+    config: DataConfig | None = None,
+    schema: Schema | None = None,
+    *,
+    covariates: bool = True,
 ) -> tuple[Panel, Schema]:
     """Read series from CSV or Parquet files, or from a frame.
 
@@ -45,6 +49,7 @@ def load(
         config: what is known about the data; the rest is inferred. Not used with ``schema``.
         schema: how earlier data were read. New data are read in the same way; they may hold other series,
             stamps and further columns.
+        covariates: whether all columns of ``schema`` that are covariates have to be there.
 
     Returns:
         the series, and the schema that they were read by.
@@ -66,6 +71,8 @@ def load(
         frame = months
     if FILE in schema.id and FILE not in frame.columns and isinstance(source, (str, Path)):
         frame = frame.assign(**{FILE: stem(name)})
+    if not covariates:
+        schema = schema.having(frame.columns)
     _check_frequency(frame, schema, name)
     return with_calendar(to_panel(frame, schema, name), schema), schema
 

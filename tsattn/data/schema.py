@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Self
 
@@ -85,6 +86,13 @@ class Schema(Options):
     def covariates(self) -> tuple[str, ...]:
         """Columns that change beside the targets, those known ahead first."""
         return (*self.future_covariates, *self.past_covariates)
+
+    def having(self, columns: Iterable[str]) -> Self:
+        """Return the schema without the covariates that are none of some columns."""
+        there = set(columns)
+        kinds = ("future_covariates", "past_covariates", "static_covariates")
+        kept = {kind: tuple(name for name in getattr(self, kind) if name in there) for kind in kinds}
+        return self.model_copy(update=kept)
 
     def features_of(self, name: str) -> tuple[str, ...]:
         """Return the names of the features that a column makes: itself, or one for each category."""
