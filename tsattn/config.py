@@ -37,9 +37,9 @@ class DataConfig(Options):
     time: str | None = Field(None, description="column of the time stamps")
     id: str | None = Field(None, description="column that tells the series apart (long data)")
     target: tuple[str, ...] | None = Field(None, description="columns to forecast")
-    future_covariates: tuple[str, ...] | None = Field(None, description="columns known over the horizon too; none")
+    future_covariates: tuple[str, ...] | None = Field(None, description="columns known over the horizon too, or none")
     past_covariates: tuple[str, ...] | None = Field(None, description="columns known up to the forecast only")
-    static_covariates: tuple[str, ...] | None = Field(None, description="columns with one value a series; none")
+    static_covariates: tuple[str, ...] | None = Field(None, description="columns with one value a series, or none")
     categories: tuple[str, ...] | None = Field(
         None, description="covariates that are categories though they are numbers"
     )

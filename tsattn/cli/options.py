@@ -24,13 +24,21 @@ _DATA_OPTIONS = (
     click.option("--time", metavar="COLUMN", help="Column of the time stamps."),
     click.option("--id", metavar="COLUMN", help="Column that tells the series apart (long data)."),
     click.option("--target", metavar="COLUMN[,COLUMN]", help="Column or columns to forecast."),
-    click.option("--future-covariates", metavar="COLUMN[,...]", help="Columns known over the horizon too; none."),
+    click.option(
+        "--future-covariates",
+        metavar="COLUMN[,...]",
+        help="Columns known over the horizon too, or none [default: those that go on behind the targets].",
+    ),
     click.option("--past-covariates", metavar="COLUMN[,...]", help="Columns known up to the forecast only."),
-    click.option("--static-covariates", metavar="COLUMN[,...]", help="Columns with one value a series; none."),
+    click.option(
+        "--static-covariates",
+        metavar="COLUMN[,...]",
+        help="Columns with one value a series, or none [default: those whose values several series share].",
+    ),
     click.option(
         "--categories", metavar="COLUMN[,...]", help="Covariates that are categories though they are numbers."
     ),
-    click.option("--calendar", metavar="CYCLE[,...]", help="hour_of_day, day_of_week, ... as covariates; auto."),
+    click.option("--calendar", metavar="CYCLE[,...]", help="Covariates such as day_of_week,hour_of_day, or auto."),
     click.option("--holidays", metavar="COUNTRY", help="Public holidays as a covariate: DE, or DE-BY."),
     click.option("--freq", metavar="ALIAS", help="Frequency: h, 15min, D, W-SAT, MS, or a whole number."),
     click.option("--on-duplicate", type=_COMBINE, help="What rows with the same stamp become [default: an error]."),
