@@ -58,18 +58,21 @@ def read_vowels(name: str) -> tuple[Array, Array]:
 
 
 def speaker_model(standardize: keras.layers.Layer) -> keras.Model:
-    """Return a model from an utterance to the speaker: LSTMs in both directions, pooled by attention.
+    """Return a model from an utterance to the speaker: a convolution, LSTMs in both directions, pooled by attention.
 
-    Noise, units, heads and epochs were chosen by five folds of the training utterances. A voice is another one each
-    day: noise that is the same for all steps of an utterance lowers the cross entropy from .072 to .054, the mean of
-    three networks to .051 (accuracy .976, .980 and .989).
+    All of it was chosen by five folds of the training utterances, shuffled, and in the order in which they were spoken
+    where that is told. A voice is another one each day: noise that is the same for all steps of an utterance lowers the
+    cross entropy from .072 to .054 (in order .152 to .112), 128 units instead of 64 to .053 (.102), the convolution to
+    .051 (.078); accuracy .976, .980, .983 and .987 (in order .965, .965, .976 and .974).
     """
     inputs = keras.Input((None, 12))
     mask = keras.ops.any(keras.ops.not_equal(inputs, 0.0), axis=-1)
     noisy = keras.layers.GaussianNoise(0.6)(standardize(inputs))
     noisy = noisy + keras.layers.GaussianNoise(0.3)(keras.ops.zeros_like(noisy[:, :1]))
-    states = keras.layers.Bidirectional(keras.layers.LSTM(64, return_sequences=True))(noisy, mask=mask)
-    pooled = AttentionPooling(64, heads=4)(keras.layers.Dropout(0.5)(states), mask=mask)
+    noisy = noisy * keras.ops.cast(mask, "float32")[..., None]
+    heard = keras.layers.Dropout(0.25)(keras.layers.Conv1D(64, 5, padding="same", activation="relu")(noisy))
+    states = keras.layers.Bidirectional(keras.layers.LSTM(128, return_sequences=True))(heard, mask=mask)
+    pooled = AttentionPooling(128, heads=4)(keras.layers.Dropout(0.5)(states), mask=mask)
     speakers = keras.layers.Dense(9, activation="softmax")(keras.layers.Dropout(0.5)(pooled))
     return keras.Model(inputs, speakers)
 
