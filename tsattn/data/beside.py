@@ -56,7 +56,7 @@ def given_covariates(frame: pd.DataFrame, config: DataConfig, source: str) -> Be
     """Return the columns that were given as covariates.
 
     Raises:
-        DataError: one does not exist, or it holds dates, or too many categories.
+        DataError: one does not exist.
         ConfigError: one has two parts to play.
     """
     roles = {}
@@ -74,10 +74,22 @@ def given_covariates(frame: pd.DataFrame, config: DataConfig, source: str) -> Be
     given = Beside(**roles, categories={})
     for text in config.categories or ():
         named(frame, text, "--categories", source)
-    return _with_categories(frame, given, config, source)
+    return given
 
 
-def _with_categories(frame: pd.DataFrame, beside: Beside, config: DataConfig, source: str) -> Beside:
+def with_categories(frame: pd.DataFrame, beside: Beside, config: DataConfig, source: str) -> Beside:
+    """Return all covariates with the values of those that are categories.
+
+    Raises:
+        DataError: one holds dates, a cell that is no number, or too many categories.
+        ConfigError: a column that was given as a category is no covariate.
+    """
+    stray = [name for name in config.categories or () if name not in beside.columns]
+    if stray:
+        raise ConfigError(
+            f"{source}: --categories names '{stray[0]}', which is no covariate: name it by --future-, --past- or "
+            "--static-covariates as well"
+        )
     categories = {}
     for name in beside.columns:
         if is_date(frame[name]):
@@ -99,9 +111,7 @@ def _is_category(column: pd.Series[Any], config: DataConfig) -> bool:
     return str(column.name) in (config.categories or ()) or (is_text(column) and not mostly_numbers(column))
 
 
-def with_static(
-    frame: pd.DataFrame, beside: Beside, config: DataConfig, used: tuple[str, ...], codes: Ints, source: str
-) -> Beside:
+def with_static(frame: pd.DataFrame, beside: Beside, config: DataConfig, used: tuple[str, ...], codes: Ints) -> Beside:
     """Return covariates with those that the data leave no doubt of: one value in each series, shared by two or more.
 
     Args:
@@ -110,7 +120,6 @@ def with_static(
         config: what the user said; static covariates that were given stand, also that there are none.
         used: columns that play another part.
         codes: the series of every row, int64 [rows].
-        source: what messages call the frame.
     """
     if beside.static.given or codes.max() == 0:
         return beside
@@ -121,12 +130,7 @@ def with_static(
         fixed = tuple(name for name in fixed if _is_category(frame[name], config))
     if not fixed:
         return beside
-    return _with_categories(
-        frame,
-        replace(beside, static=Role(fixed, "one value in each series, several of which share it")),
-        config,
-        source,
-    )
+    return replace(beside, static=Role(fixed, "one value in each series, several of which share it"))
 
 
 def with_future(
@@ -160,24 +164,13 @@ def with_future(
     ahead = tuple(name for name in rest if (labels(frame[name][behind])[0] >= 0).all())
     if not ahead:
         return beside
-    future = Role(ahead, "they go on where the targets have ended")
-    return _with_categories(frame, replace(beside, future=future), config, source)
+    return replace(beside, future=Role(ahead, "they go on where the targets have ended"))
 
 
 def left_out(frame: pd.DataFrame, used: tuple[str, ...]) -> tuple[str, ...]:
     """Return the columns that play no part and are not merely the row number."""
     taken = set(used)
     return tuple(str(name) for name in frame.columns if name not in taken and not is_counter(frame[name]))
-
-
-def check_categories(beside: Beside, config: DataConfig, source: str) -> None:
-    """Raise a ConfigError where a column that was given as a category is no covariate."""
-    stray = [name for name in config.categories or () if name not in beside.columns]
-    if stray:
-        raise ConfigError(
-            f"{source}: --categories names '{stray[0]}', which is no covariate: name it by --future-, --past- or "
-            "--static-covariates as well"
-        )
 
 
 def _rest(frame: pd.DataFrame, used: tuple[str, ...], config: DataConfig) -> list[str]:
@@ -216,17 +209,20 @@ def _is_shared_by_series(column: pd.Series[Any], codes: Ints) -> bool:
     found, _ = labels(column)
     if not _is_fixed(found, codes):
         return False
-    one = np.full(int(codes.max()) + 1, -1, dtype=np.int64)
-    one[codes] = found
-    _, shared = np.unique(one[one >= 0], return_counts=True)
+    _, shared = np.unique(_by_series(found, codes), return_counts=True)
     return bool(len(shared) > 1 and shared.min() > 1)
 
 
 def _is_fixed(found: Ints, codes: Ints) -> bool:
     """Tell whether a value, none of which is missing, is the same in all rows of each series."""
-    one = np.full(int(codes.max()) + 1, -1, dtype=np.int64)
+    return bool((found >= 0).all() and (_by_series(found, codes)[codes] == found).all())
+
+
+def _by_series(found: Ints, codes: Ints) -> Ints:
+    """Return the value of each series, of one of its rows."""
+    one = np.zeros(int(codes.max()) + 1, dtype=np.int64)
     one[codes] = found
-    return bool((found >= 0).all() and (one[codes] == found).all())
+    return one
 
 
 def decide_calendar(schema: Schema, panel: Panel, config: DataConfig, source: str) -> Schema:

@@ -11,10 +11,10 @@ from tsattn.config import Combine, DataConfig
 from tsattn.data.beside import (
     Beside,
     beside_decisions,
-    check_categories,
     decide_calendar,
     given_covariates,
     left_out,
+    with_categories,
     with_future,
     with_static,
 )
@@ -83,7 +83,7 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
     if layout == "rows":
         rest = len(frame.columns) - len(id.columns) - len(given.static.columns)
         targets = Role((ROW_TARGET,), f"the {rest} columns with numbers are the steps of each series")
-        beside = given
+        beside = with_categories(frame, given, config, source)
     else:
         targets, beside, left = _columns(frame, config, (time, id), stamps, series[0], given, source)
     layout = layout if months is None else "months"
@@ -182,13 +182,13 @@ def _columns(
     taken = (*parts[0].columns, *parts[1].columns)
     copies = () if stamps is None else calendar_copies(frame, stamps, (*taken, *given.columns))
     taken = (*taken, *copies)
-    beside = with_static(frame, given, config, (*taken, *(config.target or ())), codes, source)
+    beside = with_static(frame, given, config, (*taken, *(config.target or ())), codes)
     used = (*taken, *beside.columns)
     targets = find_targets(frame, config.target, used, bool(parts[1].columns), source)
     if copies and config.target is None:
         targets = replace(targets, reason=f"{targets.reason}; {listed(copies)} only repeat the stamps")
     beside = with_future(frame, beside, config, (*taken, *targets.columns), targets.columns, codes, stamps, source)
-    check_categories(beside, config, source)
+    beside = with_categories(frame, beside, config, source)
     return targets, beside, left_out(frame, (*taken, *targets.columns, *beside.columns))
 
 
