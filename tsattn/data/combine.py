@@ -71,28 +71,34 @@ def round_grid(freq: str, stamps: pd.Index) -> Grid:
     return Grid(freq, origin.isoformat(), zone)
 
 
-def combine(values: Floats, series: Ints, position: Ints, how: Combine) -> tuple[Floats, Ints, Ints]:
+def combine(values: Floats, series: Ints, position: Ints, how: Combine, targets: int) -> tuple[Floats, Ints, Ints]:
     """Return one row for each step of each series, ordered, with its series and position.
 
     Args:
-        values: [rows, targets], NaN where missing.
+        values: [rows, targets and features of covariates], NaN where missing.
         series: of each row, int64 [rows].
         position: step of each row, int64 [rows].
-        how: what becomes of several observed values; "last" takes the lowest one in the file.
+        how: what becomes of several observed values; "last" takes the lowest one in the file. Of covariates "sum" takes
+            the mean: a price does not add up as sales do.
+        targets: how many columns are targets; they come first.
     """
     order = np.lexsort((position, series))
     values, series, position = values[order], series[order], position[order]
     new = np.append(True, (np.diff(series) != 0) | (np.diff(position) != 0))
     starts = np.flatnonzero(new)
-    seen = np.isfinite(values)
     if how == "last":
-        rows = np.where(seen, np.arange(len(values))[:, None], -1)
-        last = np.maximum.reduceat(rows, starts, axis=0)
-        found = np.take_along_axis(values, np.maximum(last, 0), axis=0)
-        result = np.where(last >= 0, found, np.float32(np.nan))
+        result = _last(values, starts)
     else:
-        count = np.add.reduceat(seen.astype(np.int64), starts, axis=0)
-        total = np.add.reduceat(np.where(seen, values, 0).astype(np.float64), starts, axis=0)
-        divisor = np.maximum(count, 1) if how == "mean" else 1
-        result = np.where(count > 0, total / divisor, np.nan)
+        count = np.add.reduceat(np.isfinite(values).astype(np.int64), starts, axis=0)
+        total = np.add.reduceat(np.where(np.isfinite(values), values, 0).astype(np.float64), starts, axis=0)
+        adds_up = (how == "sum") & (np.arange(values.shape[1]) < targets)
+        result = np.where(count > 0, total / np.where(adds_up, 1, np.maximum(count, 1)), np.nan)
     return result.astype(np.float32), series[starts], position[starts]
+
+
+def _last(values: Floats, starts: Ints) -> Floats:
+    """Return the last observed value of each run of rows, by where they start; NaN where there is none."""
+    rows = np.where(np.isfinite(values), np.arange(len(values))[:, None], -1)
+    last = np.maximum.reduceat(rows, starts, axis=0)
+    found = np.take_along_axis(values, np.maximum(last, 0), axis=0)
+    return np.where(last >= 0, found, np.float32(np.nan))

@@ -68,11 +68,7 @@ def to_panel(frame: pd.DataFrame, schema: Schema, source: str, series: SeriesCod
         position = np.asarray(pd.Series(codes).groupby(codes).cumcount(), dtype=np.int64)
     how = schema.resample or schema.on_duplicate
     if how is not None:
-        # A price does not add up as sales do.
-        kinds = (how, "mean" if how == "sum" else how)
-        parts = np.split(values, [len(schema.targets)], axis=1)
-        combined = [combine(part, codes, position, kind) for part, kind in zip(parts, kinds, strict=True)]
-        values, (_, codes, position) = np.concatenate([part for part, _, _ in combined], axis=1), combined[0]
+        values, codes, position = combine(values, codes, position, how, len(schema.targets))
     else:
         if series is None:
             check_duplicates(frame, codes, position, schema.time, schema.id, source)
