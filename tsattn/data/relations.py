@@ -107,15 +107,16 @@ def _check_names(
 ) -> None:
     """Raise a DataError where names are unknown, or are not all there, each once."""
     where = f"{path}: line {line}" if line else str(path)
-    unknown = [name for name in dict.fromkeys(found) if name not in set(names)]
+    known, there = set(names), set(found)
+    unknown = [name for name in dict.fromkeys(found) if name not in known]
     if unknown:
         raise DataError(f"{where}: expected the series {listed(names, 6)}, but {listed(unknown, 6)} are none of them")
     if not complete:
         return
-    missing = [name for name in names if name not in set(found)]
+    missing = [name for name in names if name not in there]
     if missing:
         raise DataError(f"{where}: expected every series, but {listed(missing, 6)} are not there")
-    if len(set(found)) < len(found):
+    if len(there) < len(found):
         raise DataError(f"{where}: expected the name of each series once, got one of them twice")
 
 
