@@ -9,7 +9,6 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from tsattn.data.place import line_of
+from tsattn.data.place import Bytes, Source, line_of
 from tsattn.errors import DataError
 
 SAMPLE_BYTES = 1 << 20
@@ -59,7 +58,7 @@ class _Form:
         return pa_csv.ConvertOptions(column_types=types, decimal_point=self.decimal)
 
 
-def read_delimited(path: Path) -> tuple[Any, str]:
+def read_delimited(path: Source) -> tuple[Any, str]:
     """Return the table of a file, and its encoding.
 
     Raises:
@@ -79,7 +78,12 @@ def read_delimited(path: Path) -> tuple[Any, str]:
     return _read_whole(path, form, encoding), encoding
 
 
-def _form(path: Path, sample: str) -> _Form:
+def _opened(source: Source) -> Any:
+    """Return a stream of what a file holds, without its compression, or of what is in memory, as it is."""
+    return pa.BufferReader(source.data) if isinstance(source, Bytes) else pa.input_stream(source)
+
+
+def _form(path: Source, sample: str) -> _Form:
     header = sample.lstrip("\r\n").splitlines()[0] if sample.strip() else ""
     if not header:
         raise DataError(f"{path}: the file is empty; expected a header line and rows of data")
@@ -138,7 +142,7 @@ def _padded(sample: str, form: _Form) -> list[str]:
     return [name for name in table.column_names if pc.any(pc.match_substring_regex(table[name], pattern)).as_py()]
 
 
-def _read_parts(path: Path, form: _Form, *, exact: bool = False) -> Any | None:
+def _read_parts(path: Source, form: _Form, *, exact: bool = False) -> Any | None:
     """Return the table of a file that is read a part at a time, on all cores; None where that does not do.
 
     The memory is that of the table and of a few parts, while pyarrow alone holds the whole text. It does not do where
@@ -194,9 +198,9 @@ def _quotes(part: memoryview) -> int:
     return int(np.count_nonzero(np.frombuffer(part, dtype=np.uint8) == ord('"')))
 
 
-def _parts(path: Path, *, exact: bool) -> Iterator[memoryview]:
+def _parts(path: Source, *, exact: bool) -> Iterator[memoryview]:
     """Yield the bytes of a file in parts that end with a line; with ``exact``, with one where no quote is open."""
-    with pa.input_stream(path) as stream:
+    with _opened(path) as stream:
         rest = b""
         while read := stream.read(PART_BYTES):
             data = rest + read if rest else read
@@ -212,10 +216,10 @@ def _parts(path: Path, *, exact: bool) -> Iterator[memoryview]:
             yield memoryview(rest)
 
 
-def _read_whole(path: Path, form: _Form, encoding: str) -> Any:
+def _read_whole(path: Source, form: _Form, encoding: str) -> Any:
     try:
         return pa_csv.read_csv(
-            path,
+            _opened(path),
             read_options=pa_csv.ReadOptions(encoding=encoding),
             parse_options=pa_csv.ParseOptions(**form.parse),
             convert_options=form.convert(coded=False),
@@ -224,7 +228,7 @@ def _read_whole(path: Path, form: _Form, encoding: str) -> Any:
         raise _bad_row(path, form.parse, encoding) or error from None
 
 
-def _check_header(path: Path, sample: str, names: list[str], delimiter: str) -> None:
+def _check_header(path: Source, sample: str, names: list[str], delimiter: str) -> None:
     """Raise a DataError where the first line is no header, but a program's note, or data."""
     if names[0].lower().startswith("sep=") and len(names) <= 2:
         note = delimiter.join(names)
@@ -237,9 +241,9 @@ def _check_header(path: Path, sample: str, names: list[str], delimiter: str) -> 
         )
 
 
-def _sample(path: Path) -> tuple[str, str]:
+def _sample(path: Source) -> tuple[str, str]:
     """Return the whole lines at the head of a text file, and its encoding."""
-    with pa.input_stream(path) as stream:
+    with _opened(path) as stream:
         data = stream.read(SAMPLE_BYTES)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return str(data[: len(data) // 2 * 2], "utf-16", errors="ignore"), "UTF-16"
@@ -253,7 +257,7 @@ def _sample(path: Path) -> tuple[str, str]:
         return str(data, FALLBACK, errors="replace"), FALLBACK
 
 
-def _bad_row(path: Path, parse: dict[str, Any], encoding: str) -> DataError | None:
+def _bad_row(path: Source, parse: dict[str, Any], encoding: str) -> DataError | None:
     """Return the complaint about the first row that has too many or too few cells, if there is one."""
     bad: list[Any] = []
 
@@ -263,7 +267,7 @@ def _bad_row(path: Path, parse: dict[str, Any], encoding: str) -> DataError | No
 
     try:
         pa_csv.read_csv(
-            path,
+            _opened(path),
             read_options=pa_csv.ReadOptions(use_threads=False, encoding=encoding),
             parse_options=pa_csv.ParseOptions(**parse, invalid_row_handler=keep),
         )

@@ -62,19 +62,39 @@ def load(
     if schema is None:
         panel, schema = infer(frame, config or DataConfig(), name)[::-1]
         return panel, schema
+    if FILE in schema.id and FILE not in frame.columns and isinstance(source, (str, Path)):
+        frame = frame.assign(**{FILE: stem(name)})
+    return load_frame(frame, schema, name, covariates=covariates)
+
+
+def load_frame(frame: pd.DataFrame, schema: Schema, source: str, *, covariates: bool = True) -> tuple[Panel, Schema]:
+    """Read series by a schema from a frame as `tsattn.data.read_frame` gives it.
+
+    Args:
+        frame: its rows.
+        schema: how it is read.
+        source: what messages call the frame.
+        covariates: whether all columns of ``schema`` that are covariates have to be there.
+
+    Returns:
+        the series, and the schema without the covariates that are not there.
+
+    Raises:
+        DataError: the frame does not fit ``schema``; the message says where and why.
+    """
     if not len(frame):
-        raise DataError(f"{name}: expected rows of data, got none")
+        raise DataError(f"{source}: expected rows of data, got none")
     if schema.layout == "months":
         months = months_as_rows(frame)
         if months is None:
-            raise DataError(f"{name}: expected a row for each year and a column for each month, as in the data before")
+            raise DataError(
+                f"{source}: expected a row for each year and a column for each month, as in the data before"
+            )
         frame = months
-    if FILE in schema.id and FILE not in frame.columns and isinstance(source, (str, Path)):
-        frame = frame.assign(**{FILE: stem(name)})
     if not covariates:
         schema = schema.having(frame.columns)
-    _check_frequency(frame, schema, name)
-    return with_calendar(to_panel(frame, schema, name), schema), schema
+    _check_frequency(frame, schema, source)
+    return with_calendar(to_panel(frame, schema, source), schema), schema
 
 
 def read_any(source: Path | str | Frame) -> tuple[pd.DataFrame, str]:

@@ -90,6 +90,21 @@ class Panel:
         """Return the last ``steps`` steps of each series."""
         return self.cut(np.maximum(self.lengths - steps, 0), self.lengths)
 
+    def part(self, chosen: slice) -> Panel:
+        """Return series that follow one another, by their index."""
+        kept = np.arange(len(self), dtype=np.int64)[chosen]
+        inside = slice(int(self.offsets[kept[0]]), int(self.offsets[kept[-1] + 1])) if len(kept) else slice(0, 0)
+        offsets = np.append(0, np.cumsum(self.lengths[kept])).astype(np.int64)
+        return replace(
+            self,
+            values=self.values[inside],
+            offsets=offsets,
+            ids=self.ids[chosen],
+            starts=self.starts[kept],
+            covariates=None if self.covariates is None else self.covariates.of(kept),
+            static=tuple(covariate.of(kept) for covariate in self.static),
+        )
+
     def without_empty(self) -> Panel:
         """Return the series that have a step or more."""
         kept = np.flatnonzero(self.lengths)

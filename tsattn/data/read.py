@@ -6,7 +6,6 @@ import re
 import sys
 from glob import glob
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from tsattn.data.delimited import read_delimited
-from tsattn.data.place import ENCODING, FILES, STANDARD_INPUT, is_parquet, listed
+from tsattn.data.place import ENCODING, FILES, STANDARD_INPUT, Bytes, Source, is_parquet, listed
 from tsattn.data.stamps import is_date
 from tsattn.errors import DataError
 
@@ -40,7 +39,7 @@ def read(source: Path | str) -> tuple[pd.DataFrame, str]:
     """
     text = str(source)
     if text == "-":
-        return _read_bytes(sys.stdin.buffer.read()), STANDARD_INPUT
+        return read_bytes(sys.stdin.buffer.read(), STANDARD_INPUT), STANDARD_INPUT
     path = Path(source)
     if path.is_dir():
         paths = sorted(child for child in path.iterdir() if _is_data(child))
@@ -94,17 +93,6 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(coded, "str"))
 
 
-def _read_bytes(data: bytes) -> pd.DataFrame:
-    """Read what was piped in, by way of a file, as which the reader can go through it twice."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / STANDARD_INPUT
-        path.write_bytes(data)
-        try:
-            return read_frame(path)
-        except DataError as error:
-            raise DataError(str(error).replace(str(path), STANDARD_INPUT)) from None
-
-
 def read_frame(path: Path | str) -> pd.DataFrame:
     """Read a CSV file (also compressed, also separated by semicolons or tabs) or a Parquet file.
 
@@ -118,12 +106,29 @@ def read_frame(path: Path | str) -> pd.DataFrame:
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: there is no such file")
-    if path.stat().st_size == 0:
+    return _read(path, path.stat().st_size)
+
+
+def read_bytes(data: bytes, name: str) -> pd.DataFrame:
+    """Read a CSV or Parquet file that is in memory, as `read_frame` reads one; it is not decompressed.
+
+    Args:
+        data: what the file holds.
+        name: what messages call it.
+
+    Raises:
+        DataError: it is empty, or it cannot be read.
+    """
+    return _read(Bytes(data, name), len(data))
+
+
+def _read(path: Source, size: int) -> pd.DataFrame:
+    if size == 0:
         raise DataError(f"{path}: the file is empty; expected a header line and rows of data")
     encoding = "UTF-8"
     try:
         if is_parquet(path):
-            table = pa_parquet.read_table(path)
+            table = pa_parquet.read_table(pa.BufferReader(path.data) if isinstance(path, Bytes) else path)
         else:
             table, encoding = read_delimited(path)
     except (pa.ArrowException, OSError) as error:
@@ -136,7 +141,7 @@ def read_frame(path: Path | str) -> pd.DataFrame:
     return frame
 
 
-def _to_frame(table: Any, path: Path) -> pd.DataFrame:
+def _to_frame(table: Any, path: Source) -> pd.DataFrame:
     """Return a table as a frame whose columns are numbers, dates or text."""
     for number, field in enumerate(table.schema):
         kind = field.type
