@@ -143,6 +143,7 @@ def _read(path: Source, size: int) -> pd.DataFrame:
 
 def _to_frame(table: Any, path: Source) -> pd.DataFrame:
     """Return a table as a frame whose columns are numbers, dates or text."""
+    changed = {}
     for number, field in enumerate(table.schema):
         kind = field.type
         if pa.types.is_binary(kind):
@@ -155,7 +156,12 @@ def _to_frame(table: Any, path: Source) -> pd.DataFrame:
         elif pa.types.is_time(kind):
             wanted = pa.string()
         if wanted is not None:
-            table = table.set_column(number, field.name, table[number].cast(wanted))
+            changed[number] = table[number].cast(wanted)
+    if changed:
+        # In one go: each `set_column` makes the whole schema anew.
+        columns = [changed.get(number, column) for number, column in enumerate(table.columns)]
+        table = pa.Table.from_arrays(columns, names=table.column_names)
+        del columns, changed
     pool = pa.default_memory_pool()
     pool.release_unused()
     frame: pd.DataFrame = table.to_pandas(
