@@ -1,0 +1,54 @@
+"""JSON as TensorFlow Serving reads and writes it: NaN and Infinity are numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from tsattn.serving.errors import bad_request, shown
+
+_NON_FINITE = re.compile(r'("(?:[^"\\]|\\.)*")|\bInf\b')
+
+
+def read_json(body: bytes) -> Any:
+    """Return what a body says.
+
+    Raises:
+        ServingError: it is no JSON, is nested too deeply, or an object has a key twice.
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise bad_request(f"expected a body of JSON in UTF-8, got other bytes at {error.start}") from None
+    try:
+        return _read(text)
+    except json.JSONDecodeError as error:
+        mended = _NON_FINITE.sub(lambda found: found[1] or "Infinity", text) if "Inf" in text else text
+        if mended != text:
+            # TensorFlow Serving takes the short form too.
+            return read_json(mended.encode())
+        where = f"line {error.lineno}, column {error.colno}"
+        raise bad_request(f"expected a body of JSON: {error.msg} at {where}") from None
+    except RecursionError:
+        raise bad_request("expected a body of JSON, got one that is nested too deeply") from None
+    except ValueError:
+        raise bad_request("expected a body of JSON, got a number of too many digits") from None
+
+
+def write_json(value: Any) -> bytes:
+    """Return the text of a value; NaN and Infinity are written as such."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object whose keys are all different: which of two was meant nobody knows."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise bad_request(f"expected each key of an object once, got {shown(twice)} twice")
+    return made
+
+
+_read = json.JSONDecoder(object_pairs_hook=_once).decode

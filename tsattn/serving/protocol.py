@@ -1,0 +1,78 @@
+"""HTTP as uvicorn reads it, with errors as JSON and an end to waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tsattn.serving.json_text import write_json
+from tsattn.serving.settings import Settings
+
+
+def protocol_class(settings: Settings) -> Any:
+    """Return the protocol of a connection: the faster one, where it is installed."""
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+    except ImportError:
+        from uvicorn.protocols.http.h11_impl import H11Protocol
+
+        return _with_json_errors(H11Protocol)
+    return _with_patience(_with_json_errors(HttpToolsProtocol), settings.read_timeout)
+
+
+def _with_json_errors(base: Any) -> Any:
+    class Protocol(base):  # type: ignore[misc]
+        """A connection whose errors are JSON."""
+
+        def send_400_response(self, msg: str) -> None:
+            """Answer what is no HTTP."""
+            body = write_json({"error": msg})
+            head = (
+                "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode("ascii") + body)
+            self.transport.close()
+
+    return Protocol
+
+
+def _with_patience(base: Any, seconds: float) -> Any:
+    class Protocol(base):  # type: ignore[misc]
+        """A connection that is closed if the head of a request does not arrive in time.
+
+        uvicorn itself only ends connections that idle between two requests.
+        """
+
+        _late: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self._expect_head()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_expecting()
+            super().connection_lost(exc)
+
+        def on_message_begin(self) -> None:
+            self._expect_head()
+            super().on_message_begin()
+
+        def on_headers_complete(self) -> None:
+            self._stop_expecting()
+            super().on_headers_complete()
+
+        def _expect_head(self) -> None:
+            self._stop_expecting()
+            self._late = self.loop.call_later(seconds, self._too_late)
+
+        def _stop_expecting(self) -> None:
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+
+        def _too_late(self) -> None:
+            if not self.transport.is_closing():
+                self.transport.close()
+
+    return Protocol

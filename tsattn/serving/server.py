@@ -1,0 +1,155 @@
+"""The running server: sockets, signals, an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+
+from tsattn.errors import RunError
+from tsattn.serving.app import create_app
+from tsattn.serving.engine import Engine
+from tsattn.serving.protocol import protocol_class
+from tsattn.serving.settings import Settings
+
+_BACKLOG = 1024
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, whose signals are handled here: to be asked to end is no failure."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Server:
+    """HTTP, and gRPC if wanted, on one event loop.
+
+    Args:
+        settings: addresses and limits.
+
+    Raises:
+        RunError: a port is taken, or the address is none of this machine.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._socket = bind(settings.host, settings.port)
+        self.port: int = self._socket.getsockname()[1]
+        self.grpc_port: int | None = None
+        self._server: _Server | None = None
+
+    @property
+    def url(self) -> str:
+        """Address of the server."""
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        return f"http://{host}:{self.port}"
+
+    def run(self, engine: Engine, ready: Callable[[], None] = lambda: None, *, signals: bool = True) -> None:
+        """Serve until a signal comes, or `stop` is called; what is in flight then is finished.
+
+        Args:
+            engine: what answers.
+            ready: called when requests are answered.
+            signals: whether SIGTERM and SIGINT end it; only the main thread can be told of them.
+
+        Raises:
+            RunError: the port of gRPC is taken.
+        """
+        config = uvicorn.Config(
+            create_app(engine, self._settings),
+            http=protocol_class(self._settings),
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=int(self._settings.shutdown_timeout) or 1,
+        )
+        self._server = _Server(config)
+        try:
+            with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+                runner.run(self._serve(engine, ready, signals))
+        finally:
+            engine.close()
+            self.close()
+
+    async def _serve(self, engine: Engine, ready: Callable[[], None], signals: bool) -> None:
+        assert self._server is not None
+        with self._signals() if signals else contextlib.nullcontext():
+            rpc = await self._start_rpc(engine)
+            serving = asyncio.ensure_future(self._server.serve([self._socket]))
+            while not self._server.started and not serving.done():
+                await asyncio.sleep(0.01)
+            if self._server.started:
+                ready()
+            await serving
+            if rpc is not None:
+                await rpc.stop(self._settings.shutdown_timeout)
+
+    async def _start_rpc(self, engine: Engine) -> Any:
+        if self._settings.grpc_port is None:
+            return None
+        from tsattn.serving.rpc import start_rpc
+
+        rpc, self.grpc_port = await start_rpc(engine, self._settings)
+        return rpc
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        asked = (signal.SIGINT, signal.SIGTERM)
+        for number in asked:
+            loop.add_signal_handler(number, self.stop)
+        try:
+            yield
+        finally:
+            for number in asked:
+                loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Ask the server to end; a second time, at once."""
+        if self._server is not None:
+            self._server.force_exit = self._server.should_exit
+            self._server.should_exit = True
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._socket.close()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound, but does not listen yet.
+
+    Raises:
+        RunError: the port is taken, or the address is none of this machine.
+    """
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        made = socket.socket(family, kind, number)
+    except OSError:
+        raise RunError(f"--host {host}: expected an address of this machine, such as 127.0.0.1") from None
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind(address)
+    except OSError as error:
+        made.close()
+        raise bind_error(host, port, error) from None
+    return made
+
+
+def bind_error(host: str, port: int, error: OSError) -> RunError:
+    """Return what to tell where a port cannot be bound."""
+    why = {
+        errno.EADDRINUSE: "another program listens there: give another --port, or 0 for a free one",
+        errno.EACCES: "this user may not listen there: give a --port above 1023",
+        errno.EADDRNOTAVAIL: "it is no address of this machine: give another --host",
+    }
+    return RunError(f"{host}:{port}: {why.get(error.errno or 0, error.strerror)}")

@@ -1,0 +1,213 @@
+"""What all doors of HTTP share: the body and its limits, the token, errors as JSON, counting."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tsattn.serving.engine import Engine
+from tsattn.serving.errors import (
+    FAILED,
+    REQUEST_TIMEOUT,
+    TOO_LARGE,
+    UNAUTHORISED,
+    UNAVAILABLE,
+    UNSUPPORTED,
+    ServingError,
+    bad_request,
+)
+from tsattn.serving.json_text import read_json, write_json
+from tsattn.serving.settings import Settings
+
+LOG = logging.getLogger("tsattn.serving")
+
+BODY = "tsattn.body"
+"""Where in the scope of a request its body lies."""
+
+_LARGE = 2**16
+"""Bytes of JSON from which on it is read beside the event loop, which has others to serve."""
+
+_BODIES = 8
+"""Bodies of the longest allowed size that may be held at a time."""
+
+_OPEN = ("/health", "/v2/health/")
+"""Addresses that need no token: who starts and stops servers has none."""
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return a value as an answer."""
+    return Response(write_json(value), status, headers, "application/json")
+
+
+def error_response(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    """Return an error as an answer."""
+    extra = {"www-authenticate": "Bearer"} if status == UNAUTHORISED else {}
+    extra |= {"retry-after": "1"} if status in (429, UNAVAILABLE) else {}
+    return json_response({"error": message}, status, {**extra, **(headers or {})})
+
+
+class Endpoint:
+    """A function from the scope of a request to its answer, as an ASGI application.
+
+    Args:
+        name: what is counted.
+        answer: the function.
+    """
+
+    def __init__(self, name: str, answer: Callable[[Scope], Awaitable[Response]]) -> None:
+        self.name = name
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(scope)
+        await response(scope, receive, send)
+
+
+def engine_of(scope: Scope) -> Engine:
+    """Return the engine that answers a request."""
+    engine = scope["app"].state.engine
+    assert isinstance(engine, Engine)
+    return engine
+
+
+async def json_body(scope: Scope) -> tuple[dict[str, Any], bytes]:
+    """Return the JSON object that a request sent, and its text.
+
+    Raises:
+        ServingError: it sent something else.
+    """
+    for name, coding in scope["headers"]:
+        if name == b"content-encoding" and coding.strip().lower() not in (b"", b"identity"):
+            raise ServingError(UNSUPPORTED, "expected a body that is not compressed: leave out Content-Encoding")
+    body: bytes = scope[BODY]
+    value = read_json(body) if len(body) < _LARGE else await asyncio.to_thread(read_json, body)
+    if not isinstance(value, dict):
+        raise bad_request("expected a JSON object as the body, got another value")
+    return value, body
+
+
+class Guard:
+    """Middleware: reads the body within its limits, asks for the token, turns errors into JSON, counts.
+
+    Args:
+        app: what answers.
+        engine: that the app asks.
+        settings: the limits.
+    """
+
+    def __init__(self, app: ASGIApp, engine: Engine, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+        self._metrics = engine.metrics
+        self._requests = 0
+        self._held = 0
+        self._token = f"Bearer {settings.token}".encode() if settings.token is not None else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begin, status = time.perf_counter(), 0
+
+        async def told(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        self._requests += 1
+        try:
+            response = await self._answer(scope, receive, told)
+            if response is not None and status == 0:
+                await response(scope, receive, told)
+        finally:
+            self._requests -= 1
+            endpoint = scope.get("endpoint")
+            name = getattr(endpoint, "name", None) or getattr(endpoint, "__name__", "other")
+            self._metrics.answered(str(name), status, time.perf_counter() - begin)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
+        """Let the app answer, or return the answer to what it cannot."""
+        held = 0
+        try:
+            self._check(scope)
+            body = await self._read(scope, receive)
+            if body is None:
+                return None
+            held = len(body)
+            self._held += held
+            if self._held > _BODIES * self._settings.max_request_bytes:
+                self._metrics.refused("memory")
+                raise ServingError(UNAVAILABLE, "too many large requests at a time: try again later")
+            scope[BODY] = body
+            await self._app(scope, _replayed(body, receive), send)
+        except ServingError as error:
+            late = {"connection": "close"} if error.status == REQUEST_TIMEOUT else None
+            return error_response(error.status, str(error), late)
+        except Exception:
+            LOG.exception("a request failed")
+            return error_response(FAILED, "the server failed; its log says why")
+        finally:
+            self._held -= held
+        return None
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        if self._token is not None and not scope["path"].startswith(_OPEN):
+            given = headers.get("authorization", "").encode("latin-1")
+            if not hmac.compare_digest(given, self._token):
+                raise ServingError(
+                    UNAUTHORISED, 'expected the header "Authorization: Bearer TOKEN" with the right token'
+                )
+        if self._requests > self._settings.max_connections:
+            self._metrics.refused("connections")
+            raise ServingError(UNAVAILABLE, "too many requests at a time: try again later")
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length[:20]) > self._settings.max_request_bytes:
+            raise self._too_large()
+
+    def _too_large(self) -> ServingError:
+        most = self._settings.max_request_bytes
+        return ServingError(TOO_LARGE, f"expected a body of {most} bytes at most: send fewer rows, or less history")
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+        """Return the body; None if the client has gone."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._settings.read_timeout):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return None
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                    if size > self._settings.max_request_bytes:
+                        raise self._too_large()
+                    if not message.get("more_body", False):
+                        return parts[0] if len(parts) == 1 else b"".join(parts)
+        except TimeoutError:
+            seconds = self._settings.read_timeout
+            raise ServingError(REQUEST_TIMEOUT, f"expected the whole request within {seconds:g} seconds") from None
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Return a source of messages that gives the body first, which was read already."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
