@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import threading
 from collections.abc import Iterator, Mapping
@@ -46,6 +47,7 @@ class Engine:
         self.metrics = Metrics()
         self.batcher = Batcher(self.settings, self.metrics)
         self._stop = threading.Event()
+        self._unsettled = False
         self._watcher: threading.Thread | None = None
         repository.watch = self._tell_versions
         self._tell_versions()
@@ -136,14 +138,28 @@ class Engine:
         """Look no more, and let the threads end."""
         self._stop.set()
         self.batcher.close()
+        gc.unfreeze()
 
     def _look(self) -> None:
         while not self._stop.wait(self.settings.poll_seconds):
             try:
                 self.repository.refresh()
+                if self._unsettled:
+                    self.settle()
             except Exception:
                 # Whatever lies in the folder, the version that is served goes on.
                 LOG.exception("the folder of the versions cannot be read")
 
+    def settle(self) -> None:
+        """Free what is left of versions that are gone, and keep the collector off those that stay.
+
+        The objects of a graph are so many that looking through them holds up every request for a quarter of a second.
+        """
+        self._unsettled = False
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+
     def _tell_versions(self) -> None:
+        self._unsettled = True
         self.metrics.serves(self.name, self.repository.loaded())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -178,7 +177,7 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Keep TensorFlow's advice about loading off the terminal; memory of what went before is freed."""
+    """Keep TensorFlow's advice about loading off the terminal."""
     logger = logging.getLogger("tensorflow")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -186,4 +185,3 @@ def quiet_loading() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-        gc.collect()

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from tsattn.serving.protocol import protocol_class
 from tsattn.serving.settings import Settings
 
 _BACKLOG = 1024
+_SWITCH_SECONDS = 1e-4
 
 
 class _Server(uvicorn.Server):
@@ -74,10 +76,14 @@ class Server:
             timeout_graceful_shutdown=int(self._settings.shutdown_timeout) or 1,
         )
         self._server = _Server(config)
+        interval = sys.getswitchinterval()
+        # The thread of the model needs Python for a moment, and should not wait for it as long as a forecast takes.
+        sys.setswitchinterval(_SWITCH_SECONDS)
         try:
             with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
                 runner.run(self._serve(engine, ready, signals))
         finally:
+            sys.setswitchinterval(interval)
             engine.close()
             self.close()
 
@@ -89,6 +95,7 @@ class Server:
             while not self._server.started and not serving.done():
                 await asyncio.sleep(0.01)
             if self._server.started:
+                engine.settle()
                 ready()
             await serving
             if rpc is not None:
