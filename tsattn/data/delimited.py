@@ -84,7 +84,7 @@ def _opened(source: Source) -> Any:
 
 
 def _form(path: Source, sample: str) -> _Form:
-    header = sample.lstrip("\r\n").splitlines()[0] if sample.strip() else ""
+    header = _head(sample)[0] if sample.strip() else ""
     if not header:
         raise DataError(f"{path}: the file is empty; expected a header line and rows of data")
     if len(header) >= SAMPLE_BYTES // 4 and len(header) >= len(sample.strip()):
@@ -112,10 +112,14 @@ def _form(path: Source, sample: str) -> _Form:
     return _Form(names, form.parse, decimal, padded, repeated)
 
 
+def _head(sample: str) -> list[str]:
+    """Return the first line and, where it is not empty, the second; they end as pyarrow ends them, not Unicode."""
+    return [line for line in re.split(r"\r\n|\r|\n", sample.lstrip("\r\n"), maxsplit=2)[:2] if line] or [""]
+
+
 def _delimiter(header: str, sample: str) -> str:
     """Return what separates the cells: what stands as often in the next line, and most often; a comma among equals."""
-    rest = sample.lstrip("\r\n").splitlines()[1:2]
-    following = rest[0] if rest else header
+    following = [*_head(sample), header][1]
     return max(",;\t|", key=lambda sign: (0 < header.count(sign) == following.count(sign), header.count(sign)))
 
 
@@ -139,7 +143,8 @@ def _padded(sample: str, form: _Form) -> list[str]:
     if table is None:
         return []
     pattern = r"^0(\d+|[xX][0-9a-fA-F]+)$"
-    return [name for name in table.column_names if pc.any(pc.match_substring_regex(table[name], pattern)).as_py()]
+    pairs = zip(table.column_names, table.columns, strict=True)
+    return [name for name, column in pairs if pc.any(pc.match_substring_regex(column, pattern)).as_py()]
 
 
 def _read_parts(path: Source, form: _Form, *, exact: bool = False) -> Any | None:
@@ -226,6 +231,10 @@ def _read_whole(path: Source, form: _Form, encoding: str) -> Any:
         )
     except pa.ArrowInvalid as error:
         raise _bad_row(path, form.parse, encoding) or error from None
+    except UnicodeError:
+        raise DataError(
+            f"{path}: expected text, but some of its bytes are none in {encoding}: save the file in UTF-8"
+        ) from None
 
 
 def _check_header(path: Source, sample: str, names: list[str], delimiter: str) -> None:
@@ -233,7 +242,7 @@ def _check_header(path: Source, sample: str, names: list[str], delimiter: str) -
     if names[0].lower().startswith("sep=") and len(names) <= 2:
         note = delimiter.join(names)
         raise DataError(f"{path}: line 1: expected a header, got the note '{note}' of a spreadsheet: delete that line")
-    second = next(csv.reader(sample.lstrip("\r\n").splitlines()[1:2], delimiter=delimiter), [])
+    second = next(csv.reader(_head(sample)[1:], delimiter=delimiter), [])
     if second and all(re.match(r"\d{4}-\d\d-\d\d(\D|$)", cell) for cell in (names[0], second[0])):
         raise DataError(
             f"{path}: line 1: expected a header with a name for each column, got the date {names[0]} as in line 2: "
@@ -271,7 +280,7 @@ def _bad_row(path: Source, parse: dict[str, Any], encoding: str) -> DataError | 
             read_options=pa_csv.ReadOptions(use_threads=False, encoding=encoding),
             parse_options=pa_csv.ParseOptions(**parse, invalid_row_handler=keep),
         )
-    except pa.ArrowInvalid:
+    except (pa.ArrowInvalid, UnicodeError):
         return None
     if not bad:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,9 @@ def _read(path: Source, size: int) -> pd.DataFrame:
 
 def _to_frame(table: Any, path: Source) -> pd.DataFrame:
     """Return a table as a frame whose columns are numbers, dates or text."""
+    twice = next((name for name, times in Counter(table.column_names).items() if times > 1), None)
+    if twice is not None:
+        raise DataError(f"{path}: expected a name for each column, but '{twice}' stands there twice: rename one")
     changed = {}
     for number, field in enumerate(table.schema):
         kind = field.type

@@ -165,7 +165,7 @@ def parse(columns: pd.Series[Any] | pd.DataFrame, form: str) -> tuple[pd.Index, 
         text = pd.Series(np.where(np.isfinite(values), values, np.nan)).astype("Int64").astype(str)
     if form != "date":
         return _dates(pd.to_datetime(text, format=form, errors="coerce"))
-    aware = any(_OFFSET.search(value) for value in text.iloc[:50])
+    aware = any(_OFFSET.search(value) for value in text.iloc[:50].dropna())
     return _dates(pd.to_datetime(text, format="ISO8601", errors="coerce", utc=aware))
 
 

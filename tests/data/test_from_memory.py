@@ -1,0 +1,49 @@
+"""Tables in memory, and text that no editor would have written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tsattn.config import DataConfig
+from tsattn.data import load
+from tsattn.data.read import read_bytes, read_frame
+from tsattn.errors import DataError
+
+
+def test_a_table_in_memory_is_that_of_a_file(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=3), "id": ["ä", "ä", "ä"], "y": [1, 2, 3.5]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    for name, text in (("utf-8", None), ("utf-16", None), ("cp1252", None), ("a.parquet", "parquet")):
+        if text is None:
+            (tmp_path / name).write_text(frame.to_csv(index=False), encoding=name)
+        pd.testing.assert_frame_equal(read_bytes((tmp_path / name).read_bytes(), "it"), read_frame(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "it: the file is empty"),
+        (b"ds,y\n", "it: the file has a header but no rows"),
+        (b"ds,y\n2024-01-01,1\n\n2024-01-02\n", "it: line 4: expected 2 cells"),
+        (b"ds,y\n\x8d,1\n", "it: expected text, but some of its bytes are none in Windows-1252"),
+        (b'ds,"y\nz","y\nz"\n1,2,3\n', "it: expected a name for each column"),
+    ],
+)
+def test_messages_name_what_is_in_memory(data: bytes, told: str) -> None:
+    with pytest.raises(DataError, match=f"^{told}"):
+        read_bytes(data, "it")
+
+
+def test_lines_end_where_a_file_ends_them() -> None:
+    # Unicode ends lines at a few signs more, within what is one line of a file.
+    frame = read_bytes("ds,a\x1cb,y\n2024-01-01,\x85,1\n".encode(), "it")
+    assert list(frame.columns) == ["ds", "a\x1cb", "y"]
+
+
+def test_a_missing_stamp_among_texts_is_told() -> None:
+    frame = pd.DataFrame({"ds": ["2024-01-01", None, "2024-01-03"], "y": [1, 2, 3]})
+    with pytest.raises(DataError, match="row 1: column 'ds': expected a date"):
+        load(frame, DataConfig(time="ds", target=("y",)))
