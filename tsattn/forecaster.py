@@ -20,6 +20,7 @@ from tsattn.data import Frame, Panel, Schema, forecast_frame, load
 from tsattn.data.ahead import know_ahead
 from tsattn.data.covariates import missing_ahead
 from tsattn.data.features import seen_categories
+from tsattn.data.fingerprint import summary
 from tsattn.data.load import read_any
 from tsattn.data.place import FRAME
 from tsattn.errors import DataWarning
@@ -29,6 +30,7 @@ from tsattn.evaluation.compare import Candidate, baseline_spec, beside_baselines
 from tsattn.evaluation.origins import BacktestPlan, plan_backtest
 from tsattn.evaluation.predict import predict_windows
 from tsattn.evaluation.verdict import verdict
+from tsattn.export.formats import Format
 from tsattn.fitting import Fitting, Watch, resolved, window_sizes, window_spec
 from tsattn.models import get_model, resolve_options, rules
 from tsattn.models.graph import build_baseline, build_graph
@@ -77,6 +79,7 @@ class Forecaster(BaseEstimator):
         model_: the Keras model from window to quantiles.
         history_: losses of the training, also where its network was not kept; None where nothing was trained.
         scores_: the model beside the naive baselines on the validation part, a row a model.
+        training_data_: number, steps and stamps of the series that it was fitted on, and a hash of them.
         choice_: what was kept and why, where no model was named; else None. The name is in `config_.model["name"]`.
 
     Example:
@@ -187,6 +190,7 @@ class Forecaster(BaseEstimator):
         entry, options = resolve_options(given.model, source="Forecaster")
         config = given.model_copy(update={"model": {**given.model, "name": entry.name}})
         context, steps = window_sizes(config, panel, schema, source)
+        self.training_data_ = summary(panel)
         self.schema_ = seen_categories(schema, panel, steps)
         self.spec_ = window_spec(self.schema_, config, context)
         self.history_: History | None = None
@@ -337,6 +341,37 @@ class Forecaster(BaseEstimator):
         from tsattn.run import read_run
 
         return read_run(cls, Path(path))
+
+    def export(
+        self,
+        path: Path | str,
+        format: Format = "saved_model",
+        *,
+        name: str | None = None,
+        batch: int | None = None,
+        time: int | None = None,
+    ) -> Path:
+        """Write the next version of an exported model into a folder; see `tsattn.export.exporting.export`.
+
+        Args:
+            path: gets a folder ``1``, or one more than its highest number.
+            format: "saved_model", "onnx", "openvino", "litert" or "keras".
+            name: what the model is called; the name of ``path`` if left out.
+            batch: rows of a request, for LiteRT alone, which has to know.
+            time: steps of the arrays of a request; the same.
+
+        Returns:
+            The folder of the version.
+
+        Raises:
+            ConfigError: a shape is given where it is free, or is missing where it is not.
+            RunError: it cannot be written, a package is missing, or it does not answer as this forecaster does.
+        """
+        from tsattn.export.exporting import export
+
+        check_is_fitted(self)
+        folder = Path(path)
+        return export(self, folder, format, name=name or folder.absolute().name, batch=batch, time=time)
 
     def portable_model(self) -> keras.Model:
         """Return the inference model with nothing in it that is bound to a device."""

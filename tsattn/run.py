@@ -1,7 +1,7 @@
 """The run directory: everything of one fitted forecaster, written whole or not at all.
 
 =====================  ===================================================================================
-``run.json``           format of the directory and the versions that wrote it
+``run.json``           format of the directory, the versions that wrote it and the fingerprint of the training data
 ``config.toml``        the configuration with nothing left open: ``tsattn fit DATA --config`` makes it again
 ``schema.json``        how the data were read
 ``model.keras``        the Keras model from window to quantiles
@@ -11,7 +11,7 @@
 ``forecast.csv``       the forecast that follows the data
 ``forecast.png``       its picture
 ``report.html``        all of this on one page
-``saved_model/1``      the whole forecaster for TensorFlow Serving and others, see `tsattn.export`
+``saved_model/1``      the whole forecaster for TensorFlow Serving and others, see `tsattn.export`; beside it ``kit``
 =====================  ===================================================================================
 """
 
@@ -33,8 +33,6 @@ from tsattn.data.covariates import Covariates, Static
 from tsattn.directory import new_directory
 from tsattn.errors import RunError
 from tsattn.evaluation.choice import Choice
-from tsattn.export.saved_model import export_saved_model
-from tsattn.export.stamps import StampFeatures
 from tsattn.fitting import window_spec
 from tsattn.models import BASELINES
 from tsattn.report.html import write_report
@@ -44,8 +42,11 @@ from tsattn.training.fit import History
 if TYPE_CHECKING:
     from tsattn.forecaster import Forecaster
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a directory can no longer be read by what came before."""
+
+SAVED_MODEL = "saved_model"
+"""Folder of a run with the versions of its SavedModel."""
 
 F = TypeVar("F", bound="Forecaster")
 
@@ -53,21 +54,20 @@ F = TypeVar("F", bound="Forecaster")
 def write_run(forecaster: Forecaster, path: Path, *, overwrite: bool = False) -> None:
     """Write the run directory of a fitted forecaster."""
     with new_directory(path, overwrite=overwrite) as folder:
-        _write_model(forecaster, folder)
+        _write_model(forecaster, folder, path.name)
         _write_results(forecaster, folder, path.name)
 
 
-def _write_model(forecaster: Forecaster, folder: Path) -> None:
+def _write_model(forecaster: Forecaster, folder: Path, name: str) -> None:
     versions = {name: version(name) for name in ("tsattn", "keras", "numpy")}
-    (folder / "run.json").write_text(json.dumps({"format": FORMAT, "versions": versions}, indent=2) + "\n")
+    written = {"format": FORMAT, "versions": versions, "training_data": forecaster.training_data_}
+    (folder / "run.json").write_text(json.dumps(written, indent=2) + "\n")
     (folder / "config.toml").write_text(forecaster.config_.to_toml())
     (folder / "schema.json").write_text(forecaster.schema_.to_json())
     forecaster.model_.save(folder / "model.keras")
     _write_panel(forecaster.panel_, folder / "context.npz")
     if keras.backend.backend() == "tensorflow":
-        schema = forecaster.schema_
-        stamps = StampFeatures(schema) if StampFeatures.can_step(schema) else None
-        export_saved_model(forecaster.portable_model(), forecaster.spec_, folder / "saved_model" / "1", stamps)
+        forecaster.export(folder / SAVED_MODEL, name=name)
 
 
 def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:
@@ -102,13 +102,18 @@ def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:
 def read_run(kind: type[F], path: Path) -> F:
     """Read what `write_run` wrote."""
     try:
-        written = json.loads((path / "run.json").read_text(encoding="utf-8"))["format"]
+        written = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        number = written["format"]
     except (OSError, ValueError, KeyError):
         raise RunError(f"{path}: expected a run directory, as `tsattn fit` writes it") from None
-    if written > FORMAT:
-        raise RunError(f"{path}: has format {written}, and this tsattn reads up to {FORMAT}: install a newer tsattn")
+    if number < FORMAT:
+        raise RunError(f"{path}: has format {number}, and this tsattn reads {FORMAT}: fit again with its config.toml")
+    if number > FORMAT:
+        raise RunError(f"{path}: has format {number}, and this tsattn reads up to {FORMAT}: install a newer tsattn")
     try:
-        return _read_files(kind, path)
+        forecaster = _read_files(kind, path)
+        forecaster.training_data_ = written["training_data"]
+        return forecaster
     except RunError:
         raise
     except (OSError, ValueError, KeyError) as error:

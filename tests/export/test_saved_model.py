@@ -12,7 +12,8 @@ import pytest
 from keras_help import with_random_weights
 from numpy_reference import Array
 
-from tsattn.export.saved_model import export_saved_model
+from tsattn.export.reader import WindowReader
+from tsattn.export.saved_model import write_saved_model
 from tsattn.models import resolve_options
 from tsattn.models.graph import build_baseline, build_graph
 from tsattn.window import (
@@ -101,7 +102,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the SavedModel of each model."""
     folder = tmp_path_factory.mktemp("exported")
     for name in MODELS:
-        export_saved_model(make_model(name), SPEC, folder / name)
+        write_saved_model(make_model(name), WindowReader(SPEC), folder / name)
     return folder
 
 

@@ -12,7 +12,7 @@ from tsattn.config import DataConfig, RunConfig
 from tsattn.data import clock, load
 from tsattn.data.calendar import CYCLES
 from tsattn.data.windows import gather
-from tsattn.export.saved_model import WindowReader
+from tsattn.export.reader import WindowReader
 from tsattn.export.stamps import StampFeatures
 from tsattn.fitting import window_spec
 

@@ -9,7 +9,7 @@ import click
 
 from tsattn.errors import ConfigError, TsattnError
 
-COMMANDS = ("fit", "predict", "serve", "backtest", "inspect", "models", "datasets")
+COMMANDS = ("fit", "predict", "export", "serve", "backtest", "inspect", "models", "datasets")
 
 
 class _Commands(click.Group):

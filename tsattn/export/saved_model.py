@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import keras
 
 from tsattn.errors import RunError
-from tsattn.export.stamps import StampFeatures
-from tsattn.layers import HistoryWindow
-from tsattn.window import (
-    ATTENTION,
-    FORECAST,
-    FUTURE_COVARIATES,
-    KEY_STEPS,
-    LENGTH,
-    OBSERVED,
-    PAST,
-    PAST_COVARIATES,
-    QUANTILES,
-    QUERY_STEPS,
-    StaticInput,
-    WindowSpec,
-)
+from tsattn.export.description import DESCRIPTION, Description
+from tsattn.export.reader import SERVING, WindowReader, attention_function, forecast_function
+from tsattn.layers.scan import unrolled
+from tsattn.window import ATTENTION
 
-Tensors = dict[str, Any]
-
-LAST_TIME = "last_time"
-"""Name of the tensor with the last stamp of each history."""
-
-DESCRIPTION = "assets.extra/tsattn.json"
-"""Where an exported model says what its tensors hold."""
+ASSETS = "assets.extra"
+"""Folder of a SavedModel for what is no part of the graph."""
 
 
-def export_saved_model(
-    model: keras.Model, spec: WindowSpec, path: Path | str, stamps: StampFeatures | None = None
-) -> None:
+def write_saved_model(model: keras.Model, reader: WindowReader, path: Path) -> None:
     """Write a SavedModel that is the whole forecaster.
 
     ``serving_default`` takes ``past`` [batch, time, targets] float32 in original units, right-padded, NaN where
@@ -52,163 +31,73 @@ def export_saved_model(
     A model with covariates takes them too, NaN where unknown: ``past_covariates`` [batch, time, features] beside
     ``past``, those known ahead first, and ``future_covariates`` [batch, horizon, features], those known ahead; and
     a ``static_NAME`` [batch] for each static covariate: float32, or a string for a category, which may be unknown.
-    Of these ``stamps`` takes those of the calendar; instead there is ``last_time`` [batch] int64, the stamp of the last
-    valid step in seconds of the wall clock since 1970-01-01.
-
-    What stands along the last axis of each is in `DESCRIPTION`.
+    Of these the reader may make those of the calendar; instead there is ``last_time`` [batch] int64, the stamp of the
+    last valid step in seconds of the wall clock since 1970-01-01.
 
     Args:
         model: the inference model, built to be portable.
-        spec: its window.
+        reader: makes its window.
         path: folder to write, such as ``saved_model/1``.
-        stamps: the features of the calendar, where the window has any and the graph can follow it.
 
     Raises:
         RunError: Keras does not run on TensorFlow.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise RunError(
-            f"a SavedModel needs Keras on TensorFlow, and it runs on {keras.backend.backend()}: "
-            "load the run with KERAS_BACKEND=tensorflow and export there"
-        )
+    check_backend()
     archive = keras.export.ExportArchive()
     archive.track(model)
-    reader = WindowReader(spec, stamps)
-    archive.add_endpoint("serving_default", forecast_function(model, reader), reader.signature())
+    archive.add_endpoint(SERVING, forecast_function(model, reader), reader.signature())
     if ATTENTION in model.output:
-        archive.add_endpoint("attention", attention_function(model, reader), reader.signature())
+        archive.add_endpoint(ATTENTION, attention_function(model, reader), reader.signature())
     with _without_notices():
         archive.write_out(str(path), verbose=False)
-    extra = Path(path) / DESCRIPTION
-    extra.parent.mkdir(exist_ok=True)
-    extra.write_text(json.dumps(reader.described(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-class WindowReader:
-    """From raw tensors, in the order of the signature, to the window of a model.
+def write_plain_graph(
+    model: keras.Model, reader: WindowReader, path: Path, batch: int | None = None, time: int | None = None
+) -> None:
+    """Write a SavedModel that other programs can convert: one signature, and the loops of decoders written out.
 
     Args:
-        spec: the window.
-        stamps: the features of the calendar, where the graph makes them.
+        model: the inference model, built to be portable.
+        reader: makes its window.
+        path: folder to write.
+        batch: fixed number of rows; any if left out.
+        time: fixed number of steps; any if left out.
     """
-
-    def __init__(self, spec: WindowSpec, stamps: StampFeatures | None) -> None:
-        self.spec = spec
-        self._stamps = stamps if spec.future_covariates else None
-        own = self._stamps.names if self._stamps is not None else ()
-        self._past = [name for name in spec.past_covariates if name not in own]
-        self._ahead = [name for name in spec.future_covariates if name not in own]
-        self._crop = HistoryWindow(spec.context)
-
-    def signature(self) -> list[Any]:
-        """Return the names, types and shapes of the tensors."""
-        import tensorflow as tf
-
-        spec = self.spec
-        signature = [
-            tf.TensorSpec([None, None, len(spec.targets)], tf.float32, name=PAST),
-            tf.TensorSpec([None], tf.int32, name=LENGTH),
-        ]
-        if self._past:
-            signature.append(tf.TensorSpec([None, None, len(self._past)], tf.float32, name=PAST_COVARIATES))
-        if self._ahead:
-            shape = [None, spec.horizon, len(self._ahead)]
-            signature.append(tf.TensorSpec(shape, tf.float32, name=FUTURE_COVARIATES))
-        if self._stamps is not None:
-            signature.append(tf.TensorSpec([None], tf.int64, name=LAST_TIME))
-        for static in spec.static:
-            kind = tf.float32 if static.categories is None else tf.string
-            signature.append(tf.TensorSpec([None], kind, name=static.input))
-        return signature
-
-    def described(self) -> dict[str, Any]:
-        """Return what a client has to know: sizes, and the names along the last axis of each tensor."""
-        spec = self.spec
-        return {
-            "context": spec.context,
-            "horizon": spec.horizon,
-            "season": spec.season,
-            "targets": spec.targets,
-            "levels": spec.levels,
-            PAST_COVARIATES: self._past,
-            FUTURE_COVARIATES: self._ahead,
-            "static": {static.input: {"name": static.name, "categories": static.categories} for static in spec.static},
-        }
-
-    def __call__(self, *tensors: Any) -> tuple[Tensors, Any]:
-        """Return the window, and the step that each begins at."""
-        given = dict(zip((part.name for part in self.signature()), tensors, strict=True))
-        values, observed, kept, first = self._crop(given[PAST], given[LENGTH])
-        window = {PAST: values, OBSERVED: observed, LENGTH: kept}
-        if self.spec.past_covariates:
-            window[PAST_COVARIATES] = self._features_before(given, kept)
-        if self.spec.future_covariates:
-            window[FUTURE_COVARIATES] = self._features_ahead(given)
-        for static in self.spec.static:
-            window[static.input] = _static(given[static.input], static)
-        return window, first
-
-    def _features_before(self, given: Tensors, kept: Any) -> Any:
-        parts = []
-        if self._past:
-            known, seen, _, _ = self._crop(given[PAST_COVARIATES], given[LENGTH])
-            parts.append(keras.ops.where(seen > 0, known, float("nan")))
-        if self._stamps is not None:
-            step = keras.ops.arange(self.spec.context, dtype="int64")[None, :]
-            length = keras.ops.cast(kept, "int64")[:, None]
-            features = self._stamps(given[LAST_TIME], step - length + 1)
-            parts.append(keras.ops.where((step < length)[:, :, None], features, float("nan")))
-        return self._in_order(parts, self._past, self.spec.past_covariates)
-
-    def _features_ahead(self, given: Tensors) -> Any:
-        parts = [given[FUTURE_COVARIATES]] if self._ahead else []
-        if self._stamps is not None:
-            step = keras.ops.arange(1, self.spec.horizon + 1, dtype="int64")[None, :]
-            parts.append(self._stamps(given[LAST_TIME], step))
-        return self._in_order(parts, self._ahead, self.spec.future_covariates)
-
-    def _in_order(self, parts: list[Any], given: list[str], wanted: tuple[str, ...]) -> Any:
-        """Return the features that were given and those of the calendar in the order of the window."""
-        if len(parts) == 1:
-            return parts[0]
-        assert self._stamps is not None
-        names = [*given, *self._stamps.names]
-        return keras.ops.take(keras.ops.concatenate(parts, axis=-1), [names.index(name) for name in wanted], axis=-1)
+    check_backend()
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    with unrolled(), _without_notices():
+        archive.add_endpoint(SERVING, forecast_function(model, reader), reader.signature(batch, time))
+        archive.write_out(str(path), verbose=False)
 
 
-def forecast_function(model: keras.Model, reader: WindowReader) -> Callable[..., Tensors]:
-    """Return the function from raw tensors to the forecast."""
+def label_saved_model(path: Path, description: Description) -> None:
+    """Write the description into the graph itself, as a ``google.protobuf.Struct`` in ``meta_info_def.any_info``."""
+    from google.protobuf import json_format, struct_pb2
+    from tensorflow.core.protobuf import saved_model_pb2
 
-    def forecast(*tensors: Any) -> Tensors:
-        window, _ = reader(*tensors)
-        quantiles = model(window, training=False)[QUANTILES]
-        return {FORECAST: quantiles[..., reader.spec.median], QUANTILES: quantiles}
-
-    return forecast
-
-
-def attention_function(model: keras.Model, reader: WindowReader) -> Callable[..., Tensors]:
-    """Return the function from the same to the attention weights and the steps they belong to."""
-
-    def attention(*tensors: Any) -> Tensors:
-        window, first = reader(*tensors)
-        outputs = model(window, training=False)
-        steps = outputs[KEY_STEPS]
-        steps = keras.ops.where(steps >= 0, steps + first[:, None, None], steps)
-        return {ATTENTION: outputs[ATTENTION], KEY_STEPS: steps, QUERY_STEPS: outputs[QUERY_STEPS]}
-
-    return attention
+    file, saved = path / "saved_model.pb", saved_model_pb2.SavedModel()
+    saved.ParseFromString(file.read_bytes())
+    said = json_format.Parse(description.to_json(), struct_pb2.Struct())
+    for graph in saved.meta_graphs:
+        graph.meta_info_def.any_info.Pack(said)
+    file.write_bytes(saved.SerializeToString(deterministic=True))
 
 
-def _static(values: Any, static: StaticInput) -> Any:
-    """Return the numbers of categories, 0 where unknown; numbers as they are."""
-    if static.categories is None:
-        return values
-    import tensorflow as tf
+def check_backend() -> None:
+    """Raise a RunError where Keras does not run on TensorFlow."""
+    if keras.backend.backend() != "tensorflow":
+        raise RunError(
+            f"an export needs Keras on TensorFlow, and it runs on {keras.backend.backend()}: "
+            "load the run with KERAS_BACKEND=tensorflow and export there"
+        )
 
-    same = tf.equal(values[:, None], tf.constant([list(static.categories)], tf.string))
-    numbers = tf.range(1, len(static.categories) + 1, dtype=tf.int32)
-    return tf.reduce_sum(tf.where(same, numbers[None, :], 0), axis=1)
+
+def write_description(description: Description, path: Path) -> None:
+    """Write what a SavedModel says of itself."""
+    (path / ASSETS).mkdir(exist_ok=True)
+    (path / ASSETS / DESCRIPTION).write_text(description.to_json(), encoding="utf-8")
 
 
 @contextmanager

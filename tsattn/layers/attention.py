@@ -10,6 +10,7 @@ from keras import ops
 from tsattn.errors import ConfigError
 from tsattn.layers.alignments import Alignment, Scored, State, get_alignment
 from tsattn.layers.masking import Tensor, check_dtype, check_sequence, keep_mask, zero_masked
+from tsattn.layers.scan import scan
 from tsattn.layers.scores import get_score
 
 
@@ -277,7 +278,7 @@ class Attention(keras.layers.Layer):
             return carry, carry
 
         zeros = (ops.zeros_like(memory.value[:, 0]), ops.zeros_like(memory.mask, dtype=self.compute_dtype))
-        _, (_, context, weights) = ops.scan(step, (self.initial_state(memory), *zeros), ops.arange(steps))
+        _, (_, context, weights) = scan(step, (self.initial_state(memory), *zeros), ops.arange(steps), steps)
         return ops.swapaxes(context, 0, 1), ops.swapaxes(weights, 0, 1)
 
     def compute_mask(self, query: Tensor, previous_mask: Tensor | None = None) -> Tensor | None:

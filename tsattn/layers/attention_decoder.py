@@ -15,6 +15,7 @@ from tsattn.layers.attention import Attention, Memory
 from tsattn.layers.cells import draw_dropout, forget_dropout, top_state
 from tsattn.layers.decoder import AttentiveDecoder
 from tsattn.layers.masking import Tensor, check_sequence
+from tsattn.layers.scan import scan
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -189,7 +190,7 @@ class AttentionDecoder(AttentiveDecoder):
             "alignment": alignment,
             "weights": ops.zeros((batch, 1 if self.attention is None else ops.shape(memory)[1]), self.compute_dtype),
         }
-        _, made = ops.scan(step, first, given, length=self.steps)
+        _, made = scan(step, first, given, self.steps)
         forget_dropout(self.cell)
         outputs = ops.swapaxes(made["output"], 0, 1)
         return (outputs, ops.swapaxes(made["weights"], 0, 1)) if return_attention_scores else outputs

@@ -1,0 +1,126 @@
+"""Whether an exported model answers as the model in Python does, found out in a process that knows nothing of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from tsattn.errors import RunError
+from tsattn.export import fresh
+from tsattn.export.probe import Arrays, Probe
+from tsattn.window import FORECAST, QUANTILES
+
+TOLERANCE = 1e-5
+"""Largest difference that is let pass, in units of the scale of the window; of attention weights as they are."""
+
+SECONDS = 600
+"""Longest time that a check may take."""
+
+
+class FreshProcess:
+    """A process without tsattn that loads what it needs at once, and a model when there is one.
+
+    Args:
+        kind: "saved_model", "onnx", "openvino" or "litert".
+    """
+
+    def __init__(self, kind: str) -> None:
+        # Without a GPU, though there may be one: what runs here shall run anywhere.
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        self._told = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        # -P: the folder of the script holds modules of ours.
+        command = [sys.executable, "-P", fresh.__file__, kind]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=self._told, stderr=self._told, text=True, env=environment
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()
+        self._told.close()
+
+    def check(self, path: Path, probes: Sequence[Probe]) -> dict[str, Any]:
+        """Return how far a model is from what the probes expect.
+
+        Returns:
+            what to write down: the runtime, the number of rows, and ``largest_difference``.
+
+        Raises:
+            RunError: it cannot be loaded, or it answers otherwise.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            given, made = Path(folder) / "given.npz", Path(folder) / "made.npz"
+            np.savez(given, allow_pickle=False, **requests_of(probes))
+            line = f"{path.absolute()}\t{given}\t{made}\n"
+            try:
+                self._process.communicate(line, timeout=SECONDS)
+            except subprocess.TimeoutExpired:
+                raise RunError(f"{path}: was not checked, for it gave no answer in {SECONDS} s") from None
+            if self._process.returncode:
+                self._told.seek(0)
+                last = self._told.read().strip().splitlines()[-1:]
+                raise RunError(f"{path}: cannot be run by itself: {' '.join(last)[:500]}")
+            with np.load(made) as loaded:
+                difference = largest_difference(probes, dict(loaded))
+        if not difference <= TOLERANCE:
+            raise RunError(
+                f"{path}: expected answers within {TOLERANCE:g} of the window's scale of those of the model in Python, "
+                f"but they differ by {difference:.2g}: it was not exported; please report this"
+            )
+        return {
+            "largest_difference": difference,
+            "unit": "scale of the window; attention weights as they are",
+            "rows": sum(len(probe.scale) for probe in probes),
+        }
+
+
+def requests_of(probes: Sequence[Probe]) -> Arrays:
+    """Return the inputs of probes for each signature, as ``NUMBER/SIGNATURE/NAME``."""
+    return {
+        f"{number}/{signature}/{name}": x.astype(np.str_) if x.dtype == object else x
+        for number, probe in enumerate(probes)
+        for signature in probe.answers
+        for name, x in probe.inputs.items()
+    }
+
+
+def largest_difference(probes: Sequence[Probe], made: Arrays) -> float:
+    """Return the largest difference of answers, named as by `requests_of`; infinite where one is missing."""
+    largest = 0.0
+    for number, probe in enumerate(probes):
+        for signature, expected in probe.answers.items():
+            for name, known in expected.items():
+                found = made.get(f"{number}/{signature}/{name}")
+                if found is None or found.shape != known.shape:
+                    return float("inf")
+                scale = probe.scale if name in (FORECAST, QUANTILES) else None
+                largest = max(largest, difference(known, found, scale))
+    return largest
+
+
+def difference(known: Any, found: Any, scale: Any = None) -> float:
+    """Return the largest difference of one output, infinite where only one of the two is a finite number.
+
+    Args:
+        known: [batch, horizon, targets, ...] where there is a scale, else of any shape.
+        found: of the same shape.
+        scale: what differences are divided by, [batch, targets].
+    """
+    if not (np.isfinite(known) == np.isfinite(found)).all():
+        return float("inf")
+    known, found = (np.where(np.isfinite(x), x, 0).astype(np.float64) for x in (known, found))
+    apart = np.abs(known - found)
+    if scale is not None:
+        apart = apart / np.expand_dims(scale, (1, *range(3, apart.ndim)))
+    return float(apart.max(initial=0.0))

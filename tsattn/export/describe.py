@@ -1,0 +1,70 @@
+"""From a fitted forecaster to what its exported model says of itself."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from tsattn.export.description import Description, TensorDescription
+from tsattn.export.reader import SERVING, WindowReader, outputs_of
+from tsattn.export.stamps import StampFeatures
+from tsattn.window import ATTENTION, QUANTILES
+
+if TYPE_CHECKING:
+    from tsattn.forecaster import Forecaster
+
+PACKAGES = ("tsattn", "keras", "tensorflow", "numpy")
+
+
+def reader_of(forecaster: Forecaster, *, texts: bool = True) -> WindowReader:
+    """Return what makes the window of a forecaster from raw tensors; ``texts`` as `WindowReader` has it."""
+    schema = forecaster.schema_
+    stamps = StampFeatures(schema) if StampFeatures.can_step(schema) else None
+    return WindowReader(forecaster.spec_, stamps, texts=texts)
+
+
+def describe_keras(forecaster: Forecaster, name: str) -> Description:
+    """Return the description of a model without the graph around it, from window to quantiles."""
+    spec = forecaster.spec_
+    meaning = "a tensor of the window, see tsattn.window"
+    inputs = {
+        part: TensorDescription(dtype=spec.dtype(part), shape=("batch", *shape), meaning=meaning)
+        for part, shape in spec.shapes().items()
+    }
+    whole = describe(forecaster, reader_of(forecaster), name, attention=False)
+    quantiles = {QUANTILES: whole.outputs[SERVING][QUANTILES]}
+    return whole.model_copy(update={"inputs": inputs, "outputs": {"call": quantiles}})
+
+
+def describe(forecaster: Forecaster, reader: WindowReader, name: str, *, attention: bool = True) -> Description:
+    """Return the description of an exported model.
+
+    Args:
+        forecaster: a fitted one.
+        reader: makes its window.
+        name: what the model is called.
+        attention: whether the export has the signature of that name, where the model has attention.
+    """
+    spec = forecaster.spec_
+    has_attention = attention and ATTENTION in forecaster.model_.output
+    return Description(
+        name=name,
+        model=forecaster.config_.model["name"],
+        context=spec.context,
+        horizon=spec.horizon,
+        season=spec.season,
+        frequency=forecaster.schema_.freq,
+        targets=spec.targets,
+        levels=spec.levels,
+        past_covariates=reader.past_covariates,
+        future_covariates=reader.future_covariates,
+        static=reader.static,
+        inputs=reader.inputs,
+        outputs=outputs_of(spec, attention=has_attention),
+        reading=forecaster.schema_,
+        versions={package: version(package) for package in PACKAGES},
+        training_data=forecaster.training_data_,
+        # By way of JSON, which pandas writes without NaN.
+        validation=tuple(json.loads(forecaster.scores_.to_json(orient="records"))),
+    )

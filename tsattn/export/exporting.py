@@ -1,0 +1,142 @@
+"""Exporting: a graph is written, checked in a fresh process, described, and put in place as the next version."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tsattn.errors import ConfigError
+from tsattn.export import formats
+from tsattn.export.agreement import FreshProcess
+from tsattn.export.card import CARD, model_card
+from tsattn.export.describe import describe, describe_keras, reader_of
+from tsattn.export.description import DESCRIPTION, Description
+from tsattn.export.formats import Format
+from tsattn.export.kit import write_kit
+from tsattn.export.probe import probes_of, sample_of, window_probes_of
+from tsattn.export.saved_model import ASSETS, check_backend, label_saved_model, write_description, write_saved_model
+from tsattn.export.versions import add_version
+from tsattn.export.warmup import write_warmup
+
+if TYPE_CHECKING:
+    from tsattn.forecaster import Forecaster
+
+
+@dataclass(frozen=True)
+class Export:
+    """One export.
+
+    Args:
+        forecaster: a fitted one.
+        name: what the model is called.
+        batch: number of rows, for a format that has to know it.
+        time: number of steps of the arrays, for the same.
+    """
+
+    forecaster: Forecaster
+    name: str
+    batch: int | None = None
+    time: int | None = None
+
+    def saved_model(self, folder: Path) -> None:
+        """Write a SavedModel, with its warm-up requests and what it says of itself."""
+        reader = reader_of(self.forecaster)
+        description = describe(self.forecaster, reader, self.name)
+        with FreshProcess("saved_model") as process:
+            write_saved_model(self.forecaster.portable_model(), reader, folder)
+            label_saved_model(folder, description)
+            probes = probes_of(self.forecaster, description)
+            description = description.agreed(process.check(folder, probes))
+        write_warmup(folder, self.name, probes)
+        write_description(description, folder)
+        (folder / CARD).write_text(model_card(description), encoding="utf-8")
+
+    def onnx(self, folder: Path) -> None:
+        """Write an ONNX model."""
+        self._converted("onnx", folder)
+
+    def openvino(self, folder: Path) -> None:
+        """Write an OpenVINO model."""
+        self._converted("openvino", folder)
+
+    def litert(self, folder: Path) -> None:
+        """Write a LiteRT model."""
+        self._converted("litert", folder)
+
+    def keras(self, folder: Path) -> None:
+        """Write the Keras model from window to quantiles, without anything that is bound to a device."""
+        description = describe_keras(self.forecaster, self.name)
+        path = folder / "model.keras"
+        with FreshProcess("keras") as process:
+            self.forecaster.portable_model().save(path)
+            description = description.agreed(process.check(path, window_probes_of(self.forecaster)))
+        _describe(folder, description)
+
+    def _converted(self, kind: Literal["onnx", "openvino", "litert"], folder: Path) -> None:
+        # None of these has text, or not everywhere: categories come by their number.
+        reader = reader_of(self.forecaster, texts=False)
+        description = describe(self.forecaster, reader, self.name, attention=False)
+        model = self.forecaster.portable_model()
+        with FreshProcess(kind) as process, tempfile.TemporaryDirectory() as name:
+            scratch = Path(name)
+            if kind == "onnx":
+                path = formats.write_onnx(model, reader, folder, description)
+            elif kind == "openvino":
+                path = formats.write_openvino(model, reader, folder, scratch, description)
+            else:
+                path = formats.write_litert(model, reader, folder, scratch, self.batch, self.time)
+            probes = probes_of(self.forecaster, description, self.time)
+            if self.batch is not None and self.time is not None:
+                description = description.of_shape(self.batch, self.time)
+                probes = [probe.fitted(self.time).rows(self.batch) for probe in probes]
+            description = description.agreed(process.check(path, probes))
+        _describe(folder, description)
+
+
+def export(
+    forecaster: Forecaster,
+    folder: Path,
+    format: Format = "saved_model",
+    *,
+    name: str,
+    batch: int | None = None,
+    time: int | None = None,
+) -> Path:
+    """Write a fitted forecaster as the next version in a folder, whole or not at all.
+
+    The written model is loaded in a fresh process that knows nothing of tsattn, on the CPU, and compared with the model
+    in Python on histories that are ragged and have gaps; where it answers otherwise, nothing is put in place.
+
+    Args:
+        forecaster: a fitted one.
+        folder: gets a folder ``1``, or one more than its highest number; a SavedModel also gets the folder ``kit``.
+        format: "saved_model", "onnx", "openvino", "litert" or "keras".
+        name: what the model is called; a "-" stands for what an address does not take.
+        batch: rows of a request; LiteRT has to know it, and no other format takes it.
+        time: steps of the arrays of a request; the same.
+
+    Returns:
+        The folder of the version.
+
+    Raises:
+        ConfigError: a shape is given where it is free, or is missing where it is not.
+        RunError: it cannot be written, a package is missing, or it does not answer as the model in Python does.
+    """
+    if format != "litert" and (batch, time) != (None, None):
+        raise ConfigError(f"--batch and --time are for --format litert; {format} takes any number of series and steps")
+    check_backend()
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "model"
+    work = Export(forecaster, name, batch, time)
+    path = add_version(folder, getattr(work, format))
+    if format == "saved_model":
+        description = Description.read(path / ASSETS / DESCRIPTION)
+        write_kit(folder, path, name, sample_of(forecaster, description))
+    return path
+
+
+def _describe(folder: Path, description: Description) -> None:
+    (folder / DESCRIPTION).write_text(description.to_json(), encoding="utf-8")
+    (folder / CARD).write_text(model_card(description), encoding="utf-8")

@@ -1,0 +1,193 @@
+"""The graph around a model: from the raw tensors that a client sends to the window, and from there to the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from tsattn.export.description import LAST_TIME, StaticDescription, TensorDescription
+from tsattn.export.stamps import StampFeatures
+from tsattn.layers import HistoryWindow
+from tsattn.window import (
+    ATTENTION,
+    FORECAST,
+    FUTURE_COVARIATES,
+    KEY_STEPS,
+    LENGTH,
+    OBSERVED,
+    PAST,
+    PAST_COVARIATES,
+    QUANTILES,
+    QUERY_STEPS,
+    StaticInput,
+    WindowSpec,
+)
+
+Tensors = dict[str, Any]
+
+SERVING = "serving_default"
+"""Name of the signature that forecasts."""
+
+
+class WindowReader:
+    """From raw tensors, in the order of the signature, to the window of a model.
+
+    Args:
+        spec: the window.
+        stamps: the features of the calendar, where the window has any and the graph can follow it.
+        texts: whether categories come as text; else by their number, for programs that have no text.
+    """
+
+    def __init__(self, spec: WindowSpec, stamps: StampFeatures | None = None, *, texts: bool = True) -> None:
+        self.spec = spec
+        self._texts = texts
+        self._stamps = stamps if spec.future_covariates else None
+        own = self._stamps.names if self._stamps is not None else ()
+        self.past_covariates = tuple(name for name in spec.past_covariates if name not in own)
+        self.future_covariates = tuple(name for name in spec.future_covariates if name not in own)
+        self._crop = HistoryWindow(spec.context)
+
+    @property
+    def static(self) -> dict[str, StaticDescription]:
+        """The static covariates by the name of their tensor."""
+        return {part.input: StaticDescription(name=part.name, categories=part.categories) for part in self.spec.static}
+
+    @property
+    def inputs(self) -> dict[str, TensorDescription]:
+        """The tensors of a request in the order in which the graph takes them."""
+        spec = self.spec
+        width = len(spec.targets)
+        made = {
+            PAST: _tensor(("batch", "time", width), "history in original units, oldest first, NaN where missing"),
+            LENGTH: _tensor(("batch",), "valid steps of each history; what follows them is padding", "int32"),
+        }
+        if self.past_covariates:
+            width = len(self.past_covariates)
+            made[PAST_COVARIATES] = _tensor(("batch", "time", width), "covariates of the same steps, NaN where unknown")
+        if self.future_covariates:
+            shape = ("batch", spec.horizon, len(self.future_covariates))
+            made[FUTURE_COVARIATES] = _tensor(shape, "covariates of the steps to forecast, NaN where unknown")
+        if self._stamps is not None:
+            meaning = "stamp of the last valid step, in seconds of the wall clock since 1970-01-01"
+            made[LAST_TIME] = _tensor(("batch",), meaning, "int64")
+        for static in spec.static:
+            made[static.input] = self._static_tensor(static)
+        return made
+
+    def _static_tensor(self, static: StaticInput) -> TensorDescription:
+        kind, meaning = "float32", "a number, NaN where unknown"
+        if static.categories is not None and self._texts:
+            kind, meaning = "string", "a category; one that training did not see is unknown"
+        elif static.categories is not None:
+            kind, meaning = "int32", "the number of a category, from 1 on; 0 where unknown"
+        return _tensor(("batch",), f"'{static.name}' of each series: {meaning}", kind)
+
+    def signature(self, batch: int | None = None, time: int | None = None) -> list[Any]:
+        """Return names, types and shapes of the tensors; what is not given of the shape is free."""
+        import tensorflow as tf
+
+        sizes: dict[int | str, int | None] = {"batch": batch, "time": time}
+        return [
+            tf.TensorSpec(
+                [axis if isinstance(axis, int) else sizes[axis] for axis in part.shape], part.dtype, name=name
+            )
+            for name, part in self.inputs.items()
+        ]
+
+    def __call__(self, *tensors: Any) -> tuple[Tensors, Any]:
+        """Return the window, and the step that each begins at."""
+        given = dict(zip(self.inputs, tensors, strict=True))
+        values, observed, kept, first = self._crop(given[PAST], given[LENGTH])
+        window = {PAST: values, OBSERVED: observed, LENGTH: kept}
+        if self.spec.past_covariates:
+            window[PAST_COVARIATES] = self._features_before(given, kept)
+        if self.spec.future_covariates:
+            window[FUTURE_COVARIATES] = self._features_ahead(given)
+        for static in self.spec.static:
+            texts = self._texts and static.categories is not None
+            window[static.input] = _numbers(given[static.input], static) if texts else given[static.input]
+        return window, first
+
+    def _features_before(self, given: Tensors, kept: Any) -> Any:
+        parts = []
+        if self.past_covariates:
+            known, seen, _, _ = self._crop(given[PAST_COVARIATES], given[LENGTH])
+            parts.append(keras.ops.where(seen > 0, known, float("nan")))
+        if self._stamps is not None:
+            step = keras.ops.arange(self.spec.context, dtype="int64")[None, :]
+            length = keras.ops.cast(kept, "int64")[:, None]
+            features = self._stamps(given[LAST_TIME], step - length + 1)
+            parts.append(keras.ops.where((step < length)[:, :, None], features, float("nan")))
+        return self._in_order(parts, self.past_covariates, self.spec.past_covariates)
+
+    def _features_ahead(self, given: Tensors) -> Any:
+        parts = [given[FUTURE_COVARIATES]] if self.future_covariates else []
+        if self._stamps is not None:
+            step = keras.ops.arange(1, self.spec.horizon + 1, dtype="int64")[None, :]
+            parts.append(self._stamps(given[LAST_TIME], step))
+        return self._in_order(parts, self.future_covariates, self.spec.future_covariates)
+
+    def _in_order(self, parts: list[Any], given: tuple[str, ...], wanted: tuple[str, ...]) -> Any:
+        """Return the features that were given and those of the calendar in the order of the window."""
+        if len(parts) == 1:
+            return parts[0]
+        assert self._stamps is not None
+        names = [*given, *self._stamps.names]
+        return keras.ops.take(keras.ops.concatenate(parts, axis=-1), [names.index(name) for name in wanted], axis=-1)
+
+
+def forecast_function(model: keras.Model, reader: WindowReader) -> Callable[..., Tensors]:
+    """Return the function from raw tensors to the forecast."""
+
+    def forecast(*tensors: Any) -> Tensors:
+        window, _ = reader(*tensors)
+        quantiles = model(window, training=False)[QUANTILES]
+        return {FORECAST: quantiles[..., reader.spec.median], QUANTILES: quantiles}
+
+    return forecast
+
+
+def attention_function(model: keras.Model, reader: WindowReader) -> Callable[..., Tensors]:
+    """Return the function from the same to the attention weights and the steps they belong to."""
+
+    def attention(*tensors: Any) -> Tensors:
+        window, first = reader(*tensors)
+        outputs = model(window, training=False)
+        steps = outputs[KEY_STEPS]
+        steps = keras.ops.where(steps >= 0, steps + first[:, None, None], steps)
+        return {ATTENTION: outputs[ATTENTION], KEY_STEPS: steps, QUERY_STEPS: outputs[QUERY_STEPS]}
+
+    return attention
+
+
+def _numbers(texts: Any, static: StaticInput) -> Any:
+    """Return the numbers of categories, 0 where unknown."""
+    import tensorflow as tf
+
+    assert static.categories is not None
+    same = tf.equal(texts[:, None], tf.constant([list(static.categories)], tf.string))
+    numbers = tf.range(1, len(static.categories) + 1, dtype=tf.int32)
+    return tf.reduce_sum(tf.where(same, numbers[None, :], 0), axis=1)
+
+
+def outputs_of(spec: WindowSpec, *, attention: bool) -> dict[str, dict[str, TensorDescription]]:
+    """Return what each signature gives, by its name."""
+    steps = ("batch", spec.horizon, len(spec.targets))
+    forecast = {
+        FORECAST: _tensor(steps, "the 0.5 quantile, in original units"),
+        QUANTILES: _tensor((*steps, len(spec.levels)), "ascending quantiles, in original units"),
+    }
+    if not attention:
+        return {SERVING: forecast}
+    weights = {
+        ATTENTION: _tensor(("batch", "targets or 1", "heads", "queries", "keys"), "weights; 0 for padding"),
+        KEY_STEPS: _tensor(("batch", "keys", 2), "first and last step of past of each key; -1 for padding", "int32"),
+        QUERY_STEPS: _tensor(("batch", "queries", 2), "first and last step of the horizon of each query", "int32"),
+    }
+    return {SERVING: forecast, ATTENTION: weights}
+
+
+def _tensor(shape: tuple[int | str, ...], meaning: str, dtype: str = "float32") -> TensorDescription:
+    return TensorDescription(dtype=dtype, shape=shape, meaning=meaning)
