@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from tsattn.serving import oip, rest
@@ -58,11 +58,15 @@ def _routes() -> list[BaseRoute]:
     return [*rest.routes(), *oip.routes(), *own, *door.routes()]
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     """Answer an address that is unknown, or a method that it does not have."""
     assert isinstance(error, HTTPException)
     texts = {404: "there is nothing at this address: see /openapi.json", 405: "expected another method, see Allow"}
     headers = dict(error.headers or {})
+    if error.status_code == 405:
+        # One route knows its own methods only, and an address may have several.
+        matching = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+        headers["Allow"] = ", ".join(sorted({method for route in matching for method in route.methods or ()}))
     return error_response(error.status_code, texts.get(error.status_code, str(error.detail)), headers)
 
 

@@ -30,20 +30,14 @@ _VERSION = {
     "schema": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
 }
 
-_LABEL = {
-    "name": "label",
-    "in": "path",
-    "required": True,
-    "description": "Label of a version.",
-    "schema": {"type": "string", "pattern": "^[^/:]+$"},
-}
-
 
 def document(engine: Engine) -> Schema:
     """Return the document of what a server does, with the names and shapes of its latest version."""
     servable = engine.resolve()
     paths: Schema = {}
-    for which, parameters in (("", []), ("/versions/{version}", [_VERSION]), ("/labels/{label}", [_LABEL])):
+    labels = sorted(engine.repository.labels)
+    by_label = [("/labels/{label}", [_label(labels)])] if labels else []
+    for which, parameters in (("", []), ("/versions/{version}", [_VERSION]), *by_label):
         paths |= _rest(f"/v1/models/{engine.name}{which}", parameters)
     for which, parameters in (("", []), ("/versions/{version}", [_VERSION])):
         paths |= _protocol(f"/v2/models/{engine.name}{which}", parameters)
@@ -68,6 +62,11 @@ def document(engine: Engine) -> Schema:
         made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         made["security"] = [{"token": []}]
     return made
+
+
+def _label(labels: list[str]) -> Schema:
+    schema = {"type": "string", "enum": labels}
+    return {"name": "label", "in": "path", "required": True, "description": "Label of a version.", "schema": schema}
 
 
 def _rest(model: str, parameters: list[Schema]) -> Schema:

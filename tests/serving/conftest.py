@@ -1,0 +1,39 @@
+"""Exported models, and servers of them, that the tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serving.served import COVERED, Served, running, write_version
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of versions with one of a model without covariates."""
+    folder = tmp_path_factory.mktemp("plain")
+    write_version(folder / "1")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def covered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of a model with covariates of every kind and two targets."""
+    folder = tmp_path_factory.mktemp("covered")
+    write_version(folder / "1", COVERED)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(plain: Path) -> Iterator[Served]:
+    """A server of the model without covariates."""
+    with running(plain, labels={"stable": 1}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def served_covered(covered: Path) -> Iterator[Served]:
+    """A server of the model with covariates."""
+    with running(covered) as server:
+        yield server

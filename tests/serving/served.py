@@ -1,0 +1,147 @@
+"""Small models with random weights, exported and served on this machine."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from keras_help import with_random_weights
+
+from tsattn.data import load
+from tsattn.export.description import DESCRIPTION, Description
+from tsattn.export.reader import WindowReader, outputs_of
+from tsattn.export.saved_model import write_saved_model
+from tsattn.models import resolve_options
+from tsattn.models.graph import build_graph
+from tsattn.serving.engine import Engine
+from tsattn.serving.server import Server
+from tsattn.serving.settings import Settings
+from tsattn.window import StaticInput, WindowSpec
+
+DATASETS = Path(__file__).parents[2] / "datasets"
+
+NAME = "shop"
+
+CONTEXT, HORIZON = 12, 4
+
+PLAIN = WindowSpec(context=CONTEXT, horizon=HORIZON, targets=("a",), season=4)
+
+COVERED = WindowSpec(
+    context=CONTEXT,
+    horizon=HORIZON,
+    targets=("a", "b"),
+    season=4,
+    past_covariates=("heat", "visits"),
+    future_covariates=("heat",),
+    static=(StaticInput("kind", "static_kind", ("small", "große")), StaticInput("size", "static_size")),
+)
+
+SECONDS = 20.0
+"""How long a test waits for what must come."""
+
+Json = dict[str, Any]
+
+
+def write_version(folder: Path, spec: WindowSpec = PLAIN, shift: float = 0.0) -> Path:
+    """Write a SavedModel; of another ``shift``, it forecasts something else."""
+    entry, options = resolve_options({"name": "seq2seq", "units": 6, "patch_length": 4})
+    model = with_random_weights(build_graph(entry, options, spec, portable=True).inference())
+    for weight in model.trainable_variables:
+        weight.assign(weight + shift)
+    reader = WindowReader(spec)
+    write_saved_model(model, reader, folder)
+    _, schema = load(DATASETS / "Airline.csv")
+    description = Description(
+        name=NAME,
+        model="seq2seq",
+        context=spec.context,
+        horizon=spec.horizon,
+        season=spec.season,
+        frequency="MS",
+        targets=spec.targets,
+        levels=spec.levels,
+        past_covariates=reader.past_covariates,
+        future_covariates=reader.future_covariates,
+        static=reader.static,
+        inputs=reader.inputs,
+        outputs=outputs_of(spec, attention=True),
+        reading=schema,
+    )
+    path = folder / "assets.extra" / DESCRIPTION
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(description.to_json(), encoding="utf-8")
+    return folder
+
+
+@dataclass
+class Served:
+    """A server that runs in a thread."""
+
+    engine: Engine
+    server: Server
+    http: httpx.Client
+
+    def predict(self, body: Any, which: str = "", call: str = "predict") -> httpx.Response:
+        """Call :predict; bytes and text are sent as they are."""
+        content = body if isinstance(body, bytes | str) else json.dumps(body)
+        return self.http.post(f"/v1/models/{NAME}{which}:{call}", content=content)
+
+    def infer(self, body: Any, **options: Any) -> httpx.Response:
+        return self.http.post(f"/v2/models/{NAME}/infer", content=json.dumps(body), **options)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.server.port
+
+
+@contextmanager
+def running(path: Path, **settings: Any) -> Iterator[Served]:
+    """Serve a model on a free port."""
+    options = Settings(port=0, poll_seconds=settings.pop("poll_seconds", 0), **settings)
+    server = Server(options)
+    engine = Engine.open(path, options)
+    ready = threading.Event()
+    thread = threading.Thread(target=server.run, args=(engine, ready.set), kwargs={"signals": False})
+    thread.start()
+    try:
+        assert ready.wait(SECONDS)
+        with httpx.Client(base_url=server.url, timeout=SECONDS) as client:
+            yield Served(engine, server, client)
+    finally:
+        server.stop()
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+
+
+def history(steps: int, channels: int = 1, seed: int = 0) -> list[list[float]]:
+    """A season on a level, with some noise."""
+    step = np.arange(steps)[:, None]
+    noise = np.random.default_rng(seed).normal(size=(steps, channels))
+    return np.round(50 + 10 * np.sin(step * np.pi / 2) + noise, 2).tolist()
+
+
+def instance(steps: int = 9, seed: int = 0) -> Json:
+    """A row of a request to a model of `PLAIN`."""
+    return {"past": history(steps, seed=seed), "length": steps}
+
+
+def columns(steps: int = 9, seed: int = 0) -> Json:
+    """The same as columns."""
+    return {name: [value] for name, value in instance(steps, seed).items()}
+
+
+def wait_for(condition: Any) -> None:
+    """Wait until a condition holds that other threads bring about."""
+    waiting = threading.Event()
+    for _ in range(int(SECONDS / 0.01)):
+        if condition():
+            return
+        waiting.wait(0.01)
+    raise AssertionError("it did not come")
