@@ -116,6 +116,16 @@ class Page:
             }})"""
         )
 
+    def until(self, event: str, **values: Any) -> None:
+        """Wait until an event has come whose parameters have some values."""
+        waiting = list(self.told)
+        while True:
+            for told in waiting:
+                if told.get("method") == event and values.items() <= told["params"].items():
+                    return
+            self.told.append(self._next())
+            waiting = self.told[-1:]
+
     def open(self, address: str) -> None:
         """Go to an address and wait until it is loaded."""
         self.call("Page.navigate", url=address)

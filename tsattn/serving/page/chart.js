@@ -1,6 +1,6 @@
 // The picture of one series: the end of its history, the forecast and its intervals.
 
-import { numberTicks, offsetOf, position, short, shown, stampTicks } from "./scales.js";
+import { numberTicks, offsetOf, position, shown, stampTicks, writerOf } from "./scales.js";
 
 const NS = "http://www.w3.org/2000/svg";
 const FEW = 45;
@@ -22,7 +22,7 @@ export function intervalsOf(row) {
     .filter((name) => name.startsWith("y-lo-") && name.replace("-lo-", "-hi-") in row)
     .map((low) => ({ low, high: low.replace("-lo-", "-hi-"), percent: Number(low.slice(5)) }))
     .sort((a, b) => b.percent - a.percent)
-    .map((interval) => ({ ...interval, label: `${interval.percent} % interval` }));
+    .map((interval) => ({ ...interval, label: `${interval.percent}\u00a0% interval` }));
 }
 
 /** Draw a series, and draw it anew whenever the width of its place changes. Returns a function that ends this. */
@@ -64,14 +64,14 @@ function layout(series, width) {
   const [low, high] = domain(values.filter((value) => value !== null && value !== undefined));
   const rows = [...series.history, ...series.forecast];
   const [first, last] = [at(rows[0]), at(rows[rows.length - 1])];
-  const valueTicks = numberTicks(low, high, Math.max(3, Math.floor(height / 65)));
+  const valueTicks = numberTicks(low, high, Math.max(3, Math.floor(height / 45)));
   const left = 14 + 7 * Math.max(...valueTicks.map((tick) => tick.text.length), 1);
   const span = last - first || 1;
   const x = (row) => left + ((at(row) - first) / span) * (width - left - RIGHT);
   const y = (value) => TOP + ((high - value) / (high - low)) * (height - TOP - BOTTOM);
   const toX = (tick) => left + ((tick - first) / span) * (width - left - RIGHT);
   const timeTicks = stampTicks(first, last, Math.max(2, Math.floor((width - left - RIGHT) / 84)), dated);
-  return { width, height, left, x, y, toX, valueTicks, timeTicks, intervals, ...series };
+  return { width, height, left, x, y, toX, valueTicks, timeTicks, intervals, write: writerOf(values), ...series };
 }
 
 function domain(values) {
@@ -157,7 +157,7 @@ function follow(picture, readout, plot) {
     mark.setAttribute("class", ahead ? "dot ahead" : "dot");
     mark.setAttribute("cx", at);
     mark.setAttribute("cy", seen(row.y) ? plot.y(row.y) : 0);
-    readout.replaceChildren(...told(row, ahead ? plot.intervals : []));
+    readout.replaceChildren(...told(row, ahead ? plot.intervals : [], plot.write));
     readout.hidden = false;
     const room = readout.offsetWidth + 12;
     readout.style.left = `${at + room < plot.width ? at + 12 : Math.max(0, at - room)}px`;
@@ -184,9 +184,9 @@ function nearest(places, at) {
   return best;
 }
 
-function told(row, intervals) {
+function told(row, intervals, write) {
   const bold = document.createElement("b");
-  bold.textContent = seen(row.y) ? short(row.y) : "no value";
-  const lines = [shown(row.ds), ...[...intervals].reverse().map(({ low, high, percent }) => `${percent} %: ${short(row[low])} to ${short(row[high])}`)];
-  return [bold, ...lines.map((text) => Object.assign(document.createElement("span"), { textContent: text }))];
+  bold.textContent = seen(row.y) ? write(row.y) : "no value";
+  const bounds = intervals.map(({ low, high, percent }) => `${percent}\u00a0%: ${write(row[low])} to ${write(row[high])}`);
+  return [bold, ...[shown(row.ds), ...bounds.reverse()].map((text) => Object.assign(document.createElement("span"), { textContent: text }))];
 }

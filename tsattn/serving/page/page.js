@@ -1,7 +1,7 @@
 // The page: what the server tells of its model, data in, forecast out.
 
 import { intervalsOf, showChart, svg } from "./chart.js";
-import { short, shown } from "./scales.js";
+import { shown, writerOf } from "./scales.js";
 
 const find = (id) => document.getElementById(id);
 const UNITS = { h: "hours", min: "minutes", s: "seconds", ms: "milliseconds", D: "days", B: "business days", W: "weeks" };
@@ -25,8 +25,11 @@ function el(tag, attributes, ...children) {
 
 function tellError(text) {
   const place = find("error");
-  place.textContent = text;
+  // What the server calls the request are the data to the one who sits here.
+  const plain = text.replace(/^the request: /, "");
+  place.textContent = plain.charAt(0).toUpperCase() + plain.slice(1);
   place.hidden = !text;
+  find("result").classList.toggle("stale", Boolean(text));
   if (text) place.scrollIntoView({ block: "nearest" });
 }
 
@@ -62,7 +65,7 @@ async function describe() {
   model = await ask("v1/forecast");
   document.title = `${model.model}: forecast`;
   find("model").textContent = model.model;
-  const levels = model.levels.filter((level) => level < 0.5).map((level) => `${Math.round(1000 * (1 - 2 * level)) / 10} %`);
+  const levels = model.levels.filter((level) => level < 0.5).map((level) => `${Math.round(1000 * (1 - 2 * level)) / 10}\u00a0%`);
   const steps = model.horizon === 1 ? "the next" : `the next ${model.horizon}`;
   const targets = model.targets.length > 6 ? `${model.targets.length} channels` : model.targets.join(", ");
   const sentences = [
@@ -143,16 +146,14 @@ function showLegend(intervals) {
 }
 
 function showTable(rows, intervals) {
-  const heads = ["", "forecast", ...intervals.flatMap(({ percent }) => [`${percent} % from`, "to"])];
+  const heads = ["", "forecast", ...intervals.flatMap(({ percent }) => [`${percent}\u00a0% from`, "to"])];
   const columns = ["y", ...intervals.flatMap(({ low, high }) => [low, high])];
   const head = el("thead", {}, el("tr", {}, ...heads.map((text) => el("th", { scope: "col" }, text))));
+  const write = writerOf(rows.flatMap((row) => columns.map((name) => row[name])));
+  // The whole number is in the title, and in the file.
+  const cell = (value) => el("td", { title: value === null ? "" : String(value) }, write(value));
   const body = rows.map((row) => el("tr", {}, el("th", { scope: "row" }, shown(row.ds)), ...columns.map((name) => cell(row[name]))));
   find("table").replaceChildren(el("table", {}, head, el("tbody", {}, ...body)));
-}
-
-function cell(value) {
-  // The whole number is in the title, and in the file.
-  return el("td", { title: value === null ? "" : String(value) }, short(value));
 }
 
 function offerDownload() {

@@ -46,7 +46,7 @@ export function numberTicks(low, high, count) {
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
   const ticks = [];
-  for (let i = first; i <= last && ticks.length < 50; i++) ticks.push({ at: i * step });
+  for (let i = first; i <= last && ticks.length < 50; i++) ticks.push({ at: i * step + 0 });
   const write = writer(step, Math.max(Math.abs(low), Math.abs(high)));
   return ticks.map((tick) => ({ ...tick, text: write(tick.at) }));
 }
@@ -116,15 +116,18 @@ function stampText(at, about, before) {
   return [time, newDay ? day : ""];
 }
 
-/** Return a number with about five digits, for people. */
-export function short(value) {
-  if (value === null || !Number.isFinite(value)) return "–";
-  const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-4 || size >= 1e12)) return value.toExponential(3);
-  return grouped(value, size >= 10000 || size === 0 ? 0 : Math.min(8, Math.max(0, 4 - Math.floor(Math.log10(size)))));
+/** Return a function that writes numbers for people: as many decimals for all of them as the largest needs. */
+export function writerOf(values) {
+  const size = Math.max(...values.filter(Number.isFinite).map(Math.abs), 0);
+  const digits = size > 0 ? Math.max(0, 4 - Math.floor(Math.log10(size))) : 0;
+  const plain = size === 0 || (size >= 1e-4 && size < 1e12);
+  return (value) => {
+    if (value === null || value === undefined) return "–";
+    return plain ? grouped(value, digits) : value.toExponential(3);
+  };
 }
 
-/** Return a stamp for people: without a time of day of zero, and with a blank for the T. */
+/** Return a stamp for people: a blank for the T, and no seconds where there are none. */
 export function shown(stamp) {
-  return String(stamp).replace("T", " ").replace(/ 00:00:00$/, "").replace(/:00(?=$|[+-]\d\d:\d\d$|Z$)/, "");
+  return String(stamp).replace("T", " ").replace(/(:\d\d):00(?=$|[+-]\d\d:\d\d$)/, "$1");
 }

@@ -1,0 +1,268 @@
+"""The page, in a Chromium without a window: what it draws is what `Forecaster.predict` says."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import uvicorn
+from serving import chromium
+from serving.door_help import InProcess, app_of, client_of, fitted, near
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tsattn import Forecaster
+
+HORIZON = 6
+NAMES = ("north", "<img src=x onerror=alert(1)>")
+READY = "!document.getElementById('go').disabled"
+DRAWN = "document.querySelector('#chart path.forecast')"
+FAILED = "!document.getElementById('error').hidden"
+
+
+def frame() -> pd.DataFrame:
+    step = np.arange(100)
+    stamps = pd.date_range("2024-01-01", periods=100, freq="h")
+    parts = [
+        pd.DataFrame({"unique_id": name, "ds": stamps, "y": (level * (5 + np.sin(step / 4))).round(2)})
+        for name, level in zip(NAMES, (10, 3000), strict=True)
+    ]
+    whole = pd.concat(parts, ignore_index=True)
+    whole.loc[[90, 92], "y"] = np.nan
+    return whole
+
+
+@pytest.fixture(scope="module")
+def forecaster() -> Forecaster:
+    return fitted(frame(), levels=(0.05, 0.1, 0.5, 0.9, 0.95))
+
+
+@contextlib.contextmanager
+def served(app: ASGIApp) -> Iterator[str]:
+    """Serve an app on a free port of this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            # Connections wait in the queue of the socket until the server takes them.
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(forecaster: Forecaster) -> Iterator[str]:
+    with served(app_of(InProcess(forecaster))) as where:
+        yield where
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[chromium.Page]:
+    program = chromium.find()
+    if program is None:
+        pytest.skip(f"needs a Chromium: none of {', '.join(chromium.NAMES)} is installed")
+    with chromium.Page(program) as page:
+        yield page
+
+
+@pytest.fixture
+def page(browser: chromium.Page, address: str) -> chromium.Page:
+    browser.told.clear()
+    browser.look(1280, 900)
+    browser.open(address)
+    browser.wait(READY)
+    return browser
+
+
+def paste(page: chromium.Page, text: str) -> None:
+    page.run("document.getElementById('data').value = ''")
+    page.type("data", text)
+    page.click("go")
+
+
+def table(page: chromium.Page) -> pd.DataFrame:
+    """Return the numbers of the page, as they are before they are rounded for people."""
+    rows = page.run(
+        "[...document.querySelectorAll('#table tbody tr')]"
+        ".map((row) => [...row.children].map((cell, i) => i ? cell.title : cell.textContent))"
+    )
+    head = page.run("[...document.querySelectorAll('#table thead th')].map((cell) => cell.textContent)")
+    assert head == ["", "forecast", "80\u00a0% from", "to", "90\u00a0% from", "to"]
+    columns = ["ds", "y", "y-lo-80", "y-hi-80", "y-lo-90", "y-hi-90"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[1:], float))
+
+
+def same(page: chromium.Page, known: pd.DataFrame) -> None:
+    found = table(page)
+    assert list(pd.to_datetime(found["ds"])) == list(known["ds"])
+    near(found.iloc[:, 1:], known[list(found.columns[1:])], 10)
+
+
+def problems(page: chromium.Page) -> list[Any]:
+    """Return what stood on the console, refusals of the policy among them."""
+    page.run("1")
+    kinds = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
+    return [told for told in page.told if told["method"] in kinds]
+
+
+def test_a_pasted_csv_is_drawn(page: chromium.Page, forecaster: Forecaster, address: str) -> None:
+    known = forecaster.predict(frame())
+    paste(page, frame().to_csv(index=False))
+    page.wait(DRAWN)
+    assert page.run("document.getElementById('title').textContent") == "north"
+    # From the last observation to the end of the horizon.
+    line = page.run("document.querySelector('#chart path.forecast').getAttribute('d')")
+    assert line.count("M") == 1 and line.count("L") == HORIZON
+    bands = page.run("[...document.querySelectorAll('#chart path.band')].map((band) => band.getAttribute('d'))")
+    assert [band.count("L") for band in bands] == [2 * HORIZON, 2 * HORIZON]
+    tall = page.run("[...document.querySelectorAll('#chart path.band')].map((band) => band.getBBox().height)")
+    assert tall[0] > tall[1] > 0
+    # Two gaps, and what stands alone between them is a dot.
+    assert page.run("document.querySelector('#chart path.history').getAttribute('d')").count("M") == 3
+    assert page.run("document.querySelectorAll('#chart circle.dot[r=\"1.6\"]').length") == 1
+    same(page, known.iloc[:HORIZON])
+    sent = [told["params"]["request"]["url"] for told in page.told if told["method"] == "Network.requestWillBeSent"]
+    assert len(sent) >= 6 and all(url.startswith((address, "data:")) for url in sent)
+    assert problems(page) == []
+
+
+def test_series_are_chosen_and_their_names_are_text(page: chromium.Page, forecaster: Forecaster) -> None:
+    paste(page, frame().to_csv(index=False))
+    page.wait(DRAWN)
+    page.run(
+        "(() => { const list = document.getElementById('series'); list.selectedIndex = 1;"
+        " list.dispatchEvent(new Event('change')); })()"
+    )
+    same(page, forecaster.predict(frame()).iloc[HORIZON:])
+    assert page.run("document.getElementById('title').textContent") == NAMES[1]
+    assert page.run("document.querySelectorAll('img').length") == 0 and problems(page) == []
+
+
+def test_a_file_in_another_encoding_is_uploaded(page: chromium.Page, forecaster: Forecaster, tmp_path: Path) -> None:
+    path = tmp_path / "Läden.csv"
+    path.write_text(frame().to_csv(index=False, sep=";", decimal=","), encoding="utf-16")
+    page.upload("upload", path)
+    page.wait("!document.getElementById('file').hidden")
+    assert page.run("document.getElementById('file-name').textContent").startswith("Läden.csv, ")
+    page.click("go")
+    page.wait(DRAWN)
+    same(page, forecaster.predict(frame()).iloc[:HORIZON])
+
+
+def test_the_example_is_forecast(page: chromium.Page) -> None:
+    page.click("example")
+    page.click("go")
+    page.wait(DRAWN)
+    assert len(table(page)) == HORIZON
+    assert page.run("[...document.getElementById('series').options].map((option) => option.value)") == [
+        "north",
+        "south",
+    ]
+
+
+def test_errors_are_told_in_words(page: chromium.Page) -> None:
+    page.click("go")
+    page.wait(FAILED)
+    assert page.run("document.getElementById('error').textContent").startswith("There are no data yet")
+    paste(page, "unique_id,ds,y\na,2024-01-01,<b>many</b>\n")
+    page.wait("document.getElementById('error').textContent.startsWith('Line 2')")
+    told = page.run("document.getElementById('error').textContent")
+    assert told.startswith("Line 2: column 'y': expected a number, got '<b>many</b>'")
+    paste(page, frame().to_csv(index=False))
+    page.wait(DRAWN)
+    assert page.run("document.getElementById('error').hidden")
+
+
+def test_the_readout_follows_the_arrow_keys(page: chromium.Page, forecaster: Forecaster) -> None:
+    paste(page, frame().to_csv(index=False))
+    page.wait(DRAWN)
+    page.run("document.querySelector('#chart svg').focus()")
+    for key in ("End", "ArrowLeft"):
+        page.call("Input.dispatchKeyEvent", type="keyDown", key=key)
+    told = page.wait("!document.querySelector('.readout').hidden && document.querySelector('.readout').innerText")
+    row = forecaster.predict(frame()).iloc[HORIZON - 2]
+    assert f"{row['y']:.3f}" in told and f"80\u00a0%: {row['y-lo-80']:.3f} to {row['y-hi-80']:.3f}" in told
+    assert "2024-01-05 08:00" in told
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_fits_a_phone_and_the_dark(page: chromium.Page, dark: bool) -> None:
+    page.look(360, 740, dark=dark, phone=True)
+    paste(page, frame().to_csv(index=False))
+    page.wait(DRAWN)
+    assert page.run("document.documentElement.scrollWidth") <= 360
+    inside = "document.querySelector('#chart svg').getBoundingClientRect()"
+    assert page.run(f"{inside}.right <= 360 && {inside}.left >= 0")
+    ground, ink = page.run(
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('h1')).color]"
+    )
+    lightness = [sum(map(int, colour[4:-1].split(","))) for colour in (ground, ink)]
+    assert (lightness[0] < lightness[1]) == dark and abs(lightness[0] - lightness[1]) > 400
+
+
+def test_the_file_to_download_is_the_forecast(page: chromium.Page, forecaster: Forecaster, tmp_path: Path) -> None:
+    paste(page, frame().to_csv(index=False))
+    page.wait(DRAWN)
+    page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    page.click("download")
+    page.until("Page.downloadProgress", state="completed")
+    known = forecaster.predict(frame())
+    found = pd.read_csv(tmp_path / "forecast.csv", parse_dates=["ds"])
+    assert list(found.columns) == list(known.columns) and list(found["unique_id"]) == list(known["unique_id"])
+    near(found.iloc[:, 2:], known.iloc[:, 2:], 10)
+
+
+class Locked:
+    """An app that answers its API only to those who have its token."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = dict(scope["headers"]).get(b"authorization")
+        if scope["path"].startswith("/v1/") and given != b"Bearer secret":
+            await JSONResponse({"error": "expected a token"}, status_code=401)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def test_a_token_is_asked_for(browser: chromium.Page, forecaster: Forecaster) -> None:
+    with served(Locked(app_of(InProcess(forecaster)))) as address:
+        browser.open(address)
+        browser.wait("!document.getElementById('access').hidden")
+        for token, condition in (("wrong", f"{FAILED} && !{READY}"), ("secret", READY)):
+            browser.run("document.getElementById('token').value = ''")
+            browser.type("token", token)
+            browser.run("document.getElementById('access').requestSubmit()")
+            browser.wait(condition)
+        assert browser.run("document.getElementById('access').hidden")
+        paste(browser, frame().to_csv(index=False))
+        browser.wait(DRAWN)
+
+
+def test_the_page_has_all_it_needs_and_runs_nothing_else(forecaster: Forecaster) -> None:
+    client = client_of(forecaster)
+    answer = client.get("/")
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/html")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+    parts = {path.name: path.read_text(encoding="utf-8") for path in files("tsattn.serving").joinpath("page").iterdir()}
+    kinds = {"css": "text/css", "js": "text/javascript"}
+    for name, text in parts.items():
+        assert "innerHTML" not in text and "eval(" not in text, name
+        assert json.dumps(text).replace("http://www.w3.org/2000/svg", "").count("://") == 0, name
+        if name != "index.html":
+            part = client.get(f"/page/{name}")
+            assert part.text == text and part.headers["content-type"].startswith(kinds[name.rpartition(".")[2]])
