@@ -17,10 +17,16 @@ if TYPE_CHECKING:
 PACKAGES = ("tsattn", "keras", "tensorflow", "numpy")
 
 
-def reader_of(forecaster: Forecaster, *, texts: bool = True) -> WindowReader:
-    """Return what makes the window of a forecaster from raw tensors; ``texts`` as `WindowReader` has it."""
+def reader_of(forecaster: Forecaster, *, texts: bool = True, calendar: bool = True) -> WindowReader:
+    """Return what makes the window of a forecaster from raw tensors.
+
+    Args:
+        forecaster: a fitted one.
+        texts: whether categories come as text, else by their number.
+        calendar: whether the graph makes the features of the calendar, where it can; else they are inputs.
+    """
     schema = forecaster.schema_
-    stamps = StampFeatures(schema) if StampFeatures.can_step(schema) else None
+    stamps = StampFeatures(schema) if calendar and StampFeatures.can_step(schema) else None
     return WindowReader(forecaster.spec_, stamps, texts=texts)
 
 

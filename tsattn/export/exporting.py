@@ -76,8 +76,8 @@ class Export:
         _describe(folder, description)
 
     def _converted(self, kind: Literal["onnx", "openvino", "litert"], folder: Path) -> None:
-        # None of these has text, or not everywhere: categories come by their number.
-        reader = reader_of(self.forecaster, texts=False)
+        # None of these has text, or not everywhere; and LiteRT has none of the whole numbers that a calendar takes.
+        reader = reader_of(self.forecaster, texts=False, calendar=kind != "litert")
         description = describe(self.forecaster, reader, self.name, attention=False)
         model = self.forecaster.portable_model()
         with FreshProcess(kind) as process, tempfile.TemporaryDirectory() as name:

@@ -65,8 +65,12 @@ def text_request(inputs: Mapping[str, Any]) -> str:
     for name, x in inputs.items():
         lines.append(" ".join([name, str(x.ndim), *map(str, x.shape)]))
         texts = x.dtype.kind in "OU"
-        lines.append("\n".join(f"={value}" for value in x) if texts else " ".join(f"{value:.9g}" for value in x.flat))
+        lines.append("\n".join(f"={value}" for value in x) if texts else " ".join(map(_text, x.flat)))
     return "\n".join(lines) + "\n"
+
+
+def _text(value: Any) -> str:
+    return f"{value:.9g}" if isinstance(value, np.floating) else str(int(value))
 
 
 def _filled(text: str, known: Mapping[str, str]) -> str:

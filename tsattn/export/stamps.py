@@ -5,6 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from tsattn.data import clock
 from tsattn.data.calendar import CYCLES, calendar_features, holiday_days, holidays_of
 from tsattn.data.clock import DAY
@@ -14,6 +17,9 @@ Tensor = Any
 
 HOLIDAYS = (1950, 2100)
 """First and last year whose holidays a graph holds."""
+
+FIRST_DAY = clock.days_of(clock.Date(HOLIDAYS[0], 1, 1))
+"""First day of them, in days since 1970."""
 
 
 class StampFeatures:
@@ -33,7 +39,7 @@ class StampFeatures:
         self._unit, self._count = stepping
         self._span = schema.grid.span
         self._cycles = schema.calendar
-        self._holidays = holiday_days(schema.holidays, *HOLIDAYS) if schema.holidays else None
+        self._holidays = _counted(schema.holidays) if schema.holidays else None
         self.names = calendar_features(schema)
 
     @staticmethod
@@ -54,7 +60,7 @@ class StampFeatures:
         before, stamps, after = (self._at(last[:, None], steps + ahead) for ahead in (-1, 0, 1))
         columns = [column for cycle in self._cycles for column in CYCLES[cycle].features(stamps, tools)]
         if self._holidays is not None:
-            known = tf.constant(self._holidays, tf.int64)
+            known = tf.constant(self._holidays, tf.int32)
             found = holidays_of(self._span, before, stamps, after, known, tools)
             columns.append(tf.cast(found, tf.float32))
         return tf.stack(columns, axis=-1)
@@ -77,13 +83,19 @@ class StampFeatures:
         return day * DAY + last % DAY
 
 
+def _counted(place: str) -> npt.NDArray[np.int32]:
+    """Return how many public holidays there were before each day, from `FIRST_DAY` to the day behind the last one."""
+    days = holiday_days(place, *HOLIDAYS) - FIRST_DAY
+    return np.append(0, np.cumsum(np.bincount(days))).astype(np.int32)
+
+
 def _tools() -> SimpleNamespace:
     """Return what the arithmetic of the calendar takes from NumPy elsewhere."""
     import tensorflow as tf
 
     def searchsorted(known: Tensor, values: Tensor) -> Tensor:
-        found = tf.searchsorted(known, tf.reshape(values, [-1]), out_type=tf.int64)
-        return tf.reshape(found, tf.shape(values))
+        # The known ones are counted by day, for a search in them is what few other programs have.
+        return tf.gather(known, tf.clip_by_value(values - FIRST_DAY, 0, known.shape[0] - 1))
 
     return SimpleNamespace(
         sin=tf.sin,
