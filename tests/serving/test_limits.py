@@ -1,0 +1,103 @@
+"""Limits: sizes, times, numbers, and who may ask."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving.served import NAME, SECONDS, columns, running, wait_for
+from serving.test_bad_requests import check_error
+
+from tsattn.serving.servable import Servable
+
+HEAD = b"POST /v1/models/shop:predict HTTP/1.1\r\nHost: x\r\n"
+
+
+def test_a_body_that_is_too_long_is_refused(plain: Path) -> None:
+    with running(plain, max_request_bytes=2000) as served:
+        text = json.dumps({"inputs": columns()}).encode()
+        assert served.predict(text + b" " * (2000 - len(text))).status_code == 200
+        check_error(served.predict(text + b" " * (2001 - len(text))), 413)
+        check_error(served.http.post("/v1/forecast", content=b"y" * 2001), 413)
+        # Of a body in chunks the length shows only as it comes.
+        check_error(served.http.post("/v1/forecast", content=(b"y" * 500 for _ in range(50))), 413)
+        with socket.create_connection(served.address, SECONDS) as connection:
+            connection.sendall(HEAD + b"Content-Length: " + b"9" * 15 + b"\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+        assert served.predict(text).status_code == 200
+
+
+def test_a_request_that_does_not_arrive_is_given_up(plain: Path) -> None:
+    with running(plain, read_timeout=0.3) as served:
+        with socket.create_connection(served.address, SECONDS) as connection:
+            connection.sendall(HEAD + b"Content-Length: 50\r\n\r\n{")
+            answer = connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 408 ") and b'"error"' in answer
+        for part in (b"", HEAD):
+            with socket.create_connection(served.address, SECONDS) as connection:
+                connection.sendall(part)
+                assert connection.recv(65536) == b""
+        assert served.predict({"inputs": columns()}).status_code == 200
+
+
+def test_a_client_that_hangs_up_disturbs_nobody(plain: Path) -> None:
+    with running(plain) as served:
+        for part in (b"Content-Length: 50\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n5\r\n{"):
+            with socket.create_connection(served.address, SECONDS) as connection:
+                connection.sendall(HEAD + part)
+        assert served.predict({"inputs": columns()}).status_code == 200
+
+
+def test_too_many_requests_at_a_time_are_refused(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go, run = threading.Event(), threading.Event(), Servable.run
+
+    def slow(self: Servable, signature: str, tensors: Any) -> Any:
+        begun.set()
+        assert go.wait(20)
+        return run(self, signature, tensors)
+
+    with running(plain, max_connections=2) as served, ThreadPoolExecutor(2) as pool:
+        monkeypatch.setattr(Servable, "run", slow)
+        calls = [pool.submit(served.predict, {"inputs": columns()})]
+        assert begun.wait(20)
+        calls.append(pool.submit(served.predict, {"inputs": columns()}))
+        wait_for(lambda: served.engine.metrics.registry.get_sample_value("tsattn_queue_rows") == 1)
+        answer = served.predict({"inputs": columns()})
+        check_error(answer, 503)
+        assert answer.headers["retry-after"]
+        go.set()
+        assert [call.result().status_code for call in calls] == [200, 200]
+
+
+def test_a_token_is_asked_for_where_one_is_set(plain: Path) -> None:
+    path = f"/v1/models/{NAME}"
+    with running(plain, token="secret") as served:
+        for headers in ({}, {"authorization": "Bearer other"}, {"authorization": "secret"}, {"authorization": "ü"}):
+            encoded = {name: value.encode("latin-1") for name, value in headers.items()}
+            answer = served.http.get(path, headers=encoded)
+            check_error(answer, 401)
+            assert answer.headers["www-authenticate"] == "Bearer"
+        check_error(served.http.get(f"{path}?token=secret&access_token=secret"), 401)
+        check_error(served.http.get("/openapi.json"), 401)
+        check_error(served.http.get("/monitoring/prometheus/metrics"), 401)
+        for open_path in ("/health", "/v2/health/live", "/v2/health/ready"):
+            assert served.http.get(open_path).status_code == 200
+        assert served.http.get(path, headers={"authorization": "Bearer secret"}).status_code == 200
+        document = served.http.get("/openapi.json", headers={"authorization": "Bearer secret"}).json()
+        assert document["security"] == [{"token": []}]
+
+
+def test_what_fails_within_is_no_traceback(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Servable, signature: str, tensors: Any) -> Any:
+        raise RuntimeError("a secret of the inside")
+
+    with running(plain) as served:
+        with monkeypatch.context() as patched:
+            patched.setattr(Servable, "run", broken)
+            assert "secret" not in check_error(served.predict({"inputs": columns()}), 500)
+        assert served.predict({"inputs": columns()}).status_code == 200
