@@ -25,7 +25,7 @@ MOST_BYTES = 64 << 20
 """Longest text that a compressed body may hold."""
 
 MOST_COLUMNS = 10_000
-MOST_CELLS = 10_000_000
+MOST_CELLS = 4_000_000
 
 _JSON = re.compile(r"(application|text)/([\w.-]+\+)?json")
 _CSV = ("text/csv", "application/csv", "text/tab-separated-values", "application/vnd.ms-excel")
