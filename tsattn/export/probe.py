@@ -99,7 +99,7 @@ def window_probes_of(forecaster: Forecaster) -> list[Probe]:
     series = np.arange(min(ROWS, len(panel)), dtype=np.int64)
     window = gather(panel, forecaster.spec_, series, panel.lengths[series], target=False)
     quantiles = keras.ops.convert_to_numpy(forecaster.model_(window, training=False)[QUANTILES])
-    return [Probe(window, {SERVING: {QUANTILES: quantiles}}, window_scales(window[PAST], window[OBSERVED]))]
+    return [Probe(window, {SERVING: {QUANTILES: quantiles}}, window_scales(window, quantiles))]
 
 
 def _probe(
@@ -116,7 +116,7 @@ def _probe(
     answers = {SERVING: {FORECAST: quantiles[..., forecaster.spec_.median], QUANTILES: quantiles}}
     if ATTENTION in description.outputs:
         answers[ATTENTION] = {name: made[name] for name in description.outputs[ATTENTION]}
-    return Probe(inputs, answers, window_scales(window[PAST], window[OBSERVED]))
+    return Probe(inputs, answers, window_scales(window, quantiles))
 
 
 def _with_junk(probe: Probe, context: int) -> Probe:
@@ -138,19 +138,22 @@ def _with_junk(probe: Probe, context: int) -> Probe:
     return Probe(inputs, answers, probe.scale)
 
 
-def window_scales(past: npt.NDArray[Any], observed: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def window_scales(window: Arrays, quantiles: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Return the scale of windows, [batch, targets], in whose units differences are told.
 
     It is the standard deviation of what was observed, and at least a twentieth of its mean absolute value, for
-    `float32` cannot tell apart what differs by less than some millionth of that; 1 where all is zero or missing.
+    `float32` cannot tell apart what differs by less than some millionth of that; of a history of nothing, or of zeros,
+    a twentieth of what is forecast.
 
     Args:
-        past: [batch, time, targets].
-        observed: [batch, time, targets], 0 where missing.
+        window: tensors of the window contract.
+        quantiles: the forecast, [batch, horizon, targets, levels].
     """
-    values = np.where(observed > 0, past, 0).astype(np.float64)
+    observed = window[OBSERVED]
+    values = np.where(observed > 0, window[PAST], 0).astype(np.float64)
     count = np.maximum(observed.sum(axis=1), 1)
     mean, level = values.sum(axis=1) / count, np.abs(values).sum(axis=1) / count
     spread = np.sqrt((np.where(observed > 0, values - mean[:, None], 0) ** 2).sum(axis=1) / count)
+    level = np.where(level > 0, level, np.abs(quantiles).mean(axis=(1, 3)))
     scale = np.maximum(spread, level / 20)
     return np.where(scale > 0, scale, 1).astype(np.float32)

@@ -1,0 +1,178 @@
+"""Every program that can run an exported model gets what `predict` gives, for each model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import clients
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from numpy_reference import Array
+
+from tsattn import Forecaster
+
+HORIZON, CONTEXT = 4, 12
+
+MODELS: dict[str, dict[str, Any]] = {
+    "seq2seq": {},
+    "step by step": {"model": "seq2seq", "options": {"decoder": "autoregressive", "attention": "additive"}},
+    "attention_pooling": {},
+    "naive": {},
+    "seasonal_naive": {},
+    "drift": {},
+    "seasonal_mean": {},
+}
+
+LENGTHS = (1, 2, 5, 11, 12, 13, 30)
+
+pytestmark = pytest.mark.slow
+
+
+def shops(lengths: tuple[int, ...], seed: int, ahead: int = 0) -> pd.DataFrame:
+    """Two targets of shops of different age, with gaps; what they cost is known ahead."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for number, length in enumerate(lengths):
+        days = pd.date_range("2024-01-05", periods=length + ahead)
+        level = 100 * (number + 1)
+        values = {name: level * (1 + 0.1 * rng.normal(size=length + ahead)) for name in ("sold", "seen")}
+        frame = pd.DataFrame({"unique_id": f"shop {number}", "ds": days, **values})
+        for name in values:
+            frame.loc[rng.random(len(frame)) < 0.2, name] = np.nan
+            frame.loc[length - 1, name] = level
+            frame.loc[length:, name] = np.nan
+        frame["price"] = rng.normal(10, 1, len(frame))
+        frame["visits"] = rng.normal(50, 5, len(frame))
+        frame["kind"] = ("mall", "street", "à la gare")[number % 3]
+        frame["size"] = float(number)
+        parts.append(frame)
+    return pd.concat(parts, ignore_index=True)
+
+
+def fitted(name: str, **given: Any) -> Forecaster:
+    options: dict[str, Any] = {"model": name, **MODELS.get(name, {}), **given}
+    if not options["model"].startswith(("naive", "seasonal", "drift")):
+        options["options"] = {"units": 8, "patch_length": 3, **options.get("options", {})}
+        options["training"] = {"epochs": 1, "refit": False}
+    forecaster = Forecaster(horizon=HORIZON, context=CONTEXT, season=3, target=["sold", "seen"], **options)
+    data = shops((60, 50, 40), seed=1)
+    used = {"unique_id", "ds", "sold", "seen"}
+    if given:
+        used |= {"price", "visits", "kind", "size"}
+    return forecaster.fit(data[[column for column in data if column in used]])
+
+
+def quantiles_of(forecast: pd.DataFrame, series: int) -> Array:
+    """A frame of forecasts as [series, horizon, targets, levels]."""
+    columns = forecast[["y-lo-80", "y", "y-hi-80"]].to_numpy("float32")
+    return np.moveaxis(columns.reshape(series, 2, HORIZON, 3), 1, 2)
+
+
+def arrays(data: pd.DataFrame, columns: list[str], time: int, fill: float) -> Array:
+    """Columns of every series, right-padded to some steps."""
+    result = np.full((data["unique_id"].nunique(), time, len(columns)), fill, "float32")
+    for row, (_, series) in enumerate(data.groupby("unique_id", sort=False)):
+        result[row, : len(series)] = series[columns].to_numpy()
+    return result
+
+
+def scales(past: Array) -> Array:
+    """Standard deviation of what a model sees of a history, at least a twentieth of its level, as [batch, 1, 2, 1]."""
+    seen = [np.stack([row[:length][-CONTEXT:]]) for row, length in zip(past, LENGTHS, strict=True)]
+    spread = np.stack([np.maximum(np.nanstd(x, axis=1), np.nanmean(np.abs(x), axis=1) / 20)[0] for x in seen])
+    return spread[:, None, :, None]
+
+
+def largest(made: dict[str, Array], known: Array, scale: Array) -> float:
+    assert made["quantiles"].shape == known.shape
+    np.testing.assert_array_equal(made["forecast"], made["quantiles"][..., 1])
+    return float((np.abs(made["quantiles"] - known) / scale).max())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_program_gets_what_predict_gives(name: str, tmp_path: Path) -> None:
+    from serving.served import running
+
+    forecaster = fitted(name)
+    new = shops(LENGTHS, seed=2)
+    known = quantiles_of(forecaster.predict(new.drop(columns=["price", "visits", "kind", "size"])), len(LENGTHS))
+    past = arrays(new, ["sold", "seen"], 33, fill=1e9)
+    inputs = {"past": past, "length": np.array(LENGTHS, "int32")}
+    scale = scales(past)
+
+    version = forecaster.export(tmp_path / "shop")
+    assert version == tmp_path / "shop" / "1"
+    made = {
+        "tensorflow": clients.tensorflow(version, inputs, tmp_path),
+        "saved_model_cli": clients.saved_model_cli(version, inputs, tmp_path),
+        "c": clients.c_program(version, inputs, tmp_path),
+        "onnxruntime": clients.onnxruntime(forecaster.export(tmp_path / "onnx", "onnx"), inputs),
+        "openvino": clients.openvino(forecaster.export(tmp_path / "openvino", "openvino"), inputs),
+        "litert": clients.litert(forecaster.export(tmp_path / "litert", "litert", batch=7, time=33), inputs),
+    }
+    with running(tmp_path / "shop", grpc_port=0) as served:
+
+        def post(body: str) -> Any:
+            answer = served.http.post("/v1/models/shop:predict", content=body)
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+
+        made["rest, rows"] = clients.rest_by_row(post, inputs)
+        made["rest, columns"] = clients.rest_by_column(post, inputs)
+        made["grpc"] = clients.grpc(f"127.0.0.1:{served.server.grpc_port}", "shop", inputs)
+        url = f"{served.server.url}/v1/models/shop:predict"
+        kit = tmp_path / "shop" / "kit"
+        answers = [
+            json.loads(clients.run(sys.executable, kit / "client.py", url)),
+            json.loads(clients.run("sh", kit / "client.sh", url)),
+            httpx.post(url, content=(kit / "request.json").read_text()).json(),
+        ]
+    assert answers[0] == answers[1] == answers[2]
+    differences = {client: largest(answer, known, scale) for client, answer in made.items()}
+    assert max(differences.values()) <= 1e-5, differences
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="the C program of the kit needs a C compiler")
+def test_covariates_of_every_kind_reach_every_program(tmp_path: Path) -> None:
+    covariates = {
+        "future_covariates": ["price"],
+        "past_covariates": ["visits"],
+        "static_covariates": ["kind", "size"],
+        "calendar": ["day_of_week", "day_of_year"],
+        "holidays": "DE",
+    }
+    forecaster = fitted("seq2seq", **covariates)
+    new = shops(LENGTHS, seed=3, ahead=HORIZON)
+    known = quantiles_of(forecaster.predict(new), len(LENGTHS))
+    left = new.groupby("unique_id").cumcount(ascending=False)
+    history, ahead = new[left >= HORIZON], new[left < HORIZON]
+    first = history.groupby("unique_id", sort=False)
+    past = arrays(history, ["sold", "seen"], 33, fill=np.nan)
+    inputs = {
+        "past": past,
+        "length": np.array(LENGTHS, "int32"),
+        "past_covariates": arrays(history, ["price", "visits"], 33, fill=np.nan),
+        "future_covariates": arrays(ahead, ["price"], HORIZON, fill=np.nan),
+        "last_time": first["ds"].last().to_numpy().astype("datetime64[s]").astype("int64"),
+        "static_kind": first["kind"].last().to_numpy(str),
+        "static_size": first["size"].last().to_numpy("float32"),
+    }
+    # A category by its number, from 1 on in the order that tsattn.json tells; what training did not see is 0.
+    numbered = {**inputs, "static_kind": np.array([1, 2, 3, 1, 2, 3, 1], "int32")}
+    version = forecaster.export(tmp_path / "shop")
+    told = json.loads((version / "assets.extra" / "tsattn.json").read_text())
+    assert told["static"]["static_kind"] == {"name": "kind", "categories": ["mall", "street", "à la gare"]}
+    made = {
+        "tensorflow": clients.tensorflow(version, inputs, tmp_path),
+        "c": clients.c_program(version, inputs, tmp_path),
+        "onnxruntime": clients.onnxruntime(forecaster.export(tmp_path / "onnx", "onnx"), numbered),
+        "openvino": clients.openvino(forecaster.export(tmp_path / "openvino", "openvino"), numbered),
+    }
+    differences = {client: largest(answer, known, scales(past)) for client, answer in made.items()}
+    assert max(differences.values()) <= 1e-5, differences
