@@ -126,7 +126,7 @@ BAD_JSON: dict[str, tuple[str, str]] = {
     "some objects": (json.dumps([ROW, None]), "record 2: expected an object"),
     "lists for values": (json.dumps([ROW, {**ROW, "y": [1]}]), "record 2: 'y': expected a text or a number"),
     "objects for values": (json.dumps([{**ROW, "ds": {}}]), "record 1: 'ds': expected a text or a number"),
-    "empty objects": ("[{}, {}]", "expected a column"),
+    "empty objects": ("[{}, {}]", "got empty ones"),
     "huge numbers": (json.dumps([{**ROW, "y": 10**30}]), "up to 64 bits"),
     "more digits than Python reads": ('[{"y": %s}]' % ("1" * 5000), "too many digits"),
     "infinity": ('[{"unique_id": "a", "ds": "2024-01-01", "heat": 1, "y": Infinity}]', "expected a number"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import re
 from collections import Counter, deque
@@ -271,20 +272,19 @@ def _bad_row(path: Source, parse: dict[str, Any], encoding: str) -> DataError | 
     bad: list[Any] = []
 
     def keep(row: Any) -> str:
+        # One is enough: there may be millions of them.
         bad.append(row)
-        return "skip"
+        return "error"
 
-    try:
+    with contextlib.suppress(pa.ArrowInvalid, UnicodeError):
         pa_csv.read_csv(
             _opened(path),
             read_options=pa_csv.ReadOptions(use_threads=False, encoding=encoding),
             parse_options=pa_csv.ParseOptions(**parse, invalid_row_handler=keep),
         )
-    except (pa.ArrowInvalid, UnicodeError):
-        return None
     if not bad:
         return None
-    row = min(bad, key=lambda row: row.number or 0)
+    row = bad[0]
     line = line_of(path, (row.number or 2) - 2)
     return DataError(
         f"{path}: line {line}: expected {row.expected_columns} cells as in the header, got "

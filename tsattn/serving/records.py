@@ -150,6 +150,8 @@ def _records(records: Any, key: str) -> pd.DataFrame:
         names.update(dict.fromkeys(record))
         if len(names) > MOST_COLUMNS:
             break
+    if not names:
+        raise bad_request(f'"{key}": expected objects of names and values, got empty ones')
     _check_size(len(records), len(names))
     columns = {name: [record.get(name) for record in records] for name in names}
     for name, cells in columns.items():
