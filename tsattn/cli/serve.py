@@ -73,8 +73,7 @@ def serve(model: Path, labels: tuple[str, ...], token_file: Path | None, **given
     server = Server(settings)
     try:
         with quiet_start():
-            import tensorflow  # noqa: F401
-        engine = Engine.open(model, settings)
+            engine = Engine.open(model, settings)
         server.run(engine, lambda: _tell(server, engine.name, engine.repository.loaded(), settings))
     finally:
         server.close()

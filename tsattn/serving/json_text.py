@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import Any
 
 from tsattn.serving.errors import bad_request, shown
 
-_NON_FINITE = re.compile(r'("(?:[^"\\]|\\.)*")|\bInf\b')
+_NON_FINITE = re.compile(r'("(?:[^"\\]|\\.)*+(?:"|\\?\Z))|\bInf\b', re.DOTALL)
+"""Texts, also one that does not end, so that each sign is looked at once; and what `json` does not know."""
+
+_LONGEST = 2**20
+"""Letters up to which such numbers are looked for."""
 
 
 def read_json(body: bytes) -> Any:
@@ -24,10 +29,11 @@ def read_json(body: bytes) -> Any:
     try:
         return _read(text)
     except json.JSONDecodeError as error:
-        mended = _NON_FINITE.sub(lambda found: found[1] or "Infinity", text) if "Inf" in text else text
-        if mended != text:
+        if len(text) <= _LONGEST and "Inf" in text:
             # TensorFlow Serving takes the short form too.
-            return read_json(mended.encode())
+            mended = _NON_FINITE.sub(lambda found: found[1] or "Infinity", text)
+            if mended != text:
+                return read_json(mended.encode())
         where = f"line {error.lineno}, column {error.colno}"
         raise bad_request(f"expected a body of JSON: {error.msg} at {where}") from None
     except RecursionError:
@@ -45,8 +51,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object whose keys are all different: which of two was meant nobody knows."""
     made = dict(pairs)
     if len(made) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
         raise bad_request(f"expected each key of an object once, got {shown(twice)} twice")
     return made
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from importlib.metadata import version
 from typing import Any
@@ -15,16 +14,15 @@ from starlette.types import Scope
 from tsattn.serving.arrays import is_plain, to_array, to_lists
 from tsattn.serving.errors import bad_request, shown
 from tsattn.serving.json_text import write_json
-from tsattn.serving.rest import check_model
+from tsattn.serving.rest import check_model, is_much
 from tsattn.serving.servable import Servable
 from tsattn.serving.signature import DEFAULT, Array, Signature, TensorInfo, Tensors
-from tsattn.serving.web import Endpoint, engine_of, json_body, json_response
+from tsattn.serving.web import LARGE, Endpoint, beside, engine_of, json_body, json_response
 
 DATATYPES = {"float32": "FP32", "int32": "INT32", "int64": "INT64", "string": "BYTES"}
 """The protocol's names of the types."""
 
 _BINARY = "inference-header-content-length"
-_LARGE = 20_000
 
 
 async def server(scope: Scope) -> Response:
@@ -88,14 +86,11 @@ async def infer(scope: Scope) -> Response:
         raise bad_request(f"id: expected a text, got {shown(identity)}")
     signature = _signature(request, servable)
     wanted = _wanted(request, signature)
-    tensors = _read(request, signature, plain=is_plain(body))
+    tensors = await beside(len(body) >= LARGE, _read, request, signature, is_plain(body))
     outputs = await engine.run(servable, signature, tensors)
     head = {"model_name": engine.name, "model_version": str(servable.version)} | ({"id": identity} if identity else {})
-    large = sum(outputs[name].size for name in wanted) > _LARGE
-    arguments = (head, outputs, wanted, signature)
-    return Response(
-        await asyncio.to_thread(_write, *arguments) if large else _write(*arguments), media_type="application/json"
-    )
+    text = await beside(is_much(outputs), _write, head, outputs, wanted, signature)
+    return Response(text, media_type="application/json")
 
 
 def _signature(request: dict[str, Any], servable: Servable) -> Signature:
@@ -121,7 +116,7 @@ def _wanted(request: dict[str, Any], signature: Signature) -> list[str]:
     return list(dict.fromkeys(names)) or list(signature.outputs)
 
 
-def _read(request: dict[str, Any], signature: Signature, *, plain: bool) -> Tensors:
+def _read(request: dict[str, Any], signature: Signature, plain: bool) -> Tensors:
     given = request.get("inputs")
     if not isinstance(given, list) or not all(isinstance(tensor, dict) for tensor in given):
         raise bad_request("inputs: expected a list of objects with name, shape, datatype and data")

@@ -8,6 +8,9 @@ from typing import Any
 from tsattn.serving.json_text import write_json
 from tsattn.serving.settings import Settings
 
+_SPARE = 256
+"""Connections beyond those that are answered whose requests are at least told so."""
+
 
 def protocol_class(settings: Settings) -> Any:
     """Return the protocol of a connection: the faster one, where it is installed."""
@@ -17,7 +20,9 @@ def protocol_class(settings: Settings) -> Any:
         from uvicorn.protocols.http.h11_impl import H11Protocol
 
         return _with_json_errors(H11Protocol)
-    return _with_patience(_with_json_errors(HttpToolsProtocol), settings.read_timeout)
+    return _with_patience(
+        _with_json_errors(HttpToolsProtocol), settings.read_timeout, settings.max_connections + _SPARE
+    )
 
 
 def _with_json_errors(base: Any) -> Any:
@@ -37,9 +42,9 @@ def _with_json_errors(base: Any) -> Any:
     return Protocol
 
 
-def _with_patience(base: Any, seconds: float) -> Any:
+def _with_patience(base: Any, seconds: float, most: int) -> Any:
     class Protocol(base):  # type: ignore[misc]
-        """A connection that is closed if the head of a request does not arrive in time.
+        """A connection that is closed if the head of a request does not arrive in time, or if there are far too many.
 
         uvicorn itself only ends connections that idle between two requests.
         """
@@ -48,6 +53,8 @@ def _with_patience(base: Any, seconds: float) -> Any:
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
+            if len(self.connections) > most:
+                transport.close()
             self._expect_head()
 
         def connection_lost(self, exc: Exception | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from starlette.convertors import Convertor, register_url_convertor
@@ -17,10 +16,7 @@ from tsattn.serving.json_text import write_json
 from tsattn.serving.repository import VersionStatus
 from tsattn.serving.servable import Servable
 from tsattn.serving.signature import DEFAULT, Signature, Tensors
-from tsattn.serving.web import Endpoint, engine_of, json_body, json_response
-
-_LARGE = 20_000
-"""Numbers from which on an answer is written beside the event loop."""
+from tsattn.serving.web import LARGE, Endpoint, beside, engine_of, json_body, json_response
 
 
 class _Segment(Convertor[str]):
@@ -76,14 +72,13 @@ async def predict(scope: Scope) -> Response:
     if not isinstance(name, str):
         raise bad_request(f"signature_name: expected a text, got {shown(name)}")
     signature = servable.signature(name or DEFAULT)
-    tensors, by_row = read_tensors(request, signature, plain=is_plain(body))
+    tensors, by_row = await beside(len(body) >= LARGE, read_tensors, request, signature, is_plain(body))
     outputs = await engine.run(servable, signature, tensors)
-    large = sum(value.size for value in outputs.values()) > _LARGE
-    text = await asyncio.to_thread(write_outputs, outputs, by_row) if large else write_outputs(outputs, by_row)
+    text = await beside(is_much(outputs), write_outputs, outputs, by_row)
     return Response(text, media_type="application/json")
 
 
-def read_tensors(request: dict[str, Any], signature: Signature, *, plain: bool) -> tuple[Tensors, bool]:
+def read_tensors(request: dict[str, Any], signature: Signature, plain: bool) -> tuple[Tensors, bool]:
     """Return the tensors of a request, and whether they were given by row.
 
     Raises:
@@ -129,6 +124,11 @@ def _only_input(signature: Signature, key: str) -> str:
         names = ", ".join(signature.inputs)
         raise bad_request(f'"{key}": expected the inputs by name ({names}), for the signature has several')
     return next(iter(signature.inputs))
+
+
+def is_much(outputs: Tensors) -> bool:
+    """Tell whether outputs make a large text."""
+    return sum(value.nbytes for value in outputs.values()) >= LARGE
 
 
 def write_outputs(outputs: Tensors, by_row: bool) -> bytes:

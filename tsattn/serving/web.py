@@ -7,7 +7,8 @@ import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -27,19 +28,24 @@ from tsattn.serving.errors import (
 from tsattn.serving.json_text import read_json, write_json
 from tsattn.serving.settings import Settings
 
+T = TypeVar("T")
+
 LOG = logging.getLogger("tsattn.serving")
 
 BODY = "tsattn.body"
 """Where in the scope of a request its body lies."""
 
-_LARGE = 2**16
-"""Bytes of JSON from which on it is read beside the event loop, which has others to serve."""
+LARGE = 2**16
+"""Bytes of JSON from which on it is read or written beside the event loop, which has others to serve."""
+
+_THREADS = ThreadPoolExecutor(2, "tsattn-json")
+"""Few, for a list takes many times the memory of its text."""
 
 _BODIES = 8
 """Bodies of the longest allowed size that may be held at a time."""
 
-_OPEN = ("/health", "/v2/health/")
-"""Addresses that need no token: who starts and stops servers has none."""
+_OPEN = ("/health", "/v2/health/", "/page/")
+"""Addresses that need no token: who starts and stops servers has none, and the page, at / itself, asks for it."""
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -52,6 +58,13 @@ def error_response(status: int, message: str, headers: dict[str, str] | None = N
     extra = {"www-authenticate": "Bearer"} if status == UNAUTHORISED else {}
     extra |= {"retry-after": "1"} if status in (429, UNAVAILABLE) else {}
     return json_response({"error": message}, status, {**extra, **(headers or {})})
+
+
+async def beside(large: bool, function: Callable[..., T], *given: Any) -> T:
+    """Return what a function gives; where there is much to do, without holding up others."""
+    if not large:
+        return function(*given)
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, function, *given)
 
 
 class Endpoint:
@@ -88,7 +101,7 @@ async def json_body(scope: Scope) -> tuple[dict[str, Any], bytes]:
         if name == b"content-encoding" and coding.strip().lower() not in (b"", b"identity"):
             raise ServingError(UNSUPPORTED, "expected a body that is not compressed: leave out Content-Encoding")
     body: bytes = scope[BODY]
-    value = read_json(body) if len(body) < _LARGE else await asyncio.to_thread(read_json, body)
+    value = await beside(len(body) >= LARGE, read_json, body)
     if not isinstance(value, dict):
         raise bad_request("expected a JSON object as the body, got another value")
     return value, body
@@ -136,18 +149,12 @@ class Guard:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
         """Let the app answer, or return the answer to what it cannot."""
-        held = 0
+        parts: list[bytes] = []
         try:
             self._check(scope)
-            body = await self._read(scope, receive)
-            if body is None:
+            if not await self._read(receive, parts):
                 return None
-            held = len(body)
-            self._held += held
-            if self._held > _BODIES * self._settings.max_request_bytes:
-                self._metrics.refused("memory")
-                raise ServingError(UNAVAILABLE, "too many large requests at a time: try again later")
-            scope[BODY] = body
+            scope[BODY] = body = parts[0] if len(parts) == 1 else b"".join(parts)
             await self._app(scope, _replayed(body, receive), send)
         except ServingError as error:
             late = {"connection": "close"} if error.status == REQUEST_TIMEOUT else None
@@ -156,12 +163,12 @@ class Guard:
             LOG.exception("a request failed")
             return error_response(FAILED, "the server failed; its log says why")
         finally:
-            self._held -= held
+            self._held -= sum(map(len, parts))
         return None
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
-        if self._token is not None and not scope["path"].startswith(_OPEN):
+        if self._token is not None and scope["path"] != "/" and not scope["path"].startswith(_OPEN):
             given = headers.get("authorization", "").encode("latin-1")
             if not hmac.compare_digest(given, self._token):
                 raise ServingError(
@@ -178,22 +185,25 @@ class Guard:
         most = self._settings.max_request_bytes
         return ServingError(TOO_LARGE, f"expected a body of {most} bytes at most: send fewer rows, or less history")
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        """Return the body; None if the client has gone."""
-        parts: list[bytes] = []
-        size = 0
+    async def _read(self, receive: Receive, parts: list[bytes]) -> bool:
+        """Append the parts of the body, and return whether the client is still there."""
+        size, most = 0, self._settings.max_request_bytes
         try:
             async with asyncio.timeout(self._settings.read_timeout):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        return None
+                        return False
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
-                    if size > self._settings.max_request_bytes:
+                    self._held += len(parts[-1])
+                    if size > most:
                         raise self._too_large()
+                    if self._held > _BODIES * most:
+                        self._metrics.refused("memory")
+                        raise ServingError(UNAVAILABLE, "too many large requests at a time: try again later")
                     if not message.get("more_body", False):
-                        return parts[0] if len(parts) == 1 else b"".join(parts)
+                        return True
         except TimeoutError:
             seconds = self._settings.read_timeout
             raise ServingError(REQUEST_TIMEOUT, f"expected the whole request within {seconds:g} seconds") from None

@@ -1,0 +1,41 @@
+"""The OpenAPI document says what the server does, to a program that tries all of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from serving.served import HORIZON, NAME, Served
+
+
+def test_the_document_has_the_names_and_shapes_of_the_model(served_covered: Served) -> None:
+    document = served_covered.http.get("/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    for path in (f"/v1/models/{NAME}:predict", f"/v2/models/{NAME}/infer", "/v1/forecast", "/health"):
+        assert path in document["paths"]
+    row = document["components"]["schemas"]["Instance"]
+    assert row["properties"].keys() == served_covered.engine.resolve().signature("serving_default").inputs.keys()
+    assert row["properties"]["future_covariates"]["minItems"] == HORIZON
+    assert row["properties"]["length"]["type"] == "integer"
+
+
+def explore(served: Served, *options: str) -> None:
+    """Let schemathesis try every operation with requests that are right and wrong."""
+    pytest.importorskip("schemathesis")
+    # JSON Schema cannot say that two lists are of one length, so that a request may fit it and still be wrong.
+    options = ("--exclude-checks", "positive_data_acceptance", "--seed", "1", "--generation-database", "none", *options)
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{served.server.url}/openapi.json", *options]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
+    assert 'status="5' not in served.http.get("/monitoring/prometheus/metrics").text
+
+
+def test_a_program_that_tries_the_edges_of_the_document_finds_nothing(served: Served) -> None:
+    explore(served, "--phases", "coverage")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["served", "served_covered"])
+def test_nor_does_it_in_thousands_of_tries(request: pytest.FixtureRequest, kind: str) -> None:
+    explore(request.getfixturevalue(kind), "--max-examples", "200")
