@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip install -qq
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-accuracy test-backends bench bench-accuracy bench-sequences bench-reading lint format clean
+.PHONY: help demo test test-slow test-accuracy test-backends bench bench-accuracy bench-sequences bench-reading bench-windows bench-serving lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -55,7 +55,7 @@ test-backends: $(VENV)/.dev ## The layers on the other backends of Keras, where 
 			-m '$(CASES)' || exit 1; \
 	done
 
-bench: bench-accuracy bench-sequences bench-reading bench-windows ## All benchmarks
+bench: bench-accuracy bench-sequences bench-reading bench-windows bench-serving ## All benchmarks
 
 bench-sequences: $(VENV)/.dev ## Attention pooling over sequences of different lengths; needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.sequences
@@ -65,6 +65,9 @@ bench-reading: $(VENV)/.dev ## Files to panels, beside the bare reading by pyarr
 
 bench-windows: $(VENV)/.dev ## Windows made beside windows trained on
 	@$(BIN)/python -m benchmarks.windows
+
+bench-serving: $(VENV)/.dev ## The server under load, with and without micro-batching; needs wrk
+	@$(BIN)/python -m benchmarks.serving
 
 bench-accuracy: $(VENV)/.dev ## Accuracy by published protocols (hours; goes on where it stopped); needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.accuracy run

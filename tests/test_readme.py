@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tsattn import Forecaster
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
 
@@ -36,6 +38,8 @@ def test_shell_lines_run(workplace: Path) -> None:
     commands = [line.partition("#")[0].split()[1:] for line in lines if line.startswith("tsattn ")]
     assert len(commands) >= 6
     for command in commands:
+        if command[0] == "serve":
+            continue
         result = subprocess.run(
             [sys.executable, "-c", "from tsattn.cli import main; main()", *command],
             cwd=workplace,
@@ -45,6 +49,19 @@ def test_shell_lines_run(workplace: Path) -> None:
         )
         assert result.returncode == 0, (command, result.stderr)
         assert "arning" not in result.stderr, (command, result.stderr)
+
+
+@pytest.mark.slow
+def test_the_server_answers_what_the_readme_asks(workplace: Path) -> None:
+    from serving.test_serve_command import serving, url
+
+    lines = [line.partition("  #")[0] for line in TEXT.splitlines() if line.startswith(("tsattn serve ", "curl "))]
+    assert [line.split()[0] for line in lines] == ["tsattn", "curl"]
+    Forecaster("seasonal_naive").fit(workplace / "datasets" / "co2.csv").save(workplace / "runs" / "co2")
+    with serving(workplace / lines[0].split()[2]) as (_, told):
+        command = lines[1].replace("http://127.0.0.1:8501", url(told))
+        answer = subprocess.run(command, shell=True, cwd=workplace, capture_output=True, text=True, check=True).stdout
+    assert answer.startswith("unique_id,ds,y,y-lo-80,y-hi-80\n") and answer.count("\n") > 10
 
 
 def test_files_that_it_names_are_there() -> None:

@@ -1,0 +1,213 @@
+"""Exports as those meet them who make them: versions, checks, what lies beside a graph."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tsattn import Forecaster
+from tsattn.errors import ConfigError, RunError
+from tsattn.export.fresh import check_portable
+from tsattn.export.versions import add_version, versions_in
+
+HORIZON = 3
+
+
+@pytest.fixture(scope="module")
+def forecaster() -> Forecaster:
+    stamps = pd.date_range("2024-01-01", periods=60)
+    values = 100 + 10 * np.sin(np.arange(60) / 2)
+    return Forecaster("seasonal_naive", horizon=HORIZON, context=20, season=7).fit(
+        pd.DataFrame({"ds": stamps, "y": values})
+    )
+
+
+@pytest.fixture(scope="module")
+def shop(forecaster: Forecaster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one version."""
+    folder = tmp_path_factory.mktemp("models") / "my shop"
+    forecaster.export(folder)
+    return folder
+
+
+def told(version: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((version / "assets.extra" / "tsattn.json").read_text())
+    return result
+
+
+def test_a_version_says_what_it_is(shop: Path, forecaster: Forecaster) -> None:
+    said = told(shop / "1")
+    assert (said["name"], said["model"], said["horizon"], said["frequency"]) == ("my-shop", "seasonal_naive", 3, "D")
+    assert said["inputs"]["past"]["shape"] == ["batch", "time", 1]
+    assert said["outputs"]["serving_default"]["quantiles"]["shape"] == ["batch", HORIZON, 1, 3]
+    assert said["schema"]["targets"] == ["y"]
+    assert said["training_data"] == forecaster.training_data_
+    assert said["training_data"]["steps"] == 60 and said["training_data"]["last"] == "2024-02-29"
+    assert said["validation"][0]["mase"] == pytest.approx(forecaster.scores_["mase"].iloc[0])
+    assert said["agreement"]["largest_difference"] <= 1e-5 and said["agreement"]["rows"] > 6
+    card = (shop / "1" / "MODEL_CARD.md").read_text()
+    assert "# my-shop" in card and said["training_data"]["fingerprint"] in card and "`quantiles`" in card
+
+
+def test_the_graph_itself_says_so_too(shop: Path) -> None:
+    from google.protobuf import json_format, struct_pb2
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((shop / "1" / "saved_model.pb").read_bytes())
+    said = struct_pb2.Struct()
+    assert saved.meta_graphs[0].meta_info_def.any_info.Unpack(said)
+    inside = json_format.MessageToDict(said)
+    assert inside["inputs"]["past"]["meaning"] == told(shop / "1")["inputs"]["past"]["meaning"]
+
+
+def test_warm_up_requests_are_what_tensorflow_serving_reads(shop: Path) -> None:
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    signatures = tf.saved_model.load(str(shop / "1")).signatures
+    data = (shop / "1" / "assets.extra" / "tf_serving_warmup_requests").read_bytes()
+    rows = []
+    while data:
+        # A TFRecord: length, its checksum, the record, its checksum.
+        (size,) = struct.unpack("<Q", data[:8])
+        log = prediction_log_pb2.PredictionLog.FromString(data[12 : 12 + size])
+        data = data[16 + size :]
+        request = log.predict_log.request
+        assert request.model_spec.name == "my-shop"
+        inputs = {name: tf.constant(tf.make_ndarray(x)) for name, x in request.inputs.items()}
+        answer = signatures[request.model_spec.signature_name](**inputs)
+        rows.append(int(answer["forecast"].shape[0]))
+    assert len(rows) == 3 and 1 in rows
+
+
+def test_the_kit_holds_configurations_that_tensorflow_serving_reads(shop: Path) -> None:
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    kit = shop / "kit"
+    config = model_server_config_pb2.ModelServerConfig()
+    text_format.Parse((kit / "models.config").read_text(), config)
+    assert [(one.name, one.base_path) for one in config.model_config_list.config] == [("my-shop", "/models/my-shop")]
+    assert all(path.read_text().count("@") == text.count("@") for path, text in _templates(kit))
+    request = json.loads((kit / "request.json").read_text())
+    assert {*request["instances"][0]} == {"past", "length"} and len(request["instances"]) == 2
+    assert len((kit / "client.c").read_text().splitlines()) < 100
+
+
+def _templates(kit: Path) -> list[tuple[Path, str]]:
+    """Files of a kit, and what a shell or C needs of the sign that stands for names."""
+    return [(kit / "client.sh", "@"), (kit / "client.c", ""), (kit / "client.py", ""), (kit / "README.md", "")]
+
+
+def test_versions_count_up_and_leave_nothing_else(shop: Path, forecaster: Forecaster) -> None:
+    (shop / "7").mkdir()
+    (shop / "latest").mkdir()
+    assert forecaster.export(shop) == shop / "8"
+    assert versions_in(shop) == [1, 7, 8]
+    assert {path.name for path in shop.iterdir()} == {"1", "7", "8", "latest", "kit"}
+    assert "../8" in (shop / "kit" / "client.c").read_text()
+
+
+def test_what_answers_otherwise_is_not_put_in_place(forecaster: Forecaster, tmp_path: Path) -> None:
+    other = Forecaster("naive", horizon=HORIZON, context=20, season=7).fit(
+        pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=60), "y": np.arange(60.0) % 11})
+    )
+    other.portable_model = forecaster.portable_model  # type: ignore[method-assign]
+    with pytest.raises(RunError, match=r"expected answers within 1e-05 .* but they differ by .* was not exported"):
+        other.export(tmp_path / "shop")
+    assert list((tmp_path / "shop").iterdir()) == []
+
+
+def test_a_graph_that_calls_back_into_python_is_not_portable(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    class Calling(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+        def __call__(self, x: Any) -> Any:
+            return tf.py_function(lambda values: values + 1, [x], tf.float32)
+
+    tf.saved_model.save(Calling(), str(tmp_path / "model"))
+    with pytest.raises(ValueError, match=r"EagerPyFunc.* not every machine can run"):
+        check_portable(str(tmp_path / "model"))
+
+
+def test_a_graph_that_is_bound_to_a_gpu_is_not_portable(shop: Path, tmp_path: Path) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((shop / "1" / "saved_model.pb").read_bytes())
+    saved.meta_graphs[0].graph_def.library.function[0].node_def[0].device = "/device:GPU:0"
+    (tmp_path / "saved_model.pb").write_bytes(saved.SerializeToString())
+    with pytest.raises(ValueError, match="GPU:0, which not every machine can run"):
+        check_portable(str(tmp_path))
+
+
+def test_shapes_belong_to_litert_alone(forecaster: Forecaster, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"one shape alone: give .* --batch 1 --time 20"):
+        forecaster.export(tmp_path, "litert", batch=1)
+    with pytest.raises(ConfigError, match="saved_model takes any number"):
+        forecaster.export(tmp_path, time=20)
+
+
+def test_onnx_names_its_free_axes(forecaster: Forecaster, tmp_path: Path) -> None:
+    import onnx
+
+    model = onnx.load(forecaster.export(tmp_path / "shop", "onnx") / "model.onnx")
+    axes = {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    assert axes == {
+        "past": ["batch", "time", 1],
+        "length": ["batch"],
+        "forecast": ["batch", HORIZON, 1],
+        "quantiles": ["batch", HORIZON, 1, 3],
+    }
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(said["tsattn"])["horizon"] == HORIZON
+
+
+def test_a_keras_model_goes_on_where_keras_is(forecaster: Forecaster, tmp_path: Path) -> None:
+    import keras
+
+    version = forecaster.export(tmp_path / "shop", "keras")
+    model = keras.models.load_model(version / "model.keras")
+    said = json.loads((version / "tsattn.json").read_text())
+    window = {
+        name: np.zeros([2, *(size for size in part["shape"] if isinstance(size, int))], part["dtype"])
+        for name, part in said["inputs"].items()
+    }
+    assert model(window)["quantiles"].shape == (2, HORIZON, 1, 3)
+
+
+def test_two_exports_at_once_become_two_versions(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+
+    def write(temporary: Path) -> None:
+        # While this one is written, another one is put in place.
+        (temporary / "first").touch()
+        add_version(folder, lambda other: (other / "second").touch())
+
+    assert add_version(folder, write) == folder / "2"
+    assert (folder / "1" / "second").exists() and (folder / "2" / "first").exists()
+
+
+def test_the_fingerprint_is_that_of_the_data(forecaster: Forecaster) -> None:
+    frame = pd.DataFrame({"unique_id": ["a"] * 30 + ["b"] * 30, "ds": [*pd.date_range("2024-01-01", periods=30)] * 2})
+    frame["y"] = np.arange(60.0)
+
+    def of(data: pd.DataFrame) -> str:
+        fitted = Forecaster("naive", horizon=2, freq="D").fit(data)
+        return str(fitted.training_data_["fingerprint"])
+
+    changed = frame.assign(y=frame["y"].where(frame.index != 40, 41.0))
+    renamed = frame.replace({"unique_id": {"b": "c"}})
+    assert of(frame) == of(frame.copy())
+    assert len({of(frame), of(changed), of(renamed)}) == 3
