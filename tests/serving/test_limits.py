@@ -38,9 +38,13 @@ def test_a_request_that_does_not_arrive_is_given_up(plain: Path) -> None:
             connection.sendall(HEAD + b"Content-Length: 50\r\n\r\n{")
             answer = connection.recv(65536)
             assert answer.startswith(b"HTTP/1.1 408 ") and b'"error"' in answer
-        for part in (b"", HEAD):
+        refused = HEAD + b"Content-Length: 99999999999\r\n\r\n{"
+        for part in (b"", HEAD, refused):
             with socket.create_connection(served.address, SECONDS) as connection:
                 connection.sendall(part)
+                if part == refused:
+                    assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+                    connection.sendall(b"{")
                 assert connection.recv(65536) == b""
         assert served.predict({"inputs": columns()}).status_code == 200
 
@@ -77,6 +81,7 @@ def test_too_many_requests_at_a_time_are_refused(plain: Path, monkeypatch: pytes
 def test_a_token_is_asked_for_where_one_is_set(plain: Path) -> None:
     path = f"/v1/models/{NAME}"
     with running(plain, token="secret") as served:
+        assert served.http.get(path, headers={"authorization": "bearer secret"}).status_code == 200
         for headers in ({}, {"authorization": "Bearer other"}, {"authorization": "secret"}, {"authorization": "ü"}):
             encoded = {name: value.encode("latin-1") for name, value in headers.items()}
             answer = served.http.get(path, headers=encoded)

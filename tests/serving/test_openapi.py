@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from serving.served import HORIZON, NAME, Served
@@ -20,22 +21,22 @@ def test_the_document_has_the_names_and_shapes_of_the_model(served_covered: Serv
     assert row["properties"]["length"]["type"] == "integer"
 
 
-def explore(served: Served, *options: str) -> None:
+def explore(served: Served, folder: Path, *options: str) -> None:
     """Let schemathesis try every operation with requests that are right and wrong."""
     pytest.importorskip("schemathesis")
     # JSON Schema cannot say that two lists are of one length, so that a request may fit it and still be wrong.
     options = ("--exclude-checks", "positive_data_acceptance", "--seed", "1", "--generation-database", "none", *options)
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{served.server.url}/openapi.json", *options]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert 'status="5' not in served.http.get("/monitoring/prometheus/metrics").text
 
 
-def test_a_program_that_tries_the_edges_of_the_document_finds_nothing(served: Served) -> None:
-    explore(served, "--phases", "coverage")
+def test_a_program_that_tries_the_edges_of_the_document_finds_nothing(served: Served, tmp_path: Path) -> None:
+    explore(served, tmp_path, "--phases", "coverage")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["served", "served_covered"])
-def test_nor_does_it_in_thousands_of_tries(request: pytest.FixtureRequest, kind: str) -> None:
-    explore(request.getfixturevalue(kind), "--max-examples", "200")
+def test_nor_does_it_in_thousands_of_tries(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
+    explore(request.getfixturevalue(kind), tmp_path, "--max-examples", "200")

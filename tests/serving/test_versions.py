@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -66,6 +67,7 @@ def test_a_new_version_takes_over_without_a_dropped_request(served: Served, base
             answers.append(served.predict({"instances": [instance()]}))
 
     before = served.predict({"instances": [instance()]}).json()
+    old_version = weakref.ref(served.engine.resolve())
     with ThreadPoolExecutor(4) as pool:
         calls = [pool.submit(ask) for _ in range(4)]
         lay(other, base / "2")
@@ -88,6 +90,8 @@ def test_a_new_version_takes_over_without_a_dropped_request(served: Served, base
     assert served.http.get(f"/v1/models/{NAME}/metadata").json()["model_spec"]["version"] == "2"
     assert served.predict({"inputs": columns()}, "/versions/1").status_code == 404
     assert 'version="1"' not in served.http.get("/monitoring/prometheus/metrics").text
+    # Its memory is free again.
+    wait_for(lambda: old_version() is None)
 
 
 def test_a_request_in_flight_is_finished_by_the_version_it_began_with(
@@ -115,6 +119,7 @@ def test_a_request_in_flight_is_finished_by_the_version_it_began_with(
 
 def test_a_broken_version_is_told_and_the_old_one_goes_on(served: Served, base: Path, other: Path) -> None:
     lay(other, base / "2")
+    wait_for(lambda: states(served).get("2") == "AVAILABLE")
     (base / "7").mkdir()
     (base / "7" / "saved_model.pb").write_bytes(b"no graph")
     wait_for(lambda: states(served).get("7") == "END")
@@ -125,6 +130,16 @@ def test_a_broken_version_is_told_and_the_old_one_goes_on(served: Served, base: 
     shutil.rmtree(base / "7")
     lay(other, base / "7")
     wait_for(lambda: states(served).get("7") == "AVAILABLE")
+
+
+def test_behind_a_broken_version_the_one_before_it_is_served(base: Path, other: Path) -> None:
+    repository = Repository(base)
+    repository.load()
+    shutil.copytree(other, base / "2")
+    (base / "3").mkdir()
+    (base / "3" / "saved_model.pb").write_bytes(b"no graph")
+    assert repository.refresh() and repository.loaded() == [2]
+    assert not repository.refresh()
 
 
 def test_a_version_that_arrives_file_by_file_is_served_when_it_is_whole(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import quote
 
 from tsattn.serving.engine import Engine
 from tsattn.serving.schemas import Schema, components, ref
@@ -33,14 +34,14 @@ _VERSION = {
 
 def document(engine: Engine) -> Schema:
     """Return the document of what a server does, with the names and shapes of its latest version."""
-    servable = engine.resolve()
+    servable, name = engine.resolve(), quote(engine.name)
     paths: Schema = {}
     labels = sorted(engine.repository.labels)
     by_label = [("/labels/{label}", [_label(labels)])] if labels else []
     for which, parameters in (("", []), ("/versions/{version}", [_VERSION]), *by_label):
-        paths |= _rest(f"/v1/models/{engine.name}{which}", parameters)
+        paths |= _rest(f"/v1/models/{name}{which}", parameters)
     for which, parameters in (("", []), ("/versions/{version}", [_VERSION])):
-        paths |= _protocol(f"/v2/models/{engine.name}{which}", parameters)
+        paths |= _protocol(f"/v2/models/{name}{which}", parameters)
     paths |= _server() | _door()
     made: Schema = {
         "openapi": "3.1.0",

@@ -69,6 +69,12 @@ def _with_patience(base: Any, seconds: float, most: int) -> Any:
             self._stop_expecting()
             super().on_headers_complete()
 
+        def on_body(self, body: bytes) -> None:
+            if self._late is None and self.cycle.response_complete:
+                # The rest of what was refused already: it need not be waited for longer either.
+                self._expect_head()
+            super().on_body(body)
+
         def _expect_head(self) -> None:
             self._stop_expecting()
             self._late = self.loop.call_later(seconds, self._too_late)

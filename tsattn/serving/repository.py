@@ -91,18 +91,20 @@ class Repository:
         return sorted(int(name) for name in names if (self.base / name / GRAPH).is_file())
 
     def refresh(self) -> bool:
-        """Load the latest version if it is a new one, and return whether it is; the old one goes on if it is broken."""
-        versions = self.versions()
-        latest = max(versions, default=None)
-        if latest is None or latest <= max(self._loaded, default=0) or self._known_broken(latest):
-            return False
-        try:
-            self._load(latest)
-        except RunError as error:
-            LOG.error("version %d cannot be served, so that %d goes on: %s", latest, max(self._loaded), error)
-            return False
-        LOG.info("version %d is served", latest)
-        return True
+        """Load the latest new version that is not broken, and return whether there is one."""
+        for version in reversed(self.versions()):
+            if version <= max(self._loaded, default=0):
+                break
+            if self._known_broken(version):
+                continue
+            try:
+                self._load(version)
+            except RunError as error:
+                LOG.error("version %d cannot be served, so that %d goes on: %s", version, max(self._loaded), error)
+                continue
+            LOG.info("version %d is served", version)
+            return True
+        return False
 
     def _known_broken(self, version: int) -> bool:
         """Tell whether a version failed before and has not been written anew since."""

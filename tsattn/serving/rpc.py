@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -26,6 +25,7 @@ from tsattn.serving.rest import find_statuses
 from tsattn.serving.servable import Servable
 from tsattn.serving.settings import Settings
 from tsattn.serving.signature import DEFAULT, Array, TensorInfo
+from tsattn.serving.web import check_token
 
 _CODES = {
     errors.BAD_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
@@ -73,7 +73,7 @@ class _Door:
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
-        self._token = f"Bearer {settings.token}".encode() if settings.token is not None else None
+        self._token = settings.token
 
     async def answer(self, context: Any, work: Callable[[], Awaitable[Any]]) -> Any:
         """Return what a call answers, or end it with a code."""
@@ -91,8 +91,7 @@ class _Door:
         if self._token is None:
             return
         given = dict(context.invocation_metadata() or ()).get("authorization", "")
-        if not hmac.compare_digest(str(given).encode(), self._token):
-            raise ServingError(errors.UNAUTHORISED, 'expected the metadata "authorization" with the right Bearer token')
+        check_token(str(given), self._token)
 
     def named(self, spec: Any) -> tuple[int | None, str | None]:
         """Return the version and label of a model spec.

@@ -67,6 +67,19 @@ async def beside(large: bool, function: Callable[..., T], *given: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(_THREADS, function, *given)
 
 
+def check_token(given: str, token: str) -> None:
+    """Check what a client sent as its authorization.
+
+    Raises:
+        ServingError: it is not ``Bearer`` and the token.
+    """
+    scheme, _, sent = given.partition(" ")
+    # In constant time, or the time would tell how much of it was right.
+    right = hmac.compare_digest(sent.strip().encode("utf-8", "replace"), token.encode())
+    if scheme.lower() != "bearer" or not right:
+        raise ServingError(UNAUTHORISED, 'expected "authorization: Bearer TOKEN" with the right token')
+
+
 class Endpoint:
     """A function from the scope of a request to its answer, as an ASGI application.
 
@@ -122,7 +135,7 @@ class Guard:
         self._metrics = engine.metrics
         self._requests = 0
         self._held = 0
-        self._token = f"Bearer {settings.token}".encode() if settings.token is not None else None
+        self._token = settings.token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -169,11 +182,7 @@ class Guard:
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         if self._token is not None and scope["path"] != "/" and not scope["path"].startswith(_OPEN):
-            given = headers.get("authorization", "").encode("latin-1")
-            if not hmac.compare_digest(given, self._token):
-                raise ServingError(
-                    UNAUTHORISED, 'expected the header "Authorization: Bearer TOKEN" with the right token'
-                )
+            check_token(headers.get("authorization", ""), self._token)
         if self._requests > self._settings.max_connections:
             self._metrics.refused("connections")
             raise ServingError(UNAVAILABLE, "too many requests at a time: try again later")
