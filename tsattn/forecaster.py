@@ -30,7 +30,7 @@ from tsattn.evaluation.compare import Candidate, baseline_spec, beside_baselines
 from tsattn.evaluation.origins import BacktestPlan, plan_backtest
 from tsattn.evaluation.predict import predict_windows
 from tsattn.evaluation.verdict import verdict
-from tsattn.export.formats import Format
+from tsattn.export import Format
 from tsattn.fitting import Fitting, Watch, resolved, window_sizes, window_spec
 from tsattn.models import get_model, resolve_options, rules
 from tsattn.models.graph import build_baseline, build_graph

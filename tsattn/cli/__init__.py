@@ -41,5 +41,6 @@ def main() -> None:
     \b
       tsattn fit sales.csv              train, compare with naive baselines, export
       tsattn predict runs/sales         forecast what comes next
+      tsattn serve runs/sales           answer others, by HTTP
       tsattn backtest sales.csv         how good would forecasts have been?
     """

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import get_args
 
 import click
 
 from tsattn.cli.options import console, quiet_start
-
-if TYPE_CHECKING:
-    from tsattn.export.formats import Format
-
-FORMATS = ("saved_model", "onnx", "openvino", "litert", "keras")
+from tsattn.export import Format
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--format", "format", type=click.Choice(FORMATS), default="saved_model", show_default=True)
+@click.option("--format", "format", type=click.Choice(get_args(Format)), default="saved_model", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of versions [default: RUN/ and the format].")
 @click.option("--name", help="What the model is called [default: the name of RUN].")
 @click.option("--batch", type=click.IntRange(1), help="Series of a request; LiteRT has to know.")

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tsattn.errors import ConfigError
-from tsattn.export import formats
+from tsattn.export import Format, formats
 from tsattn.export.agreement import FreshProcess
 from tsattn.export.card import CARD, model_card
 from tsattn.export.describe import describe, describe_keras, reader_of
 from tsattn.export.description import DESCRIPTION, Description
-from tsattn.export.formats import Format
 from tsattn.export.kit import write_kit
 from tsattn.export.probe import probes_of, sample_of, window_probes_of
 from tsattn.export.saved_model import ASSETS, check_backend, label_saved_model, write_description, write_saved_model

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
@@ -16,8 +16,6 @@ from tsattn.export.description import Description
 from tsattn.export.reader import SERVING, WindowReader, forecast_function
 from tsattn.export.saved_model import check_backend, write_plain_graph
 from tsattn.layers.scan import unrolled
-
-Format = Literal["saved_model", "onnx", "openvino", "litert", "keras"]
 
 OPSET = 18
 """Version of the operations of ONNX; the lowest one that has all of ours."""
