@@ -33,7 +33,7 @@ def test_a_body_that_is_too_long_is_refused(plain: Path) -> None:
 
 
 def test_a_request_that_does_not_arrive_is_given_up(plain: Path) -> None:
-    with running(plain, read_timeout=0.3) as served:
+    with running(plain, read_timeout=0.7) as served:
         with socket.create_connection(served.address, SECONDS) as connection:
             connection.sendall(HEAD + b"Content-Length: 50\r\n\r\n{")
             answer = connection.recv(65536)

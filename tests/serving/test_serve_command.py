@@ -55,7 +55,7 @@ def url(line: str) -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_what_is_in_flight(plain: Path, number: signal.Signals) -> None:
-    with serving(plain, "--batch-timeout-micros", "700000") as (process, line):
+    with serving(plain, "--batch-timeout-micros", "3000000") as (process, line):
         assert line.startswith(f"Serving {NAME}, version 1, at http://127.0.0.1:")
         begun, answers = threading.Event(), []
 

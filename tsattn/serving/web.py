@@ -41,6 +41,9 @@ LARGE = 2**16
 _THREADS = ThreadPoolExecutor(2, "tsattn-json")
 """Few, for a list takes many times the memory of its text."""
 
+_GONE = 499
+"""What is counted where the client did not wait for its answer."""
+
 _BODIES = 8
 """Bodies of the longest allowed size that may be held at a time."""
 
@@ -158,7 +161,7 @@ class Guard:
             self._requests -= 1
             endpoint = scope.get("endpoint")
             name = getattr(endpoint, "name", None) or getattr(endpoint, "__name__", "other")
-            self._metrics.answered(str(name), status, time.perf_counter() - begin)
+            self._metrics.answered(str(name), status or _GONE, time.perf_counter() - begin)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
         """Let the app answer, or return the answer to what it cannot."""
@@ -168,6 +171,7 @@ class Guard:
             if not await self._read(receive, parts):
                 return None
             scope[BODY] = body = parts[0] if len(parts) == 1 else b"".join(parts)
+            parts[:] = [body]
             await self._app(scope, _replayed(body, receive), send)
         except ServingError as error:
             late = {"connection": "close"} if error.status == REQUEST_TIMEOUT else None
