@@ -166,7 +166,7 @@ def measured(name: str, folder: Path, seconds: int, requests: int) -> dict[str, 
     body = folder / f"{name}.json"
     body.write_text(json.dumps({"inputs": inputs}))
     found: dict[str, Any] = {"in_process": round(1e3 * in_process(version, inputs, 500), 2)}
-    for title, options in {"batching": [], "alone": ["--no-batching"]}.items():
+    for title, options in {"batching": [], "alone": ["--no-batching", "--max-enqueued-batches", "1000"]}.items():
         with server(version.parent, *options) as (port, pid):
             found[title] = {count: wrk(port, name, body, count, seconds) for count in CONNECTIONS}
             if title == "batching" and requests:

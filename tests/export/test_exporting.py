@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 from tsattn import Forecaster
 from tsattn.errors import ConfigError, RunError
+from tsattn.export import exporting
 from tsattn.export.fresh import check_portable
+from tsattn.export.reader import WindowReader
 from tsattn.export.versions import add_version, versions_in
+from tsattn.models import get_model
+from tsattn.models.graph import build_baseline
 
 HORIZON = 3
 
@@ -120,8 +126,23 @@ def test_what_answers_otherwise_is_not_put_in_place(forecaster: Forecaster, tmp_
         pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=60), "y": np.arange(60.0) % 11})
     )
     other.portable_model = forecaster.portable_model  # type: ignore[method-assign]
-    with pytest.raises(RunError, match=r"expected answers within 1e-05 .* but they differ by .* was not exported"):
+    with pytest.raises(RunError, match=r"portable model within 1e-05 .* but they differ by .* was not exported"):
         other.export(tmp_path / "shop")
+    assert list((tmp_path / "shop").iterdir()) == []
+
+
+def test_a_graph_that_answers_otherwise_is_not_put_in_place(
+    forecaster: Forecaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = exporting.write_saved_model
+
+    def write_another(model: keras.Model, reader: WindowReader, path: Path) -> None:
+        spec = replace(reader.spec, season=reader.spec.season + 1)
+        write(build_baseline(get_model("seasonal_naive"), spec), reader, path)
+
+    monkeypatch.setattr(exporting, "write_saved_model", write_another)
+    with pytest.raises(RunError, match=r"expected answers within 1e-05 .* but they differ by .* was not exported"):
+        forecaster.export(tmp_path / "shop")
     assert list((tmp_path / "shop").iterdir()) == []
 
 

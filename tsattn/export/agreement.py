@@ -20,6 +20,9 @@ from tsattn.window import FORECAST, QUANTILES
 TOLERANCE = 1e-5
 """Largest difference that is let pass, in units of the scale of the window; of attention weights as they are."""
 
+GPU_TOLERANCE = 1e-2
+"""The same between the trained model on a GPU and its twin: GPUs multiply with 10 bits of 23 unless told otherwise."""
+
 SECONDS = 600
 """Longest time that a check may take."""
 
@@ -83,6 +86,25 @@ class FreshProcess:
             "unit": "scale of the window; attention weights as they are",
             "rows": sum(len(probe.scale) for probe in probes),
         }
+
+
+def check_twin(known: Sequence[Probe], found: Sequence[Probe]) -> None:
+    """Raise a RunError where a model that is to be exported answers otherwise than the one that was trained."""
+    import tensorflow as tf
+
+    made = {
+        f"{number}/{signature}/{name}": x
+        for number, probe in enumerate(found)
+        for signature, answers in probe.answers.items()
+        for name, x in answers.items()
+    }
+    tolerance = GPU_TOLERANCE if tf.config.list_physical_devices("GPU") else TOLERANCE
+    apart = largest_difference(known, made)
+    if not apart <= tolerance:
+        raise RunError(
+            f"expected answers of the portable model within {tolerance:g} of the window's scale of those of the "
+            f"trained one, but they differ by {apart:.2g}: it was not exported; please report this"
+        )
 
 
 def requests_of(probes: Sequence[Probe]) -> Arrays:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import keras
+
 from tsattn.errors import ConfigError
 from tsattn.export import Format, formats
-from tsattn.export.agreement import FreshProcess
+from tsattn.export.agreement import FreshProcess, check_twin
 from tsattn.export.card import CARD, model_card
 from tsattn.export.describe import describe, describe_keras, reader_of
 from tsattn.export.description import DESCRIPTION, Description
 from tsattn.export.kit import write_kit
-from tsattn.export.probe import probes_of, sample_of, window_probes_of
+from tsattn.export.probe import Prober
 from tsattn.export.saved_model import ASSETS, check_backend, label_saved_model, write_description, write_saved_model
 from tsattn.export.versions import add_version
 from tsattn.export.warmup import write_warmup
@@ -40,14 +43,31 @@ class Export:
     batch: int | None = None
     time: int | None = None
 
+    @cached_property
+    def model(self) -> keras.Model:
+        """The model that is exported: a twin that is bound to no device."""
+        twin = self.forecaster.portable_model()
+        known, found = (Prober(self.forecaster, model).windows() for model in (self.forecaster.model_, twin))
+        check_twin(known, found)
+        return twin
+
+    @property
+    def _prober(self) -> Prober:
+        return Prober(self.forecaster, self.model, self.time)
+
+    def write_kit(self, folder: Path, version: Path) -> None:
+        """Write the kit beside the versions of a SavedModel."""
+        description = Description.read(version / ASSETS / DESCRIPTION)
+        write_kit(folder, version, self.name, self._prober.sample(description))
+
     def saved_model(self, folder: Path) -> None:
         """Write a SavedModel, with its warm-up requests and what it says of itself."""
         reader = reader_of(self.forecaster)
         description = describe(self.forecaster, reader, self.name)
         with FreshProcess("saved_model") as process:
-            write_saved_model(self.forecaster.portable_model(), reader, folder)
+            write_saved_model(self.model, reader, folder)
             label_saved_model(folder, description)
-            probes = probes_of(self.forecaster, description)
+            probes = self._prober.probes(description)
             description = description.agreed(process.check(folder, probes))
         write_warmup(folder, self.name, probes)
         write_description(description, folder)
@@ -70,24 +90,23 @@ class Export:
         description = describe_keras(self.forecaster, self.name)
         path = folder / "model.keras"
         with FreshProcess("keras") as process:
-            self.forecaster.portable_model().save(path)
-            description = description.agreed(process.check(path, window_probes_of(self.forecaster)))
+            self.model.save(path)
+            description = description.agreed(process.check(path, self._prober.windows()))
         _describe(folder, description)
 
     def _converted(self, kind: Literal["onnx", "openvino", "litert"], folder: Path) -> None:
         # None of these has text, or not everywhere; and LiteRT has none of the whole numbers that a calendar takes.
         reader = reader_of(self.forecaster, texts=False, calendar=kind != "litert")
         description = describe(self.forecaster, reader, self.name, attention=False)
-        model = self.forecaster.portable_model()
         with FreshProcess(kind) as process, tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
             if kind == "onnx":
-                path = formats.write_onnx(model, reader, folder, description)
+                path = formats.write_onnx(self.model, reader, folder, description)
             elif kind == "openvino":
-                path = formats.write_openvino(model, reader, folder, scratch, description)
+                path = formats.write_openvino(self.model, reader, folder, scratch, description)
             else:
-                path = formats.write_litert(model, reader, folder, scratch, self.batch, self.time)
-            probes = probes_of(self.forecaster, description, self.time)
+                path = formats.write_litert(self.model, reader, folder, scratch, self.batch, self.time)
+            probes = self._prober.probes(description)
             if self.batch is not None and self.time is not None:
                 description = description.of_shape(self.batch, self.time)
                 probes = [probe.fitted(self.time).rows(self.batch) for probe in probes]
@@ -131,8 +150,7 @@ def export(
     work = Export(forecaster, name, batch, time)
     path = add_version(folder, getattr(work, format))
     if format == "saved_model":
-        description = Description.read(path / ASSETS / DESCRIPTION)
-        write_kit(folder, path, name, sample_of(forecaster, description))
+        work.write_kit(folder, path)
     return path
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tsattn.forecaster import Forecaster
 
 Arrays = dict[str, npt.NDArray[Any]]
+Ints = npt.NDArray[np.int64]
 
 ROWS = 6
 """Series of a probe."""
@@ -62,61 +63,67 @@ class Probe:
         return Probe(inputs, answers, self.scale[kept])
 
 
-def probes_of(forecaster: Forecaster, description: Description, most: int | None = None) -> list[Probe]:
-    """Return requests made of the end of the training data: whole, then ragged with gaps, junk around and one row.
+@dataclass(frozen=True)
+class Prober:
+    """Makes probes of the end of the training data of a forecaster.
 
     Args:
         forecaster: a fitted one.
-        description: of the exported model.
+        model: its model, as it is exported. It is called on the CPU, for a GPU may calculate with fewer digits.
         most: steps of the longest history, where a graph takes no more.
     """
-    panel = forecaster.panel_ if most is None else forecaster.panel_.tail(most)
-    kept = np.linspace(0, len(panel) - 1, min(ROWS, len(panel))).astype(np.int64)
-    whole = _probe(forecaster, description, panel, kept, panel.lengths[kept])
-    ragged = _with_junk(_ragged(forecaster, description, panel, np.resize(kept, ROWS)), description.context)
-    return [whole, ragged, ragged.rows(1)]
 
+    forecaster: Forecaster
+    model: keras.Model
+    most: int | None = None
 
-def sample_of(forecaster: Forecaster, description: Description) -> Probe:
-    """Return a request to show people: two histories of different length with gaps."""
-    return _ragged(forecaster, description, forecaster.panel_, np.array([0, len(forecaster.panel_) - 1]))
+    @property
+    def _panel(self) -> Panel:
+        panel = self.forecaster.panel_
+        return panel if self.most is None else panel.tail(self.most)
 
+    def probes(self, description: Description) -> list[Probe]:
+        """Return requests of whole histories, then of ragged ones with gaps and junk around, and of one alone."""
+        panel = self._panel
+        kept = np.linspace(0, len(panel) - 1, min(ROWS, len(panel))).astype(np.int64)
+        whole = self._probe(description, panel, kept, panel.lengths[kept])
+        ragged = _with_junk(self._ragged(description, np.resize(kept, ROWS)), description.context)
+        return [whole, ragged, ragged.rows(1)]
 
-def _ragged(forecaster: Forecaster, description: Description, panel: Panel, series: npt.NDArray[np.int64]) -> Probe:
-    """Return a probe of histories of different length, a fifth of whose values is missing."""
-    rng = np.random.default_rng(0)
-    share = rng.uniform(0.02, 1, len(series))
-    share[0], share[1:2] = 1, 0.05
-    cut = np.maximum((panel.lengths[series] * share).astype(np.int64), 1)
-    missing = rng.random(panel.values.shape) < 0.2
-    holes = replace(panel, values=np.where(missing, np.float32(np.nan), panel.values))
-    return _probe(forecaster, description, holes, series, cut)
+    def sample(self, description: Description) -> Probe:
+        """Return a request to show people: two histories of different length with gaps."""
+        return self._ragged(description, np.array([0, len(self._panel) - 1]))
 
+    def windows(self) -> list[Probe]:
+        """Return one request for the model without the graph around it."""
+        panel = self._panel
+        series = np.arange(min(ROWS, len(panel)), dtype=np.int64)
+        window = gather(panel, self.forecaster.spec_, series, panel.lengths[series], target=False)
+        quantiles = self._answers(window)[QUANTILES]
+        return [Probe(window, {SERVING: {QUANTILES: quantiles}}, window_scales(window, quantiles))]
 
-def window_probes_of(forecaster: Forecaster) -> list[Probe]:
-    """Return one request for the model without the graph around it: the windows at the end of the training data."""
-    panel = forecaster.panel_
-    series = np.arange(min(ROWS, len(panel)), dtype=np.int64)
-    window = gather(panel, forecaster.spec_, series, panel.lengths[series], target=False)
-    quantiles = keras.ops.convert_to_numpy(forecaster.model_(window, training=False)[QUANTILES])
-    return [Probe(window, {SERVING: {QUANTILES: quantiles}}, window_scales(window, quantiles))]
+    def _ragged(self, description: Description, series: Ints) -> Probe:
+        """Return a probe of histories of different length, a fifth of whose values is missing."""
+        panel, rng = self._panel, np.random.default_rng(0)
+        share = rng.uniform(0.02, 1, len(series))
+        share[0], share[1:2] = 1, 0.05
+        cut = np.maximum((panel.lengths[series] * share).astype(np.int64), 1)
+        missing = rng.random(panel.values.shape) < 0.2
+        holes = replace(panel, values=np.where(missing, np.float32(np.nan), panel.values))
+        return self._probe(description, holes, series, cut)
 
+    def _probe(self, description: Description, panel: Panel, series: Ints, origin: Ints) -> Probe:
+        window = gather(panel, self.forecaster.spec_, series, origin, target=False)
+        made = self._answers(window)
+        quantiles = made[QUANTILES]
+        answers = {SERVING: {FORECAST: quantiles[..., self.forecaster.spec_.median], QUANTILES: quantiles}}
+        if ATTENTION in description.outputs:
+            answers[ATTENTION] = {name: made[name] for name in description.outputs[ATTENTION]}
+        return Probe(request_of(panel, description, series, origin), answers, window_scales(window, quantiles))
 
-def _probe(
-    forecaster: Forecaster,
-    description: Description,
-    panel: Panel,
-    series: npt.NDArray[np.int64],
-    origin: npt.NDArray[np.int64],
-) -> Probe:
-    inputs = request_of(panel, description, series, origin)
-    window = gather(panel, forecaster.spec_, series, origin, target=False)
-    made = {name: keras.ops.convert_to_numpy(x) for name, x in forecaster.model_(window, training=False).items()}
-    quantiles = made[QUANTILES]
-    answers = {SERVING: {FORECAST: quantiles[..., forecaster.spec_.median], QUANTILES: quantiles}}
-    if ATTENTION in description.outputs:
-        answers[ATTENTION] = {name: made[name] for name in description.outputs[ATTENTION]}
-    return Probe(inputs, answers, window_scales(window, quantiles))
+    def _answers(self, window: Arrays) -> Arrays:
+        with keras.device("cpu:0"):
+            return {name: keras.ops.convert_to_numpy(x) for name, x in self.model(window, training=False).items()}
 
 
 def _with_junk(probe: Probe, context: int) -> Probe:
