@@ -14,6 +14,12 @@ from tsattn.errors import RunError
 DESCRIPTION = "tsattn.json"
 """Name of the file; in a SavedModel it lies in ``assets.extra``."""
 
+ASSETS = "assets.extra"
+"""Folder of a SavedModel for what is no part of the graph."""
+
+WARMUP = "tf_serving_warmup_requests"
+"""Name of the file in it with requests that TensorFlow Serving, and our own server, run first."""
+
 LAST_TIME = "last_time"
 """Name of the tensor with the last stamp of each history."""
 

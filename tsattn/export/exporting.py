@@ -16,10 +16,10 @@ from tsattn.export import Format, formats
 from tsattn.export.agreement import FreshProcess, check_twin
 from tsattn.export.card import CARD, model_card
 from tsattn.export.describe import describe, describe_keras, reader_of
-from tsattn.export.description import DESCRIPTION, Description
+from tsattn.export.description import ASSETS, DESCRIPTION, Description
 from tsattn.export.kit import write_kit
 from tsattn.export.probe import Prober
-from tsattn.export.saved_model import ASSETS, check_backend, label_saved_model, write_description, write_saved_model
+from tsattn.export.saved_model import check_backend, label_saved_model, write_description, write_saved_model
 from tsattn.export.versions import add_version
 from tsattn.export.warmup import write_warmup
 

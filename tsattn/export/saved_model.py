@@ -10,14 +10,10 @@ from pathlib import Path
 import keras
 
 from tsattn.errors import RunError
-from tsattn.export.description import DESCRIPTION, Description
+from tsattn.export.description import ASSETS, DESCRIPTION, Description
 from tsattn.export.reader import SERVING, WindowReader, attention_function, forecast_function
 from tsattn.layers.scan import unrolled
 from tsattn.window import ATTENTION
-
-ASSETS = "assets.extra"
-"""Folder of a SavedModel for what is no part of the graph."""
-
 
 def write_saved_model(model: keras.Model, reader: WindowReader, path: Path) -> None:
     """Write a SavedModel that is the whole forecaster.

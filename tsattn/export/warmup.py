@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tsattn.export.description import ASSETS, WARMUP
 from tsattn.export.probe import Probe
-from tsattn.export.saved_model import ASSETS
-
-WARMUP = "tf_serving_warmup_requests"
-"""Name of the file in `ASSETS`."""
 
 
 def write_warmup(path: Path, name: str, probes: Sequence[Probe]) -> None:

@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 
 from tsattn.errors import RunError
-from tsattn.export.description import DESCRIPTION, Description
+from tsattn.export.description import ASSETS, DESCRIPTION, WARMUP, Description
 from tsattn.serving.errors import FAILED, UNAVAILABLE, ServingError, bad_request, shown
 from tsattn.serving.signature import DEFAULT, Signature, TensorInfo, Tensors
 from tsattn.window import LENGTH
 
 GRAPH = "saved_model.pb"
-EXTRA = "assets.extra"
-WARM_UP = "tf_serving_warmup_requests"
 
 _WARM_UP_STEPS = 2
 
@@ -38,7 +36,7 @@ class Servable:
 
     def __init__(self, folder: Path, version: int) -> None:
         self.version = version
-        self.description = Description.read(folder / EXTRA / DESCRIPTION)
+        self.description = Description.read(folder / ASSETS / DESCRIPTION)
         self.signatures: dict[str, Signature] = {}
         self.definitions = read_definitions(folder)
         self._functions: dict[str, Any] = {}
@@ -104,7 +102,7 @@ class Servable:
             RunError: the model cannot answer.
         """
         try:
-            for name, tensors in self._warm_up_requests(folder / EXTRA / WARM_UP):
+            for name, tensors in self._warm_up_requests(folder / ASSETS / WARMUP):
                 for _ in range(_WARM_UP_STEPS):
                     self.run(name, self.signature(name).check(tensors))
         except ServingError as error:
