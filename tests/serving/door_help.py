@@ -15,9 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from tsattn import Forecaster
-from tsattn.export.description import Description
-from tsattn.export.reader import WindowReader, forecast_function, outputs_of
-from tsattn.export.stamps import StampFeatures
+from tsattn.export.describe import describe, reader_of
+from tsattn.export.reader import forecast_function
 from tsattn.serving.door import routes
 from tsattn.serving.errors import ServingError
 from tsattn.serving.settings import Settings
@@ -35,14 +34,12 @@ class InProcess:
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
-        schema = self.forecaster.schema_
-        stamps = StampFeatures(schema) if StampFeatures.can_step(schema) else None
-        self._reader = WindowReader(self.forecaster.spec_, stamps)
+        self._reader = reader_of(self.forecaster)
         self._names = [part.name for part in self._reader.signature()]
         self._forecast = tf.function(
             forecast_function(self.forecaster.model_, self._reader), input_signature=self._reader.signature()
         )
-        self.description = describe(self.forecaster, self._reader)
+        self.description = describe(self.forecaster, self._reader, "shop")
 
     def resolve(self, version: int | None = None, label: str | None = None) -> InProcess:
         if version not in (None, 0, self.version):
@@ -58,27 +55,6 @@ class InProcess:
         self.most_rows = max(self.most_rows, len(tensors["past"]))
         answer = self._forecast(*(tf.constant(tensors[name]) for name in self._names))
         return {name: value.numpy() for name, value in answer.items()}
-
-
-def describe(forecaster: Forecaster, reader: WindowReader) -> Description:
-    """Return the description that an export of the forecaster would have."""
-    spec = forecaster.spec_
-    return Description(
-        name="shop",
-        model=forecaster.config_.model["name"],
-        context=spec.context,
-        horizon=spec.horizon,
-        season=spec.season,
-        frequency=forecaster.schema_.freq,
-        targets=spec.targets,
-        levels=spec.levels,
-        past_covariates=reader.past_covariates,
-        future_covariates=reader.future_covariates,
-        static=reader.static,
-        inputs=reader.inputs,
-        outputs=outputs_of(spec, attention=False),
-        reading=forecaster.schema_,
-    )
 
 
 async def tell(request: Request, error: Exception) -> JSONResponse:

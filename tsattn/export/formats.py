@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import keras
 
 from tsattn.errors import ConfigError, RunError
 from tsattn.export.description import Description
+from tsattn.export.quiet import quiet
 from tsattn.export.reader import SERVING, WindowReader, forecast_function
 from tsattn.export.saved_model import check_backend, write_plain_graph
 from tsattn.layers.scan import unrolled
@@ -28,7 +26,7 @@ def write_onnx(model: keras.Model, reader: WindowReader, folder: Path, descripti
     import tensorflow as tf
 
     signature = reader.signature()
-    with unrolled(), _quiet("tf2onnx"):
+    with unrolled(), quiet("tf2onnx"):
         function = tf.function(forecast_function(model, reader), input_signature=signature, autograph=False)
         handlers: dict[str, Any] = {"SelectV2": (_where, []), "FloorDiv": (_floor_division, [])}
         graph, _ = convert.from_function(function, signature, opset=OPSET, custom_op_handlers=handlers)
@@ -96,7 +94,7 @@ def write_litert(
     write_plain_graph(model, reader, scratch, batch, time)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(scratch))
     path = folder / "model.tflite"
-    with _quiet("tensorflow"):
+    with quiet():
         path.write_bytes(converter.convert())
     return path
 
@@ -111,15 +109,3 @@ def need(module: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         raise RunError(f"this format needs packages that are not installed: pip install 'tsattn[{extra}]'") from None
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Keep a converter from telling of its steps."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

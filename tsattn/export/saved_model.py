@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 
 from tsattn.errors import RunError
 from tsattn.export.description import ASSETS, DESCRIPTION, Description
+from tsattn.export.quiet import quiet
 from tsattn.export.reader import SERVING, WindowReader, attention_function, forecast_function
 from tsattn.layers.scan import unrolled
 from tsattn.window import ATTENTION
+
 
 def write_saved_model(model: keras.Model, reader: WindowReader, path: Path) -> None:
     """Write a SavedModel that is the whole forecaster.
@@ -44,7 +43,7 @@ def write_saved_model(model: keras.Model, reader: WindowReader, path: Path) -> N
     archive.add_endpoint(SERVING, forecast_function(model, reader), reader.signature())
     if ATTENTION in model.output:
         archive.add_endpoint(ATTENTION, attention_function(model, reader), reader.signature())
-    with _without_notices():
+    with quiet():
         archive.write_out(str(path), verbose=False)
 
 
@@ -63,7 +62,7 @@ def write_plain_graph(
     check_backend()
     archive = keras.export.ExportArchive()
     archive.track(model)
-    with unrolled(), _without_notices():
+    with unrolled(), quiet():
         archive.add_endpoint(SERVING, forecast_function(model, reader), reader.signature(batch, time))
         archive.write_out(str(path), verbose=False)
 
@@ -94,15 +93,3 @@ def write_description(description: Description, path: Path) -> None:
     """Write what a SavedModel says of itself."""
     (path / ASSETS).mkdir(exist_ok=True)
     (path / ASSETS / DESCRIPTION).write_text(description.to_json(), encoding="utf-8")
-
-
-@contextmanager
-def _without_notices() -> Iterator[None]:
-    """Keep TensorFlow from telling where it wrote the assets, which it does in spite of ``verbose=False``."""
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

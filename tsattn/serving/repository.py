@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tsattn.errors import RunError
+from tsattn.export.quiet import quiet
 from tsattn.serving.errors import NOT_FOUND, UNAVAILABLE, ServingError, bad_request, shown
-from tsattn.serving.servable import GRAPH, Servable, quiet_loading
+from tsattn.serving.servable import GRAPH, Servable
 
 LOG = logging.getLogger("tsattn.serving")
 
@@ -125,7 +126,7 @@ class Repository:
         mark = self._mark(version)
         self._tell(VersionStatus(version))
         try:
-            with quiet_loading():
+            with quiet():
                 servable = Servable(self._folder(version), version)
                 servable.warm_up(self._folder(version))
         except RunError as error:

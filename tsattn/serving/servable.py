@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -171,15 +169,3 @@ def _infos(specs: Mapping[str, Any]) -> dict[str, TensorInfo]:
 def _first_line(error: BaseException) -> str:
     """Return what an error says, without the graph that TensorFlow appends."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-
-
-@contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Keep TensorFlow's advice about loading off the terminal."""
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
