@@ -165,3 +165,23 @@ def sorted_quantiles(free: Array, median: int) -> Array:
     for level in range(median - 1, -1, -1):
         result[..., level] = result[..., level + 1] - softplus(free[..., level])
     return result
+
+
+def temporal_conv_block(values: Array, mask: Array, weights: Mapping[str, Array], dilation: int) -> Array:
+    """Bai's residual block over values [batch, time, features], a step at a time; masked steps are 0 throughout."""
+    values = hidden = np.where(mask[:, :, None], values, 0.0)
+    for number in (1, 2):
+        kernel = weights[f"kernel_{number}"]
+        if f"gain_{number}" in weights:
+            kernel = kernel * weights[f"gain_{number}"] / np.sqrt((kernel**2).sum(axis=(0, 1)))
+        made = np.zeros((*hidden.shape[:2], kernel.shape[2]))
+        for row, step in np.argwhere(mask):
+            made[row, step] = weights[f"bias_{number}"]
+            for tap in range(len(kernel)):
+                before = step - (len(kernel) - 1 - tap) * dilation
+                if before >= 0:
+                    made[row, step] += hidden[row, before] @ kernel[tap]
+            made[row, step] = np.maximum(made[row, step], 0)
+        hidden = made
+    residual = values @ weights["projection"] if "projection" in weights else values
+    return np.where(mask[:, :, None], np.maximum(hidden + residual, 0), 0)

@@ -26,6 +26,7 @@ from tsattn.layers import (
     ParallelDecoder,
     Patching,
     SortedQuantiles,
+    TemporalConvBlock,
 )
 
 
@@ -77,6 +78,7 @@ def mask(lengths: list[int], steps: int = TIME) -> np.ndarray[Any, Any]:
 
 
 KEYS = mask([3, 5, 1])
+WITH_A_GAP = KEYS & (np.arange(BATCH * TIME).reshape(BATCH, TIME) != TIME + 2)
 SCORES = {"return_attention_scores": True}
 
 
@@ -182,6 +184,16 @@ def scaling(method: str) -> Case:
     )
 
 
+def convolving(name: str, features: int, **options: Any) -> Case:
+    return Case(
+        f"TemporalConvBlock-{name}",
+        lambda: TemporalConvBlock(4, **options),
+        {"inputs": normal(BATCH, TIME, features), "mask": WITH_A_GAP},
+        {"inputs": "mask"},
+        empty_gives_zero=(0,),
+    )
+
+
 def gru() -> Any:
     return keras.layers.GRUCell(4)
 
@@ -268,6 +280,9 @@ CASES = [
     *(copying(score, lags=8) for score in ("additive", "concat", "scaled_dot")),
     copying("scaled_dot", lags=3, period=2),
     *(scaling(method) for method in ("last", "standard", "mean_abs")),
+    convolving("plain", 4),
+    convolving("dilated", 3, dilation_rate=2, dropout=0.2),
+    convolving("weight_norm", 3, kernel_size=2, weight_norm=True, activation="tanh"),
     *(
         Case(
             f"Patching-{patch}",

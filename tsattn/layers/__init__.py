@@ -18,6 +18,7 @@ from tsattn.layers.parallel_decoder import ParallelDecoder
 from tsattn.layers.patching import Patching
 from tsattn.layers.scores import register_score
 from tsattn.layers.sorted_quantiles import SortedQuantiles
+from tsattn.layers.temporal_conv import TemporalConvBlock, receptive_field
 
 __all__ = [
     "Alignment",
@@ -36,5 +37,7 @@ __all__ = [
     "ParallelDecoder",
     "Patching",
     "SortedQuantiles",
+    "TemporalConvBlock",
+    "receptive_field",
     "register_score",
 ]
