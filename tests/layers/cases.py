@@ -23,10 +23,14 @@ from tsattn.layers import (
     LocalAlignment,
     LuongAttention,
     MonotonicAlignment,
+    MultiHeadAttention,
     ParallelDecoder,
     Patching,
+    PositionalEncoding,
     SortedQuantiles,
     TemporalConvBlock,
+    TransformerDecoderBlock,
+    TransformerEncoderBlock,
 )
 
 
@@ -64,6 +68,7 @@ MUCH_LIKE_OTHERS = {
     *(f"AttentionDecoder-{x}" for x in ("GRU", "feedback", "both_directions", "local", "after-LSTM")),
     *(f"ParallelDecoder-{x}" for x in ("GRU", "LSTM")),
     *("AttentionPooling-None-1-dot", "AttentionPooling-3-2-dot", "CopyAttention-concat-8", "LuongAttention-concat"),
+    *("TransformerEncoderBlock-causal", "TransformerDecoderBlock-not_causal", "PositionalEncoding-ahead"),
 }
 
 BATCH, TIME = 3, 5
@@ -166,6 +171,53 @@ def copying(score: str, lags: int, period: int = 1) -> Case:
         },
         {"memory": "memory_mask", "values": "memory_mask", "observed": "memory_mask"},
         SCORES,
+        ("float16", "float16", "float16"),
+        (0, 1, 2),
+    )
+
+
+def multi_head(name: str, **options: Any) -> Case:
+    """Two heads over two steps and a memory."""
+    return Case(
+        f"MultiHeadAttention-{name}",
+        lambda: MultiHeadAttention(2, 3, **options),
+        {
+            "query": normal(BATCH, 2, 4),
+            "value": normal(BATCH, TIME, 6),
+            "query_mask": mask([2, 1, 2], 2),
+            "value_mask": KEYS,
+        },
+        {"query": "query_mask", "value": "value_mask"},
+        SCORES,
+        ("float16", "float16"),
+        (0, 1),
+    )
+
+
+def encoder_block(name: str, call: dict[str, Any] | None = None, **options: Any) -> Case:
+    return Case(
+        f"TransformerEncoderBlock-{name}",
+        lambda: TransformerEncoderBlock(4, heads=2, feedforward_units=6, **options),
+        {"inputs": normal(BATCH, TIME, 4), "mask": KEYS},
+        {"inputs": "mask"},
+        {**SCORES, **(call or {})},
+        ("float16", "float16"),
+        (0, 1),
+    )
+
+
+def decoder_block(name: str, call: dict[str, Any] | None = None, **options: Any) -> Case:
+    return Case(
+        f"TransformerDecoderBlock-{name}",
+        lambda: TransformerDecoderBlock(4, heads=2, **options),
+        {
+            "query": normal(BATCH, 3, 4),
+            "memory": normal(BATCH, TIME, 6),
+            "query_mask": mask([3, 1, 2], 3),
+            "memory_mask": KEYS,
+        },
+        {"query": "query_mask", "memory": "memory_mask"},
+        {**SCORES, **(call or {})},
         ("float16", "float16", "float16"),
         (0, 1, 2),
     )
@@ -279,6 +331,28 @@ CASES = [
     parallel("bridge", gru, BOTH_DIRECTIONS, bridge=True),
     *(copying(score, lags=8) for score in ("additive", "concat", "scaled_dot")),
     copying("scaled_dot", lags=3, period=2),
+    multi_head("plain"),
+    multi_head("value_dim", value_dim=2, output_shape=5, dropout=0.2, use_bias=False),
+    encoder_block("pre"),
+    encoder_block("post", norm="post", activation="gelu", dropout=0.2),
+    encoder_block("causal", {"use_causal_mask": True}),
+    decoder_block("pre"),
+    decoder_block("post", norm="post", dropout=0.2),
+    decoder_block("not_causal", {"use_causal_mask": False}),
+    *(
+        Case(
+            f"PositionalEncoding-{name}",
+            lambda options=options: PositionalEncoding(**options),
+            {"inputs": normal(BATCH, TIME, 3), "mask": KEYS},
+            {"inputs": "mask"},
+            empty_gives_zero=(0,),
+        )
+        for name, options in (
+            ("sinusoidal", {}),
+            ("ahead", {"ahead": True}),
+            ("learned", {"kind": "learned", "steps": 4}),
+        )
+    ),
     *(scaling(method) for method in ("last", "standard", "mean_abs")),
     convolving("plain", 4),
     convolving("dilated", 3, dilation_rate=2, dropout=0.2),

@@ -13,12 +13,15 @@ from tsattn.layers.attention_pooling import AttentionPooling
 from tsattn.layers.copy_attention import CopyAttention
 from tsattn.layers.history_window import HistoryWindow
 from tsattn.layers.instance_scaling import InstanceScaling
+from tsattn.layers.multi_head_attention import MultiHeadAttention
 from tsattn.layers.named_attention import BahdanauAttention, LuongAttention
 from tsattn.layers.parallel_decoder import ParallelDecoder
 from tsattn.layers.patching import Patching
+from tsattn.layers.positional_encoding import PositionalEncoding
 from tsattn.layers.scores import register_score
 from tsattn.layers.sorted_quantiles import SortedQuantiles
 from tsattn.layers.temporal_conv import TemporalConvBlock, receptive_field
+from tsattn.layers.transformer_blocks import TransformerDecoderBlock, TransformerEncoderBlock
 
 __all__ = [
     "Alignment",
@@ -34,10 +37,14 @@ __all__ = [
     "LocalAlignment",
     "LuongAttention",
     "MonotonicAlignment",
+    "MultiHeadAttention",
     "ParallelDecoder",
     "Patching",
+    "PositionalEncoding",
     "SortedQuantiles",
     "TemporalConvBlock",
+    "TransformerDecoderBlock",
+    "TransformerEncoderBlock",
     "receptive_field",
     "register_score",
 ]
