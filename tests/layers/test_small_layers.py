@@ -1,4 +1,4 @@
-"""HistoryWindow against a loop over rows; SortedQuantiles against its formula; what LevelDropout drops."""
+"""HistoryWindow and LastStep against a loop over rows; SortedQuantiles against its formula; what LevelDropout drops."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from keras_help import outputs
 from numpy_reference import Array, sorted_quantiles
 
 from tsattn.layers import HistoryWindow, SortedQuantiles
-from tsattn.models.plumbing import LevelDropout
+from tsattn.models.plumbing import LastStep, LevelDropout
 
 CONTEXT = 4
 
@@ -60,6 +60,14 @@ def test_quantiles_ascend_and_the_median_passes(median: int) -> None:
 def test_a_single_level_is_left_as_it_is() -> None:
     free = np.random.default_rng(0).normal(size=(2, 3, 1)).astype("float32")
     np.testing.assert_array_equal(outputs(SortedQuantiles(0)(free))[0], free)
+
+
+def test_the_last_step_is_the_last_valid_one() -> None:
+    values = np.random.default_rng(0).normal(size=(5, 4, 3)).astype("float32")
+    lengths = [4, 1, 3, 2, 0]
+    taken = outputs(LastStep()(values, mask=np.arange(4) < np.array(lengths)[:, None]))[0]
+    for row, length in enumerate(lengths):
+        np.testing.assert_array_equal(taken[row], values[row, max(length - 1, 0)])
 
 
 def test_one_level_of_whole_rows_is_dropped() -> None:

@@ -42,6 +42,9 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "attention_pooling": {"name": "attention_pooling", "patch_length": 3},
     "pooling_heads": {"name": "attention_pooling", "patch_length": 3, "heads": 2},
     "pooling_lookbacks": {"name": "attention_pooling", "patch_length": 3, "lookbacks": 2},
+    "tcn": {"name": "tcn", "patch_length": 3},
+    "joint_tcn_step_by_step": {"name": "tcn", "patch_length": 1, "channels": "joint", "weight_norm": True},
+    "tcn_pooling": {"name": "tcn", "patch_length": 3, "pooling": "attention", "lookbacks": 2},
 }
 
 

@@ -38,6 +38,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "step by step": {"name": "seq2seq", "units": 4, "decoder": "autoregressive"},
     "ensemble": {"name": "seq2seq", "units": 4, "members": 2},
     "pooling": {"name": "attention_pooling", "units": 4},
+    "tcn": {"name": "tcn", "units": 4},
 }
 LENGTHS = np.array([12, 7, 1])
 

@@ -30,7 +30,7 @@ from tsattn.window import (
     TARGET_SCALE,
 )
 
-ON_JAX = ("parallel", "autoregressive", "joint", "attention_pooling", "lookbacks", "after_the_cell", *BASELINES)
+ON_JAX = ("parallel", "autoregressive", "joint", "attention_pooling", "lookbacks", "after_the_cell", "tcn", *BASELINES)
 TRAINED = ("parallel", "autoregressive", "after_the_cell")
 COPYING = (
     "parallel",
@@ -40,6 +40,7 @@ COPYING = (
     "lookbacks",
     "joint_lookbacks_of_an_ensemble",
 )
+WITHOUT_ATTENTION = ("no_attention", "tcn", "joint_tcn_step_by_step")
 
 GIVEN = histories([1, 2, 4, 7, 10, 10])
 
@@ -143,7 +144,7 @@ def test_a_history_with_nothing_observed_has_a_finite_forecast(name: str) -> Non
     np.testing.assert_allclose(result[rest], quantiles(model, GIVEN)[rest], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "no_attention"])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in WITHOUT_ATTENTION])
 def test_attention_is_told_with_the_steps_it_stands_for(name: str) -> None:
     result = call(make_model(name), window(GIVEN))
     attention, keys, queries = result[ATTENTION], result[KEY_STEPS], result[QUERY_STEPS]
@@ -163,8 +164,9 @@ def test_attention_is_told_with_the_steps_it_stands_for(name: str) -> None:
         assert ahead == list(range(SPEC.horizon))
 
 
-def test_no_attention_tells_none() -> None:
-    assert set(make_model("no_attention").output) == {QUANTILES}
+@pytest.mark.parametrize("name", WITHOUT_ATTENTION)
+def test_no_attention_tells_none(name: str) -> None:
+    assert set(make_model(name).output) == {QUANTILES}
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -210,7 +212,7 @@ def test_an_ensemble_forecasts_the_mean_of_its_members() -> None:
     assert np.abs(parts[0][QUANTILES] - parts[1][QUANTILES]).max() > 0.1
 
 
-@pytest.mark.parametrize("name", ["lookbacks", "pooling_lookbacks"])
+@pytest.mark.parametrize("name", ["lookbacks", "pooling_lookbacks", "tcn_pooling"])
 def test_lookbacks_forecast_the_mean_of_whole_and_shorter_histories(name: str) -> None:
     several = make_model(name)
     alone = make_graph({**NETWORKS[name], "lookbacks": 1}).inference()

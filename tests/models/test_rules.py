@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import keras
 import pytest
-from made import make_graph
+from made import SPEC, make_graph
 
 from tsattn.errors import ConfigError
-from tsattn.layers import register_score
+from tsattn.layers import TemporalConvBlock, receptive_field, register_score
 from tsattn.layers.alignments import ALIGNMENTS
 from tsattn.layers.scores import SCORES
 from tsattn.models import resolve_options, rules
-from tsattn.models.options import Alignment, Score, Seq2SeqOptions
+from tsattn.models.options import Alignment, Score, Seq2SeqOptions, TCNOptions
 
 
 @pytest.mark.parametrize("season", [1, 2, 3, 4, 5, 7, 11, 12, 24, 48, 52, 53, 96, 168, 288, 365, 1440])
@@ -63,12 +64,41 @@ def test_a_short_context_is_read_once() -> None:
     assert resolved(known=known(context=24), lookbacks=3).lookbacks == 3
 
 
-@pytest.mark.parametrize("name", ["seq2seq", "attention_pooling"])
+@pytest.mark.parametrize("name", ["seq2seq", "attention_pooling", "tcn"])
 @pytest.mark.parametrize("decoder", ["parallel", "autoregressive"])
 def test_nothing_is_left_open_where_the_data_are_known(name: str, decoder: str) -> None:
     options = resolve_options({"name": name} | ({"decoder": decoder} if name == "seq2seq" else {}))[1]
     found = rules.resolve(options, 24, known()).model_dump()
     assert None not in found.values()
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3, 7])
+@pytest.mark.parametrize("segments", [1, 2, 3, 5, 6, 21, 30, 720])
+def test_convolutions_are_as_deep_as_it_takes_to_see_the_whole_context(segments: int, kernel_size: int) -> None:
+    depth = rules.depth(TCNOptions(kernel_size=kernel_size), segments)
+    blocks = [TemporalConvBlock(1, kernel_size, 2**i) for i in range(depth)]
+    assert receptive_field(blocks) >= segments
+    assert depth == 1 or receptive_field(blocks[:-1]) < segments
+
+
+def test_the_depth_follows_the_segments_of_the_context_unless_it_is_given() -> None:
+    options = resolve_options({"name": "tcn", "patch_length": 1})[1]
+    steps, days = (rules.resolve(options.model_copy(update={"patch_length": n}), 24, known()) for n in (1, 24))
+    assert (steps.depth, days.depth) == (8, 4)
+    given = resolve_options({"name": "tcn", "depth": 3})[1]
+    assert rules.resolve(given, 24, known()).depth == 3
+
+
+def test_convolutions_that_see_little_of_what_they_are_given_are_refused() -> None:
+    short = resolve_options({"name": "tcn", "depth": 1})[1]
+    with pytest.raises(
+        ConfigError, match=r"depth=1 and model\.kernel_size=3, which see 5 of 30 segments.*4 blocks see all"
+    ):
+        rules.resolve(short, 24, known())
+    pooled = short.model_copy(update={"pooling": "attention"})
+    assert rules.resolve(pooled, 24, known()).depth == 1, "attention pooling reads all of them"
+    with pytest.raises(ConfigError, match="which see 5 of 12 segments"):
+        make_graph({"name": "tcn", "depth": 1, "patch_length": 1}, replace(SPEC, context=12))
 
 
 def resolved(known: rules.Known | None = None, **options: Any) -> Seq2SeqOptions:

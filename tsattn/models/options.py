@@ -38,7 +38,6 @@ class NetworkOptions(Options):
     units: int | None = Field(
         None, ge=1, description="width of the network; by rule from the number of observed values if left out"
     )
-    rnn: Literal["gru", "lstm"] = Field("gru", description="kind of recurrent cell")
     dropout: float = Field(0.5, ge=0, lt=1, description="share of features dropped before the head in training")
     scaling: Scaling = Field("last", description="how a window is scaled, see tsattn.layers.InstanceScaling")
     channels: Literal["independent", "joint"] = Field(
@@ -64,6 +63,7 @@ class NetworkOptions(Options):
 class Seq2SeqOptions(NetworkOptions):
     """Encoder-decoder with attention."""
 
+    rnn: Literal["gru", "lstm"] = Field("gru", description="kind of recurrent cell")
     attention: Score | str | None = Field(
         None,
         description="attention score; none is the fixed-context baseline; if left out scaled_dot, and additive where "
@@ -125,6 +125,29 @@ class AttentionPoolingOptions(NetworkOptions):
     rnn: Literal["gru", "lstm"] = Field("lstm", description="kind of recurrent cell")
     bidirectional: bool = Field(True, description="read the history in both directions")
     heads: int = Field(1, ge=1, description="learned context vectors that pool the history")
+    patch_length: int | None = Field(
+        None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
+    )
+
+
+class TCNOptions(NetworkOptions):
+    """Dilated causal convolutions over segments of time, direct multi-horizon head."""
+
+    kernel_size: int = Field(3, ge=2, description="segments that a convolution reads")
+    depth: int | None = Field(
+        None,
+        ge=1,
+        le=12,
+        description="blocks, each of which sees twice as far as the one before it; by rule if left out: as many as "
+        "see the whole context",
+    )
+    block_dropout: float = Field(
+        0.1, ge=0, lt=1, description="share of the channels that each convolution loses in training"
+    )
+    weight_norm: bool = Field(False, description="train length and direction of each filter apart")
+    pooling: Literal["last", "attention"] = Field(
+        "last", description="what is read of the history: its last segment, or all by attention pooling"
+    )
     patch_length: int | None = Field(
         None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
     )

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tsattn.layers.gather import take_steps
 from tsattn.layers.masking import Tensor, sequence_mask
 
 
@@ -54,6 +55,24 @@ class SegmentSteps(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "segments": self.segments, "patch_length": self.patch_length}
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class LastStep(keras.layers.Layer):
+    """The last valid step of right-padded sequences: `(batch, time, features)` to `(batch, features)`.
+
+    It is the first one where the mask `(batch, time)` leaves none.
+    """
+
+    def call(self, inputs: Tensor, mask: Tensor) -> Tensor:
+        last = ops.maximum(ops.sum(ops.cast(mask, "int32"), axis=1) - 1, 0)
+        return take_steps(inputs, last[:, None])[:, 0]
+
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
+        return None
+
+    def compute_output_shape(self, inputs_shape: Any) -> Any:
+        return (inputs_shape[0], inputs_shape[2])
 
 
 @keras.saving.register_keras_serializable(package="tsattn")

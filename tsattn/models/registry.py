@@ -9,7 +9,7 @@ from typing import Any
 
 from tsattn.config import Options, validated
 from tsattn.errors import ConfigError
-from tsattn.models.options import AttentionPoolingOptions, BaselineOptions, Seq2SeqOptions
+from tsattn.models.options import AttentionPoolingOptions, BaselineOptions, Seq2SeqOptions, TCNOptions
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,12 @@ MODELS: dict[str, ModelEntry] = {
             "bidirectional LSTM, attention pooling, direct multi-horizon head",
             AttentionPoolingOptions,
             f"{_NETWORK}.attention_pooling:attention_pooling",
+        ),
+        ModelEntry(
+            "tcn",
+            "dilated causal convolutions, read at the last step or pooled by attention",
+            TCNOptions,
+            f"{_NETWORK}.tcn:tcn",
         ),
         ModelEntry("naive", "the last observed value", BaselineOptions, _BASELINE, False),
         ModelEntry("seasonal_naive", "the last observed season", BaselineOptions, _BASELINE, False),

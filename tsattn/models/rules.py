@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tsattn.errors import ConfigError
-from tsattn.models.options import WIDTH, NetworkOptions, Seq2SeqOptions
+from tsattn.models.options import WIDTH, NetworkOptions, Seq2SeqOptions, TCNOptions
 from tsattn.window import WindowSpec
 
 T = TypeVar("T", bound=NetworkOptions)
@@ -113,6 +113,30 @@ def lookbacks(context: int, season: int) -> int:
     return 2 if context >= SHORT_CONTEXT * patch_length(season) else 1
 
 
+def depth(options: TCNOptions, segments: int) -> int:
+    """Return the number of blocks of dilated convolutions: what was asked for, or as many as see the whole context.
+
+    Args:
+        options: those of the network.
+        segments: segments of the context.
+
+    Raises:
+        ConfigError: the blocks see less than half of the context, and their last output is all that is read.
+    """
+    reach = 2 * (options.kernel_size - 1)
+    # Blocks of dilation 1, 2, 4, ... see 1 + reach * (2 ** depth - 1) segments.
+    least = max(-(-(segments - 1) // reach), 1).bit_length()
+    seen = 1 + reach * (2 ** (options.depth or least) - 1)
+    if options.pooling == "last" and 2 * seen < segments:
+        raise ConfigError(
+            f"expected blocks that see at least half of the context where its last segment is all that is read. "
+            f"Received: model.depth={options.depth} and model.kernel_size={options.kernel_size}, which see {seen} of "
+            f"{segments} segments: leave model.depth out ({least} blocks see all), shorten the context, or set "
+            "model.pooling=attention"
+        )
+    return options.depth or least
+
+
 def path_dropout(horizons: float, segments: int) -> float:
     """Return the share of the series of a training step that are forecast by copying alone.
 
@@ -145,6 +169,9 @@ def resolve(options: T, season: int, known: Known | None = None) -> T:
         open_options["lookbacks"] = options.lookbacks or lookbacks(known.context, season)
     if getattr(options, "patch_length", 1) is None:
         open_options["patch_length"] = patch_length(season)
+    if isinstance(options, TCNOptions) and known is not None:
+        patch = options.patch_length or open_options["patch_length"]
+        open_options["depth"] = depth(options, -(-known.context // patch))
     if isinstance(options, Seq2SeqOptions):
         open_options.update(_attention(options))
         if known is not None:

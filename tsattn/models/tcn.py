@@ -1,0 +1,51 @@
+"""Dilated causal convolutions over segments of time, direct multi-horizon head."""
+
+from __future__ import annotations
+
+from tsattn.layers import TemporalConvBlock
+from tsattn.layers.masking import Tensor
+from tsattn.models import rules
+from tsattn.models.direct import DirectHead, PooledSegments
+from tsattn.models.graph import Core, Decoded, Series, Weights
+from tsattn.models.options import TCNOptions
+from tsattn.models.plumbing import LastStep
+from tsattn.models.recurrent import Segments
+from tsattn.window import WindowSpec
+
+
+class _TCN:
+    def __init__(self, options: TCNOptions, spec: WindowSpec) -> None:
+        patch = options.patch_length or rules.patch_length(spec.season)
+        self.segments = Segments(spec.context, patch, options.width)
+        self.blocks = [
+            TemporalConvBlock(
+                options.width,
+                options.kernel_size,
+                2**number,
+                options.block_dropout,
+                options.weight_norm,
+                name=f"block_{number}",
+            )
+            for number in range(rules.depth(options, self.segments.count))
+        ]
+        pooled = options.pooling == "attention"
+        self.pooling = PooledSegments(options.width, 1, self.segments, spec.horizon) if pooled else None
+        self.last = LastStep(name="last_segment")
+        self.head = DirectHead(options, spec)
+
+    def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
+        cut = self.segments(series)
+        memory = cut.tokens
+        for block in self.blocks:
+            memory = block(memory, mask=cut.mask)
+        weights: Weights | None = None
+        if self.pooling is None:
+            read = self.last(memory, mask=cut.mask)
+        else:
+            read, weights = self.pooling(memory, cut.mask)
+        return Decoded(self.head(read, series.static), weights)
+
+
+def tcn(options: TCNOptions, spec: WindowSpec, portable: bool) -> Core:
+    """Return the convolutional forecaster (blocks of Bai et al. 2018)."""
+    return _TCN(options, spec)
