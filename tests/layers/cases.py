@@ -11,12 +11,15 @@ import numpy as np
 from keras_help import built, compiled, with_random_weights
 
 from tsattn.layers import (
+    AdaptiveAdjacency,
     Attention,
     AttentionDecoder,
     AttentionPooling,
     BahdanauAttention,
     CopyAttention,
     CoverageAlignment,
+    DiffusionConvolution,
+    GraphAttention,
     HardmaxAlignment,
     HistoryWindow,
     InstanceScaling,
@@ -46,6 +49,7 @@ class Case:
         options: further call arguments.
         half: dtypes of the outputs under mixed_float16.
         empty_gives_zero: outputs that are 0 for a row that is all padding, by position.
+        batched: whether the first axis of the outputs is that of the batch; else a model of it alone is not trained.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     half: tuple[str, ...] = ("float16",)
     empty_gives_zero: tuple[int, ...] = ()
+    batched: bool = True
 
     @property
     def slow(self) -> bool:
@@ -69,6 +74,7 @@ MUCH_LIKE_OTHERS = {
     *(f"ParallelDecoder-{x}" for x in ("GRU", "LSTM")),
     *("AttentionPooling-None-1-dot", "AttentionPooling-3-2-dot", "CopyAttention-concat-8", "LuongAttention-concat"),
     *("TransformerEncoderBlock-causal", "TransformerDecoderBlock-not_causal", "PositionalEncoding-ahead"),
+    *("GraphAttention-edges", "DiffusionConvolution-edges"),
 }
 
 BATCH, TIME = 3, 5
@@ -85,6 +91,7 @@ def mask(lengths: list[int], steps: int = TIME) -> np.ndarray[Any, Any]:
 KEYS = mask([3, 5, 1])
 WITH_A_GAP = KEYS & (np.arange(BATCH * TIME).reshape(BATCH, TIME) != TIME + 2)
 SCORES = {"return_attention_scores": True}
+EDGES, CHANGING_EDGES = (np.maximum(normal(BATCH, *shape, TIME, TIME), 0) for shape in ((), (2,)))
 
 
 SCORE_NAMES = (
@@ -246,6 +253,14 @@ def convolving(name: str, features: int, **options: Any) -> Case:
     )
 
 
+def on_graph(name: str, make: Callable[[], Any], scores: dict[str, Any], *before: int, **inputs: Any) -> Case:
+    """A layer over the nodes of a graph, with a mask or with edges."""
+    masks = {"inputs": "mask"} if "mask" in inputs else {}
+    count = 1 + len(scores)
+    given = {"inputs": normal(BATCH, *before, TIME, 3), **inputs}
+    return Case(name, make, given, masks, scores, ("float16",) * count, tuple(range(count)) if masks else ())
+
+
 def gru() -> Any:
     return keras.layers.GRUCell(4)
 
@@ -354,6 +369,12 @@ CASES = [
         )
     ),
     *(scaling(method) for method in ("last", "standard", "mean_abs")),
+    on_graph("GraphAttention-masked", lambda: GraphAttention(4, heads=2), SCORES, mask=WITH_A_GAP),
+    on_graph("GraphAttention-edges", lambda: GraphAttention(4, 2, concat=False), SCORES, adjacency=EDGES),
+    on_graph("GraphAttention-changing", lambda: GraphAttention(4, dropout=0.2), {}, 2, adjacency=CHANGING_EDGES),
+    on_graph("DiffusionConvolution-edges", lambda: DiffusionConvolution(4), {}, adjacency=EDGES),
+    on_graph("DiffusionConvolution-changing", lambda: DiffusionConvolution(4, 1), {}, 2, adjacency=CHANGING_EDGES),
+    Case("AdaptiveAdjacency", lambda: AdaptiveAdjacency(3), {"inputs": normal(BATCH, TIME, 3)}, batched=False),
     convolving("plain", 4),
     convolving("dilated", 3, dilation_rate=2, dropout=0.2),
     convolving("weight_norm", 3, kernel_size=2, weight_norm=True, activation="tanh"),

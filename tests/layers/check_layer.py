@@ -27,14 +27,16 @@ def check_layer(
     options: Mapping[str, Any] | None = None,
     half: tuple[str, ...] = ("float16",),
     empty_gives_zero: tuple[int, ...] = (),
+    batched: bool = True,
 ) -> None:
     """Check a layer as a user meets it; the arguments are those of `cases.Case`, ``folder`` an empty one."""
     masks, options = dict(mask_argument or {}), dict(options or {})
     layer = with_random_weights(built(make(), inputs, options))
     check_config(layer, inputs, options)
-    check_shapes(make, inputs, masks, options)
+    check_shapes(make, inputs, masks, options, batched)
     check_padding(layer, inputs, masks, options, empty_gives_zero)
-    check_fit(make, inputs, masks, options)
+    if batched:
+        check_fit(make, inputs, masks, options)
     check_half(make, inputs, options, half)
     check_saved(layer, inputs, masks, options, folder)
 
@@ -48,7 +50,7 @@ def check_config(layer: keras.layers.Layer, inputs: Inputs, options: Inputs) -> 
     assert keras.saving.serialize_keras_object(twin)["config"] == config["config"]
 
 
-def check_shapes(make: Make, inputs: Inputs, masks: Mapping[str, str], options: Inputs) -> None:
+def check_shapes(make: Make, inputs: Inputs, masks: Mapping[str, str], options: Inputs, batched: bool = True) -> None:
     """What Keras is told of shapes and dtypes is what comes out, with batch and time known and unknown."""
     eager = compiled(built(make(), inputs, options), options)(inputs)
     fixed = keras.tree.flatten(make()(**shapes_of(inputs), **options))
@@ -57,7 +59,7 @@ def check_shapes(make: Make, inputs: Inputs, masks: Mapping[str, str], options: 
     free = keras.tree.flatten(make()(**_symbolic(inputs, masks), **options))
     for shown, real in zip(free, eager, strict=True):
         assert len(shown.shape) == len(real.shape)
-        assert shown.shape[0] is None
+        assert (shown.shape[0] is None) == batched
         assert all(a in (None, b) for a, b in zip(shown.shape, real.shape, strict=True))
 
 

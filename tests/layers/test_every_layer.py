@@ -41,6 +41,7 @@ def test_a_layer_keeps_the_contract(case: Case, tmp_path: Path) -> None:
         options=case.options,
         half=case.half,
         empty_gives_zero=case.empty_gives_zero,
+        batched=case.batched,
     )
 
 

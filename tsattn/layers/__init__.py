@@ -1,5 +1,6 @@
 """Keras layers for attention and forecasting, each usable alone, on any Keras backend."""
 
+from tsattn.layers.adaptive_adjacency import AdaptiveAdjacency
 from tsattn.layers.alignments import (
     Alignment,
     CoverageAlignment,
@@ -11,6 +12,8 @@ from tsattn.layers.attention import Attention
 from tsattn.layers.attention_decoder import AttentionDecoder
 from tsattn.layers.attention_pooling import AttentionPooling
 from tsattn.layers.copy_attention import CopyAttention
+from tsattn.layers.diffusion_convolution import DiffusionConvolution
+from tsattn.layers.graph_attention import GraphAttention
 from tsattn.layers.history_window import HistoryWindow
 from tsattn.layers.instance_scaling import InstanceScaling
 from tsattn.layers.multi_head_attention import MultiHeadAttention
@@ -24,6 +27,7 @@ from tsattn.layers.temporal_conv import TemporalConvBlock, receptive_field
 from tsattn.layers.transformer_blocks import TransformerDecoderBlock, TransformerEncoderBlock
 
 __all__ = [
+    "AdaptiveAdjacency",
     "Alignment",
     "Attention",
     "AttentionDecoder",
@@ -31,6 +35,8 @@ __all__ = [
     "BahdanauAttention",
     "CopyAttention",
     "CoverageAlignment",
+    "DiffusionConvolution",
+    "GraphAttention",
     "HardmaxAlignment",
     "HistoryWindow",
     "InstanceScaling",
