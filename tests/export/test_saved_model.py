@@ -30,7 +30,7 @@ from tsattn.window import (
 
 PATCH = 4
 SPEC = WindowSpec(context=12, horizon=7, targets=("a", "b"), season=4)
-MODELS = ("parallel", "autoregressive", "lookbacks", "attention_pooling", "seasonal_naive")
+MODELS = ("parallel", "autoregressive", "lookbacks", "attention_pooling", "tcn", "seasonal_naive")
 
 SERVE = """
 import sys
@@ -58,6 +58,8 @@ def make_model(name: str) -> keras.Model:
     options: dict[str, object] = {"name": "seq2seq", "decoder": name}
     if name == "attention_pooling":
         options = {"name": name}
+    if name == "tcn":
+        options = {"name": name, "pooling": "attention"}
     if name == "lookbacks":
         options = {"name": "seq2seq", "lookbacks": 2}
     entry, validated = resolve_options({"units": 6, "patch_length": PATCH, **options})
@@ -138,7 +140,7 @@ def test_a_baseline_has_no_attention_to_tell(served: dict[str, Array]) -> None:
 
 
 @pytest.mark.parametrize("batch", BATCHES)
-@pytest.mark.parametrize("name", ["parallel", "autoregressive", "lookbacks", "attention_pooling"])
+@pytest.mark.parametrize("name", ["parallel", "autoregressive", "lookbacks", "attention_pooling", "tcn"])
 def test_attention_is_over_the_steps_of_the_raw_history(served: dict[str, Array], name: str, batch: str) -> None:
     weights, steps = served[f"{name}/{batch}/attention/{ATTENTION}"], served[f"{name}/{batch}/attention/{KEY_STEPS}"]
     queries = served[f"{name}/{batch}/attention/{QUERY_STEPS}"]
@@ -154,7 +156,7 @@ def test_attention_is_over_the_steps_of_the_raw_history(served: dict[str, Array]
         assert steps[row].tolist() == known + [[-1, -1]] * padding
         assert not weights[row, ..., len(known) :].any()
         whole = [[0, SPEC.horizon - 1]]
-        assert queries[row].tolist() == (whole if name == "attention_pooling" else [[0, 3], [4, 6]])
+        assert queries[row].tolist() == (whole if name in ("attention_pooling", "tcn") else [[0, 3], [4, 6]])
 
 
 def test_a_length_over_the_array_counts_as_its_whole(folder: Path) -> None:
