@@ -25,6 +25,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "attention_pooling": {},
     "tcn": {},
     "pooled tcn": {"model": "tcn", "options": {"pooling": "attention", "weight_norm": True}},
+    "transformer": {"options": {"heads": 2}},
+    "transformer step by step": {"model": "transformer", "options": {"heads": 2, "decoder": "autoregressive"}},
     "naive": {},
     "seasonal_naive": {},
     "drift": {},

@@ -39,6 +39,26 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "teacher_forcing": 1.0,
     },
     "joint_autoregressive": {"name": "seq2seq", "channels": "joint", "decoder": "autoregressive"},
+    "transformer": {"name": "transformer", "heads": 2, "block_dropout": 0.0},
+    "transformer_autoregressive": {
+        "name": "transformer",
+        "heads": 2,
+        "block_dropout": 0.0,
+        "decoder": "autoregressive",
+    },
+    "joint_transformer": {
+        "name": "transformer",
+        "heads": 4,
+        "layers": 1,
+        "channels": "joint",
+        "decoder": "autoregressive",
+        "norm": "post",
+        "positions": "learned",
+        "patch_length": 3,
+        "lookbacks": 2,
+        "members": 2,
+    },
+    "transformer_lookbacks": {"name": "transformer", "heads": 2, "norm": "post", "lookbacks": 2, "members": 2},
     "attention_pooling": {"name": "attention_pooling", "patch_length": 3},
     "pooling_heads": {"name": "attention_pooling", "patch_length": 3, "heads": 2},
     "pooling_lookbacks": {"name": "attention_pooling", "patch_length": 3, "lookbacks": 2},
@@ -117,6 +137,10 @@ def window(given: Histories, spec: WindowSpec = SPEC, content: float = 0.0) -> d
 
 
 def spread(given: Histories) -> Array:
-    """Standard deviation of each history [batch, 1, channels, 1], what errors are measured by; 1 where it has none."""
-    spreads = [np.nanstd(row[-SPEC.context :], axis=0) for row in given.rows()]
-    return np.where(np.array(spreads) > 0, spreads, 1.0)[:, None, :, None]
+    """Standard deviation of each history [batch, 1, channels, 1], what errors are measured by.
+
+    At least a twentieth of its level, as a window's scale is.
+    """
+    seen = [row[-SPEC.context :] for row in given.rows()]
+    spreads = [np.maximum(np.nanstd(row, axis=0), np.abs(np.nanmean(row, axis=0)) / 20) for row in seen]
+    return np.array(spreads)[:, None, :, None]

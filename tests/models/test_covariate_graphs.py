@@ -37,6 +37,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "joint": {"name": "seq2seq", "units": 4, "channels": "joint"},
     "step by step": {"name": "seq2seq", "units": 4, "decoder": "autoregressive"},
     "ensemble": {"name": "seq2seq", "units": 4, "members": 2},
+    "transformer": {"name": "transformer", "units": 4, "heads": 2},
+    "transformer step by step": {"name": "transformer", "units": 4, "heads": 2, "decoder": "autoregressive"},
     "pooling": {"name": "attention_pooling", "units": 4},
     "tcn": {"name": "tcn", "units": 4},
 }

@@ -30,8 +30,19 @@ from tsattn.window import (
     TARGET_SCALE,
 )
 
-ON_JAX = ("parallel", "autoregressive", "joint", "attention_pooling", "lookbacks", "after_the_cell", "tcn", *BASELINES)
-TRAINED = ("parallel", "autoregressive", "after_the_cell")
+ON_JAX = (
+    "parallel",
+    "autoregressive",
+    "joint",
+    "attention_pooling",
+    "lookbacks",
+    "after_the_cell",
+    "tcn",
+    "transformer",
+    "transformer_autoregressive",
+    *BASELINES,
+)
+TRAINED = ("parallel", "autoregressive", "after_the_cell", "transformer", "transformer_autoregressive")
 COPYING = (
     "parallel",
     "stepwise",

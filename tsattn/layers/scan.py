@@ -43,3 +43,21 @@ def scan(step: Callable[[Any, Any], tuple[Any, Any]], first: Any, given: Any, le
         carry, result = step(carry, keras.tree.map_structure(lambda part, n=number: part[n], given))
         made.append(result)
     return carry, keras.tree.map_structure(lambda *parts: ops.stack(parts), *made)
+
+
+def loop(count: int, body: Callable[[Any, Any], Any], first: Any) -> Any:
+    """Return what is carried out of so many steps; as `keras.ops.fori_loop`, inside `unrolled` written out.
+
+    Unlike `scan` it keeps nothing of the steps between, and on JAX it is for what is not trained.
+
+    Args:
+        count: number of steps.
+        body: from the number of a step and what is carried to what is carried on.
+        first: what is carried to the first step.
+    """
+    if not _UNROLLED.get():
+        return ops.fori_loop(0, count, body, first)
+    carry = first
+    for number in range(count):
+        carry = body(number, carry)
+    return carry

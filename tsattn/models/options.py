@@ -151,3 +151,26 @@ class TCNOptions(NetworkOptions):
     patch_length: int | None = Field(
         None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
     )
+
+
+class TransformerOptions(NetworkOptions):
+    """Transformer encoder-decoder over segments of time."""
+
+    heads: int = Field(4, ge=1, description="attention heads of each layer, of units / heads each")
+    layers: int = Field(2, ge=1, description="blocks of the encoder, and as many of the decoder")
+    feedforward: int = Field(2, ge=1, description="hidden units of a feed-forward network, as a multiple of units")
+    block_dropout: float = Field(0.1, ge=0, lt=1, description="share dropped inside the blocks in training")
+    norm: Literal["pre", "post"] = Field(
+        "pre", description="where the blocks normalise: before their sublayers, or after them"
+    )
+    positions: Literal["sinusoidal", "learned"] = Field(
+        "sinusoidal", description="how a segment's distance to the forecast origin is told"
+    )
+    patch_length: int | None = Field(
+        None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
+    )
+    decoder: Literal["parallel", "autoregressive"] = Field(
+        "parallel",
+        description="all segments at once, or one after the other, fed with its own median and in training with the "
+        "truth",
+    )

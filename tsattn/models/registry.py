@@ -9,7 +9,13 @@ from typing import Any
 
 from tsattn.config import Options, validated
 from tsattn.errors import ConfigError
-from tsattn.models.options import AttentionPoolingOptions, BaselineOptions, Seq2SeqOptions, TCNOptions
+from tsattn.models.options import (
+    AttentionPoolingOptions,
+    BaselineOptions,
+    Seq2SeqOptions,
+    TCNOptions,
+    TransformerOptions,
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,12 @@ MODELS: dict[str, ModelEntry] = {
             "dilated causal convolutions, read at the last step or pooled by attention",
             TCNOptions,
             f"{_NETWORK}.tcn:tcn",
+        ),
+        ModelEntry(
+            "transformer",
+            "Transformer encoder-decoder over segments of time",
+            TransformerOptions,
+            f"{_NETWORK}.transformer:transformer",
         ),
         ModelEntry("naive", "the last observed value", BaselineOptions, _BASELINE, False),
         ModelEntry("seasonal_naive", "the last observed season", BaselineOptions, _BASELINE, False),
