@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -35,9 +36,11 @@ from tsattn.errors import RunError
 from tsattn.evaluation.choice import Choice
 from tsattn.fitting import window_spec
 from tsattn.models import BASELINES
+from tsattn.models.registry import register_layers
 from tsattn.report.html import write_report
 from tsattn.report.plot import plot_forecast
 from tsattn.training.fit import History
+from tsattn.window import WindowSpec
 
 if TYPE_CHECKING:
     from tsattn.forecaster import Forecaster
@@ -47,6 +50,9 @@ FORMAT = 2
 
 SAVED_MODEL = "saved_model"
 """Folder of a run with the versions of its SavedModel."""
+
+DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile)
+"""What readers raise of files that are cut, changed or those of another run."""
 
 F = TypeVar("F", bound="Forecaster")
 
@@ -104,7 +110,7 @@ def read_run(kind: type[F], path: Path) -> F:
     try:
         written = json.loads((path / "run.json").read_text(encoding="utf-8"))
         number = written["format"]
-    except (OSError, ValueError, KeyError):
+    except DAMAGE:
         raise RunError(f"{path}: expected a run directory, as `tsattn fit` writes it") from None
     if number < FORMAT:
         raise RunError(f"{path}: has format {number}, and this tsattn reads {FORMAT}: fit again with its config.toml")
@@ -116,7 +122,7 @@ def read_run(kind: type[F], path: Path) -> F:
         return forecaster
     except RunError:
         raise
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGE as error:
         raise RunError(f"{path}: expected a whole run directory, but it is damaged: {error}") from None
 
 
@@ -130,7 +136,7 @@ def _read_files(kind: type[F], path: Path) -> F:
     if forecaster.config_.model["name"] in BASELINES:
         spec = spec.without_covariates()
     forecaster.spec_ = spec
-    forecaster.model_ = _read_model(path / "model.keras")
+    forecaster.model_ = _read_model(path / "model.keras", spec)
     forecaster.panel_ = _read_panel(path / "context.npz", forecaster.schema_)
     metrics = json.loads((path / "metrics.json").read_text())
     forecaster.scores_ = pd.DataFrame(metrics["validation"])
@@ -140,15 +146,16 @@ def _read_files(kind: type[F], path: Path) -> F:
     return forecaster
 
 
-def _read_model(path: Path) -> keras.Model:
-    # Importing these registers their layers with Keras.
-    import tsattn.models.baselines
-    import tsattn.models.graph  # noqa: F401
-
+def _read_model(path: Path, spec: WindowSpec) -> keras.Model:
+    register_layers()
     try:
-        return keras.models.load_model(path)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read as a Keras model: {error}") from None
+        model = keras.models.load_model(path)
+    except DAMAGE as error:
+        raise RunError(f"{path}: cannot be read as a Keras model: {str(error).splitlines()[0]}") from None
+    shapes = {name: tuple(part.shape[1:]) for name, part in model.input.items()}
+    if shapes != spec.shapes():
+        raise RunError(f"{path}: expected the model of this run, which takes {spec.shapes()}, but it takes {shapes}")
+    return model
 
 
 def _write_panel(panel: Panel, path: Path) -> None:
@@ -166,9 +173,12 @@ def _write_panel(panel: Panel, path: Path) -> None:
 
 
 def _read_panel(path: Path, schema: Schema) -> Panel:
-    with np.load(path) as stored:
+    # NumPy leaves a file open that turns out to be none of its own.
+    with path.open("rb") as file, np.load(file) as stored:
         ids = tuple(str(name) for name in stored["ids"])
         panel = Panel(stored["values"], stored["offsets"], ids, schema.targets, stored["starts"], schema.grid)
+        if panel.values.shape != (panel.offsets[-1], len(schema.targets)) or len(ids) + 1 != len(panel.offsets):
+            raise RunError(f"{path}: expected the series of this run, with the targets {', '.join(schema.targets)}")
         panel = replace(panel, static=tuple(_read_static(stored, name) for name in schema.static_covariates))
         if "covariates" not in stored:
             return panel

@@ -111,6 +111,37 @@ def test_predict_says_what_cannot_be_written_or_read(run: Path, tmp_path: Path) 
     assert result.exit_code == 1 and "damaged" in result.stderr and "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("context.npz", b"PK\x03\x04", "damaged"),
+        ("model.keras", b"PK\x03\x04", "cannot be read as a Keras model"),
+        ("metrics.json", b"[]", "damaged"),
+        ("run.json", b"[1]", "expected a run directory"),
+    ],
+)
+def test_a_damaged_run_is_told_in_words(run: Path, tmp_path: Path, name: str, content: bytes, told: str) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / name).write_bytes(content)
+    result = tsattn("export", tmp_path / "run")
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    assert told in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_files_of_another_run_are_told(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "two.csv").write_text(
+        "ds,a,b\n" + "".join(f"2024-01-{day:02},{day},{day % 3}\n" for day in range(1, 29))
+    )
+    other = tmp_path / "other"
+    assert tsattn("fit", tmp_path / "two.csv", "--model", "naive", "--out", other).exit_code == 0
+    for name, told in (("context.npz", "series of this run"), ("model.keras", "model of this run")):
+        mixed = tmp_path / name
+        shutil.copytree(run, mixed)
+        shutil.copy(other / name, mixed / name)
+        result = tsattn("predict", mixed)
+        assert result.exit_code == 1 and told in result.stderr, result.output
+
+
 def test_overwrite_replaces_a_run(run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "[run]"
     shutil.copytree(run, folder)

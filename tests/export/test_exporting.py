@@ -18,7 +18,7 @@ from tsattn.errors import ConfigError, RunError
 from tsattn.export import exporting
 from tsattn.export.fresh import check_portable
 from tsattn.export.reader import WindowReader
-from tsattn.export.versions import add_version, versions_in
+from tsattn.export.versions import add_version, taken_in
 from tsattn.models import get_model
 from tsattn.models.graph import build_baseline
 
@@ -116,7 +116,7 @@ def test_versions_count_up_and_leave_nothing_else(shop: Path, forecaster: Foreca
     (shop / "7").mkdir()
     (shop / "latest").mkdir()
     assert forecaster.export(shop) == shop / "8"
-    assert versions_in(shop) == [1, 7, 8]
+    assert taken_in(shop) == [1, 7, 8]
     assert {path.name for path in shop.iterdir()} == {"1", "7", "8", "latest", "kit"}
     assert "../8" in (shop / "kit" / "client.c").read_text()
 
@@ -128,7 +128,7 @@ def test_what_answers_otherwise_is_not_put_in_place(forecaster: Forecaster, tmp_
     other.portable_model = forecaster.portable_model  # type: ignore[method-assign]
     with pytest.raises(RunError, match=r"portable model within 1e-05 .* but they differ by .* was not exported"):
         other.export(tmp_path / "shop")
-    assert list((tmp_path / "shop").iterdir()) == []
+    assert not (tmp_path / "shop").exists()
 
 
 def test_a_graph_that_answers_otherwise_is_not_put_in_place(
@@ -143,7 +143,7 @@ def test_a_graph_that_answers_otherwise_is_not_put_in_place(
     monkeypatch.setattr(exporting, "write_saved_model", write_another)
     with pytest.raises(RunError, match=r"expected answers within 1e-05 .* but they differ by .* was not exported"):
         forecaster.export(tmp_path / "shop")
-    assert list((tmp_path / "shop").iterdir()) == []
+    assert not (tmp_path / "shop").exists()
 
 
 def test_a_graph_that_calls_back_into_python_is_not_portable(tmp_path: Path) -> None:
@@ -218,6 +218,17 @@ def test_two_exports_at_once_become_two_versions(tmp_path: Path) -> None:
 
     assert add_version(folder, write) == folder / "2"
     assert (folder / "1" / "second").exists() and (folder / "2" / "first").exists()
+
+
+def test_what_else_is_called_by_a_number_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "1").touch()
+    (tmp_path / "007").mkdir()
+    (tmp_path / ("9" * 20)).mkdir()
+    assert add_version(tmp_path, lambda folder: None) == tmp_path / "8"
+
+
+def test_a_tab_in_a_path_is_a_part_of_it(forecaster: Forecaster, tmp_path: Path) -> None:
+    assert forecaster.export(tmp_path / "a\tb", "keras").is_dir()
 
 
 def test_the_fingerprint_is_that_of_the_data(forecaster: Forecaster) -> None:

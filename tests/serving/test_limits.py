@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -42,11 +43,28 @@ def test_a_request_that_does_not_arrive_is_given_up(plain: Path) -> None:
         for part in (b"", HEAD, refused):
             with socket.create_connection(served.address, SECONDS) as connection:
                 connection.sendall(part)
+                if part == HEAD:
+                    answer = connection.recv(65536)
+                    assert answer.startswith(b"HTTP/1.1 408 ") and b'"error"' in answer
                 if part == refused:
                     assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
                     connection.sendall(b"{")
                 assert connection.recv(65536) == b""
         assert served.predict({"inputs": columns()}).status_code == 200
+
+
+@pytest.mark.parametrize("line", [b"X-Many: 1\r\n" * 100, b"9" * 1000])
+def test_a_head_without_an_end_is_refused(plain: Path, line: bytes) -> None:
+    with running(plain) as served:
+        with socket.create_connection(served.address, SECONDS) as connection:
+            connection.sendall(b"GET /health HTTP/1.1\r\nX-Long: ")
+            with contextlib.suppress(OSError):
+                for _ in range(2_000):
+                    connection.sendall(line)
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(65536).startswith(b"HTTP/1.1 431 ")
+        long = {"x-long": "9" * 20_000}
+        assert served.http.get("/health", headers=long).status_code == 200
 
 
 def test_a_client_that_hangs_up_disturbs_nobody(plain: Path) -> None:
@@ -90,7 +108,7 @@ def test_a_token_is_asked_for_where_one_is_set(plain: Path) -> None:
         check_error(served.http.get(f"{path}?token=secret&access_token=secret"), 401)
         check_error(served.http.get("/openapi.json"), 401)
         check_error(served.http.get("/monitoring/prometheus/metrics"), 401)
-        for open_path in ("/health", "/v2/health/live", "/v2/health/ready"):
+        for open_path in ("/health", "/v2/health/live", "/v2/health/ready", "/", "/page/page.js"):
             assert served.http.get(open_path).status_code == 200
         assert served.http.get(path, headers={"authorization": "Bearer secret"}).status_code == 200
         document = served.http.get("/openapi.json", headers={"authorization": "Bearer secret"}).json()

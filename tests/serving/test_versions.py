@@ -152,6 +152,17 @@ def test_a_version_that_arrives_file_by_file_is_served_when_it_is_whole(
     wait_for(lambda: states(served).get("2") == "AVAILABLE")
 
 
+def test_a_version_that_is_removed_gives_way_to_the_one_before_it(served: Served, base: Path, other: Path) -> None:
+    before = served.predict({"inputs": columns()}).json()
+    lay(other, base / "2")
+    wait_for(lambda: states(served).get("2") == "AVAILABLE")
+    shutil.rmtree(base / "2")
+    wait_for(lambda: states(served)["1"] == "AVAILABLE" and states(served)["2"] == "END")
+    assert served.predict({"inputs": columns()}).json() == before
+    shutil.rmtree(base / "1")
+    assert served.predict({"inputs": columns()}).json() == before, "the last one goes on"
+
+
 def test_folders_without_a_number_do_not_count(base: Path, other: Path) -> None:
     for name in (".tmp-9", "9.part", "-9", "latest", "0", "9" * 25, "٩"):
         shutil.copytree(other, base / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -37,6 +38,7 @@ class FreshProcess:
     def __init__(self, kind: str) -> None:
         # Without a GPU, though there may be one: what runs here shall run anywhere.
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        self._kind = kind
         self._told = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         # -P: the folder of the script holds modules of ours.
         command = [sys.executable, "-P", fresh.__file__, kind]
@@ -57,7 +59,7 @@ class FreshProcess:
         """Return how far a model is from what the probes expect.
 
         Returns:
-            what to write down: the runtime, the number of rows, and ``largest_difference``.
+            what to write down: ``runtime``, ``largest_difference`` with its ``unit``, and ``rows``.
 
         Raises:
             RunError: it cannot be loaded, or it answers otherwise.
@@ -65,7 +67,7 @@ class FreshProcess:
         with tempfile.TemporaryDirectory() as folder:
             given, made = Path(folder) / "given.npz", Path(folder) / "made.npz"
             np.savez(given, allow_pickle=False, **requests_of(probes))
-            line = f"{path.absolute()}\t{given}\t{made}\n"
+            line = json.dumps([str(_plain(path.absolute(), Path(folder))), str(given), str(made)]) + "\n"
             try:
                 self._process.communicate(line, timeout=SECONDS)
             except subprocess.TimeoutExpired:
@@ -82,10 +84,18 @@ class FreshProcess:
                 f"but they differ by {difference:.2g}: it was not exported; please report this"
             )
         return {
+            "runtime": self._kind,
             "largest_difference": difference,
             "unit": "scale of the window; attention weights as they are",
             "rows": sum(len(probe.scale) for probe in probes),
         }
+
+
+def _plain(path: Path, folder: Path) -> Path:
+    """Return a path to the same through a folder with a plain name: TensorFlow takes "[run]" for a pattern."""
+    link = folder / "model"
+    link.symlink_to(path if path.is_dir() else path.parent, target_is_directory=True)
+    return link if path.is_dir() else link / path.name
 
 
 def check_twin(known: Sequence[Probe], found: Sequence[Probe]) -> None:

@@ -49,8 +49,9 @@ def model_card(description: Description) -> str:
 def _agreement(description: Description) -> str:
     found = description.agreement
     assert found is not None
+    layers = "with the layers of tsattn" if found["runtime"] == "keras" else "without tsattn"
     return (
-        f"Loaded in a fresh process without tsattn and compared with the model in Python on histories of different "
+        f"Loaded in a fresh process {layers} and compared with the model in Python on histories of different "
         f"length with gaps ({found['rows']} in all): they differ by {found['largest_difference']:.1e} of the window's "
         "scale at most."
     )

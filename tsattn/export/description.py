@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tsattn.config import Options
 from tsattn.data.schema import Schema
@@ -25,6 +25,10 @@ LAST_TIME = "last_time"
 
 FORMAT = 1
 """Raised when the file can no longer be read by what came before."""
+
+
+class _Format(BaseModel):
+    format: int = 0
 
 
 class StaticDescription(Options):
@@ -132,7 +136,11 @@ class Description(Options):
             RunError: it is missing, or it is no such description.
         """
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            number = _Format.model_validate_json(text).format
+            if number != FORMAT:
+                raise RunError(f"{path}: has format {number}, and this tsattn reads {FORMAT}: export the model again")
+            return cls.model_validate_json(text)
         except (OSError, UnicodeDecodeError):
             raise RunError(f"{path}: expected the description of an exported model, but it cannot be read") from None
         except ValidationError as error:

@@ -145,6 +145,11 @@ def export(
     """
     if format != "litert" and (batch, time) != (None, None):
         raise ConfigError(f"--batch and --time are for --format litert; {format} takes any number of series and steps")
+    if format == "litert" and (batch is None or time is None):
+        raise ConfigError(
+            "LiteRT runs graphs of one shape alone: give the number of series of a request by --batch and the steps of "
+            f"their arrays by --time, such as --batch 1 --time {forecaster.spec_.context}; shorter histories are padded"
+        )
     check_backend()
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "model"
     work = Export(forecaster, name, batch, time)

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from tsattn.errors import ConfigError, RunError
+from tsattn.errors import RunError
 from tsattn.export.description import Description
 from tsattn.export.quiet import quiet
 from tsattn.export.reader import SERVING, WindowReader, forecast_function
@@ -78,16 +78,7 @@ def write_openvino(
 def write_litert(
     model: keras.Model, reader: WindowReader, folder: Path, scratch: Path, batch: int | None, time: int | None
 ) -> Path:
-    """Write ``model.tflite`` for one shape alone.
-
-    Raises:
-        ConfigError: the shape is not given.
-    """
-    if batch is None or time is None:
-        raise ConfigError(
-            "LiteRT runs graphs of one shape alone: give the number of series of a request by --batch and the steps "
-            f"of their arrays by --time, such as --batch 1 --time {reader.spec.context}; shorter histories are padded"
-        )
+    """Write ``model.tflite`` for one shape alone."""
     need("ai_edge_litert", "litert")
     import tensorflow as tf
 

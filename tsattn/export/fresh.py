@@ -2,12 +2,13 @@
 
 Only a Keras model needs our layers.
 
-It takes the kind of the model. It reads a line with three paths, separated by tabs, from standard input, which gives it
-time to load what it needs while the model is still being written: the model, the requests and the file for the answers.
+It takes the kind of the model. It reads a line with a JSON list of three paths from standard input, which gives it time
+to load what it needs while the model is still being written: the model, the requests and the file for the answers.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -100,8 +101,9 @@ def keras() -> Callable[[str], Call]:
     """Return a loader by Keras, which has to know the layers."""
     import keras
 
-    import tsattn.models.baselines
-    import tsattn.models.graph  # noqa: F401
+    from tsattn.models.registry import register_layers
+
+    register_layers()
 
     def load(path: str) -> Call:
         model = keras.models.load_model(path, safe_mode=True)
@@ -117,7 +119,7 @@ def main() -> None:
     """Load, answer, and tell what went wrong on standard error."""
     kind = sys.argv[1]
     load = KINDS[kind]()
-    path, given, made = sys.stdin.readline().rstrip("\n").split("\t")
+    path, given, made = json.loads(sys.stdin.readline())
     if kind != "keras" and "tsattn" in sys.modules:
         raise RuntimeError("expected a process without tsattn")
     with np.load(given) as arrays:

@@ -65,7 +65,9 @@ def text_request(inputs: Mapping[str, Any]) -> str:
     for name, x in inputs.items():
         lines.append(" ".join([name, str(x.ndim), *map(str, x.shape)]))
         texts = x.dtype.kind in "OU"
-        lines.append("\n".join(f"={value}" for value in x) if texts else " ".join(map(_text, x.flat)))
+        # A line is a text there, so that a line break would begin the next one.
+        rows = (f"={' '.join(str(value).splitlines())}" for value in x) if texts else ()
+        lines.append("\n".join(rows) if texts else " ".join(map(_text, x.flat)))
     return "\n".join(lines) + "\n"
 
 

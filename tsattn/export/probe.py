@@ -95,22 +95,25 @@ class Prober:
         return self._ragged(description, np.array([0, len(self._panel) - 1]))
 
     def windows(self) -> list[Probe]:
-        """Return one request for the model without the graph around it."""
-        panel = self._panel
-        series = np.arange(min(ROWS, len(panel)), dtype=np.int64)
-        window = gather(panel, self.forecaster.spec_, series, panel.lengths[series], target=False)
+        """Return one request for the model without the graph around it: ragged windows with gaps."""
+        series = np.resize(np.arange(len(self._panel)), ROWS)
+        holes, cut = self._cut(series)
+        window = gather(holes, self.forecaster.spec_, series, cut, target=False)
         quantiles = self._answers(window)[QUANTILES]
         return [Probe(window, {SERVING: {QUANTILES: quantiles}}, window_scales(window, quantiles))]
 
     def _ragged(self, description: Description, series: Ints) -> Probe:
-        """Return a probe of histories of different length, a fifth of whose values is missing."""
+        holes, cut = self._cut(series)
+        return self._probe(description, holes, series, cut)
+
+    def _cut(self, series: Ints) -> tuple[Panel, Ints]:
+        """Return the panel with a fifth of its values missing, and steps of history that differ between the rows."""
         panel, rng = self._panel, np.random.default_rng(0)
         share = rng.uniform(0.02, 1, len(series))
         share[0], share[1:2] = 1, 0.05
         cut = np.maximum((panel.lengths[series] * share).astype(np.int64), 1)
         missing = rng.random(panel.values.shape) < 0.2
-        holes = replace(panel, values=np.where(missing, np.float32(np.nan), panel.values))
-        return self._probe(description, holes, series, cut)
+        return replace(panel, values=np.where(missing, np.float32(np.nan), panel.values)), cut
 
     def _probe(self, description: Description, panel: Panel, series: Ints, origin: Ints) -> Probe:
         window = gather(panel, self.forecaster.spec_, series, origin, target=False)

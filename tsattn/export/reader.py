@@ -27,6 +27,10 @@ from tsattn.window import (
 
 Tensors = dict[str, Any]
 
+_COVARIATES = (
+    "NaN where unknown; NAME=VALUE is 1 where the column has that category and 0 else, all 0 where it has another one"
+)
+
 SERVING = "serving_default"
 """Name of the signature that forecasts."""
 
@@ -65,10 +69,10 @@ class WindowReader:
         }
         if self.past_covariates:
             width = len(self.past_covariates)
-            made[PAST_COVARIATES] = _tensor(("batch", "time", width), "covariates of the same steps, NaN where unknown")
+            made[PAST_COVARIATES] = _tensor(("batch", "time", width), f"covariates of the same steps, {_COVARIATES}")
         if self.future_covariates:
             shape = ("batch", spec.horizon, len(self.future_covariates))
-            made[FUTURE_COVARIATES] = _tensor(shape, "covariates of the steps to forecast, NaN where unknown")
+            made[FUTURE_COVARIATES] = _tensor(shape, f"covariates of the steps to forecast, {_COVARIATES}")
         if self._stamps is not None:
             meaning = "stamp of the last valid step, in seconds of the wall clock since 1970-01-01"
             made[LAST_TIME] = _tensor(("batch",), meaning, "int64")

@@ -8,6 +8,9 @@ from typing import Any
 from tsattn.serving.json_text import write_json
 from tsattn.serving.settings import Settings
 
+HEAD_BYTES = 2**16
+"""Longest head of a request, its address and its headers."""
+
 _SPARE = 256
 """Connections beyond those that are answered whose requests are at least told so."""
 
@@ -31,9 +34,13 @@ def _with_json_errors(base: Any) -> Any:
 
         def send_400_response(self, msg: str) -> None:
             """Answer what is no HTTP."""
-            body = write_json({"error": msg})
+            self.refuse("400 Bad Request", msg)
+
+        def refuse(self, status: str, message: str) -> None:
+            """Answer without asking the app, and hang up."""
+            body = write_json({"error": message})
             head = (
-                "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+                f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\n"
                 f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
             )
             self.transport.write(head.encode("ascii") + body)
@@ -44,12 +51,14 @@ def _with_json_errors(base: Any) -> Any:
 
 def _with_patience(base: Any, seconds: float, most: int) -> Any:
     class Protocol(base):  # type: ignore[misc]
-        """A connection that is closed if the head of a request does not arrive in time, or if there are far too many.
+        """A connection that is closed if the head of a request is too long or too late, or if there are far too many.
 
-        uvicorn itself only ends connections that idle between two requests.
+        uvicorn itself only ends connections that idle between two requests, and collects headers without an end.
         """
 
         _late: asyncio.TimerHandle | None = None
+        _in_head = True
+        _head = 0
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
@@ -61,11 +70,22 @@ def _with_patience(base: Any, seconds: float, most: int) -> Any:
             self._stop_expecting()
             super().connection_lost(exc)
 
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if not self._in_head or self.transport.is_closing():
+                return
+            self._head += len(data)
+            if self._head > HEAD_BYTES:
+                message = f"expected an address and headers of {HEAD_BYTES} bytes at most"
+                self.refuse("431 Request Header Fields Too Large", message)
+
         def on_message_begin(self) -> None:
+            self._in_head, self._head = True, 0
             self._expect_head()
             super().on_message_begin()
 
         def on_headers_complete(self) -> None:
+            self._in_head = False
             self._stop_expecting()
             super().on_headers_complete()
 
@@ -85,7 +105,11 @@ def _with_patience(base: Any, seconds: float, most: int) -> Any:
                 self._late = None
 
         def _too_late(self) -> None:
-            if not self.transport.is_closing():
+            if self.transport.is_closing():
+                return
+            if self._in_head and self._head:
+                self.refuse("408 Request Timeout", f"expected the head of the request within {seconds:g} seconds")
+            else:
                 self.transport.close()
 
     return Protocol

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tsattn.errors import RunError
 from tsattn.export.quiet import quiet
+from tsattn.export.versions import version_of
 from tsattn.serving.errors import NOT_FOUND, UNAVAILABLE, ServingError, bad_request, shown
 from tsattn.serving.servable import GRAPH, Servable
 
@@ -62,6 +63,7 @@ class Repository:
         self._in_use: dict[int, int] = {}
         self._statuses: dict[int, VersionStatus] = {}
         self._failed: dict[int, tuple[int, int]] = {}
+        self._latest = 0
         self._lock = threading.Lock()
         self.watch: Callable[[], None] = lambda: None
         """Called after each change."""
@@ -86,22 +88,26 @@ class Repository:
         if self._only is not None:
             return [self._only]
         try:
-            names = [entry.name for entry in self.base.iterdir() if _number(entry.name) is not None]
+            names = [entry.name for entry in self.base.iterdir() if version_of(entry.name) is not None]
         except OSError:
             return []
         return sorted(int(name) for name in names if (self.base / name / GRAPH).is_file())
 
     def refresh(self) -> bool:
-        """Load the latest new version that is not broken, and return whether there is one."""
-        for version in reversed(self.versions()):
-            if version <= max(self._loaded, default=0):
+        """Serve the latest version on disk that is not broken, and return whether it is another one than before.
+
+        Where the one that is served was removed, that is an earlier one; where nothing is left, it goes on.
+        """
+        versions = self.versions()
+        for version in reversed(versions):
+            if version == self._latest or (version < self._latest and self._latest in versions):
                 break
             if self._known_broken(version):
                 continue
             try:
-                self._load(version)
+                self._serve(version)
             except RunError as error:
-                LOG.error("version %d cannot be served, so that %d goes on: %s", version, max(self._loaded), error)
+                LOG.error("version %d cannot be served, so that %d goes on: %s", version, self._latest, error)
                 continue
             LOG.info("version %d is served", version)
             return True
@@ -122,6 +128,15 @@ class Repository:
     def _folder(self, version: int) -> Path:
         return self.base if self._only is not None else self.base / _name(self.base, version)
 
+    def _serve(self, version: int) -> None:
+        """Make a version the latest one, which may be in memory already, under a label."""
+        if version not in self._loaded:
+            self._load(version)
+            return
+        with self._lock:
+            self._latest = version
+        self._retire()
+
     def _load(self, version: int) -> None:
         mark = self._mark(version)
         self._tell(VersionStatus(version))
@@ -135,6 +150,7 @@ class Repository:
             raise
         with self._lock:
             self._loaded[version] = servable
+            self._latest = version
         self._tell(VersionStatus(version, AVAILABLE))
         self._retire()
 
@@ -149,7 +165,7 @@ class Repository:
     def _retire(self) -> None:
         """Let go of versions that are neither the latest nor labelled, once nobody uses them."""
         with self._lock:
-            kept = {max(self._loaded), *self.labels.values()}
+            kept = {self._latest, *self.labels.values()}
             old = [version for version in self._loaded if version not in kept]
             for version in old:
                 used = self._in_use.get(version, 0) > 0
@@ -172,7 +188,7 @@ class Repository:
         with self._lock:
             if not self._loaded:
                 raise ServingError(UNAVAILABLE, "no version of the model is loaded yet")
-            number = version or max(self._loaded)
+            number = version or self._latest
             status = self._statuses.get(number)
             if number not in self._loaded or (status is not None and status.state != AVAILABLE):
                 served = [known for known, old in sorted(self._statuses.items()) if old.state == AVAILABLE]
@@ -212,18 +228,10 @@ def _base(path: Path) -> tuple[Path, int | None]:
             raise RunError(f"{path}: expected the SavedModel of the run, found none: fit it with Keras on TensorFlow")
         return path, None
     if (path / GRAPH).is_file():
-        return path, _number(path.absolute().name) or 1
+        return path, version_of(path.absolute().name) or 1
     if not path.is_dir():
         raise RunError(f"{path}: expected a run directory or a SavedModel, found none")
     return path, None
-
-
-def _number(name: str) -> int | None:
-    """Return the number that a folder's name is, if it is one that a client can ask for."""
-    if not (name.isascii() and name.isdecimal()) or len(name) > 19:
-        return None
-    number = int(name)
-    return number if 0 < number < 2**63 else None
 
 
 def _name(base: Path, version: int) -> str:
@@ -231,4 +239,4 @@ def _name(base: Path, version: int) -> str:
     plain = str(version)
     if (base / plain).is_dir():
         return plain
-    return next((entry.name for entry in base.iterdir() if _number(entry.name) == version), plain)
+    return next((entry.name for entry in base.iterdir() if version_of(entry.name) == version), plain)

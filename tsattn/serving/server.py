@@ -8,7 +8,7 @@ import errno
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import uvicorn
@@ -26,9 +26,16 @@ _SWITCH_SECONDS = 1e-4
 class _Server(uvicorn.Server):
     """uvicorn's server, whose signals are handled here: to be asked to end is no failure."""
 
+    stop_rpc: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Ends gRPC, which is to take no more calls either once the end has begun."""
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        ends = [super().shutdown(sockets), *([] if self.stop_rpc is None else [self.stop_rpc()])]
+        await asyncio.gather(*ends)
 
 
 class Server:
@@ -91,6 +98,8 @@ class Server:
         assert self._server is not None
         with self._signals() if signals else contextlib.nullcontext():
             rpc = await self._start_rpc(engine)
+            if rpc is not None:
+                self._server.stop_rpc = lambda: rpc.stop(self._settings.shutdown_timeout)
             serving = asyncio.ensure_future(self._server.serve([self._socket]))
             while not self._server.started and not serving.done():
                 await asyncio.sleep(0.01)
@@ -98,8 +107,6 @@ class Server:
                 engine.settle()
                 ready()
             await serving
-            if rpc is not None:
-                await rpc.stop(self._settings.shutdown_timeout)
 
     async def _start_rpc(self, engine: Engine) -> Any:
         if self._settings.grpc_port is None:

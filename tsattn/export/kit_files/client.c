@@ -28,8 +28,9 @@ static int read_value(void *data, TF_DataType type, int64_t i) {
     if (type == TF_FLOAT) return scanf("%f", (float *)data + i) == 1;
     if (type == TF_INT32) return scanf("%d", (int *)data + i) == 1;
     if (type == TF_INT64) { long long x; int ok = scanf("%lld", &x) == 1; ((int64_t *)data)[i] = x; return ok; }
-    char text[4096] = "";
-    if (scanf(" =%4095[^\n]", text) == EOF) return 0;
+    char sign = 0, text[4096] = "";
+    if (scanf(" %c", &sign) != 1 || sign != '=') return 0;
+    if (scanf("%4095[^\n]", text) == EOF && ferror(stdin)) return 0;
     TF_StringInit((TF_TString *)data + i);
     TF_StringCopy((TF_TString *)data + i, text, strlen(text));
     return 1;
