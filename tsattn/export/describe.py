@@ -6,6 +6,7 @@ import json
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from tsattn.export import Format
 from tsattn.export.description import Description, TensorDescription
 from tsattn.export.reader import SERVING, WindowReader, outputs_of
 from tsattn.export.stamps import StampFeatures
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from tsattn.forecaster import Forecaster
 
 PACKAGES = ("tsattn", "keras", "tensorflow", "numpy")
+
+CONVERTERS = {"onnx": ("tf2onnx", "onnx"), "openvino": ("openvino",), "litert": ("ai-edge-litert",)}
+"""What else a format is written by."""
 
 
 def reader_of(forecaster: Forecaster, *, texts: bool = True, calendar: bool = True) -> WindowReader:
@@ -43,7 +47,9 @@ def describe_keras(forecaster: Forecaster, name: str) -> Description:
     return whole.model_copy(update={"inputs": inputs, "outputs": {"call": quantiles}})
 
 
-def describe(forecaster: Forecaster, reader: WindowReader, name: str, *, attention: bool = True) -> Description:
+def describe(
+    forecaster: Forecaster, reader: WindowReader, name: str, *, attention: bool = True, format: Format = "saved_model"
+) -> Description:
     """Return the description of an exported model.
 
     Args:
@@ -51,6 +57,7 @@ def describe(forecaster: Forecaster, reader: WindowReader, name: str, *, attenti
         reader: makes its window.
         name: what the model is called.
         attention: whether the export has the signature of that name, where the model has attention.
+        format: what it is written as.
     """
     spec = forecaster.spec_
     has_attention = attention and ATTENTION in forecaster.model_.output
@@ -69,7 +76,7 @@ def describe(forecaster: Forecaster, reader: WindowReader, name: str, *, attenti
         inputs=reader.inputs,
         outputs=outputs_of(spec, attention=has_attention),
         reading=forecaster.schema_,
-        versions={package: version(package) for package in PACKAGES},
+        versions={package: version(package) for package in (*PACKAGES, *CONVERTERS.get(format, ()))},
         training_data=forecaster.training_data_,
         # By way of JSON, which pandas writes without NaN.
         validation=tuple(json.loads(forecaster.scores_.to_json(orient="records"))),

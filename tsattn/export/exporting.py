@@ -97,7 +97,7 @@ class Export:
     def _converted(self, kind: Literal["onnx", "openvino", "litert"], folder: Path) -> None:
         # None of these has text, or not everywhere; and LiteRT has none of the whole numbers that a calendar takes.
         reader = reader_of(self.forecaster, texts=False, calendar=kind != "litert")
-        description = describe(self.forecaster, reader, self.name, attention=False)
+        description = describe(self.forecaster, reader, self.name, attention=False, format=kind)
         with FreshProcess(kind) as process, tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
             if kind == "onnx":
