@@ -47,6 +47,7 @@ class DataConfig(Options):
         None, description="cycles of the calendar as covariates; auto for those that fit"
     )
     holidays: str | None = Field(None, description="country whose public holidays are a covariate: DE, or DE-BY")
+    graph: str | None = Field(None, description="CSV of the graph between targets: a matrix, or a list of edges")
     freq: str | None = Field(None, description="pandas frequency alias (h, D, MS, W-SAT), or a whole number")
     on_duplicate: Combine | None = Field(None, description="what rows with the same stamp become; refused if left out")
     resample: Combine | None = Field(None, description="what the values within a step become, for stamps off the grid")
@@ -54,6 +55,11 @@ class DataConfig(Options):
     horizon: int | None = Field(None, ge=1, description="steps to forecast")
     context: int | None = Field(None, ge=1, description="look-back: steps of history the model sees")
     validation: int | None = Field(None, ge=1, description="last steps of each series kept for validation")
+
+    @field_validator("graph", mode="before")
+    @classmethod
+    def _path_as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, Path) else value
 
     @field_validator(
         "target", "future_covariates", "past_covariates", "static_covariates", "categories", "calendar", mode="before"

@@ -9,15 +9,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from tsattn.config import RunConfig
-from tsattn.data import Panel, Schema
+from tsattn.config import Options, RunConfig
+from tsattn.data import Panel, Schema, read_adjacency
 from tsattn.data.calendar import calendar_features
 from tsattn.data.covariates import covariate_statistics, static_statistics
+from tsattn.data.panel import Floats
 from tsattn.data.windows import Windows, shortest
 from tsattn.errors import DataError
 from tsattn.models import get_model, rules
 from tsattn.models.graph import ForecastGraph, build_graph
 from tsattn.models.options import NetworkOptions
+from tsattn.models.registry import ModelEntry, check_graph
 from tsattn.training.fit import History, train
 from tsattn.training.plan import (
     VALIDATION_ROWS,
@@ -35,13 +37,29 @@ Watch = Callable[[str], AbstractContextManager[Any]]
 
 
 class Fitting:
-    """One architecture, trained once or twice."""
+    """One architecture, trained once or twice.
 
-    def __init__(self, config: RunConfig, options: NetworkOptions, spec: WindowSpec, watch: Watch) -> None:
+    Args:
+        config: the configuration.
+        options: those of the architecture, with nothing left open.
+        spec: the window.
+        watch: shows the trainings.
+        adjacency: weights of the edges between targets, float32 [targets, targets], where a graph is given.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        options: NetworkOptions,
+        spec: WindowSpec,
+        watch: Watch,
+        adjacency: Floats | None = None,
+    ) -> None:
         self._config = config
         self._options = options
         self._spec = spec
         self._watch = watch
+        self._adjacency = adjacency
 
     def train(
         self,
@@ -66,6 +84,8 @@ class Fitting:
             keras.utils.set_random_seed(config.seed)
             graph = build_graph(get_model(config.model["name"]), self._options, spec)
             graph.scaling.fit(*scaling_statistics(panel))
+            if self._adjacency is not None:
+                graph.connect(self._adjacency)
             if graph.covariate_scaling is not None:
                 graph.covariate_scaling.fit(*covariate_statistics(panel, spec.past_covariates))
             if graph.static_scaling is not None:
@@ -88,6 +108,32 @@ class Fitting:
                 callbacks=() if shown is None else (shown,),
             )
         return graph, history
+
+
+def read_graph(entry: ModelEntry, options: Options, graph: str | None, panel: Panel, source: str) -> Floats | None:
+    """Return the graph between the targets of a panel, where one is given.
+
+    Args:
+        entry: the model.
+        options: its options.
+        graph: the file.
+        panel: the series.
+        source: what errors call the data.
+
+    Raises:
+        ConfigError: the model takes no graph, or asks for one that is not given.
+        DataError: the panel has one target, which is no graph, or the file cannot be read as one of its targets.
+    """
+    check_graph(entry, options, graph, source="Forecaster")
+    if not entry.graph:
+        return None
+    if len(panel.targets) == 1:
+        mend = " by its time stamps and ids, as DataFrame.pivot does" if len(panel) > 1 else ""
+        raise DataError(
+            f"{source}: model {entry.name} forecasts the columns of wide data together, as the nodes of a graph. "
+            f"Received: {len(panel)} series of the one target '{panel.targets[0]}': give a column a series{mend}"
+        )
+    return None if graph is None else read_adjacency(graph, panel.targets)
 
 
 def window_sizes(config: RunConfig, panel: Panel, schema: Schema, source: str) -> tuple[int, int]:

@@ -31,7 +31,7 @@ from tsattn.evaluation.origins import BacktestPlan, plan_backtest
 from tsattn.evaluation.predict import predict_windows
 from tsattn.evaluation.verdict import verdict
 from tsattn.export import Format
-from tsattn.fitting import Fitting, Watch, resolved, window_sizes, window_spec
+from tsattn.fitting import Fitting, Watch, read_graph, resolved, window_sizes, window_spec
 from tsattn.models import get_model, resolve_options, rules
 from tsattn.models.graph import build_baseline, build_graph
 from tsattn.models.options import NetworkOptions
@@ -63,6 +63,8 @@ class Forecaster(BaseEstimator):
         calendar: cycles of the calendar that are covariates, such as "day_of_week" (`tsattn.data.calendar.CYCLES`);
             "auto" for those that suit frequency and length of the data.
         holidays: country whose public holidays are a covariate, such as "DE", or a part of it as in "DE-BY".
+        graph: CSV file of the graph between the targets, for a model that takes one, as `tsattn.data.read_adjacency`
+            reads it: a matrix of weights or a list of edges. It is read by `fit` alone; the model keeps it.
         on_duplicate: what several rows with the same stamp become: "mean", "sum" or "last". None refuses them.
         resample: the same for the rows from one step to the next, where stamps lie between the steps of ``freq``.
             None takes the mean where most of them do, and refuses such stamps else.
@@ -104,6 +106,7 @@ class Forecaster(BaseEstimator):
         categories: str | Sequence[str] | None = None,
         calendar: str | Sequence[str] | None = None,
         holidays: str | None = None,
+        graph: Path | str | None = None,
         on_duplicate: Combine | None = None,
         resample: Combine | None = None,
         validation: int | None = None,
@@ -126,6 +129,7 @@ class Forecaster(BaseEstimator):
         self.categories = categories
         self.calendar = calendar
         self.holidays = holidays
+        self.graph = graph
         self.on_duplicate = on_duplicate
         self.resample = resample
         self.validation = validation
@@ -188,6 +192,7 @@ class Forecaster(BaseEstimator):
         """Like `fit`, of data that were read already; ``source`` is what errors call them."""
         given = self.to_config()
         entry, options = resolve_options(given.model, source="Forecaster")
+        adjacency = read_graph(entry, options, given.data.graph, panel, source)
         config = given.model_copy(update={"model": {**given.model, "name": entry.name}})
         context, steps = window_sizes(config, panel, schema, source)
         self.training_data_ = summary(panel)
@@ -196,9 +201,9 @@ class Forecaster(BaseEstimator):
         self.history_: History | None = None
         self.choice_: Choice | None = None
         if isinstance(options, NetworkOptions):
-            known = rules.Known.of(panel.observed, self.spec_)
+            known = rules.Known.of(panel.observed, self.spec_, graph=adjacency is not None)
             options = rules.resolve(options, self.spec_.season, known)
-            fitting = Fitting(config, options, self.spec_, watch or (lambda title: nullcontext()))
+            fitting = Fitting(config, options, self.spec_, watch or (lambda title: nullcontext()), adjacency)
             self._train(fitting, entry.name, panel, steps, named=bool(given.model), refit=config.training.refit)
         else:
             self._take_baseline(entry.name, panel)

@@ -46,7 +46,7 @@ def test_models_lists_options_with_their_values(monkeypatch: pytest.MonkeyPatch)
     assert tsattn("models", "naive").exit_code == 0
 
 
-@pytest.mark.parametrize("name", ["seq2seq", "attention_pooling", "tcn", "transformer"])
+@pytest.mark.parametrize("name", ["seq2seq", "attention_pooling", "tcn", "graph_attention", "transformer"])
 def test_the_setting_that_models_shows_as_an_example_is_one_that_fit_takes(name: str) -> None:
     shown = tsattn("models", name).output.strip().splitlines()[-1]
     settings = shown.split("--set ")[1:]

@@ -27,6 +27,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "pooled tcn": {"model": "tcn", "options": {"pooling": "attention", "weight_norm": True}},
     "transformer": {"options": {"heads": 2}},
     "transformer step by step": {"model": "transformer", "options": {"heads": 2, "decoder": "autoregressive"}},
+    "graph_attention": {"options": {"heads": 2}},
     "naive": {},
     "seasonal_naive": {},
     "drift": {},

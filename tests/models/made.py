@@ -65,6 +65,17 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "tcn": {"name": "tcn", "patch_length": 3},
     "joint_tcn_step_by_step": {"name": "tcn", "patch_length": 1, "channels": "joint", "weight_norm": True},
     "tcn_pooling": {"name": "tcn", "patch_length": 3, "pooling": "attention", "lookbacks": 2},
+    "graph": {"name": "graph_attention", "adjacency": "both"},
+    "graph_lookbacks": {
+        "name": "graph_attention",
+        "adjacency": "given",
+        "temporal": "tcn",
+        "patch_length": 3,
+        "lookbacks": 2,
+        "members": 2,
+    },
+    "graph_diffusion": {"name": "graph_attention", "adjacency": "both", "mixing": "diffusion", "layers": 1},
+    "without_a_graph": {"name": "graph_attention", "adjacency": "none"},
 }
 
 

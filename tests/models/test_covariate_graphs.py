@@ -41,6 +41,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "transformer step by step": {"name": "transformer", "units": 4, "heads": 2, "decoder": "autoregressive"},
     "pooling": {"name": "attention_pooling", "units": 4},
     "tcn": {"name": "tcn", "units": 4},
+    "graph": {"name": "graph_attention", "units": 4, "heads": 2, "adjacency": "both"},
 }
 LENGTHS = np.array([12, 7, 1])
 

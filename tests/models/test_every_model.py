@@ -38,6 +38,7 @@ ON_JAX = (
     "lookbacks",
     "after_the_cell",
     "tcn",
+    "graph",
     "transformer",
     "transformer_autoregressive",
     *BASELINES,
@@ -51,7 +52,8 @@ COPYING = (
     "lookbacks",
     "joint_lookbacks_of_an_ensemble",
 )
-WITHOUT_ATTENTION = ("no_attention", "tcn", "joint_tcn_step_by_step")
+OVER_A_GRAPH = ("graph", "graph_lookbacks", "graph_diffusion")
+WITHOUT_ATTENTION = ("no_attention", "tcn", "joint_tcn_step_by_step", "without_a_graph", *OVER_A_GRAPH)
 
 GIVEN = histories([1, 2, 4, 7, 10, 10])
 
@@ -130,12 +132,12 @@ def test_quantiles_ascend_and_have_the_shape_of_the_contract(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_channels_are_independent_unless_they_are_joint(name: str) -> None:
+def test_channels_are_independent_unless_they_are_joint_or_nodes(name: str) -> None:
     model, known = make_model(name), quantiles(make_model(name), GIVEN)
     changed = Histories(GIVEN.past.copy(), GIVEN.length)
     changed.past[:, :, 1] = 1000 - 3 * GIVEN.past[::-1, :, 1]
     result = quantiles(model, changed)
-    if name.startswith("joint"):
+    if name.startswith("joint") or name in OVER_A_GRAPH:
         assert not np.allclose(result[:, :, 0], known[:, :, 0])
     else:
         np.testing.assert_allclose(result[:, :, 0], known[:, :, 0], rtol=0, atol=1e-5 * spread(GIVEN)[..., 0, :].max())

@@ -64,7 +64,7 @@ def test_a_short_context_is_read_once() -> None:
     assert resolved(known=known(context=24), lookbacks=3).lookbacks == 3
 
 
-@pytest.mark.parametrize("name", ["seq2seq", "attention_pooling", "tcn", "transformer"])
+@pytest.mark.parametrize("name", ["seq2seq", "attention_pooling", "tcn", "graph_attention", "transformer"])
 @pytest.mark.parametrize("decoder", ["parallel", "autoregressive"])
 def test_nothing_is_left_open_where_the_data_are_known(name: str, decoder: str) -> None:
     options = resolve_options({"name": name} | ({"decoder": decoder} if name == "seq2seq" else {}))[1]

@@ -55,6 +55,7 @@ _CONFIG_OPTIONS = (
     click.option("--config", type=click.Path(path_type=Path), help="Configuration in TOML; options go before it."),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any option, as model.units=64."),
     *_DATA_OPTIONS,
+    click.option("--graph", metavar="FILE", help="CSV of the graph between the series: a matrix, or a list of edges."),
     click.option("--context", type=click.IntRange(1), help="Look-back: steps of history the model sees."),
     click.option("--seed", type=click.IntRange(0), help="Seed of every random choice [default: 0]."),
 )
@@ -100,6 +101,7 @@ def read_config(
     """
     from tsattn.config import RunConfig, group_of, override, read_toml
     from tsattn.models import resolve_options
+    from tsattn.models.registry import check_graph
 
     values = override(read_toml(config) if config else {}, settings)
     for group, options in {"model": {"name": model}, "data": data, "training": training or {}}.items():
@@ -107,7 +109,7 @@ def read_config(
     _lay(values, {"seed": seed})
     source = str(config) if config else "the options"
     run_config = RunConfig.from_dict(values, source=source)
-    resolve_options(run_config.model, source=source)
+    check_graph(*resolve_options(run_config.model, source=source), run_config.data.graph, source=source)
     return run_config
 
 

@@ -146,8 +146,9 @@ class GraphAttention(keras.layers.Layer):
         edges = ops.swapaxes(ops.cast(adjacency, "float32"), -1, -2)
         if not self.self_loops:
             return edges
-        own = ops.eye(nodes, dtype="float32")
-        return ops.where(ops.logical_and(own > 0, edges <= 0), own, edges)
+        # No `eye`, for which OpenVINO has no rule.
+        own = ops.arange(nodes)[:, None] == ops.arange(nodes)[None, :]
+        return ops.where(ops.logical_and(own, edges <= 0), ops.ones_like(edges), edges)
 
     def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> Tensor | None:
         return previous_mask

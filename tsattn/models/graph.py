@@ -7,9 +7,10 @@ back into sorted quantiles in original units.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import keras
+import numpy.typing as npt
 
 from tsattn.layers import InstanceScaling, SortedQuantiles
 from tsattn.layers.masking import Tensor
@@ -99,6 +100,15 @@ class Core(Protocol):
         ...
 
 
+@runtime_checkable
+class Connected(Protocol):
+    """A core whose targets are the nodes of a graph."""
+
+    def connect(self, adjacency: npt.ArrayLike) -> None:
+        """Take the weights of the edges, `(targets, targets)`."""
+        ...
+
+
 class Member:
     """A core as a model of its own inside the graph, so that the layers of several may have the same names.
 
@@ -160,6 +170,7 @@ class ForecastGraph:
         self.joint = options.channels == "joint"
         self.scaling = InstanceScaling(options.scaling, name="scaling")
         self.lookbacks = lengths(spec.context, options.lookbacks or 1)
+        self._connected = [core for core in cores if isinstance(core, Connected)]
         self._cores = cores if len(cores) == 1 else [Member(core, f"member_{i}") for i, core in enumerate(cores)]
         self._sorted = SortedQuantiles(spec.median, detach_median=True, name="sorted_quantiles")
         self._add_base = AddToLevel(spec.median, name="add_base")
@@ -222,6 +233,11 @@ class ForecastGraph:
         assert self.covariate_scaling is not None
         scaled = self.covariate_scaling(whole)
         return scaled[:, :, : len(self.spec.future_covariates)]
+
+    def connect(self, adjacency: npt.ArrayLike) -> None:
+        """Give the graph between the targets, `(targets, targets)`, to an architecture that takes one."""
+        for core in self._connected:
+            core.connect(adjacency)
 
     def scale_target(self, target: Tensor, observed: Tensor) -> Tensor:
         """Scale the target `(batch, horizon, channels)` by the window before it; 0 where missing."""

@@ -153,6 +153,43 @@ class TCNOptions(NetworkOptions):
     )
 
 
+class GraphAttentionOptions(NetworkOptions):
+    """Histories of nodes read in time, then mixed over a graph."""
+
+    channels: Literal["independent"] = Field(
+        "independent", description="each target is a node, which has weights in common with the others"
+    )
+    temporal: Literal["gru", "tcn"] = Field(
+        "gru", description="what reads the history of a node: a recurrent layer, or dilated causal convolutions"
+    )
+    mixing: Literal["attention", "diffusion"] = Field(
+        "attention",
+        description="what carries states between nodes: attention to the nodes whose edges lead here, or walks along "
+        "edges and against them",
+    )
+    adjacency: Literal["given", "learned", "both", "none"] | None = Field(
+        None,
+        description="the graph: that of data.graph, a learned one, both, or none, which is the same network without "
+        "mixing; if left out both, and learned where no graph is given",
+    )
+    layers: int = Field(2, ge=1, le=8, description="layers that mix nodes; each reaches a neighbour further")
+    heads: int = Field(4, ge=1, description="heads of the attention between nodes")
+    kernel_size: int = Field(3, ge=2, description="segments that a convolution reads, where temporal is tcn")
+    block_dropout: float = Field(
+        0.1, ge=0, lt=1, description="share dropped in training of what convolutions and mixing add"
+    )
+    patch_length: int | None = Field(
+        None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
+    )
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The graphs that nodes are mixed over: given, learned, both or none."""
+        names = {"both": ("given", "learned"), "none": ()}
+        chosen = self.adjacency or "learned"
+        return names.get(chosen, (chosen,))
+
+
 class TransformerOptions(NetworkOptions):
     """Transformer encoder-decoder over segments of time."""
 

@@ -12,6 +12,7 @@ from tsattn.errors import ConfigError
 from tsattn.models.options import (
     AttentionPoolingOptions,
     BaselineOptions,
+    GraphAttentionOptions,
     Seq2SeqOptions,
     TCNOptions,
     TransformerOptions,
@@ -29,6 +30,7 @@ class ModelEntry:
         builder: `module:function`: of options, window spec and whether it must be portable; of name and window spec
             for a baseline.
         trained: whether it has weights to train; a baseline has none.
+        graph: whether its targets are the nodes of a graph.
     """
 
     name: str
@@ -36,6 +38,7 @@ class ModelEntry:
     options: type[Options]
     builder: str
     trained: bool = True
+    graph: bool = False
 
     def build(self) -> Callable[..., Any]:
         """Import and return the builder."""
@@ -74,6 +77,13 @@ MODELS: dict[str, ModelEntry] = {
             TransformerOptions,
             f"{_NETWORK}.transformer:transformer",
         ),
+        ModelEntry(
+            "graph_attention",
+            "GRU or convolutions in time, attention or diffusion between targets over a graph",
+            GraphAttentionOptions,
+            f"{_NETWORK}.graph_attention:graph_attention",
+            graph=True,
+        ),
         ModelEntry("naive", "the last observed value", BaselineOptions, _BASELINE, False),
         ModelEntry("seasonal_naive", "the last observed season", BaselineOptions, _BASELINE, False),
         ModelEntry("drift", "the line from the first to the last value", BaselineOptions, _BASELINE, False),
@@ -99,6 +109,27 @@ def get_model(name: str) -> ModelEntry:
     if name not in MODELS:
         raise ConfigError(f"there is no model '{name}'; the models are {', '.join(MODELS)}")
     return MODELS[name]
+
+
+def register_layers() -> None:
+    """Import every model, which makes its layers known to Keras: a process that loads a saved one needs them."""
+    for entry in MODELS.values():
+        entry.build()
+
+
+def check_graph(entry: ModelEntry, options: Options, graph: str | None, *, source: str = "the configuration") -> None:
+    """Raise a ConfigError where a graph is given to a model that takes none, or is missing where it is asked for."""
+    if graph is not None and not entry.graph:
+        takers = ", ".join(name for name, other in MODELS.items() if other.graph)
+        raise ConfigError(
+            f"{source}: graph={graph!r} needs a model that takes a graph, which {entry.name} does not: "
+            f"leave it out, or give one of the models {takers}"
+        )
+    if graph is None and isinstance(options, GraphAttentionOptions) and "given" in options.graphs:
+        raise ConfigError(
+            f"{source}: model.adjacency={options.adjacency} needs the file of a graph: give it as graph, or set "
+            "model.adjacency=learned"
+        )
 
 
 def resolve_options(model: dict[str, Any], *, source: str = "the configuration") -> tuple[ModelEntry, Options]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tsattn.errors import ConfigError
-from tsattn.models.options import WIDTH, NetworkOptions, Seq2SeqOptions, TCNOptions
+from tsattn.models.options import WIDTH, GraphAttentionOptions, NetworkOptions, Seq2SeqOptions, TCNOptions
 from tsattn.window import WindowSpec
 
 T = TypeVar("T", bound=NetworkOptions)
@@ -54,17 +54,19 @@ class Known:
         horizons: how often the horizon fits into them, all series together and the channels beside each other.
         horizon: steps to forecast.
         context: look-back in steps.
+        graph: whether the file of a graph between the targets is given.
     """
 
     values: int
     horizons: float
     horizon: int
     context: int
+    graph: bool = False
 
     @classmethod
-    def of(cls, values: int, spec: WindowSpec) -> Known:
+    def of(cls, values: int, spec: WindowSpec, *, graph: bool = False) -> Known:
         """Return what is known of ``values`` observed values and a window."""
-        return cls(values, values / (len(spec.targets) * spec.horizon), spec.horizon, spec.context)
+        return cls(values, values / (len(spec.targets) * spec.horizon), spec.horizon, spec.context, graph)
 
 
 def patch_length(season: int) -> int:
@@ -113,6 +115,13 @@ def lookbacks(context: int, season: int) -> int:
     return 2 if context >= SHORT_CONTEXT * patch_length(season) else 1
 
 
+def covering_blocks(kernel_size: int, segments: int) -> int:
+    """Return how many blocks of dilation 1, 2, 4, ... see so many segments."""
+    reach = 2 * (kernel_size - 1)
+    # They see 1 + reach * (2 ** blocks - 1).
+    return max(-(-(segments - 1) // reach), 1).bit_length()
+
+
 def depth(options: TCNOptions, segments: int) -> int:
     """Return the number of blocks of dilated convolutions: what was asked for, or as many as see the whole context.
 
@@ -123,10 +132,8 @@ def depth(options: TCNOptions, segments: int) -> int:
     Raises:
         ConfigError: the blocks see less than half of the context, and their last output is all that is read.
     """
-    reach = 2 * (options.kernel_size - 1)
-    # Blocks of dilation 1, 2, 4, ... see 1 + reach * (2 ** depth - 1) segments.
-    least = max(-(-(segments - 1) // reach), 1).bit_length()
-    seen = 1 + reach * (2 ** (options.depth or least) - 1)
+    least = covering_blocks(options.kernel_size, segments)
+    seen = 1 + 2 * (options.kernel_size - 1) * (2 ** (options.depth or least) - 1)
     if options.pooling == "last" and 2 * seen < segments:
         raise ConfigError(
             f"expected blocks that see at least half of the context where its last segment is all that is read. "
@@ -172,6 +179,8 @@ def resolve(options: T, season: int, known: Known | None = None) -> T:
     if isinstance(options, TCNOptions) and known is not None:
         patch = options.patch_length or open_options["patch_length"]
         open_options["depth"] = depth(options, -(-known.context // patch))
+    if isinstance(options, GraphAttentionOptions) and known is not None:
+        open_options["adjacency"] = options.adjacency or ("both" if known.graph else "learned")
     if isinstance(options, Seq2SeqOptions):
         open_options.update(_attention(options))
         if known is not None:
