@@ -32,7 +32,10 @@ export function showChart(place, series, label) {
     const now = Math.floor(place.clientWidth);
     if (now > 0 && now !== width) {
       width = now;
+      const focused = place.contains(document.activeElement);
       place.replaceChildren(...drawn(series, width, label));
+      // Whoever reads it by keys goes on where they were.
+      if (focused) place.querySelector("svg").focus();
     }
   });
   watcher.observe(place);
