@@ -98,6 +98,7 @@ def test_a_backtest_knows_what_lies_ahead_of_each_origin() -> None:
     assert moved.iloc[-HORIZON:].any() and not moved.iloc[:-HORIZON].any()
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path: Path) -> None:
     data = frame(300)
     data.iloc[:-HORIZON].to_csv(tmp_path / "history.csv", index=False)

@@ -193,6 +193,7 @@ def test_the_table_names_the_winner(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "saved_model" / "1").is_dir(), "a baseline is exported like any model"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", sorted(path.name for path in (DATASETS.parent / "configs").glob("*.toml")))
 def test_recipes(recipe: str, tmp_path: Path) -> None:
     out = tmp_path / "run"

@@ -74,7 +74,12 @@ MUCH_LIKE_OTHERS = {
     *(f"ParallelDecoder-{x}" for x in ("GRU", "LSTM")),
     *("AttentionPooling-None-1-dot", "AttentionPooling-3-2-dot", "CopyAttention-concat-8", "LuongAttention-concat"),
     *("TransformerEncoderBlock-causal", "TransformerDecoderBlock-not_causal", "PositionalEncoding-ahead"),
-    *("GraphAttention-edges", "DiffusionConvolution-edges"),
+    *(
+        "GraphAttention-edges",
+        "DiffusionConvolution-edges",
+        "TemporalConvBlock-dilated",
+        "MultiHeadAttention-value_dim",
+    ),
 }
 
 BATCH, TIME = 3, 5

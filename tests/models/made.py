@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
+import pytest
 from keras_help import with_random_weights
 from numpy_reference import Array
 
@@ -95,6 +97,19 @@ def make_model(name: str, spec: WindowSpec = SPEC) -> keras.Model:
 
 
 ALL = (*NETWORKS, *BASELINES)
+
+MUCH_LIKE_OTHERS = {
+    *("autoregressive_ensemble", "joint_lookbacks_of_an_ensemble", "joint_autoregressive", "no_attention"),
+    *("joint_transformer", "transformer_lookbacks", "pooling_heads", "pooling_lookbacks"),
+    *("joint_tcn_step_by_step", "tcn_pooling", "graph_lookbacks", "graph_diffusion", "without_a_graph"),
+}
+"""Variants for which the slow tests will do."""
+
+
+def marked(names: Iterable[str]) -> list[Any]:
+    """Names as parameters of a test, those for which the slow tests will do marked so."""
+    assert set(NETWORKS) >= MUCH_LIKE_OTHERS
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in MUCH_LIKE_OTHERS)) for name in names]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 from keras_help import outputs
-from made import ALL, NETWORKS, SPEC, Histories, histories, make_graph, make_model, spread, window
+from made import ALL, NETWORKS, SPEC, Histories, histories, make_graph, make_model, marked, spread, window
 from numpy_reference import Array
 from on_jax import Arrays, run_on_jax
 
@@ -98,7 +98,7 @@ def losses(name: str) -> Array:
     return np.array(model.fit(batch, batch_size=8, epochs=8, verbose=0, shuffle=False).history["loss"])
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", marked(ALL))
 def test_padding_and_gaps_never_change_a_forecast(name: str) -> None:
     model, scale = make_model(name), spread(GIVEN)
     known = quantiles(model, GIVEN)
@@ -108,7 +108,7 @@ def test_padding_and_gaps_never_change_a_forecast(name: str) -> None:
         assert error.max() <= 1e-5, content
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", marked(ALL))
 def test_a_history_alone_gives_what_it_gives_in_a_batch(name: str) -> None:
     model, scale = make_model(name), spread(GIVEN)
     known = quantiles(model, GIVEN)
@@ -117,21 +117,21 @@ def test_a_history_alone_gives_what_it_gives_in_a_batch(name: str) -> None:
         assert np.abs((alone[0] - known[row]) / scale[row]).max() <= 1e-5
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", marked(ALL))
 def test_what_lies_before_the_context_is_never_seen(name: str) -> None:
     model, longer = make_model(name), histories([16, 13])
     cut = Histories(np.stack([row[-SPEC.context :] for row in longer.rows()]), np.array([10, 10], dtype="int32"))
     np.testing.assert_array_equal(quantiles(model, longer), quantiles(model, cut))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", marked(ALL))
 def test_quantiles_ascend_and_have_the_shape_of_the_contract(name: str) -> None:
     result = quantiles(make_model(name), GIVEN)
     assert result.shape == (6, SPEC.horizon, 2, len(SPEC.levels))
     assert (np.diff(result, axis=-1) >= 0).all()
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", marked(ALL))
 def test_channels_are_independent_unless_they_are_joint_or_nodes(name: str) -> None:
     model, known = make_model(name), quantiles(make_model(name), GIVEN)
     changed = Histories(GIVEN.past.copy(), GIVEN.length)
@@ -144,7 +144,7 @@ def test_channels_are_independent_unless_they_are_joint_or_nodes(name: str) -> N
     assert not np.allclose(result[-1, :, 1], known[-1, :, 1])
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", marked(ALL))
 def test_a_history_with_nothing_observed_has_a_finite_forecast(name: str) -> None:
     given = window(GIVEN)
     for row in (0, 4):
@@ -157,7 +157,7 @@ def test_a_history_with_nothing_observed_has_a_finite_forecast(name: str) -> Non
     np.testing.assert_allclose(result[rest], quantiles(model, GIVEN)[rest], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in WITHOUT_ATTENTION])
+@pytest.mark.parametrize("name", marked(name for name in NETWORKS if name not in WITHOUT_ATTENTION))
 def test_attention_is_told_with_the_steps_it_stands_for(name: str) -> None:
     result = call(make_model(name), window(GIVEN))
     attention, keys, queries = result[ATTENTION], result[KEY_STEPS], result[QUERY_STEPS]
@@ -177,12 +177,12 @@ def test_attention_is_told_with_the_steps_it_stands_for(name: str) -> None:
         assert ahead == list(range(SPEC.horizon))
 
 
-@pytest.mark.parametrize("name", WITHOUT_ATTENTION)
+@pytest.mark.parametrize("name", marked(WITHOUT_ATTENTION))
 def test_no_attention_tells_none(name: str) -> None:
     assert set(make_model(name).output) == {QUANTILES}
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", marked(ALL))
 def test_a_saved_model_forecasts_the_same(name: str, tmp_path: Any) -> None:
     model = make_model(name)
     model.save(tmp_path / "model.keras")
@@ -190,13 +190,13 @@ def test_a_saved_model_forecasts_the_same(name: str, tmp_path: Any) -> None:
     np.testing.assert_array_equal(quantiles(again, GIVEN), quantiles(model, GIVEN))
 
 
-@pytest.mark.parametrize("name", ON_JAX)
+@pytest.mark.parametrize("name", marked(ON_JAX))
 def test_jax_forecasts_the_same(name: str, on_jax: Future[Arrays]) -> None:
     error = np.abs(on_jax.result()[name] - quantiles(make_model(name), GIVEN)) / spread(GIVEN)
     assert error.max() <= 1e-5
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", marked(TRAINED))
 def test_jax_trains_like_tensorflow(name: str, on_jax: Future[Arrays]) -> None:
     jax_losses, known = on_jax.result()[f"loss/{name}"], losses(name)
     assert jax_losses[-1] < 0.9 * jax_losses[0]
@@ -225,7 +225,7 @@ def test_an_ensemble_forecasts_the_mean_of_its_members() -> None:
     assert np.abs(parts[0][QUANTILES] - parts[1][QUANTILES]).max() > 0.1
 
 
-@pytest.mark.parametrize("name", ["lookbacks", "pooling_lookbacks", "tcn_pooling"])
+@pytest.mark.parametrize("name", marked(["lookbacks", "pooling_lookbacks", "tcn_pooling"]))
 def test_lookbacks_forecast_the_mean_of_whole_and_shorter_histories(name: str) -> None:
     several = make_model(name)
     alone = make_graph({**NETWORKS[name], "lookbacks": 1}).inference()

@@ -153,6 +153,7 @@ def test_a_column_that_follows_another_is_forecast_by_the_graph_alone(options: d
     assert with_graph["a"] > 3.5 and with_graph["c"] > 3.5, "nothing is known of these"
 
 
+@pytest.mark.slow
 def test_from_a_file_to_a_served_graph_which_needs_it_no_more(edges: Path, tmp_path: Path) -> None:
     import tensorflow as tf
 

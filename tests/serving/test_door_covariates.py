@@ -93,6 +93,7 @@ def test_get_tells_what_to_send_and_its_example_is_answered(rich: Forecaster) ->
         assert all(np.isfinite(row["y"]) for row in answer.json()["forecast"])
 
 
+@pytest.mark.slow
 def test_an_exported_model_behind_the_whole_server(rich: Forecaster, tmp_path: Path) -> None:
     rich.save(tmp_path / "run")
     engine = Engine.open(tmp_path / "run")
