@@ -35,6 +35,17 @@ def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         RunError: ``path`` is there already, or cannot be written.
     """
     check_free(path, overwrite=overwrite)
+    with swapped(path) as temporary:
+        yield temporary
+
+
+@contextmanager
+def swapped(path: Path) -> Iterator[Path]:
+    """Like `new_directory`, in the place of whatever folder is there.
+
+    Raises:
+        RunError: ``path`` cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))

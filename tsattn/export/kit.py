@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tsattn.directory import swapped
 from tsattn.export.probe import Probe
 from tsattn.export.reader import SERVING
 
@@ -33,8 +32,7 @@ def write_kit(folder: Path, version: Path, name: str, sample: Probe) -> None:
     """
     inputs, outputs = _ports(version)
     known = {"NAME": name, "VERSION": version.name, "INPUTS": _rows(inputs), "OUTPUTS": _rows(outputs)}
-    temporary = Path(tempfile.mkdtemp(prefix=".kit-", dir=folder))
-    try:
+    with swapped(folder / KIT) as temporary:
         for file in files("tsattn.export").joinpath("kit_files").iterdir():
             if file.is_file():
                 (temporary / file.name).write_text(_filled(file.read_text(encoding="utf-8"), known), encoding="utf-8")
@@ -42,14 +40,6 @@ def write_kit(folder: Path, version: Path, name: str, sample: Probe) -> None:
         (temporary / "request.txt").write_text(
             text_request({port: sample.inputs[port] for port in inputs}), encoding="utf-8"
         )
-        temporary.chmod(0o755)
-        replaced = temporary.with_name(f"{temporary.name}-replaced")
-        if (folder / KIT).exists():
-            (folder / KIT).rename(replaced)
-        temporary.rename(folder / KIT)
-        shutil.rmtree(replaced, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def row_request(inputs: Mapping[str, Any]) -> str:
