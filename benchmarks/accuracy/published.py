@@ -79,6 +79,12 @@ PUBLISHED: dict[str, tuple[Row, ...]] = {
         "ettm1-ot-96 ettm1-ot-192 ettm1-ot-336 ettm1-ot-720",
         ("NLinear", ".026/.122 | .039/.149 | .052/.172 | .073/.207", ZENG),
     ),
+    "architectures": _rows(
+        "etth1-96 m4-hourly",
+        ("DLinear (L 336)", ".375/.399 | -", ZENG),
+        ("PatchTST/42 (L 336)", ".375/.399 | -", PATCHTST),
+        ("ES-RNN (winner of M4)", "- | .440", M4),
+    ),
     "lstm": _rows(
         "etth1-24 etth1-48 etth1-168 etth1-336 etth1-720",
         ("LSTMa (Bahdanau)", ".650/.624 | .702/.675 | 1.212/.867 | 1.424/.994 | 1.960/1.322", INFORMER),
