@@ -31,6 +31,10 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
+Loss = Literal["pinball", "squared"]
+"""What a network is trained for: pinball makes the forecast the median, squared the mean."""
+
+
 class DataConfig(Options):
     """How a file is read as series. What is left out is inferred from the data and told."""
 
@@ -84,6 +88,11 @@ class TrainingConfig(Options):
         0.0, ge=0, le=1, description="share of the windows whose history is cut to a random length"
     )
     learning_rate: float | None = Field(None, gt=0, description="step size of Adam")
+    loss: Loss = Field(
+        "pinball",
+        description="what the forecast is trained for: pinball makes it the median, of least absolute error, squared "
+        "the mean, of least squared error; the other levels are quantiles in both",
+    )
     patience: int = Field(3, ge=1, description="epochs without improvement before training stops")
     refit: bool = Field(True, description="train on to the end of the data, for half the chosen epochs")
 

@@ -103,7 +103,8 @@ class Fitting:
                 rate,
                 training.patience,
                 config.seed,
-                error_scales(panel),
+                error_scales(panel, common=get_model(config.model["name"]).graph),
+                loss=training.loss,
                 validation=validate and Windows.over_last(validate[0], spec, validate[1], most),
                 callbacks=() if shown is None else (shown,),
             )

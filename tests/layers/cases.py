@@ -373,7 +373,7 @@ CASES = [
             ("learned", {"kind": "learned", "steps": 4}),
         )
     ),
-    *(scaling(method) for method in ("last", "standard", "mean_abs")),
+    *(scaling(method) for method in ("last", "standard", "mean_abs", "training")),
     on_graph("GraphAttention-masked", lambda: GraphAttention(4, heads=2), SCORES, mask=WITH_A_GAP),
     on_graph("GraphAttention-edges", lambda: GraphAttention(4, 2, concat=False), SCORES, adjacency=EDGES),
     on_graph("GraphAttention-changing", lambda: GraphAttention(4, dropout=0.2), {}, 2, adjacency=CHANGING_EDGES),

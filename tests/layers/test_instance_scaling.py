@@ -13,6 +13,8 @@ from tsattn.errors import ConfigError
 from tsattn.layers import InstanceScaling
 
 METHODS = ("last", "standard", "mean_abs")
+"""By the window's own values."""
+
 RATIO, MEDIAN, SPREAD = [0.5, 0.2], [7.0, -3.0], [2.0, 4.0]
 
 
@@ -141,8 +143,19 @@ def test_more_padding_or_other_gaps_content_change_nothing() -> None:
     np.testing.assert_allclose(result[2], known[2], rtol=1e-6)
 
 
+def test_every_window_by_the_training_statistics_alone() -> None:
+    values, observed = gappy()
+    scaled, center, scale = outputs(fitted("training")(values, observed))
+    np.testing.assert_array_equal(center, np.broadcast_to(np.float32(MEDIAN), (6, 1, 2)))
+    np.testing.assert_array_equal(scale, np.broadcast_to(np.float32(SPREAD), (6, 1, 2)))
+    expected = np.where(observed > 0, (values - np.array(MEDIAN)) / np.array(SPREAD), 0)
+    np.testing.assert_allclose(scaled, expected, rtol=1e-5, atol=1e-6)
+    back = outputs(fitted("training")(scaled, center=center, scale=scale, inverse=True))[0]
+    np.testing.assert_allclose(back[observed > 0], values[observed > 0], rtol=1e-5, atol=1e-5)
+
+
 def test_an_unknown_method_is_refused() -> None:
-    with pytest.raises(ConfigError, match="last, standard, mean_abs"):
+    with pytest.raises(ConfigError, match="last, standard, mean_abs, training"):
         InstanceScaling("minmax")
 
 

@@ -10,7 +10,7 @@ from sklearn.metrics import mean_pinball_loss
 
 from tsattn.models import resolve_options
 from tsattn.models.graph import ForecastGraph, build_graph
-from tsattn.training.objective import PinballLoss, training_model
+from tsattn.training.objective import ForecastLoss, training_model
 from tsattn.window import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
 
 LEVELS = (0.1, 0.5, 0.9)
@@ -21,9 +21,15 @@ WEIGHT = np.random.default_rng(2).uniform(0.1, 3, (4, 1, 2)).astype("float32")
 
 
 def loss_of(
-    quantiles: Array, target: Array, observed: Array, weight: Array = WEIGHT, *, training: bool = True
+    quantiles: Array,
+    target: Array,
+    observed: Array,
+    weight: Array = WEIGHT,
+    *,
+    training: bool = True,
+    squared: bool = False,
 ) -> float:
-    layer = PinballLoss(LEVELS)
+    layer = ForecastLoss(LEVELS, squared)
     layer(quantiles[:, None], target, observed, weight, training=training)
     return float(layer.losses[0])
 
@@ -50,11 +56,21 @@ def test_in_validation_it_is_the_pinball_loss_of_the_median_alone() -> None:
     assert loss_of(quantiles, target, observed, np.ones_like(WEIGHT), training=False) == pytest.approx(known, rel=1e-5)
 
 
+def test_the_forecast_may_have_the_squared_error() -> None:
+    quantiles, target, observed = drawn()
+    by_series = np.broadcast_to(WEIGHT, SHAPE)[observed > 0]
+    error = ((target - quantiles[..., 1])[observed > 0] * by_series) ** 2 / 2
+    alone = loss_of(quantiles, target, observed, training=False, squared=True)
+    assert alone == pytest.approx(error.mean(), rel=1e-5)
+    tails = loss_of(quantiles, target, observed) - loss_of(quantiles, target, observed, training=False) / 3
+    assert loss_of(quantiles, target, observed, squared=True) == pytest.approx(alone / 3 + tails, rel=1e-5)
+
+
 def test_members_are_trained_one_by_one_and_validated_together() -> None:
     quantiles, target, observed = drawn()
     others = np.random.default_rng(5).normal(size=quantiles.shape).astype("float32")
     both = np.stack([quantiles, others], axis=1)
-    layer = PinballLoss(LEVELS)
+    layer = ForecastLoss(LEVELS)
     layer(both, target, observed, WEIGHT, training=True)
     alone = [loss_of(each, target, observed) for each in (quantiles, others)]
     assert float(layer.losses[0]) == pytest.approx(np.mean(alone), rel=1e-5)
@@ -74,7 +90,7 @@ def test_each_window_and_channel_counts_by_its_weight() -> None:
     # The mean is over what was observed, not over the weights: a window of small errors is to count little.
     assert loss_of(quantiles, target, observed) == pytest.approx(total.sum() / observed.sum(), rel=1e-5)
     by_window = keras.ops.convert_to_numpy(
-        PinballLoss(LEVELS)(quantiles[:, None], target, observed, WEIGHT, training=True)
+        ForecastLoss(LEVELS)(quantiles[:, None], target, observed, WEIGHT, training=True)
     )
     np.testing.assert_allclose(by_window, total, rtol=1e-5)
 

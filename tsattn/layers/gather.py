@@ -15,3 +15,12 @@ def take_steps(values: Tensor, index: Tensor) -> Tensor:
     batch, time = ops.shape(values)[0], ops.shape(values)[1]
     rows = ops.arange(batch, dtype="int32")[:, None] * time + index
     return ops.take(ops.reshape(values, (-1, values.shape[2])), rows, axis=0)
+
+
+def last_observed(values: Tensor, observed: Tensor) -> Tensor:
+    """Return the last observed value of each channel, 0 where there is none: `(batch, time, channels)` to `(batch, 1,
+    channels)`; `observed` of the same shape is 0 where a value is missing or padded.
+    """
+    step = ops.arange(1, ops.shape(values)[1] + 1, dtype="float32")[None, :, None] * ops.cast(observed, "float32")
+    is_last = ops.logical_and(step == ops.max(step, axis=1, keepdims=True), step > 0)
+    return ops.sum(ops.where(is_last, values, ops.zeros_like(values)), axis=1, keepdims=True)

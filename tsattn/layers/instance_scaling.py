@@ -8,9 +8,10 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
+from tsattn.layers.gather import last_observed
 from tsattn.layers.masking import Tensor
 
-METHODS = ("last", "standard", "mean_abs")
+METHODS = ("last", "standard", "mean_abs", "training")
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -20,7 +21,7 @@ class InstanceScaling(keras.layers.Layer):
     Forward it gives `(x - center) / scale`, 0 where nothing was observed; with `inverse=True` it gives
     `x * scale + center`. Only observed steps count, so padding and gaps never change the figures.
 
-    The scale is shrunk towards a prior by the weight of one observation:
+    The scale of a window is shrunk towards a prior by the weight of one observation:
     `scale^2 = (n * spread^2 + prior^2) / (n + 1)` with `prior = ratio * mean(|x|)`, so that a constant or very short
     history still has a scale; it follows the data when they are multiplied by a constant. A history of nothing but
     zeros takes the training spread; a channel with no observation the training median and the training spread. `fit`
@@ -29,7 +30,9 @@ class InstanceScaling(keras.layers.Layer):
     Args:
         method: `"last"` centers on the last observed value and divides by the standard deviation; `"standard"`
             centers on the mean and divides by the standard deviation (RevIN, Kim et al. 2022); `"mean_abs"` centers
-            on nothing and divides by the mean absolute value (DeepAR, Salinas et al. 2020).
+            on nothing and divides by the mean absolute value (DeepAR, Salinas et al. 2020). `"training"` takes the
+            training median and the training spread for every window, so that the level of a history still tells
+            something: what channels are used to, they return to.
 
     Call arguments:
         inputs: `(batch, time, channels)`; with `inverse`, or with given `center` and `scale`, any
@@ -102,9 +105,14 @@ class InstanceScaling(keras.layers.Layer):
         return values if observed is None else ops.where(observed > 0, values, ops.zeros_like(values))
 
     def _statistics(self, values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        # The JAX backend does not take a variable inside `where`.
+        median, spread = (ops.convert_to_tensor(statistic) for statistic in (self.median, self.spread))
+        if self.method == "training":
+            every = ops.zeros_like(values[:, :1])
+            return every + median, every + spread
         count = ops.sum(seen, axis=1, keepdims=True)
         safe = ops.maximum(count, 1.0)
-        last = self._last(values, seen)
+        last = last_observed(values, seen)
         # Differences from the last value are exact in float32 where sums of a large level are not.
         shifted = seen * (values - last)
         mean_shift = ops.sum(shifted, axis=1, keepdims=True) / safe
@@ -116,16 +124,9 @@ class InstanceScaling(keras.layers.Layer):
             variance = ops.sum(seen * (shifted - mean_shift) ** 2, axis=1, keepdims=True) / safe
         scale = ops.sqrt((count * variance + (self.ratio * mean_abs) ** 2) / (count + 1.0))
         # A history of nothing but zeros has no scale of its own; a tiny one would let its window swamp the loss.
-        scale = ops.where(mean_abs > 0, scale, ops.convert_to_tensor(self.spread))
+        scale = ops.where(mean_abs > 0, scale, spread)
         empty = count == 0
-        # The JAX backend does not take a variable inside `where`.
-        median, spread = (ops.convert_to_tensor(statistic) for statistic in (self.median, self.spread))
         return ops.where(empty, median, center), ops.where(empty, spread, scale)
-
-    def _last(self, values: Tensor, seen: Tensor) -> Tensor:
-        step = ops.arange(1, ops.shape(values)[1] + 1, dtype="float32")[None, :, None] * seen
-        is_last = ops.logical_and(step == ops.max(step, axis=1, keepdims=True), seen > 0)
-        return ops.sum(ops.where(is_last, values, 0.0), axis=1, keepdims=True)
 
     def compute_output_spec(
         self,

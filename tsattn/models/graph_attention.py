@@ -14,7 +14,7 @@ from tsattn.models.direct import DirectHead
 from tsattn.models.graph import Core, Decoded, Series
 from tsattn.models.nodes import FoldNodes, GivenAdjacency, ObservedNodes, UnfoldNodes
 from tsattn.models.options import GraphAttentionOptions
-from tsattn.models.plumbing import LastStep
+from tsattn.models.plumbing import LastObserved, LastStep
 from tsattn.models.recurrent import Segments, rnn_layer
 from tsattn.window import WindowSpec
 
@@ -84,6 +84,7 @@ class _GraphAttention:
         graphs = options.graphs
         self.histories = _Histories(options, spec, portable)
         self.head = DirectHead(options, spec)
+        self.last = LastObserved(name="last_observed")
         self.given = GivenAdjacency(nodes, name="given_adjacency") if "given" in graphs else None
         self.learned = AdaptiveAdjacency(name="learned_adjacency") if "learned" in graphs else None
         self.mixing = [_Mixing(options, graphs, number) for number in range(options.layers if graphs else 0)]
@@ -101,7 +102,8 @@ class _GraphAttention:
         read = self.histories(series)
         if self.mixing:
             read = self._mix(read, series)
-        return Decoded(self.head(read, series.static))
+        # The median is counted from the last value, which is hard to beat a few steps ahead.
+        return Decoded(self.head(read, series.static), base=self.last(series.values, series.observed))
 
     def _mix(self, read: Tensor, series: Series) -> Tensor:
         """Return the states of the nodes with what they took from others; one without any history sends nothing."""

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from tsattn.config import Options
 
-Scaling = Literal["last", "standard", "mean_abs"]
+Scaling = Literal["last", "standard", "mean_abs", "training"]
 Score = Literal[
     "additive",
     "normalized_additive",
@@ -156,6 +156,11 @@ class TCNOptions(NetworkOptions):
 class GraphAttentionOptions(NetworkOptions):
     """Histories of nodes read in time, then mixed over a graph."""
 
+    scaling: Scaling = Field(
+        "training",
+        description="how a window is scaled; training keeps what the level of a node tells, see "
+        "tsattn.layers.InstanceScaling",
+    )
     channels: Literal["independent"] = Field(
         "independent", description="each target is a node, which has weights in common with the others"
     )

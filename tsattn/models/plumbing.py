@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.layers.gather import take_steps
+from tsattn.layers.gather import last_observed, take_steps
 from tsattn.layers.masking import Tensor, sequence_mask
 
 
@@ -73,6 +73,20 @@ class LastStep(keras.layers.Layer):
 
     def compute_output_shape(self, inputs_shape: Any) -> Any:
         return (inputs_shape[0], inputs_shape[2])
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class LastObserved(keras.layers.Layer):
+    """The last observed value: `(batch, context, width)`, and what is observed of it, to `(batch, 1, width, 1)`.
+
+    It is 0 where nothing is observed.
+    """
+
+    def call(self, values: Tensor, observed: Tensor) -> Tensor:
+        return ops.expand_dims(last_observed(values, observed), -1)
+
+    def compute_mask(self, values: Tensor, mask: Tensor | None = None) -> None:
+        return None
 
 
 @keras.saving.register_keras_serializable(package="tsattn")

@@ -69,12 +69,21 @@ class Known:
         return cls(values, values / (len(spec.targets) * spec.horizon), spec.horizon, spec.context, graph)
 
 
-def patch_length(season: int) -> int:
-    """Return the steps of a segment: a season; an equal part of one that is long; a few of those that are short."""
+def patch_length(season: int, context: int | None = None) -> int:
+    """Return the steps of a segment: a season; an equal part of one that is long; a few of those that are short.
+
+    A look-back that is shorter than such a segment has no season to be cut by, and is read step by step, or in as many
+    segments as a longer one has at most.
+
+    Args:
+        season: season length in steps.
+        context: look-back in steps, where it is known.
+    """
     if season < SHORTEST_PATCH:
-        return season * -(-SHORTEST_PATCH // season)
-    parts = -(-season // LONGEST_PATCH)
-    return -(-season // parts)
+        patch = season * -(-SHORTEST_PATCH // season)
+    else:
+        patch = -(-season // -(-season // LONGEST_PATCH))
+    return -(-context // SEGMENTS) if context is not None and context < patch else patch
 
 
 def context(season: int, horizon: int, length: int) -> int:
@@ -175,7 +184,7 @@ def resolve(options: T, season: int, known: Known | None = None) -> T:
         open_options["units"] = options.units or units(known.values)
         open_options["lookbacks"] = options.lookbacks or lookbacks(known.context, season)
     if getattr(options, "patch_length", 1) is None:
-        open_options["patch_length"] = patch_length(season)
+        open_options["patch_length"] = patch_length(season, known.context if known else None)
     if isinstance(options, TCNOptions) and known is not None:
         patch = options.patch_length or open_options["patch_length"]
         open_options["depth"] = depth(options, -(-known.context // patch))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import keras
 
+from tsattn.config import Loss
 from tsattn.data.panel import Floats
 from tsattn.data.windows import Windows
 from tsattn.errors import TsattnError
@@ -22,9 +23,9 @@ class History:
     """How a training went.
 
     Args:
-        loss: pinball loss in training of each epoch, the mean over all levels; each series in units of its spread.
-        validation: pinball loss of the median, half its absolute error, on the validation windows; empty where there
-            were none.
+        loss: loss in training of each epoch, the mean over all levels; each series in units of its spread.
+        validation: loss of the forecast, half its absolute or half its squared error, on the validation windows; empty
+            where there were none.
         chosen: number of epochs after which the weights were best, counted from 1.
     """
 
@@ -42,6 +43,7 @@ def train(
     seed: int,
     scales: Floats,
     *,
+    loss: Loss = "pinball",
     validation: Windows | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> History:
@@ -55,13 +57,14 @@ def train(
         patience: epochs without a better validation error before it stops.
         seed: seed of the order of the windows.
         scales: what errors of each series are divided by, [series, targets].
+        loss: what the forecast is trained for.
         validation: windows that decide when to stop; without them all epochs of the plan are trained.
         callbacks: further Keras callbacks, such as a progress bar.
 
     Raises:
         TsattnError: the loss is no longer a number.
     """
-    model = training_model(graph)
+    model = training_model(graph, loss)
     # Averaging the weights over about half an epoch stands in for a falling learning rate, and needs no last epoch.
     optimizer = keras.optimizers.Adam(
         learning_rate, clipnorm=1.0, use_ema=True, ema_momentum=1 - 2 / max(plan.steps, 4)
@@ -94,8 +97,8 @@ def train(
         shuffle=False,
         verbose=0,
     ).history
-    loss, losses = result["loss"], result.get("val_loss", [])
-    if not math.isfinite(loss[-1]):
-        raise TsattnError(f"the training diverged in epoch {len(loss)}: set a lower training.learning_rate")
+    trained, losses = result["loss"], result.get("val_loss", [])
+    if not math.isfinite(trained[-1]):
+        raise TsattnError(f"the training diverged in epoch {len(trained)}: set a lower training.learning_rate")
     known = [value if math.isfinite(value) else math.inf for value in losses]
-    return History(tuple(loss), tuple(losses), known.index(min(known)) + 1 if known else len(loss))
+    return History(tuple(trained), tuple(losses), known.index(min(known)) + 1 if known else len(trained))

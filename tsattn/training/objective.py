@@ -1,4 +1,4 @@
-"""What training minimises: pinball loss over the observed targets, each series by its own scale."""
+"""What training minimises: the loss over the observed targets, each series by its own scale."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from typing import Any
 import keras
 from keras import ops
 
+from tsattn.config import Loss
 from tsattn.layers.masking import Tensor
 from tsattn.models.graph import ForecastGraph, window_inputs
 from tsattn.window import TARGET, TARGET_OBSERVED, TARGET_SCALE
 
 
-class PinballLoss(keras.layers.Layer):
-    """Adds the mean pinball loss over observed targets to the losses: of all levels in training, else of the median.
+class ForecastLoss(keras.layers.Layer):
+    """Adds the mean loss over observed targets to the losses: of all levels in training, else of the forecast.
 
-    So a validation loss is that of the forecast. The tails go on to improve long after the median is at its best, and
-    would stop a training too late.
+    The loss of a level is the pinball loss. The forecast, level 0.5, may have half the squared error instead, and is
+    the mean then, where it is the median else.
+
+    A validation loss is that of the forecast alone. The tails go on to improve long after it is at its best, and would
+    stop a training too late.
 
     Errors are divided by one scale a series, not by that of each window: within a series, what is missed in a calm
     week must not count more than the same in a lively one, as no metric counts it so.
 
     Args:
         levels: quantile levels.
+        squared: whether the forecast has the squared error.
 
     Call arguments:
         quantiles: `(batch, members, horizon, channels, levels)` in scaled space. In training each member of an
@@ -39,9 +44,10 @@ class PinballLoss(keras.layers.Layer):
         Koenker and Bassett 1978, Regression Quantiles.
     """
 
-    def __init__(self, levels: tuple[float, ...], **kwargs: Any) -> None:
+    def __init__(self, levels: tuple[float, ...], squared: bool = False, **kwargs: Any) -> None:
         super().__init__(**{"autocast": False, **kwargs})
         self.levels = tuple(levels)
+        self.squared = squared
 
     def call(
         self, quantiles: Tensor, target: Tensor, observed: Tensor, weight: Tensor, training: bool | None = None
@@ -51,9 +57,13 @@ class PinballLoss(keras.layers.Layer):
             quantiles = ops.mean(quantiles, axis=1, keepdims=True)
         error = ops.expand_dims(ops.cast(target, "float32")[:, None], -1) - quantiles
         level = ops.array(self.levels, dtype="float32")
+        # In units of the series.
+        error = error * weight[:, None, :, :, None]
         losses = ops.maximum(level * error, (level - 1) * error)
+        if self.squared:
+            losses = ops.where(level == 0.5, error**2 / 2, losses)
         counted = ops.mean(losses, axis=-1) if training else losses[..., self.levels.index(0.5)]
-        loss = ops.mean(counted, axis=1) * observed * weight
+        loss = ops.mean(counted, axis=1) * observed
         self.add_loss(ops.sum(loss) / ops.maximum(ops.sum(observed), 1.0))
         return ops.sum(loss, axis=(1, 2))
 
@@ -61,13 +71,14 @@ class PinballLoss(keras.layers.Layer):
         return keras.KerasTensor((quantiles.shape[0],), dtype="float32")
 
 
-def training_model(graph: ForecastGraph) -> keras.Model:
+def training_model(graph: ForecastGraph, loss: Loss = "pinball") -> keras.Model:
     """Return the training twin of a graph: it shares the weights, takes the target too and adds the loss."""
     shapes = window_inputs(graph.spec, training=True)
     target, observed, scale = shapes[TARGET], shapes[TARGET_OBSERVED], shapes[TARGET_SCALE]
     scaled = graph.scale_target(target, observed)
     members, _ = graph.scaled_quantiles(scaled)
     weight = graph.window.scale / keras.ops.expand_dims(scale, 1)
-    loss = PinballLoss(graph.spec.levels, name="pinball")(keras.ops.stack(members, axis=1), scaled, observed, weight)
+    added = ForecastLoss(graph.spec.levels, loss == "squared", name="loss")
+    by_window = added(keras.ops.stack(members, axis=1), scaled, observed, weight)
     inputs = {**graph.inputs, TARGET: target, TARGET_OBSERVED: observed, TARGET_SCALE: scale}
-    return keras.Model(inputs, loss, name="training")
+    return keras.Model(inputs, by_window, name="training")

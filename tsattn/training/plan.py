@@ -116,17 +116,25 @@ def scaling_statistics(panel: Panel) -> tuple[list[float], list[float], list[flo
     )
 
 
-def error_scales(panel: Panel) -> Floats:
+def error_scales(panel: Panel, *, common: bool = False) -> Floats:
     """Return what errors of each series are divided by, [series, targets] float32: its standard deviation.
 
     Where that says nothing (a constant or unknown series) it is the typical one of the target, or 1.
+
+    Args:
+        panel: the series.
+        common: whether the targets measure one thing, as the nodes of a graph do, so that a unit missed counts the same
+            in each: their root mean square for all of them.
     """
     spreads = np.array([[_figures(column)[1] for column in panel.series(index).T] for index in range(len(panel))])
     known = np.isfinite(spreads) & (spreads > 0)
     typical = [
         float(np.median(column[seen])) if seen.any() else 1.0 for column, seen in zip(spreads.T, known.T, strict=True)
     ]
-    return np.where(known, spreads, typical).astype(np.float32)
+    scales = np.where(known, spreads, typical)
+    if common:
+        scales = np.broadcast_to(np.sqrt(np.mean(scales**2, axis=1, keepdims=True)), scales.shape)
+    return scales.astype(np.float32)
 
 
 def _figures(values: Floats) -> tuple[float, float, float]:
