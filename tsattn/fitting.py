@@ -22,6 +22,7 @@ from tsattn.models.options import NetworkOptions
 from tsattn.models.registry import ModelEntry, check_graph
 from tsattn.training.fit import History, train
 from tsattn.training.plan import (
+    NODES,
     VALIDATION_ROWS,
     error_scales,
     learning_rate,
@@ -93,7 +94,8 @@ class Fitting:
         windows = training_windows(panel, spec, rules.patch_length(spec.season))
         training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
         rate = training.learning_rate or learning_rate(panel.observed)
-        rows = 1 if graph.joint else graph.channels
+        nodes = get_model(config.model["name"]).graph
+        rows = 1 if graph.joint else -(-graph.channels // NODES) if nodes else graph.channels
         most = max(VALIDATION_ROWS // rows, 1)
         with self._watch(title) as shown:
             history = train(
@@ -103,7 +105,7 @@ class Fitting:
                 rate,
                 training.patience,
                 config.seed,
-                error_scales(panel, common=get_model(config.model["name"]).graph),
+                error_scales(panel, common=nodes),
                 loss=training.loss,
                 validation=validate and Windows.over_last(validate[0], spec, validate[1], most),
                 callbacks=() if shown is None else (shown,),

@@ -12,7 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmarks.accuracy.tasks import M4_HORIZON, M4_SEASON, TEST, VALIDATION, Stage, Task
+from benchmarks.accuracy.tasks import (
+    M4_HORIZON,
+    M4_SEASON,
+    ROADS_HORIZONS,
+    ROADS_STEPS,
+    ROADS_TRAIN,
+    TEST,
+    VALIDATION,
+    Stage,
+    Task,
+)
 from tsattn.config import RunConfig
 from tsattn.data import Panel, load
 from tsattn.data.windows import Windows
@@ -63,6 +73,8 @@ def run(task: Task, config: RunConfig, stage: Stage, data: Path, watch: Watch | 
         return ett(data / "ETT" / f"{task.data}.csv", task.parts, config, stage, watch)
     if task.protocol == "m4":
         return m4(data / "M4", config, stage, watch)
+    if task.protocol == "roads":
+        return roads(data / "los_loop", config, stage, watch)
     return classic(data / "classic" / f"{task.data}.csv", config, stage, watch)
 
 
@@ -164,6 +176,38 @@ def m4_scores(history: list[Values], actual: Values, forecast: Values) -> Figure
     mase = float(np.mean(error.mean(axis=1) / scale))
     owa = (smape / NAIVE2["smape"] + mase / NAIVE2["mase"]) / 2
     return {"smape": smape, "mase": mase, "owa": owa, "series": len(history)}
+
+
+def roads(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = None) -> Outcome:
+    """RMSE and MAE in miles an hour over the sensors and the first steps of a forecast, for each number of steps.
+
+    The test stage trains on the first 80 % and scores the rest. As in the published figures a history lies within the
+    part that is scored, and its last window is left out; that is what the naive figures of the protocol are of, too.
+    The validation stage scores the last eighth of the train part, which is then not trained on.
+
+    Args:
+        folder: where los_speed.csv and los_adj.csv are.
+        config: with horizon and look-back; a model over a graph that is to be given takes that of the roads.
+        stage: which part is scored.
+        watch: shows the trainings.
+    """
+    speeds = pd.read_csv(folder / "los_speed.csv")
+    begin, end = (ROADS_TRAIN, len(speeds)) if stage == TEST else (ROADS_TRAIN * 7 // 8, ROADS_TRAIN)
+    if config.model.get("adjacency") in ("given", "both"):
+        config = config.model_copy(update={"data": config.data.model_copy(update={"graph": f"{folder}/los_adj.csv"})})
+    forecaster, seconds = _fit(config, speeds.iloc[:begin], watch)
+    panel, _ = load(speeds.iloc[:end], schema=forecaster.schema_)
+    origins = np.arange(begin + ROADS_STEPS, end - min(ROADS_HORIZONS))
+    model, spec = forecaster.model_, forecaster.spec_
+    medians = predict_windows(model, spec, panel, np.zeros_like(origins), origins)[..., spec.median]
+    figures: Figures = {"windows": len(origins)}
+    for steps in ROADS_HORIZONS:
+        scored = origins < end - steps
+        actual = np.stack([panel.values[first : first + steps] for first in origins[scored]])
+        error = medians[scored, :steps].astype(np.float64) - actual
+        figures[f"rmse_{steps}"] = float(np.sqrt(np.mean(error**2)))
+        figures[f"mae_{steps}"] = float(np.mean(np.abs(error)))
+    return Outcome({stage: figures}, _model(forecaster), seconds)
 
 
 def classic(file: Path, config: RunConfig, stage: Stage, watch: Watch | None = None) -> Outcome:

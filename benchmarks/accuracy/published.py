@@ -17,6 +17,7 @@ PSLSTM = "Kong et al., Unlocking the Power of LSTM for Long Term Time Series For
 INFORMER = "Zhou et al., Informer, AAAI 2021"
 M4 = "Makridakis et al., The M4 Competition, International Journal of Forecasting 2020"
 NBEATS = "Oreshkin et al., N-BEATS, ICLR 2020"
+TGCN = "Zhao et al., T-GCN, IEEE Transactions on Intelligent Transportation Systems 2020"
 MEASURED = "measured on two CPU cores"
 COLLECTED = "as collected with the protocol"
 
@@ -102,5 +103,10 @@ PUBLISHED: dict[str, tuple[Row, ...]] = {
         ("NHITS (neuralforecast 3.3.0, L 192)", "13.721 | 1.144 | .612", MEASURED),
         ("first sketch (L 504)", "12.199 | .959 | .532", MEASURED),
         ("first sketch on logarithms", "10.541 | 1.010 | .498", MEASURED),
+    ),
+    "los-loop": _rows(
+        "rmse_3 rmse_6 rmse_9 rmse_12 mae_3 mae_6 mae_9 mae_12",
+        ("T-GCN", "5.126 | - | - | - | - | - | - | -", TGCN),
+        ("GRU", "5.22 | - | - | - | - | - | - | -", TGCN),
     ),
 }

@@ -23,6 +23,11 @@ METRIC_NAMES = {
     "mse": "MSE",
     "mae": "MAE",
     "relative_mase": "relative MASE",
+    **{
+        f"{metric}_{steps}": f"{metric.upper()} {5 * steps} min"
+        for metric in ("rmse", "mae")
+        for steps in (3, 6, 9, 12)
+    },
 }
 
 INTRODUCTION = {

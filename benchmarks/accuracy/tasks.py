@@ -18,13 +18,17 @@ ETT_HOURS = (8640, 2880, 2880)
 
 M4_HORIZON, M4_SEASON = 48, 24
 
+ROADS_TRAIN, ROADS_STEPS, ROADS_HORIZONS = 1612, 12, (3, 6, 9, 12)
+"""Steps of the train part of Los-loop, 80 %; steps of history and of the longest forecast; those that are scored."""
+
 
 @dataclass(frozen=True)
 class Task:
     """One set of data, cut and scored by one protocol at one horizon.
 
     Args:
-        name: ``etth1-96``, ``ettm1-ot-720`` (the target OT alone), ``m4-hourly`` or ``classic-FILE``.
+        name: ``etth1-96``, ``ettm1-ot-720`` (the target OT alone), ``m4-hourly``, ``los-loop`` or
+            ``classic-FILE``.
         protocol: the way it is cut and scored.
         data: name of the data.
         horizon: steps to forecast; None where that is left to inference.
@@ -33,7 +37,7 @@ class Task:
     """
 
     name: str
-    protocol: Literal["ett", "m4", "classic"]
+    protocol: Literal["ett", "m4", "roads", "classic"]
     data: str
     horizon: int | None = None
     season: int | None = None
@@ -42,7 +46,12 @@ class Task:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the figures that tables show, lower is better."""
-        return {"ett": ("mse", "mae"), "m4": ("smape", "mase", "owa"), "classic": ("relative_mase",)}[self.protocol]
+        return {
+            "ett": ("mse", "mae"),
+            "m4": ("smape", "mase", "owa"),
+            "roads": tuple(f"{metric}_{steps}" for metric in ("rmse", "mae") for steps in ROADS_HORIZONS),
+            "classic": ("relative_mase",),
+        }[self.protocol]
 
     @property
     def headline(self) -> tuple[str, ...]:
@@ -62,6 +71,13 @@ class Task:
 
     def settings(self) -> dict[str, str]:
         """Return the settings that the protocol prescribes, in the form of ``tsattn --set``."""
+        if self.protocol == "roads":
+            # The epoch is chosen on the last eighth of the train part.
+            return {
+                "data.horizon": str(ROADS_STEPS),
+                "data.context": str(ROADS_STEPS),
+                "data.validation": str(ROADS_TRAIN // 8),
+            }
         if self.protocol != "ett":
             return {}
         fixed = {
@@ -85,6 +101,10 @@ def task(name: str) -> Task:
         return Task(name, "ett", data, int(found[3]), 24 * ETT_STEPS[data], target)
     if name == "m4-hourly":
         return Task(name, "m4", "Hourly", M4_HORIZON, M4_SEASON)
+    if name == "los-loop":
+        return Task(name, "roads", name, ROADS_STEPS, 1)
     if found := re.fullmatch(r"classic-(\w+)", name):
         return Task(name, "classic", found[1])
-    raise ValueError(f"expected a task such as etth1-96, ettm1-ot-720, m4-hourly or classic-nile. Received: {name!r}")
+    raise ValueError(
+        f"expected a task such as etth1-96, ettm1-ot-720, m4-hourly, los-loop or classic-nile. Received: {name!r}"
+    )

@@ -119,6 +119,24 @@ def test_m4_validation_forecasts_the_last_steps_of_the_training_file(data_dir: P
     assert scores["mase"] == pytest.approx(np.mean(errors), rel=1e-5)
 
 
+def test_persistence_on_the_roads_is_the_known_one(data_dir: Path) -> None:
+    config = RunConfig.from_dict(resolve(task("los-loop"), ["model.name=naive"]))
+    figures = run(task("los-loop"), config, TEST, data_dir).figures[TEST]
+    known = {3: (5.543, 3.156), 6: (6.699, 3.632), 9: (7.628, 4.042), 12: (8.456, 4.433)}
+    for steps, expected in known.items():
+        assert [figures[f"rmse_{steps}"], figures[f"mae_{steps}"]] == pytest.approx(expected, abs=5.1e-4)
+
+
+def test_validation_on_the_roads_is_the_last_eighth_of_the_train_part(data_dir: Path) -> None:
+    config = RunConfig.from_dict(resolve(task("los-loop"), ["model.name=naive"]))
+    figures = run(task("los-loop"), config, VALIDATION, data_dir).figures[VALIDATION]
+    speeds = pd.read_csv(data_dir / "los_loop" / "los_speed.csv").to_numpy(float)[1410:1612]
+    first = np.arange(12, len(speeds) - 3)
+    errors = np.stack([speeds[i : i + 3] - speeds[i - 1] for i in first])
+    assert figures["windows"] == len(first)
+    assert figures["rmse_3"] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("horizon", "mse", "mae"), [(24, 0.424, 0.389), (48, 0.465, 0.407), (336, 0.650, 0.501), (720, 0.655, 0.514)]
 )

@@ -95,3 +95,9 @@ def test_errors_are_measured_by_the_deviation_of_each_series() -> None:
 def test_errors_of_what_never_moves_are_taken_as_they_are() -> None:
     nan = np.nan
     assert error_scales(table([[3, nan]] * 9, [[0.1, nan]] * 7)).tolist() == [[1, 1], [1, 1]]
+
+
+def test_errors_of_the_nodes_of_a_graph_count_alike() -> None:
+    made = table([[1, 10], [2, 30], [6, 20]])
+    one, two = np.std([1, 2, 6]), np.std([10, 30, 20])
+    np.testing.assert_allclose(error_scales(made, common=True), [[np.sqrt((one**2 + two**2) / 2)] * 2], rtol=1e-6)

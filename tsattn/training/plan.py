@@ -19,6 +19,9 @@ WINDOWS = 128
 ROWS = 224
 """Most rows of a batch: windows times independent channels, which tell more than as many rows of one window."""
 
+NODES = 16
+"""Nodes of a graph that count as one row: they are seen together, and move together."""
+
 STEPS = (50, 200)
 """Least and most batches of an epoch; few windows are gone through several times."""
 
