@@ -79,13 +79,15 @@ def test_written_out_the_loop_gives_the_same() -> None:
     assert [any("While" in kind for kind in found) for found in kinds] == [True, False]
 
 
+@pytest.mark.parametrize("decoder", ["parallel", "autoregressive"])
 @pytest.mark.parametrize("members", [1, 2])
-def test_every_head_of_every_layer_is_told_on_request(members: int) -> None:
-    model = make_graph({"name": "transformer", "heads": 3, "members": members}).inference()
+def test_every_head_of_every_layer_is_told_on_request(members: int, decoder: str) -> None:
+    model = make_graph({"name": "transformer", "heads": 3, "members": members, "decoder": decoder}).inference()
     given = window(histories([1, 4, 10]))
     told = attention_maps(model)
     made = {name: outputs(maps) for name, maps in told(given).items()}
-    ends = [f"{part}_{number}" for part in ("encoder", "decoder") for number in range(2)]
+    last_block = "decoder_1" if decoder == "parallel" else "decoder/block_1"
+    ends = [f"{part}{number}" for part in ("encoder_", last_block[:-1]) for number in range(2)]
     starts = [""] if members == 1 else [f"member_{number}/" for number in range(members)]
     assert set(made) == {start + end for start in starts for end in ends}
     count = -(-given["length"] // SPEC.season)
@@ -96,5 +98,7 @@ def test_every_head_of_every_layer_is_told_on_request(members: int) -> None:
             queries = count[row // 2] if "encoder" in name else 2
             np.testing.assert_allclose(maps[-1][row, :, :queries].sum(-1), 1, atol=1e-5)
             assert not maps[-1][row, :, :, count[row // 2] :].any()
-    last = np.mean([made[f"{start}decoder_1"][1] for start in starts], axis=0)
+        if decoder == "autoregressive" and "decoder" in name:
+            assert not maps[0][:, :, 0, 1:].any() and maps[0][:, :, 1].all()
+    last = np.mean([made[f"{start}{last_block}"][1] for start in starts], axis=0)
     np.testing.assert_allclose(outputs(model(given)[ATTENTION])[0].reshape(last.shape), last, atol=1e-6)

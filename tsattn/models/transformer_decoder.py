@@ -146,22 +146,49 @@ class TransformerDecoder(keras.layers.Layer):
         memory_mask: Tensor | None = None,
         training: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
-        start = ops.broadcast_to(ops.cast(self.start, self.compute_dtype), (ops.shape(memory)[0], self._fed))
         features = None if features is None else ops.cast(features, self.compute_dtype)
         if targets is None or not training:
-            return self._free(start, features, memory, memory_mask)
-        targets = ops.cast(targets, self.compute_dtype)
-        fed = ops.concatenate([ops.expand_dims(start, 1), targets[:, :-1]], axis=1)
-        x = self._positions(self._embed(_joined(fed, features)))
-        weights = None
-        for block in self._blocks:
-            x, _, weights = block(x, memory, memory_mask=memory_mask, return_attention_scores=True, training=training)
+            return self._free(features, memory, memory_mask)
+        x, maps = self._at_once(targets, features, memory, memory_mask, training)
         x = x if self._norm is None else self._norm(x)
-        return self._head(self._dropout(x, training=training)), weights
+        return self._head(self._dropout(x, training=training)), maps[-1][1]
 
-    def _free(
-        self, start: Tensor, features: Tensor | None, memory: Tensor, memory_mask: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def attention(
+        self, outputs: Tensor, memory: Tensor, features: Tensor | None = None, memory_mask: Tensor | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Return the weights of every block as it decodes, from what it decoded and what it was called on.
+
+        Fed with what it made, all segments at once see what each saw in its turn.
+
+        Returns:
+            A block each: its weights over the segments before, `(batch, heads, steps, steps)`, and over the memory.
+        """
+        made = ops.reshape(outputs, (-1, self.steps, self._fed, self.levels))[..., self.median]
+        features = None if features is None else ops.cast(features, self.compute_dtype)
+        return self._at_once(made, features, memory, memory_mask, False)[1]
+
+    def _start(self, batch: Any) -> Tensor:
+        return ops.broadcast_to(ops.cast(self.start, self.compute_dtype), (batch, self._fed))
+
+    def _at_once(
+        self,
+        targets: Tensor,
+        features: Tensor | None,
+        memory: Tensor,
+        memory_mask: Tensor | None,
+        training: bool | None,
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Return what the blocks make of all segments under a causal mask, and the weights of each block."""
+        targets = ops.cast(targets, self.compute_dtype)
+        start = ops.expand_dims(self._start(ops.shape(targets)[0]), 1)
+        fed = ops.concatenate([start, targets[:, :-1]], axis=1)
+        x, maps = self._positions(self._embed(_joined(fed, features))), []
+        for block in self._blocks:
+            x, own, over = block(x, memory, memory_mask=memory_mask, return_attention_scores=True, training=training)
+            maps.append((own, over))
+        return x, maps
+
+    def _free(self, features: Tensor | None, memory: Tensor, memory_mask: Tensor | None) -> tuple[Tensor, Tensor]:
         batch, keys = ops.shape(memory)[0], ops.shape(memory)[1]
         positions = self._positions(ops.zeros((1, self.steps, self.units), self.compute_dtype))
         steps = ops.arange(self.steps, dtype="int32")
@@ -185,7 +212,7 @@ class TransformerDecoder(keras.layers.Layer):
             return fed, put(made, output, number, 1), put(seen, weights, number, 2), tuple(kept)
 
         first = (
-            start,
+            self._start(batch),
             ops.zeros((batch, self.steps, self.output_units), self.compute_dtype),
             ops.zeros((batch, self.heads, self.steps, keys), self.compute_dtype),
             tuple(block.initial_cache(batch, self.steps) for block in self._blocks),
@@ -217,6 +244,19 @@ class TransformerDecoder(keras.layers.Layer):
             "norm": self.norm,
             "positions": self.positions,
         }
+
+
+class DecoderAttention(keras.layers.Layer):
+    """`TransformerDecoder.attention` as a layer, for a graph that looks into a decoder. Not for saving."""
+
+    def __init__(self, decoder: TransformerDecoder, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._decoder = decoder
+
+    def call(
+        self, outputs: Tensor, memory: Tensor, features: Tensor | None = None, memory_mask: Tensor | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
+        return self._decoder.attention(outputs, memory, features, memory_mask)
 
 
 def _joined(fed: Tensor, features: Tensor | None) -> Tensor:
