@@ -43,6 +43,9 @@ class NetworkOptions(Options):
     channels: Literal["independent", "joint"] = Field(
         "independent", description="forecast each target by itself with shared weights, or all together"
     )
+    patch_length: int | None = Field(
+        None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
+    )
     members: int = Field(
         1, ge=1, description="networks trained side by side in one graph, from different starts; their mean forecasts"
     )
@@ -60,7 +63,27 @@ class NetworkOptions(Options):
         return self.units or WIDTH
 
 
-class Seq2SeqOptions(NetworkOptions):
+class CopyingOptions(NetworkOptions):
+    """Options of the architectures that copy segments of the history into the forecast."""
+
+    copy_heads: int | None = Field(
+        None,
+        ge=0,
+        description="heads of an attention that copies past segments into the forecast; 0 copies nothing; if left out "
+        "4, and 0 where there is no attention, its alignment is no softmax, or the decoder is autoregressive",
+    )
+    copy_dropout: float | None = Field(
+        None, ge=0, lt=1, description="share of what is copied that is left out in training; by rule if left out"
+    )
+    path_dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="share of the series of a training step that are forecast by copying alone; by rule if left out",
+    )
+
+
+class Seq2SeqOptions(CopyingOptions):
     """Encoder-decoder with attention."""
 
     rnn: Literal["gru", "lstm"] = Field("gru", description="kind of recurrent cell")
@@ -72,9 +95,6 @@ class Seq2SeqOptions(NetworkOptions):
     alignment: Alignment = Field("softmax", description="what makes attention weights of the scores")
     local_window: float = Field(10.0, ge=1, description="segments on either side that a local alignment sees")
     bidirectional: bool = Field(False, description="read the history in both directions")
-    patch_length: int | None = Field(
-        None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
-    )
     decoder: Literal["parallel", "autoregressive"] = Field(
         "parallel", description="all segments at once, or one after the other, fed with its own median"
     )
@@ -93,21 +113,6 @@ class Seq2SeqOptions(NetworkOptions):
     teacher_forcing_steps: int = Field(
         0, ge=0, description="training steps in which that share falls to 0; 0 leaves it as it is"
     )
-    copy_heads: int | None = Field(
-        None,
-        ge=0,
-        description="heads of an attention that copies past segments into the forecast; 0 copies nothing; if left out "
-        "4, and 0 where there is no attention, its alignment is no softmax, or the decoder is autoregressive",
-    )
-    copy_dropout: float | None = Field(
-        None, ge=0, lt=1, description="share of what is copied that is left out in training; by rule if left out"
-    )
-    path_dropout: float | None = Field(
-        None,
-        ge=0,
-        lt=1,
-        description="share of the series of a training step that are forecast by copying alone; by rule if left out",
-    )
 
     @field_validator("attention")
     @classmethod
@@ -125,12 +130,9 @@ class AttentionPoolingOptions(NetworkOptions):
     rnn: Literal["gru", "lstm"] = Field("lstm", description="kind of recurrent cell")
     bidirectional: bool = Field(True, description="read the history in both directions")
     heads: int = Field(1, ge=1, description="learned context vectors that pool the history")
-    patch_length: int | None = Field(
-        None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
-    )
 
 
-class TCNOptions(NetworkOptions):
+class TCNOptions(CopyingOptions):
     """Dilated causal convolutions over segments of time, direct multi-horizon head."""
 
     kernel_size: int = Field(3, ge=2, description="segments that a convolution reads")
@@ -147,9 +149,6 @@ class TCNOptions(NetworkOptions):
     weight_norm: bool = Field(False, description="train length and direction of each filter apart")
     pooling: Literal["last", "attention"] = Field(
         "last", description="what is read of the history: its last segment, or all by attention pooling"
-    )
-    patch_length: int | None = Field(
-        None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
     )
 
 
@@ -183,9 +182,6 @@ class GraphAttentionOptions(NetworkOptions):
     block_dropout: float = Field(
         0.1, ge=0, lt=1, description="share dropped in training of what convolutions and mixing add"
     )
-    patch_length: int | None = Field(
-        None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
-    )
 
     @property
     def graphs(self) -> tuple[str, ...]:
@@ -195,7 +191,7 @@ class GraphAttentionOptions(NetworkOptions):
         return names.get(chosen, (chosen,))
 
 
-class TransformerOptions(NetworkOptions):
+class TransformerOptions(CopyingOptions):
     """Transformer encoder-decoder over segments of time."""
 
     heads: int = Field(4, ge=1, description="attention heads of each layer, of units / heads each")
@@ -207,9 +203,6 @@ class TransformerOptions(NetworkOptions):
     )
     positions: Literal["sinusoidal", "learned"] = Field(
         "sinusoidal", description="how a segment's distance to the forecast origin is told"
-    )
-    patch_length: int | None = Field(
-        None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
     )
     decoder: Literal["parallel", "autoregressive"] = Field(
         "parallel",

@@ -61,6 +61,7 @@ class Segments:
         self._patching = Patching(patch_length, name="patching")
         self._join = keras.layers.Concatenate(name="values_and_observed")
         self.count = count
+        self.patch = patch_length
         self._embed = keras.layers.Dense(units, activation="relu", name="segment_embedding")
         self._mask = SegmentMask(count, patch_length, name="segment_mask")
         self.steps = SegmentSteps(count, patch_length, name="segment_steps")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tsattn.errors import ConfigError
-from tsattn.models.options import WIDTH, GraphAttentionOptions, NetworkOptions, Seq2SeqOptions, TCNOptions
+from tsattn.models.options import WIDTH, CopyingOptions, GraphAttentionOptions, NetworkOptions, TCNOptions
 from tsattn.window import WindowSpec
 
 T = TypeVar("T", bound=NetworkOptions)
@@ -183,17 +183,15 @@ def resolve(options: T, season: int, known: Known | None = None) -> T:
     if known is not None:
         open_options["units"] = options.units or units(known.values)
         open_options["lookbacks"] = options.lookbacks or lookbacks(known.context, season)
-    if getattr(options, "patch_length", 1) is None:
-        open_options["patch_length"] = patch_length(season, known.context if known else None)
+    patch = options.patch_length or patch_length(season, known.context if known else None)
+    open_options["patch_length"] = patch
     if isinstance(options, TCNOptions) and known is not None:
-        patch = options.patch_length or open_options["patch_length"]
         open_options["depth"] = depth(options, -(-known.context // patch))
     if isinstance(options, GraphAttentionOptions) and known is not None:
         open_options["adjacency"] = options.adjacency or ("both" if known.graph else "learned")
-    if isinstance(options, Seq2SeqOptions):
+    if isinstance(options, CopyingOptions):
         open_options.update(_attention(options))
         if known is not None:
-            patch = options.patch_length or open_options["patch_length"]
             rates = {
                 "copy_dropout": copy_dropout(known.values),
                 "path_dropout": path_dropout(known.horizons, -(-known.horizon // patch)),
@@ -203,16 +201,18 @@ def resolve(options: T, season: int, known: Known | None = None) -> T:
     return options.model_copy(update=open_options)
 
 
-def _attention(options: Seq2SeqOptions) -> dict[str, Any]:
-    autoregressive = options.decoder == "autoregressive"
-    score = options.attention or ("additive" if autoregressive else "scaled_dot")
-    cannot = autoregressive or score == "none" or options.alignment != "softmax"
+def _attention(options: CopyingOptions) -> dict[str, Any]:
+    """Return how many heads copy, and the score of the recurrent architecture's attention."""
+    given = {name: getattr(options, name) for name in ("attention", "alignment", "decoder") if hasattr(options, name)}
+    autoregressive = given.get("decoder") == "autoregressive"
+    if "attention" in given:
+        given["attention"] = given["attention"] or ("additive" if autoregressive else "scaled_dot")
+    cannot = autoregressive or given.get("attention") == "none" or given.get("alignment", "softmax") != "softmax"
     if options.copy_heads and cannot:
-        raise ConfigError(
-            f"model.copy_heads={options.copy_heads} needs an attention of softmax alignment and a parallel decoder. "
-            f"Received: attention={score!r}, alignment={options.alignment!r}, decoder={options.decoder!r}"
+        needs = (
+            "an attention of softmax alignment and a parallel decoder" if "attention" in given else "a parallel decoder"
         )
-    return {
-        "attention": score,
-        "copy_heads": (0 if cannot else COPY_HEADS) if options.copy_heads is None else options.copy_heads,
-    }
+        received = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        raise ConfigError(f"model.copy_heads={options.copy_heads} needs {needs}. Received: {received}")
+    heads = (0 if cannot else COPY_HEADS) if options.copy_heads is None else options.copy_heads
+    return {"copy_heads": heads, **({"attention": given["attention"]} if "attention" in given else {})}

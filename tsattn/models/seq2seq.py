@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import keras
 
-from tsattn.layers import Attention, AttentionDecoder, CopyAttention, LocalAlignment, ParallelDecoder
+from tsattn.layers import Attention, AttentionDecoder, LocalAlignment, ParallelDecoder
 from tsattn.layers.masking import Tensor
 from tsattn.models import rules
+from tsattn.models.copying import copying
 from tsattn.models.graph import Core, Decoded, Series, Weights
 from tsattn.models.options import Seq2SeqOptions
-from tsattn.models.plumbing import HorizonSegments, HorizonSteps, LevelDropout, QuantileHead
+from tsattn.models.plumbing import HorizonSegments, HorizonSteps, QuantileHead
 from tsattn.models.recurrent import Segments, rnn_cell, rnn_layer
 from tsattn.window import WindowSpec
 
@@ -52,39 +52,25 @@ class _Seq2Seq:
         """Return what is known of each segment of the horizon, `(rows, segments, features)`; empty if nothing is."""
         return [] if series.ahead is None else [self.embed_ahead(self.ahead_segments(series.ahead))]
 
-    def decoded(self, raw: Tensor, weights: Tensor, base: Tensor | None = None) -> Decoded:
+    def decoded(self, raw: Tensor, weights: Tensor) -> Decoded:
         attention = Weights(weights, self.segments.steps, self.patch) if self.attention else None
-        return Decoded(self.steps(raw), attention, base)
+        return Decoded(self.steps(raw), attention)
 
 
 class _Parallel(_Seq2Seq):
     def __init__(self, options: Seq2SeqOptions, spec: WindowSpec, portable: bool) -> None:
         super().__init__(options, spec, portable)
-        heads = options.copy_heads or 0
         self.decoder = ParallelDecoder(
             self.cell,
             self.count,
             query_units=max(options.width // 2, 1),
-            attention=None if heads else self.attention,
+            attention=None if options.copy_heads else self.attention,
             bridge=options.bidirectional,
             name="decoder",
         )
-        self.copy = self._copy_attention(options, spec.season) if heads else None
+        self.copy = copying(options, spec, self.segments, str(options.attention))
         self.join = keras.layers.Concatenate(name="state_and_context")
         self.head = QuantileHead(self.output_size, len(spec.levels), spec.median, name="head")
-        self.base_steps = HorizonSteps(spec.horizon, (self.width, 1), name="base_steps")
-        rate = options.path_dropout or 0.0
-        self.path_dropout = LevelDropout(spec.median, rate, name="path_dropout") if rate else None
-
-    def _copy_attention(self, options: Seq2SeqOptions, season: int) -> CopyAttention:
-        return CopyAttention(
-            self.segments.count,
-            options.copy_heads or 0,
-            str(options.attention),
-            period=max(round(season / self.patch), 1),
-            dropout=options.copy_dropout or 0.0,
-            name="copy_attention",
-        )
 
     def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
         cut = self.segments(series)
@@ -100,12 +86,9 @@ class _Parallel(_Seq2Seq):
         if self.copy is None:
             read = self.join([read, *ahead]) if ahead else read
             return self.decoded(self.head(self.dropout(read)), weights)
-        context, copied, weights = self.copy(
-            read, memory, cut.values, cut.observed, memory_mask=cut.mask, return_attention_scores=True
-        )
-        read = self.join([read, context, *ahead])
-        decoded = self.decoded(self.head(self.dropout(read)), weights, self.base_steps(copied))
-        return decoded if self.path_dropout is None else replace(decoded, raw=self.path_dropout(decoded.raw))
+        copied = self.copy(read, memory, cut)
+        read = self.join([read, copied.context, *ahead])
+        return self.copy.added(self.steps(self.head(self.dropout(read))), copied)
 
 
 class _Autoregressive(_Seq2Seq):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import keras
+
 from tsattn.layers import TemporalConvBlock
 from tsattn.layers.masking import Tensor
 from tsattn.models import rules
+from tsattn.models.copying import copying
 from tsattn.models.direct import DirectHead, PooledSegments
 from tsattn.models.graph import Core, Decoded, Series, Weights
 from tsattn.models.options import TCNOptions
@@ -32,6 +35,8 @@ class _TCN:
         self.pooling = PooledSegments(options.width, 1, self.segments, spec.horizon) if pooled else None
         self.last = LastStep(name="last_segment")
         self.head = DirectHead(options, spec)
+        self.copy = copying(options, spec, self.segments)
+        self.queries = keras.layers.RepeatVector(-(-spec.horizon // patch), name="queries")
 
     def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
         cut = self.segments(series)
@@ -43,9 +48,12 @@ class _TCN:
             read = self.last(memory, mask=cut.mask)
         else:
             read, weights = self.pooling(memory, cut.mask)
-        return Decoded(self.head(read, series.static), weights)
+        raw = self.head(read, series.static)
+        if self.copy is None:
+            return Decoded(raw, weights)
+        return self.copy.added(raw, self.copy(self.queries(read), memory, cut))
 
 
 def tcn(options: TCNOptions, spec: WindowSpec, portable: bool) -> Core:
     """Return the convolutional forecaster (blocks of Bai et al. 2018)."""
-    return _TCN(options, spec)
+    return _TCN(rules.resolve(options, spec.season), spec)

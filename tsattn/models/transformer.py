@@ -9,6 +9,7 @@ import keras
 from tsattn.layers import PositionalEncoding, TransformerDecoderBlock, TransformerEncoderBlock
 from tsattn.layers.masking import Tensor
 from tsattn.models import rules
+from tsattn.models.copying import copying
 from tsattn.models.graph import Core, Decoded, Series, Weights
 from tsattn.models.options import TransformerOptions
 from tsattn.models.plumbing import HorizonSegments, HorizonSteps, QuantileHead
@@ -79,6 +80,8 @@ class _Parallel(_Transformer):
         self.decoder_norm = _last_norm(options, "decoder_norm")
         self.dropout = keras.layers.Dropout(options.dropout, name="dropout")
         self.head = QuantileHead(self.output_size, self.levels, spec.median, name="head")
+        self.copy = copying(options, spec, self.segments)
+        self.join_context = keras.layers.Concatenate(name="state_and_context")
 
     def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
         cut = self.segments(series)
@@ -90,7 +93,11 @@ class _Parallel(_Transformer):
             # No segment is made of another, so that each may see them all.
             x, _, weights = block(x, memory, memory_mask=cut.mask, use_causal_mask=False, return_attention_scores=True)
         x = x if self.decoder_norm is None else self.decoder_norm(x)
-        return self.decoded(self.head(self.dropout(x)), weights)
+        if self.copy is None:
+            return self.decoded(self.head(self.dropout(x)), weights)
+        copied = self.copy(x, memory, cut)
+        x = self.join_context([x, copied.context])
+        return self.copy.added(self.steps(self.head(self.dropout(x))), copied)
 
 
 class _Autoregressive(_Transformer):
@@ -128,6 +135,7 @@ def _last_norm(options: TransformerOptions, name: str) -> keras.layers.Layer | N
 
 def transformer(options: TransformerOptions, spec: WindowSpec, portable: bool) -> Core:
     """Return the encoder-decoder (Vaswani et al. 2017; over segments: Nie et al. 2023, PatchTST)."""
+    options = rules.resolve(options, spec.season)
     return _Parallel(options, spec) if options.decoder == "parallel" else _Autoregressive(options, spec)
 
 
