@@ -198,11 +198,17 @@ def test_the_table_names_the_winner(tmp_path: Path) -> None:
 def test_recipes(recipe: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
     config = DATASETS.parent / "configs" / recipe
-    result = tsattn("fit", DATASETS / "Airline.csv", "--config", config, "--out", out, *FAST)
+    data, series = DATASETS / "Airline.csv", 1
+    if recipe == "graph.toml":
+        months = pd.read_csv(data)
+        months["other"], months["third"] = months.iloc[:, 1].shift(1).bfill(), months.iloc[:, 1].shift(2).bfill()
+        data, series = tmp_path / "nodes.csv", 3
+        months.to_csv(data, index=False)
+    result = tsattn("fit", data, "--config", config, "--out", out, *FAST)
     assert result.exit_code == 0, result.output
     forecast = pd.read_csv(out / "forecast.csv")
     levels = len(tomllib.loads(config.read_text()).get("levels", (0.1, 0.5, 0.9)))
-    assert len(forecast) == 12 and len(forecast.columns) == 2 + levels
+    assert len(forecast) == 12 * series and len(forecast.columns) == 2 + levels
     assert np.isfinite(forecast.drop(columns=["unique_id", "ds"])).to_numpy().all()
 
 

@@ -56,10 +56,8 @@ def make_model(name: str) -> keras.Model:
     if name == "seasonal_naive":
         return build_baseline(resolve_options({"name": name})[0], SPEC)
     options: dict[str, object] = {"name": "seq2seq", "decoder": name}
-    if name == "attention_pooling":
+    if name in ("attention_pooling", "tcn"):
         options = {"name": name}
-    if name == "tcn":
-        options = {"name": name, "pooling": "attention"}
     if name == "lookbacks":
         options = {"name": "seq2seq", "lookbacks": 2}
     entry, validated = resolve_options({"units": 6, "patch_length": PATCH, **options})
@@ -156,7 +154,7 @@ def test_attention_is_over_the_steps_of_the_raw_history(served: dict[str, Array]
         assert steps[row].tolist() == known + [[-1, -1]] * padding
         assert not weights[row, ..., len(known) :].any()
         whole = [[0, SPEC.horizon - 1]]
-        assert queries[row].tolist() == (whole if name in ("attention_pooling", "tcn") else [[0, 3], [4, 6]])
+        assert queries[row].tolist() == (whole if name == "attention_pooling" else [[0, 3], [4, 6]])
 
 
 def test_a_length_over_the_array_counts_as_its_whole(folder: Path) -> None:

@@ -51,9 +51,11 @@ COPYING = (
     "ensemble",
     "lookbacks",
     "joint_lookbacks_of_an_ensemble",
+    "transformer",
+    "tcn",
 )
 OVER_A_GRAPH = ("graph", "graph_lookbacks", "graph_diffusion")
-WITHOUT_ATTENTION = ("no_attention", "tcn", "joint_tcn_step_by_step", "without_a_graph", *OVER_A_GRAPH)
+WITHOUT_ATTENTION = ("no_attention", "joint_tcn_step_by_step", "without_a_graph", *OVER_A_GRAPH)
 
 GIVEN = histories([1, 2, 4, 7, 10, 10])
 
