@@ -21,6 +21,7 @@ from tsattn.data import load
 from tsattn.errors import ConfigError, DataError
 from tsattn.evaluation.predict import predict_windows
 from tsattn.models import resolve_options, rules
+from tsattn.models.maps import attention_maps
 from tsattn.window import OBSERVED, PAST, QUANTILES
 
 NODES = ("a", "b", "c", "d", "e")
@@ -72,6 +73,19 @@ def test_nodes_have_all_others_for_neighbours_where_all_are(options: dict[str, A
 def test_a_learned_graph_needs_no_given_one() -> None:
     model = make_graph({"name": "graph_attention"}, replace(SPEC, targets=NODES)).inference()
     assert [moved_by(model, node) for node in NODES] == ["abcde"] * 5
+
+
+def test_the_maps_between_nodes_are_told_on_request() -> None:
+    graph = make_graph({"name": "graph_attention", "adjacency": "both", "heads": 3}, replace(SPEC, targets=NODES))
+    graph.connect(CHAIN)
+    told = attention_maps(graph.inference())
+    maps = {name: np.asarray(found[0]) for name, found in told(window(GIVEN, replace(SPEC, targets=NODES))).items()}
+    assert set(maps) == {f"attention_{kind}_{number}" for kind in ("given", "learned") for number in range(2)}
+    reached = (CHAIN.T > 0) | np.eye(5, dtype=bool)
+    for name, weights in maps.items():
+        assert weights.shape == (3, 3, 5, 5)
+        np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+        np.testing.assert_array_equal(weights > 0, np.broadcast_to(reached | ("learned" in name), weights.shape))
 
 
 @pytest.mark.parametrize("mixing", ["attention", "diffusion"])

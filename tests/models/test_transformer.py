@@ -11,7 +11,7 @@ from made import SPEC, histories, make_graph, window
 from numpy_reference import Array
 
 from tsattn.layers.scan import unrolled
-from tsattn.models.transformer import attention_maps
+from tsattn.models.maps import attention_maps
 from tsattn.models.transformer_decoder import TransformerDecoder
 from tsattn.window import ATTENTION
 

@@ -73,7 +73,11 @@ class _Mixing:
                 nodes, adjacency=adjacency.get("given"), adaptive=adjacency.get("learned"), mask=mask
             )
         else:
-            taken = [layer(nodes, adjacency=adjacency[graph], mask=mask) for graph, layer in self.attention.items()]
+            # The weights cost nothing where they are not read, and `attention_maps` finds them.
+            taken = [
+                layer(nodes, adjacency=adjacency[graph], mask=mask, return_attention_scores=True)[0]
+                for graph, layer in self.attention.items()
+            ]
             mixed = taken[0] if len(taken) == 1 else self.join(taken)
         return self.add([nodes, self.dropout(self.project(self.activation(mixed)))])
 

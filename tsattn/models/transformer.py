@@ -14,7 +14,7 @@ from tsattn.models.graph import Core, Decoded, Series, Weights
 from tsattn.models.options import TransformerOptions
 from tsattn.models.plumbing import HorizonSegments, HorizonSteps, QuantileHead
 from tsattn.models.recurrent import Cut, Segments
-from tsattn.models.transformer_decoder import DecoderAttention, LearnedQueries, TransformerDecoder
+from tsattn.models.transformer_decoder import LearnedQueries, TransformerDecoder
 from tsattn.window import WindowSpec
 
 
@@ -137,30 +137,3 @@ def transformer(options: TransformerOptions, spec: WindowSpec, portable: bool) -
     """Return the encoder-decoder (Vaswani et al. 2017; over segments: Nie et al. 2023, PatchTST)."""
     options = rules.resolve(options, spec.season)
     return _Parallel(options, spec) if options.decoder == "parallel" else _Autoregressive(options, spec)
-
-
-def attention_maps(model: keras.Model) -> keras.Model:
-    """Return a model of the same inputs and weights that tells what every head of every layer looks at.
-
-    Its outputs are lists by the name of each Transformer block: of an encoder's its self-attention, of a decoder's that
-    and the weights over the memory, each `(rows, heads, queries, keys)`; rows are the batch times look-backs times
-    channels that are forecast by themselves. The members of an ensemble stand as `member/block`, the blocks of an
-    autoregressive decoder as `decoder/block_0` and so on.
-    """
-    maps: dict[str, list[Tensor]] = {}
-
-    def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(layer, keras.Model):
-            inner = attention_maps(layer)
-            maps.update({f"{layer.name}/{name}": made for name, made in inner(*args, **kwargs).items()})
-        made = layer(*args, **kwargs)
-        if isinstance(layer, TransformerDecoder):
-            known = {name: kwargs[name] for name in ("features", "memory_mask") if name in kwargs}
-            inner = DecoderAttention(layer)(made[0], *args, **known)
-            maps.update({f"{layer.name}/block_{number}": list(pair) for number, pair in enumerate(inner)})
-        if isinstance(layer, TransformerEncoderBlock | TransformerDecoderBlock) and isinstance(made, list | tuple):
-            maps[layer.name] = list(made[1:])
-        return made
-
-    same = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
-    return keras.Model(same.input, maps, name=f"{model.name}_maps")
