@@ -44,7 +44,7 @@ test: $(VENV)/.dev ## The fast tests
 test-slow: $(VENV)/.dev ## The tests that need minutes: real data sets, notebooks
 	@$(PYTEST) -m 'slow and not accuracy'
 
-test-accuracy: $(VENV)/.dev ## The default on M4 Hourly, five minutes; needs TSATTN_DATA_DIR
+test-accuracy: $(VENV)/.dev ## The default on ETTh1 and M4 Hourly, eight minutes; needs TSATTN_DATA_DIR
 	@$(PYTEST) -m accuracy
 
 test-backends: $(VENV)/.dev ## The layers on the other backends of Keras, where they are installed

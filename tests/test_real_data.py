@@ -49,6 +49,7 @@ def benchmark(name: str, data_dir: Path) -> Outcome:
     return run(task(name), RunConfig.from_dict(resolve(task(name))), TEST, data_dir)
 
 
+@pytest.mark.accuracy
 def test_etth1_by_the_protocol(data_dir: Path) -> None:
     figures = benchmark("etth1-96", data_dir).figures[TEST]
     assert figures["windows"] == 2880 - 96 + 1
