@@ -25,6 +25,7 @@ from tsattn.data.load import read_any
 from tsattn.data.place import FRAME
 from tsattn.errors import DataWarning
 from tsattn.evaluation.backtest import DEFAULT, Backtest, Refit, check_refit, run_backtest
+from tsattn.evaluation.calibration import calibrate
 from tsattn.evaluation.choice import Choice
 from tsattn.evaluation.compare import Candidate, baseline_spec, beside_baselines, choose_model, compare
 from tsattn.evaluation.origins import BacktestPlan, plan_backtest
@@ -36,6 +37,7 @@ from tsattn.models import get_model, resolve_options, rules
 from tsattn.models.graph import build_baseline, build_graph
 from tsattn.models.options import NetworkOptions
 from tsattn.training.fit import History
+from tsattn.training.plan import scaling_statistics
 
 
 class Forecaster(BaseEstimator):
@@ -208,6 +210,7 @@ class Forecaster(BaseEstimator):
         else:
             self._take_baseline(entry.name, panel)
             self.scores_ = self._compare(entry.name, panel, steps)
+            self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
         if self.choice_ is not None and not self.choice_.keeps_network:
             config = config.model_copy(update={"model": {"name": self.choice_.kept}})
             options = resolve_options(config.model)[1]
@@ -225,14 +228,17 @@ class Forecaster(BaseEstimator):
             self.choice_ = choose_model(self.scores_, name, panel, self.spec_, steps)
             if not self.choice_.keeps_network:
                 self._take_baseline(self.choice_.kept, panel)
+                self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
                 return
+        # Behind the scores, whose windows these are; a network that is trained on keeps its offsets.
+        self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
         if refit:
             graph, _ = fitting.train(panel, "training to the end", graph=graph, epochs=-(-history.chosen // 2))
             self.model_ = graph.inference()
 
     def _take_baseline(self, name: str, panel: Panel) -> None:
         self.spec_ = baseline_spec(panel, self.spec_)
-        self.model_ = build_baseline(get_model(name), self.spec_)
+        self.model_ = build_baseline(get_model(name), self.spec_, scaling_statistics(panel))
 
     def _compare(self, name: str, panel: Panel, steps: int) -> pd.DataFrame:
         return compare(beside_baselines(name, Candidate(self.model_, self.spec_), panel), panel, steps)

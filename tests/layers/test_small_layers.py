@@ -8,7 +8,8 @@ import pytest
 from keras_help import outputs
 from numpy_reference import Array, sorted_quantiles
 
-from tsattn.layers import HistoryWindow, SortedQuantiles
+from tsattn.errors import ConfigError
+from tsattn.layers import CalibratedQuantiles, HistoryWindow, SortedQuantiles
 from tsattn.models.plumbing import LastStep, LevelDropout
 
 CONTEXT = 4
@@ -82,3 +83,26 @@ def test_one_level_of_whole_rows_is_dropped() -> None:
     kept = ratio[:, 0, 0] != 0
     assert 0.68 < kept.mean() < 0.82
     np.testing.assert_allclose(ratio[kept], 1 / 0.75, rtol=1e-5)
+
+
+def test_calibrated_quantiles_are_moved_by_the_scale_and_do_not_cross() -> None:
+    layer = CalibratedQuantiles(median=2)
+    quantiles = np.array([[[[1.0, 2, 3, 4, 5]], [[10, 20, 30, 40, 50]]]], "float32")
+    scale = np.array([[[2.0]]], "float32")
+    np.testing.assert_array_equal(outputs(layer([quantiles, scale]))[0], quantiles)
+    offsets = np.zeros((2, 1, 5))
+    offsets[0, 0] = [-1, 3, 9, 0.25, -1]  # the second would pass the median, the last its neighbour
+    offsets[1, 0] = [1, 0, 0, 0, 10]
+    layer.fit(offsets)
+    moved = outputs(layer([quantiles, scale]))[0]
+    np.testing.assert_allclose(moved[0, :, 0], [[-1, 3, 3, 4.5, 4.5], [12, 20, 30, 40, 70]])
+
+
+def test_quantiles_are_brought_into_the_support() -> None:
+    quantiles, scale = np.array([[[[-2.0, 0.4, 2.6]]]], "float32"), np.ones((1, 1, 1), "float32")
+    assert outputs(CalibratedQuantiles(1, "positive")([quantiles, scale]))[0].ravel().tolist() == pytest.approx(
+        [0, 0.4, 2.6]
+    )
+    assert outputs(CalibratedQuantiles(1, "count")([quantiles, scale]))[0].ravel().tolist() == [0, 0, 3]
+    with pytest.raises(ConfigError, match="real, positive, count"):
+        CalibratedQuantiles(1, "whole")
