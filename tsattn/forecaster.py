@@ -37,7 +37,6 @@ from tsattn.models import get_model, resolve_options, rules
 from tsattn.models.graph import build_baseline, build_graph
 from tsattn.models.options import NetworkOptions
 from tsattn.training.fit import History
-from tsattn.training.plan import scaling_statistics
 
 
 class Forecaster(BaseEstimator):
@@ -238,7 +237,7 @@ class Forecaster(BaseEstimator):
 
     def _take_baseline(self, name: str, panel: Panel) -> None:
         self.spec_ = baseline_spec(panel, self.spec_)
-        self.model_ = build_baseline(get_model(name), self.spec_, scaling_statistics(panel))
+        self.model_ = build_baseline(get_model(name), self.spec_)
 
     def _compare(self, name: str, panel: Panel, steps: int) -> pd.DataFrame:
         return compare(beside_baselines(name, Candidate(self.model_, self.spec_), panel), panel, steps)

@@ -11,7 +11,7 @@ import pytest
 from numpy_reference import Array
 
 from tsattn import Forecaster
-from tsattn.evaluation.calibration import calibrate, conformal_quantile
+from tsattn.evaluation.calibration import calibrate, conformal_factor
 from tsattn.evaluation.predict import predict_windows
 
 HORIZON = 6
@@ -19,15 +19,19 @@ HORIZON = 6
 
 def test_the_rank_of_a_conformal_quantile_by_hand() -> None:
     nine = np.array([5.0, -2, 7, 1, 9, 3, -4, 8, 2])
-    assert conformal_quantile(nine, 0.9) == 9  # the ninth of nine: ceil(10 * .9)
-    assert conformal_quantile(nine, 0.1) == -4
-    assert conformal_quantile(nine, 0.8) == 8
-    assert conformal_quantile(nine, 0.2) == -2
+    two = np.full(9, 2.0)
+    assert conformal_factor(nine, two, 0.9) == 9 / 2  # the ninth of nine: ceil(10 * .9)
+    assert conformal_factor(nine, two, 0.8) == 8 / 2
+    assert conformal_factor(nine, -two, 0.1) == 4 / 2
+    assert conformal_factor(nine, -two, 0.2) == 2 / 2
+    # Not beyond the median: of errors that all lie above, the lower level keeps nothing.
+    assert conformal_factor(np.abs(nine), -two, 0.1) == 0
     # One of eight is beyond the 0.9 quantile as often as not.
-    assert conformal_quantile(nine[:8], 0.9) == 0 == conformal_quantile(nine[:8], 0.1)
+    assert conformal_factor(nine[:8], two[:8], 0.9) == 1 == conformal_factor(nine[:8], -two[:8], 0.1)
     missing = np.stack([nine, np.where(np.arange(9) < 8, nine, np.nan)], axis=1)
-    assert conformal_quantile(missing, 0.9).tolist() == [9, 0]
-    assert conformal_quantile(np.full((3, 1), np.nan), 0.9).tolist() == [0]
+    assert conformal_factor(missing, np.stack([two, two], axis=1), 0.9).tolist() == [4.5, 1]
+    assert conformal_factor(np.full((3, 1), np.nan), np.ones((3, 1)), 0.9).tolist() == [1]
+    assert conformal_factor(nine, np.where(np.arange(9) < 8, two, 0), 0.9) == 1  # no width, no residual
 
 
 def noise(series: int, steps: int, seed: int = 0) -> pd.DataFrame:
@@ -46,7 +50,7 @@ def later(forecaster: Forecaster, data: pd.DataFrame) -> tuple[Array, Array, Arr
     origin = panel.lengths - HORIZON
     actual = np.stack([panel.series(i)[-HORIZON:, 0] for i in series])
     model = forecaster.model_
-    before = keras.Model(model.input, {"quantiles": model.get_layer("calibrated_quantiles").input[0]})
+    before = keras.Model(model.input, {"quantiles": model.get_layer("calibrated_quantiles").input})
     made = (predict_windows(each, forecaster.spec_, panel, series, origin)[:, :, 0] for each in (before, model))
     return *made, actual
 
@@ -71,17 +75,17 @@ def test_a_level_that_too_few_windows_tell_of_is_left_and_named() -> None:
     forecaster = Forecaster("naive", HORIZON, season=1, levels=(0.1, 0.4, 0.5, 0.9)).fit(noise(3, 60))
     found = forecaster.calibration_
     assert (found.levels, found.uncalibrated, found.distinct) == ((0.4,), (0.1, 0.9), 3)
-    offsets = np.asarray(forecaster.model_.get_layer("calibrated_quantiles").offsets)
-    assert not offsets[..., [0, 2, 3]].any() and offsets[..., 1].any()
+    factors = np.asarray(forecaster.model_.get_layer("calibrated_quantiles").factors)
+    assert (factors[..., [0, 2, 3]] == 1).all() and (factors[..., 1] != 1).any()
 
 
-def test_offsets_are_saved_with_the_model(tmp_path: Path) -> None:
+def test_factors_are_saved_with_the_model(tmp_path: Path) -> None:
     forecaster = Forecaster("naive", HORIZON, season=1).fit(noise(40, 60))
     forecaster.save(tmp_path / "run")
     again = Forecaster.load(tmp_path / "run")
     assert again.calibration_ == forecaster.calibration_
     pd.testing.assert_frame_equal(again.predict(), forecaster.predict())
-    assert np.asarray(again.model_.get_layer("calibrated_quantiles").offsets).any()
+    assert (np.asarray(again.model_.get_layer("calibrated_quantiles").factors) != 1).any()
 
 
 def test_nothing_is_moved_where_there_is_no_window() -> None:

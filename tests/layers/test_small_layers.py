@@ -85,24 +85,22 @@ def test_one_level_of_whole_rows_is_dropped() -> None:
     np.testing.assert_allclose(ratio[kept], 1 / 0.75, rtol=1e-5)
 
 
-def test_calibrated_quantiles_are_moved_by_the_scale_and_do_not_cross() -> None:
+def test_calibrated_quantiles_are_moved_from_the_median_and_do_not_cross() -> None:
     layer = CalibratedQuantiles(median=2)
-    quantiles = np.array([[[[1.0, 2, 3, 4, 5]], [[10, 20, 30, 40, 50]]]], "float32")
-    scale = np.array([[[2.0]]], "float32")
-    np.testing.assert_array_equal(outputs(layer([quantiles, scale]))[0], quantiles)
-    offsets = np.zeros((2, 1, 5))
-    offsets[0, 0] = [-1, 3, 9, 0.25, -1]  # the second would pass the median, the last its neighbour
-    offsets[1, 0] = [1, 0, 0, 0, 10]
-    layer.fit(offsets)
-    moved = outputs(layer([quantiles, scale]))[0]
-    np.testing.assert_allclose(moved[0, :, 0], [[-1, 3, 3, 4.5, 4.5], [12, 20, 30, 40, 70]])
+    quantiles = np.array([[[[1.0, 2, 3, 4, 6]], [[10, 20, 30, 40, 50]]]], "float32")
+    np.testing.assert_array_equal(outputs(layer(quantiles))[0], quantiles)
+    factors = np.ones((2, 1, 5))
+    factors[0, 0] = [2, 0, 9, 2, 0.5]  # the last would come to lie below its neighbour
+    factors[1, 0] = [0.5, 2, 1, 1, 3]
+    layer.fit(factors)
+    moved = outputs(layer(quantiles))[0]
+    np.testing.assert_allclose(moved[0, :, 0], [[-1, 3, 3, 5, 5], [10, 10, 30, 40, 90]])
 
 
 def test_quantiles_are_brought_into_the_support() -> None:
-    quantiles, scale = np.array([[[[-2.0, 0.4, 2.6]]]], "float32"), np.ones((1, 1, 1), "float32")
-    assert outputs(CalibratedQuantiles(1, "positive")([quantiles, scale]))[0].ravel().tolist() == pytest.approx(
-        [0, 0.4, 2.6]
-    )
-    assert outputs(CalibratedQuantiles(1, "count")([quantiles, scale]))[0].ravel().tolist() == [0, 0, 3]
+    quantiles = np.array([[[[-2.0, 0.4, 2.6]]]], "float32")
+    positive, count = (outputs(CalibratedQuantiles(1, name)(quantiles))[0].ravel() for name in ("positive", "count"))
+    assert positive.tolist() == pytest.approx([0, 0.4, 2.6])
+    assert count.tolist() == [0, 0, 3]
     with pytest.raises(ConfigError, match="real, positive, count"):
         CalibratedQuantiles(1, "whole")

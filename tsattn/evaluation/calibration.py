@@ -12,16 +12,13 @@ import numpy.typing as npt
 from tsattn.data.panel import Panel
 from tsattn.data.windows import Windows, gather
 from tsattn.evaluation.predict import predict_windows
-from tsattn.layers import CalibratedQuantiles
-from tsattn.window import QUANTILES, TARGET, TARGET_OBSERVED, WindowSpec
+from tsattn.window import TARGET, TARGET_OBSERVED, WindowSpec
 
 MOST_ROWS = 20_000
-"""Most windows times targets that offsets are taken from; more of them are thinned out evenly."""
+"""Most windows times targets that factors are taken from; more of them are thinned out evenly."""
 
 LAYER = "calibrated_quantiles"
-"""Name of the layer that has the offsets, in every model."""
-
-SCALE = "scale"
+"""Name of the layer that has the factors, in every model."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,7 +28,7 @@ class Calibration:
     """What calibrated a model.
 
     Args:
-        windows: number of windows that the offsets were taken from, which may overlap.
+        windows: number of windows that the factors were taken from, which may overlap.
         distinct: the most of them that do not overlap.
         levels: the levels that were calibrated.
         uncalibrated: those that were left as they are, because too few windows tell of them: the 0.1 quantile takes
@@ -60,14 +57,15 @@ class Calibration:
 
 
 def calibrate(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> Calibration:
-    """Set the offsets of a model by the windows whose target lies in the last steps of each series.
+    """Set the factors of a model by the windows whose target lies in the last steps of each series.
 
-    An offset is the conformal quantile of what was observed minus what was forecast, in units of the window's scale: of
-    `n` residuals the one of rank `ceil((n + 1) level)` above the median, counted from the other end below it, so that
-    for exchangeable windows the share of values under it is at least (at most) the level.
+    The residual of a level is what was observed minus the median, in units of what the level lies from the median. Its
+    factor is the conformal quantile of the residuals: of `n` the one of rank `ceil((n + 1) level)` above the median,
+    and as much below it, so that for exchangeable windows the share of values under the moved quantile is the level, or
+    up to `1 / n` more (less).
 
     Args:
-        model: an inference model whose offsets are 0; it was not trained on those steps.
+        model: an inference model whose factors are 1; it was not trained on those steps.
         spec: its window.
         panel: the series.
         steps: length of the validation part.
@@ -76,49 +74,44 @@ def calibrate(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) ->
         What was calibrated.
     """
     windows = Windows.over_last(panel, spec, steps, max(MOST_ROWS // len(spec.targets), 1))
-    series, origin = windows.locate(np.arange(len(windows)))
     distinct = int((np.clip(panel.lengths - 1, 0, steps) // spec.horizon).sum())
-    residuals = _residuals(model, spec, panel, series, origin) if len(windows) else None
     layer = model.get_layer(LAYER)
-    offsets, told = np.zeros(layer.offsets.shape), []
-    for index, level in enumerate(spec.levels):
-        # So many windows that do not overlap that one of them is expected beyond the level.
-        if index != spec.median and residuals is not None and (distinct + 1) * min(level, 1 - level) >= 1:
-            offsets[..., index] = conformal_quantile(residuals[..., index], level)
-            told.append(level)
-    layer.fit(offsets)
+    factors, told = np.ones(layer.factors.shape), []
+    # So many windows that do not overlap that one of them is expected beyond the level.
+    enough = [x for x, level in enumerate(spec.levels) if (distinct + 1) * min(level, 1 - level) >= 1]
+    if len(windows) and enough:
+        quantiles, actual = _validation(model, spec, windows)
+        middle = quantiles[..., spec.median]
+        for index in (x for x in enough if x != spec.median):
+            factors[..., index] = conformal_factor(actual - middle, quantiles[..., index] - middle, spec.levels[index])
+            told.append(spec.levels[index])
+    layer.fit(factors)
     left = tuple(level for level in spec.levels if level != 0.5 and level not in told)
     return Calibration(len(windows), distinct, tuple(told), left)
 
 
-def conformal_quantile(residuals: Floats, level: float) -> Floats:
-    """Return the conformal quantile over the first axis, NaN left out; 0 where too few are left.
+def conformal_factor(error: Floats, distance: Floats, level: float) -> Floats:
+    """Return the conformal quantile, over the first axis, of errors in units of a distance; 1 where too few are left.
 
     Args:
-        residuals: [windows, ...].
-        level: above 0.5 an upper bound, else a lower one.
+        error: observed minus median, [windows, ...]; NaN is left out.
+        distance: quantile minus median, the same shape; windows where it is 0 are left out.
+        level: of the quantile; above 0.5 its distance is 0 or more, else 0 or less.
     """
-    upper = level > 0.5
-    # A lower bound is an upper one of the negative.
-    ordered = np.sort(residuals if upper else -residuals, axis=0)  # NaN comes last
+    residuals = np.where(distance != 0, error / np.where(distance != 0, distance, 1.0), np.nan)
+    ordered = np.sort(residuals, axis=0)  # NaN comes last
     count = np.isfinite(ordered).sum(axis=0)
-    rank = np.ceil((count + 1) * (level if upper else 1 - level) - 1e-9).astype(int)
+    # A rounding error must not cost a rank.
+    rank = np.ceil((count + 1) * max(level, 1 - level) - 1e-9).astype(int)
     enough = (rank <= count) & (count > 0)
     chosen = np.take_along_axis(ordered, np.where(enough, rank - 1, 0)[None], axis=0)[0]
-    return np.where(enough, chosen if upper else -chosen, 0.0)
+    return np.where(enough, np.maximum(chosen, 0.0), 1.0)
 
 
-def _residuals(
-    model: keras.Model, spec: WindowSpec, panel: Panel, series: npt.NDArray[np.int64], origin: npt.NDArray[np.int64]
-) -> Floats:
-    """Return what was observed minus each quantile, in units of the window's scale, NaN where nothing was observed."""
-    layer = model.get_layer(LAYER)
-    assert isinstance(layer, CalibratedQuantiles)
-    quantiles, scale = layer.input
-    before = keras.Model(model.input, {QUANTILES: quantiles, SCALE: scale})
-    made = predict_windows(before, spec, panel, series, origin).astype(np.float64)
-    scales = predict_windows(before, spec, panel, series, origin, SCALE).astype(np.float64)
-    truth = gather(panel, spec, series, origin)
+def _validation(model: keras.Model, spec: WindowSpec, windows: Windows) -> tuple[Floats, Floats]:
+    """Return quantiles as they are before the calibration, and what was observed; NaN where nothing was."""
+    series, origin = windows.locate(np.arange(len(windows)))
+    made = predict_windows(model, spec, windows.panel, series, origin)
+    truth = gather(windows.panel, spec, series, origin)
     actual = np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.nan)
-    residuals: Floats = (actual[..., None] - made) / scales[..., None]
-    return residuals
+    return made.astype(np.float64), actual.astype(np.float64)

@@ -16,28 +16,30 @@ Support = Literal["real", "positive", "count"]
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class CalibratedQuantiles(keras.layers.Layer):
-    """Moves each quantile by an offset of its step, channel and level, in units of the window's scale.
+    """Moves each quantile away from the median, or to it, by a factor of its step, channel and level.
 
-    The offsets are weights that are not trained: 0 until `fit` sets them, as conformalised quantile regression finds
-    them (`tsattn.evaluation.calibration`). The level at `median` is the forecast and is not moved. Moved levels do not
-    cross it, nor one another: one that would takes the value of its neighbour. Then all are brought into the support.
+    `q + (q_level - q) * factor`, where `q` is the median. The factors are weights that are not trained: 1 until `fit`
+    sets them, as conformalised quantile regression finds them (`tsattn.evaluation.calibration`). Factors keep what the
+    model knows of how sure it is, from window to window and from series to series, which an offset for all of them
+    would drown. Levels on one side of the median do not cross: one that would takes the value of its neighbour. Then
+    all are brought into the support.
 
     Args:
-        median: index of the level that is not moved.
+        median: index of the level that is the forecast, which is not moved.
         support: what values there can be: `"real"`, `"positive"` (0 or more), or `"count"` (0, 1, 2, ...).
 
     Call arguments:
-        inputs: list of the quantiles `(batch, horizon, channels, levels)`, ascending and in original units, and the
-            scale `(batch, 1, channels)` of each window.
+        inputs: quantiles `(batch, horizon, channels, levels)`, ascending and in original units.
 
     Output shape:
-        That of the quantiles, float32.
+        The same, float32.
 
     Example:
-        >>> quantiles = CalibratedQuantiles(median=1)([quantiles, scale])
+        >>> quantiles = CalibratedQuantiles(median=1)(quantiles)
 
     References:
-        Romano et al. 2019, Conformalized Quantile Regression.
+        Romano et al. 2019, Conformalized Quantile Regression; Sesia and Candes 2020, A comparison of some conformal
+        quantile regression methods (scaled by the width).
     """
 
     def __init__(self, median: int, support: Support = "real", **kwargs: Any) -> None:
@@ -50,17 +52,18 @@ class CalibratedQuantiles(keras.layers.Layer):
 
     def build(self, inputs_shape: Any) -> None:
         # In float32 under every policy.
-        self.offsets = self.add_weight(
-            name="offsets", shape=inputs_shape[0][1:], initializer="zeros", trainable=False, dtype="float32"
+        self.factors = self.add_weight(
+            name="factors", shape=inputs_shape[1:], initializer="ones", trainable=False, dtype="float32"
         )
 
-    def fit(self, offsets: npt.ArrayLike) -> None:
-        """Set the offsets, `(horizon, channels, levels)`, in units of the window's scale."""
-        self.offsets.assign(offsets)
+    def fit(self, factors: npt.ArrayLike) -> None:
+        """Set the factors, `(horizon, channels, levels)`, 0 or more."""
+        self.factors.assign(factors)
 
-    def call(self, inputs: list[Tensor]) -> Tensor:
-        quantiles, scale = (ops.cast(x, "float32") for x in inputs)
-        moved = quantiles + ops.convert_to_tensor(self.offsets)[None] * ops.expand_dims(scale, -1)
+    def call(self, inputs: Tensor) -> Tensor:
+        quantiles = ops.cast(inputs, "float32")
+        middle = quantiles[..., self.median : self.median + 1]
+        moved = middle + (quantiles - middle) * ops.convert_to_tensor(self.factors)[None]
         levels = [moved[..., level] for level in range(quantiles.shape[-1])]
         levels[self.median] = quantiles[..., self.median]
         for level in range(self.median + 1, len(levels)):
@@ -73,11 +76,11 @@ class CalibratedQuantiles(keras.layers.Layer):
         made = ops.maximum(made, 0.0)
         return ops.round(made) if self.support == "count" else made
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+    def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> None:
         return None
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        return keras.KerasTensor(inputs[0].shape, dtype="float32")
+        return keras.KerasTensor(inputs.shape, dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "median": self.median, "support": self.support}

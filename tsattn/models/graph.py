@@ -284,7 +284,7 @@ class ForecastGraph:
         scaled = _mean(members, "mean_of_members")
         quantiles = self.scaling(scaled, center=window.center, scale=window.scale, inverse=True)
         quantiles = MeanOfLookbacks(count, name="mean_of_lookbacks")(quantiles) if count > 1 else quantiles
-        outputs = {QUANTILES: self._calibrated([quantiles, self.window.scale])}
+        outputs = {QUANTILES: self._calibrated(quantiles)}
         if weights:
             length, key_steps = self.inputs[LENGTH], weights[0].key_steps
             attention = _mean([member.values for member in weights], "mean_attention")
@@ -337,22 +337,9 @@ def build_graph(
     return ForecastGraph(window_inputs(spec), spec, options, cores)
 
 
-def build_baseline(
-    entry: ModelEntry, spec: WindowSpec, statistics: tuple[list[float], list[float], list[float]] | None = None
-) -> keras.Model:
-    """Build a baseline: a model of the same contract with nothing to train.
-
-    Args:
-        entry: the model.
-        spec: the window.
-        statistics: what the scaling takes of the training data, see `InstanceScaling.fit`; its offsets are in the
-            units of that scale.
-    """
+def build_baseline(entry: ModelEntry, spec: WindowSpec) -> keras.Model:
+    """Build a baseline: a model of the same contract with nothing to train."""
     inputs = window_inputs(spec)
     quantiles = entry.build()(entry.name, spec)(inputs[PAST], inputs[OBSERVED], inputs[LENGTH])
-    scaling = InstanceScaling("standard", name="scaling")
-    _, _, scale = scaling(inputs[PAST], inputs[OBSERVED])
-    if statistics is not None:
-        scaling.fit(*statistics)
-    quantiles = CalibratedQuantiles(spec.median, name="calibrated_quantiles")([quantiles, scale])
+    quantiles = CalibratedQuantiles(spec.median, name="calibrated_quantiles")(quantiles)
     return keras.Model(inputs, {QUANTILES: quantiles}, name=entry.name)
