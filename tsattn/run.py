@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -85,7 +85,7 @@ def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:
         "validation_steps": forecaster.config_.data.validation,
         "validation": scores.to_dict("records"),
         "choice": None if choice is None else choice.to_dict(),
-        "calibration": asdict(forecaster.calibration_),
+        "calibration": forecaster.calibration_.to_dict(),
     }
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     losses = _history_frame(forecaster.history_)
@@ -104,7 +104,7 @@ def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:
         forecast=forecast,
         config=forecaster.config_.to_toml(),
         season=season,
-        verdict=forecaster.verdict(),
+        verdict=f"{forecaster.verdict()} {forecaster.calibration_.sentence()}",
     )
 
 

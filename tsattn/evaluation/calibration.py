@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import keras
@@ -42,12 +42,18 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Return what `dataclasses.asdict` made a dictionary of, and JSON of its tuples lists."""
-        found: dict[str, Any] = {key: tuple(x) if isinstance(x, list) else x for key, x in values.items()}
-        return cls(**found)
+        """Return what `to_dict` was made of, by way of JSON or not."""
+        levels, uncalibrated = (tuple(values[name]) for name in ("levels", "uncalibrated"))
+        return cls(values["windows"], values["distinct"], levels, uncalibrated)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON takes it, and as ``told`` in words."""
+        return {**asdict(self), "told": self.sentence()}
 
     def sentence(self) -> str:
         """Return in one sentence what the intervals are worth."""
+        if not self.levels and not self.uncalibrated:
+            return "There is the median alone, and no interval to calibrate."
         named = ", ".join(f"{level:g}" for level in self.uncalibrated)
         if not self.levels:
             few = f"{self.distinct} windows that do not overlap" if self.distinct != 1 else "one window"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any
 
 import keras
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from keras import ops
 from tsattn.errors import ConfigError
 from tsattn.layers.masking import Tensor
 
-Support = Literal["real", "positive", "count"]
+SUPPORTS = ("real", "positive", "count")
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -42,11 +42,11 @@ class CalibratedQuantiles(keras.layers.Layer):
         quantile regression methods (scaled by the width).
     """
 
-    def __init__(self, median: int, support: Support = "real", **kwargs: Any) -> None:
+    def __init__(self, median: int, support: str = "real", **kwargs: Any) -> None:
         # Values in original units may overflow a half-precision compute dtype.
         super().__init__(**{"autocast": False, **kwargs})
-        if support not in get_args(Support):
-            raise ConfigError(f"support must be one of {', '.join(get_args(Support))}. Received: support={support!r}")
+        if support not in SUPPORTS:
+            raise ConfigError(f"support must be one of {', '.join(SUPPORTS)}. Received: support={support!r}")
         self.median = median
         self.support = support
 

@@ -172,7 +172,7 @@ class ForecastGraph:
         self.lookbacks = lengths(spec.context, options.lookbacks or 1)
         self._connected = [core for core in cores if isinstance(core, Connected)]
         self._cores = cores if len(cores) == 1 else [Member(core, f"member_{i}") for i, core in enumerate(cores)]
-        self._calibrated = CalibratedQuantiles(spec.median, name="calibrated_quantiles")
+        self._calibrated = CalibratedQuantiles(spec.median, spec.support, name="calibrated_quantiles")
         self._sorted = SortedQuantiles(spec.median, detach_median=True, name="sorted_quantiles")
         self._add_base = AddToLevel(spec.median, name="add_base")
         self._fold = FoldChannels(self.channels)
@@ -341,5 +341,5 @@ def build_baseline(entry: ModelEntry, spec: WindowSpec) -> keras.Model:
     """Build a baseline: a model of the same contract with nothing to train."""
     inputs = window_inputs(spec)
     quantiles = entry.build()(entry.name, spec)(inputs[PAST], inputs[OBSERVED], inputs[LENGTH])
-    quantiles = CalibratedQuantiles(spec.median, name="calibrated_quantiles")(quantiles)
+    quantiles = CalibratedQuantiles(spec.median, spec.support, name="calibrated_quantiles")(quantiles)
     return keras.Model(inputs, {QUANTILES: quantiles}, name=entry.name)
