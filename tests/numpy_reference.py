@@ -167,6 +167,19 @@ def sorted_quantiles(free: Array, median: int) -> Array:
     return result
 
 
+def calibrated(quantiles: Array, factors: Array, median: int) -> Array:
+    """Each level by its factor from the median, and none beyond its neighbour on the way there."""
+    middle = quantiles[..., median]
+    result = np.array(quantiles, dtype=float)
+    for level in range(quantiles.shape[-1]):
+        result[..., level] = middle + (quantiles[..., level] - middle) * factors[..., level]
+    for level in range(median + 1, quantiles.shape[-1]):
+        result[..., level] = np.maximum(result[..., level], result[..., level - 1])
+    for level in range(median - 1, -1, -1):
+        result[..., level] = np.minimum(result[..., level], result[..., level + 1])
+    return result
+
+
 def temporal_conv_block(values: Array, mask: Array, weights: Mapping[str, Array], dilation: int) -> Array:
     """Bai's residual block over values [batch, time, features], a step at a time; masked steps are 0 throughout."""
     values = hidden = np.where(mask[:, :, None], values, 0.0)

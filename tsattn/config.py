@@ -31,6 +31,9 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
+Support = Literal["real", "positive", "count"]
+"""What values a target can have: any, none below 0, or 0, 1, 2, ..."""
+
 Loss = Literal["pinball", "squared"]
 """What a network is trained for: pinball makes the forecast the median, squared the mean."""
 
@@ -52,6 +55,9 @@ class DataConfig(Options):
     )
     holidays: str | None = Field(None, description="country whose public holidays are a covariate: DE, or DE-BY")
     graph: str | None = Field(None, description="CSV of the graph between targets: a matrix, or a list of edges")
+    support: Support = Field(
+        "real", description="what values the targets can have: any, none below 0 (positive), or 0, 1, 2, ... (count)"
+    )
     freq: str | None = Field(None, description="pandas frequency alias (h, D, MS, W-SAT), or a whole number")
     on_duplicate: Combine | None = Field(None, description="what rows with the same stamp become; refused if left out")
     resample: Combine | None = Field(None, description="what the values within a step become, for stamps off the grid")

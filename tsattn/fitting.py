@@ -166,6 +166,23 @@ def window_sizes(config: RunConfig, panel: Panel, schema: Schema, source: str) -
     return context, steps
 
 
+def check_support(panel: Panel, support: str, source: str) -> None:
+    """Raise a DataError where a target has a value that its support does not have."""
+    known = np.isfinite(panel.values)
+    wrong = {
+        "real": np.zeros_like(known),
+        "positive": known & (panel.values < 0),
+        "count": known & ((panel.values < 0) | (panel.values != np.round(panel.values))),
+    }[support]
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        means = {"positive": "no value below 0", "count": "whole numbers, 0 or more"}[support]
+        raise DataError(
+            f"{source}: support={support} means {means}. Received: {panel.values[row, column]:g} in "
+            f"'{panel.targets[column]}', and {int(wrong.sum())} such values in all: leave it out, or mend the data"
+        )
+
+
 def window_spec(schema: Schema, config: RunConfig, context: int) -> WindowSpec:
     """Return the window of data that were read by a schema."""
     ahead, past = (
@@ -182,6 +199,7 @@ def window_spec(schema: Schema, config: RunConfig, context: int) -> WindowSpec:
         past_covariates=(*ahead, *past),
         future_covariates=ahead,
         static=StaticInput.several(schema.static_covariates, schema.categories),
+        support=config.data.support,
     )
 
 

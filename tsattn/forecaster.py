@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from tsattn.config import Combine, DataConfig, RunConfig
+from tsattn.config import Combine, DataConfig, RunConfig, Support
 from tsattn.data import Frame, Panel, Schema, forecast_frame, load
 from tsattn.data.ahead import know_ahead
 from tsattn.data.covariates import missing_ahead
@@ -25,13 +25,14 @@ from tsattn.data.load import read_any
 from tsattn.data.place import FRAME
 from tsattn.errors import DataWarning
 from tsattn.evaluation.backtest import DEFAULT, Backtest, Refit, check_refit, run_backtest
+from tsattn.evaluation.calibration import calibrate
 from tsattn.evaluation.choice import Choice
 from tsattn.evaluation.compare import Candidate, baseline_spec, beside_baselines, choose_model, compare
 from tsattn.evaluation.origins import BacktestPlan, plan_backtest
 from tsattn.evaluation.predict import predict_windows
 from tsattn.evaluation.verdict import verdict
 from tsattn.export import Format
-from tsattn.fitting import Fitting, Watch, read_graph, resolved, window_sizes, window_spec
+from tsattn.fitting import Fitting, Watch, check_support, read_graph, resolved, window_sizes, window_spec
 from tsattn.models import get_model, resolve_options, rules
 from tsattn.models.graph import build_baseline, build_graph
 from tsattn.models.options import NetworkOptions
@@ -65,6 +66,8 @@ class Forecaster(BaseEstimator):
         holidays: country whose public holidays are a covariate, such as "DE", or a part of it as in "DE-BY".
         graph: CSV file of the graph between the targets, for a model that takes one, as `tsattn.data.read_adjacency`
             reads it: a matrix of weights or a list of edges. It is read by `fit` alone; the model keeps it.
+        support: what values the targets can have: "real"; "positive", none below 0; or "count", 0, 1, 2, ... Forecasts
+            and bounds are brought there, in every export as well.
         on_duplicate: what several rows with the same stamp become: "mean", "sum" or "last". None refuses them.
         resample: the same for the rows from one step to the next, where stamps lie between the steps of ``freq``.
             None takes the mean where most of them do, and refuses such stamps else.
@@ -81,6 +84,7 @@ class Forecaster(BaseEstimator):
         model_: the Keras model from window to quantiles.
         history_: losses of the training, also where its network was not kept; None where nothing was trained.
         scores_: the model beside the naive baselines on the validation part, a row a model.
+        calibration_: which levels were calibrated, on how many windows, see `tsattn.evaluation.calibration`.
         training_data_: number, steps and stamps of the series that it was fitted on, and a hash of them.
         choice_: what was kept and why, where no model was named; else None. The name is in `config_.model["name"]`.
 
@@ -107,6 +111,7 @@ class Forecaster(BaseEstimator):
         calendar: str | Sequence[str] | None = None,
         holidays: str | None = None,
         graph: Path | str | None = None,
+        support: Support = "real",
         on_duplicate: Combine | None = None,
         resample: Combine | None = None,
         validation: int | None = None,
@@ -130,6 +135,7 @@ class Forecaster(BaseEstimator):
         self.calendar = calendar
         self.holidays = holidays
         self.graph = graph
+        self.support = support
         self.on_duplicate = on_duplicate
         self.resample = resample
         self.validation = validation
@@ -194,6 +200,7 @@ class Forecaster(BaseEstimator):
         entry, options = resolve_options(given.model, source="Forecaster")
         adjacency = read_graph(entry, options, given.data.graph, panel, source)
         config = given.model_copy(update={"model": {**given.model, "name": entry.name}})
+        check_support(panel, config.data.support, source)
         context, steps = window_sizes(config, panel, schema, source)
         self.training_data_ = summary(panel)
         self.schema_ = seen_categories(schema, panel, steps)
@@ -208,6 +215,7 @@ class Forecaster(BaseEstimator):
         else:
             self._take_baseline(entry.name, panel)
             self.scores_ = self._compare(entry.name, panel, steps)
+            self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
         if self.choice_ is not None and not self.choice_.keeps_network:
             config = config.model_copy(update={"model": {"name": self.choice_.kept}})
             options = resolve_options(config.model)[1]
@@ -225,7 +233,10 @@ class Forecaster(BaseEstimator):
             self.choice_ = choose_model(self.scores_, name, panel, self.spec_, steps)
             if not self.choice_.keeps_network:
                 self._take_baseline(self.choice_.kept, panel)
+                self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
                 return
+        # Behind the scores, whose windows these are; a network that is trained on keeps its offsets.
+        self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
         if refit:
             graph, _ = fitting.train(panel, "training to the end", graph=graph, epochs=-(-history.chosen // 2))
             self.model_ = graph.inference()

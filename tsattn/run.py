@@ -6,7 +6,8 @@
 ``schema.json``        how the data were read
 ``model.keras``        the Keras model from window to quantiles
 ``context.npz``        the end of every series, so that it forecasts without the data
-``metrics.json``       the model beside the naive baselines on the validation part; what the default kept and why
+``metrics.json``       the model beside the naive baselines on the validation part; what the default kept and why,
+                       and what calibrated its intervals
 ``history.csv``        losses of the training, a row an epoch
 ``forecast.csv``       the forecast that follows the data
 ``forecast.png``       its picture
@@ -33,6 +34,7 @@ from tsattn.data import Panel, Schema, history_frame
 from tsattn.data.covariates import Covariates, Static
 from tsattn.directory import new_directory
 from tsattn.errors import RunError
+from tsattn.evaluation.calibration import Calibration
 from tsattn.evaluation.choice import Choice
 from tsattn.fitting import window_spec
 from tsattn.models import BASELINES
@@ -45,7 +47,7 @@ from tsattn.window import WindowSpec
 if TYPE_CHECKING:
     from tsattn.forecaster import Forecaster
 
-FORMAT = 2
+FORMAT = 3
 """Raised when a directory can no longer be read by what came before."""
 
 SAVED_MODEL = "saved_model"
@@ -83,6 +85,7 @@ def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:
         "validation_steps": forecaster.config_.data.validation,
         "validation": scores.to_dict("records"),
         "choice": None if choice is None else choice.to_dict(),
+        "calibration": forecaster.calibration_.to_dict(),
     }
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     losses = _history_frame(forecaster.history_)
@@ -101,7 +104,7 @@ def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:
         forecast=forecast,
         config=forecaster.config_.to_toml(),
         season=season,
-        verdict=forecaster.verdict(),
+        verdict=f"{forecaster.verdict()} {forecaster.calibration_.sentence()}",
     )
 
 
@@ -140,6 +143,7 @@ def _read_files(kind: type[F], path: Path) -> F:
     forecaster.panel_ = _read_panel(path / "context.npz", forecaster.schema_)
     metrics = json.loads((path / "metrics.json").read_text())
     forecaster.scores_ = pd.DataFrame(metrics["validation"])
+    forecaster.calibration_ = Calibration.from_dict(metrics["calibration"])
     choice = metrics.get("choice")
     forecaster.choice_ = None if choice is None else Choice.from_dict(choice)
     forecaster.history_ = _read_history(path / "history.csv")

@@ -113,6 +113,7 @@ class WindowSpec:
         past_covariates: names of the features of the history; it begins with ``future_covariates``.
         future_covariates: names of the features known over the horizon as well.
         static: the static covariates.
+        support: what values the targets can have: ``real``, ``positive`` (none below 0) or ``count``.
     """
 
     context: int
@@ -123,6 +124,7 @@ class WindowSpec:
     past_covariates: tuple[str, ...] = ()
     future_covariates: tuple[str, ...] = ()
     static: tuple[StaticInput, ...] = ()
+    support: str = "real"
 
     @property
     def median(self) -> int:

@@ -16,6 +16,7 @@ from tsattn.layers import (
     AttentionDecoder,
     AttentionPooling,
     BahdanauAttention,
+    CalibratedQuantiles,
     CopyAttention,
     CoverageAlignment,
     DiffusionConvolution,
@@ -396,6 +397,15 @@ CASES = [
     *(
         Case(f"SortedQuantiles-{median}", lambda median=median: SortedQuantiles(median), {"inputs": normal(2, 3, 4)})
         for median in (0, 2, 3)
+    ),
+    *(
+        Case(
+            f"CalibratedQuantiles-{support}",
+            lambda support=support: CalibratedQuantiles(1, support),
+            {"inputs": np.sort(normal(BATCH, 4, 2, 3), axis=-1)},
+            half=("float32",),
+        )
+        for support in ("real", "positive")
     ),
     Case(
         "HistoryWindow",

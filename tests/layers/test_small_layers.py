@@ -8,7 +8,8 @@ import pytest
 from keras_help import outputs
 from numpy_reference import Array, sorted_quantiles
 
-from tsattn.layers import HistoryWindow, SortedQuantiles
+from tsattn.errors import ConfigError
+from tsattn.layers import CalibratedQuantiles, HistoryWindow, SortedQuantiles
 from tsattn.models.plumbing import LastStep, LevelDropout
 
 CONTEXT = 4
@@ -82,3 +83,24 @@ def test_one_level_of_whole_rows_is_dropped() -> None:
     kept = ratio[:, 0, 0] != 0
     assert 0.68 < kept.mean() < 0.82
     np.testing.assert_allclose(ratio[kept], 1 / 0.75, rtol=1e-5)
+
+
+def test_calibrated_quantiles_are_moved_from_the_median_and_do_not_cross() -> None:
+    layer = CalibratedQuantiles(median=2)
+    quantiles = np.array([[[[1.0, 2, 3, 4, 6]], [[10, 20, 30, 40, 50]]]], "float32")
+    np.testing.assert_array_equal(outputs(layer(quantiles))[0], quantiles)
+    factors = np.ones((2, 1, 5))
+    factors[0, 0] = [2, 0, 9, 2, 0.5]  # the last would come to lie below its neighbour
+    factors[1, 0] = [0.5, 2, 1, 1, 3]
+    layer.fit(factors)
+    moved = outputs(layer(quantiles))[0]
+    np.testing.assert_allclose(moved[0, :, 0], [[-1, 3, 3, 5, 5], [10, 10, 30, 40, 90]])
+
+
+def test_quantiles_are_brought_into_the_support() -> None:
+    quantiles = np.array([[[[-2.0, 0.4, 2.6]]]], "float32")
+    positive, count = (outputs(CalibratedQuantiles(1, name)(quantiles))[0].ravel() for name in ("positive", "count"))
+    assert positive.tolist() == pytest.approx([0, 0.4, 2.6])
+    assert count.tolist() == [0, 0, 3]
+    with pytest.raises(ConfigError, match="real, positive, count"):
+        CalibratedQuantiles(1, "whole")

@@ -13,6 +13,7 @@ from keras_help import outputs
 from made import SPEC, Histories, histories, make_graph, window
 from numpy_reference import (
     Array,
+    calibrated,
     copy_attention,
     gru_step,
     lstm_step,
@@ -123,7 +124,9 @@ class Reference:
         vector = self.weights["channel_embedding/embedding"][channel]
         raw, attention, base = decode(memory, state, vector, cut(scaled), cut(observed))
         free, base = raw.reshape(-1, LEVELS)[: SPEC.horizon], base.reshape(-1, 1)[: SPEC.horizon]
-        return (sorted_quantiles(free, SPEC.median) + base) * scale + center, attention, scale
+        quantiles = (sorted_quantiles(free, SPEC.median) + base) * scale + center
+        factors = self.weights["calibrated_quantiles/factors"][:, channel]
+        return calibrated(quantiles, factors, SPEC.median), attention, scale
 
 
 def cut(steps: Array) -> Array:

@@ -66,6 +66,7 @@ def _run(data: Path, out: Path, overwrite: bool, config: RunConfig) -> None:
     )
     terminal.print(scores_table(forecaster.scores_, forecaster.config_.model["name"]))
     terminal.print(forecaster.verdict())
+    terminal.print(forecaster.calibration_.sentence())
     with notes(terminal):
         forecaster.save(out, overwrite=overwrite)
     terminal.print(f"\nWritten: {out}/ with report.html, forecast.png, forecast.csv and saved_model/1.")

@@ -55,6 +55,11 @@ _CONFIG_OPTIONS = (
     click.option("--config", type=click.Path(path_type=Path), help="Configuration in TOML; options go before it."),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any option, as model.units=64."),
     *_DATA_OPTIONS,
+    click.option(
+        "--support",
+        type=click.Choice(["real", "positive", "count"]),
+        help="What values there can be: positive, none below 0; count, whole numbers.",
+    ),
     click.option("--graph", metavar="FILE", help="CSV of the graph between the series: a matrix, or a list of edges."),
     click.option("--context", type=click.IntRange(1), help="Look-back: steps of history the model sees."),
     click.option("--seed", type=click.IntRange(0), help="Seed of every random choice [default: 0]."),

@@ -29,7 +29,10 @@ def predict(run: Path, data: Path | None, future: Path | None, output: Path | No
     with quiet_start():
         from tsattn.forecaster import Forecaster
     with notes(console()):
-        forecast = Forecaster.load(run).predict(data, future)
+        forecaster = Forecaster.load(run)
+        forecast = forecaster.predict(data, future)
+    if forecaster.calibration_.uncalibrated:
+        console().print(forecaster.calibration_.sentence())
     if output is None:
         click.echo(forecast.to_csv(index=False), nl=False)
     else:

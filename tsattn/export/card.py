@@ -30,6 +30,7 @@ def model_card(description: Description) -> str:
         "MASE below 1 is better than a seasonal naive forecast of the training part; coverage is the share of values "
         "within the widest interval.",
         _scores(description.validation),
+        description.calibration["told"],
         "## What it takes",
         _tensors(description.inputs),
         *_columns(description),

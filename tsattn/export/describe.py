@@ -78,6 +78,7 @@ def describe(
         reading=forecaster.schema_,
         versions={package: version(package) for package in (*PACKAGES, *CONVERTERS.get(format, ()))},
         training_data=forecaster.training_data_,
+        calibration=forecaster.calibration_.to_dict(),
         # By way of JSON, which pandas writes without NaN.
         validation=tuple(json.loads(forecaster.scores_.to_json(orient="records"))),
     )

@@ -78,6 +78,7 @@ class Description(Options):
         schema: how a file or frame is read for it. In Python it is ``reading``, for pydantic has a ``schema`` itself.
         versions: of the packages that wrote it.
         training_data: number and stamps of the series that it was trained on, and their fingerprint.
+        calibration: the levels that were calibrated, those that were not, on how many windows, and a sentence of it.
         validation: the model beside the naive baselines on the validation part, a row a model.
         agreement: how far the written graph is from the model in Python, see `tsattn.export.agreement`.
     """
@@ -101,6 +102,7 @@ class Description(Options):
     reading: Schema = Field(alias="schema")
     versions: dict[str, str] = Field({})
     training_data: dict[str, Any] = Field({})
+    calibration: dict[str, Any] = Field({})
     validation: tuple[dict[str, Any], ...] = ()
     agreement: dict[str, Any] | None = None
 

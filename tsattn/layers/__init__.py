@@ -11,6 +11,7 @@ from tsattn.layers.alignments import (
 from tsattn.layers.attention import Attention
 from tsattn.layers.attention_decoder import AttentionDecoder
 from tsattn.layers.attention_pooling import AttentionPooling
+from tsattn.layers.calibrated_quantiles import CalibratedQuantiles
 from tsattn.layers.copy_attention import CopyAttention
 from tsattn.layers.diffusion_convolution import DiffusionConvolution
 from tsattn.layers.graph_attention import GraphAttention
@@ -33,6 +34,7 @@ __all__ = [
     "AttentionDecoder",
     "AttentionPooling",
     "BahdanauAttention",
+    "CalibratedQuantiles",
     "CopyAttention",
     "CoverageAlignment",
     "DiffusionConvolution",

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import keras
 import numpy.typing as npt
 
-from tsattn.layers import InstanceScaling, SortedQuantiles
+from tsattn.layers import CalibratedQuantiles, InstanceScaling, SortedQuantiles
 from tsattn.layers.masking import Tensor
 from tsattn.models.covariates import CovariateEffect, CovariateScaling, StaticEmbedding
 from tsattn.models.lookbacks import AlignKeys, FoldLookbacks, MeanOfLookbacks, lengths
@@ -172,6 +172,7 @@ class ForecastGraph:
         self.lookbacks = lengths(spec.context, options.lookbacks or 1)
         self._connected = [core for core in cores if isinstance(core, Connected)]
         self._cores = cores if len(cores) == 1 else [Member(core, f"member_{i}") for i, core in enumerate(cores)]
+        self._calibrated = CalibratedQuantiles(spec.median, spec.support, name="calibrated_quantiles")
         self._sorted = SortedQuantiles(spec.median, detach_median=True, name="sorted_quantiles")
         self._add_base = AddToLevel(spec.median, name="add_base")
         self._fold = FoldChannels(self.channels)
@@ -282,7 +283,8 @@ class ForecastGraph:
         members, weights = self.scaled_quantiles(window=window)
         scaled = _mean(members, "mean_of_members")
         quantiles = self.scaling(scaled, center=window.center, scale=window.scale, inverse=True)
-        outputs = {QUANTILES: MeanOfLookbacks(count, name="mean_of_lookbacks")(quantiles) if count > 1 else quantiles}
+        quantiles = MeanOfLookbacks(count, name="mean_of_lookbacks")(quantiles) if count > 1 else quantiles
+        outputs = {QUANTILES: self._calibrated(quantiles)}
         if weights:
             length, key_steps = self.inputs[LENGTH], weights[0].key_steps
             attention = _mean([member.values for member in weights], "mean_attention")
@@ -339,4 +341,5 @@ def build_baseline(entry: ModelEntry, spec: WindowSpec) -> keras.Model:
     """Build a baseline: a model of the same contract with nothing to train."""
     inputs = window_inputs(spec)
     quantiles = entry.build()(entry.name, spec)(inputs[PAST], inputs[OBSERVED], inputs[LENGTH])
+    quantiles = CalibratedQuantiles(spec.median, spec.support, name="calibrated_quantiles")(quantiles)
     return keras.Model(inputs, {QUANTILES: quantiles}, name=entry.name)

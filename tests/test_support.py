@@ -1,0 +1,45 @@
+"""Targets that cannot be below 0, or are whole numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tsattn import Forecaster
+from tsattn.errors import DataError
+
+QUICK = {"epochs": 1, "refit": False}
+
+
+def sales(seed: int = 0) -> pd.DataFrame:
+    """Few pieces a day, often none."""
+    pieces = np.random.default_rng(seed).poisson(0.7, 200)
+    return pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=200), "sold": pieces})
+
+
+@pytest.mark.parametrize("model", ["naive", "seq2seq"])
+def test_no_bound_lies_below_0_and_counts_are_whole(model: str, tmp_path: Path) -> None:
+    options = {"units": 4} if model == "seq2seq" else None
+    training = QUICK if model == "seq2seq" else None
+    made = {}
+    for support in ("real", "positive", "count"):
+        forecaster = Forecaster(model, 14, season=7, support=support, options=options, training=training)
+        made[support] = forecaster.fit(sales()).predict()[["y-lo-80", "y", "y-hi-80"]].to_numpy()
+    assert made["real"].min() < 0, "without a support the lower bound goes below 0 here"
+    np.testing.assert_allclose(made["positive"], np.maximum(made["real"], 0), atol=1e-5)
+    np.testing.assert_array_equal(made["count"], np.round(made["positive"]))
+    forecaster.save(tmp_path / "run")
+    again = Forecaster.load(tmp_path / "run")
+    assert again.support == "count"
+    np.testing.assert_array_equal(again.predict()[["y-lo-80", "y", "y-hi-80"]].to_numpy(), made["count"])
+
+
+@pytest.mark.parametrize(("support", "value"), [("positive", -1.0), ("count", -1.0), ("count", 0.5)])
+def test_data_of_another_support_are_refused(support: str, value: float) -> None:
+    data = sales().astype({"sold": float})
+    data.loc[7, "sold"] = value
+    with pytest.raises(DataError, match=rf"support={support} means .* Received: {value:g} in 'sold', and 1 such"):
+        Forecaster("naive", 7, support=support).fit(data)

@@ -1,0 +1,123 @@
+"""Conformalised quantile regression: how far the quantiles of a model are off where it was not trained."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from tsattn.data.panel import Panel
+from tsattn.data.windows import Windows, gather
+from tsattn.evaluation.predict import predict_windows
+from tsattn.window import TARGET, TARGET_OBSERVED, WindowSpec
+
+MOST_ROWS = 20_000
+"""Most windows times targets that factors are taken from; more of them are thinned out evenly."""
+
+LAYER = "calibrated_quantiles"
+"""Name of the layer that has the factors, in every model."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What calibrated a model.
+
+    Args:
+        windows: number of windows that the factors were taken from, which may overlap.
+        distinct: the most of them that do not overlap.
+        levels: the levels that were calibrated.
+        uncalibrated: those that were left as they are, because too few windows tell of them: the 0.1 quantile takes
+            nine that do not overlap.
+    """
+
+    windows: int
+    distinct: int
+    levels: tuple[float, ...]
+    uncalibrated: tuple[float, ...]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Return what `to_dict` was made of, by way of JSON or not."""
+        levels, uncalibrated = (tuple(values[name]) for name in ("levels", "uncalibrated"))
+        return cls(values["windows"], values["distinct"], levels, uncalibrated)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON takes it, and as ``told`` in words."""
+        return {**asdict(self), "told": self.sentence()}
+
+    def sentence(self) -> str:
+        """Return in one sentence what the intervals are worth."""
+        if not self.levels and not self.uncalibrated:
+            return "There is the median alone, and no interval to calibrate."
+        named = ", ".join(f"{level:g}" for level in self.uncalibrated)
+        if not self.levels:
+            few = f"{self.distinct} windows that do not overlap" if self.distinct != 1 else "one window"
+            return f"The intervals are uncalibrated: behind the training part there is room for {few}, too few to tell."
+        told = f"Intervals calibrated on {self.windows} windows behind the training part"
+        return f"{told}." if not named else f"{told}; too few for the levels {named}, which are uncalibrated."
+
+
+def calibrate(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> Calibration:
+    """Set the factors of a model by the windows whose target lies in the last steps of each series.
+
+    The residual of a level is what was observed minus the median, in units of what the level lies from the median. Its
+    factor is the conformal quantile of the residuals: of `n` the one of rank `ceil((n + 1) level)` above the median,
+    and as much below it, so that for exchangeable windows the share of values under the moved quantile is the level, or
+    up to `1 / n` more (less).
+
+    Args:
+        model: an inference model whose factors are 1; it was not trained on those steps.
+        spec: its window.
+        panel: the series.
+        steps: length of the validation part.
+
+    Returns:
+        What was calibrated.
+    """
+    windows = Windows.over_last(panel, spec, steps, max(MOST_ROWS // len(spec.targets), 1))
+    distinct = int((np.clip(panel.lengths - 1, 0, steps) // spec.horizon).sum())
+    layer = model.get_layer(LAYER)
+    factors, told = np.ones(layer.factors.shape), []
+    # So many windows that do not overlap that one of them is expected beyond the level.
+    enough = [x for x, level in enumerate(spec.levels) if (distinct + 1) * min(level, 1 - level) >= 1]
+    if len(windows) and enough:
+        quantiles, actual = _validation(model, spec, windows)
+        middle = quantiles[..., spec.median]
+        for index in (x for x in enough if x != spec.median):
+            factors[..., index] = conformal_factor(actual - middle, quantiles[..., index] - middle, spec.levels[index])
+            told.append(spec.levels[index])
+    layer.fit(factors)
+    left = tuple(level for level in spec.levels if level != 0.5 and level not in told)
+    return Calibration(len(windows), distinct, tuple(told), left)
+
+
+def conformal_factor(error: Floats, distance: Floats, level: float) -> Floats:
+    """Return the conformal quantile, over the first axis, of errors in units of a distance; 1 where too few are left.
+
+    Args:
+        error: observed minus median, [windows, ...]; NaN is left out.
+        distance: quantile minus median, the same shape; windows where it is 0 are left out.
+        level: of the quantile; above 0.5 its distance is 0 or more, else 0 or less.
+    """
+    residuals = np.where(distance != 0, error / np.where(distance != 0, distance, 1.0), np.nan)
+    ordered = np.sort(residuals, axis=0)  # NaN comes last
+    count = np.isfinite(ordered).sum(axis=0)
+    # A rounding error must not cost a rank.
+    rank = np.ceil((count + 1) * max(level, 1 - level) - 1e-9).astype(int)
+    enough = (rank <= count) & (count > 0)
+    chosen = np.take_along_axis(ordered, np.where(enough, rank - 1, 0)[None], axis=0)[0]
+    return np.where(enough, np.maximum(chosen, 0.0), 1.0)
+
+
+def _validation(model: keras.Model, spec: WindowSpec, windows: Windows) -> tuple[Floats, Floats]:
+    """Return quantiles as they are before the calibration, and what was observed; NaN where nothing was."""
+    series, origin = windows.locate(np.arange(len(windows)))
+    made = predict_windows(model, spec, windows.panel, series, origin)
+    truth = gather(windows.panel, spec, series, origin)
+    actual = np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.nan)
+    return made.astype(np.float64), actual.astype(np.float64)

@@ -1,0 +1,86 @@
+"""Quantiles moved by what they were off on windows after the training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy.typing as npt
+from keras import ops
+
+from tsattn.errors import ConfigError
+from tsattn.layers.masking import Tensor
+
+SUPPORTS = ("real", "positive", "count")
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class CalibratedQuantiles(keras.layers.Layer):
+    """Moves each quantile away from the median, or to it, by a factor of its step, channel and level.
+
+    `q + (q_level - q) * factor`, where `q` is the median. The factors are weights that are not trained: 1 until `fit`
+    sets them, as conformalised quantile regression finds them (`tsattn.evaluation.calibration`). Factors keep what the
+    model knows of how sure it is, from window to window and from series to series, which an offset for all of them
+    would drown. Levels on one side of the median do not cross: one that would takes the value of its neighbour. Then
+    all are brought into the support.
+
+    Args:
+        median: index of the level that is the forecast, which is not moved.
+        support: what values there can be: `"real"`, `"positive"` (0 or more), or `"count"` (0, 1, 2, ...).
+
+    Call arguments:
+        inputs: quantiles `(batch, horizon, channels, levels)`, ascending and in original units.
+
+    Output shape:
+        The same, float32.
+
+    Example:
+        >>> quantiles = CalibratedQuantiles(median=1)(quantiles)
+
+    References:
+        Romano et al. 2019, Conformalized Quantile Regression; Sesia and Candes 2020, A comparison of some conformal
+        quantile regression methods (scaled by the width).
+    """
+
+    def __init__(self, median: int, support: str = "real", **kwargs: Any) -> None:
+        # Values in original units may overflow a half-precision compute dtype.
+        super().__init__(**{"autocast": False, **kwargs})
+        if support not in SUPPORTS:
+            raise ConfigError(f"support must be one of {', '.join(SUPPORTS)}. Received: support={support!r}")
+        self.median = median
+        self.support = support
+
+    def build(self, inputs_shape: Any) -> None:
+        # In float32 under every policy.
+        self.factors = self.add_weight(
+            name="factors", shape=inputs_shape[1:], initializer="ones", trainable=False, dtype="float32"
+        )
+
+    def fit(self, factors: npt.ArrayLike) -> None:
+        """Set the factors, `(horizon, channels, levels)`, 0 or more."""
+        self.factors.assign(factors)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        quantiles = ops.cast(inputs, "float32")
+        middle = quantiles[..., self.median : self.median + 1]
+        moved = middle + (quantiles - middle) * ops.convert_to_tensor(self.factors)[None]
+        levels = [moved[..., level] for level in range(quantiles.shape[-1])]
+        levels[self.median] = quantiles[..., self.median]
+        for level in range(self.median + 1, len(levels)):
+            levels[level] = ops.maximum(levels[level], levels[level - 1])
+        for level in range(self.median - 1, -1, -1):
+            levels[level] = ops.minimum(levels[level], levels[level + 1])
+        made = ops.stack(levels, axis=-1)
+        if self.support == "real":
+            return made
+        made = ops.maximum(made, 0.0)
+        return ops.round(made) if self.support == "count" else made
+
+    def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> None:
+        return None
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor(inputs.shape, dtype="float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "median": self.median, "support": self.support}
