@@ -80,7 +80,9 @@ class Forecaster(BaseEstimator):
         spec_: the window that the model takes.
         model_: the Keras model from window to quantiles.
         history_: losses of the training, also where its network was not kept; None where nothing was trained.
-        scores_: the model beside the naive baselines on the validation part, a row a model.
+        scores_: the model beside the naive baselines on the validation part, a row a model, best first: ``model``,
+            ``mase``, ``skill`` and the other metrics of `tsattn.evaluation.metrics`.
+        left_out_: sentences on what these metrics leave out, having no scale to divide by.
         training_data_: number, steps and stamps of the series that it was fitted on, and a hash of them.
         choice_: what was kept and why, where no model was named; else None. The name is in `config_.model["name"]`.
 
@@ -207,7 +209,7 @@ class Forecaster(BaseEstimator):
             self._train(fitting, entry.name, panel, steps, named=bool(given.model), refit=config.training.refit)
         else:
             self._take_baseline(entry.name, panel)
-            self.scores_ = self._compare(entry.name, panel, steps)
+            self._compare(entry.name, panel, steps)
         if self.choice_ is not None and not self.choice_.keeps_network:
             config = config.model_copy(update={"model": {"name": self.choice_.kept}})
             options = resolve_options(config.model)[1]
@@ -220,7 +222,7 @@ class Forecaster(BaseEstimator):
         """Train the network of ``name``; where it is not ``named`` by the user, a baseline may take its place."""
         graph, history = fitting.train(panel.head(steps), "training", validate=(panel, steps))
         self.model_, self.history_ = graph.inference(), history
-        self.scores_ = self._compare(name, panel, steps)
+        self._compare(name, panel, steps)
         if not named:
             self.choice_ = choose_model(self.scores_, name, panel, self.spec_, steps)
             if not self.choice_.keeps_network:
@@ -234,8 +236,9 @@ class Forecaster(BaseEstimator):
         self.spec_ = baseline_spec(panel, self.spec_)
         self.model_ = build_baseline(get_model(name), self.spec_)
 
-    def _compare(self, name: str, panel: Panel, steps: int) -> pd.DataFrame:
-        return compare(beside_baselines(name, Candidate(self.model_, self.spec_), panel), panel, steps)
+    def _compare(self, name: str, panel: Panel, steps: int) -> None:
+        scored = compare(beside_baselines(name, Candidate(self.model_, self.spec_), panel), panel, steps)
+        self.scores_, self.left_out_ = scored.total, scored.left_out
 
     def verdict(self) -> str:
         """Return one sentence on what was kept, or where the model was named, on it against the best naive baseline."""

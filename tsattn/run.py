@@ -82,6 +82,7 @@ def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:
     metrics = {
         "validation_steps": forecaster.config_.data.validation,
         "validation": scores.to_dict("records"),
+        "left_out": list(forecaster.left_out_),
         "choice": None if choice is None else choice.to_dict(),
     }
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
@@ -102,6 +103,7 @@ def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:
         config=forecaster.config_.to_toml(),
         season=season,
         verdict=forecaster.verdict(),
+        left_out=forecaster.left_out_,
     )
 
 
@@ -140,6 +142,7 @@ def _read_files(kind: type[F], path: Path) -> F:
     forecaster.panel_ = _read_panel(path / "context.npz", forecaster.schema_)
     metrics = json.loads((path / "metrics.json").read_text())
     forecaster.scores_ = pd.DataFrame(metrics["validation"])
+    forecaster.left_out_ = tuple(metrics.get("left_out", ()))
     choice = metrics.get("choice")
     forecaster.choice_ = None if choice is None else Choice.from_dict(choice)
     forecaster.history_ = _read_history(path / "history.csv")

@@ -115,6 +115,6 @@ def _print(result: Backtest, origins: int) -> None:
     where = f"over {_count(origins, 'origin')}"
     scores = result.scores.replace({"model": {result.model: result.label}})
     terminal.print(scores_table(scores, result.label, where.capitalize()))
-    for sentence in dict.fromkeys(choice.sentence() for choice in result.choices):
+    for sentence in (*result.scored.left_out, *dict.fromkeys(choice.sentence() for choice in result.choices)):
         terminal.print(sentence)
     terminal.print(verdict(scores, result.label, where))

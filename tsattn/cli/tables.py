@@ -10,14 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from tsattn.data import Panel, Schema
+from tsattn.evaluation.selection import selection
 
 _METRICS = {
     "mase": "MASE",
+    "skill": "skill %",
     "smape": "sMAPE %",
     "mae": "MAE",
     "rmse": "RMSE",
-    "coverage": "coverage %",
-    "skill": "skill",
+    "wql": "WQL",
 }
 
 
@@ -49,14 +50,14 @@ def rows_table(head: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Tab
 
 def scores_table(scores: pd.DataFrame, name: str, where: str = "On the validation part") -> Table:
     """Return a model beside the baselines, best first; the model's row stands out."""
-    title = f"{where}: errors, lower is better; coverage, best at the interval's share"
+    title = f"{where}, best first: errors, lower is better; coverage, best at the interval's share"
     if "skill" in scores:
-        title += "\nskill: the MASE divided by that of the best baseline, below 1 is better"
+        title += "\nskill: what is saved of the MASE of the seasonal naive forecast, higher is better"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("model")
-    shown = [metric for metric in _METRICS if metric in scores]
+    shown = selection(scores.columns)
     for metric in shown:
-        table.add_column(_METRICS[metric], justify="right")
+        table.add_column(_METRICS.get(metric, "coverage %"), justify="right")
     for row in scores.to_dict("records"):
         figures = [_figure(metric, row[metric]) for metric in shown]
         table.add_row(str(row["model"]), *figures, style="bold" if row["model"] == name else None)
@@ -66,9 +67,11 @@ def scores_table(scores: pd.DataFrame, name: str, where: str = "On the validatio
 def _figure(metric: str, value: float) -> str:
     if pd.isna(value):
         return "-"
-    if metric == "coverage":
+    if metric.startswith("coverage-"):
         return f"{100 * value:.0f}"
-    if metric in ("mase", "skill"):
+    if metric == "skill":
+        return f"{100 * value:.1f}"
+    if metric in ("mase", "wql"):
         return f"{value:.3f}"
     # Four digits in every row, so that the column lines up.
     return f"{value:.2f}" if metric == "smape" else f"{value:#.4g}".rstrip(".")

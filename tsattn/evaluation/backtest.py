@@ -14,8 +14,7 @@ from tsattn.errors import ConfigError
 from tsattn.evaluation.choice import Choice
 from tsattn.evaluation.compare import Candidate, forecast_windows
 from tsattn.evaluation.origins import BacktestPlan
-from tsattn.evaluation.scores import score, table
-from tsattn.models import BASELINES
+from tsattn.evaluation.scores import Scores, score
 
 DEFAULT = "default"
 """The row of a forecaster whose model was not named: what it kept may differ from origin to origin."""
@@ -35,10 +34,7 @@ class Backtest:
         forecasts: ``unique_id``, ``cutoff`` (the last stamp of the history), ``ds``, ``y`` as it was observed (NaN
             where it was not), and for each model its forecast and bounds, such as ``naive``, ``naive-lo-80``,
             ``naive-hi-80``; origin by origin, horizon rows a series.
-        scores: a row a model, best MASE first: ``model``, the means over series and origins of the metrics of
-            `tsattn.evaluation.scores.score`, and ``skill``: the MASE as a share of that of the best naive baseline, 1
-            where they are equal and less where the model is better.
-        by_series: ``unique_id``, ``cutoff``, ``metric`` and a column a model: what the means are taken of.
+        scored: how good they were, in total, by origin, series and step.
         cutoffs: a row an origin, see `tsattn.evaluation.origins.BacktestPlan.cutoffs`.
         model: which row and columns are those of the forecaster: the name of its model, or ``default`` where that was
             left to it.
@@ -46,11 +42,15 @@ class Backtest:
     """
 
     forecasts: pd.DataFrame
-    scores: pd.DataFrame
-    by_series: pd.DataFrame
+    scored: Scores
     cutoffs: pd.DataFrame
     model: str = DEFAULT
     choices: tuple[Choice, ...] = ()
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """A row a model, best first: ``model``, ``mase``, ``skill`` and the other metrics, means over all forecasts."""
+        return self.scored.total
 
     @property
     def label(self) -> str:
@@ -81,8 +81,8 @@ def run_backtest(plan: BacktestPlan, fit: Fit, *, refit: Refit = "never") -> Bac
         frames.append(_forecasts(plan, number, candidates))
     forecasts = pd.concat(frames, ignore_index=True)
     names, spec = list(candidates), next(iter(candidates.values())).spec
-    by_series = score(forecasts, names, spec.season, spec.levels, history_frame(plan.training()))
-    return Backtest(forecasts, _with_skill(table(by_series, names)), by_series, plan.cutoffs)
+    scored = score(forecasts, names, spec.season, spec.levels, history_frame(plan.training()))
+    return Backtest(forecasts, scored, plan.cutoffs)
 
 
 def check_refit(refit: str) -> None:
@@ -103,8 +103,3 @@ def _forecasts(plan: BacktestPlan, number: int, candidates: Mapping[str, Candida
     frame.insert(1, "cutoff", panel.grid.at(np.repeat(cutoff, width * horizon)))
     frame.insert(2, "ds", panel.grid.at(np.broadcast_to(ahead, (len(series), width, horizon)).ravel()))
     return frame
-
-
-def _with_skill(scores: pd.DataFrame) -> pd.DataFrame:
-    best = scores.loc[scores["model"].isin(list(BASELINES)), "mase"].min()
-    return scores.assign(skill=scores["mase"] / best if best > 0 else np.nan)

@@ -15,7 +15,7 @@ from tsattn.data.panel import Panel
 from tsattn.data.windows import Windows, gather
 from tsattn.evaluation.choice import FIRST_HISTORY, Choice, choose, choose_baseline, distinct_targets
 from tsattn.evaluation.predict import predict_windows
-from tsattn.evaluation.scores import score, table
+from tsattn.evaluation.scores import Scores, score
 from tsattn.models import BASELINES, get_model
 from tsattn.models.graph import build_baseline
 from tsattn.window import TARGET, TARGET_OBSERVED, WindowSpec
@@ -52,7 +52,7 @@ def baseline_spec(panel: Panel, spec: WindowSpec) -> WindowSpec:
     return replace(spec.without_covariates(), context=context)
 
 
-def compare(candidates: Mapping[str, Candidate], panel: Panel, steps: int) -> pd.DataFrame:
+def compare(candidates: Mapping[str, Candidate], panel: Panel, steps: int) -> Scores:
     """Score models on the windows whose target lies in the last ``steps`` steps of each series.
 
     Args:
@@ -61,9 +61,7 @@ def compare(candidates: Mapping[str, Candidate], panel: Panel, steps: int) -> pd
         steps: length of the validation part.
 
     Returns:
-        A frame with a row a model, best MASE first: ``model`` and the metrics of `tsattn.evaluation.scores.score`, MASE
-        scaled by what lies before the validation part. The mean over series, missing values skipped; NaN where no
-        series has a scale.
+        The scores, MASE scaled by what lies before the validation part.
     """
     spec = next(iter(candidates.values())).spec
     windows = Windows.over_last(panel, spec, steps, MOST_WINDOWS)
@@ -78,11 +76,11 @@ def rank_baselines(panel: Panel, spec: WindowSpec) -> pd.DataFrame:
         spec: the window of the baselines.
 
     Returns:
-        A frame as that of `compare`, MASE scaled by the whole panel.
+        The total of their scores, MASE scaled by the whole panel.
     """
     steps = panel.lengths - panel.lengths // FIRST_HISTORY
     windows = Windows.over_last(panel, spec, steps, MOST_WINDOWS)
-    return _scored(baselines(spec), windows, history_frame(panel))
+    return _scored(baselines(spec), windows, history_frame(panel)).total
 
 
 def choose_model(scores: pd.DataFrame, network: str, panel: Panel, spec: WindowSpec, steps: int) -> Choice:
@@ -99,12 +97,12 @@ def choose_model(scores: pd.DataFrame, network: str, panel: Panel, spec: WindowS
     return choose(scores, network, baseline, distinct_targets(panel.lengths, len(panel.targets), steps, spec.horizon))
 
 
-def _scored(candidates: Mapping[str, Candidate], windows: Windows, training: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores of models on windows, a row a model; ``training`` scales the MASE."""
+def _scored(candidates: Mapping[str, Candidate], windows: Windows, training: pd.DataFrame) -> Scores:
+    """Return the scores of models on windows; ``training`` scales the MASE."""
     series, origin = windows.locate(np.arange(len(windows)))
     frame = forecast_windows(candidates, windows.panel, series, origin)
     spec = windows.spec
-    return table(score(frame, list(candidates), spec.season, spec.levels, training), list(candidates))
+    return score(frame, list(candidates), spec.season, spec.levels, training)
 
 
 def forecast_windows(
