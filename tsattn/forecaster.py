@@ -26,9 +26,19 @@ from tsattn.data.place import FRAME
 from tsattn.errors import DataWarning
 from tsattn.evaluation.backtest import DEFAULT, Backtest, Refit, check_refit, run_backtest
 from tsattn.evaluation.choice import Choice
-from tsattn.evaluation.compare import Candidate, baseline_spec, beside_baselines, choose_model, compare
+from tsattn.evaluation.classical import Classical, Rival, check_classical
+from tsattn.evaluation.compare import (
+    Candidate,
+    baseline_spec,
+    beside_baselines,
+    choose_model,
+    classical_baselines,
+    compare,
+)
+from tsattn.evaluation.evaluate import Evaluation, run_evaluation
 from tsattn.evaluation.origins import BacktestPlan, plan_backtest
 from tsattn.evaluation.predict import predict_windows
+from tsattn.evaluation.stretch import find_stretch
 from tsattn.evaluation.verdict import verdict
 from tsattn.export import Format
 from tsattn.fitting import Fitting, Watch, read_graph, resolved, window_sizes, window_spec
@@ -254,6 +264,7 @@ class Forecaster(BaseEstimator):
         step: int | None = None,
         refit: Refit = "never",
         watch: Watch | None = None,
+        baselines: Sequence[str] = (),
     ) -> Backtest:
         """Forecast what is known already, again and again from what was known before, beside the naive baselines.
 
@@ -266,6 +277,8 @@ class Forecaster(BaseEstimator):
             step: steps between two origins; None for the horizon, or less where the series are short.
             refit: "never" fits once, before the first origin; "every" fits anew before every one.
             watch: shows the trainings.
+            baselines: classical baselines beside the naive ones: "autoets", "autotheta", "autoarima". They need the
+                extra `tsattn[baselines]`.
 
         Returns:
             Forecasts and scores, see `tsattn.evaluation.backtest.Backtest`.
@@ -273,30 +286,89 @@ class Forecaster(BaseEstimator):
         Raises:
             ConfigError: a parameter has a value that is not allowed.
             DataError: the data cannot be read as series, or are too short for so many forecasts.
+            RunError: a package is missing.
         """
         config = self.to_config().data
         panel, schema = load(X, config)
-        return self.backtest_plan(
-            plan_backtest(panel, schema, config, origins, step, _name_of(X)), refit=refit, watch=watch
-        )
+        plan = plan_backtest(panel, schema, config, origins, step, _name_of(X))
+        return self.backtest_plan(plan, refit=refit, watch=watch, baselines=baselines)
 
-    def backtest_plan(self, plan: BacktestPlan, *, refit: Refit = "never", watch: Watch | None = None) -> Backtest:
+    def backtest_plan(
+        self,
+        plan: BacktestPlan,
+        *,
+        refit: Refit = "never",
+        watch: Watch | None = None,
+        baselines: Sequence[str] = (),
+    ) -> Backtest:
         """Like `backtest`, of data that were read and cut already."""
         check_refit(refit)
+        check_classical(baselines)
         model = self.to_config().model
         name = resolve_options(model, source="Forecaster")[0].name if model else DEFAULT
         choices: list[Choice] = []
+        classical: dict[str, Classical] = {}
 
-        def fit(number: int) -> dict[str, Candidate]:
+        def fit(number: int) -> dict[str, Rival]:
             panel = plan.training(number)
             which = f"origin {number + 1} of {len(plan)}"
             shown = watch if watch is None or refit == "never" else lambda title: watch(f"{which}, {title}")
             fitted = clone(self).fit_panel(panel, plan.schema, source=f"{plan.source} before {which}", watch=shown)
             if fitted.choice_ is not None:
                 choices.append(fitted.choice_)
-            return beside_baselines(name, Candidate(fitted.model_, fitted.spec_), panel)
+            if not classical:
+                classical.update(classical_baselines(baselines, panel, fitted.spec_))
+            return {**beside_baselines(name, Candidate(fitted.model_, fitted.spec_), panel), **classical}
 
         return replace(run_backtest(plan, fit, refit=refit), model=name, choices=tuple(choices))
+
+    def evaluate(
+        self,
+        X: Frame | Path | str,
+        *,
+        origins: int | None = None,
+        step: int | None = None,
+        last: int | None = None,
+        baselines: Sequence[str] = (),
+    ) -> Evaluation:
+        """Hold this forecaster, as it was fitted, against data, beside the naive baselines.
+
+        By default it forecasts what lies behind the data that it was trained on, a horizon after another; series that
+        it was not trained on, from a look-back on. Data that begin behind the training data are forecast from the end
+        of these.
+
+        Args:
+            X: data in the form that was fitted.
+            origins: how many forecasts of each series, the newest ones; None for all.
+            step: steps between two of them; None for the horizon.
+            last: forecasts only the last steps of each series, whether they were trained on or not.
+            baselines: classical baselines beside the naive ones, as those of `backtest`.
+
+        Returns:
+            Forecasts and scores, see `tsattn.evaluation.evaluate.Evaluation`; its ``notes`` tell of forecasts that lie
+            in data that were trained on.
+
+        Raises:
+            ConfigError: a parameter has a value that is not allowed.
+            DataError: the data do not have the form that was fitted, or are too short behind the training data.
+            RunError: a package is missing.
+        """
+        check_is_fitted(self)
+        check_classical(baselines)
+        panel = load(X, schema=self.schema_, covariates=self._needs_covariates)[0]
+        limits = {"origins": origins, "step": step, "last": last}
+        stretch = find_stretch(
+            panel, self.schema_, self.spec_, self.panel_, self.training_data_, **limits, source=_name_of(X)
+        )
+        name = str(self.config_.model["name"])
+        candidates = beside_baselines(name, Candidate(self.model_, self.spec_), stretch.panel)
+        classical = classical_baselines(baselines, stretch.panel, self.spec_)
+        return run_evaluation(stretch, name, {**candidates, **classical})
+
+    @property
+    def _needs_covariates(self) -> bool:
+        """Whether data need all columns that are covariates: a baseline that was kept has no use for them."""
+        return bool(self.spec_.past_covariates or self.spec_.static)
 
     def predict(self, X: Frame | Path | str | None = None, future: Frame | Path | str | None = None) -> pd.DataFrame:
         """Forecast what follows the data, or what follows the training data.
@@ -315,9 +387,7 @@ class Forecaster(BaseEstimator):
             DataError: the data do not have the form that was fitted.
         """
         check_is_fitted(self)
-        # A baseline that was kept has no use for covariates.
-        needed = bool(self.spec_.past_covariates or self.spec_.static)
-        panel = self.panel_ if X is None else load(X, schema=self.schema_, covariates=needed)[0]
+        panel = self.panel_ if X is None else load(X, schema=self.schema_, covariates=self._needs_covariates)[0]
         if future is not None:
             frame, name = read_any(future)
             panel = know_ahead(panel, frame, self.schema_, name)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
 import pandas as pd
 
 from tsattn.data.long import history_frame
 from tsattn.errors import ConfigError
 from tsattn.evaluation.choice import Choice
-from tsattn.evaluation.compare import Candidate, forecast_windows
+from tsattn.evaluation.classical import Classical, Rival
+from tsattn.evaluation.compare import forecast_origins
 from tsattn.evaluation.origins import BacktestPlan
 from tsattn.evaluation.scores import Scores, score
 
@@ -22,7 +22,7 @@ DEFAULT = "default"
 Refit = Literal["never", "every"]
 """Train once, before the first origin, or anew before every one."""
 
-Fit = Callable[[int], Mapping[str, Candidate]]
+Fit = Callable[[int], Mapping[str, Rival]]
 """Takes the number of an origin, from 0, and gives models that were trained on what lies before it."""
 
 
@@ -39,6 +39,7 @@ class Backtest:
         model: which row and columns are those of the forecaster: the name of its model, or ``default`` where that was
             left to it.
         choices: what the default kept and why, a choice a training; empty where the model was named.
+        notes: sentences on what the scores are to be read with, such as what they leave out.
     """
 
     forecasts: pd.DataFrame
@@ -46,6 +47,7 @@ class Backtest:
     cutoffs: pd.DataFrame
     model: str = DEFAULT
     choices: tuple[Choice, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -82,7 +84,13 @@ def run_backtest(plan: BacktestPlan, fit: Fit, *, refit: Refit = "never") -> Bac
     forecasts = pd.concat(frames, ignore_index=True)
     names, spec = list(candidates), next(iter(candidates.values())).spec
     scored = score(forecasts, names, spec.season, spec.levels, history_frame(plan.training()))
-    return Backtest(forecasts, scored, plan.cutoffs)
+    return Backtest(forecasts, scored, plan.cutoffs, notes=(*scored.left_out, *unfitted(candidates)))
+
+
+def unfitted(candidates: Mapping[str, Rival]) -> tuple[str, ...]:
+    """Return sentences on the classical baselines among some models that could not be fitted everywhere."""
+    sentences = (rival.sentence() for rival in candidates.values() if isinstance(rival, Classical))
+    return tuple(sentence for sentence in sentences if sentence)
 
 
 def check_refit(refit: str) -> None:
@@ -91,15 +99,7 @@ def check_refit(refit: str) -> None:
         raise ConfigError(f"refit must be one of {', '.join(get_args(Refit))}. Received: refit={refit}")
 
 
-def _forecasts(plan: BacktestPlan, number: int, candidates: Mapping[str, Candidate]) -> pd.DataFrame:
+def _forecasts(plan: BacktestPlan, number: int, candidates: Mapping[str, Rival]) -> pd.DataFrame:
     """Return the forecasts at one origin."""
-    panel, series = plan.panel, plan.series(number)
-    origin = plan.origins[number, series]
-    frame = forecast_windows(candidates, panel, series, origin)
-    width = len(panel.targets)
-    horizon = len(frame) // (len(series) * width)
-    cutoff = panel.starts[series] + origin - 1
-    ahead = cutoff[:, None, None] + np.arange(1, horizon + 1)
-    frame.insert(1, "cutoff", panel.grid.at(np.repeat(cutoff, width * horizon)))
-    frame.insert(2, "ds", panel.grid.at(np.broadcast_to(ahead, (len(series), width, horizon)).ravel()))
-    return frame
+    series = plan.series(number)
+    return forecast_origins(candidates, plan.panel, series, plan.origins[number, series])
