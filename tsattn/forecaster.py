@@ -27,9 +27,19 @@ from tsattn.errors import DataWarning
 from tsattn.evaluation.backtest import DEFAULT, Backtest, Refit, check_refit, run_backtest
 from tsattn.evaluation.calibration import calibrate
 from tsattn.evaluation.choice import Choice
-from tsattn.evaluation.compare import Candidate, baseline_spec, beside_baselines, choose_model, compare
+from tsattn.evaluation.classical import Classical, Rival, check_classical
+from tsattn.evaluation.compare import (
+    Candidate,
+    baseline_spec,
+    beside_baselines,
+    choose_model,
+    classical_baselines,
+    compare,
+)
+from tsattn.evaluation.evaluate import Evaluation, run_evaluation
 from tsattn.evaluation.origins import BacktestPlan, plan_backtest
 from tsattn.evaluation.predict import predict_windows
+from tsattn.evaluation.stretch import find_stretch
 from tsattn.evaluation.verdict import verdict
 from tsattn.export import Format
 from tsattn.fitting import Fitting, Watch, check_support, read_graph, resolved, window_sizes, window_spec
@@ -83,7 +93,9 @@ class Forecaster(BaseEstimator):
         spec_: the window that the model takes.
         model_: the Keras model from window to quantiles.
         history_: losses of the training, also where its network was not kept; None where nothing was trained.
-        scores_: the model beside the naive baselines on the validation part, a row a model.
+        scores_: the model beside the naive baselines on the validation part, a row a model, best first: ``model``,
+            ``mase``, ``skill`` and the other metrics of `tsattn.evaluation.metrics`.
+        left_out_: sentences on what these metrics leave out, having no scale to divide by.
         calibration_: which levels were calibrated, on how many windows, see `tsattn.evaluation.calibration`.
         training_data_: number, steps and stamps of the series that it was fitted on, and a hash of them.
         choice_: what was kept and why, where no model was named; else None. The name is in `config_.model["name"]`.
@@ -214,7 +226,7 @@ class Forecaster(BaseEstimator):
             self._train(fitting, entry.name, panel, steps, named=bool(given.model), refit=config.training.refit)
         else:
             self._take_baseline(entry.name, panel)
-            self.scores_ = self._compare(entry.name, panel, steps)
+            self._compare(entry.name, panel, steps)
             self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
         if self.choice_ is not None and not self.choice_.keeps_network:
             config = config.model_copy(update={"model": {"name": self.choice_.kept}})
@@ -228,14 +240,14 @@ class Forecaster(BaseEstimator):
         """Train the network of ``name``; where it is not ``named`` by the user, a baseline may take its place."""
         graph, history = fitting.train(panel.head(steps), "training", validate=(panel, steps))
         self.model_, self.history_ = graph.inference(), history
-        self.scores_ = self._compare(name, panel, steps)
+        self._compare(name, panel, steps)
         if not named:
             self.choice_ = choose_model(self.scores_, name, panel, self.spec_, steps)
             if not self.choice_.keeps_network:
                 self._take_baseline(self.choice_.kept, panel)
                 self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
                 return
-        # Behind the scores, whose windows these are; a network that is trained on keeps its offsets.
+        # Behind the scores, whose windows these are; a network that is trained on keeps its factors.
         self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
         if refit:
             graph, _ = fitting.train(panel, "training to the end", graph=graph, epochs=-(-history.chosen // 2))
@@ -245,8 +257,9 @@ class Forecaster(BaseEstimator):
         self.spec_ = baseline_spec(panel, self.spec_)
         self.model_ = build_baseline(get_model(name), self.spec_)
 
-    def _compare(self, name: str, panel: Panel, steps: int) -> pd.DataFrame:
-        return compare(beside_baselines(name, Candidate(self.model_, self.spec_), panel), panel, steps)
+    def _compare(self, name: str, panel: Panel, steps: int) -> None:
+        scored = compare(beside_baselines(name, Candidate(self.model_, self.spec_), panel), panel, steps)
+        self.scores_, self.left_out_ = scored.total, scored.left_out
 
     def verdict(self) -> str:
         """Return one sentence on what was kept, or where the model was named, on it against the best naive baseline."""
@@ -262,6 +275,7 @@ class Forecaster(BaseEstimator):
         step: int | None = None,
         refit: Refit = "never",
         watch: Watch | None = None,
+        baselines: Sequence[str] = (),
     ) -> Backtest:
         """Forecast what is known already, again and again from what was known before, beside the naive baselines.
 
@@ -274,6 +288,8 @@ class Forecaster(BaseEstimator):
             step: steps between two origins; None for the horizon, or less where the series are short.
             refit: "never" fits once, before the first origin; "every" fits anew before every one.
             watch: shows the trainings.
+            baselines: classical baselines beside the naive ones: "autoets", "autotheta", "autoarima". They need the
+                extra `tsattn[baselines]`.
 
         Returns:
             Forecasts and scores, see `tsattn.evaluation.backtest.Backtest`.
@@ -281,30 +297,89 @@ class Forecaster(BaseEstimator):
         Raises:
             ConfigError: a parameter has a value that is not allowed.
             DataError: the data cannot be read as series, or are too short for so many forecasts.
+            RunError: a package is missing.
         """
         config = self.to_config().data
         panel, schema = load(X, config)
-        return self.backtest_plan(
-            plan_backtest(panel, schema, config, origins, step, _name_of(X)), refit=refit, watch=watch
-        )
+        plan = plan_backtest(panel, schema, config, origins, step, _name_of(X))
+        return self.backtest_plan(plan, refit=refit, watch=watch, baselines=baselines)
 
-    def backtest_plan(self, plan: BacktestPlan, *, refit: Refit = "never", watch: Watch | None = None) -> Backtest:
+    def backtest_plan(
+        self,
+        plan: BacktestPlan,
+        *,
+        refit: Refit = "never",
+        watch: Watch | None = None,
+        baselines: Sequence[str] = (),
+    ) -> Backtest:
         """Like `backtest`, of data that were read and cut already."""
         check_refit(refit)
+        check_classical(baselines)
         model = self.to_config().model
         name = resolve_options(model, source="Forecaster")[0].name if model else DEFAULT
         choices: list[Choice] = []
+        classical: dict[str, Classical] = {}
 
-        def fit(number: int) -> dict[str, Candidate]:
+        def fit(number: int) -> dict[str, Rival]:
             panel = plan.training(number)
             which = f"origin {number + 1} of {len(plan)}"
             shown = watch if watch is None or refit == "never" else lambda title: watch(f"{which}, {title}")
             fitted = clone(self).fit_panel(panel, plan.schema, source=f"{plan.source} before {which}", watch=shown)
             if fitted.choice_ is not None:
                 choices.append(fitted.choice_)
-            return beside_baselines(name, Candidate(fitted.model_, fitted.spec_), panel)
+            if not classical:
+                classical.update(classical_baselines(baselines, panel, fitted.spec_))
+            return {**beside_baselines(name, Candidate(fitted.model_, fitted.spec_), panel), **classical}
 
         return replace(run_backtest(plan, fit, refit=refit), model=name, choices=tuple(choices))
+
+    def evaluate(
+        self,
+        X: Frame | Path | str,
+        *,
+        origins: int | None = None,
+        step: int | None = None,
+        last: int | None = None,
+        baselines: Sequence[str] = (),
+    ) -> Evaluation:
+        """Hold this forecaster, as it was fitted, against data, beside the naive baselines.
+
+        By default it forecasts what lies behind the data that it was trained on, a horizon after another; series that
+        it was not trained on, from a look-back on. Data that begin behind the training data are forecast from the end
+        of these.
+
+        Args:
+            X: data in the form that was fitted.
+            origins: how many forecasts of each series, the newest ones; None for all.
+            step: steps between two of them; None for the horizon.
+            last: forecasts only the last steps of each series, whether they were trained on or not.
+            baselines: classical baselines beside the naive ones, as those of `backtest`.
+
+        Returns:
+            Forecasts and scores, see `tsattn.evaluation.evaluate.Evaluation`; its ``notes`` tell of forecasts that lie
+            in data that were trained on.
+
+        Raises:
+            ConfigError: a parameter has a value that is not allowed.
+            DataError: the data do not have the form that was fitted, or are too short behind the training data.
+            RunError: a package is missing.
+        """
+        check_is_fitted(self)
+        check_classical(baselines)
+        panel = load(X, schema=self.schema_, covariates=self._needs_covariates)[0]
+        limits = {"origins": origins, "step": step, "last": last}
+        stretch = find_stretch(
+            panel, self.schema_, self.spec_, self.panel_, self.training_data_, **limits, source=_name_of(X)
+        )
+        name = str(self.config_.model["name"])
+        candidates = beside_baselines(name, Candidate(self.model_, self.spec_), stretch.panel)
+        classical = classical_baselines(baselines, stretch.panel, self.spec_)
+        return run_evaluation(stretch, name, {**candidates, **classical})
+
+    @property
+    def _needs_covariates(self) -> bool:
+        """Whether data need all columns that are covariates: a baseline that was kept has no use for them."""
+        return bool(self.spec_.past_covariates or self.spec_.static)
 
     def predict(self, X: Frame | Path | str | None = None, future: Frame | Path | str | None = None) -> pd.DataFrame:
         """Forecast what follows the data, or what follows the training data.
@@ -323,9 +398,7 @@ class Forecaster(BaseEstimator):
             DataError: the data do not have the form that was fitted.
         """
         check_is_fitted(self)
-        # A baseline that was kept has no use for covariates.
-        needed = bool(self.spec_.past_covariates or self.spec_.static)
-        panel = self.panel_ if X is None else load(X, schema=self.schema_, covariates=needed)[0]
+        panel = self.panel_ if X is None else load(X, schema=self.schema_, covariates=self._needs_covariates)[0]
         if future is not None:
             frame, name = read_any(future)
             panel = know_ahead(panel, frame, self.schema_, name)

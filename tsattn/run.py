@@ -84,6 +84,7 @@ def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:
     metrics = {
         "validation_steps": forecaster.config_.data.validation,
         "validation": scores.to_dict("records"),
+        "left_out": list(forecaster.left_out_),
         "choice": None if choice is None else choice.to_dict(),
         "calibration": forecaster.calibration_.to_dict(),
     }
@@ -105,6 +106,7 @@ def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:
         config=forecaster.config_.to_toml(),
         season=season,
         verdict=f"{forecaster.verdict()} {forecaster.calibration_.sentence()}",
+        left_out=forecaster.left_out_,
     )
 
 
@@ -144,6 +146,7 @@ def _read_files(kind: type[F], path: Path) -> F:
     metrics = json.loads((path / "metrics.json").read_text())
     forecaster.scores_ = pd.DataFrame(metrics["validation"])
     forecaster.calibration_ = Calibration.from_dict(metrics["calibration"])
+    forecaster.left_out_ = tuple(metrics.get("left_out", ()))
     choice = metrics.get("choice")
     forecaster.choice_ = None if choice is None else Choice.from_dict(choice)
     forecaster.history_ = _read_history(path / "history.csv")

@@ -233,7 +233,7 @@ def classic(file: Path, config: RunConfig, stage: Stage, watch: Watch | None = N
     errors, name = scores["mase"].astype(float), result.model
     best = str(errors[list(BASELINES)].idxmin())
     figures = {
-        "relative_mase": float(scores["skill"].astype(float)[name]),
+        "relative_mase": float(errors[name] / errors[best]) if errors[best] > 0 else float("nan"),
         "mase": float(errors[name]),
         "best_naive": best,
         "best_naive_mase": float(errors[best]),

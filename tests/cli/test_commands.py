@@ -19,6 +19,7 @@ from tsattn.models import resolve_options
         ("--help",),
         ("fit", "--help"),
         ("backtest", "--help"),
+        ("evaluate", "--help"),
         ("models",),
         ("models", "seq2seq"),
         ("inspect", str(DATASETS / "co2.csv")),
@@ -28,7 +29,7 @@ def test_tensorflow_is_not_imported(arguments: tuple[str, ...]) -> None:
     script = (
         "import sys; from tsattn.cli import main\n"
         f"try: main({list(arguments)!r})\n"
-        "finally: assert not {'tensorflow', 'keras', 'torch', 'jax'} & set(sys.modules)"
+        "finally: assert not {'tensorflow', 'keras', 'torch', 'jax', 'statsforecast'} & set(sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

@@ -72,7 +72,7 @@ def test_seasonal_naive_as_a_loop_by_hand() -> None:
     forecasts = result.forecasts.set_index(["unique_id", "cutoff"]).sort_index()
     for pair, guess in known["guess"].items():
         np.testing.assert_allclose(forecasts.loc[[pair], "seasonal_naive"], guess, rtol=1e-6)
-    found = result.by_series.pivot(index=["unique_id", "cutoff"], columns="metric", values="seasonal_naive")
+    found = result.scored.by_origin.query("model == 'seasonal_naive'").set_index(["unique_id", "cutoff"])
     for metric in ("mae", "smape", "rmse", "mase"):
         np.testing.assert_allclose(found[metric], known[metric], rtol=1e-5)
         row = result.scores.set_index("model").loc["seasonal_naive"]
@@ -101,25 +101,28 @@ def test_coverage_and_skill() -> None:
     for name in BASELINES:
         inside = forecasts["y"].between(forecasts[f"{name}-lo-80"], forecasts[f"{name}-hi-80"])
         shares = inside.groupby([forecasts["unique_id"], forecasts["cutoff"]]).mean()
-        assert scores.loc[name, "coverage"] == pytest.approx(shares.mean())
-    np.testing.assert_allclose(scores["skill"], scores["mase"] / scores["mase"].min())
-    assert list(scores["mase"]) == sorted(scores["mase"]) and scores["skill"].iloc[0] == 1
+        assert scores.loc[name, "coverage-80"] == pytest.approx(shares.mean())
+    np.testing.assert_allclose(scores["skill"], 1 - scores["mase"] / scores.loc["seasonal_naive", "mase"])
+    assert list(scores["mase"]) == sorted(scores["mase"]) and scores.loc["seasonal_naive", "skill"] == 0
+    assert any("c" in sentence and "MASE" in sentence for sentence in result.scored.left_out)
 
 
 def test_without_an_interval_there_is_no_coverage() -> None:
     result = Forecaster("naive", horizon=HORIZON, levels=(0.5,)).backtest(ragged(), 2)
-    assert "coverage" not in result.scores and "coverage" not in set(result.by_series["metric"])
+    assert not [name for name in result.scores if name.startswith(("coverage", "width", "winkler"))]
+    assert "wql" in result.scores and list(result.scored.by_origin) == ["unique_id", "cutoff", *result.scores]
     assert list(result.forecasts.columns)[4:] == BASELINES
 
 
-def test_a_perfect_baseline_leaves_no_skill_to_tell() -> None:
+def test_a_season_that_repeats_itself_leaves_no_skill_to_tell() -> None:
     stamps = pd.date_range("2024-01-01", periods=60)
     frame = pd.DataFrame({"ds": stamps, "y": np.arange(60.0)})
     scores = Forecaster("naive", horizon=4).backtest(frame, 3).scores.set_index("model")
     assert scores.loc["drift", "mase"] == pytest.approx(0, abs=1e-6)
     assert scores["mase"].notna().all()
-    constant = Forecaster("naive", horizon=4).backtest(frame.assign(y=3.0), 3).scores
-    assert constant["mase"].isna().all() and constant["skill"].isna().all() and (constant["mae"] == 0).all()
+    constant = Forecaster("naive", horizon=4).backtest(frame.assign(y=3.0), 3)
+    assert constant.scores[["mase", "rmsse", "skill"]].isna().all(axis=None) and (constant.scores["mae"] == 0).all()
+    assert constant.scored.left_out[0].startswith("MASE and RMSSE leave out 1 of 1 series (y): the seasonal naive")
 
 
 def test_several_targets_are_series_of_their_own() -> None:

@@ -23,13 +23,15 @@ SCORES = pd.DataFrame(
     {
         "model": ["seq2seq", "seasonal_naive", "drift", "naive"],
         "mase": [0.71249, 0.931, 2.3, np.nan],
+        "skill": [0.2347, 0.0, -1.4705, np.nan],
         "smape": [12.3, 14.1, 30.0, 31.0],
         "mae": [231.21, 310.4, 901.2, 1023.1],
         "rmse": [401.2, 512.9, 1200.5, 1301.3],
-        "coverage": [0.79, 0.95, 0.6, 0.55],
+        "wql": [0.05, 0.07, 0.2, 0.21],
+        "coverage-80": [0.79, 0.95, 0.6, 0.55],
     }
 )
-METRICS = ["Model", "MASE", "sMAPE", "MAE", "RMSE", "Coverage"]
+METRICS = ["Model", "MASE", "Skill", "sMAPE", "MAE", "RMSE", "WQL", "Coverage"]
 LOSSES = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "validation": [3.0, 2.5, 2.7]})
 LOSSES["chosen"] = LOSSES["epoch"] == 2
 NO_LOSSES = pd.DataFrame(columns=["epoch", "loss", "validation", "chosen"])
@@ -126,13 +128,13 @@ def test_needs_nothing_from_outside(page: Page) -> None:
 
 def test_every_model_has_its_row_and_ours_is_marked(page: Page) -> None:
     head, *rows = page.tables[0]
-    assert [cell.split("lower")[0].split("best")[0] for cell in head] == METRICS
+    assert [re.split("lower|higher|best", cell)[0] for cell in head] == METRICS
     assert [row[0].split()[0] for row in rows] == list(SCORES["model"])
-    assert rows[0][1:] == ["0.712", "12.30", "231.2", "401.2", "79.0 %"]
-    assert rows[3][1] == "\N{EN DASH}"
+    assert rows[0][1:] == ["0.712", "23.5 %", "12.30", "231.2", "401.2", "0.050", "79.0 %"]
+    assert rows[3][1] == rows[3][2] == "\N{EN DASH}" and rows[2][2] == "\N{MINUS SIGN}147.0 %"
     [ours] = re.findall('<tr class="ours">(.*?)</tr>', page.source)
     assert "seq2seq" in ours and "this model" in ours
-    assert head[5].endswith("best at 80 %")
+    assert head[2].endswith("higher is better") and head[7].endswith("best at 80 %")
 
 
 def test_every_decision_is_told(page: Page) -> None:
@@ -194,7 +196,7 @@ def test_many_series_are_counted_and_each_is_in_the_table(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("shares", [(), (80, 95)])
 def test_scores_and_legend_follow_the_intervals(tmp_path: Path, shares: tuple[int, ...]) -> None:
-    scores = SCORES if shares else SCORES.drop(columns="coverage")
+    scores = SCORES.rename(columns={"coverage-80": "coverage-95"}) if shares else SCORES.drop(columns="coverage-80")
     page = report(tmp_path, series(np.arange(60), 5, shares=shares), scores=scores)
     assert ("best at 95 %" in page.text) == bool(shares)
     assert ("80 % interval" in page.text) == bool(shares)

@@ -9,7 +9,7 @@ import click
 
 from tsattn.errors import ConfigError, TsattnError
 
-COMMANDS = ("fit", "predict", "export", "serve", "backtest", "inspect", "models", "datasets")
+COMMANDS = ("fit", "predict", "export", "serve", "evaluate", "backtest", "inspect", "models", "datasets")
 
 
 class _Commands(click.Group):
@@ -42,5 +42,6 @@ def main() -> None:
       tsattn fit sales.csv              train, compare with naive baselines, export
       tsattn predict runs/sales         forecast what comes next
       tsattn serve runs/sales           answer others, by HTTP
+      tsattn evaluate runs/sales new.csv  how good is it on what has come since?
       tsattn backtest sales.csv         how good would forecasts have been?
     """

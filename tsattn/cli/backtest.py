@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
-from tsattn.cli.options import config_options, console, quiet_start, read_config
+from tsattn.cli.options import baseline_option, config_options, console, quiet_start, read_config
 
 if TYPE_CHECKING:
     from tsattn.config import RunConfig
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Train once, before the first origin, or before every one.",
 )
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="CSV or Parquet file for all the forecasts.")
+@baseline_option
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="CSV, Parquet or JSON file for all the forecasts.")
 @click.option("--overwrite", is_flag=True, help="Replace that file if it is there.")
 @config_options
 def backtest(
@@ -35,6 +37,7 @@ def backtest(
     origins: int,
     step: int | None,
     refit: Refit,
+    baselines: tuple[str, ...],
     out: Path | None,
     overwrite: bool,
     **given: Any,
@@ -48,24 +51,26 @@ def backtest(
     from tsattn.cli.output import check_file, write_frame
     from tsattn.cli.tables import reading
     from tsattn.data import load
+    from tsattn.evaluation.classical import check_classical
     from tsattn.evaluation.origins import plan_backtest
 
     config = read_config(**given)
     if out is not None:
         check_file(out, overwrite=overwrite)
+    check_classical(baselines)
     terminal = console()
     panel, schema = load(data, config.data)
     plan = plan_backtest(panel, schema, config.data, origins, step, str(data))
     terminal.print(reading(plan.schema, panel))
     terminal.print(_told(plan, refit, given_step=step is not None))
-    result = _run(plan, refit, config)
+    result = _run(plan, refit, config, baselines)
     _print(result, origins)
     if out is not None:
         write_frame(result.forecasts, out)
         terminal.print(f"\nWritten: {out} with {len(result.forecasts)} rows.")
 
 
-def _run(plan: BacktestPlan, refit: Refit, config: RunConfig) -> Backtest:
+def _run(plan: BacktestPlan, refit: Refit, config: RunConfig, baselines: Sequence[str]) -> Backtest:
     """Return what the backtest found."""
     terminal = console()
     with quiet_start():
@@ -73,7 +78,9 @@ def _run(plan: BacktestPlan, refit: Refit, config: RunConfig) -> Backtest:
         from tsattn.training.progress import ProgressBar
 
     forecaster = Forecaster.from_config(config)
-    return forecaster.backtest_plan(plan, refit=refit, watch=lambda title: ProgressBar(terminal, title))
+    return forecaster.backtest_plan(
+        plan, refit=refit, watch=lambda title: ProgressBar(terminal, title), baselines=baselines
+    )
 
 
 def _told(plan: BacktestPlan, refit: str, *, given_step: bool) -> str:
@@ -115,6 +122,6 @@ def _print(result: Backtest, origins: int) -> None:
     where = f"over {_count(origins, 'origin')}"
     scores = result.scores.replace({"model": {result.model: result.label}})
     terminal.print(scores_table(scores, result.label, where.capitalize()))
-    for sentence in dict.fromkeys(choice.sentence() for choice in result.choices):
+    for sentence in (*result.notes, *dict.fromkeys(choice.sentence() for choice in result.choices)):
         terminal.print(sentence)
     terminal.print(verdict(scores, result.label, where))

@@ -65,8 +65,8 @@ def _run(data: Path, out: Path, overwrite: bool, config: RunConfig) -> None:
         panel, schema, source=str(data), watch=lambda title: ProgressBar(terminal, title)
     )
     terminal.print(scores_table(forecaster.scores_, forecaster.config_.model["name"]))
-    terminal.print(forecaster.verdict())
-    terminal.print(forecaster.calibration_.sentence())
+    for sentence in (*forecaster.left_out_, forecaster.verdict(), forecaster.calibration_.sentence()):
+        terminal.print(sentence)
     with notes(terminal):
         forecaster.save(out, overwrite=overwrite)
     terminal.print(f"\nWritten: {out}/ with report.html, forecast.png, forecast.csv and saved_model/1.")

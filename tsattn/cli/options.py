@@ -66,6 +66,19 @@ _CONFIG_OPTIONS = (
 )
 
 
+def baseline_option(command: F) -> F:
+    """Add the option for classical baselines."""
+    from tsattn.evaluation.classical import CLASSICAL
+
+    return click.option(
+        "--baseline",
+        "baselines",
+        multiple=True,
+        type=click.Choice(list(CLASSICAL)),
+        help="A classical baseline beside the naive ones, as often as you like; needs tsattn[baselines].",
+    )(command)
+
+
 def data_options(command: F) -> F:
     """Add the options that say how data are read; what is not given is inferred."""
     return _with(command, _DATA_OPTIONS)

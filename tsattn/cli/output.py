@@ -28,7 +28,9 @@ def check_file(path: Path, *, overwrite: bool) -> None:
 
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
-    """Write a frame as Parquet where the name ends so, else as CSV; a file that was there is replaced.
+    """Write a frame as Parquet or JSON (a list of records) where the name ends so, else as CSV.
+
+    A file that was there is replaced.
 
     Raises:
         RunError: it cannot be written.
@@ -58,5 +60,7 @@ def _is_stream(path: Path) -> bool:
 def _write(frame: pd.DataFrame, path: Path, suffix: str) -> None:
     if suffix == ".parquet":
         frame.to_parquet(path, index=False)
+    elif suffix == ".json":
+        frame.to_json(path, orient="records", date_format="iso", double_precision=15, indent=1)
     else:
         frame.to_csv(path, index=False)

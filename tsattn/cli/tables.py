@@ -6,19 +6,24 @@ from collections.abc import Sequence
 
 import pandas as pd
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tsattn.data import Panel, Schema
+from tsattn.evaluation.selection import selection
 
 _METRICS = {
     "mase": "MASE",
-    "smape": "sMAPE %",
+    "skill": "skill %",
+    "smape": "sMAPE",
     "mae": "MAE",
     "rmse": "RMSE",
-    "coverage": "coverage %",
-    "skill": "skill",
+    "wql": "WQL",
 }
+
+MOST_PARTS = 100
+"""Series or steps that a table shows."""
 
 
 def reading(schema: Schema, panel: Panel) -> Table:
@@ -49,26 +54,58 @@ def rows_table(head: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Tab
 
 def scores_table(scores: pd.DataFrame, name: str, where: str = "On the validation part") -> Table:
     """Return a model beside the baselines, best first; the model's row stands out."""
-    title = f"{where}: errors, lower is better; coverage, best at the interval's share"
+    title = f"{where}, best first: errors, lower is better"
+    if any(str(name).startswith("coverage-") for name in scores):
+        title += "; % within the interval, best at its share"
     if "skill" in scores:
-        title += "\nskill: the MASE divided by that of the best baseline, below 1 is better"
+        title += "\nskill: what is saved of the MASE of the seasonal naive forecast, higher is better"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("model")
-    shown = [metric for metric in _METRICS if metric in scores]
-    for metric in shown:
-        table.add_column(_METRICS[metric], justify="right")
+    shown = _metric_columns(table, scores)
     for row in scores.to_dict("records"):
         figures = [_figure(metric, row[metric]) for metric in shown]
         table.add_row(str(row["model"]), *figures, style="bold" if row["model"] == name else None)
+    return _whole(table)
+
+
+def parts_table(scores: pd.DataFrame, name: str) -> Table:
+    """Return the scores of one model, a row a series or a step of the horizon; skill tells it from the baselines."""
+    key = str(scores.columns[0])
+    own = scores[scores["model"] == name]
+    more = len(own) - MOST_PARTS
+    title = f"{name} by {'series' if key == 'unique_id' else key}"
+    title += f": the first {MOST_PARTS} of {len(own)}, all with --scores" if more > 0 else ""
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table.add_column(key)
+    shown = _metric_columns(table, scores)
+    for row in own.head(MOST_PARTS).to_dict("records"):
+        table.add_row(str(row[key]), *(_figure(metric, row[metric]) for metric in shown))
+    return _whole(table)
+
+
+def _whole(table: Table) -> Table:
+    """Return a table that no narrow terminal cuts names or figures of."""
+    table.width = Console(width=10_000).measure(table).maximum
     return table
+
+
+def _metric_columns(table: Table, scores: pd.DataFrame) -> tuple[str, ...]:
+    """Add a column for each metric that is shown, and return them."""
+    shown = selection(scores.columns)
+    for metric in shown:
+        title = _METRICS.get(metric, f"in {metric.removeprefix('coverage-')} %")
+        table.add_column(title, justify="right")
+    return shown
 
 
 def _figure(metric: str, value: float) -> str:
     if pd.isna(value):
         return "-"
-    if metric == "coverage":
+    if metric.startswith("coverage-"):
         return f"{100 * value:.0f}"
-    if metric in ("mase", "skill"):
+    if metric == "skill":
+        return f"{100 * value:.1f}"
+    if metric in ("mase", "wql"):
         return f"{value:.3f}"
     # Four digits in every row, so that the column lines up.
     return f"{value:.2f}" if metric == "smape" else f"{value:#.4g}".rstrip(".")

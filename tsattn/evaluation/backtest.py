@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
 import pandas as pd
 
 from tsattn.data.long import history_frame
 from tsattn.errors import ConfigError
 from tsattn.evaluation.choice import Choice
-from tsattn.evaluation.compare import Candidate, forecast_windows
+from tsattn.evaluation.classical import Classical, Rival
+from tsattn.evaluation.compare import forecast_origins
 from tsattn.evaluation.origins import BacktestPlan
-from tsattn.evaluation.scores import score, table
-from tsattn.models import BASELINES
+from tsattn.evaluation.scores import Scores, score
 
 DEFAULT = "default"
 """The row of a forecaster whose model was not named: what it kept may differ from origin to origin."""
@@ -23,7 +22,7 @@ DEFAULT = "default"
 Refit = Literal["never", "every"]
 """Train once, before the first origin, or anew before every one."""
 
-Fit = Callable[[int], Mapping[str, Candidate]]
+Fit = Callable[[int], Mapping[str, Rival]]
 """Takes the number of an origin, from 0, and gives models that were trained on what lies before it."""
 
 
@@ -35,22 +34,25 @@ class Backtest:
         forecasts: ``unique_id``, ``cutoff`` (the last stamp of the history), ``ds``, ``y`` as it was observed (NaN
             where it was not), and for each model its forecast and bounds, such as ``naive``, ``naive-lo-80``,
             ``naive-hi-80``; origin by origin, horizon rows a series.
-        scores: a row a model, best MASE first: ``model``, the means over series and origins of the metrics of
-            `tsattn.evaluation.scores.score`, and ``skill``: the MASE as a share of that of the best naive baseline, 1
-            where they are equal and less where the model is better.
-        by_series: ``unique_id``, ``cutoff``, ``metric`` and a column a model: what the means are taken of.
+        scored: how good they were, in total, by origin, series and step.
         cutoffs: a row an origin, see `tsattn.evaluation.origins.BacktestPlan.cutoffs`.
         model: which row and columns are those of the forecaster: the name of its model, or ``default`` where that was
             left to it.
         choices: what the default kept and why, a choice a training; empty where the model was named.
+        notes: sentences on what the scores are to be read with, such as what they leave out.
     """
 
     forecasts: pd.DataFrame
-    scores: pd.DataFrame
-    by_series: pd.DataFrame
+    scored: Scores
     cutoffs: pd.DataFrame
     model: str = DEFAULT
     choices: tuple[Choice, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """A row a model, best first: ``model``, ``mase``, ``skill`` and the other metrics, means over all forecasts."""
+        return self.scored.total
 
     @property
     def label(self) -> str:
@@ -81,8 +83,14 @@ def run_backtest(plan: BacktestPlan, fit: Fit, *, refit: Refit = "never") -> Bac
         frames.append(_forecasts(plan, number, candidates))
     forecasts = pd.concat(frames, ignore_index=True)
     names, spec = list(candidates), next(iter(candidates.values())).spec
-    by_series = score(forecasts, names, spec.season, spec.levels, history_frame(plan.training()))
-    return Backtest(forecasts, _with_skill(table(by_series, names)), by_series, plan.cutoffs)
+    scored = score(forecasts, names, spec.season, spec.levels, history_frame(plan.training()))
+    return Backtest(forecasts, scored, plan.cutoffs, notes=(*scored.left_out, *unfitted(candidates)))
+
+
+def unfitted(candidates: Mapping[str, Rival]) -> tuple[str, ...]:
+    """Return sentences on the classical baselines among some models that could not be fitted everywhere."""
+    sentences = (rival.sentence() for rival in candidates.values() if isinstance(rival, Classical))
+    return tuple(sentence for sentence in sentences if sentence)
 
 
 def check_refit(refit: str) -> None:
@@ -91,20 +99,7 @@ def check_refit(refit: str) -> None:
         raise ConfigError(f"refit must be one of {', '.join(get_args(Refit))}. Received: refit={refit}")
 
 
-def _forecasts(plan: BacktestPlan, number: int, candidates: Mapping[str, Candidate]) -> pd.DataFrame:
+def _forecasts(plan: BacktestPlan, number: int, candidates: Mapping[str, Rival]) -> pd.DataFrame:
     """Return the forecasts at one origin."""
-    panel, series = plan.panel, plan.series(number)
-    origin = plan.origins[number, series]
-    frame = forecast_windows(candidates, panel, series, origin)
-    width = len(panel.targets)
-    horizon = len(frame) // (len(series) * width)
-    cutoff = panel.starts[series] + origin - 1
-    ahead = cutoff[:, None, None] + np.arange(1, horizon + 1)
-    frame.insert(1, "cutoff", panel.grid.at(np.repeat(cutoff, width * horizon)))
-    frame.insert(2, "ds", panel.grid.at(np.broadcast_to(ahead, (len(series), width, horizon)).ravel()))
-    return frame
-
-
-def _with_skill(scores: pd.DataFrame) -> pd.DataFrame:
-    best = scores.loc[scores["model"].isin(list(BASELINES)), "mase"].min()
-    return scores.assign(skill=scores["mase"] / best if best > 0 else np.nan)
+    series = plan.series(number)
+    return forecast_origins(candidates, plan.panel, series, plan.origins[number, series])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,8 +15,9 @@ from tsattn.data.long import history_frame, level_columns, series_names
 from tsattn.data.panel import Panel
 from tsattn.data.windows import Windows, gather
 from tsattn.evaluation.choice import FIRST_HISTORY, Choice, choose, choose_baseline, distinct_targets
+from tsattn.evaluation.classical import CLASSICAL, Classical, Rival
 from tsattn.evaluation.predict import predict_windows
-from tsattn.evaluation.scores import score, table
+from tsattn.evaluation.scores import Scores, score
 from tsattn.models import BASELINES, get_model
 from tsattn.models.graph import build_baseline
 from tsattn.window import TARGET, TARGET_OBSERVED, WindowSpec
@@ -31,6 +33,10 @@ class Candidate:
     model: keras.Model
     spec: WindowSpec
 
+    def forecast(self, panel: Panel, series: npt.NDArray[np.int64], origin: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Return quantiles [windows, horizon, targets, levels] at pairs of series and origin, in original units."""
+        return predict_windows(self.model, self.spec, panel, series, origin)
+
 
 def beside_baselines(name: str, candidate: Candidate, panel: Panel) -> dict[str, Candidate]:
     """Return a model and the naive baselines by name; ``panel`` is what the model was trained on."""
@@ -43,6 +49,19 @@ def baselines(spec: WindowSpec) -> dict[str, Candidate]:
     return {name: Candidate(build_baseline(get_model(name), spec), spec) for name in BASELINES}
 
 
+def classical_baselines(names: Sequence[str], panel: Panel, spec: WindowSpec) -> dict[str, Classical]:
+    """Return classical baselines by name, in the order of `CLASSICAL`; ``spec`` is the window of the model.
+
+    Raises:
+        RunError: `statsforecast` is not installed.
+    """
+    if not names:
+        return {}
+    own = baseline_spec(panel, spec)
+    stand_in = baselines(own)["seasonal_naive"]
+    return {name: Classical(name, own, stand_in) for name in CLASSICAL if name in names}
+
+
 def baseline_spec(panel: Panel, spec: WindowSpec) -> WindowSpec:
     """Return the window of a baseline: the model's, or two seasons where that is longer and the data have them.
 
@@ -52,7 +71,7 @@ def baseline_spec(panel: Panel, spec: WindowSpec) -> WindowSpec:
     return replace(spec.without_covariates(), context=context)
 
 
-def compare(candidates: Mapping[str, Candidate], panel: Panel, steps: int) -> pd.DataFrame:
+def compare(candidates: Mapping[str, Candidate], panel: Panel, steps: int) -> Scores:
     """Score models on the windows whose target lies in the last ``steps`` steps of each series.
 
     Args:
@@ -61,9 +80,7 @@ def compare(candidates: Mapping[str, Candidate], panel: Panel, steps: int) -> pd
         steps: length of the validation part.
 
     Returns:
-        A frame with a row a model, best MASE first: ``model`` and the metrics of `tsattn.evaluation.scores.score`, MASE
-        scaled by what lies before the validation part. The mean over series, missing values skipped; NaN where no
-        series has a scale.
+        The scores, MASE scaled by what lies before the validation part.
     """
     spec = next(iter(candidates.values())).spec
     windows = Windows.over_last(panel, spec, steps, MOST_WINDOWS)
@@ -78,11 +95,11 @@ def rank_baselines(panel: Panel, spec: WindowSpec) -> pd.DataFrame:
         spec: the window of the baselines.
 
     Returns:
-        A frame as that of `compare`, MASE scaled by the whole panel.
+        The total of their scores, MASE scaled by the whole panel.
     """
     steps = panel.lengths - panel.lengths // FIRST_HISTORY
     windows = Windows.over_last(panel, spec, steps, MOST_WINDOWS)
-    return _scored(baselines(spec), windows, history_frame(panel))
+    return _scored(baselines(spec), windows, history_frame(panel)).total
 
 
 def choose_model(scores: pd.DataFrame, network: str, panel: Panel, spec: WindowSpec, steps: int) -> Choice:
@@ -99,16 +116,16 @@ def choose_model(scores: pd.DataFrame, network: str, panel: Panel, spec: WindowS
     return choose(scores, network, baseline, distinct_targets(panel.lengths, len(panel.targets), steps, spec.horizon))
 
 
-def _scored(candidates: Mapping[str, Candidate], windows: Windows, training: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores of models on windows, a row a model; ``training`` scales the MASE."""
+def _scored(candidates: Mapping[str, Candidate], windows: Windows, training: pd.DataFrame) -> Scores:
+    """Return the scores of models on windows; ``training`` scales the MASE."""
     series, origin = windows.locate(np.arange(len(windows)))
     frame = forecast_windows(candidates, windows.panel, series, origin)
     spec = windows.spec
-    return table(score(frame, list(candidates), spec.season, spec.levels, training), list(candidates))
+    return score(frame, list(candidates), spec.season, spec.levels, training)
 
 
 def forecast_windows(
-    candidates: Mapping[str, Candidate], panel: Panel, series: npt.NDArray[np.int64], origin: npt.NDArray[np.int64]
+    candidates: Mapping[str, Rival], panel: Panel, series: npt.NDArray[np.int64], origin: npt.NDArray[np.int64]
 ) -> pd.DataFrame:
     """Forecast at pairs of series and origin with every model.
 
@@ -129,7 +146,25 @@ def forecast_windows(
     ids = np.repeat(names[series].ravel(), spec.horizon)
     columns = {"unique_id": ids, "y": actual.transpose(0, 2, 1).ravel()}
     for name, candidate in candidates.items():
-        quantiles = predict_windows(candidate.model, candidate.spec, panel, series, origin)
+        quantiles = candidate.forecast(panel, series, origin)
         rows = quantiles.transpose(3, 0, 2, 1).reshape(len(spec.levels), -1)
         columns |= {f"{name}{key.removeprefix('y')}": rows[level] for key, level in level_columns(spec.levels).items()}
     return pd.DataFrame(columns)
+
+
+def forecast_origins(
+    candidates: Mapping[str, Rival], panel: Panel, series: npt.NDArray[np.int64], origin: npt.NDArray[np.int64]
+) -> pd.DataFrame:
+    """Forecast as `forecast_windows` does, and say when.
+
+    Returns:
+        The same frame with ``cutoff``, the last stamp of the history, and ``ds``, behind ``unique_id``.
+    """
+    frame = forecast_windows(candidates, panel, series, origin)
+    width = len(panel.targets)
+    horizon = len(frame) // (len(series) * width)
+    cutoff = panel.starts[series] + origin - 1
+    ahead = cutoff[:, None, None] + np.arange(1, horizon + 1)
+    frame.insert(1, "cutoff", panel.grid.at(np.repeat(cutoff, width * horizon)))
+    frame.insert(2, "ds", panel.grid.at(np.broadcast_to(ahead, (len(series), width, horizon)).ravel()))
+    return frame

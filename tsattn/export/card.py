@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tsattn.evaluation.selection import selection
 from tsattn.export.description import Description, TensorDescription
 
 CARD = "MODEL_CARD.md"
 """Name of the file."""
 
-_SCORES = {"mase": "MASE", "smape": "sMAPE %", "mae": "MAE", "rmse": "RMSE", "coverage": "coverage"}
+_SCORES = {"mase": "MASE", "skill": "skill", "smape": "sMAPE %", "mae": "MAE", "rmse": "RMSE", "wql": "WQL"}
 
 
 def model_card(description: Description) -> str:
@@ -27,8 +28,8 @@ def model_card(description: Description) -> str:
         f"{data['first']} to {data['last']}. Fingerprint: `{data['fingerprint']}`.",
         "## How good it was",
         "On the last part of each series, which it was not trained on when it was measured, beside naive baselines. "
-        "MASE below 1 is better than a seasonal naive forecast of the training part; coverage is the share of values "
-        "within the widest interval.",
+        "MASE below 1 is better than a seasonal naive forecast of the training part; skill is the share of its MASE on "
+        "the same values that is saved; coverage is the share of values within the widest interval.",
         _scores(description.validation),
         description.calibration["told"],
         "## What it takes",
@@ -73,9 +74,9 @@ def _tensors(tensors: dict[str, TensorDescription]) -> str:
 
 
 def _scores(scores: Sequence[dict[str, Any]]) -> str:
-    shown = [metric for metric in _SCORES if scores and metric in scores[0]]
+    shown = selection(scores[0]) if scores else ()
     rows = [[str(row["model"]), *("-" if row[m] is None else f"{row[m]:.4g}" for m in shown)] for row in scores]
-    return _table(("model", *(_SCORES[metric] for metric in shown)), rows)
+    return _table(("model", *(_SCORES.get(metric, metric.replace("-", " of ") + " %") for metric in shown)), rows)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

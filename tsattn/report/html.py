@@ -35,6 +35,7 @@ def write_report(
     config: str,
     season: int,
     verdict: str,
+    left_out: Sequence[str] = (),
 ) -> None:
     """Write the report of a run as one HTML file.
 
@@ -42,19 +43,20 @@ def write_report(
         path: the file to write.
         title: the headline.
         decisions: how the data were read.
-        scores: the model beside the baselines: `model`, `mase`, `smape`, `mae`, `rmse`, and `coverage` if there
-            are intervals.
+        scores: the model beside the baselines, best first: `model`, `mase`, `skill`, `smape`, `mae`, `rmse`, `wql`,
+            and such as `coverage-80` if there are intervals; what is missing is not shown.
         losses: the training: `epoch`, `loss`, `validation`, `chosen`; empty where nothing was trained.
         history: `unique_id`, `ds`, `y`, gaps as NaN.
         forecast: `unique_id`, `ds`, `y` and any intervals such as `y-lo-80`, `y-hi-80`.
         config: the whole configuration in TOML; `model.name` is the row of ``scores`` that is highlighted.
         season: season length in steps; 1 where there is none.
         verdict: a sentence or two on the model against the baselines.
+        left_out: sentences on what the scores leave out.
     """
     trained = str(tomllib.loads(config).get("model", {}).get("name", ""))
     sections = [
         _pictures(history, forecast, season),
-        _scores(scores, trained, season, forecast, fitted=len(losses) > 0),
+        _scores(scores, trained, season, forecast, left_out, fitted=len(losses) > 0),
         _training(losses, trained) if len(losses) else Html(),
         _section("How the data were read", decisions_table(decisions)),
         _numbers(forecast),
@@ -139,11 +141,14 @@ def _keys(*entries: tuple[str, str, str]) -> Html:
     return el("ul", *items, class_="legend")
 
 
-def _scores(scores: pd.DataFrame, trained: str, season: int, forecast: pd.DataFrame, *, fitted: bool) -> Html:
+def _scores(
+    scores: pd.DataFrame, trained: str, season: int, forecast: pd.DataFrame, left_out: Sequence[str], *, fitted: bool
+) -> Html:
     note = _note(
         "Measured on the validation part, the last steps of each series.",
         "Training saw only what comes before it, but the number of epochs was chosen on it." if fitted else "",
         "The best figure of a column is bold.",
+        *left_out,
     )
     table = scores_table(scores, trained, season, intervals_of(forecast))
     return _section("Against naive baselines", note, table)

@@ -32,6 +32,8 @@ class _Metric:
 
     @property
     def direction(self) -> str:
+        if self.column == "skill":
+            return "higher is better"
         return f"best at {self.best:.0%}".replace("%", " %") if self.best else "lower is better"
 
 
@@ -44,14 +46,21 @@ def _metrics(scores: pd.DataFrame, season: int, intervals: Sequence[Interval]) -
             "MASE",
             f"the absolute error, divided by that of the naive forecast {step} ahead on the training data",
         ),
+        _Metric(
+            "skill",
+            "Skill",
+            "the share of the seasonal naive forecast's MASE that is saved: 0 where both are equal, below 0 if worse",
+            best=1.0,
+        ),
         _Metric("smape", "sMAPE", "the absolute error in percent of the mean of forecast and actual value, 0 to 200 %"),
         _Metric("mae", "MAE", "the mean absolute error, in the unit of the data"),
         _Metric("rmse", "RMSE", "the root of the mean squared error: as MAE, but large misses weigh more"),
+        _Metric("wql", "WQL", "the loss of all quantiles, not of the median alone, as a share of the actual values"),
     ]
     if intervals:
         widest = intervals[0]
         meaning = f"the share of actual values inside the {widest.label}"
-        metrics.append(_Metric("coverage", "Coverage", meaning, best=float(widest.share) / 100))
+        metrics.append(_Metric(f"coverage-{widest.share}", "Coverage", meaning, best=float(widest.share) / 100))
     return [metric for metric in metrics if metric.column in scores.columns]
 
 
@@ -80,8 +89,8 @@ def _score_texts(values: pd.Series, metric: _Metric) -> list[str]:
     numbers = [float(value) for value in values]
     if metric.best:
         return [fixed(100 * number, 1) + (" %" if math.isfinite(number) else "") for number in numbers]
-    if metric.column in ("mase", "smape"):
-        return [fixed(number, 3 if metric.column == "mase" else 2) for number in numbers]
+    if metric.column in ("mase", "wql", "smape"):
+        return [fixed(number, 2 if metric.column == "smape" else 3) for number in numbers]
     # The best model's digits, so that a baseline that is far off does not hide them.
     decimals = decimals_for(values[values > 0].nsmallest(1))
     return [fixed(number, decimals) for number in numbers]

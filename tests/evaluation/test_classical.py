@@ -1,0 +1,84 @@
+"""Classical baselines against `statsforecast` called by hand."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tsattn.data import Grid, Panel
+from tsattn.errors import ConfigError, RunError
+from tsattn.evaluation.classical import CLASSICAL, Classical, check_classical
+from tsattn.window import WindowSpec
+
+models = pytest.importorskip("statsforecast.models")
+
+HORIZON, SEASON, LEVELS = 3, 4, (0.05, 0.25, 0.5, 0.75, 0.95)
+SPEC = WindowSpec(12, HORIZON, ("a", "b"), SEASON, LEVELS)
+
+
+class Zero:
+    """Forecasts nothing but 0, so that it is seen where it stands in."""
+
+    spec = SPEC
+
+    def forecast(self, panel: Panel, series: Any, origin: Any) -> npt.NDArray[Any]:
+        return np.zeros((len(series), HORIZON, 2, len(LEVELS)))
+
+
+def panel() -> Panel:
+    """Two series of two targets; the second is short."""
+    steps = np.arange(48)
+    wave = 10 + np.sin(steps * 2 * np.pi / SEASON) + np.random.default_rng(0).normal(0, 0.2, 48)
+    values = np.stack([wave, 100 - wave], axis=1).astype("float32")
+    values = np.concatenate([values, values[:2]])
+    return Panel(values, np.array([0, 48, 50]), ("long", "short"), ("a", "b"), np.zeros(2, "int64"), Grid("1", 0))
+
+
+def quantiles(name: str, history: npt.NDArray[Any], horizon: int = HORIZON) -> npt.NDArray[Any]:
+    model = getattr(models, CLASSICAL[name])(season_length=SEASON)
+    found = model.forecast(y=history.astype("float64"), h=horizon, level=[50, 90])
+    return np.stack([np.asarray(found[column]) for column in ("lo-90", "lo-50", "mean", "hi-50", "hi-90")], axis=1)
+
+
+@pytest.mark.parametrize("name", list(CLASSICAL))
+def test_each_origin_is_forecast_from_what_lies_before_it(name: str) -> None:
+    known = panel()
+    rival = Classical(name, SPEC, Zero())
+    found = rival.forecast(known, np.array([0, 0]), np.array([40, 30]))
+    assert found.shape == (2, HORIZON, 2, len(LEVELS)) and rival.sentence() is None
+    np.testing.assert_allclose(found[0, :, 0], quantiles(name, known.series(0)[:40, 0]), rtol=1e-9)
+    np.testing.assert_allclose(found[1, :, 1], quantiles(name, known.series(0)[:30, 1]), rtol=1e-9)
+    known.values[40:48] = 1e9
+    np.testing.assert_array_equal(rival.forecast(known, np.array([0, 0]), np.array([40, 30])), found)
+
+
+def test_gaps_are_bridged_and_missing_ends_are_forecast_too() -> None:
+    known = panel()
+    expected = known.series(0)[:40, 0].copy()
+    expected[20] = (expected[19] + expected[21]) / 2
+    known.values[20, 0] = known.values[40:42, 0] = known.values[0, 1] = np.nan
+    found = Classical("autoets", SPEC, Zero()).forecast(known, np.array([0]), np.array([42]))
+    np.testing.assert_allclose(found[0, :, 0], quantiles("autoets", expected, HORIZON + 2)[2:], rtol=1e-6)
+    np.testing.assert_allclose(found[0, :, 1], quantiles("autoets", known.series(0)[1:42, 1]), rtol=1e-9)
+
+
+def test_another_forecast_stands_in_where_nothing_can_be_fitted() -> None:
+    rival = Classical("autoets", SPEC, Zero())
+    found = rival.forecast(panel(), np.array([0, 1]), np.array([40, 2]))
+    assert (found[1] == 0).all() and (found[0] != 0).all()
+    assert rival.sentence() == (
+        "autoets could not be fitted to 2 of 4 histories; the seasonal naive forecast stands in there."
+    )
+
+
+def test_a_package_that_is_missing_and_a_name_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"out of autoets, autotheta, autoarima\. Received: ets"):
+        check_classical(["ets"])
+    monkeypatch.setitem(sys.modules, "statsforecast.models", None)
+    with pytest.raises(RunError, match=r"pip install 'tsattn\[baselines\]'"):
+        check_classical(["autoets"])
+    check_classical([])
