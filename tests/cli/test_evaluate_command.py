@@ -52,7 +52,10 @@ def test_data_that_were_trained_on(old: Path, tmp_path: Path) -> None:
     assert "seen.csv: expected at least 6 rows behind the data that the run was trained on" in result.stderr
     result = tsattn("evaluate", old, tmp_path / "seen.csv", "--last", 12)
     assert result.exit_code == 0, result.output
-    assert "All forecasts lie in data that the run was trained on, which end at 1958-06-01" in result.stdout
+    assert (
+        "2 of 2 forecasts do not lie behind the data that the run was trained on, which end at 1958-06-01"
+        in result.stdout
+    )
 
 
 def test_a_classical_baseline_beside_it(old: Path) -> None:
@@ -69,3 +72,19 @@ def test_the_command_that_installs_what_is_missing(old: Path, command: str, monk
     assert result.exit_code == 1 and "pip install 'tsattn[baselines]'" in result.stderr
     assert "Trained" not in result.output
     assert tsattn(command, old, AIRLINE, "--baseline", "ets").exit_code == 2
+
+
+def test_classical_baselines_in_a_backtest_see_what_lies_before_each_origin(tmp_path: Path) -> None:
+    models = pytest.importorskip("statsforecast.models")
+    options = ("--model", "drift", "--horizon", 6, "--origins", 2, "--baseline", "autotheta", "--baseline", "autoets")
+    result = tsattn("backtest", AIRLINE, *options, "-o", tmp_path / "out.parquet")
+    assert result.exit_code == 0, result.output
+    assert "  autoets " in result.stdout and "baseline auto" in result.stdout.splitlines()[-1]
+    forecasts = pd.read_parquet(tmp_path / "out.parquet")
+    truth = pd.read_csv(AIRLINE)["Passengers"].to_numpy("float64")
+    for name, kind in (("autotheta", models.AutoTheta), ("autoets", models.AutoETS)):
+        for number, origin in enumerate((132, 138)):
+            known = kind(season_length=12).forecast(y=truth[:origin], h=6, level=[80])
+            part = forecasts[6 * number : 6 * number + 6]
+            for column, ours in (("mean", name), ("lo-80", f"{name}-lo-80"), ("hi-80", f"{name}-hi-80")):
+                np.testing.assert_allclose(part[ours], known[column], rtol=1e-6)

@@ -83,11 +83,11 @@ def test_what_was_trained_on_is_told(fitted: Forecaster) -> None:
         fitted.evaluate(frame(64))
     result = fitted.evaluate(frame(64), last=10)
     assert result.notes == (
-        "All forecasts lie in data that the run was trained on, which end at 2024-04-29: "
-        "they look better than new ones will be.",
+        "4 of 4 forecasts do not lie behind the data that the run was trained on, which end at 2024-04-29: those "
+        "that it was trained on look better than new ones will be.",
     )
     half = fitted.evaluate(frame(70), last=20).notes
-    assert half[0].startswith("4 of 8 forecasts lie in data that the run was trained on")
+    assert half[0].startswith("4 of 8 forecasts do not lie behind the data that the run was trained on")
 
 
 def test_other_series_are_new_from_a_look_back_on(fitted: Forecaster) -> None:
@@ -104,7 +104,7 @@ def test_without_stamps_the_same_data_are_known_and_others_are_not() -> None:
     fitted = Forecaster("naive", horizon=HORIZON, season=WEEK).fit(values)
     with pytest.raises(DataError, match="behind the data that the run was trained on"):
         fitted.evaluate(values)
-    assert "All forecasts lie in data" in fitted.evaluate(values, last=10).notes[0]
+    assert "2 of 2 forecasts do not lie behind" in fitted.evaluate(values, last=10).notes[0]
     assert fitted.evaluate(values + 1).notes[0].startswith("Without time stamps nothing tells which rows")
 
 

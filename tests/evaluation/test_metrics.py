@@ -150,9 +150,9 @@ def test_what_has_no_scale_is_told_and_not_divided_by() -> None:
     frame = one_step(a=3.0, b=0.0, c=2.0, d=0.0)
     found = score(frame, ["naive"], 1, (0.1, 0.5, 0.9), training)
     assert found.left_out == (
-        "MASE and RMSSE leave out 1 of 4 series (b): the seasonal naive forecast has no error in its "
+        "MASE and RMSSE leave out 1 of 4 series (b): the seasonal naive forecast has no error in the "
         "history to divide by.",
-        "MASE and RMSSE leave out 2 of 4 series (c, d): its history holds no two values that are a season apart, to "
+        "MASE and RMSSE leave out 2 of 4 series (c, d): the history holds no two values that are a season apart, to "
         "divide by their difference.",
         "MAPE leaves out 2 of 4 values, in 2 series: they are 0, and nothing divides by 0.",
         "WQL of single series leaves out 2 of 4 series (b, d): all values that were forecast are 0.",

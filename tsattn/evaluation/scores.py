@@ -76,7 +76,7 @@ def score(
         by_step = _means(steps, "step", weighted_quantile_loss(known, names, levels, ("step",)))
     total = _means(by_origin, None, weighted_quantile_loss(known, names, levels))
     total = total.set_index("model").loc[names].reset_index().sort_values(["mase", "mae"], ignore_index=True)
-    told = _without_scale(frame, scales, training) + _zeros(known)
+    told = _without_scale(frame, scales) + _zeros(known)
     return Scores(
         total=_with_skill(total, ()),
         by_origin=_with_skill(by_origin, keys),
@@ -109,7 +109,7 @@ def _with_skill(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     return found
 
 
-def _without_scale(frame: pd.DataFrame, scales: pd.DataFrame, training: pd.DataFrame) -> list[str]:
+def _without_scale(frame: pd.DataFrame, scales: pd.DataFrame) -> list[str]:
     """Return sentences on the series that have no MASE or RMSSE."""
     ids = pd.Index(frame["unique_id"].unique())
     known = scales["mae"].reindex(ids)
@@ -117,12 +117,12 @@ def _without_scale(frame: pd.DataFrame, scales: pd.DataFrame, training: pd.DataF
     told = []
     if len(constant):
         told.append(
-            f"MASE and RMSSE leave out {_listed(constant, len(ids))}: the seasonal naive forecast has no error in its "
+            f"MASE and RMSSE leave out {_listed(constant, len(ids))}: the seasonal naive forecast has no error in the "
             "history to divide by."
         )
     if len(short):
         told.append(
-            f"MASE and RMSSE leave out {_listed(short, len(ids))}: its history holds no two values that are a season "
+            f"MASE and RMSSE leave out {_listed(short, len(ids))}: the history holds no two values that are a season "
             "apart, to divide by their difference."
         )
     return told

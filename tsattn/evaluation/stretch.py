@@ -166,10 +166,10 @@ def _notes(windows: Windows, trained: Ints, training: Mapping[str, Any], *, told
     series, origin = windows.locate(np.arange(len(windows)))
     seen = int((origin < trained[series]).sum())
     if seen:
-        which = "All forecasts" if seen == len(series) else f"{seen} of {len(series)} forecasts"
+        which = f"{seen} of {len(series)} forecasts"
         notes.append(
-            f"{which} lie in data that the run was trained on, which end at {training['last']}: "
-            "they look better than new ones will be."
+            f"{which} do not lie behind the data that the run was trained on, which end at {training['last']}: those "
+            "that it was trained on look better than new ones will be."
         )
     if not told:
         notes.append(
