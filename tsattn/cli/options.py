@@ -83,6 +83,7 @@ def read_config(
     config: Path | None,
     settings: Sequence[str],
     seed: int | None,
+    init: Path | None = None,
     training: Mapping[str, Any] | None = None,
     **data: Any,
 ) -> RunConfig:
@@ -93,6 +94,7 @@ def read_config(
         config: TOML file.
         settings: ``key=value`` pairs.
         seed: seed of every random choice.
+        init: run directory whose weights the training starts from, for a command that has an option for it.
         training: options of the training, for a command that has options of its own for them.
         data: how the data are read. In all of them None is what was not given.
 
@@ -106,7 +108,7 @@ def read_config(
     values = override(read_toml(config) if config else {}, settings)
     for group, options in {"model": {"name": model}, "data": data, "training": training or {}}.items():
         _lay(group_of(values, group), options)
-    _lay(values, {"seed": seed})
+    _lay(values, {"seed": seed, "init": init})
     source = str(config) if config else "the options"
     run_config = RunConfig.from_dict(values, source=source)
     check_graph(*resolve_options(run_config.model, source=source), run_config.data.graph, source=source)

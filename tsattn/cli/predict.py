@@ -15,8 +15,21 @@ from tsattn.cli.options import console, notes, quiet_start
 @click.option(
     "--future", type=click.Path(path_type=Path), help="File with what is known ahead, for the steps of the horizon."
 )
+@click.option("--at", metavar="DATE", help="Forecast as of this stamp, the last one that is seen [default: the end].")
+@click.option("--horizon", type=click.IntRange(1), help="Steps to forecast [default: those that were fitted].")
+@click.option(
+    "--roll", is_flag=True, help="Allow a longer horizon: the median forecast counts as history, intervals too narrow."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV or Parquet file [default: print CSV].")
-def predict(run: Path, data: Path | None, future: Path | None, output: Path | None) -> None:
+def predict(
+    run: Path,
+    data: Path | None,
+    future: Path | None,
+    at: str | None,
+    horizon: int | None,
+    roll: bool,
+    output: Path | None,
+) -> None:
     """Forecast with the forecaster in RUN what follows DATA, or what follows its training data.
 
     DATA has the form that was fitted; its series may be others, shorter, longer or with gaps. The covariates that are
@@ -29,7 +42,7 @@ def predict(run: Path, data: Path | None, future: Path | None, output: Path | No
     with quiet_start():
         from tsattn.forecaster import Forecaster
     with notes(console()):
-        forecast = Forecaster.load(run).predict(data, future)
+        forecast = Forecaster.load(run).predict(data, future, at=at, horizon=horizon, roll=roll)
     if output is None:
         click.echo(forecast.to_csv(index=False), nl=False)
     else:
