@@ -11,6 +11,7 @@ from typing import Any, Self
 from tsattn.config import RunConfig
 from tsattn.data import Schema
 from tsattn.errors import RunError
+from tsattn.models import MODELS, all_models
 
 FORMAT = 2
 """Raised when a directory can no longer be read by what came before."""
@@ -40,7 +41,7 @@ class Decided:
         """Read it from a run directory.
 
         Raises:
-            RunError: it is missing or incomplete, or of another format.
+            RunError: it is missing or incomplete, of another format, or its model is not registered.
         """
         written = _read_written(path)
         try:
@@ -50,6 +51,11 @@ class Decided:
             schema = schema.model_copy(update={"horizon": data.horizon or 1, "season": data.season or 1})
         except DAMAGE as error:
             raise damaged(path, error) from None
+        name = str(config.model.get("name"))
+        if name not in MODELS and name not in all_models():
+            module = written.get("model_module")
+            whose = f", which the module {module} registers: import it first, by --import {module}" if module else ""
+            raise RunError(f"{path}: has the model '{name}'{whose or ', and there is no such model'}")
         return cls(path, written, config, schema)
 
 

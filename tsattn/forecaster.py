@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
+from tsattn.config import Options
 from tsattn.continued import continued, read_series
 from tsattn.data import Frame, Panel, Schema
 from tsattn.data.asof import Stamp
@@ -38,7 +39,8 @@ class Forecaster(Parameters):
     What is None is inferred from the data or chosen by rule, and can be read from `schema_` and `config_` after `fit`.
 
     Args:
-        model: name of the architecture, see `tsattn.models.MODELS`. A model that is named is kept, whatever its scores.
+        model: name of the architecture, see `tsattn.models.MODELS`, or one of your own, see
+            `tsattn.models.register`. A model that is named is kept, whatever its scores.
             None trains seq2seq, and keeps a naive baseline instead where that network does not beat it, see
             `tsattn.evaluation.choice`; with ``options`` it is seq2seq in any case.
         horizon: steps to forecast.
@@ -124,7 +126,7 @@ class Forecaster(Parameters):
             options = fitting.options
             self._train(fitting, entry.name, panel, steps, named=bool(given.model), refit=config.training.refit)
         else:
-            self._take_baseline(entry.name, panel)
+            self._take_baseline(entry.name, panel, options)
             self.scores_ = self._compare(entry.name, panel, steps)
         if self.choice_ is not None and not self.choice_.keeps_network:
             config = config.model_copy(update={"model": {"name": self.choice_.kept}})
@@ -148,9 +150,9 @@ class Forecaster(Parameters):
             graph, _ = fitting.train(panel, "training to the end", graph=graph, epochs=-(-history.chosen // 2))
             self.model_ = graph.inference()
 
-    def _take_baseline(self, name: str, panel: Panel) -> None:
+    def _take_baseline(self, name: str, panel: Panel, options: Options | None = None) -> None:
         self.spec_ = baseline_spec(panel, self.spec_)
-        self.model_ = build_baseline(get_model(name), self.spec_)
+        self.model_ = build_baseline(get_model(name), self.spec_, options)
 
     def _compare(self, name: str, panel: Panel, steps: int) -> pd.DataFrame:
         return compare(beside_baselines(name, Candidate(self.model_, self.spec_), panel), panel, steps)

@@ -34,7 +34,7 @@ from tsattn.directory import new_directory
 from tsattn.errors import RunError
 from tsattn.evaluation.choice import Choice
 from tsattn.fitting import window_spec
-from tsattn.models import BASELINES
+from tsattn.models import get_model
 from tsattn.models.registry import register_layers
 from tsattn.report.html import write_report
 from tsattn.report.plot import plot_forecast
@@ -60,6 +60,9 @@ def write_run(forecaster: Forecaster, path: Path, *, overwrite: bool = False) ->
 def _write_model(forecaster: Forecaster, folder: Path, name: str) -> None:
     versions = {name: version(name) for name in ("tsattn", "keras", "numpy")}
     written = {"format": FORMAT, "versions": versions, "training_data": forecaster.training_data_}
+    module = get_model(forecaster.config_.model["name"]).module
+    if module is not None:
+        written["model_module"] = module
     (folder / "run.json").write_text(json.dumps(written, indent=2) + "\n")
     (folder / "config.toml").write_text(forecaster.config_.to_toml())
     (folder / "schema.json").write_text(forecaster.schema_.to_json())
@@ -116,7 +119,7 @@ def _read_files(kind: type[F], decided: Decided) -> F:
     forecaster.config_ = forecaster.to_config()
     forecaster.schema_ = Schema.read(path / "schema.json")
     spec = window_spec(decided.schema, forecaster.config_, forecaster.config_.data.context or 1)
-    if forecaster.config_.model["name"] in BASELINES:
+    if not get_model(forecaster.config_.model["name"]).trained:
         spec = spec.without_covariates()
     forecaster.spec_ = spec
     forecaster.model_ = read_model(path / "model.keras", spec)

@@ -50,7 +50,55 @@ _DATA_OPTIONS = (
 )
 
 
+def _import_modules(context: click.Context, parameter: click.Parameter, names: Sequence[str]) -> None:
+    for name in names:
+        with quiet_start():
+            import_module(name)
+
+
+import_option = click.option(
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="MODULE",
+    callback=_import_modules,
+    is_eager=True,
+    expose_value=False,
+    help="Python module, or file, that registers models of your own.",
+)
+"""The option that imports modules before anything else is done, from the working folder too."""
+
+
+def import_module(name: str) -> None:
+    """Import a module by name, which may lie in the working folder, or a file by its path.
+
+    Raises:
+        ConfigError: there is none, or it fails.
+    """
+    import importlib
+
+    from tsattn.errors import ConfigError
+
+    path = Path(name)
+    is_file = path.suffix == ".py"
+    folder = str((path.parent if is_file else Path.cwd()).resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    module = path.stem if is_file else name
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise ConfigError(f"--import {name}: needs the module {error.name}, which is not there") from None
+        raise ConfigError(f"--import {name}: expected a Python module, but there is none in {folder}") from None
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"--import {name}: cannot be imported: {type(error).__name__}: {error}") from None
+
+
 _CONFIG_OPTIONS = (
+    import_option,
     click.option("--model", metavar="NAME", help="Model to train and keep, see `tsattn models`."),
     click.option("--config", type=click.Path(path_type=Path), help="Configuration in TOML; options go before it."),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any option, as model.units=64."),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tsattn.cli.options import console, notes, quiet_start
+from tsattn.cli.options import console, import_option, notes, quiet_start
 
 
 @click.command()
@@ -15,6 +15,7 @@ from tsattn.cli.options import console, notes, quiet_start
 @click.option(
     "--future", type=click.Path(path_type=Path), help="File with what is known ahead, for the steps of the horizon."
 )
+@import_option
 @click.option("--at", metavar="DATE", help="Forecast as of this stamp, the last one that is seen [default: the end].")
 @click.option("--horizon", type=click.IntRange(1), help="Steps to forecast [default: those that were fitted].")
 @click.option(
