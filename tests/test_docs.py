@@ -22,9 +22,11 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     blocks = [block for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S) if "tsattn" in block]
     assert blocks
-    result = subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    files = {found[1]: block for block in blocks if (found := re.match(r"# (\w+\.py)\n", block))}
+    for name, block in files.items():
+        (tmp_path / name).write_text(block)
+    script = "\n".join(block for block in blocks if block not in files.values())
+    result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
 
 

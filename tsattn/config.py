@@ -115,6 +115,12 @@ class RunConfig(Options):
     training: TrainingConfig = TrainingConfig()
     levels: tuple[float, ...] = Field((0.1, 0.5, 0.9), description="quantile levels; 0.5 is the forecast")
     seed: int = Field(0, ge=0, description="seed of every random choice")
+    init: str | None = Field(None, description="run directory whose weights the training starts from")
+
+    @field_validator("init", mode="before")
+    @classmethod
+    def _init_as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, Path) else value
 
     @field_validator("levels")
     @classmethod

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -46,6 +47,7 @@ class Fitting:
         spec: the window.
         watch: shows the trainings.
         adjacency: weights of the edges between targets, float32 [targets, targets], where a graph is given.
+        start: model whose weights the first training starts from, instead of random ones.
     """
 
     def __init__(
@@ -55,9 +57,11 @@ class Fitting:
         spec: WindowSpec,
         watch: Watch,
         adjacency: Floats | None = None,
+        start: keras.Model | None = None,
     ) -> None:
+        self.options = options
         self._config = config
-        self._options = options
+        self._start = start
         self._spec = spec
         self._watch = watch
         self._adjacency = adjacency
@@ -81,19 +85,13 @@ class Fitting:
             epochs: trains exactly so many.
         """
         config, spec = self._config, self._spec
+        fresh = graph is None
         if graph is None:
-            keras.utils.set_random_seed(config.seed)
-            graph = build_graph(get_model(config.model["name"]), self._options, spec)
-            graph.scaling.fit(*scaling_statistics(panel))
-            if self._adjacency is not None:
-                graph.connect(self._adjacency)
-            if graph.covariate_scaling is not None:
-                graph.covariate_scaling.fit(*covariate_statistics(panel, spec.past_covariates))
-            if graph.static_scaling is not None:
-                graph.static_scaling.fit(*static_statistics(panel, graph.static_numbers))
+            graph = self._made(panel)
         windows = training_windows(panel, spec, rules.patch_length(spec.season))
         training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
-        rate = training.learning_rate or learning_rate(panel.observed)
+        tuning = self._start is not None
+        rate = training.learning_rate or learning_rate(panel.observed, tuning=tuning)
         nodes = get_model(config.model["name"]).graph
         rows = 1 if graph.joint else -(-graph.channels // NODES) if nodes else graph.channels
         most = max(VALIDATION_ROWS // rows, 1)
@@ -109,8 +107,58 @@ class Fitting:
                 loss=training.loss,
                 validation=validate and Windows.over_last(validate[0], spec, validate[1], most),
                 callbacks=() if shown is None else (shown,),
+                keep_start=tuning and fresh,
             )
         return graph, history
+
+    def _made(self, panel: Panel) -> ForecastGraph:
+        """Return the network with the weights and statistics that a training on a panel starts from."""
+        config, spec = self._config, self._spec
+        keras.utils.set_random_seed(config.seed)
+        graph = build_graph(get_model(config.model["name"]), self.options, spec)
+        if self._start is not None:
+            graph.inference().set_weights(self._start.get_weights())
+        graph.scaling.fit(*scaling_statistics(panel))
+        if self._adjacency is not None:
+            graph.connect(self._adjacency)
+        if self._start is not None:
+            # The weights have learned what a unit of a covariate does.
+            return graph
+        if graph.covariate_scaling is not None:
+            graph.covariate_scaling.fit(*covariate_statistics(panel, spec.past_covariates))
+        if graph.static_scaling is not None:
+            graph.static_scaling.fit(*static_statistics(panel, graph.static_numbers))
+        return graph
+
+
+def start_fitting(
+    config: RunConfig, options: NetworkOptions, spec: WindowSpec, panel: Panel, source: str, watch: Watch | None
+) -> Fitting:
+    """Return the fitting of a network, with the options filled in that are left open.
+
+    Args:
+        config: the configuration; with all that the run decides where it starts from one, see `tsattn.continued`.
+        options: those of the architecture.
+        spec: the window.
+        panel: the series.
+        source: what errors call the data.
+        watch: shows the trainings.
+
+    Raises:
+        ConfigError: the options contradict each other, or a graph is missing or none is taken.
+        DataError: the data are not what a graph is between.
+        RunError: the run that it starts from cannot be read.
+    """
+    watch = watch or (lambda title: nullcontext())
+    if config.init is not None:
+        from tsattn.run import read_model
+
+        # A graph is among the weights.
+        return Fitting(config, options, spec, watch, start=read_model(Path(config.init) / "model.keras", spec))
+    entry = get_model(config.model["name"])
+    adjacency = read_graph(entry, options, config.data.graph, panel, source)
+    known = rules.Known.of(panel.observed, spec, graph=adjacency is not None)
+    return Fitting(config, rules.resolve(options, spec.season, known), spec, watch, adjacency)
 
 
 def read_graph(entry: ModelEntry, options: Options, graph: str | None, panel: Panel, source: str) -> Floats | None:

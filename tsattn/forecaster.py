@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import keras
-import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from tsattn.config import Combine, DataConfig, RunConfig, Support
-from tsattn.data import Frame, Panel, Schema, forecast_frame, load
-from tsattn.data.ahead import know_ahead
-from tsattn.data.covariates import missing_ahead
+from tsattn.config import Options
+from tsattn.continued import continued, read_series
+from tsattn.data import Frame, Panel, Schema, load
+from tsattn.data.asof import Stamp
 from tsattn.data.features import seen_categories
 from tsattn.data.fingerprint import summary
-from tsattn.data.load import read_any
 from tsattn.data.place import FRAME
-from tsattn.errors import DataWarning
 from tsattn.evaluation.backtest import DEFAULT, Backtest, Refit, check_refit, run_backtest
 from tsattn.evaluation.calibration import calibrate
 from tsattn.evaluation.choice import Choice
@@ -38,24 +33,26 @@ from tsattn.evaluation.compare import (
 )
 from tsattn.evaluation.evaluate import Evaluation, run_evaluation
 from tsattn.evaluation.origins import BacktestPlan, plan_backtest
-from tsattn.evaluation.predict import predict_windows
 from tsattn.evaluation.stretch import find_stretch
 from tsattn.evaluation.verdict import verdict
 from tsattn.export import Format
-from tsattn.fitting import Fitting, Watch, check_support, read_graph, resolved, window_sizes, window_spec
-from tsattn.models import get_model, resolve_options, rules
+from tsattn.fitting import Fitting, Watch, check_support, resolved, start_fitting, window_sizes, window_spec
+from tsattn.models import get_model, resolve_options
 from tsattn.models.graph import build_baseline, build_graph
 from tsattn.models.options import NetworkOptions
+from tsattn.parameters import Parameters
+from tsattn.prediction import Question, predict
 from tsattn.training.fit import History
 
 
-class Forecaster(BaseEstimator):
+class Forecaster(Parameters):
     """Forecasts time series: from a data frame or file to quantiles in original units.
 
     What is None is inferred from the data or chosen by rule, and can be read from `schema_` and `config_` after `fit`.
 
     Args:
-        model: name of the architecture, see `tsattn.models.MODELS`. A model that is named is kept, whatever its scores.
+        model: name of the architecture, see `tsattn.models.MODELS`, or one of your own, see
+            `tsattn.models.register`. A model that is named is kept, whatever its scores.
             None trains seq2seq, and keeps a naive baseline instead where that network does not beat it, see
             `tsattn.evaluation.choice`; with ``options`` it is seq2seq in any case.
         horizon: steps to forecast.
@@ -86,6 +83,10 @@ class Forecaster(BaseEstimator):
         options: options of the architecture by name, see `tsattn models NAME`.
         training: options of the training by name, see `tsattn.config.TrainingConfig`.
         seed: seed of weights and batches. Fitting sets the random state of Keras, NumPy and Python with it.
+        init: run directory whose weights the training starts from, instead of random ones, in smaller steps. Model,
+            window and reading of the data are those of that run, and what is given beside it must say the same; free
+            are ``training``, ``seed``, ``validation``, ``on_duplicate`` and ``resample``. Weights that no epoch makes
+            better on the validation part stay as they are. See `tsattn.continued`.
 
     Attributes:
         schema_: how the data were read.
@@ -103,90 +104,9 @@ class Forecaster(BaseEstimator):
     Example:
         >>> forecaster = Forecaster(horizon=24).fit(frame)
         >>> forecaster.predict()  # unique_id, ds, y, y-lo-80, y-hi-80
+        >>> forecaster.save("runs/all")
+        >>> Forecaster(init="runs/all").fit(a_new_series)
     """
-
-    def __init__(
-        self,
-        model: str | None = None,
-        horizon: int | None = None,
-        *,
-        context: int | None = None,
-        season: int | None = None,
-        freq: str | None = None,
-        time: str | None = None,
-        id: str | None = None,
-        target: str | Sequence[str] | None = None,
-        future_covariates: str | Sequence[str] | None = None,
-        past_covariates: str | Sequence[str] | None = None,
-        static_covariates: str | Sequence[str] | None = None,
-        categories: str | Sequence[str] | None = None,
-        calendar: str | Sequence[str] | None = None,
-        holidays: str | None = None,
-        graph: Path | str | None = None,
-        support: Support = "real",
-        on_duplicate: Combine | None = None,
-        resample: Combine | None = None,
-        validation: int | None = None,
-        levels: Sequence[float] = (0.1, 0.5, 0.9),
-        options: Mapping[str, Any] | None = None,
-        training: Mapping[str, Any] | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.model = model
-        self.horizon = horizon
-        self.context = context
-        self.season = season
-        self.freq = freq
-        self.time = time
-        self.id = id
-        self.target = target
-        self.future_covariates = future_covariates
-        self.past_covariates = past_covariates
-        self.static_covariates = static_covariates
-        self.categories = categories
-        self.calendar = calendar
-        self.holidays = holidays
-        self.graph = graph
-        self.support = support
-        self.on_duplicate = on_duplicate
-        self.resample = resample
-        self.validation = validation
-        self.levels = levels
-        self.options = options
-        self.training = training
-        self.seed = seed
-
-    @classmethod
-    def from_config(cls, config: RunConfig) -> Self:
-        """Return the forecaster of a configuration."""
-        options = {key: value for key, value in config.model.items() if key != "name"}
-        return cls(
-            config.model.get("name"),
-            **config.data.model_dump(),
-            levels=config.levels,
-            options=options or None,
-            training=config.training.model_dump(exclude_defaults=True) or None,
-            seed=config.seed,
-        )
-
-    def to_config(self) -> RunConfig:
-        """Return the parameters as a validated configuration.
-
-        Raises:
-            ConfigError: a parameter has a value that is not allowed.
-        """
-        names = tuple(DataConfig.model_fields)
-        name = {} if self.model is None else {"name": self.model}
-        return RunConfig.from_dict(
-            {
-                "model": {**name, **(self.options or {})},
-                "data": {name: getattr(self, name) for name in names},
-                "training": dict(self.training or {}),
-                "levels": tuple(self.levels),
-                "seed": self.seed,
-            },
-            source="Forecaster",
-        )
 
     def fit(self, X: Frame | Path | str, y: None = None, *, watch: Watch | None = None) -> Self:
         """Read the data, train, score on the validation part, then train on to the end of the data.
@@ -203,29 +123,28 @@ class Forecaster(BaseEstimator):
             ConfigError: a parameter has a value that is not allowed.
             DataError: the data cannot be read as series, or are too short for the horizon.
         """
-        panel, schema = load(X, self.to_config().data)
+        panel, schema = read_series(X, self.to_config())
         return self.fit_panel(panel, schema, source=_name_of(X), watch=watch)
 
     def fit_panel(self, panel: Panel, schema: Schema, *, source: str = "the panel", watch: Watch | None = None) -> Self:
         """Like `fit`, of data that were read already; ``source`` is what errors call them."""
-        given = self.to_config()
+        given = continued(self.to_config())
         entry, options = resolve_options(given.model, source="Forecaster")
-        adjacency = read_graph(entry, options, given.data.graph, panel, source)
         config = given.model_copy(update={"model": {**given.model, "name": entry.name}})
         check_support(panel, config.data.support, source)
         context, steps = window_sizes(config, panel, schema, source)
         self.training_data_ = summary(panel)
-        self.schema_ = seen_categories(schema, panel, steps)
+        # A run that the training starts from knows the categories that it was trained on, and has no place for others.
+        self.schema_ = schema if config.init else seen_categories(schema, panel, steps)
         self.spec_ = window_spec(self.schema_, config, context)
         self.history_: History | None = None
         self.choice_: Choice | None = None
         if isinstance(options, NetworkOptions):
-            known = rules.Known.of(panel.observed, self.spec_, graph=adjacency is not None)
-            options = rules.resolve(options, self.spec_.season, known)
-            fitting = Fitting(config, options, self.spec_, watch or (lambda title: nullcontext()), adjacency)
+            fitting = start_fitting(config, options, self.spec_, panel, source, watch)
+            options = fitting.options
             self._train(fitting, entry.name, panel, steps, named=bool(given.model), refit=config.training.refit)
         else:
-            self._take_baseline(entry.name, panel)
+            self._take_baseline(entry.name, panel, options)
             self._compare(entry.name, panel, steps)
             self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
         if self.choice_ is not None and not self.choice_.keeps_network:
@@ -249,13 +168,13 @@ class Forecaster(BaseEstimator):
                 return
         # Behind the scores, whose windows these are; a network that is trained on keeps its factors.
         self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
-        if refit:
+        if refit and history.chosen:
             graph, _ = fitting.train(panel, "training to the end", graph=graph, epochs=-(-history.chosen // 2))
             self.model_ = graph.inference()
 
-    def _take_baseline(self, name: str, panel: Panel) -> None:
+    def _take_baseline(self, name: str, panel: Panel, options: Options | None = None) -> None:
         self.spec_ = baseline_spec(panel, self.spec_)
-        self.model_ = build_baseline(get_model(name), self.spec_)
+        self.model_ = build_baseline(get_model(name), self.spec_, options)
 
     def _compare(self, name: str, panel: Panel, steps: int) -> None:
         scored = compare(beside_baselines(name, Candidate(self.model_, self.spec_), panel), panel, steps)
@@ -299,9 +218,9 @@ class Forecaster(BaseEstimator):
             DataError: the data cannot be read as series, or are too short for so many forecasts.
             RunError: a package is missing.
         """
-        config = self.to_config().data
-        panel, schema = load(X, config)
-        plan = plan_backtest(panel, schema, config, origins, step, _name_of(X))
+        config = self.to_config()
+        panel, schema = read_series(X, config)
+        plan = plan_backtest(panel, schema, continued(config).data, origins, step, _name_of(X))
         return self.backtest_plan(plan, refit=refit, watch=watch, baselines=baselines)
 
     def backtest_plan(
@@ -315,7 +234,7 @@ class Forecaster(BaseEstimator):
         """Like `backtest`, of data that were read and cut already."""
         check_refit(refit)
         check_classical(baselines)
-        model = self.to_config().model
+        model = continued(self.to_config()).model
         name = resolve_options(model, source="Forecaster")[0].name if model else DEFAULT
         choices: list[Choice] = []
         classical: dict[str, Classical] = {}
@@ -381,7 +300,15 @@ class Forecaster(BaseEstimator):
         """Whether data need all columns that are covariates: a baseline that was kept has no use for them."""
         return bool(self.spec_.past_covariates or self.spec_.static)
 
-    def predict(self, X: Frame | Path | str | None = None, future: Frame | Path | str | None = None) -> pd.DataFrame:
+    def predict(
+        self,
+        X: Frame | Path | str | None = None,
+        future: Frame | Path | str | None = None,
+        *,
+        at: Stamp | None = None,
+        horizon: int | None = None,
+        roll: bool = False,
+    ) -> pd.DataFrame:
         """Forecast what follows the data, or what follows the training data.
 
         Where covariates that are known ahead are missing over the horizon, their training means stand in, and a
@@ -390,24 +317,24 @@ class Forecaster(BaseEstimator):
         Args:
             X: history in the form that was fitted; series, lengths and gaps may differ.
             future: stamps, ids and the covariates that are known ahead, for the steps of the horizon.
+            at: forecast as of this stamp, the last one that is seen: of what lies behind it only the covariates that
+                are known ahead are used. A date alone is its midnight. Every forecast begins at the next step; a
+                series without a value in the look-back up to then is left out, and a `DataWarning` says so.
+            horizon: steps to forecast, where not all that it was fitted for.
+            roll: allow a longer horizon than it was fitted for: the median forecast counts as history, and what
+                follows is forecast from that, again and again. Covariates that are known ahead must be known that
+                far. The quantiles behind the fitted horizon are those of a history that is taken for certain, and
+                their intervals too narrow; a `DataWarning` says so.
 
         Returns:
             A frame `unique_id`, `ds`, `y` and interval bounds such as `y-lo-80`, `y-hi-80`, `horizon` rows a series.
 
         Raises:
-            DataError: the data do not have the form that was fitted.
+            ConfigError: the horizon is longer than the fitted one, and ``roll`` does not allow it.
+            DataError: the data do not have the form that was fitted, or ``at`` is no stamp of theirs.
         """
         check_is_fitted(self)
-        panel = self.panel_ if X is None else load(X, schema=self.schema_, covariates=self._needs_covariates)[0]
-        if future is not None:
-            frame, name = read_any(future)
-            panel = know_ahead(panel, frame, self.schema_, name)
-        missing = missing_ahead(panel, self.spec_.future_covariates, self.spec_.horizon)
-        if missing:
-            warnings.warn(missing, DataWarning, stacklevel=2)
-        series = np.arange(len(panel), dtype=np.int64)
-        quantiles = predict_windows(self.model_, self.spec_, panel, series, panel.lengths)
-        return forecast_frame(panel, quantiles, self.spec_.levels)
+        return predict(self, X, Question(future, at, horizon, roll))
 
     def save(self, path: Path | str, *, overwrite: bool = False) -> None:
         """Write the run directory, whole or not at all; see `tsattn.run`.

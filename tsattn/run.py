@@ -19,7 +19,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -29,15 +28,15 @@ import keras
 import numpy as np
 import pandas as pd
 
-from tsattn.config import RunConfig
 from tsattn.data import Panel, Schema, history_frame
 from tsattn.data.covariates import Covariates, Static
+from tsattn.decided import DAMAGE, FORMAT, Decided, damaged
 from tsattn.directory import new_directory
 from tsattn.errors import RunError
 from tsattn.evaluation.calibration import Calibration
 from tsattn.evaluation.choice import Choice
 from tsattn.fitting import window_spec
-from tsattn.models import BASELINES
+from tsattn.models import get_model
 from tsattn.models.registry import register_layers
 from tsattn.report.html import write_report
 from tsattn.report.plot import plot_forecast
@@ -47,14 +46,8 @@ from tsattn.window import WindowSpec
 if TYPE_CHECKING:
     from tsattn.forecaster import Forecaster
 
-FORMAT = 3
-"""Raised when a directory can no longer be read by what came before."""
-
 SAVED_MODEL = "saved_model"
 """Folder of a run with the versions of its SavedModel."""
-
-DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile)
-"""What readers raise of files that are cut, changed or those of another run."""
 
 F = TypeVar("F", bound="Forecaster")
 
@@ -69,6 +62,9 @@ def write_run(forecaster: Forecaster, path: Path, *, overwrite: bool = False) ->
 def _write_model(forecaster: Forecaster, folder: Path, name: str) -> None:
     versions = {name: version(name) for name in ("tsattn", "keras", "numpy")}
     written = {"format": FORMAT, "versions": versions, "training_data": forecaster.training_data_}
+    module = get_model(forecaster.config_.model["name"]).module
+    if module is not None:
+        written["model_module"] = module
     (folder / "run.json").write_text(json.dumps(written, indent=2) + "\n")
     (folder / "config.toml").write_text(forecaster.config_.to_toml())
     (folder / "schema.json").write_text(forecaster.schema_.to_json())
@@ -112,36 +108,26 @@ def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:
 
 def read_run(kind: type[F], path: Path) -> F:
     """Read what `write_run` wrote."""
+    decided = Decided.read(path)
     try:
-        written = json.loads((path / "run.json").read_text(encoding="utf-8"))
-        number = written["format"]
-    except DAMAGE:
-        raise RunError(f"{path}: expected a run directory, as `tsattn fit` writes it") from None
-    if number < FORMAT:
-        raise RunError(f"{path}: has format {number}, and this tsattn reads {FORMAT}: fit again with its config.toml")
-    if number > FORMAT:
-        raise RunError(f"{path}: has format {number}, and this tsattn reads up to {FORMAT}: install a newer tsattn")
-    try:
-        forecaster = _read_files(kind, path)
-        forecaster.training_data_ = written["training_data"]
-        return forecaster
+        return _read_files(kind, decided)
     except RunError:
         raise
     except DAMAGE as error:
-        raise RunError(f"{path}: expected a whole run directory, but it is damaged: {error}") from None
+        raise damaged(path, error) from None
 
 
-def _read_files(kind: type[F], path: Path) -> F:
-    forecaster = kind.from_config(RunConfig.read(path / "config.toml"))
+def _read_files(kind: type[F], decided: Decided) -> F:
+    path = decided.path
+    forecaster = kind.from_config(decided.config)
+    forecaster.training_data_ = decided.written["training_data"]
     forecaster.config_ = forecaster.to_config()
     forecaster.schema_ = Schema.read(path / "schema.json")
-    data = forecaster.config_.data
-    schema = forecaster.schema_.model_copy(update={"horizon": data.horizon or 1, "season": data.season or 1})
-    spec = window_spec(schema, forecaster.config_, data.context or 1)
-    if forecaster.config_.model["name"] in BASELINES:
+    spec = window_spec(decided.schema, forecaster.config_, forecaster.config_.data.context or 1)
+    if not get_model(forecaster.config_.model["name"]).trained:
         spec = spec.without_covariates()
     forecaster.spec_ = spec
-    forecaster.model_ = _read_model(path / "model.keras", spec)
+    forecaster.model_ = read_model(path / "model.keras", spec)
     forecaster.panel_ = _read_panel(path / "context.npz", forecaster.schema_)
     metrics = json.loads((path / "metrics.json").read_text())
     forecaster.scores_ = pd.DataFrame(metrics["validation"])
@@ -153,7 +139,12 @@ def _read_files(kind: type[F], path: Path) -> F:
     return forecaster
 
 
-def _read_model(path: Path, spec: WindowSpec) -> keras.Model:
+def read_model(path: Path, spec: WindowSpec) -> keras.Model:
+    """Read the model of a run, whose window is known.
+
+    Raises:
+        RunError: it cannot be read, or takes another window.
+    """
     register_layers()
     try:
         model = keras.models.load_model(path)
@@ -218,5 +209,6 @@ def _read_history(path: Path) -> History | None:
     frame = pd.read_csv(path)
     if frame.empty:
         return None
-    chosen = int(frame.loc[frame["chosen"].astype(bool), "epoch"].iloc[0])
+    # None is chosen where a training that started from another run's weights made none of them better.
+    chosen = int(frame.loc[frame["chosen"].astype(bool), "epoch"].sum())
     return History(tuple(frame["loss"]), tuple(frame["validation"].dropna()), chosen)

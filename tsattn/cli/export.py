@@ -7,12 +7,13 @@ from typing import get_args
 
 import click
 
-from tsattn.cli.options import console, quiet_start
+from tsattn.cli.options import console, import_option, quiet_start
 from tsattn.export import Format
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
+@import_option
 @click.option("--format", "format", type=click.Choice(get_args(Format)), default="saved_model", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of versions [default: RUN/ and the format].")
 @click.option("--name", help="What the model is called [default: the name of RUN].")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory [default: runs/ and DATA's name].")
 @click.option("--overwrite", is_flag=True, help="Replace the run directory if it is there.")
 @config_options
+@click.option(
+    "--init", type=click.Path(path_type=Path), metavar="RUN", help="Start from the weights of this run: fine-tune it."
+)
 @click.option("--refit/--no-refit", default=None, help="Train on to the end of the data [default: refit].")
 def fit(data: Path, out: Path | None, overwrite: bool, refit: bool | None, **given: Any) -> None:
     """Train a forecaster on DATA and write a run directory.
@@ -28,6 +31,8 @@ def fit(data: Path, out: Path | None, overwrite: bool, refit: bool | None, **giv
     DATA is a CSV or Parquet file, a folder or quoted pattern of such files, or - for standard input: long (unique_id,
     ds, y), wide (a column a series), with a series a row, or with a year a row and a column a month. What is not said
     is inferred and told.
+
+    With --init, model, window and reading of the data are those of RUN, which stays as it is.
     """
     config = read_config(**given, training={"refit": refit})
     _run(data, out or _free(Path("runs") / _run_name(data)), overwrite, config)
@@ -50,12 +55,12 @@ def _free(path: Path) -> Path:
 
 def _run(data: Path, out: Path, overwrite: bool, config: RunConfig) -> None:
     from tsattn.cli.tables import reading, scores_table
-    from tsattn.data import load
+    from tsattn.continued import read_series
     from tsattn.directory import check_free
 
     terminal = console()
     check_free(out, overwrite=overwrite)
-    panel, schema = load(data, config.data)
+    panel, schema = read_series(data, config)
     terminal.print(reading(schema, panel))
     with quiet_start():
         from tsattn.forecaster import Forecaster

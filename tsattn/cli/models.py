@@ -7,18 +7,22 @@ from typing import get_args
 import click
 from rich.console import Console
 
+from tsattn.cli.options import import_option
 from tsattn.cli.tables import rows_table
 
 
 @click.command()
 @click.argument("name", required=False)
+@import_option
 def models(name: str | None) -> None:
     """List the models, or the options of one."""
-    from tsattn.models import MODELS, get_model
+    from tsattn.models import all_models, get_model
 
     terminal = Console(highlight=False, soft_wrap=True)
     if name is None:
-        terminal.print(rows_table(("model", "what it is"), [(entry.name, entry.summary) for entry in MODELS.values()]))
+        terminal.print(
+            rows_table(("model", "what it is"), [(entry.name, entry.summary) for entry in all_models().values()])
+        )
         terminal.print("tsattn models NAME lists the options of one; tsattn fit DATA --model NAME fits it.")
         return
     entry = get_model(name)
@@ -29,8 +33,9 @@ def models(name: str | None) -> None:
         terminal.print("It has no options.")
         return
     terminal.print(rows_table(("option", "values", "default", "what it does"), rows))
-    key, default = next((key, field.default) for key, field in fields.items() if field.default is not None)
-    terminal.print(f"tsattn fit DATA --model {name} --set model.{key}={_default(default)}")
+    example = next(((key, field.default) for key, field in fields.items() if field.default is not None), None)
+    setting = f" --set model.{example[0]}={_default(example[1])}" if example else ""
+    terminal.print(f"tsattn fit DATA --model {name}{setting}")
 
 
 def _default(value: object) -> str:

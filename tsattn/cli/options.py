@@ -50,7 +50,55 @@ _DATA_OPTIONS = (
 )
 
 
+def _import_modules(context: click.Context, parameter: click.Parameter, names: Sequence[str]) -> None:
+    for name in names:
+        with quiet_start():
+            import_module(name)
+
+
+import_option = click.option(
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="MODULE",
+    callback=_import_modules,
+    is_eager=True,
+    expose_value=False,
+    help="Python module, or file, that registers models of your own.",
+)
+"""The option that imports modules before anything else is done, from the working folder too."""
+
+
+def import_module(name: str) -> None:
+    """Import a module by name, which may lie in the working folder, or a file by its path.
+
+    Raises:
+        ConfigError: there is none, or it fails.
+    """
+    import importlib
+
+    from tsattn.errors import ConfigError
+
+    path = Path(name)
+    is_file = path.suffix == ".py"
+    folder = str((path.parent if is_file else Path.cwd()).resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    module = path.stem if is_file else name
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise ConfigError(f"--import {name}: needs the module {error.name}, which is not there") from None
+        raise ConfigError(f"--import {name}: expected a Python module, but there is none in {folder}") from None
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"--import {name}: cannot be imported: {type(error).__name__}: {error}") from None
+
+
 _CONFIG_OPTIONS = (
+    import_option,
     click.option("--model", metavar="NAME", help="Model to train and keep, see `tsattn models`."),
     click.option("--config", type=click.Path(path_type=Path), help="Configuration in TOML; options go before it."),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any option, as model.units=64."),
@@ -101,6 +149,7 @@ def read_config(
     config: Path | None,
     settings: Sequence[str],
     seed: int | None,
+    init: Path | None = None,
     training: Mapping[str, Any] | None = None,
     **data: Any,
 ) -> RunConfig:
@@ -111,6 +160,7 @@ def read_config(
         config: TOML file.
         settings: ``key=value`` pairs.
         seed: seed of every random choice.
+        init: run directory whose weights the training starts from, for a command that has an option for it.
         training: options of the training, for a command that has options of its own for them.
         data: how the data are read. In all of them None is what was not given.
 
@@ -124,7 +174,7 @@ def read_config(
     values = override(read_toml(config) if config else {}, settings)
     for group, options in {"model": {"name": model}, "data": data, "training": training or {}}.items():
         _lay(group_of(values, group), options)
-    _lay(values, {"seed": seed})
+    _lay(values, {"seed": seed, "init": init})
     source = str(config) if config else "the options"
     run_config = RunConfig.from_dict(values, source=source)
     check_graph(*resolve_options(run_config.model, source=source), run_config.data.graph, source=source)

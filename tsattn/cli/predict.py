@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tsattn.cli.options import console, notes, quiet_start
+from tsattn.cli.options import console, import_option, notes, quiet_start
 
 
 @click.command()
@@ -15,8 +15,22 @@ from tsattn.cli.options import console, notes, quiet_start
 @click.option(
     "--future", type=click.Path(path_type=Path), help="File with what is known ahead, for the steps of the horizon."
 )
+@import_option
+@click.option("--at", metavar="DATE", help="Forecast as of this stamp, the last one that is seen [default: the end].")
+@click.option("--horizon", type=click.IntRange(1), help="Steps to forecast [default: those that were fitted].")
+@click.option(
+    "--roll", is_flag=True, help="Allow a longer horizon: the median forecast counts as history, intervals too narrow."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV or Parquet file [default: print CSV].")
-def predict(run: Path, data: Path | None, future: Path | None, output: Path | None) -> None:
+def predict(
+    run: Path,
+    data: Path | None,
+    future: Path | None,
+    at: str | None,
+    horizon: int | None,
+    roll: bool,
+    output: Path | None,
+) -> None:
     """Forecast with the forecaster in RUN what follows DATA, or what follows its training data.
 
     DATA has the form that was fitted; its series may be others, shorter, longer or with gaps. The covariates that are
@@ -30,7 +44,7 @@ def predict(run: Path, data: Path | None, future: Path | None, output: Path | No
         from tsattn.forecaster import Forecaster
     with notes(console()):
         forecaster = Forecaster.load(run)
-        forecast = forecaster.predict(data, future)
+        forecast = forecaster.predict(data, future, at=at, horizon=horizon, roll=roll)
     if forecaster.calibration_.uncalibrated:
         console().print(forecaster.calibration_.sentence())
     if output is None:

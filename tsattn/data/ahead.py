@@ -1,4 +1,4 @@
-"""What is known ahead and comes by itself: a file or frame for the steps of the horizon."""
+"""What is known ahead: a file or frame for the steps of the horizon, and the calendar further than that."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from tsattn.data.calendar import with_calendar
 from tsattn.data.frame import to_panel
 from tsattn.data.panel import Panel
 from tsattn.data.place import listed
@@ -44,3 +45,14 @@ def know_ahead(panel: Panel, frame: pd.DataFrame, schema: Schema, source: str) -
     features = {name: known.values[later, number] for number, name in enumerate(known.names)}
     covariates = panel.covariates.extended(series[later], position[later], features)
     return replace(panel, covariates=covariates)
+
+
+def know_calendar(panel: Panel, schema: Schema, horizon: int) -> Panel:
+    """Return a panel that knows what the calendar says of so many steps behind its series, where it knows any of it."""
+    found = with_calendar(replace(panel, covariates=None), schema.model_copy(update={"horizon": horizon})).covariates
+    if found is None or panel.covariates is None:
+        return panel
+    series = np.repeat(np.arange(len(panel), dtype=np.int64), found.lengths)
+    position = np.arange(len(found.values)) - np.repeat(found.offsets[:-1], found.lengths)
+    features = {name: found.values[:, number] for number, name in enumerate(found.names)}
+    return replace(panel, covariates=panel.covariates.extended(series, position, features))

@@ -77,6 +77,13 @@ class Covariates:
         whole[np.repeat(offsets[:-1] - self.offsets[:-1], self.lengths) + np.arange(len(self.values))] = self.values
         return offsets, whole
 
+    def blank_behind(self, lengths: Ints) -> Covariates:
+        """Return these without what is not known ahead behind the first steps of every series, int64 [series]."""
+        step = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], self.lengths)
+        values = self.values.copy()
+        values[step >= np.repeat(lengths, self.lengths), self.ahead :] = np.nan
+        return Covariates(values, self.offsets, self.names, self.ahead)
+
     def beside(self, other: Covariates) -> Covariates:
         """Return these with the features of another one, all of which are known ahead."""
         lengths = np.maximum(self.lengths, other.lengths)
@@ -156,6 +163,12 @@ def _statistics(values: Floats) -> tuple[list[float], list[float]]:
 
 
 def missing_ahead(panel: Panel, names: tuple[str, ...], horizon: int) -> str | None:
+    """Return what is missing of that which should be known ahead, and what stands in for it; None if nothing is."""
+    unknown = unknown_ahead(panel, names, horizon)
+    return unknown and f"{unknown}: means of the training data stand in for them"
+
+
+def unknown_ahead(panel: Panel, names: tuple[str, ...], horizon: int) -> str | None:
     """Return what is missing of that which should be known ahead of every series, as a sentence; None if nothing is."""
     covariates = panel.covariates
     if covariates is None or not names:
@@ -167,6 +180,5 @@ def missing_ahead(panel: Panel, names: tuple[str, ...], horizon: int) -> str | N
     first, step, feature = (int(index[0]) for index in np.nonzero(~known))
     return (
         f"{known.size - int(known.sum())} of {known.size} values that should be known ahead are missing, the first one "
-        f"of '{names[feature]}' for {shown(panel.future(first, step + 1)[-1])}: means of the training data "
-        "stand in for them"
+        f"of '{names[feature]}' for {shown(panel.future(first, step + 1)[-1])}"
     )

@@ -17,6 +17,9 @@ from tsattn.window import TARGET, TARGET_OBSERVED, WindowSpec
 MOST_ROWS = 20_000
 """Most windows times targets that factors are taken from; more of them are thinned out evenly."""
 
+NEAR = 4
+"""The steps whose residuals count for a step are those up to the horizon divided by this before and behind it."""
+
 LAYER = "calibrated_quantiles"
 """Name of the layer that has the factors, in every model."""
 
@@ -65,10 +68,11 @@ class Calibration:
 def calibrate(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> Calibration:
     """Set the factors of a model by the windows whose target lies in the last steps of each series.
 
-    The residual of a level is what was observed minus the median, in units of what the level lies from the median. Its
-    factor is the conformal quantile of the residuals: of `n` the one of rank `ceil((n + 1) level)` above the median,
-    and as much below it, so that for exchangeable windows the share of values under the moved quantile is the level, or
-    up to `1 / n` more (less).
+    The residual of a level is what was observed minus the median, in units of what the level lies from the median. The
+    factor of a step is the conformal quantile of the residuals of that step and of those around it, a quarter of the
+    horizon before and behind, of which one step alone has too few: of `n` the one of rank `ceil((n + 1) level)` above
+    the median, and as much below it, so that for exchangeable windows the share of values under the moved quantile is
+    the level, or up to `1 / n` more (less).
 
     Args:
         model: an inference model whose factors are 1; it was not trained on those steps.
@@ -89,7 +93,12 @@ def calibrate(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) ->
         quantiles, actual = _validation(model, spec, windows)
         middle = quantiles[..., spec.median]
         for index in (x for x in enough if x != spec.median):
-            factors[..., index] = conformal_factor(actual - middle, quantiles[..., index] - middle, spec.levels[index])
+            for step in range(spec.horizon):
+                near = slice(max(step - spec.horizon // NEAR, 0), step + spec.horizon // NEAR + 1)
+                error, distance = (actual - middle)[:, near], (quantiles[..., index] - middle)[:, near]
+                # Every window gives as many residuals as there are steps near.
+                flat = error.reshape(-1, error.shape[-1]), distance.reshape(-1, error.shape[-1])
+                factors[step, :, index] = conformal_factor(flat[0], flat[1], spec.levels[index])
             told.append(spec.levels[index])
     layer.fit(factors)
     left = tuple(level for level in spec.levels if level != 0.5 and level not in told)

@@ -32,16 +32,21 @@ class FreshProcess:
     """A process without tsattn that loads what it needs at once, and a model when there is one.
 
     Args:
-        kind: "saved_model", "onnx", "openvino" or "litert".
+        kind: "saved_model", "onnx", "openvino", "litert" or "keras".
+        module: one that knows the layers of the model, for Keras.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, module: str | None = None) -> None:
         # Without a GPU, though there may be one: what runs here shall run anywhere.
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
         self._kind = kind
         self._told = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         # -P: the folder of the script holds modules of ours.
         command = [sys.executable, "-P", fresh.__file__, kind]
+        if module is not None and module != "__main__":
+            # Where it was imported from may be a folder that only this process knows.
+            environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+            command.append(module)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=self._told, stderr=self._told, text=True, env=environment
         )

@@ -22,6 +22,7 @@ from tsattn.export.probe import Prober
 from tsattn.export.saved_model import check_backend, label_saved_model, write_description, write_saved_model
 from tsattn.export.versions import add_version
 from tsattn.export.warmup import write_warmup
+from tsattn.models import get_model
 
 if TYPE_CHECKING:
     from tsattn.forecaster import Forecaster
@@ -89,7 +90,8 @@ class Export:
         """Write the Keras model from window to quantiles, without anything that is bound to a device."""
         description = describe_keras(self.forecaster, self.name)
         path = folder / "model.keras"
-        with FreshProcess("keras") as process:
+        module = get_model(self.forecaster.config_.model["name"]).module
+        with FreshProcess("keras", module) as process:
             self.model.save(path)
             description = description.agreed(process.check(path, self._prober.windows()))
         _describe(folder, description)

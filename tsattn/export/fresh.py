@@ -2,12 +2,14 @@
 
 Only a Keras model needs our layers.
 
-It takes the kind of the model. It reads a line with a JSON list of three paths from standard input, which gives it time
-to load what it needs while the model is still being written: the model, the requests and the file for the answers.
+It takes the kind of the model, and a module that knows its layers. It reads a line with a JSON list of three paths from
+standard input, which gives it time to load what it needs while the model is still being written: the model, the
+requests and the file for the answers.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -104,6 +106,8 @@ def keras() -> Callable[[str], Call]:
     from tsattn.models.registry import register_layers
 
     register_layers()
+    for module in sys.argv[2:]:
+        importlib.import_module(module)
 
     def load(path: str) -> Call:
         model = keras.models.load_model(path, safe_mode=True)

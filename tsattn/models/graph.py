@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import keras
 import numpy.typing as npt
 
+from tsattn.config import Options
 from tsattn.layers import CalibratedQuantiles, InstanceScaling, SortedQuantiles
 from tsattn.layers.masking import Tensor
 from tsattn.models.covariates import CovariateEffect, CovariateScaling, StaticEmbedding
@@ -337,9 +338,11 @@ def build_graph(
     return ForecastGraph(window_inputs(spec), spec, options, cores)
 
 
-def build_baseline(entry: ModelEntry, spec: WindowSpec) -> keras.Model:
-    """Build a baseline: a model of the same contract with nothing to train."""
+def build_baseline(entry: ModelEntry, spec: WindowSpec, options: Options | None = None) -> keras.Model:
+    """Build a baseline, or a registered model with nothing to train: a model of the same contract."""
     inputs = window_inputs(spec)
-    quantiles = entry.build()(entry.name, spec)(inputs[PAST], inputs[OBSERVED], inputs[LENGTH])
+    builder = entry.build()
+    made = builder(entry.name, spec) if entry.module is None else builder(options or entry.options(), spec)
+    quantiles = made(inputs[PAST], inputs[OBSERVED], inputs[LENGTH])
     quantiles = CalibratedQuantiles(spec.median, spec.support, name="calibrated_quantiles")(quantiles)
     return keras.Model(inputs, {QUANTILES: quantiles}, name=entry.name)

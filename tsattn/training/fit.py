@@ -26,7 +26,8 @@ class History:
         loss: loss in training of each epoch, the mean over all levels; each series in units of its spread.
         validation: loss of the forecast, half its absolute or half its squared error, on the validation windows; empty
             where there were none.
-        chosen: number of epochs after which the weights were best, counted from 1.
+        chosen: number of epochs after which the weights were best, counted from 1; 0 where those that it started from
+            were kept.
     """
 
     loss: tuple[float, ...]
@@ -46,6 +47,7 @@ def train(
     loss: Loss = "pinball",
     validation: Windows | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    keep_start: bool = False,
 ) -> History:
     """Train the weights of a graph in place and leave the best ones in it.
 
@@ -60,6 +62,7 @@ def train(
         loss: what the forecast is trained for.
         validation: windows that decide when to stop; without them all epochs of the plan are trained.
         callbacks: further Keras callbacks, such as a progress bar.
+        keep_start: whether the weights that it starts from stay where no epoch makes them better on the validation.
 
     Raises:
         TsattnError: the loss is no longer a number.
@@ -89,10 +92,15 @@ def train(
     used = [keras.callbacks.TerminateOnNaN(), turning, averaging, *callbacks]
     if validation is not None:
         used.append(keras.callbacks.EarlyStopping("val_loss", patience=patience, mode="min", restore_best_weights=True))
+    held_out = None if validation is None else OrderedWindows(validation, plan.batch_size, scales)
+    start, before = None, math.inf
+    if keep_start and held_out is not None:
+        start = model.get_weights()
+        before = float(model.evaluate(held_out, verbose=0, return_dict=True)["loss"])
     result = model.fit(
         batches,
         epochs=plan.epochs,
-        validation_data=None if validation is None else OrderedWindows(validation, plan.batch_size, scales),
+        validation_data=held_out,
         callbacks=used,
         shuffle=False,
         verbose=0,
@@ -101,4 +109,7 @@ def train(
     if not math.isfinite(trained[-1]):
         raise TsattnError(f"the training diverged in epoch {len(trained)}: set a lower training.learning_rate")
     known = [value if math.isfinite(value) else math.inf for value in losses]
+    if start is not None and before <= min(known):
+        model.set_weights(start)
+        return History(tuple(trained), tuple(losses), 0)
     return History(tuple(trained), tuple(losses), known.index(min(known)) + 1 if known else len(trained))

@@ -40,6 +40,9 @@ MOST_SERIES = 1000
 EPOCHS = 30
 """Most epochs."""
 
+TUNING = 0.3
+"""Steps of a training that starts from trained weights, as a share of those that start from random ones."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -73,12 +76,17 @@ def plan(config: TrainingConfig, windows: Windows, rows_per_window: int) -> Plan
     return Plan(epochs, batch, steps, config.sampling == "series", config.short_histories)
 
 
-def learning_rate(values: int) -> float:
+def learning_rate(values: int, *, tuning: bool = False) -> float:
     """Return the step size of Adam for data with so many observed values.
 
     Of few data a network is at its best after an epoch or two of large steps, and goes past it.
+
+    Args:
+        values: number of observed values.
+        tuning: whether it starts from weights that were trained before.
     """
-    return 3e-4 if values < FEW_VALUES else 1e-3
+    rate = 3e-4 if values < FEW_VALUES else 1e-3
+    return TUNING * rate if tuning else rate
 
 
 def training_windows(panel: Panel, spec: WindowSpec, segment: int) -> Windows:
