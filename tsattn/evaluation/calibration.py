@@ -17,6 +17,9 @@ from tsattn.window import TARGET, TARGET_OBSERVED, WindowSpec
 MOST_ROWS = 20_000
 """Most windows times targets that factors are taken from; more of them are thinned out evenly."""
 
+DOUBT = 20
+"""Windows that do not overlap whose word counts as much as that of the model."""
+
 NEAR = 4
 """The steps whose residuals count for a step are those up to the horizon divided by this before and behind it."""
 
@@ -72,7 +75,8 @@ def calibrate(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) ->
     factor of a step is the conformal quantile of the residuals of that step and of those around it, a quarter of the
     horizon before and behind, of which one step alone has too few: of `n` the one of rank `ceil((n + 1) level)` above
     the median, and as much below it, so that for exchangeable windows the share of values under the moved quantile is
-    the level, or up to `1 / n` more (less).
+    the level, or up to `1 / n` more (less). Windows of one series are not exchangeable, and few of them say little: of
+    `d` that do not overlap, the factor goes `d / (d + 20)` of the way from 1.
 
     Args:
         model: an inference model whose factors are 1; it was not trained on those steps.
@@ -100,7 +104,7 @@ def calibrate(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) ->
                 flat = error.reshape(-1, error.shape[-1]), distance.reshape(-1, error.shape[-1])
                 factors[step, :, index] = conformal_factor(flat[0], flat[1], spec.levels[index])
             told.append(spec.levels[index])
-    layer.fit(factors)
+    layer.fit(1 + (factors - 1) * distinct / (distinct + DOUBT))
     left = tuple(level for level in spec.levels if level != 0.5 and level not in told)
     return Calibration(len(windows), distinct, tuple(told), left)
 
