@@ -53,7 +53,7 @@ class CalibratedQuantiles(keras.layers.Layer):
     def build(self, inputs_shape: Any) -> None:
         # In float32 under every policy.
         self.factors = self.add_weight(
-            name="factors", shape=inputs_shape[1:], initializer="ones", trainable=False, dtype="float32"
+            name="factors", shape=inputs_shape[1:], initializer="ones", trainable=False, dtype="float32", autocast=False
         )
 
     def fit(self, factors: npt.ArrayLike) -> None:

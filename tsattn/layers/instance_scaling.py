@@ -66,7 +66,9 @@ class InstanceScaling(keras.layers.Layer):
         self.ratio = self._statistic("ratio", channels, keras.initializers.Constant(0.1))
 
     def _statistic(self, name: str, shape: tuple[int, ...], initializer: Any) -> Any:
-        return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False, dtype="float32")
+        return self.add_weight(
+            name=name, shape=shape, initializer=initializer, trainable=False, dtype="float32", autocast=False
+        )
 
     def fit(self, median: Any, spread: Any, ratio: Any) -> None:
         """Set the training statistics, each `(channels,)`.
