@@ -20,7 +20,7 @@ from tsattn.errors import DataError
 from tsattn.models import get_model, rules
 from tsattn.models.graph import ForecastGraph, build_graph
 from tsattn.models.options import NetworkOptions
-from tsattn.models.registry import ModelEntry, check_graph
+from tsattn.models.registry import ModelEntry
 from tsattn.training.fit import History, train
 from tsattn.training.plan import (
     NODES,
@@ -145,7 +145,7 @@ def start_fitting(
         watch: shows the trainings.
 
     Raises:
-        ConfigError: the options contradict each other, or a graph is missing or none is taken.
+        ConfigError: the options contradict each other.
         DataError: the data are not what a graph is between.
         RunError: the run that it starts from cannot be read.
     """
@@ -172,10 +172,8 @@ def read_graph(entry: ModelEntry, options: Options, graph: str | None, panel: Pa
         source: what errors call the data.
 
     Raises:
-        ConfigError: the model takes no graph, or asks for one that is not given.
         DataError: the panel has one target, which is no graph, or the file cannot be read as one of its targets.
     """
-    check_graph(entry, options, graph, source="Forecaster")
     if not entry.graph:
         return None
     if len(panel.targets) == 1:

@@ -40,6 +40,7 @@ from tsattn.fitting import Fitting, Watch, check_support, resolved, start_fittin
 from tsattn.models import get_model, resolve_options
 from tsattn.models.graph import build_baseline, build_graph
 from tsattn.models.options import NetworkOptions
+from tsattn.models.registry import check_graph
 from tsattn.parameters import Parameters
 from tsattn.prediction import Question, predict
 from tsattn.training.fit import History
@@ -130,6 +131,8 @@ class Forecaster(Parameters):
         """Like `fit`, of data that were read already; ``source`` is what errors call them."""
         given = continued(self.to_config())
         entry, options = resolve_options(given.model, source="Forecaster")
+        if given.init is None:  # else the graph is among the weights that it starts from
+            check_graph(entry, options, given.data.graph, source="Forecaster")
         config = given.model_copy(update={"model": {**given.model, "name": entry.name}})
         check_support(panel, config.data.support, source)
         context, steps = window_sizes(config, panel, schema, source)
