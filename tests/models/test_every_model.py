@@ -212,11 +212,16 @@ def by_path(layer: Any) -> dict[str, Any]:
     return {re.sub(r"_\d+(?=/)", "", weight.path): weight for weight in layer.weights}
 
 
+def uncalibrated(*models: keras.Model) -> None:
+    """Take the calibration away: of levels that it keeps from crossing a mean is not that of the members."""
+    for model in models:
+        layer = model.get_layer("calibrated_quantiles")
+        layer.fit(np.ones(layer.factors.shape))
+
+
 def test_an_ensemble_forecasts_the_mean_of_its_members() -> None:
     ensemble, single = (make_graph(NETWORKS[name]).inference() for name in ("ensemble", "parallel"))
-    # Levels that the calibration keeps from crossing have no mean.
-    layer = ensemble.get_layer("calibrated_quantiles")
-    layer.fit(np.ones(layer.factors.shape))
+    uncalibrated(ensemble)
     given, parts = window(GIVEN), []
     for member in range(2):
         known = {**by_path(ensemble), **by_path(ensemble.get_layer(f"member_{member}"))}
@@ -234,6 +239,7 @@ def test_an_ensemble_forecasts_the_mean_of_its_members() -> None:
 def test_lookbacks_forecast_the_mean_of_whole_and_shorter_histories(name: str) -> None:
     several = make_model(name)
     alone = make_graph({**NETWORKS[name], "lookbacks": 1}).inference()
+    uncalibrated(several, alone)
     whole = call(alone, window(GIVEN))
     short = np.minimum(GIVEN.length, SPEC.context // 2)
     recent = [row[len(row) - keep :] for row, keep in zip(GIVEN.rows(), short, strict=True)]
