@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import keras
 import pandas as pd
-from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from tsattn.config import Options
@@ -19,10 +17,10 @@ from tsattn.data.asof import Stamp
 from tsattn.data.features import seen_categories
 from tsattn.data.fingerprint import summary
 from tsattn.data.place import FRAME
-from tsattn.evaluation.backtest import DEFAULT, Backtest, Refit, check_refit, run_backtest
+from tsattn.evaluation.backtest import Backtest, Refit, Tell, check_refit, run_backtest
 from tsattn.evaluation.calibration import calibrate
 from tsattn.evaluation.choice import Choice
-from tsattn.evaluation.classical import Classical, Rival, check_classical
+from tsattn.evaluation.classical import check_classical
 from tsattn.evaluation.compare import (
     Candidate,
     baseline_spec,
@@ -31,7 +29,9 @@ from tsattn.evaluation.compare import (
     classical_baselines,
     compare,
 )
+from tsattn.evaluation.entrants import entrants
 from tsattn.evaluation.evaluate import Evaluation, run_evaluation
+from tsattn.evaluation.folds import Folds
 from tsattn.evaluation.origins import BacktestPlan, plan_backtest
 from tsattn.evaluation.stretch import find_stretch
 from tsattn.evaluation.verdict import verdict
@@ -193,11 +193,14 @@ class Forecaster(Parameters):
     def backtest(
         self,
         X: Frame | Path | str,
-        origins: int = 5,
+        folds: int = 5,
         step: int | None = None,
         refit: Refit = "never",
-        watch: Watch | None = None,
+        *,
+        models: Sequence[str] = (),
         baselines: Sequence[str] = (),
+        out: Path | str | None = None,
+        watch: Watch | None = None,
     ) -> Backtest:
         """Forecast what is known already, again and again from what was known before, beside the naive baselines.
 
@@ -206,12 +209,15 @@ class Forecaster(Parameters):
 
         Args:
             X: what `tsattn.data.load` reads: a frame of pandas or polars, a CSV or Parquet file, a folder or pattern.
-            origins: how many times to forecast.
+            folds: how many times to forecast.
             step: steps between two origins; None for the horizon, or less where the series are short.
             refit: "never" fits once, before the first origin; "every" fits anew before every one.
-            watch: shows the trainings.
+            models: names of models to compare, with everything else as it is here; none for this forecaster alone.
             baselines: classical baselines beside the naive ones: "autoets", "autotheta", "autoarima". They need the
                 extra `tsattn[baselines]`.
+            out: folder for the forecasts of every fold, all of them and the scores, see `tsattn.evaluation.folds`.
+                Where it has some of the same backtest, which was stopped or had other models, it goes on from there.
+            watch: shows the trainings.
 
         Returns:
             Forecasts and scores, see `tsattn.evaluation.backtest.Backtest`.
@@ -219,41 +225,30 @@ class Forecaster(Parameters):
         Raises:
             ConfigError: a parameter has a value that is not allowed.
             DataError: the data cannot be read as series, or are too short for so many forecasts.
-            RunError: a package is missing.
+            RunError: a package is missing; ``out`` has something else, or cannot be written.
         """
         config = self.to_config()
         panel, schema = read_series(X, config)
-        plan = plan_backtest(panel, schema, continued(config).data, origins, step, _name_of(X))
-        return self.backtest_plan(plan, refit=refit, watch=watch, baselines=baselines)
+        plan = plan_backtest(panel, schema, continued(config).data, folds, step, _name_of(X))
+        kept = Folds() if out is None else Folds.open(Path(out), plan, config, refit)
+        return self.backtest_plan(plan, refit=refit, models=models, baselines=baselines, folds=kept, watch=watch)
 
     def backtest_plan(
         self,
         plan: BacktestPlan,
         *,
         refit: Refit = "never",
-        watch: Watch | None = None,
+        models: Sequence[str] = (),
         baselines: Sequence[str] = (),
+        folds: Folds | None = None,
+        watch: Watch | None = None,
+        tell: Tell | None = None,
     ) -> Backtest:
-        """Like `backtest`, of data that were read and cut already."""
+        """Like `backtest`, of data that were read and cut already; ``tell`` hears of every fold of every model."""
         check_refit(refit)
-        check_classical(baselines)
-        model = continued(self.to_config()).model
-        name = resolve_options(model, source="Forecaster")[0].name if model else DEFAULT
-        choices: list[Choice] = []
-        classical: dict[str, Classical] = {}
-
-        def fit(number: int) -> dict[str, Rival]:
-            panel = plan.training(number)
-            which = f"origin {number + 1} of {len(plan)}"
-            shown = watch if watch is None or refit == "never" else lambda title: watch(f"{which}, {title}")
-            fitted = clone(self).fit_panel(panel, plan.schema, source=f"{plan.source} before {which}", watch=shown)
-            if fitted.choice_ is not None:
-                choices.append(fitted.choice_)
-            if not classical:
-                classical.update(classical_baselines(baselines, panel, fitted.spec_))
-            return {**beside_baselines(name, Candidate(fitted.model_, fitted.spec_), panel), **classical}
-
-        return replace(run_backtest(plan, fit, refit=refit), model=name, choices=tuple(choices))
+        asked = entrants(self, plan, models, baselines, watch, anew=refit == "every")
+        names = tuple(dict.fromkeys(models)) or (asked[0].name,)
+        return run_backtest(plan, asked, names, refit=refit, folds=folds, tell=tell)
 
     def evaluate(
         self,

@@ -230,7 +230,7 @@ def classic(file: Path, config: RunConfig, stage: Stage, watch: Watch | None = N
     result = Forecaster.from_config(config).backtest_plan(plan, watch=watch)
     seconds = round(time.monotonic() - begin, 1)
     scores = result.scores.set_index("model")
-    errors, name = scores["mase"].astype(float), result.model
+    errors, name = scores["mase"].astype(float), result.best
     best = str(errors[list(BASELINES)].idxmin())
     figures = {
         "relative_mase": float(errors[name] / errors[best]) if errors[best] > 0 else float("nan"),
@@ -240,7 +240,7 @@ def classic(file: Path, config: RunConfig, stage: Stage, watch: Watch | None = N
         "horizon": plan.schema.horizon,
         "season": plan.schema.season,
         "step": plan.step,
-        "kept": result.choices[0].kept if result.choices else name,
+        "kept": result.choices[name][0].kept if name in result.choices else name,
     }
     return Outcome({stage: figures}, {}, seconds)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -97,9 +98,11 @@ def import_module(name: str) -> None:
         raise ConfigError(f"--import {name}: cannot be imported: {type(error).__name__}: {error}") from None
 
 
+_MODEL = click.option("--model", metavar="NAME", help="Model to train and keep, see `tsattn models`.")
+
+_MODELS = click.option("--model", metavar="NAME[,...]", help="Model or models to compare, see `tsattn models`.")
+
 _CONFIG_OPTIONS = (
-    import_option,
-    click.option("--model", metavar="NAME", help="Model to train and keep, see `tsattn models`."),
     click.option("--config", type=click.Path(path_type=Path), help="Configuration in TOML; options go before it."),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any option, as model.units=64."),
     *_DATA_OPTIONS,
@@ -134,7 +137,23 @@ def data_options(command: F) -> F:
 
 def config_options(command: F) -> F:
     """Add the options that say how data are read and what is trained; `read_config` takes their values."""
-    return _with(command, _CONFIG_OPTIONS)
+    return _with(command, (import_option, _MODEL, *_CONFIG_OPTIONS))
+
+
+def comparing_options(command: F) -> F:
+    """Add the same options, with several models where `config_options` has one; `several_models` takes their names."""
+    return _with(command, (import_option, _MODELS, *_CONFIG_OPTIONS))
+
+
+def several_models(names: str | None) -> tuple[str, ...]:
+    """Return the names of models that were given, once each."""
+    return tuple(dict.fromkeys(name.strip() for name in (names or "").split(",") if name.strip()))
+
+
+def data_name(data: Path) -> str:
+    """Return the name of a file, folder or pattern, whose signs a folder's name had better not have."""
+    name = data.name.split(".")[0]
+    return re.sub(r"[^\w-]+", "-", name).strip("-") or "run"
 
 
 def _with(command: F, options: Sequence[Callable[[F], F]]) -> F:

@@ -1,9 +1,10 @@
-"""Files of forecasts, which appear whole or not at all."""
+"""Files that appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,15 +36,25 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
     Raises:
         RunError: it cannot be written.
     """
+    _whole(path, lambda target: _write(frame, target, path.suffix))
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text in the same way."""
+    _whole(path, lambda target: target.write_text(text, encoding="utf-8"))
+
+
+def _whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Have something written into a temporary file that takes the place of ``path`` when all went well."""
     try:
         if _is_stream(path):
-            _write(frame, path, path.suffix)
+            write(path)
             return
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
-            _write(frame, temporary, path.suffix)
+            write(temporary)
             temporary.chmod(0o644)
             temporary.replace(path.resolve())
         finally:
