@@ -25,8 +25,7 @@ class BacktestBar:
         self._console = console
         self._bar = progress(console)
         self._task = self._bar.add_task("folds", total=None, figures="")
-        self._seconds = 0.0
-        self._found = 0
+        self._steps: list[Progress] = []
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -43,11 +42,11 @@ class BacktestBar:
 
     def tell(self, step: Progress) -> None:
         """Show that a fold of a model is there."""
-        self._seconds += step.seconds or 0.0
-        self._found += step.seconds is None
-        self._bar.update(self._task, total=step.total, completed=step.done, description=f"folds, {step.model}")
-        if step.last:
-            known = f", {self._found} of them there already" if self._found else ""
-            folds = "1 fold" if step.fold == 1 else f"{step.fold} folds"
-            self._console.print(f"  {step.model}: {folds}{known}, {self._seconds:.1f} s")
-            self._seconds, self._found = 0.0, 0
+        self._steps.append(step)
+        self._bar.update(self._task, total=step.folds, completed=step.fold, description=f"{step.model}, folds")
+        if step.fold == step.folds:
+            took = [done.seconds for done in self._steps if done.seconds is not None]
+            known = f", {step.folds - len(took)} of them there already" if len(took) < step.folds else ""
+            folds = "1 fold" if step.folds == 1 else f"{step.folds} folds"
+            self._console.print(f"  {step.model}: {folds}{known}, {sum(took):.1f} s")
+            self._steps.clear()

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 from rich.console import Console
@@ -18,6 +18,23 @@ if TYPE_CHECKING:
     from tsattn.config import RunConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Duration(click.ParamType[float]):
+    """A length of time in seconds: 90, 30s, 20m or 1.5h."""
+
+    name = "duration"
+    _seconds: ClassVar = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) ?([smh]?)", str(value).strip())
+        seconds = float(found[1]) * self._seconds[found[2]] if found else 0.0
+        if not seconds:
+            self.fail(f"{value!r} is no length of time: write it as 90, 30s, 20m or 1.5h", param, ctx)
+        return seconds
+
 
 _COMBINE = click.Choice(["mean", "sum", "last"])
 
@@ -170,6 +187,7 @@ def read_config(
     seed: int | None,
     init: Path | None = None,
     training: Mapping[str, Any] | None = None,
+    selection: Mapping[str, Any] | None = None,
     **data: Any,
 ) -> RunConfig:
     """Return the configuration that options make: the file, over it the settings, over these what has its own option.
@@ -181,21 +199,29 @@ def read_config(
         seed: seed of every random choice.
         init: run directory whose weights the training starts from, for a command that has an option for it.
         training: options of the training, for a command that has options of its own for them.
+        selection: options of the choice between several models, for the same.
         data: how the data are read. In all of them None is what was not given.
 
     Raises:
         ConfigError: an option has an unknown name or a value that is not allowed.
     """
-    from tsattn.config import RunConfig, group_of, override, read_toml
+    from tsattn.config import AUTO, RunConfig, group_of, override, read_toml
+    from tsattn.errors import ConfigError
     from tsattn.models import resolve_options
     from tsattn.models.registry import check_graph
 
     values = override(read_toml(config) if config else {}, settings)
     for group, options in {"model": {"name": model}, "data": data, "training": training or {}}.items():
         _lay(group_of(values, group), options)
+    if selection is not None and any(value is not None for value in selection.values()):
+        _lay(group_of(values, "selection"), selection)
     _lay(values, {"seed": seed, "init": init})
     source = str(config) if config else "the options"
     run_config = RunConfig.from_dict(values, source=source)
+    if run_config.model.get("name") == AUTO:
+        return run_config
+    if run_config.selection is not None:
+        raise ConfigError(f"{source}: selection is what --model auto compares: give that, or leave it out")
     check_graph(*resolve_options(run_config.model, source=source), run_config.data.graph, source=source)
     return run_config
 

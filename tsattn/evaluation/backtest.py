@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from tsattn.data.long import history_frame
 from tsattn.errors import ConfigError
-from tsattn.evaluation.choice import Choice
+from tsattn.evaluation.chosen import Chosen
 from tsattn.evaluation.classical import Classical, unfitted
 from tsattn.evaluation.compare import forecast_origins
 from tsattn.evaluation.entrants import Entrant, Trained
@@ -46,7 +46,7 @@ class Backtest:
     scored: Scores
     cutoffs: pd.DataFrame
     models: tuple[str, ...]
-    choices: dict[str, tuple[Choice, ...]]
+    choices: dict[str, tuple[Chosen, ...]]
     notes: tuple[str, ...] = ()
 
     @property
@@ -72,18 +72,14 @@ class Progress:
     Args:
         model: the model whose forecasts of a fold are there.
         fold: that fold, from 1.
-        done: forecasts of a fold by a model that are there.
-        total: how many there will be.
+        folds: how many each model has.
         seconds: what it took, training included; None where an earlier run had it already.
-        last: whether these are all of the model.
     """
 
     model: str
     fold: int
-    done: int
-    total: int
+    folds: int
     seconds: float | None
-    last: bool
 
 
 Tell = Callable[[Progress], None]
@@ -92,7 +88,7 @@ Tell = Callable[[Progress], None]
 
 def run_backtest(
     plan: BacktestPlan,
-    entrants: Sequence[Entrant],
+    entrants: Iterable[Entrant],
     models: Sequence[str],
     *,
     refit: Refit = "never",
@@ -106,44 +102,55 @@ def run_backtest(
 
     Args:
         plan: the series and their origins.
-        entrants: the models.
+        entrants: the models; the next one is asked for when the one before has forecast all.
         models: which of them are not baselines that stand beside.
         refit: "never" trains a model for the first fold only, "every" for each.
         folds: keeps what is done, and has what was done already.
         tell: hears of every fold of every model.
     """
-    folds = folds or Folds()
-    frames: list[list[pd.DataFrame]] = [[] for _ in range(len(plan))]
-    choices: dict[str, list[Choice]] = {}
-    histories: dict[str, list[int]] = {}
-    for place, entrant in enumerate(entrants):
-        trained: Trained | None = None
-        for number, columns in enumerate(frames):
-            fold, seconds = folds.read(number, entrant.name, entrant.asked), None
-            if fold is None:
-                start = time.monotonic()
-                if trained is None or refit == "every":
-                    trained = entrant.train(number if refit == "every" else 0)
-                made = _fold(plan, number, entrant.name, trained)
-                fold, seconds = folds.write(number, entrant.name, entrant.asked, made), time.monotonic() - start
-            columns.append(fold.forecasts)
-            if fold.choice is not None and (number == 0 or refit == "every"):
-                choices.setdefault(entrant.name, []).append(fold.choice)
-            histories.setdefault(entrant.name, [0, 0])
-            histories[entrant.name][0] += fold.unfitted
-            histories[entrant.name][1] += fold.histories
-            if tell is not None:
-                done = place * len(plan) + number + 1
-                last = number + 1 == len(plan)
-                tell(Progress(entrant.name, number + 1, done, len(entrants) * len(plan), seconds, last))
-    forecasts = pd.concat([_beside(columns) for columns in frames], ignore_index=True)
-    season, levels = plan.schema.season, entrants[0].levels
-    scored = score(forecasts, [entrant.name for entrant in entrants], season, levels, history_frame(plan.training()))
-    notes = (*scored.left_out, *(told for name, counts in histories.items() if (told := unfitted(name, *counts))))
-    kept = {name: tuple(of_model) for name, of_model in choices.items()}
-    result = Backtest(forecasts, scored, plan.cutoffs, tuple(models), kept, notes)
-    folds.finish(result)
+    done: dict[str, list[Fold]] = {}
+    levels: tuple[float, ...] = ()
+    kept = folds or Folds()
+    for entrant in entrants:
+        done[entrant.name] = list(_folds_of(entrant, plan, refit, kept, tell))
+        levels = entrant.levels
+    columns = zip(*done.values(), strict=True)
+    forecasts = pd.concat([_beside([fold.forecasts for fold in row]) for row in columns], ignore_index=True)
+    scored = score(forecasts, list(done), plan.schema.season, levels, history_frame(plan.training()))
+    choices = {
+        name: tuple(fold.choice for fold in (row if refit == "every" else row[:1]) if fold.choice is not None)
+        for name, row in done.items()
+    }
+    failures = (
+        unfitted(name, sum(fold.unfitted for fold in row), sum(fold.histories for fold in row))
+        for name, row in done.items()
+    )
+    result = Backtest(
+        forecasts,
+        scored,
+        plan.cutoffs,
+        tuple(models),
+        {name: made for name, made in choices.items() if made},
+        (*scored.left_out, *(told for told in failures if told)),
+    )
+    kept.finish(result)
     return result
+
+
+def _folds_of(entrant: Entrant, plan: BacktestPlan, refit: Refit, kept: Folds, tell: Tell | None) -> Iterator[Fold]:
+    """Give what a model forecasts, fold by fold, trained where it has to be."""
+    trained: Trained | None = None
+    for number in range(len(plan)):
+        fold, seconds = kept.read(number, entrant.name, entrant.asked), None
+        if fold is None:
+            start = time.monotonic()
+            if trained is None or refit == "every":
+                trained = entrant.train(number if refit == "every" else 0)
+            made = _fold(plan, number, entrant.name, trained)
+            fold, seconds = kept.write(number, entrant.name, entrant.asked, made), time.monotonic() - start
+        if tell is not None:
+            tell(Progress(entrant.name, number + 1, len(plan), seconds))
+        yield fold
 
 
 def check_refit(refit: str) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sklearn.base import clone
 
+from tsattn.config import AUTO
 from tsattn.continued import continued
-from tsattn.evaluation.choice import Choice
+from tsattn.evaluation.chosen import Chosen
 from tsattn.evaluation.classical import CLASSICAL, Rival, check_classical
 from tsattn.evaluation.compare import Candidate, baseline_spec, baselines, classical_baselines
 from tsattn.evaluation.origins import BacktestPlan
@@ -34,7 +35,7 @@ class Trained:
     """
 
     rival: Rival
-    choice: Choice | None = None
+    choice: Chosen | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Entrant:
 def own_name(forecaster: Forecaster) -> str:
     """Return what a forecaster is called in a table: its model's name, or ``default`` where none was named."""
     model = continued(forecaster.to_config()).model
+    if model.get("name") == AUTO:
+        return AUTO
     return resolve_options(model, source="Forecaster")[0].name if model else DEFAULT
 
 
@@ -89,25 +92,48 @@ def entrants(
     found = {name: clone(forecaster).set_params(model=name) for name in models if name not in others}
     if not models:
         found = {own_name(forecaster): forecaster}
-    for copy in found.values():
-        own_name(copy)
+    asked = [
+        entrant(copy, plan, name, watch, about=name if len(found) > 1 else "", anew=anew)
+        for name, copy in found.items()
+    ]
+    return [*asked, *beside(forecaster, plan, [*(name for name in BASELINES if name not in found), *others])]
+
+
+def entrant(
+    forecaster: Forecaster, plan: BacktestPlan, name: str, watch: Watch | None, *, about: str = "", anew: bool = False
+) -> Entrant:
+    """Return a forecaster as a model of a backtest.
+
+    Args:
+        forecaster: clones of it are fitted.
+        plan: the series and their origins.
+        name: its row in the table.
+        watch: shows the trainings.
+        about: goes before the titles of the trainings.
+        anew: whether it is trained before every origin, which the titles tell then.
+
+    Raises:
+        ConfigError: there is no such model, or it has no such options.
+    """
+    own_name(forecaster)
+
+    def train(number: int) -> Trained:
+        which = f"origin {number + 1} of {len(plan)}"
+        parts = [part for part in (about, which if anew else "") if part]
+        shown = watch if watch is None or not parts else lambda title: watch(", ".join([*parts, title]))
+        panel, source = plan.training(number), f"{plan.source} before {which}"
+        fitted = clone(forecaster).fit_panel(panel, plan.schema, source=source, watch=shown)
+        return Trained(Candidate(fitted.model_, fitted.spec_), fitted.choice_)
+
+    config = forecaster.to_config()
+    return Entrant(name, config.model, continued(config).levels, train)
+
+
+def beside(forecaster: Forecaster, plan: BacktestPlan, names: Sequence[str]) -> list[Entrant]:
+    """Return naive and classical baselines as models of a backtest."""
     levels = continued(forecaster.to_config()).levels
-
-    def training(name: str) -> Callable[[int], Trained]:
-        def train(number: int) -> Trained:
-            which = f"origin {number + 1} of {len(plan)}"
-            about = [name] * (len(found) > 1) + [which] * anew
-            shown = watch if watch is None or not about else lambda title: watch(", ".join([*about, title]))
-            panel, source = plan.training(number), f"{plan.source} before {which}"
-            fitted = clone(found[name]).fit_panel(panel, plan.schema, source=source, watch=shown)
-            return Trained(Candidate(fitted.model_, fitted.spec_), fitted.choice_)
-
-        return train
-
-    asked = [Entrant(name, copy.to_config().model, levels, training(name)) for name, copy in found.items()]
-    makers = {name: _naive for name in BASELINES if name not in found} | dict.fromkeys(others, _classical)
-    beside = [Entrant(name, {"name": name}, levels, make(forecaster, plan, name)) for name, make in makers.items()]
-    return [*asked, *beside]
+    makers = {name: _classical if name in CLASSICAL else _naive for name in names}
+    return [Entrant(name, {"name": name}, levels, make(forecaster, plan, name)) for name, make in makers.items()]
 
 
 def _naive(forecaster: Forecaster, plan: BacktestPlan, name: str) -> Callable[[int], Trained]:

@@ -24,7 +24,7 @@ import pandas as pd
 from tsattn.config import RunConfig
 from tsattn.data.fingerprint import summary
 from tsattn.errors import RunError
-from tsattn.evaluation.choice import Choice
+from tsattn.evaluation.chosen import Chosen, read_chosen
 from tsattn.evaluation.origins import BacktestPlan
 from tsattn.output import write_frame, write_text
 
@@ -46,7 +46,7 @@ class Fold:
     """
 
     forecasts: pd.DataFrame
-    choice: Choice | None = None
+    choice: Chosen | None = None
     unfitted: int = 0
     histories: int = 0
 
@@ -103,7 +103,7 @@ class Folds:
             return None
         try:
             told = json.loads(self._path(number, name, "json").read_text())
-            choice = told["choice"] and Choice.from_dict(told["choice"])
+            choice = told["choice"] and read_chosen(told["choice"])
             frame = pd.read_parquet(self._path(number, name, "parquet"))
             fold = Fold(frame, choice, told["unfitted"], told["histories"])
         except (OSError, ValueError, LookupError, TypeError) as error:
