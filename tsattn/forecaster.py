@@ -21,6 +21,7 @@ from tsattn.data.place import FRAME
 from tsattn.evaluation.auto import select
 from tsattn.evaluation.backtest import Backtest, Refit, Tell, check_refit, run_backtest
 from tsattn.evaluation.calibration import calibrate
+from tsattn.evaluation.choice import metric_of
 from tsattn.evaluation.chosen import Chosen
 from tsattn.evaluation.classical import check_classical
 from tsattn.evaluation.compare import (
@@ -122,7 +123,7 @@ class Forecaster(Parameters):
         kept instead, there is none.
 
         Args:
-            X: what `tsattn.data.load` reads: a frame of pandas or polars, a CSV or Parquet file, a folder or pattern.
+            X: what `tsattn.data.load` reads: a frame or an array, a CSV or Parquet file, a folder or pattern.
             y: ignored; the target is a column of the data.
             watch: shows the trainings.
 
@@ -227,7 +228,7 @@ class Forecaster(Parameters):
         This forecaster stays as it is; clones of it are fitted, and nothing after an origin is seen by them.
 
         Args:
-            X: what `tsattn.data.load` reads: a frame of pandas or polars, a CSV or Parquet file, a folder or pattern.
+            X: what `tsattn.data.load` reads: a frame or an array, a CSV or Parquet file, a folder or pattern.
             folds: how many times to forecast.
             step: steps between two origins; None for the horizon, or less where the series are short.
             refit: "never" fits once, before the first origin; "every" fits anew before every one.
@@ -311,6 +312,23 @@ class Forecaster(Parameters):
         candidates = beside_baselines(name, Candidate(self.model_, self.spec_), stretch.panel)
         classical = classical_baselines(baselines, stretch.panel, self.spec_)
         return run_evaluation(stretch, name, {**candidates, **classical})
+
+    def score(self, X: Frame | Path | str, y: None = None) -> float:
+        """Return how good the forecasts of ``X`` are, as scikit-learn has it: the higher, the better.
+
+        It is minus the MASE of `evaluate`, so that a search over parameters (``GridSearchCV``) with folds in time
+        (``TimeSeriesSplit``) keeps the best forecaster; minus the MAE where no series has a MASE.
+
+        Args:
+            X: what follows the training data, in the form that was fitted; or such data as a whole.
+            y: ignored; the target is a column of the data.
+
+        Raises:
+            DataError: the data do not have the form that was fitted, or are too short behind the training data.
+        """
+        result = self.evaluate(X)
+        errors = result.scores.set_index("model")[metric_of(result.scores)].astype(float)
+        return -float(errors[result.model])
 
     @property
     def _needs_covariates(self) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Union
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from tsattn.config import DataConfig
@@ -31,7 +32,8 @@ class Convertible(Protocol):
         ...
 
 
-Frame = pd.DataFrame | Convertible
+Frame = Union[pd.DataFrame, Convertible, "pd.Series[Any]", npt.NDArray[Any]]
+"""What holds series in memory; an array has a step a row and a series a column."""
 
 
 def load(
@@ -45,7 +47,8 @@ def load(
 
     Args:
         source: a file, a folder, a pattern such as ``data/*.csv`` or "-" for standard input, see
-            `tsattn.data.read`; or a frame of pandas, whose stamps are a column or the index, or of polars.
+            `tsattn.data.read`; or a frame of pandas, whose stamps are a column or the index, or of polars; or an
+            array, a step a row and a series a column.
         config: what is known about the data; the rest is inferred. Not used with ``schema``.
         schema: how earlier data were read. New data are read in the same way; they may hold other series,
             stamps and further columns.
@@ -101,7 +104,38 @@ def read_any(source: Path | str | Frame) -> tuple[pd.DataFrame, str]:
     """Return any source of `load` as a plain frame, and what messages call it."""
     if isinstance(source, (str, Path)):
         return read(source)
-    return _flat(source if isinstance(source, pd.DataFrame) else source.to_pandas()), FRAME
+    if isinstance(source, np.ndarray):
+        return _of_array(source), FRAME
+    whole: Any = source
+    if isinstance(source, pd.Series):
+        whole = source.to_frame("y" if source.name is None else source.name)
+    elif not isinstance(source, pd.DataFrame) and hasattr(source, "to_pandas"):
+        whole = source.to_pandas()
+    if not isinstance(whole, pd.DataFrame):
+        sparse = ", for sparse data are not supported" if hasattr(whole, "toarray") else ""
+        raise DataError(
+            f"expected a file or a frame of pandas or polars, or an array of numbers{sparse}. "
+            f"Received: {type(source).__name__}"
+        )
+    return _flat(whole), FRAME
+
+
+def _of_array(values: npt.NDArray[Any]) -> pd.DataFrame:
+    """Return an array, a step a row and a series a column, as wide data."""
+    if values.dtype.kind == "c":
+        raise DataError("Complex data not supported: expected an array of real numbers")
+    if values.ndim not in (1, 2):
+        raise DataError(
+            f"expected an array of steps, or of steps x series: reshape your data. Received: {values.shape}"
+        )
+    if not values.size:
+        empty = "0 feature(s)" if len(values) else "0 sample(s)"
+        raise DataError(
+            f"expected an array of steps x series, got {empty} (shape={values.shape}) while a minimum of 1 is required."
+        )
+    columns = np.array(values).reshape(len(values), -1)
+    names = ["y"] if columns.shape[1] == 1 else [f"y{number + 1}" for number in range(columns.shape[1])]
+    return pd.DataFrame(columns, columns=names).infer_objects()
 
 
 def _flat(frame: pd.DataFrame) -> pd.DataFrame:

@@ -43,6 +43,10 @@ SHARE = 5
 FOLDS = (3, 20)
 """Least and most forecasts of each series."""
 
+MANY = 30
+"""Forecasts that tell enough: of so many series, one each will do, so that little is kept from the training. A network
+that has more of M4 Hourly does better (MASE 1.24 from 313 steps a series, .73 from 457), and the baselines do not."""
+
 REFIT = 2.0
 """What fitting a candidate to all of the data takes, in units of its training on the part before the folds."""
 
@@ -97,6 +101,8 @@ def _plan(forecaster: Forecaster, panel: Panel, schema: Schema, folds: int | Non
     known = {"season": schema.season, "horizon": schema.horizon}
     config = forecaster.to_config().data.model_copy(update=known)
     least, most = FOLDS
+    if len(panel) * len(panel.targets) >= MANY:
+        least = 1
     wanted = folds or min(max(int(np.median(panel.lengths)) // SHARE // schema.horizon, least), most)
     for count in range(wanted, 1, -1):
         try:
