@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tsattn.cli.options import config_options, console, notes, quiet_start, read_config
+from tsattn.cli.output import run_name
 
 if TYPE_CHECKING:
     from tsattn.config import RunConfig
@@ -35,13 +35,7 @@ def fit(data: Path, out: Path | None, overwrite: bool, refit: bool | None, **giv
     With --init, model, window and reading of the data are those of RUN, which stays as it is.
     """
     config = read_config(**given, training={"refit": refit})
-    _run(data, out or _free(Path("runs") / _run_name(data)), overwrite, config)
-
-
-def _run_name(data: Path) -> str:
-    """Return the name of the run of a file, folder or pattern, whose signs a folder's name had better not have."""
-    name = data.name.split(".")[0]
-    return re.sub(r"[^\w-]+", "-", name).strip("-") or "run"
+    _run(data, out or _free(Path("runs") / run_name(data)), overwrite, config)
 
 
 def _free(path: Path) -> Path:

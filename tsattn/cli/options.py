@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 from rich.console import Console
@@ -18,10 +19,29 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+class Duration(click.ParamType[float]):
+    """A length of time in seconds: 90, 30s, 20m or 1.5h."""
+
+    name = "duration"
+    _seconds: ClassVar = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) ?([smh]?)", str(value).strip())
+        seconds = float(found[1]) * self._seconds[found[2]] if found else 0.0
+        if not seconds:
+            self.fail(f"{value!r} is no length of time: write it as 90, 30s, 20m or 1.5h", param, ctx)
+        return seconds
+
+
 _COMBINE = click.Choice(["mean", "sum", "last"])
 
+_TIME = click.option("--time", "--time-column", metavar="COLUMN", help="Column of the time stamps.")
+
 _DATA_OPTIONS = (
-    click.option("--time", metavar="COLUMN", help="Column of the time stamps."),
+    _TIME,
     click.option("--id", metavar="COLUMN", help="Column that tells the series apart (long data)."),
     click.option("--target", metavar="COLUMN[,COLUMN]", help="Column or columns to forecast."),
     click.option(
@@ -97,9 +117,11 @@ def import_module(name: str) -> None:
         raise ConfigError(f"--import {name}: cannot be imported: {type(error).__name__}: {error}") from None
 
 
+_MODEL = click.option("--model", metavar="NAME", help="Model to train and keep, see `tsattn models`.")
+
 _CONFIG_OPTIONS = (
     import_option,
-    click.option("--model", metavar="NAME", help="Model to train and keep, see `tsattn models`."),
+    _MODEL,
     click.option("--config", type=click.Path(path_type=Path), help="Configuration in TOML; options go before it."),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any option, as model.units=64."),
     *_DATA_OPTIONS,
@@ -135,6 +157,17 @@ def data_options(command: F) -> F:
 def config_options(command: F) -> F:
     """Add the options that say how data are read and what is trained; `read_config` takes their values."""
     return _with(command, _CONFIG_OPTIONS)
+
+
+def search_options(command: F) -> F:
+    """Add the same for a command that takes several models and whose ``--time`` is how long it may take."""
+    own = (
+        click.option(
+            "--model", metavar="NAME[,NAME]", help="Models to search, see `tsattn models` [default: seq2seq]."
+        ),
+        click.option("--time-column", "time", metavar="COLUMN", help="Column of the time stamps."),
+    )
+    return _with(command, (*own, *(option for option in _CONFIG_OPTIONS if option not in (_MODEL, _TIME))))
 
 
 def _with(command: F, options: Sequence[Callable[[F], F]]) -> F:

@@ -1,9 +1,11 @@
-"""Files of forecasts, which appear whole or not at all."""
+"""Files that commands write, which appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,12 @@ from tsattn.errors import RunError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def run_name(data: Path) -> str:
+    """Return the name of the run of a file, folder or pattern, whose signs a folder's name had better not have."""
+    name = data.name.split(".")[0]
+    return re.sub(r"[^\w-]+", "-", name).strip("-") or "run"
 
 
 def check_file(path: Path, *, overwrite: bool) -> None:
@@ -35,15 +43,29 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
     Raises:
         RunError: it cannot be written.
     """
+    _put(path, lambda place: _write(frame, place, path.suffix))
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write text; a file that was there is replaced.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    _put(path, lambda place: place.write_text(text, encoding="utf-8"))
+
+
+def _put(path: Path, write: Callable[[Path], object]) -> None:
+    """Let a file be written beside its place and put it there."""
     try:
         if _is_stream(path):
-            _write(frame, path, path.suffix)
+            write(path)
             return
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
-            _write(frame, temporary, path.suffix)
+            write(temporary)
             temporary.chmod(0o644)
             temporary.replace(path.resolve())
         finally:
