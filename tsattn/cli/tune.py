@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -66,7 +68,8 @@ def tune(
         from tsattn.cli.tuning_bar import TuningBar
         from tsattn.tuning.tuner import tune_panel
 
-    with notes(terminal), TuningBar(terminal, duration) as bar:
+    kept = journal or path.with_suffix(".journal")
+    with notes(terminal), _resumable(terminal, kept), TuningBar(terminal, duration) as bar:
         tuning = tune_panel(
             configs[0],
             panel,
@@ -75,13 +78,23 @@ def tune(
             models=models,
             trials=trials,
             deadline=started + duration if duration else float("inf"),
-            journal=journal or path.with_suffix(".journal"),
+            journal=kept,
             jobs=jobs,
             watch=bar,
         )
     _print(tuning)
     write_text(_described(tuning) + tuning.config.to_toml(), path)
     terminal.print(f"\nWritten: {path}. Fit with it: tsattn fit {data} --config {path}")
+
+
+@contextmanager
+def _resumable(terminal: Console, journal: Path) -> Iterator[None]:
+    """Say where a search that is interrupted goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        terminal.print(f"Stopped. The same command goes on from {journal}.")
+        raise
 
 
 def _print(tuning: Tuning) -> None:
@@ -127,7 +140,7 @@ def _counts(tuning: Tuning) -> str:
     known = [f"{states[state]} {word}" for state, word in words.items() if state in states]
     total = len(tuning.trials)
     cut = int(tuning.trials["cut"].sum())
-    told = f" The time ended {cut} of them early (+); the same command goes on with it." if cut else ""
+    told = f" In {cut} of them the time was over (+): the same command trains on." if cut else ""
     return f"{total} {'trial' if total == 1 else 'trials'}: {', '.join(known)}.{told}"
 
 
@@ -137,7 +150,7 @@ def _beside(tuning: Tuning) -> str:
         return ""
     name = min(tuning.baselines, key=lambda key: tuning.baselines[key])
     error = tuning.baselines[name]
-    won = " It is better: there may be nothing to learn in these data." if error <= tuning.error else ""
+    won = " None of these trials is better." if error <= tuning.error else ""
     return f"The best naive baseline there is {name}: {tuning.metric.upper()} {error:.4g}.{won}"
 
 

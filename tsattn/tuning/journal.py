@@ -68,22 +68,13 @@ class Journal:
         try:
             _check(path)
             self._locks = Locks(path.with_name(f"{path.name}.running"))
-            with self._locks.held(_SETUP):
+            with self._locks.held(_SETUP), quiet():
                 _mend(path)
-                storage = JournalStorage(JournalFileBackend(str(path)))
-                names = [study.study_name for study in storage.get_all_studies()]
-                if names and STUDY not in names:
-                    raise _foreign(path)
-                with quiet():
-                    self.study = optuna.create_study(
-                        storage=storage, study_name=STUDY, load_if_exists=True, pruner=PRUNER
-                    )
+                self.study = optuna.create_study(
+                    storage=_storage(path), study_name=STUDY, load_if_exists=True, pruner=PRUNER
+                )
         except OSError as error:
             raise RunError(f"{path}: cannot be used as a journal: {error.strerror}: give another one") from None
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            if isinstance(error, RunError):
-                raise
-            raise _foreign(path) from None
 
     @classmethod
     def open(cls, path: Path, space: Space, fingerprint: str) -> Self:
@@ -103,20 +94,30 @@ class Journal:
             "options": _flat(space.config.model_dump(mode="json", exclude_none=True)),
             "space": space.described(),
         }
-        with journal._locks.held(_SETUP):
-            known = journal.study.user_attrs.get(SEARCH)
+        try:
+            journal._begin(space, search)
+        except BaseException:
+            journal.close()
+            raise
+        return journal
+
+    def _begin(self, space: Space, search: dict[str, Any]) -> None:
+        """Line up the defaults of a search that is new, and check that another one is this."""
+        with self._locks.held(_SETUP):
+            known = self.study.user_attrs.get(SEARCH)
             if known is None:
-                if journal.study.get_trials(deepcopy=False):
-                    raise _foreign(path)
-                for model in space.models:
-                    journal.study.enqueue_trial(space.start(model), user_attrs={DEFAULT: True})
-                journal.study.set_user_attr(SEARCH, search)
+                # A process may have been ended amid this.
+                begun = self.trials()
+                if any(trial.state != TrialState.WAITING for trial in begun):
+                    raise _foreign(self.path)
+                for model in space.models[len(begun) :]:
+                    self.study.enqueue_trial(space.start(model), user_attrs={DEFAULT: True})
+                self.study.set_user_attr(SEARCH, search)
             elif known != search:
                 raise RunError(
-                    f"{path}: is the journal of another search, {_difference(known, search)}: "
+                    f"{self.path}: is the journal of another search, {_difference(known, search)}: "
                     "give another journal, or remove it to begin anew"
                 )
-        return journal
 
     def trials(self) -> list[FrozenTrial]:
         """Return all trials."""
@@ -209,13 +210,22 @@ def quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(level)
 
 
+def _storage(path: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
 def _check(path: Path) -> None:
     """Raise a RunError where there is a file that is no journal, before anything is written."""
-    if path.exists():
-        with path.open("rb") as file:
-            first = file.readline()
-        if first and not first.startswith(b'{"op_code":'):
-            raise _foreign(path)
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open("rb") as file:
+        known = file.readline().startswith(b'{"op_code":')
+    try:
+        names = [study.study_name for study in _storage(path).get_all_studies()] if known else []
+    except (ValueError, LookupError, TypeError, AttributeError):
+        known, names = False, []
+    if not known or (names and STUDY not in names):
+        raise _foreign(path)
 
 
 def _mend(path: Path) -> None:
