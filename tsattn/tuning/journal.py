@@ -41,6 +41,12 @@ CUT = "cut"
 SAME_AS = "same_as"
 """Attribute of a trial that was not done: the number of the one with the same options."""
 
+ENDED = "ended"
+"""Attribute of a trial: how many processes have ended over its options before it."""
+
+TRIES = 3
+"""Processes that may end over the same options, be it that they are killed or that the memory does not hold them."""
+
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 STARTUP = 10
@@ -165,7 +171,7 @@ class Journal:
         self._locks.close()
 
     def _again(self, known: list[FrozenTrial]) -> None:
-        """Line up again what was left or cut short: a trial that ends its process twice is left at that."""
+        """Line up again what was left or cut short; what has ended several processes is left at that."""
         repeated = {trial.user_attrs[RETRY_OF] for trial in known if RETRY_OF in trial.user_attrs}
         for trial in known:
             left = (
@@ -175,11 +181,12 @@ class Journal:
             )
             if left:
                 self.study.tell(trial.number, state=TrialState.FAIL)
+            ended = trial.user_attrs.get(ENDED, 0) + int(left)
             cut = trial.state == TrialState.COMPLETE and CUT in trial.user_attrs and trial.number not in repeated
-            if cut or (left and RETRY_OF not in trial.user_attrs):
+            if cut or (left and ended < TRIES):
                 kept = {DEFAULT: True} if DEFAULT in trial.user_attrs else {}
                 parameters = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-                self.study.enqueue_trial(parameters, user_attrs={RETRY_OF: trial.number, **kept})
+                self.study.enqueue_trial(parameters, user_attrs={RETRY_OF: trial.number, ENDED: ended, **kept})
 
 
 def counted(known: list[FrozenTrial]) -> list[FrozenTrial]:
