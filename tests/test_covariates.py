@@ -91,10 +91,10 @@ def test_saved_and_served(fitted: Forecaster, tmp_path: Path) -> None:
 def test_a_backtest_knows_what_lies_ahead_of_each_origin() -> None:
     training = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
     forecaster = Forecaster("seq2seq", HORIZON, **ROLES, training=training)
-    plain = forecaster.backtest(frame(300), origins=2)
+    plain = forecaster.backtest(frame(300), folds=2)
     changed = frame(300)
     changed.loc[changed.index[-2 * HORIZON : -HORIZON], "heat"] += 10
-    moved = forecaster.backtest(changed, origins=2).forecasts["seq2seq"] != plain.forecasts["seq2seq"]
+    moved = forecaster.backtest(changed, folds=2).forecasts["seq2seq"] != plain.forecasts["seq2seq"]
     assert moved.iloc[-HORIZON:].any() and not moved.iloc[:-HORIZON].any()
 
 

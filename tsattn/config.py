@@ -11,15 +11,18 @@ import json
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tsattn.errors import ConfigError
 from tsattn.space import Range, Times
 
 T = TypeVar("T", bound="Options")
+
+AUTO = "auto"
+"""The name of the model that is the best of several, see `tsattn.evaluation.auto`."""
 
 
 Combine = Literal["mean", "sum", "last"]
@@ -104,8 +107,22 @@ class TrainingConfig(Options):
         description="what the forecast is trained for: pinball makes it the median, of least absolute error, squared "
         "the mean, of least squared error; the other levels are quantiles in both",
     )
+    seconds: float | None = Field(None, gt=0, description="most seconds of a training, its best weights are kept")
     patience: int = Field(3, ge=1, description="epochs without improvement before training stops")
     refit: bool = Field(True, description="train on to the end of the data, for half the chosen epochs")
+
+
+class SelectionConfig(Options):
+    """What ``--model auto`` compares, and for how long."""
+
+    models: tuple[str, ...] | None = Field(None, description="networks to compare, in this order, while there is time")
+    budget: float | None = Field(None, gt=0, description="seconds for all of it; the rest of the models is left out")
+    folds: int | None = Field(None, ge=1, description="how many times each model forecasts; those that a fifth holds")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
 class RunConfig(Options):
@@ -120,7 +137,14 @@ class RunConfig(Options):
     training: TrainingConfig = TrainingConfig()
     levels: tuple[float, ...] = Field((0.1, 0.5, 0.9), description="quantile levels; 0.5 is the forecast")
     seed: int = Field(0, ge=0, description="seed of every random choice")
+    selection: SelectionConfig | None = Field(None, description="what the model auto is chosen from")
     init: str | None = Field(None, description="run directory whose weights the training starts from")
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        if self.init is not None and self.model.get("name") == AUTO:
+            raise ValueError("model=auto compares several models, and init is the weights of one: leave one out")
+        return self
 
     @field_validator("init", mode="before")
     @classmethod
@@ -174,9 +198,10 @@ def validated(kind: type[T], values: dict[str, Any], source: str) -> T:
 def _known(kind: type[BaseModel], path: tuple[int | str, ...]) -> str:
     """Return the names of the options in the group at a path."""
     for part in path:
-        group = kind.model_fields[str(part)].annotation
-        if isinstance(group, type) and issubclass(group, BaseModel):
-            kind = group
+        annotation = kind.model_fields[str(part)].annotation
+        for group in (annotation, *get_args(annotation)):
+            if isinstance(group, type) and issubclass(group, BaseModel):
+                kind = group
     return ", ".join(kind.model_fields) or "none"
 
 

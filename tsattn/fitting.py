@@ -21,6 +21,7 @@ from tsattn.models import get_model, rules
 from tsattn.models.graph import ForecastGraph, build_graph
 from tsattn.models.options import NetworkOptions
 from tsattn.models.registry import ModelEntry
+from tsattn.training.deadline import Deadline
 from tsattn.training.fit import History, train
 from tsattn.training.plan import (
     NODES,
@@ -106,7 +107,10 @@ class Fitting:
                 error_scales(panel, common=get_model(config.model["name"]).graph),
                 loss=training.loss,
                 validation=validate and Windows.over_last(validate[0], spec, validate[1], most),
-                callbacks=() if shown is None else (shown,),
+                callbacks=[
+                    *([] if shown is None else [shown]),
+                    *([] if training.seconds is None else [Deadline(training.seconds)]),
+                ],
                 keep_start=tuning and fresh,
             )
         return graph, history

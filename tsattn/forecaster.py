@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -12,17 +11,18 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from tsattn.config import Options
+from tsattn.config import AUTO, Options
 from tsattn.continued import continued, read_series
 from tsattn.data import Frame, Panel, Schema, load
 from tsattn.data.asof import Stamp
 from tsattn.data.features import seen_categories
 from tsattn.data.fingerprint import summary
 from tsattn.data.place import FRAME
-from tsattn.evaluation.backtest import DEFAULT, Backtest, Refit, check_refit, run_backtest
+from tsattn.evaluation.auto import select
+from tsattn.evaluation.backtest import Backtest, Refit, Tell, check_refit, run_backtest
 from tsattn.evaluation.calibration import calibrate
-from tsattn.evaluation.choice import Choice
-from tsattn.evaluation.classical import Classical, Rival, check_classical
+from tsattn.evaluation.chosen import Chosen
+from tsattn.evaluation.classical import check_classical
 from tsattn.evaluation.compare import (
     Candidate,
     baseline_spec,
@@ -31,7 +31,9 @@ from tsattn.evaluation.compare import (
     classical_baselines,
     compare,
 )
+from tsattn.evaluation.entrants import entrants
 from tsattn.evaluation.evaluate import Evaluation, run_evaluation
+from tsattn.evaluation.folds import Folds
 from tsattn.evaluation.origins import BacktestPlan, plan_backtest
 from tsattn.evaluation.stretch import find_stretch
 from tsattn.evaluation.verdict import verdict
@@ -56,6 +58,8 @@ class Forecaster(Parameters):
             `tsattn.models.register`. A model that is named is kept, whatever its scores.
             None trains seq2seq, and keeps a naive baseline instead where that network does not beat it, see
             `tsattn.evaluation.choice`; with ``options`` it is seq2seq in any case.
+            "auto" compares several by a short backtest and keeps the best, a naive baseline included, see
+            `tsattn.evaluation.auto`.
         horizon: steps to forecast.
         context: look-back, in steps.
         season: season length, in steps.
@@ -83,6 +87,7 @@ class Forecaster(Parameters):
         levels: quantile levels; 0.5, the forecast, is among them.
         options: options of the architecture by name, see `tsattn models NAME`.
         training: options of the training by name, see `tsattn.config.TrainingConfig`.
+        selection: what "auto" compares, and for how long, see `tsattn.config.SelectionConfig`.
         seed: seed of weights and batches. Fitting sets the random state of Keras, NumPy and Python with it.
         init: run directory whose weights the training starts from, instead of random ones, in smaller steps. Model,
             window and reading of the data are those of that run, and what is given beside it must say the same; free
@@ -100,7 +105,8 @@ class Forecaster(Parameters):
         left_out_: sentences on what these metrics leave out, having no scale to divide by.
         calibration_: which levels were calibrated, on how many windows, see `tsattn.evaluation.calibration`.
         training_data_: number, steps and stamps of the series that it was fitted on, and a hash of them.
-        choice_: what was kept and why, where no model was named; else None. The name is in `config_.model["name"]`.
+        choice_: what was kept and why, where no model was named, or "auto"; else None. The name is in
+            `config_.model["name"]`.
 
     Example:
         >>> forecaster = Forecaster(horizon=24).fit(frame)
@@ -129,6 +135,8 @@ class Forecaster(Parameters):
 
     def fit_panel(self, panel: Panel, schema: Schema, *, source: str = "the panel", watch: Watch | None = None) -> Self:
         """Like `fit`, of data that were read already; ``source`` is what errors call them."""
+        if self.model == AUTO:
+            return self._fit_best(panel, schema, source, watch)
         given = continued(self.to_config())
         entry, options = resolve_options(given.model, source="Forecaster")
         if given.init is None:  # else the graph is among the weights that it starts from
@@ -141,7 +149,7 @@ class Forecaster(Parameters):
         self.schema_ = schema if config.init else seen_categories(schema, panel, steps)
         self.spec_ = window_spec(self.schema_, config, context)
         self.history_: History | None = None
-        self.choice_: Choice | None = None
+        self.choice_: Chosen | None = None
         if isinstance(options, NetworkOptions):
             fitting = start_fitting(config, options, self.spec_, panel, source, watch)
             options = fitting.options
@@ -150,12 +158,23 @@ class Forecaster(Parameters):
             self._take_baseline(entry.name, panel, options)
             self._compare(entry.name, panel, steps)
             self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
-        if self.choice_ is not None and not self.choice_.keeps_network:
+        if self.choice_ is not None and self.choice_.kept != entry.name:
             config = config.model_copy(update={"model": {"name": self.choice_.kept}})
             options = resolve_options(config.model)[1]
         self.config_ = resolved(config, options.model_dump(), self.spec_, self.schema_, steps)
         # Enough to forecast from, and for a picture.
         self.panel_ = panel.tail(max(self.spec_.context, 4 * schema.season, 3 * schema.horizon))
+        return self
+
+    def _fit_best(self, panel: Panel, schema: Schema, source: str, watch: Watch | None) -> Self:
+        """Compare several models, and become the best one fitted to all of the data."""
+        selection = select(self, panel, schema, source, watch)
+        best = clone(self).set_params(model=selection.kept, selection=None)
+        best.fit_panel(panel, schema, source=source, watch=watch)
+        for name, value in vars(best).items():
+            if name.endswith("_"):
+                setattr(self, name, value)
+        self.choice_ = selection
         return self
 
     def _train(self, fitting: Fitting, name: str, panel: Panel, steps: int, *, named: bool, refit: bool) -> None:
@@ -164,9 +183,9 @@ class Forecaster(Parameters):
         self.model_, self.history_ = graph.inference(), history
         self._compare(name, panel, steps)
         if not named:
-            self.choice_ = choose_model(self.scores_, name, panel, self.spec_, steps)
-            if not self.choice_.keeps_network:
-                self._take_baseline(self.choice_.kept, panel)
+            choice = self.choice_ = choose_model(self.scores_, name, panel, self.spec_, steps)
+            if not choice.keeps_network:
+                self._take_baseline(choice.kept, panel)
                 self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
                 return
         # Behind the scores, whose windows these are; a network that is trained on keeps its factors.
@@ -193,11 +212,14 @@ class Forecaster(Parameters):
     def backtest(
         self,
         X: Frame | Path | str,
-        origins: int = 5,
+        folds: int = 5,
         step: int | None = None,
         refit: Refit = "never",
-        watch: Watch | None = None,
+        *,
+        models: Sequence[str] = (),
         baselines: Sequence[str] = (),
+        out: Path | str | None = None,
+        watch: Watch | None = None,
     ) -> Backtest:
         """Forecast what is known already, again and again from what was known before, beside the naive baselines.
 
@@ -206,12 +228,15 @@ class Forecaster(Parameters):
 
         Args:
             X: what `tsattn.data.load` reads: a frame of pandas or polars, a CSV or Parquet file, a folder or pattern.
-            origins: how many times to forecast.
+            folds: how many times to forecast.
             step: steps between two origins; None for the horizon, or less where the series are short.
             refit: "never" fits once, before the first origin; "every" fits anew before every one.
-            watch: shows the trainings.
+            models: names of models to compare, with everything else as it is here; none for this forecaster alone.
             baselines: classical baselines beside the naive ones: "autoets", "autotheta", "autoarima". They need the
                 extra `tsattn[baselines]`.
+            out: folder for the forecasts of every fold, all of them and the scores, see `tsattn.evaluation.folds`.
+                Where it has some of the same backtest, which was stopped or had other models, it goes on from there.
+            watch: shows the trainings.
 
         Returns:
             Forecasts and scores, see `tsattn.evaluation.backtest.Backtest`.
@@ -219,41 +244,30 @@ class Forecaster(Parameters):
         Raises:
             ConfigError: a parameter has a value that is not allowed.
             DataError: the data cannot be read as series, or are too short for so many forecasts.
-            RunError: a package is missing.
+            RunError: a package is missing; ``out`` has something else, or cannot be written.
         """
         config = self.to_config()
         panel, schema = read_series(X, config)
-        plan = plan_backtest(panel, schema, continued(config).data, origins, step, _name_of(X))
-        return self.backtest_plan(plan, refit=refit, watch=watch, baselines=baselines)
+        plan = plan_backtest(panel, schema, continued(config).data, folds, step, _name_of(X))
+        kept = Folds() if out is None else Folds.open(Path(out), plan, config, refit)
+        return self.backtest_plan(plan, refit=refit, models=models, baselines=baselines, folds=kept, watch=watch)
 
     def backtest_plan(
         self,
         plan: BacktestPlan,
         *,
         refit: Refit = "never",
-        watch: Watch | None = None,
+        models: Sequence[str] = (),
         baselines: Sequence[str] = (),
+        folds: Folds | None = None,
+        watch: Watch | None = None,
+        tell: Tell | None = None,
     ) -> Backtest:
-        """Like `backtest`, of data that were read and cut already."""
+        """Like `backtest`, of data that were read and cut already; ``tell`` hears of every fold of every model."""
         check_refit(refit)
-        check_classical(baselines)
-        model = continued(self.to_config()).model
-        name = resolve_options(model, source="Forecaster")[0].name if model else DEFAULT
-        choices: list[Choice] = []
-        classical: dict[str, Classical] = {}
-
-        def fit(number: int) -> dict[str, Rival]:
-            panel = plan.training(number)
-            which = f"origin {number + 1} of {len(plan)}"
-            shown = watch if watch is None or refit == "never" else lambda title: watch(f"{which}, {title}")
-            fitted = clone(self).fit_panel(panel, plan.schema, source=f"{plan.source} before {which}", watch=shown)
-            if fitted.choice_ is not None:
-                choices.append(fitted.choice_)
-            if not classical:
-                classical.update(classical_baselines(baselines, panel, fitted.spec_))
-            return {**beside_baselines(name, Candidate(fitted.model_, fitted.spec_), panel), **classical}
-
-        return replace(run_backtest(plan, fit, refit=refit), model=name, choices=tuple(choices))
+        asked = entrants(self, plan, models, baselines, watch, anew=refit == "every")
+        names = tuple(dict.fromkeys(models)) or (asked[0].name,)
+        return run_backtest(plan, asked, names, refit=refit, folds=folds, tell=tell)
 
     def evaluate(
         self,

@@ -39,6 +39,7 @@ class Parameters(BaseEstimator):
         levels: Sequence[float] = (0.1, 0.5, 0.9),
         options: Mapping[str, Any] | None = None,
         training: Mapping[str, Any] | None = None,
+        selection: Mapping[str, Any] | None = None,
         seed: int = 0,
         init: Path | str | None = None,
     ) -> None:
@@ -64,6 +65,7 @@ class Parameters(BaseEstimator):
         self.levels = levels
         self.options = options
         self.training = training
+        self.selection = selection
         self.seed = seed
         self.init = init
 
@@ -77,6 +79,7 @@ class Parameters(BaseEstimator):
             levels=config.levels,
             options=options or None,
             training=config.training.model_dump(exclude_defaults=True) or None,
+            selection=None if config.selection is None else config.selection.model_dump(exclude_defaults=True),
             seed=config.seed,
             init=config.init,
         )
@@ -94,6 +97,7 @@ class Parameters(BaseEstimator):
                 "model": {**name, **(self.options or {})},
                 "data": {name: getattr(self, name) for name in names},
                 "training": dict(self.training or {}),
+                "selection": None if self.selection is None else dict(self.selection),
                 "levels": tuple(self.levels),
                 "seed": self.seed,
                 "init": self.init,

@@ -34,7 +34,7 @@ from tsattn.decided import DAMAGE, FORMAT, Decided, damaged
 from tsattn.directory import new_directory
 from tsattn.errors import RunError
 from tsattn.evaluation.calibration import Calibration
-from tsattn.evaluation.choice import Choice
+from tsattn.evaluation.chosen import read_chosen
 from tsattn.fitting import window_spec
 from tsattn.models import get_model
 from tsattn.models.registry import register_layers
@@ -134,7 +134,7 @@ def _read_files(kind: type[F], decided: Decided) -> F:
     forecaster.calibration_ = Calibration.from_dict(metrics["calibration"])
     forecaster.left_out_ = tuple(metrics.get("left_out", ()))
     choice = metrics.get("choice")
-    forecaster.choice_ = None if choice is None else Choice.from_dict(choice)
+    forecaster.choice_ = None if choice is None else read_chosen(choice)
     forecaster.history_ = _read_history(path / "history.csv")
     return forecaster
 

@@ -50,7 +50,8 @@ class Table(Options):
         name: what ``--table`` calls it, and the key of its published rows.
         title: heading.
         kind: what its columns are: a ``task`` each, a ``metric`` each of one task, the ``difference`` of each task to
-            the first row, or the ``file`` of a task as row and the variants as columns.
+            the first row, the ``file`` of a task as row and the variants as columns, or the ``interval`` errors of each
+            task before and after the calibration.
         about: a sentence or two under the heading.
         tasks: names of the tasks, in order.
         average: whether a column for the average over the tasks is added (of a `task` table).
@@ -60,7 +61,7 @@ class Table(Options):
 
     name: str
     title: str
-    kind: Literal["task", "metric", "difference", "file"] = "task"
+    kind: Literal["task", "metric", "difference", "file", "interval"] = "task"
     about: str = ""
     tasks: tuple[str, ...]
     average: bool = True

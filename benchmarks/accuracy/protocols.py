@@ -12,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from benchmarks.accuracy.intervals import IntervalErrors, uncalibrated
 from benchmarks.accuracy.tasks import (
+    BEFORE,
+    INTERVAL_METRICS,
     M4_HORIZON,
     M4_SEASON,
     ROADS_HORIZONS,
@@ -25,6 +28,7 @@ from benchmarks.accuracy.tasks import (
 )
 from tsattn.config import RunConfig
 from tsattn.data import Panel, load
+from tsattn.data.long import level_columns
 from tsattn.data.windows import Windows
 from tsattn.errors import TsattnError
 from tsattn.evaluation.origins import plan_backtest
@@ -106,26 +110,32 @@ def ett(
     for part, end, steps in ((VALIDATION, train + validation, validation), (TEST, rows, test)):
         if part in (VALIDATION, stage):
             panel, _ = load(frame.iloc[:end], schema=forecaster.schema_)
-            figures[part] = window_errors(forecaster.model_, forecaster.spec_, panel, steps)
+            model, spec = forecaster.model_, forecaster.spec_
+            figures[part] = window_errors(model, spec, panel, steps)
+            with uncalibrated(model):
+                before = window_errors(model, spec, panel, steps)
+            figures[part] |= {f"{BEFORE}{name}": before[name] for name in INTERVAL_METRICS}
     return Outcome(figures, _model(forecaster), seconds)
 
 
 def window_errors(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> Figures:
-    """Return MSE and MAE of the median over all windows whose target lies in the last steps of the only series.
+    """Return errors of the median and of the intervals over all windows whose target ends the only series.
 
     A batch of windows at a time, so that no more than a batch of forecasts is ever held.
     """
     windows = Windows.over_last(panel, spec, steps)
     squared = absolute = count = 0.0
+    intervals = IntervalErrors(spec.levels)
     size = max(ROWS // len(spec.targets), 1)
     for begin in range(0, len(windows), size):
         series, origin = windows.locate(np.arange(begin, min(begin + size, len(windows))))
-        median = predict_windows(model, spec, panel, series, origin)[..., spec.median]
+        quantiles = predict_windows(model, spec, panel, series, origin)
         actual = np.stack([panel.values[first : first + spec.horizon] for first in origin])
-        error = median.astype(np.float64) - actual
+        intervals.add(quantiles, actual.astype(np.float64))
+        error = quantiles[..., spec.median].astype(np.float64) - actual
         squared, absolute = squared + float(np.sum(error**2)), absolute + float(np.sum(np.abs(error)))
         count += error.size
-    return {"mse": squared / count, "mae": absolute / count, "windows": len(windows)}
+    return {"mse": squared / count, "mae": absolute / count, "windows": len(windows), **intervals.figures()}
 
 
 def m4(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = None) -> Outcome:
@@ -155,11 +165,33 @@ def m4(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = None
     if got != (M4_HORIZON, M4_SEASON):
         raise TsattnError(f"{file}: horizon and season must come out as {M4_HORIZON} and {M4_SEASON}, got {got}")
     history = [row[:length] for row, length in zip(values, lengths, strict=True)]
-    frame = forecaster.predict()
-    forecast = np.stack([part.to_numpy() for _, part in frame.groupby("unique_id", sort=False)["y"]])
-    order = {name: index for index, name in enumerate(frame["unique_id"].unique())}
-    figures = m4_scores(history, actual, forecast[[order[name] for name in train.iloc[:, 0]]])
+    names = train.iloc[:, 0]
+    figures = m4_scores(history, actual, m4_quantiles(forecaster, names)[..., forecaster.spec_.median])
+    figures |= m4_intervals(history, actual, forecaster, names)
+    with uncalibrated(forecaster.model_):
+        figures |= m4_intervals(history, actual, forecaster, names, BEFORE)
     return Outcome({stage: figures}, _model(forecaster), seconds)
+
+
+def m4_quantiles(forecaster: Forecaster, names: pd.Series) -> Values:
+    """Return the forecast behind the training data, [series, horizon, levels] in the order of ``names``."""
+    frame = forecaster.predict().set_index("unique_id")
+    columns = sorted(level_columns(forecaster.spec_.levels).items(), key=lambda pair: pair[1])
+    return np.stack([frame.loc[[name], [column for column, _ in columns]].to_numpy(float) for name in names])
+
+
+def m4_intervals(
+    history: list[Values], actual: Values, forecaster: Forecaster, names: pd.Series, prefix: str = ""
+) -> Figures:
+    """Return the errors of the intervals, the interval score in units of the seasonal naive error of each series."""
+    errors = IntervalErrors(forecaster.spec_.levels)
+    errors.add(m4_quantiles(forecaster, names), actual, m4_scale(history)[:, None])
+    return errors.figures(prefix)
+
+
+def m4_scale(history: list[Values]) -> Values:
+    """Return the mean absolute error of the seasonal naive forecast within each series."""
+    return np.array([np.abs(values[M4_SEASON:] - values[:-M4_SEASON]).mean() for values in history])
 
 
 def m4_scores(history: list[Values], actual: Values, forecast: Values) -> Figures:
@@ -171,7 +203,7 @@ def m4_scores(history: list[Values], actual: Values, forecast: Values) -> Figure
         forecast: [series, horizon].
     """
     error = np.abs(actual - forecast)
-    scale = np.array([np.abs(values[M4_SEASON:] - values[:-M4_SEASON]).mean() for values in history])
+    scale = m4_scale(history)
     smape = float(np.mean(200 * error / (np.abs(actual) + np.abs(forecast))))
     mase = float(np.mean(error.mean(axis=1) / scale))
     owa = (smape / NAIVE2["smape"] + mase / NAIVE2["mase"]) / 2
@@ -230,7 +262,7 @@ def classic(file: Path, config: RunConfig, stage: Stage, watch: Watch | None = N
     result = Forecaster.from_config(config).backtest_plan(plan, watch=watch)
     seconds = round(time.monotonic() - begin, 1)
     scores = result.scores.set_index("model")
-    errors, name = scores["mase"].astype(float), result.model
+    errors, name = scores["mase"].astype(float), result.best
     best = str(errors[list(BASELINES)].idxmin())
     figures = {
         "relative_mase": float(errors[name] / errors[best]) if errors[best] > 0 else float("nan"),
@@ -240,7 +272,7 @@ def classic(file: Path, config: RunConfig, stage: Stage, watch: Watch | None = N
         "horizon": plan.schema.horizon,
         "season": plan.schema.season,
         "step": plan.step,
-        "kept": result.choices[0].kept if result.choices else name,
+        "kept": result.choices[name][0].kept if name in result.choices else name,
     }
     return Outcome({stage: figures}, {}, seconds)
 

@@ -11,7 +11,7 @@ from benchmarks.accuracy.markdown import EMPTY, Cell, measured, printed, short, 
 from benchmarks.accuracy.plan import Plan, Table, Variant
 from benchmarks.accuracy.published import PUBLISHED, Row
 from benchmarks.accuracy.store import Result
-from benchmarks.accuracy.tasks import TEST, VALIDATION, Stage, Task
+from benchmarks.accuracy.tasks import BEFORE, INTERVAL_METRICS, TEST, VALIDATION, Stage, Task
 
 BUSY = 0.1
 """Cores used by other processes from which on a wall time is marked."""
@@ -104,7 +104,13 @@ def _entries(shown: Table, variant: Variant, results: Sequence[Result], stage: S
 
 
 def _section(shown: Table, rows: list[tuple[Variant, Entries]], stage: Stage) -> str:
-    build = {"task": _by_task, "metric": _by_metric, "difference": _by_difference, "file": _by_file}[shown.kind]
+    build = {
+        "task": _by_task,
+        "metric": _by_metric,
+        "difference": _by_difference,
+        "file": _by_file,
+        "interval": _by_interval,
+    }[shown.kind]
     published = PUBLISHED.get(shown.name, ()) if stage == TEST else ()
     parts = [f"## {shown.title}\n"]
     if shown.about:
@@ -182,6 +188,29 @@ def _by_file(shown: Table, rows: list[tuple[Variant, Entries]], _: Sequence[Row]
     for at, name in enumerate(COSTS):
         lines.append([text(name), EMPTY, EMPTY, EMPTY, *(cost[at] for cost in costs)])
     return table(["", "horizon", "best naive", "its MASE", *(variant.name for variant, _ in rows)], lines)
+
+
+def _by_interval(shown: Table, rows: list[tuple[Variant, Entries]], _: Sequence[Row]) -> str:
+    lines = []
+    for variant, entries in rows:
+        known = {name: entry for name, entry in entries.items() if _has_intervals(entry)}
+        for prefix, words in ((BEFORE, ", before the calibration"), ("", "")):
+            cells = []
+            for name in shown.tasks:
+                figures = (
+                    known[name].figures([f"{prefix}{metric}" for metric in INTERVAL_METRICS]) if name in known else []
+                )
+                means = [statistics.fmean(values) for values in figures]
+                cells += [text(short(mean)) for mean in means] or [EMPTY] * len(INTERVAL_METRICS)
+            if known:
+                lines.append([text(f"{variant.name}{words}"), *cells, *_costs(variant, known)])
+    headers = [f"{name} {metric}" for name in shown.tasks for metric in ("in 80 %", "Winkler", "WQL")]
+    return table(["", *headers, *COSTS], lines)
+
+
+def _has_intervals(entry: Entry) -> bool:
+    """Tell whether results have them; those of earlier commits have not."""
+    return all(f"{BEFORE}{INTERVAL_METRICS[0]}" in result[entry.stage] for result in entry.results.values())
 
 
 COSTS = ("seeds", "time", "memory", "commit")

@@ -22,6 +22,13 @@ ROADS_TRAIN, ROADS_STEPS, ROADS_HORIZONS = 1612, 12, (3, 6, 9, 12)
 """Steps of the train part of Los-loop, 80 %; steps of history and of the longest forecast; those that are scored."""
 
 
+INTERVAL_METRICS = ("coverage", "winkler", "wql")
+"""Share of values within the widest interval, its interval score, and the weighted quantile loss over all levels."""
+
+BEFORE = "uncalibrated_"
+"""Goes before the names of the figures of a model whose factors are 1."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One set of data, cut and scored by one protocol at one horizon.

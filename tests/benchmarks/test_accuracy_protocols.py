@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from benchmarks.accuracy.configuration import resolve
+from benchmarks.accuracy.intervals import IntervalErrors
 from benchmarks.accuracy.protocols import classic, ett, m4_scores, run
-from benchmarks.accuracy.tasks import TEST, VALIDATION, Stage, task
+from benchmarks.accuracy.tasks import BEFORE, TEST, VALIDATION, Stage, task
 from tsattn.config import RunConfig
 from tsattn.errors import TsattnError
 
@@ -156,3 +157,36 @@ def test_a_classic_file_is_held_against_the_best_baseline(stage: Stage, tmp_path
     figures = classic(tmp_path / "made.csv", config, stage).figures[stage]
     assert figures["best_naive"] == "seasonal_naive"
     assert figures["relative_mase"] == pytest.approx(figures["mase"] / figures["best_naive_mase"])
+
+
+def test_interval_figures_are_those_of_utilsforecast() -> None:
+    from utilsforecast import losses
+
+    generator = np.random.default_rng(2)
+    quantiles = np.sort(generator.normal(size=(40, 6, 3)), axis=-1)
+    actual = generator.normal(size=(40, 6))
+    errors = IntervalErrors((0.1, 0.5, 0.9))
+    errors.add(quantiles[:25], actual[:25])
+    errors.add(quantiles[25:], actual[25:])
+    bounds = {
+        "m-lo-80": quantiles[..., 0].ravel(),
+        "m": quantiles[..., 1].ravel(),
+        "m-hi-80": quantiles[..., 2].ravel(),
+    }
+    frame = pd.DataFrame({"unique_id": "all", "y": actual.ravel(), **bounds})
+    found = errors.figures("x_")
+    assert found["x_coverage"] == pytest.approx(losses.coverage(frame, ["m"], 80)["m"][0])
+    assert found["x_winkler"] == pytest.approx(losses.winkler_score(frame, ["m"], 80)["m"][0])
+    loss = losses.scaled_crps(frame, {"m": ["m-lo-80", "m", "m-hi-80"]}, np.array([0.1, 0.5, 0.9]))["m"][0]
+    assert found["x_wql"] == pytest.approx(loss)
+    scaled = IntervalErrors((0.1, 0.5, 0.9))
+    scaled.add(quantiles, actual, np.full((40, 1), 4.0))
+    assert scaled.figures()["winkler"] == pytest.approx(found["x_winkler"] / 4)
+
+
+def test_the_calibration_is_taken_off_and_put_back(tmp_path: Path) -> None:
+    write_ett(tmp_path / "ett.csv", sum(PARTS))
+    figures = ett(tmp_path / "ett.csv", PARTS, baseline("naive", 3, 100), TEST).figures[TEST]
+    names = ("coverage", "winkler", "wql")
+    assert all(np.isfinite(figures[f"{prefix}{name}"]) for name in names for prefix in ("", BEFORE))
+    assert figures["winkler"] != figures[f"{BEFORE}winkler"], "a hundred steps calibrate a horizon of three"

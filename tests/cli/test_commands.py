@@ -78,7 +78,7 @@ WRONG_USAGE = [
     (("fit", "x.csv", "--config", "."), "cannot be read"),
     (("fit", str(DATASETS / "Airline.csv"), "--freq", "nonsense"), "nonsense"),
     (("backtest",), "DATA"),
-    (("backtest", "x.csv", "--origins", "0"), "origins"),
+    (("backtest", "x.csv", "--folds", "0"), "folds"),
     (("backtest", "x.csv", "--refit", "sometimes"), "every"),
     (("backtest", "x.csv", "--set", "model.unitz=3"), "unitz"),
     (("models", "prophet"), "seq2seq"),

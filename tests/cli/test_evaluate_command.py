@@ -76,11 +76,11 @@ def test_the_command_that_installs_what_is_missing(old: Path, command: str, monk
 
 def test_classical_baselines_in_a_backtest_see_what_lies_before_each_origin(tmp_path: Path) -> None:
     models = pytest.importorskip("statsforecast.models")
-    options = ("--model", "drift", "--horizon", 6, "--origins", 2, "--baseline", "autotheta", "--baseline", "autoets")
-    result = tsattn("backtest", AIRLINE, *options, "-o", tmp_path / "out.parquet")
+    options = ("--model", "drift", "--horizon", 6, "--folds", 2, "--baseline", "autotheta", "--baseline", "autoets")
+    result = tsattn("backtest", AIRLINE, *options, "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert "  autoets " in result.stdout and "baseline auto" in result.stdout.splitlines()[-1]
-    forecasts = pd.read_parquet(tmp_path / "out.parquet")
+    forecasts = pd.read_csv(tmp_path / "out" / "forecasts.csv")
     truth = pd.read_csv(AIRLINE)["Passengers"].to_numpy("float64")
     for name, kind in (("autotheta", models.AutoTheta), ("autoets", models.AutoETS)):
         for number, origin in enumerate((132, 138)):

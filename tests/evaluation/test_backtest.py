@@ -159,7 +159,7 @@ def plain(network: Forecaster, titles: list[str]) -> dict[str, Backtest]:
 
     results = {}
     for refit in ("never", "every"):
-        results[refit] = network.backtest(ragged(), 2, STEP, refit, watch)  # type: ignore[arg-type]
+        results[refit] = network.backtest(ragged(), 2, STEP, refit, watch=watch)  # type: ignore[arg-type]
     return results
 
 
@@ -208,10 +208,10 @@ def test_wrong_words() -> None:
     network = Forecaster(horizon=HORIZON)
     with pytest.raises(ConfigError, match="refit must be one of never, every"):
         network.backtest(ragged(), refit="sometimes")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="origins must be 1 or more"):
-        network.backtest(ragged(), origins=0)
-    with pytest.raises(DataError, match=r"the frame: a backtest of 70 origins .* at most 65 origins or a horizon of"):
-        network.backtest(ragged(), origins=70)
+    with pytest.raises(ConfigError, match="folds must be 1 or more"):
+        network.backtest(ragged(), folds=0)
+    with pytest.raises(DataError, match=r"the frame: a backtest of 70 folds .* at most 65 folds or a horizon of"):
+        network.backtest(ragged(), folds=70)
     with pytest.raises(DataError, match="the frame before origin 1 of 2: the validation part must"):
         Forecaster(horizon=HORIZON, validation=70).backtest(ragged(), 2)
 
@@ -227,20 +227,21 @@ def noise_then_slope() -> pd.DataFrame:
 def test_the_default_is_a_row_of_its_own_and_chooses_anew() -> None:
     default = Forecaster(horizon=HORIZON, season=1, training=QUICK)
     once, anew = (default.backtest(noise_then_slope(), 2, 55, refit) for refit in ("never", "every"))
-    assert [choice.kept for choice in once.choices] == ["seasonal_mean"] and once.label == "default (seasonal_mean)"
-    assert once.model == "default" and set(once.scores["model"]) == {"default", *BASELINES}
+    assert [choice.kept for choice in once.choices["default"]] == ["seasonal_mean"]
+    assert once.label("default") == "default (seasonal_mean)" and once.models == ("default",)
+    assert set(once.scores["model"]) == {"default", *BASELINES}
     for end in ("", "-lo-80", "-hi-80"):
         np.testing.assert_array_equal(once.forecasts[f"default{end}"], once.forecasts[f"seasonal_mean{end}"])
-    kept = [choice.kept for choice in anew.choices]
+    kept = [choice.kept for choice in anew.choices["default"]]
     assert (
         kept[0] == "seasonal_mean"
         and kept[1] in ("naive", "drift")
-        and anew.label == f"default (seasonal_mean, {kept[1]})"
+        and anew.label("default") == f"default (seasonal_mean, {kept[1]})"
     )
     np.testing.assert_array_equal(anew.forecasts["default"][:HORIZON], anew.forecasts["seasonal_mean"][:HORIZON])
     np.testing.assert_array_equal(anew.forecasts["default"][HORIZON:], anew.forecasts[kept[1]][HORIZON:])
 
 
 def test_a_model_that_was_named_or_given_an_option_is_a_row_by_its_name(plain: dict[str, Backtest]) -> None:
-    assert plain["never"].model == plain["never"].label == "seq2seq" and plain["never"].choices == ()
-    assert Forecaster("drift", horizon=HORIZON).backtest(ragged(), 2).model == "drift"
+    assert plain["never"].models == (plain["never"].label("seq2seq"),) == ("seq2seq",) and not plain["never"].choices
+    assert Forecaster("drift", horizon=HORIZON).backtest(ragged(), 2).models == ("drift",)

@@ -55,13 +55,13 @@ def test_a_step_that_was_given_is_taken() -> None:
 @pytest.mark.parametrize(
     ("steps", "horizon", "count", "step", "mends"),
     [
-        (34, 10, 5, None, r"at least 35 rows, and the longest has 34: .*at most 4 origins or a horizon of at most 9$"),
-        (35, 10, 5, 2, r"5 origins 2 steps apart .* at least 39 .*: give a step of at most 1 or at most 3 origins or"),
+        (34, 10, 5, None, r"at least 35 rows, and the longest has 34: .*at most 4 folds or a horizon of at most 9$"),
+        (35, 10, 5, 2, r"5 folds 2 steps apart .* at least 39 .*: give a step of at most 1 or at most 3 folds or"),
         (30, 10, 5, None, r"give a horizon of at most 8$"),
-        (30, 10, 1, None, r"a backtest of 1 origin with a horizon of 10 needs .* 31 rows.*give a horizon of at most 9"),
-        (4, 1, 5, None, r"give 1 origin$"),
-        (7, 1, 5, 3, r"give at most 2 origins$"),
-        (13, 1, 5, 3, r"give a step of at most 2 or at most 4 origins$"),
+        (30, 10, 1, None, r"a backtest of 1 fold with a horizon of 10 needs .* 31 rows.*give a horizon of at most 9"),
+        (4, 1, 5, None, r"give 1 fold$"),
+        (7, 1, 5, 3, r"give at most 2 folds$"),
+        (13, 1, 5, 3, r"give a step of at most 2 or at most 4 folds$"),
         (3, 1, 1, None, r"give more data$"),
     ],
 )
@@ -131,7 +131,7 @@ def test_what_was_said_is_kept() -> None:
 
 def test_wrong_numbers_and_empty_ends() -> None:
     frame = series(np.arange(100.0))
-    with pytest.raises(ConfigError, match="origins must be 1 or more"):
+    with pytest.raises(ConfigError, match="folds must be 1 or more"):
         planned(frame, 0)
     with pytest.raises(ConfigError, match="step must be 1 or more"):
         planned(frame, 5, 0)

@@ -44,8 +44,8 @@ def evaluate(
     By default it forecasts what lies behind the data that it was trained on, a horizon after another. DATA may begin
     there, or hold the training data as well. The naive baselines stand beside it.
     """
-    from tsattn.cli.output import check_file, write_frame
     from tsattn.evaluation.classical import check_classical
+    from tsattn.output import check_file, write_frame
 
     wanted = [path for path in (out, scores) if path is not None]
     for path in wanted:
@@ -77,7 +77,7 @@ def _print(result: Evaluation, by: str | None) -> None:
     from tsattn.evaluation.verdict import verdict
 
     terminal = Console(highlight=False, markup=False, soft_wrap=True)
-    terminal.print(scores_table(result.scores, result.model, "On these data"))
+    terminal.print(scores_table(result.scores, [result.model], "On these data"))
     if by is not None:
         terminal.print(parts_table(_parts(result, by), result.model))
     for sentence in result.notes:

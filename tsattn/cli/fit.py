@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tsattn.cli.options import config_options, console, notes, quiet_start, read_config
-from tsattn.cli.output import run_name
+from tsattn.cli.options import Duration, config_options, console, data_name, notes, quiet_start, read_config
 
 if TYPE_CHECKING:
     from tsattn.config import RunConfig
@@ -22,11 +21,15 @@ if TYPE_CHECKING:
 @click.option(
     "--init", type=click.Path(path_type=Path), metavar="RUN", help="Start from the weights of this run: fine-tune it."
 )
+@click.option(
+    "--budget", type=Duration(), metavar="DURATION", help="How long --model auto may take: 90, 30s, 20m, 1.5h [20m]."
+)
 @click.option("--refit/--no-refit", default=None, help="Train on to the end of the data [default: refit].")
-def fit(data: Path, out: Path | None, overwrite: bool, refit: bool | None, **given: Any) -> None:
+def fit(data: Path, out: Path | None, overwrite: bool, budget: float | None, refit: bool | None, **given: Any) -> None:
     """Train a forecaster on DATA and write a run directory.
 
-    Without --model it is a network, or a naive baseline where the network is no better; which one is told.
+    Without --model it is a network, or a naive baseline where the network is no better; which one is told. --model auto
+    compares several networks and the baselines by a short backtest, and keeps the best.
 
     DATA is a CSV or Parquet file, a folder or quoted pattern of such files, or - for standard input: long (unique_id,
     ds, y), wide (a column a series), with a series a row, or with a year a row and a column a month. What is not said
@@ -34,8 +37,8 @@ def fit(data: Path, out: Path | None, overwrite: bool, refit: bool | None, **giv
 
     With --init, model, window and reading of the data are those of RUN, which stays as it is.
     """
-    config = read_config(**given, training={"refit": refit})
-    _run(data, out or _free(Path("runs") / run_name(data)), overwrite, config)
+    config = read_config(**given, training={"refit": refit}, selection={"budget": budget})
+    _run(data, out or _free(Path("runs") / data_name(data)), overwrite, config)
 
 
 def _free(path: Path) -> Path:
@@ -57,13 +60,17 @@ def _run(data: Path, out: Path, overwrite: bool, config: RunConfig) -> None:
     panel, schema = read_series(data, config)
     terminal.print(reading(schema, panel))
     with quiet_start():
+        from tsattn.evaluation.chosen import Selection
         from tsattn.forecaster import Forecaster
         from tsattn.training.progress import ProgressBar
 
     forecaster = Forecaster.from_config(config).fit_panel(
         panel, schema, source=str(data), watch=lambda title: ProgressBar(terminal, title)
     )
-    terminal.print(scores_table(forecaster.scores_, forecaster.config_.model["name"]))
+    if isinstance(forecaster.choice_, Selection):
+        where = f"Over {forecaster.choice_.folds} folds behind its training"
+        terminal.print(scores_table(forecaster.choice_.scores, [forecaster.choice_.kept], where))
+    terminal.print(scores_table(forecaster.scores_, [forecaster.config_.model["name"]]))
     for sentence in (*forecaster.left_out_, forecaster.verdict(), forecaster.calibration_.sentence()):
         terminal.print(sentence)
     with notes(terminal):

@@ -119,9 +119,9 @@ def import_module(name: str) -> None:
 
 _MODEL = click.option("--model", metavar="NAME", help="Model to train and keep, see `tsattn models`.")
 
+_MODELS = click.option("--model", metavar="NAME[,...]", help="Model or models to compare, see `tsattn models`.")
+
 _CONFIG_OPTIONS = (
-    import_option,
-    _MODEL,
     click.option("--config", type=click.Path(path_type=Path), help="Configuration in TOML; options go before it."),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any option, as model.units=64."),
     *_DATA_OPTIONS,
@@ -156,7 +156,23 @@ def data_options(command: F) -> F:
 
 def config_options(command: F) -> F:
     """Add the options that say how data are read and what is trained; `read_config` takes their values."""
-    return _with(command, _CONFIG_OPTIONS)
+    return _with(command, (import_option, _MODEL, *_CONFIG_OPTIONS))
+
+
+def comparing_options(command: F) -> F:
+    """Add the same options, with several models where `config_options` has one; `several_models` takes their names."""
+    return _with(command, (import_option, _MODELS, *_CONFIG_OPTIONS))
+
+
+def several_models(names: str | None) -> tuple[str, ...]:
+    """Return the names of models that were given, once each."""
+    return tuple(dict.fromkeys(name.strip() for name in (names or "").split(",") if name.strip()))
+
+
+def data_name(data: Path) -> str:
+    """Return the name of a file, folder or pattern, whose signs a folder's name had better not have."""
+    name = data.name.split(".")[0]
+    return re.sub(r"[^\w-]+", "-", name).strip("-") or "run"
 
 
 def search_options(command: F) -> F:
@@ -167,7 +183,7 @@ def search_options(command: F) -> F:
         ),
         click.option("--time-column", "time", metavar="COLUMN", help="Column of the time stamps."),
     )
-    return _with(command, (*own, *(option for option in _CONFIG_OPTIONS if option not in (_MODEL, _TIME))))
+    return _with(command, (import_option, *own, *(option for option in _CONFIG_OPTIONS if option is not _TIME)))
 
 
 def _with(command: F, options: Sequence[Callable[[F], F]]) -> F:
@@ -184,6 +200,7 @@ def read_config(
     seed: int | None,
     init: Path | None = None,
     training: Mapping[str, Any] | None = None,
+    selection: Mapping[str, Any] | None = None,
     **data: Any,
 ) -> RunConfig:
     """Return the configuration that options make: the file, over it the settings, over these what has its own option.
@@ -195,21 +212,29 @@ def read_config(
         seed: seed of every random choice.
         init: run directory whose weights the training starts from, for a command that has an option for it.
         training: options of the training, for a command that has options of its own for them.
+        selection: options of the choice between several models, for the same.
         data: how the data are read. In all of them None is what was not given.
 
     Raises:
         ConfigError: an option has an unknown name or a value that is not allowed.
     """
-    from tsattn.config import RunConfig, group_of, override, read_toml
+    from tsattn.config import AUTO, RunConfig, group_of, override, read_toml
+    from tsattn.errors import ConfigError
     from tsattn.models import resolve_options
     from tsattn.models.registry import check_graph
 
     values = override(read_toml(config) if config else {}, settings)
     for group, options in {"model": {"name": model}, "data": data, "training": training or {}}.items():
         _lay(group_of(values, group), options)
+    if selection is not None and any(value is not None for value in selection.values()):
+        _lay(group_of(values, "selection"), selection)
     _lay(values, {"seed": seed, "init": init})
     source = str(config) if config else "the options"
     run_config = RunConfig.from_dict(values, source=source)
+    if run_config.model.get("name") == AUTO:
+        return run_config
+    if run_config.selection is not None:
+        raise ConfigError(f"{source}: selection is what --model auto compares: give that, or leave it out")
     check_graph(*resolve_options(run_config.model, source=source), run_config.data.graph, source=source)
     return run_config
 

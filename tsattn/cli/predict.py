@@ -36,7 +36,7 @@ def predict(
     DATA has the form that was fitted; its series may be others, shorter, longer or with gaps. The covariates that are
     known ahead stand in its rows behind the history, or in a file of their own, FUTURE.
     """
-    from tsattn.cli.output import check_file, write_frame
+    from tsattn.output import check_file, write_frame
 
     if output is not None:
         check_file(output, overwrite=True)

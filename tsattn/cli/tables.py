@@ -52,8 +52,8 @@ def rows_table(head: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Tab
     return table
 
 
-def scores_table(scores: pd.DataFrame, name: str, where: str = "On the validation part") -> Table:
-    """Return a model beside the baselines, best first; the model's row stands out."""
+def scores_table(scores: pd.DataFrame, names: Sequence[str], where: str = "On the validation part") -> Table:
+    """Return models beside the baselines, best first; the rows of the models stand out."""
     title = f"{where}, best first: errors, lower is better"
     if any(str(name).startswith("coverage-") for name in scores):
         title += "; % within the interval, best at its share"
@@ -64,7 +64,7 @@ def scores_table(scores: pd.DataFrame, name: str, where: str = "On the validatio
     shown = _metric_columns(table, scores)
     for row in scores.to_dict("records"):
         figures = [_figure(metric, row[metric]) for metric in shown]
-        table.add_row(str(row["model"]), *figures, style="bold" if row["model"] == name else None)
+        table.add_row(str(row["model"]), *figures, style="bold" if row["model"] in names else None)
     return _whole(table)
 
 

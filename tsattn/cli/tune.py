@@ -13,7 +13,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tsattn.cli.options import Duration, console, notes, quiet_start, read_config, search_options
+from tsattn.cli.options import (
+    Duration,
+    console,
+    data_name,
+    notes,
+    quiet_start,
+    read_config,
+    search_options,
+    several_models,
+)
 
 if TYPE_CHECKING:
     from tsattn.tuning import Tuning
@@ -52,14 +61,15 @@ def tune(
     The same command goes on where it was stopped, and a second one started beside it shares the trials: both by the
     journal.
     """
-    from tsattn.cli.output import check_file, run_name, write_text
+
     from tsattn.cli.tables import reading
     from tsattn.continued import read_series
+    from tsattn.output import check_file, write_text
 
     started = monotonic()
-    models = tuple(name.strip() for name in (given.pop("model") or "").split(",") if name.strip())
+    models = several_models(given.pop("model"))
     configs = [read_config(**given, model=name) for name in models or (None,)]
-    path = out or Path(f"{run_name(data)}-tuned.toml")
+    path = out or Path(f"{data_name(data)}-tuned.toml")
     check_file(path, overwrite=overwrite)
     terminal = console()
     panel, schema = read_series(data, configs[0])

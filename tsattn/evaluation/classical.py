@@ -101,14 +101,14 @@ class Classical:
         columns = [np.asarray(answer[_column(level)], dtype="float64")[behind:] for level in self.spec.levels]
         return np.stack(columns, axis=1)
 
-    def sentence(self) -> str | None:
-        """Return what is to be said of histories that nothing could be fitted to."""
-        if not self.failed:
-            return None
-        return (
-            f"{self.name} could not be fitted to {self.failed} of {self.fitted} histories; "
-            "the seasonal naive forecast stands in there."
-        )
+
+def unfitted(name: str, failed: int, histories: int) -> str | None:
+    """Return what is to be said of a classical baseline that could not be fitted to some histories."""
+    if not failed:
+        return None
+    return (
+        f"{name} could not be fitted to {failed} of {histories} histories; the seasonal naive forecast stands in there."
+    )
 
 
 def _share(level: float) -> float:

@@ -10,8 +10,7 @@ import pandas as pd
 
 from tsattn.data.long import history_frame
 from tsattn.errors import DataError
-from tsattn.evaluation.backtest import unfitted
-from tsattn.evaluation.classical import Rival
+from tsattn.evaluation.classical import Classical, Rival, unfitted
 from tsattn.evaluation.compare import forecast_origins
 from tsattn.evaluation.scores import Scores, score
 from tsattn.evaluation.stretch import Stretch
@@ -63,5 +62,7 @@ def run_evaluation(stretch: Stretch, name: str, candidates: Mapping[str, Rival])
         )
     training = history_frame(stretch.history())
     scored = score(forecasts, list(candidates), spec.season, spec.levels, training)
-    notes = (*stretch.notes, *scored.left_out, *unfitted(candidates))
+    classical = (rival for rival in candidates.values() if isinstance(rival, Classical))
+    failures = (unfitted(rival.name, rival.failed, rival.fitted) for rival in classical)
+    notes = (*stretch.notes, *scored.left_out, *(told for told in failures if told))
     return Evaluation(forecasts, scored, name, stretch.sentence(), notes)

@@ -74,7 +74,7 @@ def plan_backtest(
     panel: Panel,
     schema: Schema,
     config: DataConfig,
-    origins: int = 5,
+    folds: int = 5,
     step: int | None = None,
     source: str = "the panel",
 ) -> BacktestPlan:
@@ -87,26 +87,26 @@ def plan_backtest(
         panel: the series.
         schema: how they were read.
         config: what the user said about the data.
-        origins: how many times to forecast; the last time a horizon before the end of each series.
+        folds: how many times to forecast; the last time a horizon before the end of each series.
         step: steps between two origins; None for what `step_between` chooses.
         source: what errors call the data.
 
     Raises:
-        ConfigError: ``origins`` or ``step`` is below 1.
+        ConfigError: ``folds`` or ``step`` is below 1.
         DataError: the series are too short, or have no values after the first origin.
     """
-    for name, value in (("origins", origins), ("step", step)):
+    for name, value in (("folds", folds), ("step", step)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} must be 1 or more. Received: {name}={value}")
-    seen = _surely_before(panel, config, origins, step)
+    seen = _surely_before(panel, config, folds, step)
     horizon = decide_horizon(panel, config, int(decide_season(seen, config).value))
     ahead = int(horizon.value)
-    between = step_between(panel.lengths, ahead, origins, step, source)
-    history = origins_of(panel.lengths, ahead, origins, between)
+    between = step_between(panel.lengths, ahead, folds, step, source)
+    history = origins_of(panel.lengths, ahead, folds, between)
     season = decide_season(_before(panel, history[0]), config)
     if decide_horizon(panel, config, int(season.value)).value != horizon.value:
         horizon = horizon.model_copy(update={"reason": f"{horizon.reason}, in an early part of the data"})
-    if not np.isfinite(panel.tail(ahead + (origins - 1) * between).values).any():
+    if not np.isfinite(panel.tail(ahead + (folds - 1) * between).values).any():
         raise DataError(
             f"{source}: expected values after the first origin to hold the forecasts against, but all are empty: "
             "leave out rows that are still to come"
@@ -165,10 +165,10 @@ def _too_short(lengths: Ints, horizon: int, count: int, step: int | None, source
         mends.append(f"a step of at most {(longest - least) // (count - 1)}")
     if longest >= least and count > 1:
         fitting = (longest - least) // apart + 1
-        mends.append(f"at most {fitting} origins" if fitting > 1 else "1 origin")
+        mends.append(f"at most {fitting} folds" if fitting > 1 else "1 fold")
     if most >= 1:
         mends.append(f"a horizon of at most {most}")
-    wanted = f"{count} origins" if count > 1 else "1 origin"
+    wanted = f"{count} folds" if count > 1 else "1 fold"
     wanted += f" {step} steps apart" if step is not None and count > 1 else ""
     return (
         f"{source}: a backtest of {wanted} with a horizon of {horizon} needs a series of at least "

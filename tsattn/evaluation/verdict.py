@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from tsattn.evaluation.classical import CLASSICAL
 from tsattn.models import BASELINES
 
 
@@ -22,7 +23,7 @@ def verdict(scores: pd.DataFrame, name: str, where: str = "on the validation par
         return f"{name} could not be ranked by MASE: the seasonal naive forecast has no error to divide by."
     best = str(rivals.idxmin())
     figures = f"MASE {errors[name]:.3f} against {rivals[best]:.3f} {where}"
-    better = _better(others.drop(rivals.index), min(errors[name], rivals[best]))
+    better = _better(others[others.index.isin(list(CLASSICAL))], min(errors[name], rivals[best]))
     if errors[name] < rivals[best]:
         gain = 1 - errors[name] / rivals[best]
         return f"{name} is {gain:.0%} better than the best naive baseline, {best}: {figures}.{better}"

@@ -10,32 +10,41 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 
+def progress(console: Console) -> Progress:
+    """Return an empty display of bars; a task has the field ``figures``."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
 class ProgressBar(keras.callbacks.Callback):
     """Shows epoch, loss and the time left, for as many trainings as one context holds.
 
     Args:
         console: where to draw.
         title: what is being trained.
+        bar: display that is drawn already, to take part in; None for one of its own.
     """
 
-    def __init__(self, console: Console, title: str) -> None:
+    def __init__(self, console: Console, title: str, bar: Progress | None = None) -> None:
         super().__init__()
         self._title = title
         self._task: TaskID | None = None
         self._epoch = 0
         self._validation = ""
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-        )
+        self._own = bar is None
+        self._bar = progress(console) if bar is None else bar
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._own:
+            self._bar.start()
         return self
 
     def __exit__(
@@ -44,7 +53,10 @@ class ProgressBar(keras.callbacks.Callback):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        if self._own:
+            self._bar.stop()
+        elif self._task is not None:
+            self._bar.remove_task(self._task)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         total = self.params["epochs"] * self.params["steps"]

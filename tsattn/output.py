@@ -1,9 +1,8 @@
-"""Files that commands write, which appear whole or not at all."""
+"""Files that appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +12,6 @@ from tsattn.errors import RunError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def run_name(data: Path) -> str:
-    """Return the name of the run of a file, folder or pattern, whose signs a folder's name had better not have."""
-    name = data.name.split(".")[0]
-    return re.sub(r"[^\w-]+", "-", name).strip("-") or "run"
 
 
 def check_file(path: Path, *, overwrite: bool) -> None:
@@ -43,20 +36,16 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
     Raises:
         RunError: it cannot be written.
     """
-    _put(path, lambda place: _write(frame, place, path.suffix))
+    _whole(path, lambda target: _write(frame, target, path.suffix))
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write text; a file that was there is replaced.
-
-    Raises:
-        RunError: it cannot be written.
-    """
-    _put(path, lambda place: place.write_text(text, encoding="utf-8"))
+    """Write a text in the same way."""
+    _whole(path, lambda target: target.write_text(text, encoding="utf-8"))
 
 
-def _put(path: Path, write: Callable[[Path], object]) -> None:
-    """Let a file be written beside its place and put it there."""
+def _whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Have something written into a temporary file that takes the place of ``path`` when all went well."""
     try:
         if _is_stream(path):
             write(path)

@@ -1,0 +1,99 @@
+"""``python -m benchmarks.classical``: classical forecasts of M4 Hourly by `statsforecast`, beside the default's.
+
+Fitted to each training series by itself, as `tsattn backtest --baseline autoets` has them, and scored as the accuracy
+benchmark scores the network. Writes `benchmarks/results/classical.json` and the table of it, `classical.md`, with the
+default's figures as they stand in `benchmarks/results/accuracy`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pandas as pd
+
+from benchmarks.accuracy.configuration import fingerprint
+from benchmarks.accuracy.intervals import IntervalErrors
+from benchmarks.accuracy.markdown import short, table, text
+from benchmarks.accuracy.plan import read_plan
+from benchmarks.accuracy.protocols import m4_scale, m4_scores
+from benchmarks.accuracy.store import Store
+from benchmarks.accuracy.tasks import INTERVAL_METRICS, M4_HORIZON, M4_SEASON, TEST, task
+from tsattn.data import load
+from tsattn.errors import TsattnError
+from tsattn.evaluation.classical import CLASSICAL
+from tsattn.evaluation.compare import classical_baselines
+from tsattn.window import WindowSpec
+
+RESULTS = Path(__file__).with_name("results") / "classical.json"
+LEVELS = (0.1, 0.5, 0.9)
+NAMES = {"owa": "OWA", "smape": "sMAPE", "mase": "MASE", "coverage": "in 80 %", "winkler": "Winkler", "wql": "WQL"}
+
+
+def measure(name: str, series: int | None) -> dict[str, Any]:
+    """Return the figures of a classical baseline on M4 Hourly."""
+    folder = os.environ.get("TSATTN_DATA_DIR")
+    if not folder:
+        raise TsattnError(
+            "the benchmark needs data that the project does not ship: set TSATTN_DATA_DIR to their folder"
+        )
+    train = pd.read_csv(Path(folder) / "M4" / "Hourly-train.csv", nrows=series)
+    actual = pd.read_csv(Path(folder) / "M4" / "Hourly-test.csv", nrows=series).iloc[:, 1:].to_numpy(float)
+    panel, _ = load(train)
+    history = [panel.series(index)[:, 0].astype(float) for index in range(len(panel))]
+    spec = WindowSpec(M4_SEASON, M4_HORIZON, panel.targets, M4_SEASON, LEVELS)
+    rival = classical_baselines([name], panel, spec)[name]
+    begin = time.monotonic()
+    quantiles = rival.forecast(panel, np.arange(len(panel)), panel.lengths)[:, :, 0]
+    seconds = round(time.monotonic() - begin, 1)
+    order = {unique_id: index for index, unique_id in enumerate(panel.ids)}
+    rows = np.array([order[str(unique_id)] for unique_id in train.iloc[:, 0]])
+    known = [history[row] for row in rows]
+    errors = IntervalErrors(LEVELS)
+    errors.add(quantiles[rows], actual, m4_scale(known)[:, None])
+    scores = m4_scores(known, actual, quantiles[rows][..., spec.median])
+    return {**scores, **errors.figures(), "seconds": seconds, "failed": rival.failed}
+
+
+def written(results: dict[str, dict[str, Any]]) -> str:
+    """Return the table, with the default's row."""
+    of = task("m4-hourly")
+    own = next(shown for shown in read_plan().table if shown.name == "m4").variants[0]
+    wanted = fingerprint(own.configuration(of))
+    found = [
+        result[TEST]
+        for result in Store().results(TEST)
+        if result["task"] == of.name and result["hash"] == wanted and INTERVAL_METRICS[0] in result[TEST]
+    ]
+    lines = []
+    if found:
+        means = {name: statistics.fmean(result[name] for result in found) for name in NAMES}
+        lines.append([text("tsattn"), *(text(short(means[name])) for name in NAMES), text("see accuracy.md")])
+    for name, figures in results.items():
+        cells = [text(short(figures[metric])) for metric in NAMES]
+        lines.append([text(CLASSICAL[name]), *cells, text(f"{figures['seconds']:.0f} s")])
+    return f"# Classical forecasts of M4 Hourly\n\n{table(['', *NAMES.values(), 'time'], lines)}"
+
+
+@click.command(help=__doc__)
+@click.option("--model", "models", multiple=True, type=click.Choice(list(CLASSICAL)), default=["autoets", "autotheta"])
+@click.option("--series", type=click.IntRange(1), help="Only the first series; nothing is written then.")
+def main(models: tuple[str, ...], series: int | None) -> None:
+    """Measure and write."""
+    results: dict[str, dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in models:
+        results[name] = measure(name, series)
+        click.echo(f"{name}: {results[name]}")
+    if series is None:
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+        RESULTS.with_suffix(".md").write_text(written(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""`--model auto`: the best of several by a short backtest, within a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from cli.conftest import TINY, tsattn
+
+from tsattn import Forecaster
+from tsattn.errors import ConfigError
+from tsattn.evaluation.chosen import Selection
+
+QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
+NETWORKS = ("attention_pooling", "tcn")
+
+
+def repeated() -> pd.DataFrame:
+    """A week that repeats itself, which the seasonal naive forecast knows to the last digit."""
+    values = np.array([3.0, 8, 1, 9, 4, 7, 2])
+    return pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=140), "y": np.tile(values, 20)})
+
+
+def rising() -> pd.DataFrame:
+    """A line with noise, whose slope the drift knows best."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 120)
+    return pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=120), "y": np.arange(120.0) + noise})
+
+
+def auto(**selection: object) -> Forecaster:
+    given = {"models": NETWORKS, **selection}
+    return Forecaster("auto", horizon=5, training=QUICK, selection=given)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Forecaster:
+    return auto().fit(repeated())
+
+
+def test_a_baseline_that_wins_is_what_is_kept(fitted: Forecaster) -> None:
+    choice = fitted.choice_
+    assert isinstance(choice, Selection) and choice.kept == fitted.config_.model["name"] == "seasonal_naive"
+    assert set(choice.scores["model"]) == {*NETWORKS, "naive", "seasonal_naive", "drift", "seasonal_mean"}
+    assert choice.folds == 5 and choice.steps == 5, "a fifth of 140 steps holds 28 // 5 horizons"
+    np.testing.assert_allclose(fitted.predict()["y"], repeated()["y"][:5])
+    assert choice.sentence().startswith("Kept: seasonal_naive, the best of 6 models over 5 folds of 5 steps: MAE 0 ")
+    assert fitted.verdict() == choice.sentence()
+
+
+def test_the_table_is_that_of_a_backtest(fitted: Forecaster) -> None:
+    assert isinstance(fitted.choice_, Selection)
+    known = Forecaster(horizon=5, season=7, training=QUICK).backtest(repeated(), 5, models=NETWORKS).scores
+    found = fitted.choice_.scores.set_index("model").loc[known["model"]].reset_index()
+    pd.testing.assert_frame_equal(found[["model", "mae", "wql"]], known[["model", "mae", "wql"]], check_exact=True)
+    assert list(fitted.choice_.scores["mae"]) == sorted(known["mae"])
+
+
+def test_it_is_the_model_that_it_names(fitted: Forecaster) -> None:
+    plain = Forecaster("seasonal_naive", horizon=5, training=QUICK).fit(repeated())
+    pd.testing.assert_frame_equal(fitted.predict(), plain.predict())
+    pd.testing.assert_frame_equal(fitted.scores_, plain.scores_)
+    assert fitted.config_ == plain.config_, "which makes the same run again"
+    assert fitted.model == "auto" and fitted.get_params()["selection"] == {"models": NETWORKS}
+
+
+def test_a_run_and_its_export_are_those_of_any_model(fitted: Forecaster, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    fitted.save(tmp_path / "run")
+    again = Forecaster.load(tmp_path / "run")
+    assert isinstance(again.choice_, Selection) and again.choice_.sentence() == fitted.verdict()
+    pd.testing.assert_frame_equal(again.choice_.scores, fitted.choice_.scores)  # type: ignore[union-attr]
+    serve = tf.saved_model.load(str(tmp_path / "run" / "saved_model" / "1")).signatures["serving_default"]
+    week = repeated()["y"].to_numpy("float32")[None, :7, None]
+    answer = serve(past=tf.constant(week), length=tf.constant([7]))
+    np.testing.assert_allclose(answer["forecast"][0, :, 0], week[0, :5, 0])
+
+
+def test_without_time_only_the_first_network_is_there() -> None:
+    found = auto(budget=1e-3).fit(rising())
+    choice = found.choice_
+    assert isinstance(choice, Selection) and choice.left_out == ("tcn",) and list(choice.seconds) == [NETWORKS[0]]
+    assert "For lack of time without tcn: give a longer --budget." in choice.sentence()
+    assert found.config_.model["name"] == "drift" and found.config_.training.seconds is None
+
+
+def test_data_for_fewer_folds_than_wanted() -> None:
+    short = auto().fit(repeated()[:22])
+    assert isinstance(short.choice_, Selection) and 1 <= short.choice_.folds <= 3
+    with pytest.raises(Exception, match="a backtest of 9 folds"):
+        auto(folds=9).fit(repeated()[:22])
+
+
+def test_words_that_mean_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected networks, which naive is not"):
+        auto(models=["naive"]).fit(repeated())
+    with pytest.raises(ConfigError, match="there is no model 'arima'"):
+        auto(models="arima").fit(repeated())
+    with pytest.raises(ConfigError, match="init is the weights of one"):
+        Forecaster("auto", horizon=5, init=tmp_path).fit(repeated())
+    with pytest.raises(ConfigError, match=r"'selection\.networks'; the options here are models, budget, folds"):
+        auto(networks=3).fit(repeated())
+
+
+def test_the_command(tmp_path: Path) -> None:
+    rising().to_csv(tmp_path / "data.csv", index=False)
+    arguments = (tmp_path / "data.csv", "--horizon", 5, "--set", "selection.models=tcn", *TINY)
+    result = tsattn("fit", *arguments, "--model", "auto", "--budget", "2m", "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert "Over 4 folds behind its training, best first" in result.stderr
+    assert "Kept: drift, the best of 5 models over 4 folds of 5 steps: MASE" in result.stderr
+    result = tsattn("fit", *arguments, "--model", "tcn")
+    assert result.exit_code == 2 and "selection is what --model auto compares" in result.stderr
+    result = tsattn("fit", *arguments, "--model", "auto", "--budget", "soon")
+    assert result.exit_code == 2 and "write it as 90, 30s, 20m or 1.5h" in result.stderr
+
+
+def test_in_a_backtest_it_is_a_row_like_the_others() -> None:
+    result = Forecaster(horizon=5, training=QUICK, selection={"models": "tcn"}).backtest(
+        rising(), 2, models=["auto", "drift"]
+    )
+    assert result.label("auto") == "auto (drift)"
+    np.testing.assert_array_equal(result.forecasts["auto"], result.forecasts["drift"])

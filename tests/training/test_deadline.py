@@ -1,0 +1,18 @@
+"""A training whose time is over."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from tsattn import Forecaster
+
+
+def test_it_stops_at_a_batch_and_is_validated() -> None:
+    frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=120), "y": np.sin(np.arange(120.0))})
+    options = {"epochs": 50, "steps_per_epoch": 3, "patience": 50, "refit": False}
+    cut = Forecaster("tcn", horizon=5, options={"units": 4}, training={**options, "seconds": 1e-6}).fit(frame)
+    assert cut.history_ is not None and len(cut.history_.loss) == 1
+    assert np.isfinite(cut.history_.validation).all() and np.isfinite(cut.predict()["y"]).all()
+    whole = Forecaster("tcn", horizon=5, options={"units": 4}, training={**options, "epochs": 2, "seconds": 600.0})
+    assert len(whole.fit(frame).history_.loss) == 2  # type: ignore[union-attr]

@@ -1,0 +1,138 @@
+"""Which of several models is the best on given data: ``--model auto``.
+
+Each candidate is trained once, on what lies before a fifth of the data, and forecasts that fifth, a horizon after
+another; the naive baselines do so too. The least mean error wins, and is then fitted to all of the data as if it had
+been named. If a naive baseline wins, that is what is kept.
+
+The time is kept by a budget: a candidate is begun only if what is left suffices for it and for fitting the best anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.base import clone
+
+from tsattn.config import AUTO, SelectionConfig
+from tsattn.data import Panel, Schema
+from tsattn.errors import ConfigError, DataError
+from tsattn.evaluation.backtest import run_backtest
+from tsattn.evaluation.choice import metric_of
+from tsattn.evaluation.chosen import Selection
+from tsattn.evaluation.entrants import Entrant, beside, entrant
+from tsattn.evaluation.origins import BacktestPlan, plan_backtest
+from tsattn.fitting import Watch
+from tsattn.models import BASELINES, get_model
+
+if TYPE_CHECKING:
+    from tsattn.forecaster import Forecaster
+
+CANDIDATES = ("seq2seq", "attention_pooling", "tcn", "transformer")
+"""Networks that are compared, in this order."""
+
+BUDGET = 1200.0
+"""Seconds for all of it, where nothing else is said."""
+
+SHARE = 5
+"""The part of a typical series that is forecast: a fifth."""
+
+FOLDS = (3, 20)
+"""Least and most forecasts of each series."""
+
+REFIT = 2.0
+"""What fitting a candidate to all of the data takes, in units of its training on the part before the folds."""
+
+
+def select(forecaster: Forecaster, panel: Panel, schema: Schema, source: str, watch: Watch | None) -> Selection:
+    """Compare models by a short backtest.
+
+    Args:
+        forecaster: what the candidates are clones of, apart from the model.
+        panel: the series.
+        schema: how they were read.
+        source: what errors call the data.
+        watch: shows the trainings.
+
+    Raises:
+        ConfigError: a candidate cannot be one.
+        DataError: the data are too short for a backtest.
+    """
+    asked = SelectionConfig(**(forecaster.selection or {}))
+    names = asked.models or CANDIDATES
+    for name in names:
+        if name == AUTO or name in BASELINES or not get_model(name).trained:
+            raise ConfigError(
+                f"selection.models={','.join(names)}: expected networks, which {name} is not; the naive baselines are "
+                "compared in any case"
+            )
+    plan = _plan(forecaster, panel, schema, asked.folds, source)
+    clock = _Clock(BUDGET if asked.budget is None else asked.budget)
+    left_out: list[str] = []
+
+    def candidates() -> Iterator[Entrant]:
+        yield from beside(forecaster, plan, BASELINES)
+        for name in names:
+            allowed = clock.allowance()
+            if allowed is None:
+                left_out.append(name)
+                continue
+            training = {**(forecaster.training or {}), "seconds": allowed}
+            copy = clone(forecaster).set_params(model=name, selection=None, training=training)
+            with clock.timing(name):
+                yield entrant(copy, plan, name, watch, about=f"comparing, {name}")
+
+    result = run_backtest(plan, candidates(), ())
+    scores, metric = result.scores, metric_of(result.scores)
+    best_first = scores.assign(order=scores[metric].astype(float).fillna(np.inf)).sort_values("order", kind="stable")
+    scores = best_first.drop(columns="order").reset_index(drop=True)
+    return Selection(scores, metric, len(plan), plan.schema.horizon, clock.took, tuple(left_out))
+
+
+def _plan(forecaster: Forecaster, panel: Panel, schema: Schema, folds: int | None, source: str) -> BacktestPlan:
+    """Return where candidates are compared: as many folds as a fifth of the data holds, fewer where they are short."""
+    known = {"season": schema.season, "horizon": schema.horizon}
+    config = forecaster.to_config().data.model_copy(update=known)
+    least, most = FOLDS
+    wanted = folds or min(max(int(np.median(panel.lengths)) // SHARE // schema.horizon, least), most)
+    for count in range(wanted, 1, -1):
+        try:
+            return plan_backtest(panel, schema, config, count, source=source)
+        except DataError:
+            if folds is not None:
+                raise
+    return plan_backtest(panel, schema, config, 1, source=source)
+
+
+class _Clock:
+    """Tells how long the next candidate may take.
+
+    Args:
+        budget: seconds for all candidates and for fitting the best one anew.
+    """
+
+    def __init__(self, budget: float) -> None:
+        self._end = monotonic() + budget
+        self.took: dict[str, float] = {}
+
+    @contextmanager
+    def timing(self, name: str) -> Iterator[None]:
+        """Take the time of a candidate."""
+        start = monotonic()
+        yield
+        self.took[name] = round(monotonic() - start, 1)
+
+    def allowance(self) -> float | None:
+        """Return the seconds that the next candidate may be trained; None where it cannot be like those before.
+
+        The first one is trained in any case, and cut off where the time is over.
+        """
+        left, known = max(self._end - monotonic(), 1.0), list(self.took.values())
+        own = left / (1 + REFIT)
+        if not known:
+            return own
+        own = min(own, left - REFIT * max(known))
+        return own if own >= sum(known) / len(known) else None

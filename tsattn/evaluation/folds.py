@@ -1,0 +1,201 @@
+"""What is done of a backtest, kept in a folder so that it goes on where it was stopped.
+
+====================================  =========================================================================
+``backtest.json``                     what the backtest is of: data, origins, options, versions
+``folds/1/seq2seq.parquet``           the forecasts of a model for a fold
+``folds/1/seq2seq.json``              the options that made them, and what the model chose
+``forecasts.csv``                     all forecasts, a column a model, when all is done
+``leaderboard.csv``                   the scores of the models, best first
+``scores.csv``                        the same by series and origin
+====================================  =========================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tsattn.config import RunConfig
+from tsattn.data.fingerprint import summary
+from tsattn.errors import RunError
+from tsattn.evaluation.chosen import Chosen, read_chosen
+from tsattn.evaluation.origins import BacktestPlan
+from tsattn.output import write_frame, write_text
+
+if TYPE_CHECKING:
+    from tsattn.evaluation.backtest import Backtest
+
+ABOUT = "backtest.json"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What a model forecast at one origin of all series.
+
+    Args:
+        forecasts: ``unique_id``, ``cutoff``, ``ds``, ``y`` and the columns of the model.
+        choice: what was kept, where the model chose.
+        unfitted: histories that a classical baseline could not be fitted to.
+        histories: those that it was to be fitted to.
+    """
+
+    forecasts: pd.DataFrame
+    choice: Chosen | None = None
+    unfitted: int = 0
+    histories: int = 0
+
+
+class Folds:
+    """The folds of a backtest that are done.
+
+    Args:
+        folder: where they are kept; None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+
+    @classmethod
+    def open(cls, folder: Path, plan: BacktestPlan, config: RunConfig, refit: str, *, overwrite: bool = False) -> Folds:
+        """Return the folds of a backtest in a folder, which is made, or has some of the same backtest already.
+
+        Args:
+            folder: where they are kept.
+            plan: the series and their origins.
+            config: the configuration, of which everything counts but the model: each model has its own forecasts.
+            refit: how often models are trained.
+            overwrite: whether another backtest in the folder is removed.
+
+        Raises:
+            RunError: there is another backtest, or something else, or it cannot be written.
+        """
+        asked = about(plan, config, refit)
+        there = known(folder)
+        if overwrite and there is not None:
+            shutil.rmtree(folder)
+        elif there is not None and there != asked:
+            raise RunError(
+                f"{folder}: is a backtest of {_difference(there, asked)}: give another --out, or --overwrite to "
+                "replace it"
+            )
+        elif there is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(f"{folder}: is there already and is no backtest: give another --out")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{folder}: cannot be written: {error.strerror}") from None
+        write_text(json.dumps(asked, indent=2) + "\n", folder / ABOUT)
+        return cls(folder)
+
+    def read(self, number: int, name: str, asked: dict[str, Any]) -> Fold | None:
+        """Return the fold of a model where it is done.
+
+        Raises:
+            RunError: it was done with other options, or cannot be read.
+        """
+        if self._folder is None or not self._path(number, name, "parquet").exists():
+            return None
+        try:
+            told = json.loads(self._path(number, name, "json").read_text())
+            choice = told["choice"] and read_chosen(told["choice"])
+            frame = pd.read_parquet(self._path(number, name, "parquet"))
+            fold = Fold(frame, choice, told["unfitted"], told["histories"])
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise RunError(
+                f"{self._path(number, name, 'parquet')}: cannot be read: {error}: give --overwrite to do all again"
+            ) from None
+        if told["model"] != _plain(asked):
+            raise RunError(
+                f"{self._folder}: has forecasts of {name} with other options: give another --out, or --overwrite to "
+                "do all again"
+            )
+        return fold
+
+    def write(self, number: int, name: str, asked: dict[str, Any], fold: Fold) -> Fold:
+        """Keep the fold of a model, whole or not at all, and return it as it will be read."""
+        if self._folder is None:
+            return fold
+        told = {
+            "model": _plain(asked),
+            "choice": None if fold.choice is None else fold.choice.to_dict(),
+            "unfitted": fold.unfitted,
+            "histories": fold.histories,
+        }
+        try:
+            self._path(number, name, "json").parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{self._folder}: cannot be written: {error.strerror}") from None
+        # The forecasts come last: where they are, all is.
+        write_text(json.dumps(told, indent=2) + "\n", self._path(number, name, "json"))
+        write_frame(fold.forecasts, self._path(number, name, "parquet"))
+        found = self.read(number, name, asked)
+        assert found is not None
+        return found
+
+    def finish(self, result: Backtest) -> None:
+        """Write all forecasts and the scores."""
+        if self._folder is None:
+            return
+        write_frame(result.forecasts, self._folder / "forecasts.csv")
+        write_frame(result.scores, self._folder / "leaderboard.csv")
+        write_frame(result.scored.by_origin, self._folder / "scores.csv")
+
+    def _path(self, number: int, name: str, ending: str) -> Path:
+        assert self._folder is not None
+        return self._folder / "folds" / str(number + 1) / f"{name}.{ending}"
+
+
+def known(folder: Path) -> dict[str, Any] | None:
+    """Return what the backtest in a folder is of; None where there is none."""
+    try:
+        told = json.loads((folder / ABOUT).read_text())
+    except (OSError, ValueError):
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def about(plan: BacktestPlan, config: RunConfig, refit: str) -> dict[str, Any]:
+    """Return what a backtest is of: the same for backtests whose forecasts may stand in one table."""
+    schema = plan.schema
+    return {
+        "data": summary(plan.panel),
+        "window": {"horizon": schema.horizon, "season": schema.season, "covariates": list(_covariates(plan))},
+        "backtest": {"folds": len(plan), "step": plan.step, "refit": refit},
+        "options": config.model_dump(mode="json", exclude={"model"}),
+        "versions": {name: version(name) for name in ("tsattn", "keras", "numpy")},
+    }
+
+
+def _covariates(plan: BacktestPlan) -> tuple[str, ...]:
+    schema = plan.schema
+    return (*schema.future_covariates, *schema.past_covariates, *schema.static_covariates)
+
+
+def _difference(there: dict[str, Any], asked: dict[str, Any]) -> str:
+    """Return in what a backtest is another one."""
+    words = {"data": "other data", "versions": "other versions of tsattn, Keras or NumPy"}
+    for group, values in asked.items():
+        old = there.get(group)
+        if old == values:
+            continue
+        if group in words or not isinstance(old, dict):
+            return words.get(group, "another form")
+        changed = next((key for key in values if old.get(key) != values[key]), group)
+        return (
+            f"another {changed} ({old.get(changed)}, now {values[changed]})"
+            if group != "options"
+            else (f"other options ({changed})")
+        )
+    return "another form"
+
+
+def _plain(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return options as JSON gives them back."""
+    plain: dict[str, Any] = json.loads(json.dumps(asked))
+    return plain
