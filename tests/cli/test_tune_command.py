@@ -90,6 +90,7 @@ def test_lengths_of_time(text: str, seconds: float) -> None:
         (("--time", "-5m"), "no length of time"),
         (("--trials", "0"), "trials"),
         (("--model", "naive"), "nothing to tune"),
+        (("--model", "auto"), "name those to search"),
         (("--model", "tcn,prophet"), "prophet"),
         (("--model", "tcn,seq2seq", "--set", "model.rnn=gru"), "rnn"),
     ],

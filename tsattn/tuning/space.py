@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from tsattn.config import DataConfig, RunConfig, TrainingConfig
+from tsattn.config import AUTO, DataConfig, RunConfig, TrainingConfig
 from tsattn.data import Panel, Schema
 from tsattn.data.features import seen_categories
 from tsattn.errors import ConfigError
@@ -58,6 +58,8 @@ class Space:
         """
         if config.init is not None:
             raise ConfigError("a search trains from the beginning: leave init out")
+        if AUTO in models:
+            raise ConfigError(f"model {AUTO} compares models as they are: name those to search, such as seq2seq,tcn")
         check_support(panel, config.data.support, source)
         dimensions = {name: _dimensions(named(config, name), panel, schema, source) for name in dict.fromkeys(models)}
         if len(dimensions) == 1 and not any(dimensions.values()):
