@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tsattn.errors import TsattnError
     from tsattn.forecaster import Forecaster
+    from tsattn.tuning import tune
 
-__all__ = ["Forecaster", "TsattnError"]
+__all__ = ["Forecaster", "TsattnError", "tune"]
 
-_HOMES = {"Forecaster": "tsattn.forecaster", "TsattnError": "tsattn.errors"}
+_HOMES = {"Forecaster": "tsattn.forecaster", "TsattnError": "tsattn.errors", "tune": "tsattn.tuning"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,12 +11,13 @@ import json
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tsattn.errors import ConfigError
+from tsattn.space import Range, Times
 
 T = TypeVar("T", bound="Options")
 
@@ -66,7 +67,9 @@ class DataConfig(Options):
     resample: Combine | None = Field(None, description="what the values within a step become, for stamps off the grid")
     season: int | None = Field(None, ge=1, description="season length in steps; 1 where there is none")
     horizon: int | None = Field(None, ge=1, description="steps to forecast")
-    context: int | None = Field(None, ge=1, description="look-back: steps of history the model sees")
+    context: Annotated[int | None, Times(0.25, 0.5, 1, 2)] = Field(
+        None, ge=1, description="look-back: steps of history the model sees"
+    )
     validation: int | None = Field(None, ge=1, description="last steps of each series kept for validation")
 
     @field_validator("graph", mode="before")
@@ -88,7 +91,7 @@ class TrainingConfig(Options):
     """How the model is trained. What is left out is chosen by rule from the size of the data."""
 
     epochs: int | None = Field(None, ge=1, description="most epochs; training stops earlier by itself")
-    batch_size: int | None = Field(None, ge=1, description="windows in a batch")
+    batch_size: Annotated[int | None, Times(0.5, 1, 2)] = Field(None, ge=1, description="windows in a batch")
     steps_per_epoch: int | None = Field(None, ge=1, description="most batches in an epoch")
     sampling: Literal["windows", "series"] = Field(
         "windows", description="windows: each as often; series: each series as often, however long"
@@ -96,7 +99,9 @@ class TrainingConfig(Options):
     short_histories: float = Field(
         0.0, ge=0, le=1, description="share of the windows whose history is cut to a random length"
     )
-    learning_rate: float | None = Field(None, gt=0, description="step size of Adam")
+    learning_rate: Annotated[float | None, Range(1e-4, 1e-2, log=True)] = Field(
+        None, gt=0, description="step size of Adam"
+    )
     loss: Loss = Field(
         "pinball",
         description="what the forecast is trained for: pinball makes it the median, of least absolute error, squared "

@@ -26,6 +26,7 @@ from tsattn.training.fit import History, train
 from tsattn.training.plan import (
     NODES,
     VALIDATION_ROWS,
+    Plan,
     error_scales,
     learning_rate,
     plan,
@@ -89,12 +90,11 @@ class Fitting:
         fresh = graph is None
         if graph is None:
             graph = self._made(panel)
-        windows = training_windows(panel, spec, rules.patch_length(spec.season))
+        windows = self._windows(panel)
         training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
         tuning = self._start is not None
         rate = training.learning_rate or learning_rate(panel.observed, tuning=tuning)
-        nodes = get_model(config.model["name"]).graph
-        rows = 1 if graph.joint else -(-graph.channels // NODES) if nodes else graph.channels
+        rows = self._rows
         most = max(VALIDATION_ROWS // rows, 1)
         with self._watch(title) as shown:
             history = train(
@@ -104,7 +104,7 @@ class Fitting:
                 rate,
                 training.patience,
                 config.seed,
-                error_scales(panel, common=nodes),
+                error_scales(panel, common=get_model(config.model["name"]).graph),
                 loss=training.loss,
                 validation=validate and Windows.over_last(validate[0], spec, validate[1], most),
                 callbacks=[
@@ -114,6 +114,20 @@ class Fitting:
                 keep_start=tuning and fresh,
             )
         return graph, history
+
+    def plan(self, panel: Panel) -> Plan:
+        """Return the sizes of a training on a panel."""
+        return plan(self._config.training, self._windows(panel), self._rows)
+
+    def _windows(self, panel: Panel) -> Windows:
+        return training_windows(panel, self._spec, rules.patch_length(self._spec.season))
+
+    @property
+    def _rows(self) -> int:
+        """Rows of the network that a window is."""
+        channels = len(self._spec.targets)
+        nodes = get_model(self._config.model["name"]).graph
+        return 1 if self.options.channels == "joint" else -(-channels // NODES) if nodes else channels
 
     def _made(self, panel: Panel) -> ForecastGraph:
         """Return the network with the weights and statistics that a training on a panel starts from."""

@@ -19,6 +19,7 @@ from tsattn.models import resolve_options
         ("--help",),
         ("fit", "--help"),
         ("backtest", "--help"),
+        ("tune", "--help"),
         ("evaluate", "--help"),
         ("models",),
         ("models", "seq2seq"),
@@ -29,7 +30,7 @@ def test_tensorflow_is_not_imported(arguments: tuple[str, ...]) -> None:
     script = (
         "import sys; from tsattn.cli import main\n"
         f"try: main({list(arguments)!r})\n"
-        "finally: assert not {'tensorflow', 'keras', 'torch', 'jax', 'statsforecast'} & set(sys.modules)"
+        "finally: assert not {'tensorflow', 'keras', 'torch', 'jax', 'statsforecast', 'optuna'} & set(sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

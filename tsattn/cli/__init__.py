@@ -9,7 +9,7 @@ import click
 
 from tsattn.errors import ConfigError, TsattnError
 
-COMMANDS = ("fit", "predict", "export", "serve", "evaluate", "backtest", "inspect", "models", "datasets")
+COMMANDS = ("fit", "tune", "predict", "export", "serve", "evaluate", "backtest", "inspect", "models", "datasets")
 
 
 class _Commands(click.Group):
@@ -43,5 +43,6 @@ def main() -> None:
       tsattn predict runs/sales         forecast what comes next
       tsattn serve runs/sales           answer others, by HTTP
       tsattn evaluate runs/sales new.csv  how good is it on what has come since?
+      tsattn tune sales.csv             search for better options
       tsattn backtest sales.csv         how good would forecasts have been?
     """

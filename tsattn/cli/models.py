@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tsattn.cli.options import import_option
 from tsattn.cli.tables import rows_table
+from tsattn.space import declared
 
 
 @click.command()
@@ -27,7 +28,16 @@ def models(name: str | None) -> None:
         return
     entry = get_model(name)
     fields = entry.options.model_fields
-    rows = [(key, _kind(field.annotation), _default(field.default), field.description) for key, field in fields.items()]
+    spaces = declared(entry.options)
+    rows = [
+        (
+            key,
+            _kind(field.annotation),
+            _default(field.default),
+            f"{field.description}\ntune: {spaces[key]}" if key in spaces else field.description,
+        )
+        for key, field in fields.items()
+    ]
     terminal.print(f"{entry.name}: {entry.summary}")
     if not rows:
         terminal.print("It has no options.")

@@ -38,8 +38,10 @@ class Duration(click.ParamType[float]):
 
 _COMBINE = click.Choice(["mean", "sum", "last"])
 
+_TIME = click.option("--time", "--time-column", metavar="COLUMN", help="Column of the time stamps.")
+
 _DATA_OPTIONS = (
-    click.option("--time", metavar="COLUMN", help="Column of the time stamps."),
+    _TIME,
     click.option("--id", metavar="COLUMN", help="Column that tells the series apart (long data)."),
     click.option("--target", metavar="COLUMN[,COLUMN]", help="Column or columns to forecast."),
     click.option(
@@ -171,6 +173,17 @@ def data_name(data: Path) -> str:
     """Return the name of a file, folder or pattern, whose signs a folder's name had better not have."""
     name = data.name.split(".")[0]
     return re.sub(r"[^\w-]+", "-", name).strip("-") or "run"
+
+
+def search_options(command: F) -> F:
+    """Add the same for a command that takes several models and whose ``--time`` is how long it may take."""
+    own = (
+        click.option(
+            "--model", metavar="NAME[,NAME]", help="Models to search, see `tsattn models` [default: seq2seq]."
+        ),
+        click.option("--time-column", "time", metavar="COLUMN", help="Column of the time stamps."),
+    )
+    return _with(command, (import_option, *own, *(option for option in _CONFIG_OPTIONS if option is not _TIME)))
 
 
 def _with(command: F, options: Sequence[Callable[[F], F]]) -> F:

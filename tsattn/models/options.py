@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
 from tsattn.config import Options
+from tsattn.space import Choice, Range, Times
 
 Scaling = Literal["last", "standard", "mean_abs", "training"]
 Score = Literal[
@@ -35,15 +36,19 @@ WIDTH = 128
 class NetworkOptions(Options):
     """Options that every trained architecture has."""
 
-    units: int | None = Field(
+    units: Annotated[int | None, Choice(32, 64, 128, 256)] = Field(
         None, ge=1, description="width of the network; by rule from the number of observed values if left out"
     )
-    dropout: float = Field(0.5, ge=0, lt=1, description="share of features dropped before the head in training")
-    scaling: Scaling = Field("last", description="how a window is scaled, see tsattn.layers.InstanceScaling")
+    dropout: Annotated[float, Range(0.0, 0.7)] = Field(
+        0.5, ge=0, lt=1, description="share of features dropped before the head in training"
+    )
+    scaling: Annotated[Scaling, Choice("last", "standard", "mean_abs")] = Field(
+        "last", description="how a window is scaled, see tsattn.layers.InstanceScaling"
+    )
     channels: Literal["independent", "joint"] = Field(
         "independent", description="forecast each target by itself with shared weights, or all together"
     )
-    patch_length: int | None = Field(
+    patch_length: Annotated[int | None, Times(0.5, 1, 2)] = Field(
         None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
     )
     members: int = Field(
@@ -63,16 +68,24 @@ class NetworkOptions(Options):
         return self.units or WIDTH
 
 
+CANNOT_COPY = {
+    "attention": ("none",),
+    "alignment": tuple(name for name in get_args(Alignment) if name != "softmax"),
+    "decoder": ("autoregressive",),
+}
+"""What other options are where a network copies nothing, see `tsattn.models.rules`."""
+
+
 class CopyingOptions(NetworkOptions):
     """Options of the architectures that copy segments of the history into the forecast."""
 
-    copy_heads: int | None = Field(
+    copy_heads: Annotated[int | None, Choice(0, 4, unless=CANNOT_COPY)] = Field(
         None,
         ge=0,
         description="heads of an attention that copies past segments into the forecast; 0 copies nothing; if left out "
         "4, and 0 where there is no attention, its alignment is no softmax, or the decoder is autoregressive",
     )
-    copy_dropout: float | None = Field(
+    copy_dropout: Annotated[float | None, Range(0.0, 0.8, unless={**CANNOT_COPY, "copy_heads": (0,)})] = Field(
         None, ge=0, lt=1, description="share of what is copied that is left out in training; by rule if left out"
     )
     path_dropout: float | None = Field(
@@ -86,8 +99,8 @@ class CopyingOptions(NetworkOptions):
 class Seq2SeqOptions(CopyingOptions):
     """Encoder-decoder with attention."""
 
-    rnn: Literal["gru", "lstm"] = Field("gru", description="kind of recurrent cell")
-    attention: Score | str | None = Field(
+    rnn: Annotated[Literal["gru", "lstm"], Choice("gru", "lstm")] = Field("gru", description="kind of recurrent cell")
+    attention: Annotated[Score | str | None, Choice("scaled_dot", "additive")] = Field(
         None,
         description="attention score; none is the fixed-context baseline; if left out scaled_dot, and additive where "
         "the decoder is autoregressive",
@@ -98,12 +111,12 @@ class Seq2SeqOptions(CopyingOptions):
     decoder: Literal["parallel", "autoregressive"] = Field(
         "parallel", description="all segments at once, or one after the other, fed with its own median"
     )
-    attend: Literal["before", "after"] = Field(
+    attend: Annotated[Literal["before", "after"], Choice("before", "after", unless={"decoder": ("parallel",)})] = Field(
         "before",
         description="where an autoregressive decoder attends: before its cell (Bahdanau), or after it and with input "
         "feeding (Luong)",
     )
-    teacher_forcing: float = Field(
+    teacher_forcing: Annotated[float, Range(0.0, 1.0, unless={"decoder": ("parallel",)})] = Field(
         0.0,
         ge=0,
         le=1,
@@ -127,15 +140,15 @@ class Seq2SeqOptions(CopyingOptions):
 class AttentionPoolingOptions(NetworkOptions):
     """Bidirectional LSTM, attention pooling with a learned context vector, direct multi-horizon head."""
 
-    rnn: Literal["gru", "lstm"] = Field("lstm", description="kind of recurrent cell")
+    rnn: Annotated[Literal["gru", "lstm"], Choice("gru", "lstm")] = Field("lstm", description="kind of recurrent cell")
     bidirectional: bool = Field(True, description="read the history in both directions")
-    heads: int = Field(1, ge=1, description="learned context vectors that pool the history")
+    heads: Annotated[int, Choice(1, 2, 4)] = Field(1, ge=1, description="learned context vectors that pool the history")
 
 
 class TCNOptions(CopyingOptions):
     """Dilated causal convolutions over segments of time, direct multi-horizon head."""
 
-    kernel_size: int = Field(3, ge=2, description="segments that a convolution reads")
+    kernel_size: Annotated[int, Choice(2, 3, 5)] = Field(3, ge=2, description="segments that a convolution reads")
     depth: int | None = Field(
         None,
         ge=1,
@@ -143,11 +156,11 @@ class TCNOptions(CopyingOptions):
         description="blocks, each of which sees twice as far as the one before it; by rule if left out: as many as "
         "see the whole context",
     )
-    block_dropout: float = Field(
+    block_dropout: Annotated[float, Range(0.0, 0.5)] = Field(
         0.1, ge=0, lt=1, description="share of the channels that each convolution loses in training"
     )
     weight_norm: bool = Field(False, description="train length and direction of each filter apart")
-    pooling: Literal["last", "attention"] = Field(
+    pooling: Annotated[Literal["last", "attention"], Choice("last", "attention")] = Field(
         "last", description="what is read of the history: its last segment, or all by attention pooling"
     )
 
@@ -163,10 +176,10 @@ class GraphAttentionOptions(NetworkOptions):
     channels: Literal["independent"] = Field(
         "independent", description="each target is a node, which has weights in common with the others"
     )
-    temporal: Literal["gru", "tcn"] = Field(
+    temporal: Annotated[Literal["gru", "tcn"], Choice("gru", "tcn")] = Field(
         "gru", description="what reads the history of a node: a recurrent layer, or dilated causal convolutions"
     )
-    mixing: Literal["attention", "diffusion"] = Field(
+    mixing: Annotated[Literal["attention", "diffusion"], Choice("attention", "diffusion")] = Field(
         "attention",
         description="what carries states between nodes: attention to the nodes whose edges lead here, or walks along "
         "edges and against them",
@@ -176,10 +189,12 @@ class GraphAttentionOptions(NetworkOptions):
         description="the graph: that of data.graph, a learned one, both, or none, which is the same network without "
         "mixing; if left out both, and learned where no graph is given",
     )
-    layers: int = Field(2, ge=1, le=8, description="layers that mix nodes; each reaches a neighbour further")
+    layers: Annotated[int, Choice(1, 2, 3)] = Field(
+        2, ge=1, le=8, description="layers that mix nodes; each reaches a neighbour further"
+    )
     heads: int = Field(4, ge=1, description="heads of the attention between nodes")
     kernel_size: int = Field(3, ge=2, description="segments that a convolution reads, where temporal is tcn")
-    block_dropout: float = Field(
+    block_dropout: Annotated[float, Range(0.0, 0.5)] = Field(
         0.1, ge=0, lt=1, description="share dropped in training of what convolutions and mixing add"
     )
 
@@ -194,10 +209,16 @@ class GraphAttentionOptions(NetworkOptions):
 class TransformerOptions(CopyingOptions):
     """Transformer encoder-decoder over segments of time."""
 
-    heads: int = Field(4, ge=1, description="attention heads of each layer, of units / heads each")
-    layers: int = Field(2, ge=1, description="blocks of the encoder, and as many of the decoder")
+    heads: Annotated[int, Choice(2, 4, 8)] = Field(
+        4, ge=1, description="attention heads of each layer, of units / heads each"
+    )
+    layers: Annotated[int, Choice(1, 2, 3)] = Field(
+        2, ge=1, description="blocks of the encoder, and as many of the decoder"
+    )
     feedforward: int = Field(2, ge=1, description="hidden units of a feed-forward network, as a multiple of units")
-    block_dropout: float = Field(0.1, ge=0, lt=1, description="share dropped inside the blocks in training")
+    block_dropout: Annotated[float, Range(0.0, 0.5)] = Field(
+        0.1, ge=0, lt=1, description="share dropped inside the blocks in training"
+    )
     norm: Literal["pre", "post"] = Field(
         "pre", description="where the blocks normalise: before their sublayers, or after them"
     )

@@ -1,0 +1,183 @@
+"""What a search goes through: the options of each model, of the training and of the window that are not fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+
+from tsattn.config import AUTO, DataConfig, RunConfig, TrainingConfig
+from tsattn.data import Panel, Schema
+from tsattn.data.features import seen_categories
+from tsattn.errors import ConfigError
+from tsattn.fitting import check_support, start_fitting, window_sizes, window_spec
+from tsattn.models import MODELS, resolve_options
+from tsattn.models.options import NetworkOptions
+from tsattn.models.registry import check_graph
+from tsattn.space import declared
+from tsattn.training.plan import learning_rate
+from tsattn.tuning.dimensions import Dimension
+
+MODEL = "model"
+"""Name of the parameter that says which model it is, where there are several."""
+
+Values = dict[str, Any]
+"""Values of options by name, such as ``training.learning_rate``."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a search goes through.
+
+    Args:
+        config: what is fixed.
+        dimensions: for each model the options that are searched.
+    """
+
+    config: RunConfig
+    dimensions: dict[str, tuple[Dimension, ...]]
+
+    @classmethod
+    def of(cls, config: RunConfig, models: Sequence[str], panel: Panel, schema: Schema, source: str) -> Space:
+        """Return the space of models on data.
+
+        Args:
+            config: what is fixed.
+            models: names of the models.
+            panel: the series.
+            schema: how they were read.
+            source: what errors call the data.
+
+        Raises:
+            ConfigError: an option is not one of every model, the options contradict each other, a model has nothing to
+                train, or nothing is left to search.
+            DataError: the data are too short, or not what a model takes.
+        """
+        if config.init is not None:
+            raise ConfigError("a search trains from the beginning: leave init out")
+        if AUTO in models:
+            raise ConfigError(f"model {AUTO} compares models as they are: name those to search, such as seq2seq,tcn")
+        check_support(panel, config.data.support, source)
+        dimensions = {name: _dimensions(named(config, name), panel, schema, source) for name in dict.fromkeys(models)}
+        if len(dimensions) == 1 and not any(dimensions.values()):
+            raise ConfigError("nothing is left to search: every option that could be is given")
+        return cls(config, dimensions)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models."""
+        return tuple(self.dimensions)
+
+    def suggest(self, trial: optuna.Trial) -> tuple[str, Values]:
+        """Return the model that a trial tries, and the values of its options."""
+        models = self.models
+        model = trial.suggest_categorical(MODEL, models) if len(models) > 1 else models[0]
+        return model, self._walk(model, lambda dimension: dimension.suggest(trial))
+
+    def default(self, model: str) -> Values:
+        """Return the values of the default."""
+        return self._walk(model, lambda dimension: dimension.default)
+
+    def start(self, model: str) -> dict[str, Any]:
+        """Return the parameters of the default, as the study has them."""
+        active = self.default(model)
+        parameters = {x.name: x.start for x in self.dimensions[model] if x.option in active}
+        return {**({MODEL: model} if len(self.models) > 1 else {}), **parameters}
+
+    def configured(self, model: str, values: Values) -> RunConfig:
+        """Return the configuration of a model with values; the default's have nothing but what is fixed.
+
+        Where a value follows from another by rule, the rule would give another value beside other ones, so that all
+        that were searched are set.
+        """
+        config = named(self.config, model)
+        if values == self.default(model):
+            return config
+        groups: dict[str, dict[str, Any]] = {"model": {}, "data": {}, "training": {}}
+        for option, value in values.items():
+            group, name = option.split(".", 1)
+            groups[group][name] = value
+        return config.model_copy(
+            update={
+                "model": {**config.model, **groups["model"]},
+                "data": config.data.model_copy(update=groups["data"]),
+                "training": config.training.model_copy(update=groups["training"]),
+            }
+        )
+
+    def described(self) -> dict[str, dict[str, str]]:
+        """Return in words what is searched, by model and option."""
+        return {model: {x.option: str(x.space) for x in several} for model, several in self.dimensions.items()}
+
+    def _walk(self, model: str, choose: Callable[[Dimension], Any]) -> Values:
+        """Return what is chosen of each option that has a use."""
+        fields = resolve_options({"name": model})[1].model_dump()
+        known = {**fields, **{key: value for key, value in self.config.model.items() if key != "name"}}
+        values: Values = {}
+        for dimension in self.dimensions[model]:
+            if any(known.get(name, _Absent) in refused for name, refused in dimension.unless.items()):
+                continue
+            value = values[dimension.option] = choose(dimension)
+            group, name = dimension.option.split(".", 1)
+            if group == "model":
+                known[name] = value
+        return values
+
+
+class _Absent:
+    """Stands for an option that a model does not have."""
+
+
+def named(config: RunConfig, model: str) -> RunConfig:
+    """Return a configuration of a model."""
+    return config.model_copy(update={"model": {**config.model, "name": model}})
+
+
+def _dimensions(config: RunConfig, panel: Panel, schema: Schema, source: str) -> tuple[Dimension, ...]:
+    """Return what is searched of one model."""
+    entry, options = resolve_options(config.model, source="tune")
+    if not isinstance(options, NetworkOptions):
+        others = ", ".join(name for name, other in MODELS.items() if other.trained)
+        raise ConfigError(f"model {entry.name} has nothing to tune: give one of {others}")
+    check_graph(entry, options, config.data.graph, source="tune")
+    context, steps = window_sizes(config, panel, schema, source)
+    spec = window_spec(seen_categories(schema, panel, steps), config, context)
+    fitting = start_fitting(config, options, spec, panel, source, None)
+    train = panel.head(steps)
+    defaults = {
+        "model": fitting.options.model_dump(),
+        "data": {"context": context},
+        "training": {
+            **config.training.model_dump(),
+            "learning_rate": learning_rate(train.observed),
+            "batch_size": fitting.plan(train).batch_size,
+        },
+    }
+    given = {
+        "model": {name for name, value in config.model.items() if value is not None},
+        "data": {name for name, value in config.data if value is not None},
+        "training": {name for name in config.training.model_fields_set if getattr(config.training, name) is not None},
+    }
+    # Behind a longer look-back there would be no window to train on.
+    longest = {"data.context": max(int(np.median(train.lengths)) - spec.horizon, context)}
+    found = []
+    for group, kind in (("model", entry.options), ("data", DataConfig), ("training", TrainingConfig)):
+        for name, space in declared(kind).items():
+            if name in given[group] or name not in defaults[group]:
+                continue
+            option = f"{group}.{name}"
+            key = f"{entry.name}.{option.removeprefix('model.')}"
+            found.append(Dimension.of(key, option, defaults[group][name], space, longest.get(option)))
+    return _in_order([dimension for dimension in found if not dimension.single])
+
+
+def _in_order(dimensions: list[Dimension]) -> tuple[Dimension, ...]:
+    """Return dimensions with those that depend on others behind them."""
+    order: list[Dimension] = []
+    while pending := [dimension for dimension in dimensions if dimension not in order]:
+        names = {dimension.option.removeprefix("model.") for dimension in pending}
+        order += [dimension for dimension in pending if not names & set(dimension.unless)] or pending
+    return tuple(order)

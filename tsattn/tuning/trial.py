@@ -1,0 +1,164 @@
+"""One trial: a training by some options, watched epoch by epoch, and its error on the validation part."""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import keras
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.trial import TrialState
+
+from tsattn.config import Loss
+from tsattn.data import Panel, Schema
+from tsattn.errors import TsattnError
+from tsattn.forecaster import Forecaster
+from tsattn.tuning.journal import CUT, DEFAULT, RETRY_OF, SAME_AS, Journal
+from tsattn.tuning.space import Space
+
+Told = Callable[[str], None]
+"""Takes what is being done, in a few words, after every epoch and every trial."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every process of a search works on.
+
+    Args:
+        space: what is searched.
+        panel: the series.
+        schema: how they were read.
+        source: what errors call the data.
+        trials: how many trials the search has.
+        deadline: when the time is over, as `time.monotonic` counts it; infinity for never.
+    """
+
+    space: Space
+    panel: Panel
+    schema: Schema
+    source: str
+    trials: int
+    deadline: float = math.inf
+
+    def is_over(self) -> bool:
+        """Tell whether the time is over."""
+        return monotonic() >= self.deadline
+
+
+class Watcher(keras.callbacks.Callback):
+    """Writes the validation loss of each epoch down, prunes a training that is weak, stops it when the time is over.
+
+    Args:
+        trial: the trial.
+        task: what the search works on.
+        told: told of each epoch.
+        spare: whether it must not be pruned.
+    """
+
+    def __init__(self, trial: optuna.Trial, task: Task, told: Told, *, spare: bool) -> None:
+        super().__init__()
+        self._trial = trial
+        self._task = task
+        self._told = told
+        self._spare = spare
+        self.epochs = 0
+        self.cut = False
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._task.is_over():
+            # The part of the epoch that was trained is validated all the same.
+            self.cut = self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.epochs = epoch + 1
+        self._trial.report(float((logs or {})["val_loss"]), epoch)
+        self._told(f"trial {self._trial.number + 1}, epoch {self.epochs}")
+        if not self._spare and not self.cut and self._trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def metric_of(loss: Loss, scores: pd.DataFrame) -> str:
+    """Return the error that trials are compared by: that which suits the loss, scaled where the data give a scale."""
+    scaled, plain = ("rmsse", "rmse") if loss == "squared" else ("mase", "mae")
+    return scaled if np.isfinite(scores[scaled].astype(float)).any() else plain
+
+
+def run_trial(trial: optuna.Trial, task: Task, journal: Journal, told: Told) -> bool:
+    """Train by what a trial proposes and write down how it ended; tell whether it was new.
+
+    What the rules refuse, what diverges and what the memory does not hold is pruned, with the reason.
+    """
+    model, values = task.space.suggest(trial)
+    trial.set_user_attr("model", model)
+    trial.set_user_attr("values", values)
+    same = _same(trial, journal, model, values)
+    if same is not None:
+        trial.set_user_attr(SAME_AS, same)
+        journal.tell(trial, TrialState.FAIL)
+        return False
+    told(f"trial {trial.number + 1}")
+    started = monotonic()
+    given = task.space.configured(model, values)
+    config = given.model_copy(update={"training": given.training.model_copy(update={"refit": False})})
+    watcher = Watcher(trial, task, told, spare=DEFAULT in trial.user_attrs)
+    value: float | None = None
+    reason: str | None = None
+    try:
+        forecaster = Forecaster.from_config(config).fit_panel(
+            task.panel, task.schema, source=task.source, watch=lambda title: nullcontext(watcher)
+        )
+        scores = forecaster.scores_
+        metric = metric_of(config.training.loss, scores)
+        errors = {str(row["model"]): float(row[metric]) for row in scores.to_dict("records")}
+        value = errors[model]
+        resolved = forecaster.config_.model_copy(update={"training": given.training})
+        trial.set_user_attr("config", resolved.model_dump(mode="json", exclude_none=True))
+        trial.set_user_attr("metric", metric)
+        trial.set_user_attr("errors", {name: error for name, error in errors.items() if math.isfinite(error)})
+        if watcher.cut:
+            trial.set_user_attr(CUT, True)
+    except optuna.TrialPruned:
+        reason = "weaker than the others at the same epoch"
+    except TsattnError as error:
+        reason = str(error)
+    except (MemoryError, _exhausted()):
+        reason = "the memory does not hold it"
+    if value is not None and not math.isfinite(value):
+        value, reason = None, "its forecast is no number"
+    for key, known in {"epochs": watcher.epochs, "seconds": monotonic() - started, "reason": reason}.items():
+        trial.set_user_attr(key, known)
+    journal.tell(trial, TrialState.PRUNED if value is None else TrialState.COMPLETE, value)
+    # A model and what it was trained with hold each other, and would pile up.
+    gc.collect()
+    return True
+
+
+def _same(trial: optuna.Trial, journal: Journal, model: str, values: dict[str, Any]) -> int | None:
+    """Return the number of a trial with the same options that is done or being done, if there is one."""
+    if DEFAULT in trial.user_attrs or RETRY_OF in trial.user_attrs:
+        return None
+    proposed = json.loads(json.dumps(values))
+    for other in journal.trials():
+        known = other.user_attrs
+        alike = known.get("model") == model and known.get("values") == proposed
+        if other.number < trial.number and alike and SAME_AS not in known and other.state != TrialState.FAIL:
+            return other.number
+    return None
+
+
+def _exhausted() -> type[Exception]:
+    """Return the error of a device without memory."""
+    if keras.backend.backend() != "tensorflow":
+        return MemoryError
+    import tensorflow as tf
+
+    error: type[Exception] = tf.errors.ResourceExhaustedError
+    return error
