@@ -133,3 +133,11 @@ def test_the_command_line(run: Path, tmp_path: Path) -> None:
     assert len((out / "forecast.csv").read_text().splitlines()) == HORIZON + 1
     result = tsattn("fit", tmp_path / "new.csv", "--init", run, "--horizon", 3)
     assert result.exit_code == 2 and "horizon=3" in result.stderr and "Traceback" not in result.output
+
+
+def test_a_backtest_tells_what_its_start_has_seen(run: Path) -> None:
+    """The run has seen 120 days; the first fold of 130 begins before they end, that of 140 does not."""
+    tuned = Forecaster(init=run, training={**TRAINING, "refit": False})
+    told = tuned.backtest(shops(1, 130), 2).notes[0]
+    assert told.startswith("The run that the training starts from has seen data up to 2024-04-29, and the first fold")
+    assert not [note for note in tuned.backtest(shops(1, 140), 2).notes if "has seen" in note]

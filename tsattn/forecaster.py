@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -32,7 +33,7 @@ from tsattn.evaluation.compare import (
     classical_baselines,
     compare,
 )
-from tsattn.evaluation.entrants import entrants
+from tsattn.evaluation.entrants import entrants, seen_before
 from tsattn.evaluation.evaluate import Evaluation, run_evaluation
 from tsattn.evaluation.folds import Folds
 from tsattn.evaluation.origins import BacktestPlan, plan_backtest
@@ -268,7 +269,9 @@ class Forecaster(Parameters):
         check_refit(refit)
         asked = entrants(self, plan, models, baselines, watch, anew=refit == "every")
         names = tuple(dict.fromkeys(models)) or (asked[0].name,)
-        return run_backtest(plan, asked, names, refit=refit, folds=folds, tell=tell)
+        result = run_backtest(plan, asked, names, refit=refit, folds=folds, tell=tell)
+        told = seen_before(self, plan)
+        return replace(result, notes=(told, *result.notes)) if told else result
 
     def evaluate(
         self,

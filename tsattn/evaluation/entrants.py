@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
 from sklearn.base import clone
 
 from tsattn.config import AUTO
 from tsattn.continued import continued
+from tsattn.data.place import shown
+from tsattn.decided import Decided
 from tsattn.evaluation.chosen import Chosen
 from tsattn.evaluation.classical import CLASSICAL, Rival, check_classical
 from tsattn.evaluation.compare import Candidate, baseline_spec, baselines, classical_baselines
@@ -156,3 +161,18 @@ def _window(forecaster: Forecaster, plan: BacktestPlan, number: int) -> WindowSp
     config, panel = continued(forecaster.to_config()), plan.training(number)
     context, _ = window_sizes(config, panel, plan.schema, f"{plan.source} before origin {number + 1} of {len(plan)}")
     return window_spec(plan.schema, config, context)
+
+
+def seen_before(forecaster: Forecaster, plan: BacktestPlan) -> str | None:
+    """Return a sentence where the run that trainings start from has seen what lies behind the first origin."""
+    if forecaster.init is None:
+        return None
+    last = str(Decided.read(Path(forecaster.init)).written["training_data"]["last"])
+    first = plan.cutoffs["first"].iloc[0]
+    behind = int(last) > first if isinstance(first, (int, np.integer)) else pd.Timestamp(last) > pd.Timestamp(first)
+    if not behind:
+        return None
+    return (
+        f"The run that the training starts from has seen data up to {last}, and the first fold begins behind "
+        f"{shown(first)}: if they are of the same series, its forecasts look better than new ones will be."
+    )
