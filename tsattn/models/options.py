@@ -22,6 +22,7 @@ Score = Literal[
     "none",
 ]
 Alignment = Literal["softmax", "local", "monotonic", "coverage", "hardmax"]
+Head = Literal["quantiles", "normal", "student_t", "negative_binomial"]
 
 
 class BaselineOptions(Options):
@@ -37,6 +38,11 @@ class NetworkOptions(Options):
 
     units: int | None = Field(
         None, ge=1, description="width of the network; by rule from the number of observed values if left out"
+    )
+    head: Head = Field(
+        "quantiles",
+        description="what is forecast: each quantile by itself, or the parameters of a distribution, from which paths "
+        "can be drawn; negative_binomial is for counts",
     )
     dropout: float = Field(0.5, ge=0, lt=1, description="share of features dropped before the head in training")
     scaling: Scaling = Field("last", description="how a window is scaled, see tsattn.layers.InstanceScaling")
