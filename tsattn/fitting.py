@@ -16,7 +16,7 @@ from tsattn.data.calendar import calendar_features
 from tsattn.data.covariates import covariate_statistics, static_statistics
 from tsattn.data.panel import Floats
 from tsattn.data.windows import Windows, shortest
-from tsattn.errors import DataError
+from tsattn.errors import ConfigError, DataError
 from tsattn.models import get_model, rules
 from tsattn.models.graph import ForecastGraph, build_graph
 from tsattn.models.options import NetworkOptions
@@ -168,6 +168,7 @@ def start_fitting(
         RunError: the run that it starts from cannot be read.
     """
     watch = watch or (lambda title: nullcontext())
+    check_head(options, config)
     if config.init is not None:
         from tsattn.run import read_model
 
@@ -177,6 +178,20 @@ def start_fitting(
     adjacency = read_graph(entry, options, config.data.graph, panel, source)
     known = rules.Known.of(panel.observed, spec, graph=adjacency is not None)
     return Fitting(config, rules.resolve(options, spec.season, known), spec, watch, adjacency)
+
+
+def check_head(options: NetworkOptions, config: RunConfig) -> None:
+    """Raise a ConfigError where what is forecast does not go with the support of the targets, or with the loss."""
+    if options.head == "negative_binomial" and config.data.support != "count":
+        raise ConfigError(
+            f"model.head=negative_binomial is a distribution of counts. Received: support={config.data.support}: set "
+            "support=count, or take the head normal or student_t"
+        )
+    if options.head != "quantiles" and config.training.loss != "pinball":
+        raise ConfigError(
+            f"model.head={options.head} is trained by its likelihood, and leaves no choice of a loss. Received: "
+            f"training.loss={config.training.loss}: leave it out, or set model.head=quantiles"
+        )
 
 
 def read_graph(entry: ModelEntry, options: Options, graph: str | None, panel: Panel, source: str) -> Floats | None:

@@ -47,6 +47,7 @@ from tsattn.models.options import NetworkOptions
 from tsattn.models.registry import check_graph
 from tsattn.parameters import Parameters
 from tsattn.prediction import Question, predict
+from tsattn.sampling import sample
 from tsattn.training.fit import History
 
 
@@ -373,6 +374,41 @@ class Forecaster(Parameters):
         """
         check_is_fitted(self)
         return predict(self, X, Question(future, at, horizon, roll))
+
+    def sample(
+        self,
+        X: Frame | Path | str | None = None,
+        future: Frame | Path | str | None = None,
+        *,
+        samples: int = 100,
+        seed: int = 0,
+        at: Stamp | None = None,
+        horizon: int | None = None,
+    ) -> pd.DataFrame:
+        """Draw paths of what may follow, where the network forecasts a distribution (``model.head``).
+
+        At each step they have the distribution of `predict`, calibrated and within the support. The steps of a path
+        depend on each other as the errors on the validation part did, so that sums, peaks and other figures of several
+        steps have a distribution as well. Series and targets are drawn independently.
+
+        Args:
+            X: as in `predict`, and so ``future``, ``at`` and ``horizon``, which is no longer than the fitted one.
+            samples: paths of each series.
+            seed: paths of the same seed are the same.
+
+        Returns:
+            A frame `unique_id`, `sample`, `ds`, `y`, `samples * horizon` rows a series.
+
+        Raises:
+            ConfigError: the model forecasts quantiles alone, or the horizon is longer than the fitted one.
+            DataError: the data do not have the form that was fitted, or ``at`` is no stamp of theirs.
+
+        Example:
+            >>> paths = Forecaster(options={"head": "normal"}).fit(frame).sample()
+            >>> paths.groupby(["unique_id", "sample"])["y"].sum().quantile([0.1, 0.9])
+        """
+        check_is_fitted(self)
+        return sample(self, X, Question(future, at, horizon), samples, seed)
 
     def save(self, path: Path | str, *, overwrite: bool = False) -> None:
         """Write the run directory, whole or not at all; see `tsattn.run`.

@@ -61,8 +61,8 @@ class Question:
         return steps
 
 
-def predict(forecaster: Forecaster, X: Frame | Path | str | None, question: Question) -> pd.DataFrame:
-    """Return the forecast; see `Forecaster.predict`."""
+def asked(forecaster: Forecaster, X: Frame | Path | str | None, question: Question) -> Panel:
+    """Return the series that a question is about, with what is known ahead of them."""
     spec, schema = forecaster.spec_, forecaster.schema_
     steps = question.steps(spec.horizon)
     # A baseline that was kept has no use for covariates.
@@ -78,11 +78,18 @@ def predict(forecaster: Forecaster, X: Frame | Path | str | None, question: Ques
     if question.future is not None:
         frame, name = read_any(question.future)
         panel = know_ahead(panel, frame, schema, name)
+    missing = "" if steps > spec.horizon else missing_ahead(panel, spec.future_covariates, spec.horizon)
+    if missing:
+        warnings.warn(missing, DataWarning, stacklevel=HERE + 1)
+    return panel
+
+
+def predict(forecaster: Forecaster, X: Frame | Path | str | None, question: Question) -> pd.DataFrame:
+    """Return the forecast; see `Forecaster.predict`."""
+    spec = forecaster.spec_
+    steps, panel = question.steps(spec.horizon), asked(forecaster, X, question)
     if steps > spec.horizon:
         return forecast_frame(panel, _rolled(forecaster, panel, steps), spec.levels)
-    missing = missing_ahead(panel, spec.future_covariates, spec.horizon)
-    if missing:
-        warnings.warn(missing, DataWarning, stacklevel=HERE)
     series = np.arange(len(panel), dtype=np.int64)
     quantiles = predict_windows(forecaster.model_, spec, panel, series, panel.lengths)
     return forecast_frame(panel, quantiles[:, :steps], spec.levels)
@@ -96,7 +103,7 @@ def _tell_short(panel: Panel, forecaster: Forecaster) -> None:
             f"a run keeps the end of its data alone, and less than the {forecaster.spec_.context} steps that its model "
             "sees lie before that stamp: give the data for a better forecast",
             DataWarning,
-            stacklevel=HERE + 1,
+            stacklevel=HERE + 2,
         )
 
 

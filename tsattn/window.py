@@ -28,6 +28,10 @@ name                      shape                           meaning
 ========================  ==============================  =====================================================
 ``quantiles``             [batch, horizon, targets,       ascending quantiles in original units
                           levels]
+``parameters``            [batch, horizon, targets,       those of the distribution of each step, in original units,
+                          parameters]                     where the model has one; see tsattn.layers.DistributionHead
+``samples``               [batch, samples, horizon,       paths that are drawn from it, in original units
+                          targets]
 ``forecast``              [batch, horizon, targets]       the 0.5 quantile
 ``attention``             [batch, targets or 1, heads,    weights; 0 for padding; a row sums to 1 (to 0 where there
                           queries, keys]                  is no history); one head unless the model has several
@@ -63,6 +67,8 @@ TARGET_SCALE = "target_scale"
 
 QUANTILES = "quantiles"
 FORECAST = "forecast"
+PARAMETERS = "parameters"
+SAMPLES = "samples"
 ATTENTION = "attention"
 KEY_STEPS = "key_steps"
 QUERY_STEPS = "query_steps"

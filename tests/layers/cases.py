@@ -20,6 +20,8 @@ from tsattn.layers import (
     CopyAttention,
     CoverageAlignment,
     DiffusionConvolution,
+    DistributionHead,
+    ForecastDistribution,
     GraphAttention,
     HardmaxAlignment,
     HistoryWindow,
@@ -407,6 +409,28 @@ CASES = [
         )
         for support in ("real", "positive")
     ),
+    *(
+        Case(
+            f"DistributionHead-{name}",
+            lambda name=name: DistributionHead(name),
+            {
+                "inputs": normal(BATCH, TIME, 2, size),
+                "center": normal(BATCH, 1, 2),
+                "scale": 1 + normal(BATCH, 1, 2) ** 2,
+            },
+            half=("float32",),
+        )
+        for name, size in (("normal", 2), ("student_t", 3), ("negative_binomial", 2))
+    ),
+    *(
+        Case(
+            f"ForecastDistribution-{name}",
+            lambda name=name: ForecastDistribution(name, (0.05, 0.5, 0.9)),
+            {"inputs": np.abs(normal(BATCH, TIME, 2, size)) / 4 + 0.1},
+            half=("float32",),
+        )
+        for name, size in (("normal", 2), ("student_t", 3))
+    ),
     Case(
         "HistoryWindow",
         lambda: HistoryWindow(4),
@@ -427,7 +451,19 @@ def compute(case: Case) -> list[Any]:
 def compute_all(arrays: dict[str, Any]) -> dict[str, Any]:
     """All outputs of all cases, by name and position, and what is no output of a layer with random weights."""
     figures = {f"{case.name}/{i}": part for case in CASES for i, part in enumerate(compute(case))}
-    return {**figures, "dropout_loss": np.array(dropout_losses(4)), "start_of_copying": start_of_copying()}
+    return {
+        **figures,
+        "dropout_loss": np.array(dropout_losses(4)),
+        "start_of_copying": start_of_copying(),
+        "counts": quantiles_of_counts(),
+    }
+
+
+def quantiles_of_counts() -> np.ndarray[Any, Any]:
+    """Quantiles of negative binomial distributions, which have no gradient: `(1, 4, 1, 3)`."""
+    layer = ForecastDistribution("negative_binomial", (0.1, 0.5, 0.9))
+    parameters = np.array([[0.3, 0.5], [7.0, 2.0], [60.0, 0.05], [3e4, 0.01]], "float32")[None, :, None]
+    return np.asarray(keras.ops.convert_to_numpy(layer(parameters)))
 
 
 def start_of_copying() -> np.ndarray[Any, Any]:

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import CASES, MUCH_LIKE_OTHERS, Case, compute, compute_all, dropout_losses, start_of_copying
+from cases import (
+    CASES,
+    MUCH_LIKE_OTHERS,
+    Case,
+    compute,
+    compute_all,
+    dropout_losses,
+    quantiles_of_counts,
+    start_of_copying,
+)
 from check_layer import check_layer
 from on_jax import Arrays, run_on_jax
 
@@ -64,6 +73,10 @@ def test_copying_starts_in_phase_on_every_backend(jax_figures: Arrays) -> None:
         # The first query follows the key of lag 0, so that a season lies between them where lag and query make it up.
         in_phase = (lag + 1 + query) in (3, 6, 9, 12)
         assert biases[lag, head, query] == (0 if in_phase else -3)
+
+
+def test_quantiles_of_counts_are_the_same_on_every_backend(jax_figures: Arrays) -> None:
+    np.testing.assert_allclose(jax_figures["counts"], quantiles_of_counts(), rtol=1e-4)
 
 
 def test_every_public_layer_is_checked() -> None:

@@ -21,6 +21,13 @@ from tsattn.cli.options import console, import_option, notes, quiet_start
 @click.option(
     "--roll", is_flag=True, help="Allow a longer horizon: the median forecast counts as history, intervals too narrow."
 )
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Draw N paths a series instead, a row a step (unique_id, sample, ds, y), from a run with a model.head.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the paths.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV or Parquet file [default: print CSV].")
 def predict(
     run: Path,
@@ -29,6 +36,8 @@ def predict(
     at: str | None,
     horizon: int | None,
     roll: bool,
+    samples: int | None,
+    seed: int,
     output: Path | None,
 ) -> None:
     """Forecast with the forecaster in RUN what follows DATA, or what follows its training data.
@@ -38,13 +47,18 @@ def predict(
     """
     from tsattn.output import check_file, write_frame
 
+    if samples is not None and roll:
+        raise click.UsageError("--samples draws paths of the fitted horizon: leave out --roll")
     if output is not None:
         check_file(output, overwrite=True)
     with quiet_start():
         from tsattn.forecaster import Forecaster
     with notes(console()):
         forecaster = Forecaster.load(run)
-        forecast = forecaster.predict(data, future, at=at, horizon=horizon, roll=roll)
+        if samples is None:
+            forecast = forecaster.predict(data, future, at=at, horizon=horizon, roll=roll)
+        else:
+            forecast = forecaster.sample(data, future, samples=samples, seed=seed, at=at, horizon=horizon)
     if forecaster.calibration_.uncalibrated:
         console().print(forecaster.calibration_.sentence())
     if output is None:

@@ -62,6 +62,26 @@ def forecast_frame(panel: Panel, quantiles: npt.NDArray[Any], levels: Sequence[f
     return frame.assign(**{name: channels[:, level] for name, level in level_columns(levels).items()})
 
 
+def sample_frame(panel: Panel, paths: npt.NDArray[Any]) -> pd.DataFrame:
+    """Return sample paths of what follows each series.
+
+    Args:
+        panel: the history that was forecast from.
+        paths: [series, samples, horizon, targets], in original units.
+
+    Returns:
+        a frame of series x targets x samples x horizon rows with the columns ``unique_id``, ``sample``, counted from 0,
+        ``ds`` as `forecast_frame` gives it, and ``y``.
+    """
+    count, samples, horizon, _ = paths.shape
+    frame, _, _ = _long(panel, panel.starts + panel.lengths, np.full(count, horizon, dtype=np.int64))
+    rows = np.repeat(np.arange(len(frame)).reshape(-1, 1, horizon), samples, axis=1)
+    number = np.broadcast_to(np.arange(samples)[:, None], rows.shape).ravel()
+    long = frame.take(rows.ravel()).reset_index(drop=True)
+    long.insert(1, "sample", number)
+    return long.assign(y=np.moveaxis(paths, 3, 1).ravel())
+
+
 def history_frame(panel: Panel, last: int | None = None) -> pd.DataFrame:
     """Return the ``last`` observations of each series, or all, as ``unique_id, ds, y``; gaps are NaN."""
     cut = panel if last is None else panel.tail(last)

@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from tsattn.data.panel import Panel
 from tsattn.data.windows import Windows, gather
+from tsattn.evaluation.persistence import persistence
 from tsattn.evaluation.predict import predict_windows
+from tsattn.models.graph import CALIBRATED, DISTRIBUTION
 from tsattn.window import TARGET, TARGET_OBSERVED, WindowSpec
 
 MOST_ROWS = 20_000
@@ -22,9 +24,6 @@ DOUBT = 20
 
 NEAR = 4
 """The steps whose residuals count for a step are those up to the horizon divided by this before and behind it."""
-
-LAYER = "calibrated_quantiles"
-"""Name of the layer that has the factors, in every model."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,6 +70,8 @@ class Calibration:
 def calibrate(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> Calibration:
     """Set the factors of a model by the windows whose target lies in the last steps of each series.
 
+    Where paths can be drawn from it, how their steps depend on each other as well, see `persistence`.
+
     The residual of a level is what was observed minus the median, in units of what the level lies from the median. The
     factor of a step is the conformal quantile of the residuals of that step and of those around it, a quarter of the
     horizon before and behind, of which one step alone has too few: of `n` the one of rank `ceil((n + 1) level)` above
@@ -89,13 +90,17 @@ def calibrate(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) ->
     """
     windows = Windows.over_last(panel, spec, steps, max(MOST_ROWS // len(spec.targets), 1))
     distinct = int((np.clip(panel.lengths - 1, 0, steps) // spec.horizon).sum())
-    layer = model.get_layer(LAYER)
+    layer = model.get_layer(CALIBRATED)
+    paths = next((layer for layer in model.layers if layer.name == DISTRIBUTION), None)
     factors, told = np.ones(layer.factors.shape), []
     # So many windows that do not overlap that one of them is expected beyond the level.
     enough = [x for x, level in enumerate(spec.levels) if (distinct + 1) * min(level, 1 - level) >= 1]
-    if len(windows) and enough:
+    if len(windows) and (enough or paths is not None):
         quantiles, actual = _validation(model, spec, windows)
         middle = quantiles[..., spec.median]
+        if paths is not None:
+            width = quantiles[..., -1] - quantiles[..., 0]
+            paths.fit(persistence(actual - middle, width if len(spec.levels) > 1 else np.ones_like(width), distinct))
         for index in (x for x in enough if x != spec.median):
             for step in range(spec.horizon):
                 near = slice(max(step - spec.horizon // NEAR, 0), step + spec.horizon // NEAR + 1)

@@ -16,7 +16,7 @@ import numpy as np
 from tsattn.errors import RunError
 from tsattn.export import fresh
 from tsattn.export.probe import Arrays, Probe
-from tsattn.window import FORECAST, QUANTILES
+from tsattn.window import FORECAST, QUANTILES, SAMPLES
 
 TOLERANCE = 1e-5
 """Largest difference that is let pass, in units of the scale of the window; of attention weights as they are."""
@@ -128,7 +128,7 @@ def requests_of(probes: Sequence[Probe]) -> Arrays:
         f"{number}/{signature}/{name}": x.astype(np.str_) if x.dtype == object else x
         for number, probe in enumerate(probes)
         for signature in probe.answers
-        for name, x in probe.inputs.items()
+        for name, x in probe.request(signature).items()
     }
 
 
@@ -141,23 +141,38 @@ def largest_difference(probes: Sequence[Probe], made: Arrays) -> float:
                 found = made.get(f"{number}/{signature}/{name}")
                 if found is None or found.shape != known.shape:
                     return float("inf")
-                scale = probe.scale if name in (FORECAST, QUANTILES) else None
-                largest = max(largest, difference(known, found, scale))
+                if name in (FORECAST, QUANTILES):
+                    apart = difference(known, found, probe.scale, probe.step)
+                elif name == SAMPLES:
+                    # As far as they go, for some go far; with the paths in the place of the steps.
+                    scale = np.maximum(probe.scale, np.ptp(known, axis=(1, 2)))
+                    apart = difference(known, found, scale, probe.step, targets=3)
+                else:
+                    apart = difference(known, found)
+                largest = max(largest, apart)
     return largest
 
 
-def difference(known: Any, found: Any, scale: Any = None) -> float:
+FEW = 0.1
+"""Largest share of counts that may be one off: what lies between two of them is rounded up here and down there."""
+
+
+def difference(known: Any, found: Any, scale: Any = None, step: float = 0.0, *, targets: int = 2) -> float:
     """Return the largest difference of one output, infinite where only one of the two is a finite number.
 
     Args:
         known: [batch, horizon, targets, ...] where there is a scale, else of any shape.
         found: of the same shape.
         scale: what differences are divided by, [batch, targets].
+        step: a difference that does not count where few values differ.
+        targets: axis of the targets.
     """
     if not (np.isfinite(known) == np.isfinite(found)).all():
         return float("inf")
     known, found = (np.where(np.isfinite(x), x, 0).astype(np.float64) for x in (known, found))
     apart = np.abs(known - found)
+    if step and (apart > 0).mean() <= FEW:
+        apart = np.where(apart <= step, 0.0, apart)
     if scale is not None:
-        apart = apart / np.expand_dims(scale, (1, *range(3, apart.ndim)))
+        apart = apart / np.expand_dims(scale, (*range(1, targets), *range(targets + 1, apart.ndim)))
     return float(apart.max(initial=0.0))

@@ -13,16 +13,23 @@ CARD = "MODEL_CARD.md"
 
 _SCORES = {"mase": "MASE", "skill": "skill", "smape": "sMAPE %", "mae": "MAE", "rmse": "RMSE", "wql": "WQL"}
 
+_DISTRIBUTIONS = {
+    "normal": " of normal distributions",
+    "student_t": " of Student's t distributions",
+    "negative_binomial": " of negative binomial distributions",
+}
+
 
 def model_card(description: Description) -> str:
     """Return the card of a model as Markdown."""
     data = description.training_data
+    made = _DISTRIBUTIONS.get(description.distribution, "")
     bounds = ", ".join(f"{level:g}" for level in description.levels)
     parts = [
         f"# {description.name}",
         f"Forecasts {_listed(description.targets)} {description.horizon} steps of {description.frequency} ahead, as "
-        f"quantiles ({bounds}) in the units of the data. The model is `{description.model}` of tsattn; it sees the "
-        f"last {description.context} steps of a history, with gaps, and scales them by itself.",
+        f"quantiles ({bounds}){made} in the units of the data. The model is `{description.model}` of tsattn; it sees "
+        f"the last {description.context} steps of a history, with gaps, and scales them by itself.",
         "## Trained on",
         f"{data['series']} series of {data['steps']} steps in all, {data['observed']} values observed, from "
         f"{data['first']} to {data['last']}. Fingerprint: `{data['fingerprint']}`.",
@@ -35,6 +42,7 @@ def model_card(description: Description) -> str:
         "## What it takes",
         _tensors(description.inputs),
         *_columns(description),
+        *(["`sample` takes besides:", _tensors(description.drawn)] if description.drawn else []),
         "## What it gives",
         *(f"`{name}`:\n\n{_tensors(outputs)}" for name, outputs in description.outputs.items()),
         "## What to bear in mind",

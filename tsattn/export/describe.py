@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 from tsattn.export import Format
 from tsattn.export.description import Description, TensorDescription
-from tsattn.export.reader import SERVING, WindowReader, outputs_of
+from tsattn.export.reader import DRAWN, SERVING, WindowReader, outputs_of
 from tsattn.export.stamps import StampFeatures
-from tsattn.window import ATTENTION, QUANTILES
+from tsattn.layers.distribution_head import get_distribution
+from tsattn.models import NetworkOptions, resolve_options
+from tsattn.models.paths import has_paths
+from tsattn.window import ATTENTION, PARAMETERS, QUANTILES
 
 if TYPE_CHECKING:
     from tsattn.forecaster import Forecaster
@@ -34,6 +37,12 @@ def reader_of(forecaster: Forecaster, *, texts: bool = True, calendar: bool = Tr
     return WindowReader(forecaster.spec_, stamps, texts=texts)
 
 
+def head_of(forecaster: Forecaster) -> str:
+    """Return what is forecast, as ``model.head`` names it; of a baseline quantiles."""
+    options = resolve_options(forecaster.config_.model)[1]
+    return options.head if isinstance(options, NetworkOptions) else "quantiles"
+
+
 def describe_keras(forecaster: Forecaster, name: str) -> Description:
     """Return the description of a model without the graph around it, from window to quantiles."""
     spec = forecaster.spec_
@@ -42,13 +51,18 @@ def describe_keras(forecaster: Forecaster, name: str) -> Description:
         part: TensorDescription(dtype=spec.dtype(part), shape=("batch", *shape), meaning=meaning)
         for part, shape in spec.shapes().items()
     }
-    whole = describe(forecaster, reader_of(forecaster), name, attention=False)
+    whole = describe(forecaster, reader_of(forecaster), name, others=False)
     quantiles = {QUANTILES: whole.outputs[SERVING][QUANTILES]}
+    if has_paths(forecaster.model_):
+        names = get_distribution(whole.distribution).parameter_names
+        quantiles[PARAMETERS] = TensorDescription(
+            dtype="float32", shape=("batch", spec.horizon, len(spec.targets), len(names)), meaning=", ".join(names)
+        )
     return whole.model_copy(update={"inputs": inputs, "outputs": {"call": quantiles}})
 
 
 def describe(
-    forecaster: Forecaster, reader: WindowReader, name: str, *, attention: bool = True, format: Format = "saved_model"
+    forecaster: Forecaster, reader: WindowReader, name: str, *, others: bool = True, format: Format = "saved_model"
 ) -> Description:
     """Return the description of an exported model.
 
@@ -56,11 +70,12 @@ def describe(
         forecaster: a fitted one.
         reader: makes its window.
         name: what the model is called.
-        attention: whether the export has the signature of that name, where the model has attention.
+        others: whether the export has the signatures for attention and for paths, where the model has them.
         format: what it is written as.
     """
     spec = forecaster.spec_
-    has_attention = attention and ATTENTION in forecaster.model_.output
+    attention = others and ATTENTION in forecaster.model_.output
+    sample = others and has_paths(forecaster.model_)
     return Description(
         name=name,
         model=forecaster.config_.model["name"],
@@ -74,7 +89,9 @@ def describe(
         future_covariates=reader.future_covariates,
         static=reader.static,
         inputs=reader.inputs,
-        outputs=outputs_of(spec, attention=has_attention),
+        distribution=head_of(forecaster),
+        drawn=DRAWN if sample else {},
+        outputs=outputs_of(spec, attention=attention, sample=sample),
         reading=forecaster.schema_,
         versions={package: version(package) for package in (*PACKAGES, *CONVERTERS.get(format, ()))},
         training_data=forecaster.training_data_,

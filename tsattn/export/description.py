@@ -73,7 +73,9 @@ class Description(Options):
         past_covariates: names along the last axis of the tensor, those known ahead first.
         future_covariates: names along the last axis of the tensor.
         static: static covariates by the name of their tensor.
+        distribution: what is forecast, as ``model.head`` names it.
         inputs: the tensors of ``serving_default`` and ``attention`` by name.
+        drawn: those that ``sample`` takes besides, where the export has that signature.
         outputs: what each signature gives, by its name.
         schema: how a file or frame is read for it. In Python it is ``reading``, for pydantic has a ``schema`` itself.
         versions: of the packages that wrote it.
@@ -97,7 +99,9 @@ class Description(Options):
     past_covariates: tuple[str, ...] = ()
     future_covariates: tuple[str, ...] = ()
     static: dict[str, StaticDescription] = Field({})
+    distribution: str = "quantiles"
     inputs: dict[str, TensorDescription]
+    drawn: dict[str, TensorDescription] = Field({})
     outputs: dict[str, dict[str, TensorDescription]]
     reading: Schema = Field(alias="schema")
     versions: dict[str, str] = Field({})

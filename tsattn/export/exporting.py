@@ -15,7 +15,7 @@ from tsattn.errors import ConfigError
 from tsattn.export import Format, formats
 from tsattn.export.agreement import FreshProcess, check_twin
 from tsattn.export.card import CARD, model_card
-from tsattn.export.describe import describe, describe_keras, reader_of
+from tsattn.export.describe import describe, describe_keras, head_of, reader_of
 from tsattn.export.description import ASSETS, DESCRIPTION, Description
 from tsattn.export.kit import write_kit
 from tsattn.export.probe import Prober
@@ -99,7 +99,7 @@ class Export:
     def _converted(self, kind: Literal["onnx", "openvino", "litert"], folder: Path) -> None:
         # None of these has text, or not everywhere; and LiteRT has none of the whole numbers that a calendar takes.
         reader = reader_of(self.forecaster, texts=False, calendar=kind != "litert")
-        description = describe(self.forecaster, reader, self.name, attention=False, format=kind)
+        description = describe(self.forecaster, reader, self.name, others=False, format=kind)
         with FreshProcess(kind) as process, tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
             if kind == "onnx":
@@ -142,7 +142,8 @@ def export(
         The folder of the version.
 
     Raises:
-        ConfigError: a shape is given where it is free, or is missing where it is not.
+        ConfigError: a shape is given where it is free, or is missing where it is not, or the format cannot hold the
+            distribution of the forecast.
         RunError: it cannot be written, a package is missing, or it does not answer as the model in Python does.
     """
     if format != "litert" and (batch, time) != (None, None):
@@ -151,6 +152,11 @@ def export(
         raise ConfigError(
             "LiteRT runs graphs of one shape alone: give the number of series of a request by --batch and the steps of "
             f"their arrays by --time, such as --batch 1 --time {forecaster.spec_.context}; shorter histories are padded"
+        )
+    head = head_of(forecaster)
+    if head == "negative_binomial" and format not in ("saved_model", "keras"):
+        raise ConfigError(
+            f"{format} lacks operations that the quantiles of model.head={head} take: export it as saved_model or keras"
         )
     check_backend()
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "model"

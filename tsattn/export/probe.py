@@ -12,9 +12,10 @@ import numpy.typing as npt
 from tsattn.data.panel import Panel
 from tsattn.data.windows import gather
 from tsattn.export.description import Description
-from tsattn.export.reader import SERVING
+from tsattn.export.reader import SAMPLE, SERVING
 from tsattn.export.request import request_of
-from tsattn.window import ATTENTION, FORECAST, KEY_STEPS, LENGTH, OBSERVED, PAST, PAST_COVARIATES, QUANTILES
+from tsattn.models.paths import paths
+from tsattn.window import ATTENTION, FORECAST, KEY_STEPS, LENGTH, OBSERVED, PAST, PAST_COVARIATES, QUANTILES, SAMPLES
 
 if TYPE_CHECKING:
     from tsattn.forecaster import Forecaster
@@ -29,6 +30,10 @@ JUNK = 7
 """Steps that a probe adds before and behind its histories."""
 
 
+DRAW: Arrays = {"num_samples": np.array(5, np.int32), "seed": np.array(3, np.int32)}
+"""Which paths a probe asks for."""
+
+
 @dataclass(frozen=True)
 class Probe:
     """One request, and what every signature has to answer.
@@ -37,17 +42,27 @@ class Probe:
         inputs: the tensors of the request.
         answers: the tensors of the answer, by signature.
         scale: scale of each window, [batch, targets], see `window_scales`.
+        step: the least that two values differ by: 1 for counts, else 0.
     """
 
     inputs: Arrays
     answers: dict[str, Arrays]
     scale: npt.NDArray[np.float32]
+    step: float = 0.0
+
+    def request(self, signature: str) -> Arrays:
+        """Return the tensors that a signature takes."""
+        return {**self.inputs, **DRAW} if signature == SAMPLE else self.inputs
 
     def rows(self, count: int) -> Probe:
-        """Return the first rows, again and again where there are fewer."""
+        """Return the first rows, again and again where there are fewer; without paths, which depend on the others."""
         row = np.arange(count) % len(self.scale)
-        answers = {name: {key: x[row] for key, x in parts.items()} for name, parts in self.answers.items()}
-        return Probe({name: x[row] for name, x in self.inputs.items()}, answers, self.scale[row])
+        answers = {
+            name: {key: x[row] for key, x in parts.items()} for name, parts in self.answers.items() if name != SAMPLE
+        }
+        return replace(
+            self, inputs={name: x[row] for name, x in self.inputs.items()}, answers=answers, scale=self.scale[row]
+        )
 
     def fitted(self, time: int) -> Probe:
         """Return the rows whose history fits into so many steps, in arrays of that many."""
@@ -60,7 +75,7 @@ class Probe:
                 padded[:, :common] = inputs[name][:, :common]
                 inputs[name] = padded
         answers = {name: {key: x[kept] for key, x in parts.items()} for name, parts in self.answers.items()}
-        return Probe(inputs, answers, self.scale[kept])
+        return replace(self, inputs=inputs, answers=answers, scale=self.scale[kept])
 
 
 @dataclass(frozen=True)
@@ -100,7 +115,11 @@ class Prober:
         holes, cut = self._cut(series)
         window = gather(holes, self.forecaster.spec_, series, cut, target=False)
         quantiles = self._answers(window)[QUANTILES]
-        return [Probe(window, {SERVING: {QUANTILES: quantiles}}, window_scales(window, quantiles))]
+        return [Probe(window, {SERVING: {QUANTILES: quantiles}}, window_scales(window, quantiles), self._step)]
+
+    @property
+    def _step(self) -> float:
+        return 1.0 if self.forecaster.spec_.support == "count" else 0.0
 
     def _ragged(self, description: Description, series: Ints) -> Probe:
         holes, cut = self._cut(series)
@@ -122,7 +141,18 @@ class Prober:
         answers = {SERVING: {FORECAST: quantiles[..., self.forecaster.spec_.median], QUANTILES: quantiles}}
         if ATTENTION in description.outputs:
             answers[ATTENTION] = {name: made[name] for name in description.outputs[ATTENTION]}
-        return Probe(request_of(panel, description, series, origin), answers, window_scales(window, quantiles))
+        if SAMPLE in description.outputs:
+            answers[SAMPLE] = {SAMPLES: self._paths(window)}
+        request = request_of(panel, description, series, origin)
+        return Probe(request, answers, window_scales(window, quantiles), self._step)
+
+    def _paths(self, window: Arrays) -> npt.NDArray[Any]:
+        spec = self.forecaster.spec_
+        shape = (len(window[LENGTH]), int(DRAW["num_samples"]), spec.horizon, len(spec.targets))
+        with keras.device("cpu:0"):
+            noise = keras.random.normal(shape, seed=int(DRAW["seed"]))
+            made: npt.NDArray[Any] = keras.ops.convert_to_numpy(paths(self.model, window, noise))
+        return made
 
     def _answers(self, window: Arrays) -> Arrays:
         with keras.device("cpu:0"):
@@ -145,7 +175,7 @@ def _with_junk(probe: Probe, context: int) -> Probe:
     if ATTENTION in answers:
         steps = answers[ATTENTION][KEY_STEPS]
         answers[ATTENTION][KEY_STEPS] = np.where(steps >= 0, steps + before[:, None, None], steps)
-    return Probe(inputs, answers, probe.scale)
+    return replace(probe, inputs=inputs, answers=answers)
 
 
 def window_scales(window: Arrays, quantiles: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

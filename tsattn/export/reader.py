@@ -10,6 +10,7 @@ import keras
 from tsattn.export.description import LAST_TIME, StaticDescription, TensorDescription
 from tsattn.export.stamps import StampFeatures
 from tsattn.layers import HistoryWindow
+from tsattn.models.paths import paths
 from tsattn.window import (
     ATTENTION,
     FORECAST,
@@ -21,6 +22,7 @@ from tsattn.window import (
     PAST_COVARIATES,
     QUANTILES,
     QUERY_STEPS,
+    SAMPLES,
     StaticInput,
     WindowSpec,
 )
@@ -33,6 +35,15 @@ _COVARIATES = (
 
 SERVING = "serving_default"
 """Name of the signature that forecasts."""
+
+SAMPLE = "sample"
+"""Name of the signature that draws paths, where the forecast is a distribution."""
+
+DRAWN: dict[str, TensorDescription] = {
+    "num_samples": TensorDescription(dtype="int32", shape=(), meaning="number of paths of each series, 1 or more"),
+    "seed": TensorDescription(dtype="int32", shape=(), meaning="paths of the same seed and inputs are the same"),
+}
+"""What that signature takes besides what the others take."""
 
 
 class WindowReader:
@@ -88,7 +99,7 @@ class WindowReader:
             kind, meaning = "int32", "the number of a category, from 1 on; 0 where unknown"
         return _tensor(("batch",), f"'{static.name}' of each series: {meaning}", kind)
 
-    def signature(self, batch: int | None = None, time: int | None = None) -> list[Any]:
+    def signature(self, batch: int | None = None, time: int | None = None, *, sample: bool = False) -> list[Any]:
         """Return names, types and shapes of the tensors; what is not given of the shape is free."""
         import tensorflow as tf
 
@@ -97,7 +108,7 @@ class WindowReader:
             tf.TensorSpec(
                 [axis if isinstance(axis, int) else sizes[axis] for axis in part.shape], part.dtype, name=name
             )
-            for name, part in self.inputs.items()
+            for name, part in {**self.inputs, **(DRAWN if sample else {})}.items()
         ]
 
     def __call__(self, *tensors: Any) -> tuple[Tensors, Any]:
@@ -153,6 +164,24 @@ def forecast_function(model: keras.Model, reader: WindowReader) -> Callable[...,
     return forecast
 
 
+def sample_function(model: keras.Model, reader: WindowReader) -> Callable[..., Tensors]:
+    """Return the function from the same, the number of paths and a seed, to the paths.
+
+    The seed gives the noise that `keras.random` gives of it on TensorFlow.
+    """
+    import tensorflow as tf
+
+    def sample(*tensors: Any) -> Tensors:
+        *given, count, seed = tensors
+        window, _ = reader(*given)
+        rows = tf.shape(window[PAST])[0]
+        shape = (reader.spec.horizon, len(reader.spec.targets))
+        noise = tf.random.stateless_normal([rows, count, *shape], [seed, 0])
+        return {SAMPLES: paths(model, window, tf.ensure_shape(noise, [None, None, *shape]))}
+
+    return sample
+
+
 def attention_function(model: keras.Model, reader: WindowReader) -> Callable[..., Tensors]:
     """Return the function from the same to the attention weights and the steps they belong to."""
 
@@ -176,21 +205,27 @@ def _numbers(texts: Any, static: StaticInput) -> Any:
     return tf.reduce_sum(tf.where(same, numbers[None, :], 0), axis=1)
 
 
-def outputs_of(spec: WindowSpec, *, attention: bool) -> dict[str, dict[str, TensorDescription]]:
+def outputs_of(spec: WindowSpec, *, attention: bool, sample: bool) -> dict[str, dict[str, TensorDescription]]:
     """Return what each signature gives, by its name."""
     steps = ("batch", spec.horizon, len(spec.targets))
-    forecast = {
-        FORECAST: _tensor(steps, "the 0.5 quantile, in original units"),
-        QUANTILES: _tensor((*steps, len(spec.levels)), "ascending quantiles, in original units"),
+    outputs = {
+        SERVING: {
+            FORECAST: _tensor(steps, "the 0.5 quantile, in original units"),
+            QUANTILES: _tensor((*steps, len(spec.levels)), "ascending quantiles, in original units"),
+        }
     }
-    if not attention:
-        return {SERVING: forecast}
-    weights = {
-        ATTENTION: _tensor(("batch", "targets or 1", "heads", "queries", "keys"), "weights; 0 for padding"),
-        KEY_STEPS: _tensor(("batch", "keys", 2), "first and last step of past of each key; -1 for padding", "int32"),
-        QUERY_STEPS: _tensor(("batch", "queries", 2), "first and last step of the horizon of each query", "int32"),
-    }
-    return {SERVING: forecast, ATTENTION: weights}
+    if attention:
+        outputs[ATTENTION] = {
+            ATTENTION: _tensor(("batch", "targets or 1", "heads", "queries", "keys"), "weights; 0 for padding"),
+            KEY_STEPS: _tensor(
+                ("batch", "keys", 2), "first and last step of past of each key; -1 for padding", "int32"
+            ),
+            QUERY_STEPS: _tensor(("batch", "queries", 2), "first and last step of the horizon of each query", "int32"),
+        }
+    if sample:
+        shape = ("batch", "num_samples", *steps[1:])
+        outputs[SAMPLE] = {SAMPLES: _tensor(shape, "paths of what may follow, whose steps depend on each other")}
+    return outputs
 
 
 def _tensor(shape: tuple[int | str, ...], meaning: str, dtype: str = "float32") -> TensorDescription:

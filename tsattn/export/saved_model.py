@@ -9,8 +9,16 @@ import keras
 from tsattn.errors import RunError
 from tsattn.export.description import ASSETS, DESCRIPTION, Description
 from tsattn.export.quiet import quiet
-from tsattn.export.reader import SERVING, WindowReader, attention_function, forecast_function
+from tsattn.export.reader import (
+    SAMPLE,
+    SERVING,
+    WindowReader,
+    attention_function,
+    forecast_function,
+    sample_function,
+)
 from tsattn.layers.scan import unrolled
+from tsattn.models.paths import has_paths
 from tsattn.window import ATTENTION
 
 
@@ -23,6 +31,8 @@ def write_saved_model(model: keras.Model, reader: WindowReader, path: Path) -> N
     ``attention`` takes the same and gives the weights [batch, targets or 1, heads, queries, keys] (one head unless the
     model has several), the steps of ``past`` that each key stands for (``key_steps`` [batch, keys, 2], first and last,
     -1 for padding) and the steps of the horizon that each query stands for (``query_steps`` [batch, queries, 2]).
+    ``sample``, where the forecast is a distribution, takes the same and the scalars ``num_samples`` and ``seed`` int32,
+    and gives paths of what may follow (``samples`` [batch, samples, horizon, targets]).
     A model with covariates takes them too, NaN where unknown: ``past_covariates`` [batch, time, features] beside
     ``past``, those known ahead first, and ``future_covariates`` [batch, horizon, features], those known ahead; and
     a ``static_NAME`` [batch] for each static covariate: float32, or a string for a category, which may be unknown.
@@ -43,6 +53,8 @@ def write_saved_model(model: keras.Model, reader: WindowReader, path: Path) -> N
     archive.add_endpoint(SERVING, forecast_function(model, reader), reader.signature())
     if ATTENTION in model.output:
         archive.add_endpoint(ATTENTION, attention_function(model, reader), reader.signature())
+    if has_paths(model):
+        archive.add_endpoint(SAMPLE, sample_function(model, reader), reader.signature(sample=True))
     with quiet():
         archive.write_out(str(path), verbose=False)
 

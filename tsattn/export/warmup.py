@@ -7,10 +7,11 @@ from pathlib import Path
 
 from tsattn.export.description import ASSETS, WARMUP
 from tsattn.export.probe import Probe
+from tsattn.export.reader import SAMPLE
 
 
 def write_warmup(path: Path, name: str, probes: Sequence[Probe]) -> None:
-    """Write the inputs of probes as requests to every signature of a SavedModel.
+    """Write the inputs of probes as requests to every signature of a SavedModel that answers row by row.
 
     Args:
         path: the SavedModel.
@@ -23,7 +24,7 @@ def write_warmup(path: Path, name: str, probes: Sequence[Probe]) -> None:
     (path / ASSETS).mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path / ASSETS / WARMUP)) as writer:
         for probe in probes:
-            for signature in probe.answers:
+            for signature in (name for name in probe.answers if name != SAMPLE):
                 log = prediction_log_pb2.PredictionLog()
                 request = log.predict_log.request
                 request.model_spec.name = name

@@ -14,6 +14,8 @@ from tsattn.layers.attention_pooling import AttentionPooling
 from tsattn.layers.calibrated_quantiles import CalibratedQuantiles
 from tsattn.layers.copy_attention import CopyAttention
 from tsattn.layers.diffusion_convolution import DiffusionConvolution
+from tsattn.layers.distribution_head import DistributionHead
+from tsattn.layers.forecast_distribution import ForecastDistribution
 from tsattn.layers.graph_attention import GraphAttention
 from tsattn.layers.history_window import HistoryWindow
 from tsattn.layers.instance_scaling import InstanceScaling
@@ -38,6 +40,8 @@ __all__ = [
     "CopyAttention",
     "CoverageAlignment",
     "DiffusionConvolution",
+    "DistributionHead",
+    "ForecastDistribution",
     "GraphAttention",
     "HardmaxAlignment",
     "HistoryWindow",

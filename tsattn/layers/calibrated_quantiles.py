@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import Any
 
 import keras
@@ -70,11 +71,33 @@ class CalibratedQuantiles(keras.layers.Layer):
             levels[level] = ops.maximum(levels[level], levels[level - 1])
         for level in range(self.median - 1, -1, -1):
             levels[level] = ops.minimum(levels[level], levels[level + 1])
-        made = ops.stack(levels, axis=-1)
+        return self._supported(ops.stack(levels, axis=-1))
+
+    def between(self, quantiles: Tensor, middle: Tensor, scores: Tensor, levels: tuple[float, ...]) -> Tensor:
+        """Return quantiles at any level, moved as those at the levels are and brought into the support.
+
+        Between two levels on one side of the median the factor goes straight from the one to the other, by the normal
+        score; beyond the outermost it is theirs, and so it is between the innermost and the median.
+
+        Args:
+            quantiles: `(batch, samples, horizon, channels)`.
+            middle: the medians, which broadcast to that.
+            scores: the normal score of the level of each, of the same shape.
+            levels: those of the factors.
+        """
+        factors = ops.convert_to_tensor(self.factors)
+        known = [NormalDist().inv_cdf(level) for level in levels]
+        below, above = (
+            _straight(scores, known[side], [factors[..., level] for level in range(len(levels))[side]])
+            for side in (slice(self.median), slice(self.median + 1, None))
+        )
+        return self._supported(middle + (quantiles - middle) * ops.where(scores < 0, below, above))
+
+    def _supported(self, values: Tensor) -> Tensor:
         if self.support == "real":
-            return made
-        made = ops.maximum(made, 0.0)
-        return ops.round(made) if self.support == "count" else made
+            return values
+        values = ops.maximum(values, 0.0)
+        return ops.round(values) if self.support == "count" else values
 
     def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> None:
         return None
@@ -84,3 +107,14 @@ class CalibratedQuantiles(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "median": self.median, "support": self.support}
+
+
+def _straight(scores: Tensor, known: list[float], factors: list[Tensor]) -> Tensor:
+    """Return the factors at scores, straight between known ones; 1 where none is known."""
+    if not known:
+        return ops.ones_like(scores)
+    made = ops.zeros_like(scores) + factors[0]
+    for place in range(1, len(known)):
+        share = ops.clip((scores - known[place - 1]) / (known[place] - known[place - 1]), 0.0, 1.0)
+        made = made + (factors[place] - factors[place - 1]) * share
+    return made

@@ -13,7 +13,14 @@ import keras
 import numpy.typing as npt
 
 from tsattn.config import Options
-from tsattn.layers import CalibratedQuantiles, InstanceScaling, SortedQuantiles
+from tsattn.layers import (
+    CalibratedQuantiles,
+    DistributionHead,
+    ForecastDistribution,
+    InstanceScaling,
+    SortedQuantiles,
+)
+from tsattn.layers.distribution_head import get_distribution
 from tsattn.layers.masking import Tensor
 from tsattn.models.covariates import CovariateEffect, CovariateScaling, StaticEmbedding
 from tsattn.models.lookbacks import AlignKeys, FoldLookbacks, MeanOfLookbacks, lengths
@@ -33,12 +40,19 @@ from tsattn.window import (
     KEY_STEPS,
     LENGTH,
     OBSERVED,
+    PARAMETERS,
     PAST,
     PAST_COVARIATES,
     QUANTILES,
     QUERY_STEPS,
     WindowSpec,
 )
+
+CALIBRATED = "calibrated_quantiles"
+"""Name of the layer that calibrates, in every model."""
+
+DISTRIBUTION = "distribution"
+"""Name of the layer with the distribution of a forecast, in the models that have one."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +97,8 @@ class Decoded:
     """What a core gives back.
 
     Args:
-        raw: `(rows, horizon, width, levels)`, free numbers in scaled space; the median as it is.
+        raw: `(rows, horizon, width, levels)`, free numbers in scaled space; the median as it is. So many levels, and
+            which is the median, is told by the window that the core was made for.
         weights: where the core attends, if it does.
         base: `(rows, horizon, width, 1)`, what the median is counted from; 0 if left out.
     """
@@ -173,9 +188,16 @@ class ForecastGraph:
         self.lookbacks = lengths(spec.context, options.lookbacks or 1)
         self._connected = [core for core in cores if isinstance(core, Connected)]
         self._cores = cores if len(cores) == 1 else [Member(core, f"member_{i}") for i, core in enumerate(cores)]
-        self._calibrated = CalibratedQuantiles(spec.median, spec.support, name="calibrated_quantiles")
-        self._sorted = SortedQuantiles(spec.median, detach_median=True, name="sorted_quantiles")
-        self._add_base = AddToLevel(spec.median, name="add_base")
+        self._calibrated = CalibratedQuantiles(spec.median, spec.support, name=CALIBRATED)
+        self.distribution = None if options.head == "quantiles" else get_distribution(options.head)
+        median = core_window(spec, options).median
+        if self.distribution is None:
+            self._sorted = SortedQuantiles(median, detach_median=True, name="sorted_quantiles")
+        else:
+            self._head = DistributionHead(options.head, name="distribution_head")
+            self._distribution = ForecastDistribution(options.head, spec.levels, name=DISTRIBUTION)
+            self._add_effect = AddToLevel(median, name="add_effect")
+        self._add_base = AddToLevel(median, name="add_base")
         self._fold = FoldChannels(self.channels)
         self._unfold = UnfoldQuantiles(self.channels)
         self._embed = ChannelEmbedding(max(options.width // 4, 1), name="channel_embedding")
@@ -245,6 +267,22 @@ class ForecastGraph:
         """Scale the target `(batch, horizon, channels)` by the window before it; 0 where missing."""
         return self.scaling(target, observed, center=self.window.center, scale=self.window.scale)
 
+    def _decoded(
+        self, target: Tensor | None = None, window: Reading | None = None
+    ) -> tuple[list[Tensor], list[Weights]]:
+        """Return the free numbers `(rows, horizon, width, levels)`, with their base, and the attention, by member."""
+        window = window or self.window
+        series, effect = window.series, window.effect
+        if target is not None:
+            target = target if effect is None else target - effect
+            target = self._fold(target) if self._folds else target
+        numbers, weights = [], []
+        for core in self._cores:
+            decoded = core(series, target)
+            numbers.append(decoded.raw if decoded.base is None else self._add_base([decoded.raw, decoded.base]))
+            weights += [] if decoded.weights is None else [decoded.weights]
+        return numbers, weights
+
     def scaled_quantiles(
         self, target: Tensor | None = None, window: Reading | None = None
     ) -> tuple[list[Tensor], list[Weights]]:
@@ -254,25 +292,41 @@ class ForecastGraph:
             target: what the window is followed by, in training.
             window: another reading than that of the inputs.
         """
-        window = window or self.window
-        series, effect = window.series, window.effect
-        if target is not None:
-            target = target if effect is None else target - effect
-            target = self._fold(target) if self._folds else target
-        quantiles, weights = [], []
-        for core in self._cores:
-            decoded = core(series, target)
-            raw = decoded.raw if decoded.base is None else self._add_base([decoded.raw, decoded.base])
+        effect = (window or self.window).effect
+        numbers, weights = self._decoded(target, window)
+        quantiles = []
+        for raw in numbers:
             member = self._unfold(self._sorted(raw)) if self._folds else self._sorted(raw)
             quantiles.append(member if effect is None else member + keras.ops.expand_dims(effect, -1))
-            weights += [] if decoded.weights is None else [decoded.weights]
         return quantiles, weights
+
+    def parameters(
+        self, target: Tensor | None = None, window: Reading | None = None, *, scaled: bool = False
+    ) -> tuple[list[Tensor], list[Weights]]:
+        """Return the parameters `(batch, horizon, channels, parameters)` of the distribution, and the attention.
+
+        Args:
+            target: what the window is followed by, in training, in scaled space.
+            window: another reading than that of the inputs.
+            scaled: whether they are those of the values in scaled space, else in original units.
+        """
+        window = window or self.window
+        numbers, weights = self._decoded(target, window)
+        made = []
+        for raw in numbers:
+            member = self._unfold(raw) if self._folds else raw
+            if window.effect is not None:
+                member = self._add_effect([member, keras.ops.expand_dims(window.effect, -1)])
+            units = {} if scaled else {"center": window.center, "scale": window.scale}
+            made.append(self._head(member, **units))
+        return made, weights
 
     def inference(self) -> keras.Model:
         """Return the model from a window to quantiles in original units, and attention where there is any.
 
         The quantiles are the mean over the members of an ensemble and over the look-backs (Vincent 1912), and so is
-        the attention.
+        the attention. Where there is a distribution its parameters are that mean, so that what is forecast is one
+        distribution of its family; of normal ones that is the same.
         """
         window, count = self.window, len(self.lookbacks)
         if count > 1:
@@ -281,11 +335,15 @@ class ForecastGraph:
             known = self.inputs.get(PAST_COVARIATES)
             known = None if known is None else fold(known, known, self.inputs[LENGTH])[0]
             window = self._read(past, observed, length, known, count)
-        members, weights = self.scaled_quantiles(window=window)
-        scaled = _mean(members, "mean_of_members")
-        quantiles = self.scaling(scaled, center=window.center, scale=window.scale, inverse=True)
-        quantiles = MeanOfLookbacks(count, name="mean_of_lookbacks")(quantiles) if count > 1 else quantiles
-        outputs = {QUANTILES: self._calibrated(quantiles)}
+        members, weights = (self.parameters if self.distribution else self.scaled_quantiles)(window=window)
+        made = _mean(members, "mean_of_members")
+        if self.distribution is None:
+            made = self.scaling(made, center=window.center, scale=window.scale, inverse=True)
+        made = MeanOfLookbacks(count, name="mean_of_lookbacks")(made) if count > 1 else made
+        if self.distribution is None:
+            outputs = {QUANTILES: self._calibrated(made)}
+        else:
+            outputs = {QUANTILES: self._calibrated(self._distribution(made)), PARAMETERS: made}
         if weights:
             length, key_steps = self.inputs[LENGTH], weights[0].key_steps
             attention = _mean([member.values for member in weights], "mean_attention")
@@ -297,6 +355,17 @@ class ForecastGraph:
             outputs[KEY_STEPS] = key_steps(length)
             outputs[QUERY_STEPS] = QuerySteps(self.spec.horizon, weights[0].query_length)(length)
         return keras.Model(self.inputs, outputs, name="forecaster")
+
+
+def core_window(spec: WindowSpec, options: NetworkOptions) -> WindowSpec:
+    """Return the window that a core is made for: where there is a distribution, with a level for each parameter.
+
+    The location comes first and is the median. The other levels stand for numbers that are no quantiles.
+    """
+    if options.head == "quantiles":
+        return spec
+    size = get_distribution(options.head).size
+    return replace(spec, levels=tuple(1 - 0.5 ** (number + 1) for number in range(size)))
 
 
 def _static_embedding(spec: WindowSpec, options: NetworkOptions) -> StaticEmbedding | None:
@@ -334,7 +403,7 @@ def build_graph(
         spec: the window.
         portable: keep cuDNN out of the graph, so that what is traced on a GPU runs anywhere.
     """
-    cores = [entry.build()(options, spec, portable) for _ in range(options.members)]
+    cores = [entry.build()(options, core_window(spec, options), portable) for _ in range(options.members)]
     return ForecastGraph(window_inputs(spec), spec, options, cores)
 
 
@@ -344,5 +413,5 @@ def build_baseline(entry: ModelEntry, spec: WindowSpec, options: Options | None 
     builder = entry.build()
     made = builder(entry.name, spec) if entry.module is None else builder(options or entry.options(), spec)
     quantiles = made(inputs[PAST], inputs[OBSERVED], inputs[LENGTH])
-    quantiles = CalibratedQuantiles(spec.median, spec.support, name="calibrated_quantiles")(quantiles)
+    quantiles = CalibratedQuantiles(spec.median, spec.support, name=CALIBRATED)(quantiles)
     return keras.Model(inputs, {QUANTILES: quantiles}, name=entry.name)

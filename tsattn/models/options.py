@@ -23,6 +23,7 @@ Score = Literal[
     "none",
 ]
 Alignment = Literal["softmax", "local", "monotonic", "coverage", "hardmax"]
+Head = Literal["quantiles", "normal", "student_t", "negative_binomial"]
 
 
 class BaselineOptions(Options):
@@ -38,6 +39,11 @@ class NetworkOptions(Options):
 
     units: Annotated[int | None, Choice(32, 64, 128, 256)] = Field(
         None, ge=1, description="width of the network; by rule from the number of observed values if left out"
+    )
+    head: Head = Field(
+        "quantiles",
+        description="what is forecast: each quantile by itself, or the parameters of a distribution, from which paths "
+        "can be drawn; negative_binomial is for counts",
     )
     dropout: Annotated[float, Range(0.0, 0.7)] = Field(
         0.5, ge=0, lt=1, description="share of features dropped before the head in training"

@@ -10,6 +10,7 @@ from keras import ops
 from tsattn.config import Loss
 from tsattn.layers.masking import Tensor
 from tsattn.models.graph import ForecastGraph, window_inputs
+from tsattn.training.likelihood import LikelihoodLoss
 from tsattn.window import TARGET, TARGET_OBSERVED, TARGET_SCALE
 
 
@@ -76,9 +77,16 @@ def training_model(graph: ForecastGraph, loss: Loss = "pinball") -> keras.Model:
     shapes = window_inputs(graph.spec, training=True)
     target, observed, scale = shapes[TARGET], shapes[TARGET_OBSERVED], shapes[TARGET_SCALE]
     scaled = graph.scale_target(target, observed)
-    members, _ = graph.scaled_quantiles(scaled)
-    weight = graph.window.scale / keras.ops.expand_dims(scale, 1)
-    added = ForecastLoss(graph.spec.levels, loss == "squared", name="loss")
-    by_window = added(keras.ops.stack(members, axis=1), scaled, observed, weight)
+    of_series = keras.ops.expand_dims(scale, 1)
+    added: keras.layers.Layer
+    if graph.distribution is None:
+        members, _ = graph.scaled_quantiles(scaled)
+        added = ForecastLoss(graph.spec.levels, loss == "squared", name="loss")
+    else:
+        members, _ = graph.parameters(scaled, scaled=not graph.distribution.counts)
+        added = LikelihoodLoss(graph.distribution.name, name="loss")
+    counts = graph.distribution is not None and graph.distribution.counts
+    held, weight = (target, 1.0 / of_series) if counts else (scaled, graph.window.scale / of_series)
+    by_window = added(keras.ops.stack(members, axis=1), held, observed, weight)
     inputs = {**graph.inputs, TARGET: target, TARGET_OBSERVED: observed, TARGET_SCALE: scale}
     return keras.Model(inputs, by_window, name="training")
