@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.accuracy.tasks import INTERVAL_METRICS
-from tsattn.evaluation.calibration import LAYER
+from tsattn.models.graph import CALIBRATED
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,7 +48,7 @@ class IntervalErrors:
 @contextmanager
 def uncalibrated(model: keras.Model) -> Iterator[None]:
     """Take the calibration off a model for a while."""
-    layer = model.get_layer(LAYER)
+    layer = model.get_layer(CALIBRATED)
     factors = keras.ops.convert_to_numpy(layer.factors)
     layer.fit(np.ones_like(factors))
     try:
