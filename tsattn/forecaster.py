@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -14,44 +12,35 @@ from sklearn.utils.validation import check_is_fitted
 
 from tsattn.config import AUTO, Options
 from tsattn.continued import continued, read_series
-from tsattn.data import Frame, Panel, Schema, load
+from tsattn.data import Frame, Panel, Schema
 from tsattn.data.asof import Stamp
 from tsattn.data.features import seen_categories
 from tsattn.data.fingerprint import summary
-from tsattn.data.place import FRAME
+from tsattn.data.place import name_of
 from tsattn.evaluation.auto import select
-from tsattn.evaluation.backtest import Backtest, Refit, Tell, check_refit, run_backtest
 from tsattn.evaluation.calibration import calibrate
-from tsattn.evaluation.choice import metric_of
 from tsattn.evaluation.chosen import Chosen
-from tsattn.evaluation.classical import check_classical
 from tsattn.evaluation.compare import (
     Candidate,
     baseline_spec,
     beside_baselines,
     choose_model,
-    classical_baselines,
     compare,
 )
-from tsattn.evaluation.entrants import entrants, seen_before
-from tsattn.evaluation.evaluate import Evaluation, run_evaluation
-from tsattn.evaluation.folds import Folds
-from tsattn.evaluation.origins import BacktestPlan, plan_backtest
-from tsattn.evaluation.stretch import find_stretch
 from tsattn.evaluation.verdict import verdict
 from tsattn.export import Format
 from tsattn.fitting import Fitting, Watch, check_support, resolved, start_fitting, window_sizes, window_spec
+from tsattn.judged import Judged
 from tsattn.models import get_model, resolve_options
 from tsattn.models.graph import build_baseline, build_graph
 from tsattn.models.options import NetworkOptions
 from tsattn.models.registry import check_graph
-from tsattn.parameters import Parameters
 from tsattn.prediction import Question, predict
 from tsattn.sampling import sample
 from tsattn.training.fit import History
 
 
-class Forecaster(Parameters):
+class Forecaster(Judged):
     """Forecasts time series: from a data frame or file to quantiles in original units.
 
     What is None is inferred from the data or chosen by rule, and can be read from `schema_` and `config_` after `fit`.
@@ -134,7 +123,7 @@ class Forecaster(Parameters):
             DataError: the data cannot be read as series, or are too short for the horizon.
         """
         panel, schema = read_series(X, self.to_config())
-        return self.fit_panel(panel, schema, source=_name_of(X), watch=watch)
+        return self.fit_panel(panel, schema, source=name_of(X), watch=watch)
 
     def fit_panel(self, panel: Panel, schema: Schema, *, source: str = "the panel", watch: Watch | None = None) -> Self:
         """Like `fit`, of data that were read already; ``source`` is what errors call them."""
@@ -211,133 +200,6 @@ class Forecaster(Parameters):
         if self.choice_ is not None:
             return self.choice_.sentence()
         return verdict(self.scores_, self.config_.model["name"])
-
-    def backtest(
-        self,
-        X: Frame | Path | str,
-        folds: int = 5,
-        step: int | None = None,
-        refit: Refit = "never",
-        *,
-        models: Sequence[str] = (),
-        baselines: Sequence[str] = (),
-        out: Path | str | None = None,
-        watch: Watch | None = None,
-    ) -> Backtest:
-        """Forecast what is known already, again and again from what was known before, beside the naive baselines.
-
-        The last forecast begins a horizon before the end of each series, the others ``step`` steps before one another.
-        This forecaster stays as it is; clones of it are fitted, and nothing after an origin is seen by them.
-
-        Args:
-            X: what `tsattn.data.load` reads: a frame or an array, a CSV or Parquet file, a folder or pattern.
-            folds: how many times to forecast.
-            step: steps between two origins; None for the horizon, or less where the series are short.
-            refit: "never" fits once, before the first origin; "every" fits anew before every one.
-            models: names of models to compare, with everything else as it is here; none for this forecaster alone.
-            baselines: classical baselines beside the naive ones: "autoets", "autotheta", "autoarima". They need the
-                extra `tsattn[baselines]`.
-            out: folder for the forecasts of every fold, all of them and the scores, see `tsattn.evaluation.folds`.
-                Where it has some of the same backtest, which was stopped or had other models, it goes on from there.
-            watch: shows the trainings.
-
-        Returns:
-            Forecasts and scores, see `tsattn.evaluation.backtest.Backtest`.
-
-        Raises:
-            ConfigError: a parameter has a value that is not allowed.
-            DataError: the data cannot be read as series, or are too short for so many forecasts.
-            RunError: a package is missing; ``out`` has something else, or cannot be written.
-        """
-        config = self.to_config()
-        panel, schema = read_series(X, config)
-        plan = plan_backtest(panel, schema, continued(config).data, folds, step, _name_of(X))
-        kept = Folds() if out is None else Folds.open(Path(out), plan, config, refit)
-        return self.backtest_plan(plan, refit=refit, models=models, baselines=baselines, folds=kept, watch=watch)
-
-    def backtest_plan(
-        self,
-        plan: BacktestPlan,
-        *,
-        refit: Refit = "never",
-        models: Sequence[str] = (),
-        baselines: Sequence[str] = (),
-        folds: Folds | None = None,
-        watch: Watch | None = None,
-        tell: Tell | None = None,
-    ) -> Backtest:
-        """Like `backtest`, of data that were read and cut already; ``tell`` hears of every fold of every model."""
-        check_refit(refit)
-        asked = entrants(self, plan, models, baselines, watch, anew=refit == "every")
-        names = tuple(dict.fromkeys(models)) or (asked[0].name,)
-        result = run_backtest(plan, asked, names, refit=refit, folds=folds, tell=tell)
-        told = seen_before(self, plan)
-        return replace(result, notes=(told, *result.notes)) if told else result
-
-    def evaluate(
-        self,
-        X: Frame | Path | str,
-        *,
-        origins: int | None = None,
-        step: int | None = None,
-        last: int | None = None,
-        baselines: Sequence[str] = (),
-    ) -> Evaluation:
-        """Hold this forecaster, as it was fitted, against data, beside the naive baselines.
-
-        By default it forecasts what lies behind the data that it was trained on, a horizon after another; series that
-        it was not trained on, from a look-back on. Data that begin behind the training data are forecast from the end
-        of these.
-
-        Args:
-            X: data in the form that was fitted.
-            origins: how many forecasts of each series, the newest ones; None for all.
-            step: steps between two of them; None for the horizon.
-            last: forecasts only the last steps of each series, whether they were trained on or not.
-            baselines: classical baselines beside the naive ones, as those of `backtest`.
-
-        Returns:
-            Forecasts and scores, see `tsattn.evaluation.evaluate.Evaluation`; its ``notes`` tell of forecasts that lie
-            in data that were trained on.
-
-        Raises:
-            ConfigError: a parameter has a value that is not allowed.
-            DataError: the data do not have the form that was fitted, or are too short behind the training data.
-            RunError: a package is missing.
-        """
-        check_is_fitted(self)
-        check_classical(baselines)
-        panel = load(X, schema=self.schema_, covariates=self._needs_covariates)[0]
-        limits = {"origins": origins, "step": step, "last": last}
-        stretch = find_stretch(
-            panel, self.schema_, self.spec_, self.panel_, self.training_data_, **limits, source=_name_of(X)
-        )
-        name = str(self.config_.model["name"])
-        candidates = beside_baselines(name, Candidate(self.model_, self.spec_), stretch.panel)
-        classical = classical_baselines(baselines, stretch.panel, self.spec_)
-        return run_evaluation(stretch, name, {**candidates, **classical})
-
-    def score(self, X: Frame | Path | str, y: None = None) -> float:
-        """Return how good the forecasts of ``X`` are, as scikit-learn has it: the higher, the better.
-
-        It is minus the MASE of `evaluate`, so that a search over parameters (``GridSearchCV``) with folds in time
-        (``TimeSeriesSplit``) keeps the best forecaster; minus the MAE where no series has a MASE.
-
-        Args:
-            X: what follows the training data, in the form that was fitted; or such data as a whole.
-            y: ignored; the target is a column of the data.
-
-        Raises:
-            DataError: the data do not have the form that was fitted, or are too short behind the training data.
-        """
-        result = self.evaluate(X)
-        errors = result.scores.set_index("model")[metric_of(result.scores)].astype(float)
-        return -float(errors[result.model])
-
-    @property
-    def _needs_covariates(self) -> bool:
-        """Whether data need all columns that are covariates: a baseline that was kept has no use for them."""
-        return bool(self.spec_.past_covariates or self.spec_.static)
 
     def predict(
         self,
@@ -472,8 +334,3 @@ class Forecaster(Parameters):
         twin = build_graph(entry, options, self.spec_, portable=True).inference()
         twin.set_weights(self.model_.get_weights())
         return twin
-
-
-def _name_of(X: Frame | Path | str) -> str:
-    """Return what errors call the data."""
-    return str(X) if isinstance(X, (Path, str)) else FRAME

@@ -102,6 +102,11 @@ def shown(stamp: object) -> str:
     return str(stamp).removesuffix(" 00:00:00")
 
 
+def name_of(source: object) -> str:
+    """Return what messages call data that are a path, a pattern or a frame."""
+    return str(source) if isinstance(source, (Path, str)) else FRAME
+
+
 def listed(names: Iterable[object], most: int = 12, quote: str = "'") -> str:
     """Return names in quotes, separated by commas; after ``most`` of them the number of the others."""
     every = [f"{quote}{name}{quote}" for name in names]

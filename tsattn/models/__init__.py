@@ -17,8 +17,8 @@ from tsattn.models.registry import (
 )
 
 if TYPE_CHECKING:
+    from tsattn.models.core import Core, Decoded, Series, Weights
     from tsattn.models.direct import DirectHead
-    from tsattn.models.graph import Core, Decoded, Series, Weights
     from tsattn.models.recurrent import Segments
 
 __all__ = [
@@ -39,12 +39,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Core": "graph",
-    "Decoded": "graph",
+    "Core": "core",
+    "Decoded": "core",
     "DirectHead": "direct",
     "Segments": "recurrent",
-    "Series": "graph",
-    "Weights": "graph",
+    "Series": "core",
+    "Weights": "core",
 }
 
 

@@ -6,8 +6,8 @@ import keras
 
 from tsattn.layers.masking import Tensor
 from tsattn.models import rules
+from tsattn.models.core import Core, Decoded, Series
 from tsattn.models.direct import DirectHead, PooledSegments
-from tsattn.models.graph import Core, Decoded, Series
 from tsattn.models.options import AttentionPoolingOptions
 from tsattn.models.recurrent import Segments, rnn_layer
 from tsattn.window import WindowSpec

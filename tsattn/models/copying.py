@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tsattn.layers import CopyAttention
 from tsattn.layers.masking import Tensor
-from tsattn.models.graph import Decoded, Weights
+from tsattn.models.core import Decoded, Weights
 from tsattn.models.options import CopyingOptions
 from tsattn.models.plumbing import HorizonSteps, LevelDropout
 from tsattn.models.recurrent import Cut, Segments

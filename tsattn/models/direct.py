@@ -6,7 +6,7 @@ import keras
 
 from tsattn.layers import AttentionPooling
 from tsattn.layers.masking import Tensor
-from tsattn.models.graph import Weights
+from tsattn.models.core import Weights
 from tsattn.models.options import NetworkOptions
 from tsattn.models.plumbing import HorizonSteps, QuantileHead
 from tsattn.models.recurrent import Segments

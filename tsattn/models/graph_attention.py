@@ -10,8 +10,8 @@ import numpy.typing as npt
 from tsattn.layers import AdaptiveAdjacency, DiffusionConvolution, GraphAttention, TemporalConvBlock
 from tsattn.layers.masking import Tensor
 from tsattn.models import rules
+from tsattn.models.core import Core, Decoded, Series
 from tsattn.models.direct import DirectHead
-from tsattn.models.graph import Core, Decoded, Series
 from tsattn.models.nodes import FoldNodes, GivenAdjacency, ObservedNodes, UnfoldNodes
 from tsattn.models.options import GraphAttentionOptions
 from tsattn.models.plumbing import LastObserved, LastStep

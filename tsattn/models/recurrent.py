@@ -9,7 +9,7 @@ import keras
 
 from tsattn.layers import Patching
 from tsattn.layers.masking import Tensor
-from tsattn.models.graph import Series
+from tsattn.models.core import Series
 from tsattn.models.plumbing import SegmentMask, SegmentSteps
 
 

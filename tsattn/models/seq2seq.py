@@ -10,7 +10,7 @@ from tsattn.layers import Attention, AttentionDecoder, LocalAlignment, ParallelD
 from tsattn.layers.masking import Tensor
 from tsattn.models import rules
 from tsattn.models.copying import copying
-from tsattn.models.graph import Core, Decoded, Series, Weights
+from tsattn.models.core import Core, Decoded, Series, Weights
 from tsattn.models.options import Seq2SeqOptions
 from tsattn.models.plumbing import HorizonSegments, HorizonSteps, QuantileHead
 from tsattn.models.recurrent import Segments, rnn_cell, rnn_layer

@@ -8,8 +8,8 @@ from tsattn.layers import TemporalConvBlock
 from tsattn.layers.masking import Tensor
 from tsattn.models import rules
 from tsattn.models.copying import copying
+from tsattn.models.core import Core, Decoded, Series, Weights
 from tsattn.models.direct import DirectHead, PooledSegments
-from tsattn.models.graph import Core, Decoded, Series, Weights
 from tsattn.models.options import TCNOptions
 from tsattn.models.plumbing import LastStep
 from tsattn.models.recurrent import Segments
