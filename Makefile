@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip install -qq
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-accuracy test-backends bench bench-accuracy bench-sequences bench-reading bench-windows bench-serving lint format clean
+.PHONY: help demo test test-slow test-accuracy test-backends bench bench-accuracy bench-sequences bench-reading bench-windows bench-serving bench-classical lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -55,7 +55,7 @@ test-backends: $(VENV)/.dev ## The layers on the other backends of Keras, where 
 			-m '$(CASES)' || exit 1; \
 	done
 
-bench: bench-accuracy bench-sequences bench-reading bench-windows bench-serving ## All benchmarks
+bench: bench-accuracy bench-sequences bench-reading bench-windows bench-serving bench-classical ## All benchmarks
 
 bench-sequences: $(VENV)/.dev ## Attention pooling over sequences of different lengths; needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.sequences
@@ -68,6 +68,9 @@ bench-windows: $(VENV)/.dev ## Windows made beside windows trained on
 
 bench-serving: $(VENV)/.dev ## The server under load, with and without micro-batching; needs wrk
 	@$(BIN)/python -m benchmarks.serving
+
+bench-classical: $(VENV)/.dev ## AutoETS and AutoTheta on M4 Hourly, beside the default; needs TSATTN_DATA_DIR
+	@$(BIN)/python -m benchmarks.classical
 
 bench-accuracy: $(VENV)/.dev ## Accuracy by published protocols (hours; goes on where it stopped); needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.accuracy run

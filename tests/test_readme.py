@@ -57,7 +57,7 @@ def test_the_server_answers_what_the_readme_asks(workplace: Path) -> None:
 
     lines = [line.partition("  #")[0] for line in TEXT.splitlines() if line.startswith(("tsattn serve ", "curl "))]
     assert [line.split()[0] for line in lines] == ["tsattn", "curl"]
-    Forecaster("seasonal_naive").fit(workplace / "datasets" / "co2.csv").save(workplace / "runs" / "co2")
+    Forecaster("seasonal_naive").fit(workplace / "datasets" / "Airline.csv").save(workplace / "runs" / "air")
     with serving(workplace / lines[0].split()[2]) as (_, told):
         command = lines[1].replace("http://127.0.0.1:8501", url(told))
         answer = subprocess.run(command, shell=True, cwd=workplace, capture_output=True, text=True, check=True).stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -96,8 +97,13 @@ def _entries(shown: Table, variant: Variant, results: Sequence[Result], stage: S
         name = fingerprint(wanted)
         of_task = [result for result in results if result["task"] == task.name]
         same = [r for r in of_task if r["hash"] == name or agrees(r["configuration"], task, wanted)]
+        if shown.kind == "interval":
+            # Those of earlier commits have none.
+            same = [r for r in same if f"{BEFORE}{INTERVAL_METRICS[0]}" in r[stage]]
         if same:
-            newest = max(same, key=lambda result: (result["committed"], result["date"]))["commit"]
+            # Of commits with as many seeds the newest.
+            seeds = Counter(result["commit"] for result in same)
+            newest = max(same, key=lambda r: (seeds[r["commit"]], r["committed"], r["date"]))["commit"]
             kept = {r["seed"]: r for r in sorted(same, key=lambda r: r["date"]) if r["commit"] == newest}
             entries[task.name] = Entry(task, stage, dict(sorted(kept.items())))
     return entries
@@ -193,24 +199,13 @@ def _by_file(shown: Table, rows: list[tuple[Variant, Entries]], _: Sequence[Row]
 def _by_interval(shown: Table, rows: list[tuple[Variant, Entries]], _: Sequence[Row]) -> str:
     lines = []
     for variant, entries in rows:
-        known = {name: entry for name, entry in entries.items() if _has_intervals(entry)}
-        for prefix, words in ((BEFORE, ", before the calibration"), ("", "")):
-            cells = []
-            for name in shown.tasks:
-                figures = (
-                    known[name].figures([f"{prefix}{metric}" for metric in INTERVAL_METRICS]) if name in known else []
-                )
-                means = [statistics.fmean(values) for values in figures]
-                cells += [text(short(mean)) for mean in means] or [EMPTY] * len(INTERVAL_METRICS)
-            if known:
-                lines.append([text(f"{variant.name}{words}"), *cells, *_costs(variant, known)])
-    headers = [f"{name} {metric}" for name in shown.tasks for metric in ("in 80 %", "Winkler", "WQL")]
-    return table(["", *headers, *COSTS], lines)
-
-
-def _has_intervals(entry: Entry) -> bool:
-    """Tell whether results have them; those of earlier commits have not."""
-    return all(f"{BEFORE}{INTERVAL_METRICS[0]}" in result[entry.stage] for result in entry.results.values())
+        for name, entry in entries.items():
+            for prefix, words in ((BEFORE, ", before the calibration"), ("", "")):
+                figures = entry.figures([f"{prefix}{metric}" for metric in INTERVAL_METRICS])
+                # Not the least share is the best, so that none is bold.
+                cells = [replace(measured([statistics.fmean(row)], [_spread(row)]), values=()) for row in figures]
+                lines.append([text(f"{name}: {variant.name}{words}"), *cells, *_costs(variant, {name: entry})])
+    return table(["", "in 80 %", "Winkler", "WQL", *COSTS], lines)
 
 
 COSTS = ("seeds", "time", "memory", "commit")
