@@ -11,7 +11,7 @@ import pytest
 
 from tsattn.data import Grid, Panel
 from tsattn.errors import ConfigError, RunError
-from tsattn.evaluation.classical import CLASSICAL, Classical, check_classical
+from tsattn.evaluation.classical import CLASSICAL, Classical, check_classical, unfitted
 from tsattn.window import WindowSpec
 
 models = pytest.importorskip("statsforecast.models")
@@ -49,7 +49,7 @@ def test_each_origin_is_forecast_from_what_lies_before_it(name: str) -> None:
     known = panel()
     rival = Classical(name, SPEC, Zero())
     found = rival.forecast(known, np.array([0, 0]), np.array([40, 30]))
-    assert found.shape == (2, HORIZON, 2, len(LEVELS)) and rival.sentence() is None
+    assert found.shape == (2, HORIZON, 2, len(LEVELS)) and rival.failed == 0
     np.testing.assert_allclose(found[0, :, 0], quantiles(name, known.series(0)[:40, 0]), rtol=1e-9)
     np.testing.assert_allclose(found[1, :, 1], quantiles(name, known.series(0)[:30, 1]), rtol=1e-9)
     known.values[40:48] = 1e9
@@ -70,7 +70,7 @@ def test_another_forecast_stands_in_where_nothing_can_be_fitted() -> None:
     rival = Classical("autoets", SPEC, Zero())
     found = rival.forecast(panel(), np.array([0, 1]), np.array([40, 2]))
     assert (found[1] == 0).all() and (found[0] != 0).all()
-    assert rival.sentence() == (
+    assert unfitted(rival.name, rival.failed, rival.fitted) == (
         "autoets could not be fitted to 2 of 4 histories; the seasonal naive forecast stands in there."
     )
 

@@ -71,7 +71,7 @@ def write_version(folder: Path, spec: WindowSpec = PLAIN, shift: float = 0.0) ->
         future_covariates=reader.future_covariates,
         static=reader.static,
         inputs=reader.inputs,
-        outputs=outputs_of(spec, attention=True),
+        outputs=outputs_of(spec, attention=True, sample=False),
         reading=schema,
     )
     path = folder / "assets.extra" / DESCRIPTION
