@@ -69,6 +69,29 @@ def test_a_leaderboard_of_several_models() -> None:
     assert result.exit_code == 2 and "there is no model 'arima'" in result.stderr
 
 
+def test_a_classical_model_alone_and_options_of_another_than_the_default(tmp_path: Path) -> None:
+    result = tsattn("backtest", AIRLINE, "--folds", 1, "--model", "autotheta")
+    assert result.exit_code == 0 and "autotheta is " in result.stdout, result.output
+    # What tcn has and seq2seq has not.
+    options = ("--folds", 1, "--set", "model.kernel_size=2", *TINY, "--out", tmp_path / "out")
+    result = tsattn("backtest", AIRLINE, "--model", "autotheta,tcn", *options)
+    assert result.exit_code == 0 and "Best of autotheta, tcn: " in result.stdout, result.output
+    found = pd.read_csv(tmp_path / "out" / "leaderboard.csv")
+    assert {"autotheta", "tcn"} <= set(found["model"])
+
+
+def test_what_cannot_be_compared_is_refused_before_anything_is_trained_or_written(tmp_path: Path) -> None:
+    stamps = pd.date_range("2024-01-01", periods=60)
+    frame = pd.DataFrame({"ds": stamps, "a": np.arange(60) % 7, "b": np.arange(60) % 5})
+    frame.to_csv(tmp_path / "wide.csv", index=False)
+    (tmp_path / "graph.csv").write_text("a,b\n0,1\n1,0\n")
+    result = tsattn("backtest", "wide.csv", "--model", "graph_attention,tcn", "--graph", "graph.csv", *TINY)
+    assert result.exit_code == 2 and "needs a model that takes a graph, which tcn does not" in result.stderr
+    result = tsattn("backtest", "wide.csv", "--model", "tcn,naive", "--set", "model.units=4", *TINY)
+    assert result.exit_code == 2 and "model naive: unknown option 'units'" in result.stderr
+    assert not (tmp_path / "backtests").exists()
+
+
 def test_data_that_are_short(tmp_path: Path) -> None:
     frame = pd.concat(
         pd.DataFrame({"unique_id": name, "ds": pd.date_range("2024-01-01", periods=steps), "y": np.arange(steps) % 5})
@@ -105,6 +128,11 @@ def test_a_folder_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
     assert result.exit_code == 1 and "another horizon (10, now 3): give another --out, or --overwrite" in result.stderr
     assert tsattn(*arguments, "--horizon", 3, "--overwrite").exit_code == 0
     assert len(pd.read_csv(tmp_path / "out" / "forecasts.csv")) == 3
+    # What the backtest has not written is not its own to remove.
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    assert tsattn(*arguments, "--overwrite").exit_code == 0
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+    assert len(pd.read_csv(tmp_path / "out" / "forecasts.csv")) == 10
     (tmp_path / "file").write_text("")
     result = tsattn(*arguments[:-1], tmp_path / "file" / "out")
     assert result.exit_code == 1 and "cannot be written" in result.stderr

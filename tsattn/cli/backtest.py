@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ def backtest(
     from tsattn.evaluation.origins import plan_backtest
 
     models = several_models(model)
-    config = read_config(**given, model=models[0] if len(models) == 1 else None)
+    config = read_config(**given, model=_own(models))
     check_classical(baselines)
     terminal = console()
     panel, schema = read_series(data, config)
@@ -88,7 +89,7 @@ def backtest(
         result = forecaster.backtest_plan(
             plan,
             refit=refit,
-            models=models if len(models) > 1 else (),
+            models=models,
             baselines=baselines,
             folds=kept,
             watch=bar.watch,
@@ -96,6 +97,15 @@ def backtest(
         )
     _print(result, folds)
     terminal.print(f"\nWritten: {place}/ with leaderboard.csv, scores.csv and forecasts.csv.")
+
+
+def _own(models: Sequence[str]) -> str | None:
+    """Return the model whose options are those that are given; the others take the same ones, classical ones none."""
+    from tsattn.config import AUTO
+    from tsattn.evaluation.classical import CLASSICAL
+
+    # What `auto` is given besides is refused beside a name.
+    return AUTO if AUTO in models else next((name for name in models if name not in CLASSICAL), None)
 
 
 def _free(path: Path, plan: BacktestPlan, config: RunConfig, refit: str) -> Path:

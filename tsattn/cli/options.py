@@ -234,7 +234,9 @@ def read_config(
     if run_config.model.get("name") == AUTO:
         return run_config
     if run_config.selection is not None:
-        raise ConfigError(f"{source}: selection is what --model auto compares: give that, or leave it out")
+        raise ConfigError(
+            f"{source}: selection is what --model auto compares, and --budget for how long: give that, or leave it out"
+        )
     check_graph(*resolve_options(run_config.model, source=source), run_config.data.graph, source=source)
     return run_config
 

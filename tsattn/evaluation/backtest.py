@@ -111,6 +111,7 @@ def run_backtest(
     done: dict[str, list[Fold]] = {}
     levels: tuple[float, ...] = ()
     kept = folds or Folds()
+    kept.begin()
     for entrant in entrants:
         done[entrant.name] = list(_folds_of(entrant, plan, refit, kept, tell))
         levels = entrant.levels

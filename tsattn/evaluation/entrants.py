@@ -21,6 +21,7 @@ from tsattn.evaluation.compare import Candidate, baseline_spec, baselines, class
 from tsattn.evaluation.origins import BacktestPlan
 from tsattn.fitting import Watch, window_sizes, window_spec
 from tsattn.models import BASELINES, resolve_options
+from tsattn.models.registry import check_graph
 from tsattn.window import WindowSpec
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def entrant(
     Raises:
         ConfigError: there is no such model, or it has no such options.
     """
-    own_name(forecaster)
+    _check(forecaster)
 
     def train(number: int) -> Trained:
         which = f"origin {number + 1} of {len(plan)}"
@@ -132,6 +133,13 @@ def entrant(
 
     config = forecaster.to_config()
     return Entrant(name, config.model, continued(config).levels, train)
+
+
+def _check(forecaster: Forecaster) -> None:
+    """Raise a ConfigError where there is no such model, or it has no such options or takes no graph."""
+    config = continued(forecaster.to_config())
+    if config.init is None and config.model.get("name") != AUTO:
+        check_graph(*resolve_options(config.model, source="Forecaster"), config.data.graph, source="Forecaster")
 
 
 def beside(forecaster: Forecaster, plan: BacktestPlan, names: Sequence[str]) -> list[Entrant]:

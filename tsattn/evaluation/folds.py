@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from tsattn.evaluation.backtest import Backtest
 
 ABOUT = "backtest.json"
+PARTS = "folds"
+RESULTS = ("forecasts.csv", "leaderboard.csv", "scores.csv")
 
 
 @dataclass(frozen=True)
@@ -56,42 +58,56 @@ class Folds:
 
     Args:
         folder: where they are kept; None keeps nothing.
+        asked: what the backtest is of, see `about`.
+        anew: whether a backtest that is there is removed, when `begin` is called.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, asked: dict[str, Any] | None = None, *, anew: bool = False) -> None:
         self._folder = folder
+        self._asked = asked
+        self._anew = anew
 
     @classmethod
     def open(cls, folder: Path, plan: BacktestPlan, config: RunConfig, refit: str, *, overwrite: bool = False) -> Folds:
-        """Return the folds of a backtest in a folder, which is made, or has some of the same backtest already.
+        """Return the folds of a backtest in a folder, which `begin` makes, or has some of the same backtest already.
 
         Args:
             folder: where they are kept.
             plan: the series and their origins.
             config: the configuration, of which everything counts but the model: each model has its own forecasts.
             refit: how often models are trained.
-            overwrite: whether another backtest in the folder is removed.
+            overwrite: whether a backtest in the folder is removed; what else is there stays.
 
         Raises:
-            RunError: there is another backtest, or something else, or it cannot be written.
+            RunError: there is another backtest, or something else.
         """
         asked = about(plan, config, refit)
         there = known(folder)
-        if overwrite and there is not None:
-            shutil.rmtree(folder)
-        elif there is not None and there != asked:
+        anew = overwrite and there is not None
+        if there is not None and there != asked and not anew:
             raise RunError(
                 f"{folder}: is a backtest of {_difference(there, asked)}: give another --out, or --overwrite to "
                 "replace it"
             )
         elif there is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(f"{folder}: is there already and is no backtest: give another --out")
+        return cls(folder, asked, anew=anew)
+
+    def begin(self) -> None:
+        """Make the folder, when it is known that the backtest can be.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        if self._folder is None:
+            return
+        if self._anew:
+            _remove(self._folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"{folder}: cannot be written: {error.strerror}") from None
-        write_text(json.dumps(asked, indent=2) + "\n", folder / ABOUT)
-        return cls(folder)
+            raise RunError(f"{self._folder}: cannot be written: {error.strerror}") from None
+        write_text(json.dumps(self._asked, indent=2) + "\n", self._folder / ABOUT)
 
     def read(self, number: int, name: str, asked: dict[str, Any]) -> Fold | None:
         """Return the fold of a model where it is done.
@@ -142,13 +158,24 @@ class Folds:
         """Write all forecasts and the scores."""
         if self._folder is None:
             return
-        write_frame(result.forecasts, self._folder / "forecasts.csv")
-        write_frame(result.scores, self._folder / "leaderboard.csv")
-        write_frame(result.scored.by_origin, self._folder / "scores.csv")
+        results = (result.forecasts, result.scores, result.scored.by_origin)
+        for name, frame in zip(RESULTS, results, strict=True):
+            write_frame(frame, self._folder / name)
 
     def _path(self, number: int, name: str, ending: str) -> Path:
         assert self._folder is not None
-        return self._folder / "folds" / str(number + 1) / f"{name}.{ending}"
+        return self._folder / PARTS / str(number + 1) / f"{name}.{ending}"
+
+
+def _remove(folder: Path) -> None:
+    """Remove what a backtest has written, and nothing else that is in its folder."""
+    try:
+        if (folder / PARTS).exists():
+            shutil.rmtree(folder / PARTS)
+        for name in (*RESULTS, ABOUT):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"{error.filename}: cannot be removed: {error.strerror}") from None
 
 
 def known(folder: Path) -> dict[str, Any] | None:
