@@ -31,7 +31,7 @@ from tsattn.evaluation.verdict import verdict
 from tsattn.export import Format
 from tsattn.fitting import Fitting, Watch, check_support, resolved, start_fitting, window_sizes, window_spec
 from tsattn.judged import Judged
-from tsattn.models import get_model, resolve_options
+from tsattn.models import BASELINES, get_model, resolve_options
 from tsattn.models.graph import build_baseline, build_graph
 from tsattn.models.options import NetworkOptions
 from tsattn.models.registry import check_graph
@@ -162,6 +162,9 @@ class Forecaster(Judged):
         """Compare several models, and become the best one fitted to all of the data."""
         selection = select(self, panel, schema, source, watch)
         best = clone(self).set_params(model=selection.kept, selection=None)
+        if selection.kept in BASELINES:
+            # What the networks were given means nothing to it.
+            best.set_params(options=None, graph=None)
         best.fit_panel(panel, schema, source=source, watch=watch)
         for name, value in vars(best).items():
             if name.endswith("_"):

@@ -12,6 +12,7 @@ from cli.conftest import TINY, tsattn
 from tsattn import Forecaster
 from tsattn.errors import ConfigError
 from tsattn.evaluation.chosen import Selection
+from tsattn.training.deadline import Deadline
 
 QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
 NETWORKS = ("attention_pooling", "tcn")
@@ -84,6 +85,24 @@ def test_without_time_only_the_first_network_is_there() -> None:
     assert isinstance(choice, Selection) and choice.left_out == ("tcn",) and list(choice.seconds) == [NETWORKS[0]]
     assert "For lack of time without tcn: give a longer --budget." in choice.sentence()
     assert found.config_.model["name"] == "drift" and found.config_.training.seconds is None
+
+
+def test_options_of_the_networks_do_not_keep_a_baseline_from_winning(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float] = []
+
+    class Told(Deadline):
+        def __init__(self, seconds: float) -> None:
+            super().__init__(seconds)
+            limits.append(seconds)
+
+    monkeypatch.setattr("tsattn.fitting.Deadline", Told)
+    given = auto(models=["tcn"]).set_params(options={"units": 4, "head": "normal"}, training={**QUICK, "seconds": 7})
+    found = given.fit(rising())
+    assert isinstance(found.choice_, Selection) and found.choice_.kept == "drift"
+    assert found.config_.model == {"name": "drift"} and found.config_.training.seconds == 7
+    assert limits == [7], "a limit that was given holds, though the budget leaves more"
+    plain = Forecaster("drift", horizon=5).fit(rising())
+    pd.testing.assert_frame_equal(found.predict(), plain.predict())
 
 
 def test_data_for_fewer_folds_than_wanted() -> None:

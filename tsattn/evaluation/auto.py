@@ -84,7 +84,8 @@ def select(forecaster: Forecaster, panel: Panel, schema: Schema, source: str, wa
             if allowed is None:
                 left_out.append(name)
                 continue
-            training = {**(forecaster.training or {}), "seconds": allowed}
+            given = forecaster.to_config().training
+            training = {**(forecaster.training or {}), "seconds": min(allowed, given.seconds or allowed)}
             copy = clone(forecaster).set_params(model=name, selection=None, training=training)
             with clock.timing(name):
                 yield entrant(copy, plan, name, watch, about=f"comparing, {name}")
