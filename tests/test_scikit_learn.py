@@ -102,7 +102,22 @@ def test_arrays_are_steps_by_series(columns: int) -> None:
         pd.testing.assert_frame_equal(series, forecast)
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((2, 3, 4)), np.zeros((0, 2)), np.zeros(3, dtype=complex), [1.0, 2.0], None])
+def test_what_is_masked_is_missing() -> None:
+    values = np.random.default_rng(1).integers(0, 9, 60)
+    values[-1] = 999
+    masked = np.ma.masked_equal(values, 999)
+    gaps = np.where(values == 999, np.nan, values)
+    found, known = (Forecaster("naive", horizon=4).fit(x).predict() for x in (masked, gaps))
+    pd.testing.assert_frame_equal(found, known)
+    assert found["y"].max() < 9
+
+
+RECORDS = np.zeros(9, dtype=[("ds", "i8"), ("y", "f4")])
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((2, 3, 4)), np.zeros((0, 2)), np.zeros(3, dtype=complex), RECORDS, [1.0, 2.0], None]
+)
 def test_what_is_no_data(wrong: object) -> None:
     with pytest.raises(DataError, match="expected"):
         Forecaster("naive").fit(wrong)  # type: ignore[arg-type]

@@ -124,6 +124,10 @@ def _of_array(values: npt.NDArray[Any]) -> pd.DataFrame:
     """Return an array, a step a row and a series a column, as wide data."""
     if values.dtype.kind == "c":
         raise DataError("Complex data not supported: expected an array of real numbers")
+    if values.dtype.kind == "V":
+        raise DataError("expected an array of numbers. Received: records: make them a frame, by pandas.DataFrame")
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.astype("float64").filled(np.nan)
     if values.ndim not in (1, 2):
         raise DataError(
             f"expected an array of steps, or of steps x series: reshape your data. Received: {values.shape}"
