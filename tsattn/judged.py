@@ -154,7 +154,8 @@ class Judged(Parameters):
         (``TimeSeriesSplit``) keeps the best forecaster; minus the MAE where no series has a MASE.
 
         Args:
-            X: what follows the training data, in the form that was fitted; or such data as a whole.
+            X: what follows the training data, in the form that was fitted; or such data as a whole. Without stamps, as
+                in an array, nothing tells which of it is: then ``X`` alone is forecast, from a look-back on.
             y: ignored; the target is a column of the data.
 
         Raises:
