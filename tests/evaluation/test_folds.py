@@ -12,8 +12,12 @@ import pandas as pd
 import pytest
 
 from tsattn import Forecaster
+from tsattn.config import DataConfig, RunConfig
+from tsattn.data import load
 from tsattn.errors import ConfigError, RunError
 from tsattn.evaluation.backtest import Backtest, Refit
+from tsattn.evaluation.folds import Folds
+from tsattn.evaluation.origins import plan_backtest
 
 QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
 NETWORKS = ["attention_pooling", "tcn"]
@@ -145,6 +149,19 @@ def test_another_backtest_is_not_mixed_in(changed: dict[str, object], words: str
         else:
             with pytest.raises(RunError, match=f"{words}.* --out"):
                 made.backtest(*arguments, out=out)  # type: ignore[arg-type]
+
+
+def test_another_graph_in_the_same_file_is_another_backtest(tmp_path: Path) -> None:
+    panel, schema = load(series(), DataConfig(horizon=5))
+    plan = plan_backtest(panel, schema, DataConfig(horizon=5), FOLDS)
+    graph, out = tmp_path / "graph.csv", tmp_path / "kept"
+    config = RunConfig(data=DataConfig(horizon=5, graph=str(graph)))
+    graph.write_text("a,b\n0,1\n1,0\n")
+    Folds.open(out, plan, config, "never").begin()
+    Folds.open(out, plan, config, "never").begin()
+    graph.write_text("a,b\n0,1\n0,0\n")
+    with pytest.raises(RunError, match=r"another graph.* --out"):
+        Folds.open(out, plan, config, "never")
 
 
 def test_a_folder_of_something_else_stays(tmp_path: Path) -> None:

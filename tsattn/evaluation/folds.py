@@ -1,7 +1,7 @@
 """What is done of a backtest, kept in a folder so that it goes on where it was stopped.
 
 ====================================  =========================================================================
-``backtest.json``                     what the backtest is of: data, origins, options, versions
+``backtest.json``                     what the backtest is of: data, origins, options with their files, versions
 ``folds/1/seq2seq.parquet``           the forecasts of a model for a fold
 ``folds/1/seq2seq.json``              the options that made them, and what the model chose
 ``forecasts.csv``                     all forecasts, a column a model, when all is done
@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -195,8 +196,16 @@ def about(plan: BacktestPlan, config: RunConfig, refit: str) -> dict[str, Any]:
         "window": {"horizon": schema.horizon, "season": schema.season, "covariates": list(_covariates(plan))},
         "backtest": {"folds": len(plan), "step": plan.step, "refit": refit},
         "options": config.model_dump(mode="json", exclude={"model"}),
+        "files": _files(config),
         "versions": {name: version(name) for name in ("tsattn", "keras", "numpy")},
     }
+
+
+def _files(config: RunConfig) -> dict[str, str]:
+    """Return hashes of the files that options name, for what they hold may change."""
+    named = {"graph": config.data.graph, "init": config.init and str(Path(config.init) / "model.keras")}
+    paths = {name: Path(path) for name, path in named.items() if path is not None}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items() if path.is_file()}
 
 
 def _covariates(plan: BacktestPlan) -> tuple[str, ...]:
@@ -206,7 +215,11 @@ def _covariates(plan: BacktestPlan) -> tuple[str, ...]:
 
 def _difference(there: dict[str, Any], asked: dict[str, Any]) -> str:
     """Return in what a backtest is another one."""
-    words = {"data": "other data", "versions": "other versions of tsattn, Keras or NumPy"}
+    words = {
+        "data": "other data",
+        "versions": "other versions of tsattn, Keras or NumPy",
+        "files": "another graph, or another run to start from",
+    }
     for group, values in asked.items():
         old = there.get(group)
         if old == values:
