@@ -58,10 +58,9 @@ def tune(
     the documentation tell what is searched. --model a,b searches several models. The validation part decides, and
     nothing behind it is read; the default is the first trial, so that the result is never worse there.
 
-    The same command goes on where it was stopped, and a second one started beside it shares the trials: both by the
-    journal.
+    The same command goes on where it was stopped (with --overwrite, where it has written its result), and a second one
+    started beside it shares the trials: both by the journal.
     """
-
     from tsattn.cli.tables import reading
     from tsattn.continued import read_series
     from tsattn.output import check_file, write_text
@@ -150,7 +149,7 @@ def _counts(tuning: Tuning) -> str:
     known = [f"{states[state]} {word}" for state, word in words.items() if state in states]
     total = len(tuning.trials)
     cut = int(tuning.trials["cut"].sum())
-    told = f" In {cut} of them the time was over (+): the same command trains on." if cut else ""
+    told = f" In {cut} of them the time was over (+): the same command, with --overwrite, trains on." if cut else ""
     return f"{total} {'trial' if total == 1 else 'trials'}: {', '.join(known)}.{told}"
 
 
