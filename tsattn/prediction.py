@@ -16,7 +16,7 @@ from tsattn.data.asof import Stamp, as_of
 from tsattn.data.covariates import missing_ahead, unknown_ahead
 from tsattn.data.load import read_any
 from tsattn.data.panel import Floats
-from tsattn.data.place import FRAME
+from tsattn.data.place import name_of
 from tsattn.data.windows import Ints
 from tsattn.errors import ConfigError, DataError, DataWarning
 from tsattn.evaluation.predict import predict_windows
@@ -69,7 +69,7 @@ def asked(forecaster: Forecaster, X: Frame | Path | str | None, question: Questi
     needed = bool(spec.past_covariates or spec.static)
     panel = forecaster.panel_ if X is None else load(X, schema=schema, covariates=needed)[0]
     if question.at is not None:
-        source = "the run" if X is None else str(X) if isinstance(X, (Path, str)) else FRAME
+        source = "the run" if X is None else name_of(X)
         panel = as_of(panel, question.at, schema, spec.context, source)
         if X is None:
             _tell_short(panel, forecaster)

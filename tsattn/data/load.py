@@ -127,7 +127,7 @@ def _of_array(values: npt.NDArray[Any]) -> pd.DataFrame:
     if values.dtype.kind == "V":
         raise DataError("expected an array of numbers. Received: records: make them a frame, by pandas.DataFrame")
     if isinstance(values, np.ma.MaskedArray):
-        values = values.astype("float64").filled(np.nan)
+        values = np.ma.filled(values.astype("float64"), np.nan)
     if values.ndim not in (1, 2):
         raise DataError(
             f"expected an array of steps, or of steps x series: reshape your data. Received: {values.shape}"

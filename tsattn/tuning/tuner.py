@@ -14,7 +14,7 @@ from tsattn.config import RunConfig
 from tsattn.continued import read_series
 from tsattn.data import Frame, Panel, Schema
 from tsattn.data.fingerprint import fingerprint
-from tsattn.data.place import FRAME
+from tsattn.data.place import name_of
 from tsattn.errors import ConfigError
 from tsattn.models import get_model
 from tsattn.parameters import Parameters
@@ -84,7 +84,7 @@ def tune(
         config,
         panel,
         schema,
-        source=str(X) if isinstance(X, (Path, str)) else FRAME,
+        source=name_of(X),
         models=models,
         trials=trials,
         deadline=math.inf if time is None else started + time,
