@@ -97,6 +97,8 @@ def test_a_registered_model_without_weights(tmp_path: Path) -> None:
 
 
 def test_a_name_that_cannot_be() -> None:
+    with pytest.raises(ConfigError, match="model auto is the best of several"):
+        register("auto", "")
     with pytest.raises(ConfigError, match="there is a model 'tcn' already, of tsattn"):
         pooled("tcn")
     pooled("mine")

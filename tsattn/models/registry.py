@@ -16,7 +16,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-from tsattn.config import Options, validated
+from tsattn.config import AUTO, Options, validated
 from tsattn.errors import ConfigError
 from tsattn.models.options import (
     AttentionPoolingOptions,
@@ -157,6 +157,8 @@ def register(
     """
     if not re.fullmatch(r"[^\W\d][\w-]*", name):
         raise ConfigError(f"expected a name of letters, digits, _ and -, such as my_model. Received: name={name!r}")
+    if name == AUTO:
+        raise ConfigError(f"model {AUTO} is the best of several: register yours under another name")
     if not (isinstance(options, type) and issubclass(options, Options)):
         raise ConfigError(f"model {name}: expected options that are a subclass of NetworkOptions, got {options!r}")
     for key, field in options.model_fields.items():
