@@ -86,6 +86,7 @@ def test_without_time_only_the_first_network_is_there() -> None:
     assert found.config_.model["name"] == "drift" and found.config_.training.seconds is None
 
 
+@pytest.mark.slow
 def test_data_for_fewer_folds_than_wanted() -> None:
     short = auto().fit(repeated()[:22])
     assert isinstance(short.choice_, Selection) and 1 <= short.choice_.folds <= 3
