@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     blocks = [block for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S) if "tsattn" in block]

@@ -79,6 +79,7 @@ def test_the_run_decides_what_it_knows(run: Path, tmp_path: Path) -> None:
     assert again.history_ == tuned.history_ and again.init == str(run)
 
 
+@pytest.mark.slow
 def test_weights_that_no_epoch_makes_better_are_kept(run: Path, tmp_path: Path) -> None:
     ruinous = {"epochs": 1, "steps_per_epoch": 5, "learning_rate": 0.5}
     new = shops(1, HISTORY, seed=5)
@@ -122,6 +123,7 @@ def test_data_that_contradict_the_run_are_named(run: Path, tmp_path: Path) -> No
         Forecaster(init=tmp_path / "naive").fit(data)
 
 
+@pytest.mark.slow
 def test_the_command_line(run: Path, tmp_path: Path) -> None:
     shops(1, HISTORY, seed=5).to_csv(tmp_path / "new.csv", index=False)
     quick = ("--set", "training.epochs=1", "--set", "training.steps_per_epoch=2", "--no-refit")
@@ -135,6 +137,7 @@ def test_the_command_line(run: Path, tmp_path: Path) -> None:
     assert result.exit_code == 2 and "horizon=3" in result.stderr and "Traceback" not in result.output
 
 
+@pytest.mark.slow
 def test_a_backtest_tells_what_its_start_has_seen(run: Path) -> None:
     """The run has seen 120 days; the first fold of 130 begins before they end, that of 140 does not."""
     tuned = Forecaster(init=run, training={**TRAINING, "refit": False})

@@ -138,6 +138,7 @@ def test_validation_on_the_roads_is_the_last_eighth_of_the_train_part(data_dir: 
     assert figures["rmse_3"] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("horizon", "mse", "mae"), [(24, 0.424, 0.389), (48, 0.465, 0.407), (336, 0.650, 0.501), (720, 0.655, 0.514)]
 )

@@ -172,6 +172,7 @@ def test_options_that_contradict_each_other_are_wrong_usage(tmp_path: Path) -> N
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_every_attention_is_an_option(tmp_path: Path) -> None:
     settings = ("--set", "model.attention=general", "--set", "model.alignment=local", "--set", "model.local_window=2")
     given = ("fit", DATASETS / "Airline.csv", "--out", tmp_path / "run", "--model", "seq2seq", *settings, *FAST)

@@ -105,6 +105,7 @@ def test_options_of_the_networks_do_not_keep_a_baseline_from_winning(monkeypatch
     pd.testing.assert_frame_equal(found.predict(), plain.predict())
 
 
+@pytest.mark.slow
 def test_data_for_fewer_folds_than_wanted() -> None:
     short = auto().fit(repeated()[:22])
     assert isinstance(short.choice_, Selection) and 1 <= short.choice_.folds <= 3

@@ -94,6 +94,7 @@ def test_what_was_stopped_goes_on(refit: Refit, whole: dict[Refit, Backtest], tm
     assert (result.forecasts["ds"] == whole[refit].forecasts["ds"]).all()
 
 
+@pytest.mark.slow
 def test_a_model_that_lost_some_folds_is_trained_on_the_same_part(whole: dict[Refit, Backtest], tmp_path: Path) -> None:
     out = tmp_path / "kept"
     forecaster().backtest(series(), FOLDS, models=["tcn"], out=out)
