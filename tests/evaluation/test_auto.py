@@ -11,6 +11,7 @@ from cli.conftest import TINY, tsattn
 
 from tsattn import Forecaster
 from tsattn.errors import ConfigError
+from tsattn.evaluation.auto import first_as_good
 from tsattn.evaluation.chosen import Selection
 from tsattn.training.deadline import Deadline
 
@@ -143,3 +144,17 @@ def test_in_a_backtest_it_is_a_row_like_the_others() -> None:
     )
     assert result.label("auto") == "auto (drift)"
     np.testing.assert_array_equal(result.forecasts["auto"], result.forecasts["drift"])
+
+
+def test_of_networks_that_are_as_good_the_first_is_kept() -> None:
+    """Paired over series and folds: a difference below its standard error tells nothing."""
+    common, swing = np.random.default_rng(0).normal(1, 0.3, 40), np.tile([1.0, -1.0], 20)
+    # Standard errors of 0.2 / sqrt(39) = 0.032 and 0.05 / sqrt(39) = 0.008.
+    columns = {"best": common, "near": common + 0.02 + 0.2 * swing, "far": common + 0.02 + 0.05 * swing}
+    columns["naive"] = columns["near"]
+    keys = {"unique_id": np.repeat(["a", "b"], 20), "cutoff": np.tile(np.arange(20), 2)}
+    errors = pd.concat([pd.DataFrame({**keys, "model": name, "mase": values}) for name, values in columns.items()])
+    assert first_as_good(errors, "mase", "best", ["far", "near", "best"]) == "near"
+    assert first_as_good(errors, "mase", "best", ["far", "best", "near"]) == "best"
+    assert first_as_good(errors, "mase", "naive", ["near", "best"]) == "naive", "a baseline that is best stays so"
+    assert first_as_good(errors[errors["cutoff"] == 0][:1], "mase", "best", ["best"]) == "best"

@@ -1,20 +1,22 @@
 """Which of several models is the best on given data: ``--model auto``.
 
 Each candidate is trained once, on what lies before some folds, and forecasts them, a horizon after another: about a
-fifth of a single series, less of many. The naive baselines do so too. The least mean error wins, and is then fitted to
-all of the data as if it had been named. If a naive baseline wins, that is what is kept.
+fifth of a single series, less of many. The naive baselines do so too. The least mean error wins, or
+the first network that comes within a standard error of it, and is then fitted to all of the data as if it had been
+named. If a naive baseline wins, that is what is kept.
 
 The time is kept by a budget: a candidate is begun only if what is left suffices for it and for fitting the best anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 
 from tsattn.config import AUTO, SelectionConfig
@@ -94,7 +96,31 @@ def select(forecaster: Forecaster, panel: Panel, schema: Schema, source: str, wa
     scores, metric = result.scores, metric_of(result.scores)
     best_first = scores.assign(order=scores[metric].astype(float).fillna(np.inf)).sort_values("order", kind="stable")
     scores = best_first.drop(columns="order").reset_index(drop=True)
-    return Selection(scores, metric, len(plan), plan.schema.horizon, clock.took, tuple(left_out))
+    kept = first_as_good(result.scored.by_origin, metric, str(scores["model"].iloc[0]), list(clock.took))
+    return Selection(kept, scores, metric, len(plan), plan.schema.horizon, clock.took, tuple(left_out))
+
+
+def first_as_good(errors: pd.DataFrame, metric: str, best: str, networks: Sequence[str]) -> str:
+    """Return the first of some networks that is no more than a standard error behind the best one.
+
+    A network is another one whenever it is trained, so that the least error of near equals is luck; the first one is
+    that which the benchmarks favour. This is the one standard error rule of Breiman et al. 1984 (Classification and
+    Regression Trees), with the error of the mean difference over series and folds. A baseline that is best stays so.
+
+    Args:
+        errors: a row a model, series and fold: ``unique_id``, ``cutoff``, ``model`` and the metric.
+        metric: what decides.
+        best: the model with the least mean.
+        networks: in order of preference.
+    """
+    if best not in networks:
+        return best
+    table = errors.pivot(index=["unique_id", "cutoff"], columns="model", values=metric).astype(float)
+    for name in networks:
+        behind = (table[name] - table[best]).dropna()
+        if len(behind) > 1 and behind.mean() <= behind.std() / np.sqrt(len(behind)):
+            return name
+    return best
 
 
 def _plan(forecaster: Forecaster, panel: Panel, schema: Schema, folds: int | None, source: str) -> BacktestPlan:

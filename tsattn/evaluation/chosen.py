@@ -16,6 +16,7 @@ class Selection:
     """What was kept of several models, and why.
 
     Args:
+        kept: name of the model.
         scores: a row a model, best first, as those of a `tsattn.evaluation.backtest.Backtest`.
         metric: what decided.
         folds: forecasts of each series.
@@ -24,6 +25,7 @@ class Selection:
         left_out: networks that there was no time for.
     """
 
+    kept: str
     scores: pd.DataFrame
     metric: str
     folds: int
@@ -31,20 +33,17 @@ class Selection:
     seconds: dict[str, float]
     left_out: tuple[str, ...] = ()
 
-    @property
-    def kept(self) -> str:
-        """Name of the best model."""
-        return str(self.scores["model"].iloc[0])
-
     def sentence(self) -> str:
         """Return what was kept and why."""
         figures = dict(zip(self.scores["model"], self.scores[self.metric].astype(float), strict=True))
         count = "1 fold" if self.folds == 1 else f"{self.folds} folds"
         steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
-        next_best = [f"{error:.3g} of {name}" for name, error in list(figures.items())[1:3]]
+        best = next(iter(figures))
+        others = [f"{error:.3g} of {name}" for name, error in figures.items() if name != self.kept][:2]
+        rank = "the best" if best == self.kept else f"by less than a standard error behind {best}, the best"
         told = (
-            f"Kept: {self.kept}, the best of {len(figures)} models over {count} of {steps}: "
-            f"{self.metric.upper()} {figures[self.kept]:.3g} against {' and '.join(next_best)}."
+            f"Kept: {self.kept}, {rank} of {len(figures)} models over {count} of {steps}: "
+            f"{self.metric.upper()} {figures[self.kept]:.3g} against {' and '.join(others)}."
         )
         if self.left_out:
             told += f" For lack of time without {', '.join(self.left_out)}: give a longer --budget."
@@ -67,11 +66,11 @@ class Selection:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return the selection that `to_dict` wrote."""
-        own = ("metric", "folds", "steps", "seconds")
+        own = ("kept", "metric", "folds", "steps", "seconds")
         left_out = tuple(values["left_out"])
         scores = pd.DataFrame(values["scores"])
         scores = scores.astype({name: "float64" for name in scores if name != "model"})
-        return cls(scores, **{name: values[name] for name in own}, left_out=left_out)
+        return cls(scores=scores, **{name: values[name] for name in own}, left_out=left_out)
 
 
 Chosen = Choice | Selection
