@@ -117,7 +117,7 @@ class SelectionConfig(Options):
 
     models: tuple[str, ...] | None = Field(None, description="networks to compare, in this order, while there is time")
     budget: float | None = Field(None, gt=0, description="seconds for all of it; the rest of the models is left out")
-    folds: int | None = Field(None, ge=1, description="how many times each model forecasts; those that a fifth holds")
+    folds: int | None = Field(None, ge=1, description="how many times each model forecasts; by rule if left out")
 
     @field_validator("models", mode="before")
     @classmethod
