@@ -216,7 +216,11 @@ def get_model(name: str) -> ModelEntry:
 
 
 def register_layers() -> None:
-    """Import every model, which makes its layers known to Keras: a process that loads a saved one needs them."""
+    """Import every model, and what stands around them, which makes their layers known to Keras.
+
+    A process that loads a saved model needs them.
+    """
+    importlib.import_module(f"{_NETWORK}.graph")
     for entry in MODELS.values():
         entry.build()
 
