@@ -76,7 +76,7 @@ def test_paths_may_be_shorter_and_of_other_data(normal: Forecaster) -> None:
     assert normal.sample(data(), samples=2, at="2024-05-01")["ds"].min() == pd.Timestamp("2024-05-02")
     with pytest.raises(ConfigError, match="1 to the 6 steps that were fitted"):
         normal.sample(horizon=7)
-    with pytest.raises(ConfigError, match="samples must be 1 or more"):
+    with pytest.raises(ConfigError, match="samples must be a whole number, 1 or more"):
         normal.sample(samples=0)
 
 

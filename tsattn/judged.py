@@ -48,7 +48,7 @@ class Judged(Parameters):
         step: int | None = None,
         refit: Refit = "never",
         *,
-        models: Sequence[str] = (),
+        models: Sequence[str] | str = (),
         baselines: Sequence[str] = (),
         out: Path | str | None = None,
         watch: Watch | None = None,
@@ -63,7 +63,7 @@ class Judged(Parameters):
             folds: how many times to forecast.
             step: steps between two origins; None for the horizon, or less where the series are short.
             refit: "never" fits once, before the first origin; "every" fits anew before every one.
-            models: names of models to compare, with everything else as it is here; none for this forecaster alone.
+            models: a model or several to compare, with everything else as it is here; none for this one alone.
             baselines: classical baselines beside the naive ones: "autoets", "autotheta", "autoarima". They need the
                 extra `tsattn[baselines]`.
             out: folder for the forecasts of every fold, all of them and the scores, see `tsattn.evaluation.folds`.
@@ -89,7 +89,7 @@ class Judged(Parameters):
         plan: BacktestPlan,
         *,
         refit: Refit = "never",
-        models: Sequence[str] = (),
+        models: Sequence[str] | str = (),
         baselines: Sequence[str] = (),
         folds: Folds | None = None,
         watch: Watch | None = None,
@@ -98,6 +98,7 @@ class Judged(Parameters):
         """Like `backtest`, of data that were read and cut already; ``tell`` hears of every fold of every model."""
         check_refit(refit)
         forecaster = cast("Forecaster", self)
+        models = (models,) if isinstance(models, str) else models
         asked = entrants(forecaster, plan, models, baselines, watch, anew=refit == "every")
         names = tuple(dict.fromkeys(models)) or (asked[0].name,)
         result = run_backtest(plan, asked, names, refit=refit, folds=folds, tell=tell)

@@ -35,8 +35,8 @@ def sample(
             f"paths are drawn from a distribution, and {name} forecasts quantiles here: fit a network with "
             "model.head=normal, student_t or, for counts, negative_binomial"
         )
-    if samples < 1:
-        raise ConfigError(f"samples must be 1 or more. Received: samples={samples}")
+    if not isinstance(samples, int | np.integer) or samples < 1:
+        raise ConfigError(f"samples must be a whole number, 1 or more. Received: samples={samples}")
     trained = forecaster.spec_.horizon
     steps = trained if question.horizon is None else question.horizon
     if not 1 <= steps <= trained:

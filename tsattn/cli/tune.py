@@ -63,12 +63,16 @@ def tune(
     """
     from tsattn.cli.tables import reading
     from tsattn.continued import read_series
+    from tsattn.errors import ConfigError
     from tsattn.output import check_file, write_text
 
     started = monotonic()
     models = several_models(given.pop("model"))
     configs = [read_config(**given, model=name) for name in models or (None,)]
     path = out or Path(f"{data_name(data)}-tuned.toml")
+    kept = journal or path.with_suffix(".journal")
+    if kept == path:
+        raise ConfigError(f"{path}: cannot be the journal and the configuration: give another --out or --journal")
     check_file(path, overwrite=overwrite)
     terminal = console()
     panel, schema = read_series(data, configs[0])
@@ -77,7 +81,6 @@ def tune(
         from tsattn.cli.tuning_bar import TuningBar
         from tsattn.tuning.tuner import tune_panel
 
-    kept = journal or path.with_suffix(".journal")
     with notes(terminal), _resumable(terminal, kept), TuningBar(terminal, duration) as bar:
         tuning = tune_panel(
             configs[0],
