@@ -83,18 +83,17 @@ def test_sections_without_results_of_ours_are_left_out(result: Callable[..., dic
     assert "##" not in document(made_plan(), [naive])
 
 
-def test_an_older_commit_is_shown_only_where_there_is_none_of_the_newest(
-    result: Callable[..., dict[str, Any]],
-) -> None:
+def test_the_newest_of_the_commits_with_the_most_seeds_is_shown(result: Callable[..., dict[str, Any]]) -> None:
     older = {"commit": "old1234", "committed": "2026-01-01T00:00:00+00:00"}
     results = [
         result("etth1-96", 0, 0.9, 0.9, **older),
-        result("etth1-96", 1, 0.9, 0.9, **older),
         result("etth1-96", 0, 0.1, 0.1),
         result("etth1-192", 0, 0.2, 0.2, **older),
+        result("etth1-192", 1, 0.2, 0.2, **older),
+        result("etth1-192", 0, 0.3, 0.3),
     ]
     cells = line(document(made_plan(), results), "default")
-    assert cells[:2] == ["**.100**/**.100**", "**.200**/**.200**"] and cells[-1] == "new1234, old1234"
+    assert cells[:2] == ["**.100**/**.100**", "**.200±.000**/**.200±.000**"] and cells[-1] == "new1234, old1234"
 
 
 def test_differences_to_the_default(result: Callable[..., dict[str, Any]]) -> None:
