@@ -50,8 +50,8 @@ class Table(Options):
         name: what ``--table`` calls it, and the key of its published rows.
         title: heading.
         kind: what its columns are: a ``task`` each, a ``metric`` each of one task, the ``difference`` of each task to
-            the first row, the ``file`` of a task as row and the variants as columns, or the ``interval`` errors of each
-            task before and after the calibration.
+            the first row, the ``file`` of a task as row and the variants as columns, the ``interval`` errors of each
+            task before and after the calibration, or the errors of ``cold`` starts by the seasons that are known.
         about: a sentence or two under the heading.
         tasks: names of the tasks, in order.
         average: whether a column for the average over the tasks is added (of a `task` table).
@@ -61,7 +61,7 @@ class Table(Options):
 
     name: str
     title: str
-    kind: Literal["task", "metric", "difference", "file", "interval"] = "task"
+    kind: Literal["task", "metric", "difference", "file", "interval", "cold"] = "task"
     about: str = ""
     tasks: tuple[str, ...]
     average: bool = True

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from benchmarks.accuracy.cold import cold_errors
 from benchmarks.accuracy.intervals import IntervalErrors, uncalibrated
 from benchmarks.accuracy.tasks import (
     BEFORE,
@@ -46,6 +47,9 @@ NAIVE2 = {"smape": 18.383, "mase": 2.395}
 
 ORIGINS = 5
 """Rolling forecasts of a classic file."""
+
+COLD_WINDOWS = 500
+"""Windows of the long horizon protocol that are forecast from short histories, spread evenly."""
 
 
 @dataclass
@@ -115,6 +119,10 @@ def ett(
             with uncalibrated(model):
                 before = window_errors(model, spec, panel, steps)
             figures[part] |= {f"{BEFORE}{name}": before[name] for name in INTERVAL_METRICS}
+            windows = Windows.over_last(panel, spec, steps, COLD_WINDOWS)
+            series, origin = windows.locate(np.arange(len(windows)))
+            actual = np.stack([panel.values[first : first + spec.horizon] for first in origin])
+            figures[part] |= cold_errors(model, spec, panel, series, origin, actual)
     return Outcome(figures, _model(forecaster), seconds)
 
 
@@ -170,6 +178,19 @@ def m4(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = None
     figures |= m4_intervals(history, actual, forecaster, names)
     with uncalibrated(forecaster.model_):
         figures |= m4_intervals(history, actual, forecaster, names, BEFORE)
+    panel = forecaster.panel_
+    row = {name: number for number, name in enumerate(names)}
+    order = np.array([row[name] for name in panel.ids])
+    scale = m4_scale(history)[order][:, None, None]
+    figures |= cold_errors(
+        forecaster.model_,
+        forecaster.spec_,
+        panel,
+        np.arange(len(panel)),
+        panel.lengths,
+        actual[order][..., None],
+        scale,
+    )
     return Outcome({stage: figures}, _model(forecaster), seconds)
 
 

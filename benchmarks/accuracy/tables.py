@@ -12,7 +12,7 @@ from benchmarks.accuracy.markdown import EMPTY, Cell, measured, printed, short, 
 from benchmarks.accuracy.plan import Plan, Table, Variant
 from benchmarks.accuracy.published import PUBLISHED, Row
 from benchmarks.accuracy.store import Result
-from benchmarks.accuracy.tasks import BEFORE, INTERVAL_METRICS, TEST, VALIDATION, Stage, Task
+from benchmarks.accuracy.tasks import BEFORE, COLD, COLD_SEASONS, INTERVAL_METRICS, TEST, VALIDATION, Stage, Task
 
 BUSY = 0.1
 """Cores used by other processes from which on a wall time is marked."""
@@ -45,6 +45,10 @@ Written by `python -m benchmarks.accuracy table --stage validation`; not to be e
 chosen by: no figure here is from a test part.
 """,
 }
+
+
+NEEDED = {"interval": f"{BEFORE}{INTERVAL_METRICS[0]}", "cold": f"{COLD}{COLD_SEASONS[0]}"}
+"""A figure that results must have to stand in a table of a kind."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,9 @@ def _entries(shown: Table, variant: Variant, results: Sequence[Result], stage: S
         name = fingerprint(wanted)
         of_task = [result for result in results if result["task"] == task.name]
         same = [r for r in of_task if r["hash"] == name or agrees(r["configuration"], task, wanted)]
-        if shown.kind == "interval":
+        if needed := NEEDED.get(shown.kind):
             # Those of earlier commits have none.
-            same = [r for r in same if f"{BEFORE}{INTERVAL_METRICS[0]}" in r[stage]]
+            same = [r for r in same if needed in r[stage]]
         if same:
             # Of commits with as many seeds the newest.
             seeds = Counter(result["commit"] for result in same)
@@ -116,6 +120,7 @@ def _section(shown: Table, rows: list[tuple[Variant, Entries]], stage: Stage) ->
         "difference": _by_difference,
         "file": _by_file,
         "interval": _by_interval,
+        "cold": _by_seasons,
     }[shown.kind]
     published = PUBLISHED.get(shown.name, ()) if stage == TEST else ()
     parts = [f"## {shown.title}\n"]
@@ -206,6 +211,16 @@ def _by_interval(shown: Table, rows: list[tuple[Variant, Entries]], _: Sequence[
                 cells = [replace(measured([statistics.fmean(row)], [_spread(row)]), values=()) for row in figures]
                 lines.append([text(f"{name}: {variant.name}{words}"), *cells, *_costs(variant, {name: entry})])
     return table(["", "in 80 %", "Winkler", "WQL", *COSTS], lines)
+
+
+def _by_seasons(shown: Table, rows: list[tuple[Variant, Entries]], _: Sequence[Row]) -> str:
+    metrics = [f"{COLD}{seasons}" for seasons in COLD_SEASONS]
+    columns = [(name, metric) for name in shown.tasks for metric in metrics]
+    lines = []
+    for variant, entries in rows:
+        cells = [_cell(entries[name], [metric]) if name in entries else EMPTY for name, metric in columns]
+        lines.append([text(variant.name), *cells, *_costs(variant, entries)])
+    return table(["", *(f"{name}, {metric.removeprefix(COLD)}" for name, metric in columns), *COSTS], lines)
 
 
 COSTS = ("seeds", "time", "memory", "commit")

@@ -28,6 +28,9 @@ INTERVAL_METRICS = ("coverage", "winkler", "wql")
 BEFORE = "uncalibrated_"
 """Goes before the names of the figures of a model whose factors are 1."""
 
+COLD, COLD_SEASONS = "cold_", (1, 2, 4, 8, 16)
+"""Goes before the number of seasons in the names of the errors of histories that are cut to as many; these numbers."""
+
 
 @dataclass(frozen=True)
 class Task:

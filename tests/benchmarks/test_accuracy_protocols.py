@@ -13,7 +13,7 @@ import pytest
 from benchmarks.accuracy.configuration import resolve
 from benchmarks.accuracy.intervals import IntervalErrors
 from benchmarks.accuracy.protocols import classic, ett, m4_scores, run
-from benchmarks.accuracy.tasks import BEFORE, TEST, VALIDATION, Stage, task
+from benchmarks.accuracy.tasks import BEFORE, COLD, TEST, VALIDATION, Stage, task
 from tsattn.config import RunConfig
 from tsattn.errors import TsattnError
 
@@ -191,3 +191,30 @@ def test_the_calibration_is_taken_off_and_put_back(tmp_path: Path) -> None:
     names = ("coverage", "winkler", "wql")
     assert all(np.isfinite(figures[f"{prefix}{name}"]) for name in names for prefix in ("", BEFORE))
     assert figures["winkler"] != figures[f"{BEFORE}winkler"], "a hundred steps calibrate a horizon of three"
+
+
+def test_a_cold_start_knows_the_last_seasons_alone(tmp_path: Path) -> None:
+    values = write_ett(tmp_path / "ett.csv", sum(PARTS))
+    known = values[: PARTS[0]]
+    scaled = (values - known.mean(axis=0)) / known.std(axis=0)
+    found = {
+        name: ett(tmp_path / "ett.csv", PARTS, baseline(name, 24, 100, context=96), TEST).figures[TEST]
+        for name in ("seasonal_naive", "seasonal_mean")
+    }
+    for seasons in (1, 2, 4):
+        days = [
+            np.stack([scaled[origin - 24 * (day + 1) : origin - 24 * day] for day in range(seasons)])
+            for origin in range(400, 520 - 24 + 1)
+        ]
+        errors = [
+            day.mean(axis=0) - scaled[origin : origin + 24] for day, origin in zip(days, range(400, 497), strict=True)
+        ]
+        assert found["seasonal_mean"][f"{COLD}{seasons}"] == pytest.approx(np.abs(errors).mean(), rel=1e-5)
+    assert found["seasonal_naive"][f"{COLD}1"] == pytest.approx(found["seasonal_mean"][f"{COLD}1"], rel=1e-5)
+    assert found["seasonal_naive"][f"{COLD}16"] == pytest.approx(found["seasonal_naive"]["mae"], rel=1e-5)
+
+
+def test_the_cold_start_of_m4_is_that_of_each_series(data_dir: Path) -> None:
+    config = RunConfig.from_dict(resolve(task("m4-hourly"), ["model.name=seasonal_naive"]))
+    scores = run(task("m4-hourly"), config, TEST, data_dir).figures[TEST]
+    assert scores[f"{COLD}1"] == pytest.approx(scores["mase"], rel=1e-5), "the last day is all that it takes"

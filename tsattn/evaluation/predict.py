@@ -21,6 +21,7 @@ def predict_windows(
     series: npt.NDArray[np.int64],
     origin: npt.NDArray[np.int64],
     output: str = QUANTILES,
+    most: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Forecast at pairs of series and origin.
 
@@ -31,6 +32,7 @@ def predict_windows(
         series: index of the series, int64 [windows].
         origin: steps of history, int64 [windows].
         output: which output of the model.
+        most: steps of history that are kept of each window, int64 [windows]; the context if left out.
 
     Returns:
         That output, by default the quantiles [windows, horizon, targets, levels] in original units.
@@ -39,7 +41,8 @@ def predict_windows(
     size = max(ROWS // len(spec.targets), 1)
     for begin in range(0, len(series), size):
         chosen = slice(begin, begin + size)
-        batch = gather(panel, spec, series[chosen], origin[chosen], target=False)
+        kept = None if most is None else most[chosen]
+        batch = gather(panel, spec, series[chosen], origin[chosen], target=False, most=kept)
         # Called as a function: `predict` would trace a graph for each model and each size of batch.
         parts.append(keras.ops.convert_to_numpy(model(batch, training=False)[output]))
     return np.concatenate(parts)
