@@ -107,7 +107,9 @@ class TrainingConfig(Options):
         description="what the forecast is trained for: pinball makes it the median, of least absolute error, squared "
         "the mean, of least squared error; the other levels are quantiles in both",
     )
-    seconds: float | None = Field(None, gt=0, description="most seconds of a training, its best weights are kept")
+    seconds: float | None = Field(
+        None, gt=0, description="most seconds of the training, of which the one to the end of the data has a third"
+    )
     patience: int = Field(3, ge=1, description="epochs without improvement before training stops")
     refit: bool = Field(True, description="train on to the end of the data, for half the chosen epochs")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import keras
@@ -35,6 +36,9 @@ from tsattn.training.plan import (
     validation_steps,
 )
 from tsattn.window import StaticInput, WindowSpec
+
+FIRST = 2 / 3
+"""Share of the time for the training that chooses the epochs, where one of half as many follows."""
 
 Watch = Callable[[str], AbstractContextManager[Any]]
 """Takes the title of a training and gives the Keras callback that shows it, as a context."""
@@ -67,6 +71,7 @@ class Fitting:
         self._spec = spec
         self._watch = watch
         self._adjacency = adjacency
+        self._spent = 0.0
 
     def train(
         self,
@@ -96,6 +101,7 @@ class Fitting:
         rate = training.learning_rate or learning_rate(panel.observed, tuning=tuning)
         rows = self._rows
         most = max(VALIDATION_ROWS // rows, 1)
+        begin, allowed = monotonic(), self._allowed(last=epochs is not None)
         with self._watch(title) as shown:
             history = train(
                 graph,
@@ -109,15 +115,23 @@ class Fitting:
                 validation=validate and Windows.over_last(validate[0], spec, validate[1], most),
                 callbacks=[
                     *([] if shown is None else [shown]),
-                    *([] if training.seconds is None else [Deadline(training.seconds)]),
+                    *([] if allowed is None else [Deadline(allowed)]),
                 ],
                 keep_start=tuning and fresh,
             )
+        self._spent += monotonic() - begin
         return graph, history
 
     def plan(self, panel: Panel) -> Plan:
         """Return the sizes of a training on a panel."""
         return plan(self._config.training, self._windows(panel), self._rows)
+
+    def _allowed(self, *, last: bool) -> float | None:
+        """Return the seconds that a training may take, the ``last`` one what is left; None for as many as it takes."""
+        training = self._config.training
+        if training.seconds is None:
+            return None
+        return max(training.seconds * (1.0 if last or not training.refit else FIRST) - self._spent, 0.0)
 
     def _windows(self, panel: Panel) -> Windows:
         return training_windows(panel, self._spec, rules.patch_length(self._spec.season))

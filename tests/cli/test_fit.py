@@ -230,8 +230,10 @@ def test_falling_back_on_a_baseline_is_said(noise: Path, tmp_path: Path) -> None
 
 
 def test_a_network_that_was_named_is_kept(noise: Path, tmp_path: Path) -> None:
-    result = tsattn("fit", noise, "--out", tmp_path / "run", "--season", 1, "--horizon", 5, *TINY, "--model", "seq2seq")
+    arguments = ("--season", 1, "--horizon", 5, *TINY, "--model", "seq2seq", "--budget", "10m")
+    result = tsattn("fit", noise, "--out", tmp_path / "run", *arguments)
     assert result.exit_code == 0, result.output
     assert "Kept:" not in result.stderr
-    assert 'name = "seq2seq"' in (tmp_path / "run" / "config.toml").read_text()
+    config = (tmp_path / "run" / "config.toml").read_text()
+    assert 'name = "seq2seq"' in config and "seconds = 600" in config
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["choice"] is None

@@ -20,6 +20,7 @@ from tsattn import Forecaster
 from tsattn.export import exporting
 from tsattn.export.agreement import FreshProcess
 from tsattn.export.probe import Probe
+from tsattn.models import BASELINES
 
 HORIZON, CONTEXT = 4, 12
 
@@ -30,11 +31,9 @@ MODELS: dict[str, dict[str, Any]] = {
     "tcn": {},
     "transformer": {"options": {"heads": 2}},
     "graph_attention": {"options": {"heads": 2}},
-    "naive": {},
-    "seasonal_naive": {},
     "drift": {},
-    "seasonal_mean": {},
 }
+"""All networks, and of the naive baselines, which are one layer, the one that reads both ends of a history."""
 
 LENGTHS = (1, 2, 5, 11, 12, 13, 30)
 
@@ -125,6 +124,15 @@ def largest(made: dict[str, Array], known: Array, scale: Array) -> float:
     return float((np.abs(made["quantiles"] - known) / scale).max())
 
 
+def runtimes(forecaster: Forecaster, inputs: dict[str, Array], folder: Path) -> dict[str, dict[str, Array]]:
+    """What the other formats give in their runtimes."""
+    return {
+        "onnxruntime": clients.onnxruntime(forecaster.export(folder / "onnx", "onnx"), inputs),
+        "openvino": clients.openvino(forecaster.export(folder / "openvino", "openvino"), inputs),
+        "litert": clients.litert(forecaster.export(folder / "litert", "litert", batch=7, time=33), inputs),
+    }
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_every_program_gets_what_predict_gives(name: str, tmp_path: Path) -> None:
     from serving.served import running
@@ -142,9 +150,7 @@ def test_every_program_gets_what_predict_gives(name: str, tmp_path: Path) -> Non
         "tensorflow": clients.tensorflow(version, inputs, tmp_path),
         "saved_model_cli": clients.saved_model_cli(version, inputs, tmp_path),
         "c": clients.c_program(version, inputs, tmp_path),
-        "onnxruntime": clients.onnxruntime(forecaster.export(tmp_path / "onnx", "onnx"), inputs),
-        "openvino": clients.openvino(forecaster.export(tmp_path / "openvino", "openvino"), inputs),
-        "litert": clients.litert(forecaster.export(tmp_path / "litert", "litert", batch=7, time=33), inputs),
+        **runtimes(forecaster, inputs, tmp_path),
     }
     with running(tmp_path / "shop", grpc_port=0) as served:
 
@@ -165,6 +171,18 @@ def test_every_program_gets_what_predict_gives(name: str, tmp_path: Path) -> Non
         ]
     assert answers[0] == answers[1] == answers[2]
     differences = {client: largest(answer, known, scale) for client, answer in made.items()}
+    assert max(differences.values()) <= 1e-5, differences
+
+
+@pytest.mark.parametrize("name", sorted(set(BASELINES) - set(MODELS)))
+def test_every_runtime_gets_what_predict_gives_of_the_other_baselines(name: str, tmp_path: Path) -> None:
+    forecaster = fitted(name)
+    new = shops(LENGTHS, seed=2)[["unique_id", "ds", "sold", "seen"]]
+    past = arrays(new, ["sold", "seen"], 33, fill=1e9)
+    inputs = {"past": past, "length": np.array(LENGTHS, "int32")}
+    made = runtimes(forecaster, inputs, tmp_path)
+    known = quantiles_of(forecaster.predict(new), len(LENGTHS))
+    differences = {client: largest(answer, known, scales(past)) for client, answer in made.items()}
     assert max(differences.values()) <= 1e-5, differences
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from tsattn import Forecaster
+from tsattn.training.deadline import Deadline
 
 
 def test_it_stops_at_a_batch_and_is_validated() -> None:
@@ -16,3 +18,19 @@ def test_it_stops_at_a_batch_and_is_validated() -> None:
     assert np.isfinite(cut.history_.validation).all() and np.isfinite(cut.predict()["y"]).all()
     whole = Forecaster("tcn", horizon=5, options={"units": 4}, training={**options, "epochs": 2, "seconds": 600.0})
     assert len(whole.fit(frame).history_.loss) == 2  # type: ignore[union-attr]
+
+
+def test_the_time_is_shared_with_the_training_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float] = []
+
+    class Told(Deadline):
+        def __init__(self, seconds: float) -> None:
+            super().__init__(seconds)
+            limits.append(seconds)
+
+    monkeypatch.setattr("tsattn.fitting.Deadline", Told)
+    frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=120), "y": np.sin(np.arange(120.0))})
+    training = {"epochs": 2, "steps_per_epoch": 3, "seconds": 600.0}
+    Forecaster("tcn", horizon=5, options={"units": 4}, training=training).fit(frame)
+    first, last = limits
+    assert first == pytest.approx(400) and 200 < last < 600, "the rest, and what the first one has left"

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     "--init", type=click.Path(path_type=Path), metavar="RUN", help="Start from the weights of this run: fine-tune it."
 )
 @click.option(
-    "--budget", type=Duration(), metavar="DURATION", help="How long --model auto may take: 90, 30s, 20m, 1.5h [20m]."
+    "--budget",
+    type=Duration(),
+    metavar="DURATION",
+    help="How long the training may take: 90, 30s, 20m, 1.5h. For --model auto: the comparison too [20m].",
 )
 @click.option("--refit/--no-refit", default=None, help="Train on to the end of the data [default: refit].")
 def fit(data: Path, out: Path | None, overwrite: bool, budget: float | None, refit: bool | None, **given: Any) -> None:
@@ -37,8 +40,20 @@ def fit(data: Path, out: Path | None, overwrite: bool, budget: float | None, ref
 
     With --init, model, window and reading of the data are those of RUN, which stays as it is.
     """
-    config = read_config(**given, training={"refit": refit}, selection={"budget": budget})
+    config = read_config(**given, training={"refit": refit})
+    if budget is not None:
+        config = _within(budget, config)
     _run(data, out or _free(Path("runs") / data_name(data)), overwrite, config)
+
+
+def _within(seconds: float, config: RunConfig) -> RunConfig:
+    """Return a configuration whose fit takes no longer than so many seconds."""
+    from tsattn.config import AUTO, SelectionConfig
+
+    if config.model.get("name") == AUTO:
+        selection = config.selection or SelectionConfig()
+        return config.model_copy(update={"selection": selection.model_copy(update={"budget": seconds})})
+    return config.model_copy(update={"training": config.training.model_copy(update={"seconds": seconds})})
 
 
 def _free(path: Path) -> Path:

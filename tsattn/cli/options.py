@@ -200,7 +200,6 @@ def read_config(
     seed: int | None,
     init: Path | None = None,
     training: Mapping[str, Any] | None = None,
-    selection: Mapping[str, Any] | None = None,
     **data: Any,
 ) -> RunConfig:
     """Return the configuration that options make: the file, over it the settings, over these what has its own option.
@@ -212,7 +211,6 @@ def read_config(
         seed: seed of every random choice.
         init: run directory whose weights the training starts from, for a command that has an option for it.
         training: options of the training, for a command that has options of its own for them.
-        selection: options of the choice between several models, for the same.
         data: how the data are read. In all of them None is what was not given.
 
     Raises:
@@ -226,8 +224,6 @@ def read_config(
     values = override(read_toml(config) if config else {}, settings)
     for group, options in {"model": {"name": model}, "data": data, "training": training or {}}.items():
         _lay(group_of(values, group), options)
-    if selection is not None and any(value is not None for value in selection.values()):
-        _lay(group_of(values, "selection"), selection)
     _lay(values, {"seed": seed, "init": init})
     source = str(config) if config else "the options"
     run_config = RunConfig.from_dict(values, source=source)
@@ -235,7 +231,7 @@ def read_config(
         return run_config
     if run_config.selection is not None:
         raise ConfigError(
-            f"{source}: selection is what --model auto compares, and --budget for how long: give that, or leave it out"
+            f"{source}: selection is what --model auto compares, and for how long: give that model, or leave it out"
         )
     check_graph(*resolve_options(run_config.model, source=source), run_config.data.graph, source=source)
     return run_config
