@@ -22,7 +22,7 @@ from benchmarks.accuracy.configuration import fingerprint
 from benchmarks.accuracy.intervals import IntervalErrors
 from benchmarks.accuracy.markdown import short, table, text
 from benchmarks.accuracy.plan import read_plan
-from benchmarks.accuracy.protocols import m4_scale, m4_scores
+from benchmarks.accuracy.scores import m4_scale, m4_scores
 from benchmarks.accuracy.store import Store
 from benchmarks.accuracy.tasks import INTERVAL_METRICS, M4_HORIZON, M4_SEASON, TEST, task
 from tsattn.data import load
