@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.accuracy.options import data_folder, numbers
 from benchmarks.accuracy.snapshot import snapshot
 from benchmarks.accuracy.store import read
 from benchmarks.accuracy.tasks import task
@@ -37,7 +38,7 @@ def main() -> None:
 @click.option("--budget", "budgets", multiple=True, type=click.IntRange(1), default=BUDGETS, help="Seconds.")
 @click.option("--only", "names", multiple=True, type=click.Choice(NAMES), help="Only this contestant.")
 @click.option("--without", multiple=True, type=click.Choice(NAMES), help="All but this contestant.")
-@click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), default=(0,), show_default=True)
+@click.option("--seeds", metavar="0,1,2", default="0", show_default=True, help="Seeds of those that train.")
 @click.option(
     "--peers",
     type=click.Path(path_type=Path),
@@ -51,14 +52,14 @@ def run_command(
     budgets: tuple[int, ...],
     names: tuple[str, ...],
     without: tuple[str, ...],
-    seeds: tuple[int, ...],
+    seeds: str,
     peers: Path,
     only_list: bool,
     results: Path,
 ) -> None:
-    """Run what has no result yet; options in the plural may be repeated."""
+    """Run what has no result yet. --task, --budget, --only and --without may be repeated."""
     chosen = [name for name in names or NAMES if name not in without]
-    wanted = plan([task(name) for name in tasks], chosen, budgets, seeds)
+    wanted = plan([task(name) for name in tasks], chosen, budgets, numbers(seeds))
     with snapshot() as code:
         missing = [run for run in wanted if not (results / run.file(code.commit)).exists()]
         click.echo(f"tsattn at {code.commit}: {len(wanted) - len(missing)} of {len(wanted)} runs are done", err=True)
@@ -67,7 +68,7 @@ def run_command(
                 click.echo(f"{'to do' if run in missing else 'done ':6} {run.title}")
             return
         python = environment.python(peers) if any(run.contestant.peer for run in missing) else Path(sys.executable)
-        if _run_all(Runner(results, _data(), code, python, set()), missing):
+        if _run_all(Runner(results, data_folder(), code, python, set()), missing):
             sys.exit(1)
 
 
@@ -109,15 +110,6 @@ def _run_all(runner: Runner, missing: list[Run]) -> int:
         told = f"fitted after {result['fitted_seconds']:.0f} s{over}, {result['peak_memory_mb']} MB"
         click.echo(f"  {figures}  {told}", err=True)
     return failed
-
-
-def _data() -> Path:
-    folder = os.environ.get("TSATTN_DATA_DIR")
-    if not folder:
-        raise TsattnError(
-            "the benchmarks need data that the project does not ship: set TSATTN_DATA_DIR to their folder"
-        )
-    return Path(folder)
 
 
 if __name__ == "__main__":

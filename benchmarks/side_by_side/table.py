@@ -39,6 +39,8 @@ def document(results: Sequence[Result]) -> str:
     if any("step_seconds" in result["told"] for result in results):
         parts.append(PILOT)
     if results:
+        versions = {f"{name} {version}" for result in results for name, version in result["versions"].items()}
+        parts.append(f"Versions: {', '.join(sorted(versions))}.\n")
         parts.append("Machines: " + "; ".join(sorted({machine_of(result) for result in results})) + ".\n")
     return "\n".join(parts)
 
@@ -111,5 +113,5 @@ def _minutes(seconds: int) -> str:
 
 def _about(contestant: Contestant, result: Result) -> str:
     options = ", ".join(f"{name}={value}" for name, value in result["options"].items() if name != "model")
-    version = f"tsattn at commit {result['state']}: " if contestant.module == "ours" else ""
-    return f"- {contestant.name}: {version}{contestant.about}{f' (`{options}`)' if options else ''}.\n"
+    commit = f" at commit {result['state']}" if contestant.module == "ours" else ""
+    return f"- {contestant.name}{commit}: {contestant.about}{f' (`{options}`)' if options else ''}.\n"

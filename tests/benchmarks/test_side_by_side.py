@@ -203,6 +203,7 @@ def test_what_was_over_the_budget_is_not_the_best() -> None:
         about = {
             "told": {},
             "options": {},
+            "versions": {},
             "machine": {"cores": 2, "processor": "", "architecture": "", "memory_gb": 1},
         }
         return {**of, **costs, **about, "figures": figures, "over_budget": fitted > 120, **more}
