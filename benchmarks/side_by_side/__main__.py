@@ -97,10 +97,11 @@ def _run_all(runner: Runner, missing: list[Run]) -> int:
             result = runner(run)
         except KeyboardInterrupt:
             for process in runner.processes:
-                process.terminate()
+                # Lightning answers a request to end at the next batch alone.
+                process.kill()
             click.echo("Interrupted; the same command goes on from here.", err=True)
             return 1
-        except (TsattnError, ValueError) as error:
+        except (TsattnError, ValueError, OSError) as error:
             # The runs after it may go well.
             failed += 1
             click.echo(f"  failed: {error}", err=True)

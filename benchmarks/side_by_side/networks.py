@@ -23,14 +23,22 @@ PILOT, WARMUP = 30, 10
 CHECKS, CHECKING = 20, 0.15
 """Most looks at the validation part, and the share of the time that they may take."""
 
+CHECK_ROWS = 4000
+"""About so many windows of all series are looked at, thinned out evenly; tsattn looks at as many."""
+
 MARGIN = 0.95
 """Share of what is left of the budget that is planned for."""
 
 
 class Watch(pl.Callback):
-    """Times a training and leaves the weights of least validation error in it, which neuralforecast does not do."""
+    """Times a training and leaves the weights of least validation error in it, which neuralforecast does not do.
 
-    def __init__(self) -> None:
+    Args:
+        apart: steps from one window of the validation part to the next.
+    """
+
+    def __init__(self, apart: int) -> None:
+        self._apart = apart
         self.steps: list[float] = []
         self.checking = 0.0
         self.best = math.inf
@@ -41,10 +49,13 @@ class Watch(pl.Callback):
     def on_train_batch_end(self, *_: Any) -> None:
         self.steps.append(time.monotonic())
 
-    def on_validation_start(self, *_: Any) -> None:
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._begin = time.monotonic()
+        # It has one option for the windows of the training and the validation.
+        pl_module.step_size = self._apart
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.step_size = 1
         self.checking += time.monotonic() - self._begin
         error = float(trainer.callback_metrics["ptl/val_loss"])
         if error < self.best:
@@ -106,12 +117,13 @@ def _trained(
     """Return a network trained for so many steps and what watched it."""
     given = dict(options)
     kind, scaler = getattr(neuralforecast.models, given.pop("model")), given.pop("local_scaler_type", None)
+    windows = (data.validation - data.horizon + 1) * len(data.names)
     network = kind(
         h=data.horizon,
         random_seed=seed,
         max_steps=steps,
         val_check_steps=max(steps // checks, 1),
-        callbacks=[Watch()],
+        callbacks=[Watch(math.ceil(windows / CHECK_ROWS))],
         accelerator="cpu",
         devices=1,
         logger=False,
