@@ -81,8 +81,8 @@ def fit(data: Data, options: dict[str, Any], seed: int, clock: Clock) -> Fitted:
     left = MARGIN * clock.left() - start
     checks = int(np.clip(CHECKING * left / pilot.checking, 1, CHECKS))
     steps = max(int((left - checks * pilot.checking) / step), checks)
-    # Where the steps become slower than they were, it stops, and looks at the validation part once more.
-    latest = timedelta(seconds=max(clock.left() - start - pilot.checking - 1, 1))
+    # Where the steps become slower than they were, it stops behind one, and looks at the validation part once more.
+    latest = timedelta(seconds=max(clock.left() - start - 1.2 * (step + pilot.checking) - 1, 1))
     forecaster, watch = _trained(data, frame, options, seed, steps, checks, max_time=latest)
 
     def forecast(asked: Data, windows: int) -> Values:
