@@ -77,7 +77,7 @@ def fit(data: Data, options: dict[str, Any], seed: int, clock: Clock) -> Fitted:
         begin = time.monotonic()
         _, pilot = _trained(data, frame, options, seed, PILOT, 1)
         step = (pilot.steps[-1] - pilot.steps[WARMUP - 1]) / (PILOT - WARMUP)
-        start = max(time.monotonic() - begin - PILOT * step - pilot.checking, 0.0)
+        start = max(pilot.steps[0] - begin - step, 0.0)
     left = MARGIN * clock.left() - start
     checks = int(np.clip(CHECKING * left / pilot.checking, 1, CHECKS))
     steps = max(int((left - checks * pilot.checking) / step), checks)
