@@ -16,10 +16,10 @@ PIP := $(BIN)/python -m pip install -qq
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-accuracy test-backends bench bench-accuracy bench-sequences bench-reading bench-windows bench-serving bench-classical lint format clean
+.PHONY: help demo test test-slow test-accuracy test-backends bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-classical lint format clean
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
 
 $(VENV)/.base: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "tsattn needs Python 3.11 or newer: make PYTHON=python3.11" && exit 1)
@@ -55,7 +55,7 @@ test-backends: $(VENV)/.dev ## The layers on the other backends of Keras, where 
 			-m '$(CASES)' || exit 1; \
 	done
 
-bench: bench-accuracy bench-sequences bench-reading bench-windows bench-serving bench-classical ## All benchmarks
+bench: bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-classical ## All benchmarks
 
 bench-sequences: $(VENV)/.dev ## Attention pooling over sequences of different lengths; needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.sequences
@@ -75,6 +75,10 @@ bench-classical: $(VENV)/.dev ## AutoETS and AutoTheta on M4 Hourly, beside the 
 bench-accuracy: $(VENV)/.dev ## Accuracy by published protocols (hours; goes on where it stopped); needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.accuracy run
 	@$(BIN)/python -m benchmarks.accuracy table
+
+bench-side-by-side: $(VENV)/.dev ## Beside neuralforecast, statsforecast and a linear model, by wall clock; needs TSATTN_DATA_DIR
+	@$(BIN)/python -m benchmarks.side_by_side run
+	@$(BIN)/python -m benchmarks.side_by_side table
 
 lint: $(VENV)/.dev ## Style and types
 	@$(BIN)/ruff check .

@@ -21,12 +21,12 @@ import pandas as pd
 from benchmarks.accuracy.configuration import fingerprint
 from benchmarks.accuracy.intervals import IntervalErrors
 from benchmarks.accuracy.markdown import short, table, text
+from benchmarks.accuracy.options import data_folder
 from benchmarks.accuracy.plan import read_plan
-from benchmarks.accuracy.protocols import m4_scale, m4_scores
+from benchmarks.accuracy.scores import m4_scale, m4_scores
 from benchmarks.accuracy.store import Store
 from benchmarks.accuracy.tasks import INTERVAL_METRICS, M4_HORIZON, M4_SEASON, TEST, task
 from tsattn.data import load
-from tsattn.errors import TsattnError
 from tsattn.evaluation.classical import CLASSICAL
 from tsattn.evaluation.compare import classical_baselines
 from tsattn.window import WindowSpec
@@ -43,13 +43,9 @@ NAMES = {"owa": "OWA", "smape": "sMAPE", "mase": "MASE", "coverage": "in 80 %", 
 
 def measure(name: str, series: int | None) -> dict[str, Any]:
     """Return the figures of a classical baseline on M4 Hourly."""
-    folder = os.environ.get("TSATTN_DATA_DIR")
-    if not folder:
-        raise TsattnError(
-            "the benchmark needs data that the project does not ship: set TSATTN_DATA_DIR to their folder"
-        )
-    train = pd.read_csv(Path(folder) / "M4" / "Hourly-train.csv", nrows=series)
-    actual = pd.read_csv(Path(folder) / "M4" / "Hourly-test.csv", nrows=series).iloc[:, 1:].to_numpy(float)
+    folder = data_folder() / "M4"
+    train = pd.read_csv(folder / "Hourly-train.csv", nrows=series)
+    actual = pd.read_csv(folder / "Hourly-test.csv", nrows=series).iloc[:, 1:].to_numpy(float)
     panel, _ = load(train)
     history = [panel.series(index)[:, 0].astype(float) for index in range(len(panel))]
     spec = WindowSpec(M4_SEASON, M4_HORIZON, panel.targets, M4_SEASON, LEVELS)

@@ -10,7 +10,6 @@ Writes `benchmarks/results/sequences.json` and the table of it, `sequences.md`.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +21,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from tsattn.errors import TsattnError
+from benchmarks.accuracy.options import data_folder
 from tsattn.layers import AttentionPooling
 
 Array = npt.NDArray[Any]
@@ -45,12 +44,7 @@ PUBLISHED = {
 
 def read_vowels(name: str) -> tuple[Array, Array]:
     """Return utterances `(270 or 370, 29, 12)`, padded with 0 behind their end, and speakers 0 to 8."""
-    folder = os.environ.get("TSATTN_DATA_DIR")
-    if not folder:
-        raise TsattnError(
-            "the benchmark needs data that the project does not ship: set TSATTN_DATA_DIR to their folder"
-        )
-    text = (Path(folder) / "japanese_vowels" / f"JapaneseVowels_{name}.ts").read_text()
+    text = (data_folder() / "japanese_vowels" / f"JapaneseVowels_{name}.ts").read_text()
     rows = [line.split(":") for line in text.splitlines() if line and line[0] not in "#@"]
     utterances = [np.array([channel.split(",") for channel in channels], dtype=float).T for *channels, _ in rows]
     padded = keras.utils.pad_sequences(utterances, padding="post", dtype="float32")

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from benchmarks.accuracy.launch import Launcher
+from benchmarks.accuracy.options import data_folder, numbers
 from benchmarks.accuracy.plan import PLAN, Choice, Plan, Run, read_plan, runs
 from benchmarks.accuracy.snapshot import snapshot
 from benchmarks.accuracy.store import RESULTS, Result, Store
@@ -56,11 +57,12 @@ def run_command(
     results: Path,
 ) -> None:
     """Run what has no result yet."""
-    choice = Choice(tables or ("*",), tasks or ("*",), variants or ("*",), _numbers(seeds), settings)
+    chosen = None if seeds is None else numbers(seeds)
+    choice = Choice(tables or ("*",), tasks or ("*",), variants or ("*",), chosen, settings)
     wanted = runs(read_plan(plan_file), stage, choice)
     store = Store(results)
     with snapshot() as code:
-        launcher = Launcher(store, stage, code, _data(only_list), jobs)
+        launcher = Launcher(store, stage, code, Path() if only_list else data_folder(), jobs)
         missing = [run for run in wanted if not store.find(stage, launcher.key(run), any_commit=any_commit)]
         click.echo(f"{stage} at {code.commit}: {len(wanted) - len(missing)} of {len(wanted)} runs are done", err=True)
         if only_list:
@@ -85,15 +87,6 @@ def table_command(output: Path | None, stage: Stage, plan_file: Path, results: P
     default = results.with_name(f"{results.name}.md" if stage == TEST else f"{results.name}-validation.md")
     (output or default).write_text(text, encoding="utf-8")
     click.echo(os.path.relpath(output or default))
-
-
-def _numbers(seeds: str | None) -> tuple[int, ...] | None:
-    if seeds is None:
-        return None
-    parts = seeds.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
-        raise click.BadParameter(f"expected whole numbers such as 0,1,2. Received: {seeds}", param_hint="--seeds")
-    return tuple(map(int, parts))
 
 
 def _run_all(launcher: Launcher, missing: list[Run], jobs: int, stage: Stage) -> int:
@@ -126,15 +119,6 @@ def _told(future: Future[Result], stage: Stage) -> str:
     result = future.result()
     figures = "  ".join(f"{name} {value:.4f}" for name, value in result[stage].items() if isinstance(value, float))
     return f"{figures}  {result['seconds']:.0f} s  {result['peak_memory_mb']} MB"
-
-
-def _data(only_list: bool) -> Path:
-    folder = os.environ.get("TSATTN_DATA_DIR")
-    if not folder and not only_list:
-        raise TsattnError(
-            "the benchmarks need data that the project does not ship: set TSATTN_DATA_DIR to their folder"
-        )
-    return Path(folder or ".")
 
 
 if __name__ == "__main__":

@@ -95,29 +95,7 @@ class Launcher:
             raise TsattnError("stopped")
         # Without -P the working tree would come before the snapshot.
         command = [sys.executable, "-P", "-m", "benchmarks.accuracy.worker", str(answer)]
-        begin, busy = time.monotonic(), busy_seconds()
-        with log.open("wb") as output, tempfile.TemporaryFile() as question:
-            question.write(json.dumps(request).encode())
-            question.seek(0)
-            process = subprocess.Popen(
-                command, stdin=question, stdout=output, stderr=subprocess.STDOUT, env=self._environment()
-            )
-            self._processes.add(process)
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            self._processes.discard(process)
-        seconds, own = time.monotonic() - begin, usage.ru_utime + usage.ru_stime
-        if process.returncode:
-            last = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise TsattnError(f"exit {process.returncode}: {' '.join(last)} (see {os.path.relpath(log)})")
-        others = None if busy is None else max((busy_seconds() or 0.0) - busy - own, 0.0) / seconds
-        return {
-            "seconds": round(seconds, 1),
-            "cpu_seconds": round(own, 1),
-            # Kilobytes on Linux, bytes on macOS.
-            "peak_memory_mb": round(usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)),
-            "cores_used_by_others": None if others is None else round(others, 2),
-        }
+        return measured(command, request, log, self._environment(), self._processes)
 
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, "PYTHONPATH": str(self._code.folder)}
@@ -127,6 +105,48 @@ class Launcher:
             for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
                 environment.setdefault(name, threads)
         return environment
+
+
+def measured(
+    command: list[str],
+    request: dict[str, Any],
+    log: Path,
+    environment: dict[str, str],
+    processes: set[subprocess.Popen[bytes]],
+) -> dict[str, Any]:
+    """Run a process and return what it took.
+
+    Args:
+        command: what is run; the request comes to its standard input as JSON.
+        request: what it is asked, to which ``started`` is added, when it was started, by `time.monotonic`.
+        log: where its output goes.
+        environment: its variables.
+        processes: has it while it runs.
+
+    Raises:
+        TsattnError: it failed; the message names the log.
+    """
+    begin, busy = time.monotonic(), busy_seconds()
+    with log.open("wb") as output, tempfile.TemporaryFile() as question:
+        question.write(json.dumps({**request, "started": begin}).encode())
+        question.seek(0)
+        process = subprocess.Popen(command, stdin=question, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        processes.add(process)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        processes.discard(process)
+    seconds, own = time.monotonic() - begin, usage.ru_utime + usage.ru_stime
+    if process.returncode:
+        last = log.read_text(errors="replace").strip().splitlines()[-1:]
+        raise TsattnError(f"exit {process.returncode}: {' '.join(last)} (see {os.path.relpath(log)})")
+    others = None if busy is None else max((busy_seconds() or 0.0) - busy - own, 0.0) / seconds
+    return {
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(own, 1),
+        # Kilobytes on Linux, bytes on macOS.
+        "peak_memory_mb": round(usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)),
+        "cores_used_by_others": None if others is None else round(others, 2),
+    }
 
 
 def busy_seconds() -> float | None:

@@ -14,6 +14,8 @@ import pandas as pd
 
 from benchmarks.accuracy.cold import cold_errors
 from benchmarks.accuracy.intervals import IntervalErrors, uncalibrated
+from benchmarks.accuracy.reading import ett_frame
+from benchmarks.accuracy.scores import m4_scale, m4_scores
 from benchmarks.accuracy.tasks import (
     BEFORE,
     INTERVAL_METRICS,
@@ -41,9 +43,6 @@ from tsattn.window import WindowSpec
 
 Figures = dict[str, Any]
 Values = npt.NDArray[np.float64]
-
-NAIVE2 = {"smape": 18.383, "mase": 2.395}
-"""The competition's benchmark on the hourly series, which OWA is relative to."""
 
 ORIGINS = 5
 """Rolling forecasts of a classic file."""
@@ -102,13 +101,7 @@ def ett(
     """
     train, validation, test = parts
     rows = sum(parts) if stage == TEST else train + validation
-    frame = pd.read_csv(file, nrows=rows)
-    if len(frame) != rows:
-        raise TsattnError(f"{file}: the protocol needs {rows} rows, got {len(frame)}")
-    frame = frame[["date", *(config.data.target or frame.columns.drop("date"))]]
-    channels = frame.columns.drop("date")
-    known = frame[channels].iloc[:train]
-    frame[channels] = (frame[channels] - known.mean()) / known.std(ddof=0)
+    frame = ett_frame(file, rows, train, config.data.target)
     forecaster, seconds = _fit(config, frame.iloc[: train + validation], watch)
     figures: dict[str, Figures] = {}
     for part, end, steps in ((VALIDATION, train + validation, validation), (TEST, rows, test)):
@@ -208,27 +201,6 @@ def m4_intervals(
     errors = IntervalErrors(forecaster.spec_.levels)
     errors.add(m4_quantiles(forecaster, names), actual, m4_scale(history)[:, None])
     return errors.figures(prefix)
-
-
-def m4_scale(history: list[Values]) -> Values:
-    """Return the mean absolute error of the seasonal naive forecast within each series."""
-    return np.array([np.abs(values[M4_SEASON:] - values[:-M4_SEASON]).mean() for values in history])
-
-
-def m4_scores(history: list[Values], actual: Values, forecast: Values) -> Figures:
-    """Return sMAPE, MASE and OWA.
-
-    Args:
-        history: what each series was forecast from.
-        actual: [series, horizon].
-        forecast: [series, horizon].
-    """
-    error = np.abs(actual - forecast)
-    scale = m4_scale(history)
-    smape = float(np.mean(200 * error / (np.abs(actual) + np.abs(forecast))))
-    mase = float(np.mean(error.mean(axis=1) / scale))
-    owa = (smape / NAIVE2["smape"] + mase / NAIVE2["mase"]) / 2
-    return {"smape": smape, "mase": mase, "owa": owa, "series": len(history)}
 
 
 def roads(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = None) -> Outcome:

@@ -57,7 +57,7 @@ def snapshot() -> Iterator[Code]:
             name, time = commit()
             for part in (PACKAGE, "benchmarks"):
                 shutil.rmtree(Path(folder) / part, ignore_errors=True)
-                ignore = shutil.ignore_patterns("__pycache__", "results")
+                ignore = shutil.ignore_patterns("__pycache__", "results", ".peers")
                 shutil.copytree(ROOT / part, Path(folder) / part, ignore=ignore)
             if commit() == (name, time):
                 break

@@ -74,12 +74,7 @@ class Store:
 
     def write(self, stage: Stage, key: Key, result: Result) -> Path:
         """Write a result, all of it or nothing."""
-        path = self.path(stage, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-        return path
+        return write(self.path(stage, key), result)
 
     def results(self, stage: Stage) -> list[Result]:
         """Return all results that have figures of a stage, in the order of their files."""
@@ -92,3 +87,12 @@ def read(path: Path) -> Result:
     """Return the result in a file."""
     result: Result = json.loads(path.read_text(encoding="utf-8"))
     return result
+
+
+def write(path: Path, result: Result) -> Path:
+    """Write a result, all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+    return path

@@ -88,7 +88,7 @@ def document(plan: Plan, results: Sequence[Result], stage: Stage = TEST) -> str:
         rows = [(variant, entries) for variant, entries in rows if entries]
         if any(not variant.baseline for variant, _ in rows):
             parts.append(_section(shown, rows, stage))
-            machines |= {_machine(result) for _, entries in rows for result in _all(entries)}
+            machines |= {machine_of(result) for _, entries in rows for result in _all(entries)}
     if machines:
         parts.append("Machines: " + "; ".join(sorted(machines)) + ".\n")
     return "\n".join(parts)
@@ -127,7 +127,7 @@ def _section(shown: Table, rows: list[tuple[Variant, Entries]], stage: Stage) ->
     if shown.about:
         parts.append(f"{shown.about}\n")
     parts.append(build(shown, rows, published))
-    if any(_disturbed(result) for _, entries in rows for result in _all(entries)):
+    if any(disturbed(result) for _, entries in rows for result in _all(entries)):
         parts.append("\\* beside other work on the same machine, which makes it slower.\n")
     if published:
         sources: dict[str, list[str]] = {}
@@ -230,7 +230,7 @@ def _costs(variant: Variant, entries: Entries) -> list[Cell]:
     """Return seeds, mean time of a run, peak memory and commit of a row."""
     results = _all(entries)
     seeds = sorted({len(entry.results) for entry in entries.values()})
-    mark = "\\*" if any(map(_disturbed, results)) else ""
+    mark = "\\*" if any(map(disturbed, results)) else ""
     seconds = statistics.fmean(result["seconds"] for result in results)
     memory = max(result["peak_memory_mb"] for result in results) / 1024
     commits = sorted({result["commit"] for result in results})
@@ -270,11 +270,13 @@ def _all(entries: Entries) -> list[Result]:
     return [result for entry in entries.values() for result in entry.results.values()]
 
 
-def _disturbed(result: Result) -> bool:
-    return result["jobs"] > 1 or (result["cores_used_by_others"] or 0.0) > BUSY
+def disturbed(result: Result) -> bool:
+    """Tell whether other work on the machine may have made a run slower."""
+    return result.get("jobs", 1) > 1 or (result["cores_used_by_others"] or 0.0) > BUSY
 
 
-def _machine(result: Result) -> str:
+def machine_of(result: Result) -> str:
+    """Return in words what a run ran on."""
     machine = result["machine"]
     parts = [f"{machine['cores']} cores", machine["processor"], machine["architecture"], f"{machine['memory_gb']} GB"]
-    return ", ".join(part for part in [*parts, *result["accelerators"]] if part)
+    return ", ".join(part for part in [*parts, *result.get("accelerators", ())] if part)

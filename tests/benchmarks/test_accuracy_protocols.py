@@ -12,10 +12,10 @@ import pytest
 
 from benchmarks.accuracy.configuration import resolve
 from benchmarks.accuracy.intervals import IntervalErrors
-from benchmarks.accuracy.protocols import classic, ett, m4_scores, run
+from benchmarks.accuracy.protocols import classic, ett, run
+from benchmarks.accuracy.scores import m4_scores
 from benchmarks.accuracy.tasks import BEFORE, COLD, TEST, VALIDATION, Stage, task
 from tsattn.config import RunConfig
-from tsattn.errors import TsattnError
 
 PARTS = (300, 100, 120)
 
@@ -71,7 +71,7 @@ def test_the_validation_stage_needs_no_test_part(tmp_path: Path) -> None:
     write_ett(tmp_path / "ett.csv", 400)
     figures = ett(tmp_path / "ett.csv", PARTS, baseline("naive", 12, 100), VALIDATION).figures
     assert figures.keys() == {VALIDATION}
-    with pytest.raises(TsattnError, match="needs 520 rows, got 400"):
+    with pytest.raises(ValueError, match="needs 520 rows, got 400"):
         ett(tmp_path / "ett.csv", PARTS, baseline("naive", 12, 100), TEST)
 
 

@@ -16,7 +16,7 @@ from tsattn.evaluation.predict import predict_windows
 from tsattn.models.graph import CALIBRATED, DISTRIBUTION
 from tsattn.window import TARGET, TARGET_OBSERVED, WindowSpec
 
-MOST_ROWS = 20_000
+MOST_ROWS = 4_000
 """Most windows times targets that factors are taken from; more of them are thinned out evenly."""
 
 DOUBT = 20

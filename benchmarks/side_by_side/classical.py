@@ -1,0 +1,39 @@
+"""AutoETS and AutoTheta of statsforecast."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import numpy as np
+import statsforecast.models
+from statsforecast import StatsForecast
+
+from benchmarks.side_by_side.clock import Clock
+from benchmarks.side_by_side.contestants import CORES
+from benchmarks.side_by_side.tasks import Data, Fitted, Values
+
+
+def fit(data: Data, options: dict[str, Any], seed: int, clock: Clock) -> Fitted:
+    """Fit a model to each series; to its train part alone where the validation part must not be fitted to."""
+    model = getattr(statsforecast.models, options["model"])(season_length=data.season)
+    forecaster = StatsForecast([model], freq=1, n_jobs=CORES)
+    forecaster.fit(data.long(leave=0 if data.refit else data.validation))
+    fitted = [models[0] for models in forecaster.fitted_]
+
+    def forecast(asked: Data, windows: int) -> Values:
+        if windows == 1:
+            return np.stack([model.predict(asked.horizon)["mean"] for model in fitted], axis=-1)[None]
+        with ProcessPoolExecutor(CORES) as pool:
+            series = asked.series
+            rolled = pool.map(_roll, fitted, series, [windows] * len(series), [asked.horizon] * len(series))
+            return np.stack(list(rolled), axis=-1)
+
+    return Fitted(forecast)
+
+
+def _roll(model: Any, values: Values, windows: int, horizon: int) -> Values:
+    """Return forecasts [windows, horizon] with the parameters of a fitted model."""
+    origins = range(len(values) - windows + 1, len(values) + 1)
+    # It takes no view that is not writable, and some models write into what they take.
+    return np.stack([model.forward(values[:origin].copy(), horizon)["mean"] for origin in origins])
