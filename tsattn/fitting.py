@@ -106,7 +106,7 @@ class Fitting:
             history = train(
                 graph,
                 windows,
-                plan(training, windows, rows),
+                plan(training, windows, rows, self._segments),
                 rate,
                 training.patience,
                 config.seed,
@@ -124,7 +124,7 @@ class Fitting:
 
     def plan(self, panel: Panel) -> Plan:
         """Return the sizes of a training on a panel."""
-        return plan(self._config.training, self._windows(panel), self._rows)
+        return plan(self._config.training, self._windows(panel), self._rows, self._segments)
 
     def _allowed(self, *, last: bool) -> float | None:
         """Return the seconds that a training may take, the ``last`` one what is left; None for as many as it takes."""
@@ -135,6 +135,11 @@ class Fitting:
 
     def _windows(self, panel: Panel) -> Windows:
         return training_windows(panel, self._spec, rules.patch_length(self._spec.season))
+
+    @property
+    def _segments(self) -> int:
+        """Segments of the history of a row."""
+        return -(-self._spec.context // (self.options.patch_length or 1))
 
     @property
     def _rows(self) -> int:

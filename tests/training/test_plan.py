@@ -36,6 +36,12 @@ def test_a_training_is_neither_endless_nor_empty(length: int, channels: int) -> 
     assert (chosen.epochs - 1) * chosen.steps * chosen.batch_size * channels <= 320_000
 
 
+def test_short_histories_are_cheaper_and_may_be_trained_on_for_longer() -> None:
+    windows = Windows.before_end(panel(100_000), SPEC, 12)
+    epochs = [plan(TrainingConfig(), windows, 7, segments).epochs for segments in (30, 12, 6, 4)]
+    assert epochs[0] == epochs[1] and epochs[2] == 2 * epochs[1] and epochs[3] == 3 * epochs[1] <= 30
+
+
 def test_what_is_configured_is_taken() -> None:
     windows = Windows.before_end(panel(500), SPEC, 12)
     chosen = plan(TrainingConfig(epochs=3, batch_size=5, steps_per_epoch=7), windows, 1)
