@@ -36,6 +36,7 @@ def fitted() -> Forecaster:
     return Forecaster("seq2seq", HORIZON, **ROLES, options={"units": 32}, training=TRAINING).fit(frame())
 
 
+@pytest.mark.slow
 def test_a_covariate_that_explains_the_target_halves_the_error(fitted: Forecaster) -> None:
     alone = Forecaster("seq2seq", HORIZON, target="y", options={"units": 32}, training=TRAINING).fit(frame().dropna())
     errors = [model.scores_.set_index("model").loc["seq2seq", "mae"] for model in (fitted, alone)]
@@ -65,6 +66,7 @@ def test_what_is_not_known_ahead_does_not_leak(fitted: Forecaster) -> None:
     np.testing.assert_array_equal(fitted.predict(changed)["y"], fitted.predict(data)["y"])
 
 
+@pytest.mark.slow
 def test_saved_and_served(fitted: Forecaster, tmp_path: Path) -> None:
     import tensorflow as tf
 
@@ -88,6 +90,7 @@ def test_saved_and_served(fitted: Forecaster, tmp_path: Path) -> None:
     np.testing.assert_allclose(answer["forecast"].numpy().ravel(), expected, atol=1e-5 * history["y"].std())
 
 
+@pytest.mark.slow
 def test_a_backtest_knows_what_lies_ahead_of_each_origin() -> None:
     training = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
     forecaster = Forecaster("seq2seq", HORIZON, **ROLES, training=training)
@@ -146,6 +149,7 @@ def weekly() -> Forecaster:
     return Forecaster("seq2seq", 7, **SHOPS, calendar="day_of_week").fit(shops())
 
 
+@pytest.mark.slow
 def test_calendar_and_kind_explain_what_a_short_history_does_not(weekly: Forecaster) -> None:
     alone = Forecaster("seq2seq", 7, **SHOPS, static_covariates=()).fit(shops())
     assert weekly.schema_.static_covariates == ("kind",) and alone.schema_.static_covariates == ()

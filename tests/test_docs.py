@@ -31,6 +31,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_the_server_answers_what_the_page_asks(tmp_path: Path) -> None:
     from serving.test_serve_command import serving, url
 

@@ -50,6 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 TRAINING = {"epochs": 1, "steps_per_epoch": 10}
 
 
+@pytest.mark.slow
 def test_fine_tuned_on_a_few_rows_is_better_than_from_the_beginning(run: Path) -> None:
     before = contents(run)
     new = shops(1, HISTORY + HORIZON, seed=5)
@@ -63,6 +64,7 @@ def test_fine_tuned_on_a_few_rows_is_better_than_from_the_beginning(run: Path) -
     assert contents(run) == before, "the run that it starts from stays as it is"
 
 
+@pytest.mark.slow
 def test_the_run_decides_what_it_knows(run: Path, tmp_path: Path) -> None:
     new = shops(1, HISTORY, seed=5).assign(kind="kiosk")
     new["heat"] += 100

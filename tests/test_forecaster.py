@@ -98,6 +98,7 @@ def test_the_future_does_not_leak_into_the_weights() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_refit_learns_from_the_newest_rows() -> None:
     frame = ragged().query("unique_id == 'a'")
     changed = frame.copy()
@@ -273,6 +274,7 @@ def test_a_network_that_was_asked_for_is_kept(given: dict[str, Any]) -> None:
     assert forecaster.model_.count_params() > 0 and "seq2seq" in forecaster.verdict()
 
 
+@pytest.mark.slow
 def test_a_network_that_is_better_is_kept_and_trained_to_the_end() -> None:
     # A period that is not the season: no baseline follows it, and any network does.
     steps = np.arange(300)

@@ -34,6 +34,7 @@ def test_resolved_configuration_has_defaults_and_no_seed() -> None:
     assert fingerprint(same) == fingerprint(resolve(task("etth1-96"))) != fingerprint(configuration)
 
 
+@pytest.mark.slow
 def test_a_classic_file_is_forecast_by_the_default_as_a_user_has_it(tmp_path: Path) -> None:
     values = np.random.default_rng(8).normal(50, 2, 120)
     frame = pd.DataFrame({"ds": pd.date_range("2024-03-01", periods=120), "y": values})

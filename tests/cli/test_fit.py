@@ -51,6 +51,7 @@ def test_config_has_nothing_left_open(run: Path) -> None:
     assert config["seed"] == 3
 
 
+@pytest.mark.slow
 def test_the_config_of_a_run_makes_it_again(run: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     result = tsattn("fit", DATASETS / "Airline.csv", "--config", run / "config.toml", "--out", again)
@@ -128,6 +129,7 @@ def test_a_damaged_run_is_told_in_words(run: Path, tmp_path: Path, name: str, co
     assert told in result.stderr and len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_files_of_another_run_are_told(run: Path, tmp_path: Path) -> None:
     (tmp_path / "two.csv").write_text(
         "ds,a,b\n" + "".join(f"2024-01-{day:02},{day},{day % 3}\n" for day in range(1, 29))

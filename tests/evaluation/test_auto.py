@@ -80,6 +80,7 @@ def test_a_run_and_its_export_are_those_of_any_model(fitted: Forecaster, tmp_pat
     np.testing.assert_allclose(answer["forecast"][0, :, 0], week[0, :5, 0])
 
 
+@pytest.mark.slow
 def test_without_time_only_the_first_network_is_there() -> None:
     found = auto(budget=1e-3).fit(rising())
     choice = found.choice_
@@ -125,6 +126,7 @@ def test_words_that_mean_nothing(tmp_path: Path) -> None:
         auto(networks=3).fit(repeated())
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     rising().to_csv(tmp_path / "data.csv", index=False)
     arguments = (tmp_path / "data.csv", "--horizon", 5, "--set", "selection.models=tcn", *TINY)

@@ -224,6 +224,7 @@ def noise_then_slope() -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow
 def test_the_default_is_a_row_of_its_own_and_chooses_anew() -> None:
     default = Forecaster(horizon=HORIZON, season=1, training=QUICK)
     once, anew = (default.backtest(noise_then_slope(), 2, 55, refit) for refit in ("never", "every"))

@@ -80,6 +80,7 @@ assert not {{"tsattn.models", "tsattn.data", "tsattn.forecaster"}} & set(sys.mod
     run(script, data)
 
 
+@pytest.mark.slow
 @on_tensorflow
 def test_an_exported_model_needs_nothing_of_the_package(model: keras.Model, data: Path) -> None:
     model.export(str(data / "exported"), verbose=False)

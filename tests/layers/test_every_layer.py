@@ -54,6 +54,7 @@ def test_a_layer_keeps_the_contract(case: Case, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_jax_gives_the_same_figures(case: Case, jax_figures: Arrays) -> None:
     for position, part in enumerate(compute(case)):

@@ -199,6 +199,7 @@ def test_from_a_file_to_a_served_graph_which_needs_it_no_more(edges: Path, tmp_p
     assert again.exit_code == 1 and "edges.csv: there is no such file" in again.output
 
 
+@pytest.mark.slow
 def test_a_backtest_takes_the_graph(edges: Path, tmp_path: Path) -> None:
     following(120).to_csv(tmp_path / "wide.csv", index=False)
     small = ("--set", "model.units=4", "--horizon", HORIZON, "--folds", 2)

@@ -58,6 +58,7 @@ def pooled(name: str = "pooled") -> None:
             return Decoded(self.head(self.pooling(cut.tokens, mask=cut.mask), series.static))
 
 
+@pytest.mark.slow
 def test_a_registered_network_is_fitted_saved_and_loaded(tmp_path: Path) -> None:
     import tensorflow as tf
 
