@@ -28,3 +28,19 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("needs the benchmark data: set TSATTN_DATA_DIR to their folder")
     return Path(folder)
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that each training is given from now on, in order."""
+    from tsattn.training.deadline import Deadline
+
+    found: list[float] = []
+
+    class Told(Deadline):
+        def __init__(self, seconds: float) -> None:
+            super().__init__(seconds)
+            found.append(seconds)
+
+    monkeypatch.setattr("tsattn.fitting.Deadline", Told)
+    return found

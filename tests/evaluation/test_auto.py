@@ -13,7 +13,6 @@ from tsattn import Forecaster
 from tsattn.errors import ConfigError
 from tsattn.evaluation.auto import first_as_good
 from tsattn.evaluation.chosen import Selection
-from tsattn.training.deadline import Deadline
 
 QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
 NETWORKS = ("attention_pooling", "tcn")
@@ -89,15 +88,7 @@ def test_without_time_only_the_first_network_is_there() -> None:
     assert found.config_.model["name"] == "drift" and found.config_.training.seconds is None
 
 
-def test_options_of_the_networks_do_not_keep_a_baseline_from_winning(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits: list[float] = []
-
-    class Told(Deadline):
-        def __init__(self, seconds: float) -> None:
-            super().__init__(seconds)
-            limits.append(seconds)
-
-    monkeypatch.setattr("tsattn.fitting.Deadline", Told)
+def test_options_of_the_networks_do_not_keep_a_baseline_from_winning(limits: list[float]) -> None:
     given = auto(models=["tcn"]).set_params(options={"units": 4, "head": "normal"}, training={**QUICK, "seconds": 7})
     found = given.fit(rising())
     assert isinstance(found.choice_, Selection) and found.choice_.kept == "drift"

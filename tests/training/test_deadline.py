@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from tsattn import Forecaster
-from tsattn.training.deadline import Deadline
 
 
 def test_it_stops_at_a_batch_and_is_validated() -> None:
@@ -20,15 +19,7 @@ def test_it_stops_at_a_batch_and_is_validated() -> None:
     assert len(whole.fit(frame).history_.loss) == 2  # type: ignore[union-attr]
 
 
-def test_the_time_is_shared_with_the_training_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits: list[float] = []
-
-    class Told(Deadline):
-        def __init__(self, seconds: float) -> None:
-            super().__init__(seconds)
-            limits.append(seconds)
-
-    monkeypatch.setattr("tsattn.fitting.Deadline", Told)
+def test_the_time_is_shared_with_the_training_to_the_end(limits: list[float]) -> None:
     frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=120), "y": np.sin(np.arange(120.0))})
     training = {"epochs": 2, "steps_per_epoch": 3, "seconds": 600.0}
     Forecaster("tcn", horizon=5, options={"units": 4}, training=training).fit(frame)
