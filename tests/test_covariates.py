@@ -163,6 +163,7 @@ def test_a_shop_of_an_unknown_kind_is_forecast(weekly: Forecaster) -> None:
     assert np.isfinite(forecast["y"]).all() and forecast["y"].between(20, 80).all()
 
 
+@pytest.mark.slow
 def test_static_covariates_saved_and_served(weekly: Forecaster, tmp_path: Path) -> None:
     import tensorflow as tf
 

@@ -50,6 +50,7 @@ def test_a_feature_equal_to_the_future_target_gives_nothing_away_behind_the_orig
         np.testing.assert_array_equal(plain[name], moved[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["past_covariates", "future_covariates"])
 def test_a_feature_equal_to_the_target_is_worth_what_is_known_of_it(role: str) -> None:
     """As past covariate it gives nothing away; said to be known ahead it does, which shows that the probe would see."""

@@ -58,6 +58,7 @@ def test_ids_that_look_like_numbers_stay_what_they_are(tmp_path: Path) -> None:
     assert load(path)[0].ids == ("007", "7", "0x1F")
 
 
+@pytest.mark.slow
 def test_ten_thousand_columns(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     names = [f"c{i}" for i in range(10_000)]

@@ -50,6 +50,7 @@ def test_a_baseline_that_wins_is_what_is_kept(fitted: Forecaster) -> None:
     assert fitted.verdict() == choice.sentence()
 
 
+@pytest.mark.slow
 def test_the_table_is_that_of_a_backtest(fitted: Forecaster) -> None:
     assert isinstance(fitted.choice_, Selection)
     known = Forecaster(horizon=5, season=7, training=QUICK).backtest(repeated(), 5, models=NETWORKS).scores
@@ -66,6 +67,7 @@ def test_it_is_the_model_that_it_names(fitted: Forecaster) -> None:
     assert fitted.model == "auto" and fitted.get_params()["selection"] == {"models": NETWORKS}
 
 
+@pytest.mark.slow
 def test_a_run_and_its_export_are_those_of_any_model(fitted: Forecaster, tmp_path: Path) -> None:
     import tensorflow as tf
 

@@ -81,6 +81,7 @@ def test_a_masked_node_changes_nothing() -> None:
     np.testing.assert_allclose(whole[:, :, kept], alone, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_which_neighbour_counts_more_depends_on_the_node() -> None:
     # Each node shall take what the node of its own kind says. The first graph attention scores givers in one order for
     # all takers, so that at most one kind gets its own; half of them right would be an error of a half.
