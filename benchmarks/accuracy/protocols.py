@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def ett(
             figures[part] |= {f"{BEFORE}{name}": before[name] for name in INTERVAL_METRICS}
             windows = Windows.over_last(panel, spec, steps, COLD_WINDOWS)
             series, origin = windows.locate(np.arange(len(windows)))
-            actual = np.stack([panel.values[first : first + spec.horizon] for first in origin])
+            actual = following(panel, origin, spec.horizon)
             figures[part] |= cold_errors(model, spec, panel, series, origin, actual)
     return Outcome(figures, _model(forecaster), seconds)
 
@@ -131,12 +132,17 @@ def window_errors(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int
     for begin in range(0, len(windows), size):
         series, origin = windows.locate(np.arange(begin, min(begin + size, len(windows))))
         quantiles = predict_windows(model, spec, panel, series, origin)
-        actual = np.stack([panel.values[first : first + spec.horizon] for first in origin])
+        actual = following(panel, origin, spec.horizon)
         intervals.add(quantiles, actual.astype(np.float64))
         error = quantiles[..., spec.median].astype(np.float64) - actual
         squared, absolute = squared + float(np.sum(error**2)), absolute + float(np.sum(np.abs(error)))
         count += error.size
     return {"mse": squared / count, "mae": absolute / count, "windows": len(windows), **intervals.figures()}
+
+
+def following(panel: Panel, origin: npt.NDArray[np.int64], steps: int) -> npt.NDArray[np.float32]:
+    """Return what follows each origin of the only series, [windows, steps, channels]."""
+    return np.stack([panel.values[first : first + steps] for first in origin])
 
 
 def m4(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = None) -> Outcome:
@@ -167,10 +173,11 @@ def m4(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = None
         raise TsattnError(f"{file}: horizon and season must come out as {M4_HORIZON} and {M4_SEASON}, got {got}")
     history = [row[:length] for row, length in zip(values, lengths, strict=True)]
     names = train.iloc[:, 0]
-    figures = m4_scores(history, actual, m4_quantiles(forecaster, names)[..., forecaster.spec_.median])
-    figures |= m4_intervals(history, actual, forecaster, names)
+    levels, quantiles = forecaster.spec_.levels, m4_quantiles(forecaster, names)
+    figures = m4_scores(history, actual, quantiles[..., forecaster.spec_.median])
+    figures |= m4_intervals(history, actual, quantiles, levels)
     with uncalibrated(forecaster.model_):
-        figures |= m4_intervals(history, actual, forecaster, names, BEFORE)
+        figures |= m4_intervals(history, actual, m4_quantiles(forecaster, names), levels, BEFORE)
     panel = forecaster.panel_
     row = {name: number for number, name in enumerate(names)}
     order = np.array([row[name] for name in panel.ids])
@@ -195,11 +202,11 @@ def m4_quantiles(forecaster: Forecaster, names: pd.Series) -> Values:
 
 
 def m4_intervals(
-    history: list[Values], actual: Values, forecaster: Forecaster, names: pd.Series, prefix: str = ""
+    history: list[Values], actual: Values, quantiles: Values, levels: Sequence[float], prefix: str = ""
 ) -> Figures:
     """Return the errors of the intervals, the interval score in units of the seasonal naive error of each series."""
-    errors = IntervalErrors(forecaster.spec_.levels)
-    errors.add(m4_quantiles(forecaster, names), actual, m4_scale(history)[:, None])
+    errors = IntervalErrors(levels)
+    errors.add(quantiles, actual, m4_scale(history)[:, None])
     return errors.figures(prefix)
 
 
@@ -228,7 +235,7 @@ def roads(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = N
     figures: Figures = {"windows": len(origins)}
     for steps in ROADS_HORIZONS:
         scored = origins < end - steps
-        actual = np.stack([panel.values[first : first + steps] for first in origins[scored]])
+        actual = following(panel, origins[scored], steps)
         error = medians[scored, :steps].astype(np.float64) - actual
         figures[f"rmse_{steps}"] = float(np.sqrt(np.mean(error**2)))
         figures[f"mae_{steps}"] = float(np.mean(np.abs(error)))
@@ -279,6 +286,9 @@ def _fit(config: RunConfig, data: pd.DataFrame | Path, watch: Watch | None) -> t
 def _model(forecaster: Forecaster) -> Figures:
     """Return what was left open and is now decided."""
     resolved = forecaster.config_.model_dump(mode="json", exclude_none=True)
+    if graph := resolved["data"].get("graph"):
+        # Where it lies is no part of the result.
+        resolved["data"]["graph"] = Path(graph).name
     history = forecaster.history_
     return {
         "parameters": forecaster.model_.count_params(),

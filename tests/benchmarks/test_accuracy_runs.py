@@ -145,3 +145,8 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     second = CliRunner().invoke(command.main, [*arguments, "--seeds", "0,1"])
     assert second.exit_code == 0 and "7 of 8 runs are done" in second.output
     assert len(done) == 8 and done[-1] == ("etth1-192", 1)
+
+
+def test_results_tell_no_place_of_the_machine() -> None:
+    found = [path.name for path in Store().folder.rglob("*.json") if '": "/' in path.read_text()]
+    assert not found
