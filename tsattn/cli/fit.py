@@ -47,7 +47,7 @@ def fit(data: Path, out: Path | None, overwrite: bool, budget: float | None, ref
 
 
 def _within(seconds: float, config: RunConfig) -> RunConfig:
-    """Return a configuration whose fit takes no longer than so many seconds."""
+    """Return a configuration whose training, and comparison of models, takes no longer than so many seconds."""
     from tsattn.config import AUTO, SelectionConfig
 
     if config.model.get("name") == AUTO:
