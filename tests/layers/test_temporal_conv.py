@@ -57,7 +57,7 @@ def test_a_block_is_the_formula(kernel_size: int, dilation_rate: int, weight_nor
 @pytest.mark.parametrize("weight_norm", [False, True])
 @pytest.mark.parametrize("dilation_rate", [1, 2, 5])
 def test_a_block_is_that_of_pytorch(dilation_rate: int, weight_norm: bool) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch, which it is held against, is not installed")
     block = random_block(dilation_rate=dilation_rate, weight_norm=weight_norm)
     weights = {weight.name: torch.tensor(outputs(weight)[0]) for weight in block.weights}
 
