@@ -57,7 +57,7 @@ def rates(data: pd.DataFrame, batches: int) -> dict[str, float]:
     panel = panel.head(steps)
     entry, options = resolve_options(config.model)
     assert isinstance(options, NetworkOptions)
-    graph = build_graph(entry, rules.resolve(options, spec.season, rules.Known.of(panel.observed, spec)), spec)
+    graph = build_graph(entry, rules.resolve(options, spec.season, rules.Known.of(panel, spec)), spec)
     graph.scaling.fit(*scaling_statistics(panel))
     windows = training_windows(panel, spec, rules.patch_length(spec.season))
     size = plan(config.training, windows, graph.channels).batch_size

@@ -155,7 +155,11 @@ class Fitting:
         graph = build_graph(get_model(config.model["name"]), self.options, spec)
         if self._start is not None:
             graph.inference().set_weights(self._start.get_weights())
-        graph.scaling.fit(*scaling_statistics(panel))
+        median, spread, ratio = scaling_statistics(panel)
+        graph.scaling.fit(median, spread, ratio)
+        if graph.beside.reversion is not None:
+            # What was learned of one series may be trained on with several, of which none has a level of its own here.
+            graph.beside.reversion.fit(median, spread if len(panel) == 1 else [0.0] * len(spread))
         if self._adjacency is not None:
             graph.connect(self._adjacency)
         if self._start is not None:
@@ -195,7 +199,7 @@ def start_fitting(
         return Fitting(config, options, spec, watch, start=read_model(Path(config.init) / "model.keras", spec))
     entry = get_model(config.model["name"])
     adjacency = read_graph(entry, options, config.data.graph, panel, source)
-    known = rules.Known.of(panel.observed, spec, graph=adjacency is not None)
+    known = rules.Known.of(panel, spec, graph=adjacency is not None)
     return Fitting(config, rules.resolve(options, spec.season, known), spec, watch, adjacency)
 
 

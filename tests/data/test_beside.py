@@ -296,6 +296,35 @@ def test_columns_of_any_kind_may_stand_beside() -> None:
     assert roles(frame) == roles(shops(0))
 
 
+@pytest.mark.parametrize(
+    ("freq", "season", "steps", "given", "found"),
+    [
+        ("h", 24, 2400, {"context": 96}, ("hour_of_day",)),
+        ("15min", 96, 9600, {"context": 96}, ("hour_of_day",)),
+        ("D", 7, 700, {"context": 14}, ("day_of_week",)),
+        # Neither the stamps of hours nor those of days are told by this cycle alone.
+        ("h", 168, 17_000, {"context": 96}, ()),
+        ("h", 24, 2399, {"context": 96}, ()),
+        ("h", 24, 2400, {"context": 288}, ()),
+        ("h", 24, 2400, {}, ()),
+        ("h", 24, 2400, {"context": 96, "calendar": "none"}, ()),
+        ("h", 24, 2400, {"context": 96, "calendar": "day_of_week"}, ("day_of_week",)),
+    ],
+)
+def test_a_short_look_back_on_long_series_is_told_the_phase_of_its_season(
+    freq: str, season: int, steps: int, given: dict[str, Any], found: tuple[str, ...]
+) -> None:
+    frame = pd.DataFrame({"ds": pd.date_range("2001-01-01", periods=steps, freq=freq), "y": 1.0})
+    config = DataConfig(season=season, horizon=5, **given)
+    schema = load(frame, config)[1]
+    assert schema.calendar == found
+    told = {decision.field: decision for decision in schema.decisions}
+    if found and "calendar" not in given:
+        assert not told["calendar"].given and "does not tell the phase" in told["calendar"].reason
+        steps_alone = load(frame.drop(columns="ds"), config)[1]
+        assert steps_alone.calendar == (), "there is no calendar without dates"
+
+
 def test_steps_without_dates_have_no_calendar() -> None:
     with pytest.raises(ConfigError, match="need stamps that are dates"):
         load(pd.DataFrame({"y": np.arange(50.0)}), DataConfig(calendar=("auto",), holidays="DE"))

@@ -29,6 +29,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "lookbacks": {"name": "seq2seq", "lookbacks": 2},
     "joint_lookbacks_of_an_ensemble": {"name": "seq2seq", "lookbacks": 3, "members": 2, "channels": "joint"},
     "joint": {"name": "seq2seq", "channels": "joint"},
+    "beside": {"name": "seq2seq", "lookbacks": 2, "reversion": True, "linear": True},
     "local": {"name": "seq2seq", "attention": "general", "alignment": "local", "local_window": 1.5},
     "monotonic": {"name": "seq2seq", "attention": "cosine", "alignment": "monotonic", "bidirectional": True},
     "after_the_cell": {

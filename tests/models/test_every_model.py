@@ -50,6 +50,7 @@ COPYING = (
     "joint",
     "ensemble",
     "lookbacks",
+    "beside",
     "joint_lookbacks_of_an_ensemble",
     "transformer",
     "tcn",

@@ -12,7 +12,7 @@ import pandas as pd
 
 from tsattn.config import DataConfig
 from tsattn.data.cadence import counts_of
-from tsattn.data.calendar import AUTO, calendar_features, check_calendar, fitting_cycles
+from tsattn.data.calendar import AUTO, calendar_features, check_calendar, fitting_cycles, season_cycles
 from tsattn.data.cells import Ints, labels, numbers
 from tsattn.data.panel import Panel
 from tsattn.data.place import listed
@@ -225,8 +225,9 @@ def _by_series(found: Ints, codes: Ints) -> Ints:
     return one
 
 
-def decide_calendar(schema: Schema, panel: Panel, config: DataConfig, source: str) -> Schema:
-    """Return a schema with the cycles of the calendar and the holidays that were asked for.
+def decide_calendar(schema: Schema, panel: Panel, config: DataConfig, season: int, source: str) -> Schema:
+    """Return a schema with the holidays and the cycles of the calendar that were asked for, or that a short look-back
+    needs.
 
     Raises:
         ConfigError: a cycle or a country is unknown, or the stamps are no dates.
@@ -234,8 +235,11 @@ def decide_calendar(schema: Schema, panel: Panel, config: DataConfig, source: st
     wanted = config.calendar or ()
     cycles = tuple(name for name in wanted if name != AUTO)
     check_calendar(cycles, config.holidays, panel.grid, source)
+    steps = float(np.median(panel.lengths))
+    if config.calendar is None:
+        cycles = season_cycles(panel.grid, season, config.context, steps)
     if AUTO in wanted:
-        fitting = fitting_cycles(panel.grid, float(np.median(panel.lengths)))
+        fitting = fitting_cycles(panel.grid, steps)
         cycles = tuple(dict.fromkeys((*cycles, *fitting)))
     schema = schema.model_copy(update={"calendar": cycles, "holidays": config.holidays})
     names = [feature for name in schema.covariates for feature in schema.features_of(name)]
@@ -258,11 +262,15 @@ def beside_decisions(schema: Schema, beside: Beside, left: tuple[str, ...], conf
                     field=field, value=listed(role.columns, quote=""), given=role.given, reason=_reason(role, schema)
                 )
             )
-    if config.calendar or config.holidays:
+    if schema.calendar or config.calendar or config.holidays:
         parts = [*schema.calendar, *([f"holidays of {schema.holidays}"] if schema.holidays else [])]
         reason = f"{len(calendar_features(schema))} features of each step, known ahead"
-        found = AUTO in (config.calendar or ())
-        reason += "; the cycles longer than a step that the series go through twice" if found else ""
+        by_rule = config.calendar is None and bool(schema.calendar)
+        found = by_rule or AUTO in (config.calendar or ())
+        if by_rule:
+            reason += "; a look-back of few seasons does not tell the phase of the season"
+        elif found:
+            reason += "; the cycles longer than a step that the series go through twice"
         decisions.append(Decision(field="calendar", value=", ".join(parts) or "none", given=not found, reason=reason))
     if left:
         reason = "not used; name them by --target, --future-, --past- or --static-covariates"

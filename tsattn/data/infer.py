@@ -111,7 +111,7 @@ def infer(frame: pd.DataFrame, config: DataConfig, source: str) -> tuple[Schema,
     panel = to_panel(frame, schema, source, series)
     season = decide_season(panel, config)
     horizon = decide_horizon(panel, config, int(season.value))
-    schema = decide_calendar(schema, panel, config, source)
+    schema = decide_calendar(schema, panel, config, int(season.value), source)
     decisions = (
         *_encoding(frame),
         Decision(field="layout", value=layout, given=False, reason=_LAYOUTS[layout]),

@@ -22,6 +22,7 @@ from tsattn.layers import (
 )
 from tsattn.layers.distribution_head import get_distribution
 from tsattn.layers.masking import Tensor
+from tsattn.models.beside import Beside
 from tsattn.models.core import Connected, Core, Member, Series, Weights
 from tsattn.models.covariates import CovariateEffect, CovariateScaling, StaticEmbedding
 from tsattn.models.lookbacks import AlignKeys, FoldLookbacks, MeanOfLookbacks, lengths
@@ -65,7 +66,8 @@ class Reading:
         length: `(batch,)`.
         center: `(batch, 1, channels)`.
         scale: the same shape.
-        effect: `(batch, horizon, channels)`, what the covariates do to the forecast, where any are known ahead.
+        effect: `(batch, horizon, channels)`, what is added to what the architecture forecasts: what the covariates that
+            are known ahead do, and what stands beside the network; None where there is nothing.
     """
 
     series: Series
@@ -109,6 +111,7 @@ class ForecastGraph:
         self._embed = ChannelEmbedding(max(options.width // 4, 1), name="channel_embedding")
         self.covariate_scaling = CovariateScaling(name="covariate_scaling") if spec.past_covariates else None
         self._effect = CovariateEffect(self.channels, name="covariate_effect") if spec.future_covariates else None
+        self.beside = Beside(options, spec)
         self.static_numbers = tuple(static.name for static in spec.static if static.categories is None)
         self.static_scaling = CovariateScaling(name="static_scaling") if self.static_numbers else None
         self._static = _static_embedding(spec, options)
@@ -121,7 +124,7 @@ class ForecastGraph:
     def _read(
         self, past: Tensor, observed: Tensor, length: Tensor, covariates: Tensor | None = None, repeats: int = 1
     ) -> Reading:
-        """Return a window in scaled space, without what covariates that are known ahead do to it.
+        """Return a window in scaled space, without what covariates that are known ahead do to the history.
 
         With ``repeats`` it is one of so many look-backs of each window of the inputs.
         """
@@ -136,6 +139,8 @@ class ForecastGraph:
                 scaled = (scaled - self._effect(covariates[:, :, :known])) * observed
                 effect, ahead = self._effect(ahead), _repeated(ahead, width)
             covariates = _repeated(covariates, width)
+        for added in self.beside(scaled, observed, length, center, scale):
+            effect = added if effect is None else effect + added
         static = None
         if self._static is not None:
             static = _repeated(self._static(self._static_inputs()), repeats * width)

@@ -57,6 +57,16 @@ class NetworkOptions(Options):
     patch_length: Annotated[int | None, Times(0.5, 1, 2)] = Field(
         None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
     )
+    reversion: bool | None = Field(
+        None,
+        description="return to the typical level of the training data, by a learned share that grows with the horizon; "
+        "by rule if left out: where they are one series",
+    )
+    linear: bool | None = Field(
+        None,
+        description="add a linear regression of each target on its own history; by rule if left out: where the context "
+        "is short and the data are many times as long",
+    )
     members: int = Field(
         1, ge=1, description="networks trained side by side in one graph, from different starts; their mean forecasts"
     )

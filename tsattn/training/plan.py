@@ -10,7 +10,7 @@ import numpy as np
 from tsattn.config import TrainingConfig
 from tsattn.data.panel import Floats, Panel
 from tsattn.data.windows import Windows
-from tsattn.models.rules import FEW_VALUES
+from tsattn.models.rules import FEW_VALUES, SHORT_HISTORY
 from tsattn.window import WindowSpec
 
 WINDOWS = 128
@@ -27,10 +27,6 @@ STEPS = (50, 200)
 
 MOST_ROWS = 320_000
 """Most rows of a training: a few minutes on two cores, whatever the number of channels."""
-
-SEGMENTS = 12
-"""Segments of a history below which a row is so much cheaper that there may be as many more. With a look-back of 96
-steps, four segments, ETTh1 is at its best after 15 epochs, and 7 are all that the rows of one of 720 leave."""
 
 FEW_WINDOWS = 1000
 """Below so many windows with a whole context, shorter histories are trained on too."""
@@ -67,7 +63,7 @@ class Plan:
     short: float = 0.0
 
 
-def plan(config: TrainingConfig, windows: Windows, rows_per_window: int, segments: int = SEGMENTS) -> Plan:
+def plan(config: TrainingConfig, windows: Windows, rows_per_window: int, segments: int = SHORT_HISTORY) -> Plan:
     """Return the sizes of a training.
 
     Args:
@@ -82,7 +78,7 @@ def plan(config: TrainingConfig, windows: Windows, rows_per_window: int, segment
     batch = config.batch_size or min(most_windows, max(count // 16, 8))
     least, most = STEPS
     steps = min(max(-(-count // batch), least), config.steps_per_epoch or most)
-    most_rows = MOST_ROWS * max(SEGMENTS / segments, 1.0)
+    most_rows = MOST_ROWS * max(SHORT_HISTORY / segments, 1.0)
     affordable = max(int(most_rows // (steps * batch * rows_per_window)), 1)
     epochs = config.epochs or min(EPOCHS, affordable)
     return Plan(epochs, batch, steps, config.sampling == "series", config.short_histories)

@@ -1,0 +1,146 @@
+"""What is added to a network's forecast: the way back to a typical level, and a linear regression on the history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from numpy_reference import Array
+
+from tsattn.models import resolve_options, rules
+from tsattn.models.graph import build_graph
+from tsattn.models.linear_path import GAIN as LINEAR_GAIN
+from tsattn.models.linear_path import LinearPath
+from tsattn.models.reversion import GAIN, REACH, LevelReversion
+from tsattn.training.objective import training_model
+from tsattn.window import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
+
+HORIZON, CHANNELS, SEASON, CONTEXT = 3, 2, 4, 9
+LENGTHS = np.array([9, 5, 2, 0], "int32")
+
+
+def scaled_window(padding: float = 0.0) -> dict[str, Any]:
+    """Windows in scaled space, right-padded, some values missing."""
+    rng = np.random.default_rng(0)
+    valid = np.arange(CONTEXT)[None, :, None] < LENGTHS[:, None, None]
+    observed = valid & (rng.random((4, CONTEXT, CHANNELS)) < 0.8)
+    return {
+        "values": np.where(valid, rng.normal(size=observed.shape) * observed, padding).astype("float32"),
+        "observed": observed.astype("float32"),
+        "length": LENGTHS,
+        "center": rng.normal(50, 3, (4, 1, CHANNELS)).astype("float32"),
+        "scale": rng.uniform(1, 3, (4, 1, CHANNELS)).astype("float32"),
+    }
+
+
+def reversion(level: float = 52.0, spread: float = 4.0) -> tuple[LevelReversion, Array]:
+    layer = LevelReversion(HORIZON, CHANNELS, SEASON)
+    layer(**scaled_window())
+    share = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
+    layer.share.assign(share / GAIN)
+    layer.fit([level] * CHANNELS, [spread] * CHANNELS)
+    return layer, share
+
+
+def test_a_share_of_the_way_from_the_last_season_to_the_typical_level() -> None:
+    layer, share = reversion()
+    given = scaled_window()
+    result = keras.ops.convert_to_numpy(layer(**given))
+    for row, length in enumerate(LENGTHS):
+        for channel in range(CHANNELS):
+            last = slice(max(length - SEASON, 0), length)
+            seen = given["observed"][row, last, channel] > 0
+            center, scale = given["center"][row, 0, channel], given["scale"][row, 0, channel]
+            if not seen.any():
+                assert (result[row, :, channel] == 0).all()
+                continue
+            recent = center + scale * given["values"][row, last, channel][seen].mean()
+            away = 52.0 - recent
+            kept = 1 - min(abs(away) / (REACH * 4.0), 1.0) ** 4
+            np.testing.assert_allclose(result[row, :, channel], share[:, channel] * kept * away / scale, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("level", "spread"), [(1000.0, 4.0), (-1000.0, 4.0), (52.0, 0.0)])
+def test_a_level_that_was_never_seen_is_left_where_it_is(level: float, spread: float) -> None:
+    layer, _ = reversion(level, spread)
+    assert (keras.ops.convert_to_numpy(layer(**scaled_window())) == 0).all()
+
+
+def test_what_is_learned_of_a_level_is_about_half_of_what_fits() -> None:
+    """Against least squares with a penalty of the variance, which is what the dropout of a half comes to."""
+    rng = np.random.default_rng(0)
+    recent = rng.normal(0, 1, (4000, 1, 1)).astype("float32")
+    rest = {
+        "observed": np.ones((4000, 1, 1), "float32"),
+        "length": np.ones(4000, "int32"),
+        "center": recent,
+        "scale": np.ones((4000, 1, 1), "float32"),
+    }
+    given = {"values": np.zeros((4000, 1, 1), "float32"), **rest}
+    inputs = {name: keras.Input(value.shape[1:], dtype=value.dtype, name=name) for name, value in given.items()}
+    layer = LevelReversion(1, 1, 1)
+    model = keras.Model(inputs, layer(**inputs))
+    # No level of these is so far away that it fades.
+    layer.fit([0.0], [100.0])
+    model.compile(keras.optimizers.Adam(3e-4), "mse", jit_compile=False)
+    target = (-0.8 * recent + rng.normal(0, 0.1, recent.shape)).astype("float32")
+    model.fit(given, target, batch_size=100, epochs=20, verbose=0)
+    share = float(keras.ops.convert_to_numpy(layer.share)[0, 0]) * GAIN
+    assert share == pytest.approx(0.4, abs=0.05)
+    model.fit(given, -target, batch_size=100, epochs=20, verbose=0)
+    assert float(keras.ops.convert_to_numpy(layer.share)[0, 0]) >= 0, "no forecast runs away from a level"
+
+
+def test_a_linear_function_of_the_last_steps() -> None:
+    given = scaled_window(padding=7.0)
+    layer = LinearPath(HORIZON)
+    values, length = given["values"], given["length"]
+    assert (keras.ops.convert_to_numpy(layer(values, length)) == 0).all(), "it begins at 0"
+    kernel = np.random.default_rng(1).normal(size=(CHANNELS, CONTEXT, HORIZON))
+    layer.kernel.assign(kernel / LINEAR_GAIN)
+    result = keras.ops.convert_to_numpy(layer(values, length))
+    for row, steps in enumerate(LENGTHS):
+        for channel in range(CHANNELS):
+            # Weights by the distance from the end: a short history uses the last ones.
+            known = values[row, :steps, channel] @ kernel[channel, CONTEXT - steps :]
+            np.testing.assert_allclose(result[row, :, channel], known, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["seq2seq", "attention_pooling", "graph_attention"])
+def test_both_are_trained(name: str) -> None:
+    spec = WindowSpec(CONTEXT, HORIZON, ("a", "b"), SEASON)
+    entry, options = resolve_options({"name": name, "units": 4, "reversion": True, "linear": True})
+    graph = build_graph(entry, options, spec)
+    assert graph.beside.reversion is not None and graph.beside.linear is not None
+    graph.beside.reversion.fit([50.0, 50.0], [9.0, 9.0])
+    rng, model = np.random.default_rng(0), training_model(graph)
+    model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    given = scaled_window()
+    window = {PAST: given["center"] + given["values"], OBSERVED: given["observed"], LENGTH: given["length"]}
+    # What follows is always above the level, so that every window has a way to go.
+    target = rng.normal(60, 1, (4, HORIZON, CHANNELS)).astype("float32")
+    known = {TARGET_OBSERVED: np.ones_like(target), TARGET_SCALE: np.full((4, CHANNELS), 5, "float32")}
+    model.fit({**window, TARGET: target, **known}, batch_size=4, epochs=3, verbose=0)
+    for weight in (graph.beside.reversion.share, graph.beside.linear.kernel):
+        assert np.abs(keras.ops.convert_to_numpy(weight)).max() > 0
+
+
+def test_one_series_has_a_level_and_several_have_not() -> None:
+    options = resolve_options({"name": "seq2seq"})[1]
+    asked = resolve_options({"name": "seq2seq", "reversion": True})[1]
+    one, several = (rules.Known(60_000, 100.0, 96, 720, series=series) for series in (1, 414))
+    assert rules.resolve(options, 24, one).reversion and not rules.resolve(options, 24, several).reversion
+    assert rules.resolve(asked, 24, several).reversion
+    level_told = resolve_options({"name": "seq2seq", "scaling": "training"})[1]
+    assert not rules.resolve(level_told, 24, one).reversion
+
+
+@pytest.mark.parametrize(
+    ("context", "values", "linear"), [(96, 8640, True), (96, 1000, False), (720, 100_000, False), (24, 480, True)]
+)
+def test_a_short_context_that_was_seen_many_times_has_a_regression(context: int, values: int, linear: bool) -> None:
+    options = resolve_options({"name": "seq2seq"})[1]
+    assert rules.resolve(options, 24, rules.Known(values, values / 48, 48, context)).linear is linear
