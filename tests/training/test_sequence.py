@@ -141,6 +141,9 @@ def test_histories_are_cut_at_random() -> None:
     np.testing.assert_array_equal(whole[TARGET], cut[TARGET])
     changed = (whole[LENGTH] != cut[LENGTH]).mean()
     assert 0.35 < changed < 0.55 and (cut[LENGTH] <= whole[LENGTH]).all() and set(cut[LENGTH]) == set(range(1, 9))
+    long = whole[LENGTH] == 8
+    few = (cut[LENGTH][long] <= 2).mean() / (cut[LENGTH][long] < 8).mean()
+    assert few == pytest.approx(0.5, abs=0.1), "lengths of 1 or 2 are as many as those of 3 to 7"
     short = int(np.argmin(cut[LENGTH] - whole[LENGTH]))
     kept = cut[LENGTH][short]
     np.testing.assert_array_equal(cut[PAST][short, :kept], whole[PAST][short, : whole[LENGTH][short]][-kept:])

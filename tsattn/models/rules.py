@@ -192,12 +192,17 @@ def reversion(options: NetworkOptions, series: int) -> bool:
     return series == 1 and options.scaling != "training"
 
 
-def linear(known: Known, season: int) -> bool:
+def linear(known: Known, patch: int) -> bool:
     """Tell whether a linear regression stands beside the network: of a short context, seen many times.
 
-    With a look-back of 96 steps it takes 1 to 4 % off the MAE of three validation parts of ETTh1 at horizon 96.
+    With a look-back of 96 steps it takes 1 to 4 % off the MAE of three validation parts of ETTh1 at horizon 96; with
+    one of 720 it adds 3 to 5 % in two of them.
+
+    Args:
+        known: the data.
+        patch: steps of a segment.
     """
-    short = known.context < SHORT_HISTORY * patch_length(season, known.context)
+    short = known.context < SHORT_HISTORY * patch
     return short and known.horizons * known.horizon >= LINEAR_CONTEXTS * known.context
 
 
@@ -216,10 +221,11 @@ def resolve(options: T, season: int, known: Known | None = None) -> T:
     if known is not None:
         open_options["units"] = options.units or units(known.values)
         open_options["reversion"] = reversion(options, known.series) if options.reversion is None else options.reversion
-        open_options["linear"] = linear(known, season) if options.linear is None else options.linear
         open_options["lookbacks"] = options.lookbacks or lookbacks(known.context, season)
     patch = options.patch_length or patch_length(season, known.context if known else None)
     open_options["patch_length"] = patch
+    if known is not None:
+        open_options["linear"] = linear(known, patch) if options.linear is None else options.linear
     if isinstance(options, TCNOptions) and known is not None:
         open_options["depth"] = depth(options, -(-known.context // patch))
     if isinstance(options, GraphAttentionOptions) and known is not None:

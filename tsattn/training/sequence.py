@@ -60,7 +60,8 @@ class ShuffledWindows(keras.utils.PyDataset):
         most = draw.choice(self._lookbacks, len(index))
         if self._short:
             cut = draw.random(len(index)) < self._short
-            most = np.where(cut, draw.integers(1, most, endpoint=True), most)
+            # By its logarithm: what one step more tells, it tells of few.
+            most = np.where(cut, (most + 1.0) ** draw.random(len(index)), most).astype(np.int64)
         return (_with_scales(self._windows, index, self._scales, most),)
 
     def begin_epoch(self, epoch: int, logs: object = None) -> None:
