@@ -243,3 +243,27 @@ def test_the_fingerprint_is_that_of_the_data(forecaster: Forecaster) -> None:
     renamed = frame.replace({"unique_id": {"b": "c"}})
     assert of(frame) == of(frame.copy())
     assert len({of(frame), of(changed), of(renamed)}) == 3
+
+
+@pytest.fixture(scope="module")
+def hourly() -> Forecaster:
+    """A network of a short look-back on one long series, with all that its rules put beside it."""
+    steps = np.arange(2500)
+    level = 100 + 20 * np.sin(steps / 300)
+    frame = pd.DataFrame({"ds": pd.date_range("2016-07-01", periods=2500, freq="h"), "y": level, "z": 3 * level - 7})
+    frame["y"] += 5 * np.sin(steps * 2 * np.pi / 24)
+    training = {"epochs": 1, "steps_per_epoch": 20, "refit": False}
+    made = Forecaster("seq2seq", horizon=12, context=48, season=24, options={"units": 8}, training=training).fit(frame)
+    options = made.config_.model
+    assert options["reversion"] and options["linear"] and made.schema_.calendar == ("hour_of_day",)
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["saved_model", "onnx", "openvino", "litert"])
+def test_what_stands_beside_a_network_reaches_every_program(hourly: Forecaster, tmp_path: Path, format: Any) -> None:
+    # As many steps as the network sees: no history with junk before it fits.
+    shape = {"batch": 2, "time": 48} if format == "litert" else {}
+    version = hourly.export(tmp_path, format, **shape)
+    agreed = json.loads(next(version.rglob("tsattn.json")).read_text())["agreement"]
+    assert agreed["largest_difference"] <= 1e-5 and agreed["rows"] >= 2

@@ -61,6 +61,26 @@ def test_dates_of_a_thousand_years() -> None:
         np.testing.assert_array_equal(length, whole)
 
 
+def test_days_and_times_where_whole_numbers_are_divided_in_float32() -> None:
+    class Coarse(np.ndarray[Any, Any]):
+        """Whole numbers that are divided as OpenVINO does."""
+
+        def __floordiv__(self, other: Any) -> Any:
+            quotient = np.floor(np.asarray(self, np.float32) / np.float32(other))
+            return quotient.astype(np.int64).view(Coarse)
+
+    days = np.arange(-8000, 24_000, 7)
+    for time in (0, 1, 3600, clock.DAY - 1):
+        seconds = days * clock.DAY + time
+        known = clock.split(seconds, clock.DAY)
+        np.testing.assert_array_equal(known[0], days)
+        assert (known[1] == time).all()
+        coarse = seconds.view(Coarse)
+        assert time != clock.DAY - 1 or (coarse // clock.DAY != days).any(), "else the test tells nothing"
+        for found, exact in zip(clock.split(coarse, clock.DAY), known, strict=True):
+            np.testing.assert_array_equal(found, exact)
+
+
 def test_a_served_window_is_that_of_training() -> None:
     import tensorflow as tf
 

@@ -186,7 +186,7 @@ def holidays_of(span: Span, before: Whole, stamps: Whole, after: Whole, known: W
         known: the holidays, as days since 1970, ascending.
         tools: `numpy`, or what has its ``searchsorted`` and ``maximum``.
     """
-    first = before // DAY + 1 if span == "until" else stamps // DAY
-    last = (stamps // DAY if span in ("until", "day") else after // DAY - 1) + 1
+    first = clock.day_of(before) + 1 if span == "until" else clock.day_of(stamps)
+    last = (clock.day_of(stamps) if span in ("until", "day") else clock.day_of(after) - 1) + 1
     last = tools.maximum(last, first + 1)
     return tools.searchsorted(known, last) - tools.searchsorted(known, first)

@@ -16,6 +16,23 @@ Whole = Any
 """An array or tensor of int64."""
 
 
+def split(seconds: Whole, length: int) -> tuple[Whole, Whole]:
+    """Return seconds divided by a length, rounded down, and what is left over.
+
+    Stamps have more digits than a float32, in which OpenVINO divides whole numbers: near a whole quotient it is one
+    off. What is left over is exact, small, and tells.
+    """
+    quotient = seconds // length
+    rest = seconds - quotient * length
+    off = rest // length
+    return quotient + off, rest - off * length
+
+
+def day_of(seconds: Whole) -> Whole:
+    """Return days since 1970."""
+    return split(seconds, DAY)[0]
+
+
 class Date(NamedTuple):
     """Year, month from 1 and day from 1, each a `Whole`."""
 
@@ -65,19 +82,19 @@ def weekday_of(days: Whole) -> Whole:
 
 def phase_of_time(length: int) -> Callable[[Whole], tuple[Whole, Whole]]:
     """Return what tells how far seconds are within a cycle of so many: that, and the length of the cycle."""
-    return lambda seconds: (seconds % length, seconds * 0 + length)
+    return lambda seconds: (split(seconds, length)[1], seconds * 0 + length)
 
 
 def phase_of_month(seconds: Whole) -> tuple[Whole, Whole]:
     """Return whole days since the first of the month, and the days of it."""
-    date = date_of(seconds // DAY)
+    date = date_of(day_of(seconds))
     months = months_of(date)
     return date.day - 1, first_of_month(months + 1) - first_of_month(months)
 
 
 def phase_of_year(seconds: Whole) -> tuple[Whole, Whole]:
     """Return whole days since the first of the year, and the days of it."""
-    days = seconds // DAY
+    days = day_of(seconds)
     months = 12 * date_of(days).year
     first = first_of_month(months)
     return days - first, first_of_month(months + 12) - first
@@ -85,9 +102,9 @@ def phase_of_year(seconds: Whole) -> tuple[Whole, Whole]:
 
 def number_of_weekday(seconds: Whole) -> Whole:
     """Return days since Monday."""
-    return weekday_of(seconds // DAY)
+    return weekday_of(day_of(seconds))
 
 
 def number_of_month(seconds: Whole) -> Whole:
     """Return months since January."""
-    return date_of(seconds // DAY).month - 1
+    return date_of(day_of(seconds)).month - 1

@@ -111,7 +111,8 @@ class Export:
             probes = self._prober.probes(description)
             if self.batch is not None and self.time is not None:
                 description = description.of_shape(self.batch, self.time)
-                probes = [probe.fitted(self.time).rows(self.batch) for probe in probes]
+                fitting = (probe.fitted(self.time) for probe in probes)
+                probes = [probe.rows(self.batch) for probe in fitting if len(probe.scale)]
             description = description.agreed(process.check(path, probes))
         _describe(folder, description)
 

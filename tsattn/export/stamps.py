@@ -69,18 +69,18 @@ class StampFeatures:
         """Return stamps some steps behind others, in seconds."""
         if self._unit == "seconds":
             return last + steps * self._count
-        days = last // DAY
+        days, time = clock.split(last, DAY)
         if self._unit == "business days":
             weekday = clock.weekday_of(days)
             number = (days + 3) // 7 * 5 + weekday - weekday // 5 * (weekday - 4) + steps
-            return (number // 5 * 7 + number % 5 - 3) * DAY + last % DAY
+            return (number // 5 * 7 + number % 5 - 3) * DAY + time
         date = clock.date_of(days)
         months = clock.months_of(date) + steps * self._count
         if self._unit == "month ends":
             day = clock.first_of_month(months + 1) - 1
         else:
             day = clock.first_of_month(months) + date.day - 1
-        return day * DAY + last % DAY
+        return day * DAY + time
 
 
 def _counted(place: str) -> npt.NDArray[np.int32]:
