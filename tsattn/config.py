@@ -97,7 +97,11 @@ class TrainingConfig(Options):
         "windows", description="windows: each as often; series: each series as often, however long"
     )
     short_histories: float = Field(
-        0.0, ge=0, le=1, description="share of the windows whose history is cut to a random length"
+        0.1,
+        ge=0,
+        le=1,
+        description="share of the windows whose history is cut to a random length, so that series with less than the "
+        "context are forecast well, too",
     )
     learning_rate: Annotated[float | None, Range(1e-4, 1e-2, log=True)] = Field(
         None, gt=0, description="step size of Adam"

@@ -56,6 +56,7 @@ class Table(Options):
         tasks: names of the tasks, in order.
         average: whether a column for the average over the tasks is added (of a `task` table).
         baselines: naive models shown beside.
+        settings: those of all of our rows, before their own.
         variants: our rows.
     """
 
@@ -66,6 +67,7 @@ class Table(Options):
     tasks: tuple[str, ...]
     average: bool = True
     baselines: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     variants: tuple[Variant, ...]
 
     @field_validator("tasks")
@@ -81,7 +83,8 @@ class Table(Options):
             Variant(name=name.replace("_", " "), settings=(f"model.name={name}",), chosen=True, baseline=True)
             for name in self.baselines
         )
-        return [*naive, *self.variants]
+        ours = (x.model_copy(update={"settings": (*self.settings, *x.settings)}) for x in self.variants)
+        return [*naive, *ours]
 
     def tasks_of(self, variant: Variant) -> list[Task]:
         """Return the tasks that a variant is run on."""

@@ -16,7 +16,7 @@ from benchmarks.accuracy import __main__ as command
 from benchmarks.accuracy import snapshot
 from benchmarks.accuracy.configuration import agrees, fingerprint, resolve, run_config
 from benchmarks.accuracy.launch import Launcher
-from benchmarks.accuracy.plan import Choice, read_plan, runs
+from benchmarks.accuracy.plan import Choice, Table, read_plan, runs
 from benchmarks.accuracy.protocols import classic
 from benchmarks.accuracy.published import PUBLISHED
 from benchmarks.accuracy.store import Key, Store
@@ -66,6 +66,43 @@ def test_a_result_from_before_an_option_was_there_is_one_with_its_default() -> N
     assert agrees(earlier, of, resolve(of))
     assert not agrees(earlier, of, resolve(of, ["model.dropout=0.1"]))
     assert not agrees(earlier, of, resolve(of, ["model.units=8"]))
+
+
+def test_a_result_from_before_an_option_that_is_now_in_use_is_one_without_it() -> None:
+    of = task("etth1-96")
+    earlier = resolve(of, ["training.short_histories=0"])
+    del earlier["model"]["reversion"]
+    assert agrees(earlier, of, resolve(of, ["training.short_histories=0", "model.reversion=false"]))
+    assert not agrees(earlier, of, resolve(of, ["training.short_histories=0"]))
+
+
+def test_how_models_are_trained_is_nothing_to_a_naive_one() -> None:
+    of = task("etth1-96")
+    earlier, naive, drift = (
+        resolve(of, settings)
+        for settings in (
+            ["model.name=naive", "training.epochs=3"],
+            ["model.name=naive"],
+            ["model.name=drift"],
+        )
+    )
+    assert agrees(earlier, of, naive) and not agrees(earlier, of, drift)
+
+
+def test_settings_of_a_table_go_before_those_of_its_rows() -> None:
+    ours = {"name": "ours", "settings": ["model.units=8"]}
+    table = Table.model_validate(
+        {
+            "name": "t",
+            "title": "T",
+            "tasks": ["etth1-96"],
+            "baselines": ["naive"],
+            "settings": ["model.units=4", "model.dropout=0"],
+            "variants": [ours],
+        }
+    )
+    naive, row = (variant.configuration(task("etth1-96"))["model"] for variant in table.rows())
+    assert naive == {"name": "naive"} and (row["units"], row["dropout"]) == (8, 0)
 
 
 @pytest.mark.parametrize("name", ["etth2-96", "etth1", "etth1-0", "m4", "nile"])
