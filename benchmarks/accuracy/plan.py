@@ -83,8 +83,12 @@ class Table(Options):
             Variant(name=name.replace("_", " "), settings=(f"model.name={name}",), chosen=True, baseline=True)
             for name in self.baselines
         )
-        ours = (x.model_copy(update={"settings": (*self.settings, *x.settings)}) for x in self.variants)
-        return [*naive, *ours]
+        return [*naive, *self.ours]
+
+    @property
+    def ours(self) -> list[Variant]:
+        """Our rows, with the settings of the table."""
+        return [row.model_copy(update={"settings": (*self.settings, *row.settings)}) for row in self.variants]
 
     def tasks_of(self, variant: Variant) -> list[Task]:
         """Return the tasks that a variant is run on."""

@@ -170,13 +170,12 @@ def _by_metric(shown: Table, rows: list[tuple[Variant, Entries]], published: Seq
 
 
 def _by_difference(shown: Table, rows: list[tuple[Variant, Entries]], _: Sequence[Row]) -> str:
-    reference = dict(rows).get(shown.variants[0], {})
+    first = shown.ours[0]
+    reference = dict(rows).get(first, {})
     lines = []
     for variant, entries in rows:
         cells = [
-            _cell(entries[name], other=None if variant is shown.variants[0] else reference.get(name))
-            if name in entries
-            else EMPTY
+            _cell(entries[name], other=None if variant == first else reference.get(name)) if name in entries else EMPTY
             for name in shown.tasks
         ]
         lines.append([text(variant.name), *cells, *_costs(variant, entries)])
