@@ -114,13 +114,13 @@ def test_both_are_trained(name: str) -> None:
     entry, options = resolve_options({"name": name, "units": 4, "reversion": True, "linear": True})
     graph = build_graph(entry, options, spec)
     assert graph.beside.reversion is not None and graph.beside.linear is not None
-    graph.beside.reversion.fit([50.0, 50.0], [9.0, 9.0])
+    # Windows around 50 are followed by 60, the typical level.
+    graph.beside.reversion.fit([60.0, 60.0], [9.0, 9.0])
     rng, model = np.random.default_rng(0), training_model(graph)
     model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
     model.optimizer.build(model.trainable_variables)
     given = scaled_window()
     window = {PAST: given["center"] + given["values"], OBSERVED: given["observed"], LENGTH: given["length"]}
-    # What follows is always above the level, so that every window has a way to go.
     target = rng.normal(60, 1, (4, HORIZON, CHANNELS)).astype("float32")
     known = {TARGET_OBSERVED: np.ones_like(target), TARGET_SCALE: np.full((4, CHANNELS), 5, "float32")}
     model.fit({**window, TARGET: target, **known}, batch_size=4, epochs=3, verbose=0)
