@@ -144,3 +144,4 @@ def test_one_series_has_a_level_and_several_have_not() -> None:
 def test_a_short_context_that_was_seen_many_times_has_a_regression(context: int, values: int, linear: bool) -> None:
     options = resolve_options({"name": "seq2seq"})[1]
     assert rules.resolve(options, 24, rules.Known(values, values / 48, 48, context)).linear is linear
+    assert not rules.resolve(options, 24, rules.Known(values, values / 48, 48, context, series=8)).linear

@@ -65,7 +65,7 @@ class NetworkOptions(Options):
     linear: bool | None = Field(
         None,
         description="add a linear regression of each target on its own history; by rule if left out: where the context "
-        "is short and the data are many times as long",
+        "is short and the data are one series, many times as long",
     )
     members: int = Field(
         1, ge=1, description="networks trained side by side in one graph, from different starts; their mean forecasts"
