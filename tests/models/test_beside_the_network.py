@@ -36,7 +36,7 @@ def scaled_window(padding: float = 0.0) -> dict[str, Any]:
 
 
 def reversion(level: float = 52.0, spread: float = 4.0) -> tuple[LevelReversion, Array]:
-    layer = LevelReversion(HORIZON, CHANNELS, SEASON)
+    layer = LevelReversion(HORIZON, SEASON)
     layer(**scaled_window())
     share = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
     layer.share.assign(share / GAIN)
@@ -80,7 +80,7 @@ def test_what_is_learned_of_a_level_is_about_half_of_what_fits() -> None:
     }
     given = {"values": np.zeros((4000, 1, 1), "float32"), **rest}
     inputs = {name: keras.Input(value.shape[1:], dtype=value.dtype, name=name) for name, value in given.items()}
-    layer = LevelReversion(1, 1, 1)
+    layer = LevelReversion(1, 1)
     model = keras.Model(inputs, layer(**inputs))
     # No level of these is so far away that it fades.
     layer.fit([0.0], [100.0])

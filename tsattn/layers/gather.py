@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from tsattn.layers.masking import Tensor
+from tsattn.layers.masking import Tensor, zero_masked
 
 
 def take_steps(values: Tensor, index: Tensor) -> Tensor:
@@ -15,6 +15,15 @@ def take_steps(values: Tensor, index: Tensor) -> Tensor:
     batch, time = ops.shape(values)[0], ops.shape(values)[1]
     rows = ops.arange(batch, dtype="int32")[:, None] * time + index
     return ops.take(ops.reshape(values, (-1, values.shape[2])), rows, axis=0)
+
+
+def move_back(values: Tensor, shift: Tensor) -> Tensor:
+    """Move the steps of `values` `(batch, time, features)` towards the end by `shift` `(batch,)`, int32, 0 or more.
+
+    What is moved beyond the end is lost; before the first step there are zeros.
+    """
+    index = ops.arange(ops.shape(values)[1], dtype="int32")[None, :] - shift[:, None]
+    return zero_masked(take_steps(values, ops.maximum(index, 0)), index >= 0)
 
 
 def last_observed(values: Tensor, observed: Tensor) -> Tensor:

@@ -18,9 +18,8 @@ class Beside:
     """
 
     def __init__(self, options: NetworkOptions, spec: WindowSpec) -> None:
-        channels = len(spec.targets)
         self.reversion = (
-            LevelReversion(spec.horizon, channels, spec.season, name="level_reversion") if options.reversion else None
+            LevelReversion(spec.horizon, spec.season, name="level_reversion") if options.reversion else None
         )
         self.linear = LinearPath(spec.horizon, name="linear_path") if options.linear else None
 

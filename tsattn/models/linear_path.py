@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.layers.gather import take_steps
+from tsattn.layers.gather import move_back
 from tsattn.layers.masking import Tensor
 
 GAIN = 3.0
@@ -49,11 +49,7 @@ class LinearPath(keras.layers.Layer):
         )
 
     def call(self, values: Tensor, length: Tensor) -> Tensor:
-        context = values.shape[1]
-        length = ops.cast(length, "int32")[:, None]
-        index = ops.arange(context, dtype="int32")[None, :] + length - context
-        last = take_steps(ops.cast(values, "float32"), ops.maximum(index, 0))
-        last = ops.where(ops.expand_dims(index >= 0, -1), last, ops.zeros_like(last))
+        last = move_back(ops.cast(values, "float32"), values.shape[1] - ops.cast(length, "int32"))
         return ops.einsum("btc,cth->bhc", last, ops.convert_to_tensor(self.kernel) * GAIN)
 
     def compute_output_spec(self, values: Any, *args: Any, **kwargs: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.layers.gather import take_steps
+from tsattn.layers.gather import move_back, take_steps
 from tsattn.layers.masking import Tensor, sequence_mask
 
 
@@ -107,13 +107,10 @@ class AlignKeys(keras.layers.Layer):
         shape, keys = weights.shape[1:], weights.shape[-1]
         valid = ops.sum(ops.cast(key_steps[:, :, 1] >= 0, "int32"), axis=1)
         by_window = ops.reshape(valid, (-1, self.lookbacks))
-        shift = ops.reshape(by_window[:, :1] - by_window, (-1, 1))
-        index = ops.arange(keys, dtype="int32")[None, :] - shift
+        shift = ops.reshape(by_window[:, :1] - by_window, (-1,))
         # The size is told, because a reshape of unknown batch loses it.
         rows = ops.reshape(weights, (-1, math.prod(shape[:-1]), keys))
-        last_first = ops.swapaxes(rows, 1, 2)
-        moved = take_steps(last_first, ops.maximum(index, 0))
-        moved = ops.where(ops.expand_dims(index >= 0, -1), moved, ops.zeros_like(moved))
+        moved = move_back(ops.swapaxes(rows, 1, 2), shift)
         return ops.reshape(ops.swapaxes(moved, 1, 2), (-1, *shape))
 
     def compute_output_spec(self, weights: Any, key_steps: Any) -> Any:

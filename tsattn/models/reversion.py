@@ -36,7 +36,6 @@ class LevelReversion(keras.layers.Layer):
 
     Args:
         horizon: steps to forecast.
-        channels: number of values.
         season: last steps of the history whose mean is the recent level.
 
     Call arguments:
@@ -53,27 +52,27 @@ class LevelReversion(keras.layers.Layer):
         Wager, Wang and Liang 2013, Dropout Training as Adaptive Regularization.
     """
 
-    def __init__(self, horizon: int, channels: int, season: int, **kwargs: Any) -> None:
+    def __init__(self, horizon: int, season: int, **kwargs: Any) -> None:
         super().__init__(**{"autocast": False, **kwargs})
         self.horizon = horizon
-        self.channels = channels
         self.season = season
         self._dropout = keras.layers.Dropout(RATE, dtype="float32")
 
     def build(self, values_shape: Any, *other_shapes: Any) -> None:
+        channels = values_shape[2]
         self.share = self.add_weight(
             name="share",
-            shape=(self.horizon, self.channels),
+            shape=(self.horizon, channels),
             initializer="zeros",
             constraint=keras.constraints.NonNeg(),
             dtype="float32",
         )
-        self.level = self._statistic("level")
-        self.spread = self._statistic("spread")
+        self.level = self._statistic("level", channels)
+        self.spread = self._statistic("spread", channels)
 
-    def _statistic(self, name: str) -> Any:
+    def _statistic(self, name: str, channels: int) -> Any:
         return self.add_weight(
-            name=name, shape=(self.channels,), initializer="zeros", trainable=False, dtype="float32", autocast=False
+            name=name, shape=(channels,), initializer="zeros", trainable=False, dtype="float32", autocast=False
         )
 
     def fit(self, level: Sequence[float], spread: Sequence[float]) -> None:
@@ -106,7 +105,7 @@ class LevelReversion(keras.layers.Layer):
         return ops.convert_to_tensor(self.share) * GAIN * self._dropout(told, training=training)
 
     def compute_output_spec(self, values: Any, *args: Any, **kwargs: Any) -> Any:
-        return keras.KerasTensor((values.shape[0], self.horizon, self.channels), dtype="float32")
+        return keras.KerasTensor((values.shape[0], self.horizon, values.shape[2]), dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "horizon": self.horizon, "channels": self.channels, "season": self.season}
+        return {**super().get_config(), "horizon": self.horizon, "season": self.season}

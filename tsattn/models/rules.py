@@ -218,15 +218,13 @@ def resolve(options: T, season: int, known: Known | None = None) -> T:
     Raises:
         ConfigError: the options contradict each other.
     """
-    open_options: dict[str, Any] = {}
+    patch = options.patch_length or patch_length(season, known.context if known else None)
+    open_options: dict[str, Any] = {"patch_length": patch}
     if known is not None:
         open_options["units"] = options.units or units(known.values)
         open_options["reversion"] = reversion(options, known.series) if options.reversion is None else options.reversion
-        open_options["lookbacks"] = options.lookbacks or lookbacks(known.context, season)
-    patch = options.patch_length or patch_length(season, known.context if known else None)
-    open_options["patch_length"] = patch
-    if known is not None:
         open_options["linear"] = linear(known, patch) if options.linear is None else options.linear
+        open_options["lookbacks"] = options.lookbacks or lookbacks(known.context, season)
     if isinstance(options, TCNOptions) and known is not None:
         open_options["depth"] = depth(options, -(-known.context // patch))
     if isinstance(options, GraphAttentionOptions) and known is not None:
