@@ -47,10 +47,18 @@ class _Seq2Seq:
         self.output_size = self.patch * self.width * len(spec.levels)
         self.ahead_segments = HorizonSegments(self.patch, name="ahead_segments")
         self.embed_ahead = keras.layers.Dense(max(options.width // 2, 1), activation="relu", name="ahead_embedding")
+        self.join_ahead = keras.layers.Concatenate(name="state_and_ahead")
 
-    def ahead(self, series: Series) -> list[Tensor]:
-        """Return what is known of each segment of the horizon, `(rows, segments, features)`; empty if nothing is."""
-        return [] if series.ahead is None else [self.embed_ahead(self.ahead_segments(series.ahead))]
+    def ahead(self, series: Series, state: Tensor | None = None) -> list[Tensor]:
+        """Return what is known of each segment of the horizon, `(rows, segments, features)`; empty if nothing is.
+
+        Where a state of each segment is given, it is what the same day means for this series: a weekend for a shop or
+        for an office.
+        """
+        if series.ahead is None:
+            return []
+        segments = self.ahead_segments(series.ahead)
+        return [self.embed_ahead(segments if state is None else self.join_ahead([state, segments]))]
 
     def decoded(self, raw: Tensor, weights: Tensor) -> Decoded:
         attention = Weights(weights, self.segments.steps, self.patch) if self.attention else None
@@ -82,7 +90,7 @@ class _Parallel(_Seq2Seq):
             memory_mask=cut.mask,
             return_attention_scores=True,
         )
-        ahead = self.ahead(series)
+        ahead = self.ahead(series, read)
         if self.copy is None:
             read = self.join([read, *ahead]) if ahead else read
             return self.decoded(self.head(self.dropout(read)), weights)
