@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -102,6 +103,7 @@ class Fitting:
         rows = self._rows
         most = max(VALIDATION_ROWS // rows, 1)
         begin, allowed = monotonic(), self._allowed(last=epochs is not None)
+        deadline = None if allowed is None else Deadline(allowed)
         with self._watch(title) as shown:
             history = train(
                 graph,
@@ -113,14 +115,11 @@ class Fitting:
                 error_scales(panel, common=get_model(config.model["name"]).graph),
                 loss=training.loss,
                 validation=validate and Windows.over_last(validate[0], spec, validate[1], most),
-                callbacks=[
-                    *([] if shown is None else [shown]),
-                    *([] if allowed is None else [Deadline(allowed)]),
-                ],
+                callbacks=[watching for watching in (shown, deadline) if watching is not None],
                 keep_start=tuning and fresh,
             )
         self._spent += monotonic() - begin
-        return graph, history
+        return graph, replace(history, cut=deadline is not None and deadline.over)
 
     def plan(self, panel: Panel) -> Plan:
         """Return the sizes of a training on a panel."""

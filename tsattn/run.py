@@ -193,7 +193,7 @@ def _read_static(stored: Any, name: str) -> Static:
 
 def _history_frame(history: History | None) -> pd.DataFrame:
     if history is None:
-        return pd.DataFrame(columns=["epoch", "loss", "validation", "chosen"])
+        return pd.DataFrame(columns=["epoch", "loss", "validation", "chosen", "cut"])
     epochs = range(1, len(history.loss) + 1)
     return pd.DataFrame(
         {
@@ -201,6 +201,7 @@ def _history_frame(history: History | None) -> pd.DataFrame:
             "loss": history.loss,
             "validation": history.validation or None,
             "chosen": [epoch == history.chosen for epoch in epochs],
+            "cut": [history.cut and epoch == len(history.loss) for epoch in epochs],
         }
     )
 
@@ -211,4 +212,4 @@ def _read_history(path: Path) -> History | None:
         return None
     # None is chosen where a training that started from another run's weights made none of them better.
     chosen = int(frame.loc[frame["chosen"].astype(bool), "epoch"].sum())
-    return History(tuple(frame["loss"]), tuple(frame["validation"].dropna()), chosen)
+    return History(tuple(frame["loss"]), tuple(frame["validation"].dropna()), chosen, bool(frame["cut"].any()))

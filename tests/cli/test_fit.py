@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from cli.conftest import DATASETS, FAST, TINY, tsattn
 
+from tsattn import Forecaster
+
 FILES = {
     "run.json",
     "config.toml",
@@ -238,4 +240,8 @@ def test_a_network_that_was_named_is_kept(noise: Path, tmp_path: Path) -> None:
     assert "Kept:" not in result.stderr
     config = (tmp_path / "run" / "config.toml").read_text()
     assert 'name = "seq2seq"' in config and "seconds = 600" in config
+    assert "over in epoch" not in result.stderr
+    short = tsattn("fit", noise, "--out", tmp_path / "short", *arguments[:-1], "0.001s")
+    assert "The time for the training was over in epoch 1, and the weights after epoch 1 are kept" in short.stderr
+    assert Forecaster.load(tmp_path / "short").history_.cut  # type: ignore[union-attr]
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["choice"] is None

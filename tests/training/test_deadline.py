@@ -14,9 +14,12 @@ def test_it_stops_at_a_batch_and_is_validated() -> None:
     options = {"epochs": 50, "steps_per_epoch": 3, "patience": 50, "refit": False}
     cut = Forecaster("tcn", horizon=5, options={"units": 4}, training={**options, "seconds": 1e-6}).fit(frame)
     assert cut.history_ is not None and len(cut.history_.loss) == 1
+    told = "The time for the training was over in epoch 1, and the weights after epoch 1 are kept: "
+    assert str(cut.history_.sentence()).startswith(told)
     assert np.isfinite(cut.history_.validation).all() and np.isfinite(cut.predict()["y"]).all()
     whole = Forecaster("tcn", horizon=5, options={"units": 4}, training={**options, "epochs": 2, "seconds": 600.0})
-    assert len(whole.fit(frame).history_.loss) == 2  # type: ignore[union-attr]
+    history = whole.fit(frame).history_
+    assert history is not None and len(history.loss) == 2 and history.sentence() is None
 
 
 def test_the_time_is_shared_with_the_training_to_the_end(limits: list[float]) -> None:

@@ -86,8 +86,10 @@ def _run(data: Path, out: Path, overwrite: bool, config: RunConfig) -> None:
         where = f"Over {forecaster.choice_.folds} folds behind its training"
         terminal.print(scores_table(forecaster.choice_.scores, [forecaster.choice_.kept], where))
     terminal.print(scores_table(forecaster.scores_, [forecaster.config_.model["name"]]))
-    for sentence in (*forecaster.left_out_, forecaster.verdict(), forecaster.calibration_.sentence()):
-        terminal.print(sentence)
+    ended = forecaster.history_ and forecaster.history_.sentence()
+    for sentence in (*forecaster.left_out_, ended, forecaster.verdict(), forecaster.calibration_.sentence()):
+        if sentence:
+            terminal.print(sentence)
     with notes(terminal):
         forecaster.save(out, overwrite=overwrite)
     terminal.print(f"\nWritten: {out}/ with report.html, forecast.png, forecast.csv and saved_model/1.")

@@ -28,11 +28,21 @@ class History:
             where there were none.
         chosen: number of epochs after which the weights were best, counted from 1; 0 where those that it started from
             were kept.
+        cut: whether the time for it was over within the last epoch.
     """
 
     loss: tuple[float, ...]
     validation: tuple[float, ...]
     chosen: int
+    cut: bool = False
+
+    def sentence(self) -> str | None:
+        """Return one sentence on a training whose time was over, else None."""
+        if not self.cut:
+            return None
+        count = len(self.loss)
+        kept = f", and the weights after epoch {self.chosen} are kept" if self.chosen else ""
+        return f"The time for the training was over in epoch {count}{kept}: with more of it, it may come out better."
 
 
 def train(
