@@ -36,6 +36,12 @@ def test_tensorflow_is_not_imported(arguments: tuple[str, ...]) -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_it_is_run_as_a_module_too() -> None:
+    command = [sys.executable, "-m", "tsattn", "no_such"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2 and "Usage: python -m tsattn" in result.stderr
+
+
 def test_models_lists_options_with_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     assert "attention_pooling" in tsattn("models").output
