@@ -100,8 +100,8 @@ class TrainingConfig(Options):
         0.1,
         ge=0,
         le=1,
-        description="share of the windows whose history is cut to a random length, so that series with less than the "
-        "context are forecast well, too",
+        description="share of the windows whose history is cut to a random length, a segment at least, so that series "
+        "with less than the context are forecast well, too",
     )
     learning_rate: Annotated[float | None, Range(1e-4, 1e-2, log=True)] = Field(
         None, gt=0, description="step size of Adam"

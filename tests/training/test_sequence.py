@@ -144,6 +144,8 @@ def test_histories_are_cut_at_random() -> None:
     long = whole[LENGTH] == 8
     few = (cut[LENGTH][long] <= 2).mean() / (cut[LENGTH][long] < 8).mean()
     assert few == pytest.approx(0.5, abs=0.1), "lengths of 1 or 2 are as many as those of 3 to 7"
+    least = ShuffledWindows(windows, 500, 1, 0, scales, short=0.5, shortest=3)[0][0][LENGTH]
+    assert set(least[long]) == set(range(3, 9)) and (least >= np.minimum(whole[LENGTH], 3)).all()
     short = int(np.argmin(cut[LENGTH] - whole[LENGTH]))
     kept = cut[LENGTH][short]
     np.testing.assert_array_equal(cut[PAST][short, :kept], whole[PAST][short, : whole[LENGTH][short]][-kept:])

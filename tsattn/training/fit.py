@@ -97,6 +97,7 @@ def train(
         graph.lookbacks,
         balanced=plan.balanced,
         short=plan.short,
+        shortest=plan.shortest,
     )
     turning = keras.callbacks.LambdaCallback(on_epoch_begin=batches.begin_epoch)
     used = [keras.callbacks.TerminateOnNaN(), turning, averaging, *callbacks]

@@ -10,7 +10,7 @@ import numpy as np
 from tsattn.config import TrainingConfig
 from tsattn.data.panel import Floats, Panel
 from tsattn.data.windows import Windows
-from tsattn.models.rules import FEW_VALUES, SHORT_HISTORY
+from tsattn.models.rules import FEW_VALUES, SHORT_HISTORY, patch_length
 from tsattn.window import WindowSpec
 
 WINDOWS = 128
@@ -54,6 +54,7 @@ class Plan:
         steps: batches in an epoch.
         balanced: draw each series as often as the others, instead of each window.
         short: share of the windows whose history is cut to a random length.
+        shortest: the shortest of these, in steps: a segment.
     """
 
     epochs: int
@@ -61,6 +62,7 @@ class Plan:
     steps: int
     balanced: bool = False
     short: float = 0.0
+    shortest: int = 1
 
 
 def plan(config: TrainingConfig, windows: Windows, rows_per_window: int, segments: int = SHORT_HISTORY) -> Plan:
@@ -81,7 +83,8 @@ def plan(config: TrainingConfig, windows: Windows, rows_per_window: int, segment
     most_rows = MOST_ROWS * max(SHORT_HISTORY / segments, 1.0)
     affordable = max(int(most_rows // (steps * batch * rows_per_window)), 1)
     epochs = config.epochs or min(EPOCHS, affordable)
-    return Plan(epochs, batch, steps, config.sampling == "series", config.short_histories)
+    shortest = min(patch_length(windows.spec.season), windows.spec.context)
+    return Plan(epochs, batch, steps, config.sampling == "series", config.short_histories, shortest)
 
 
 def learning_rate(values: int, *, tuning: bool = False) -> float:

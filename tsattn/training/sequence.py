@@ -25,7 +25,8 @@ class ShuffledWindows(keras.utils.PyDataset):
         scales: what errors are divided by, [series, targets].
         lookbacks: steps of history; each window is given one of them at random. None: all of the context.
         balanced: draw each series as often as the others, instead of each window.
-        short: share of the windows whose history is cut to a random length, of a step or more.
+        short: share of the windows whose history is cut to a random length.
+        shortest: least such length, in steps.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class ShuffledWindows(keras.utils.PyDataset):
         *,
         balanced: bool = False,
         short: float = 0.0,
+        shortest: int = 1,
     ) -> None:
         super().__init__()
         self._scales = scales
@@ -49,6 +51,7 @@ class ShuffledWindows(keras.utils.PyDataset):
         self._seed = seed
         self._drawn = windows.balanced if balanced else windows.shuffled
         self._short = short
+        self._shortest = shortest
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -61,7 +64,8 @@ class ShuffledWindows(keras.utils.PyDataset):
         if self._short:
             cut = draw.random(len(index)) < self._short
             # By its logarithm: what one step more tells, it tells of few.
-            most = np.where(cut, (most + 1.0) ** draw.random(len(index)), most).astype(np.int64)
+            lengths = self._shortest * ((most + 1) / self._shortest) ** draw.random(len(index))
+            most = np.where(cut, lengths, most).astype(np.int64)
         return (_with_scales(self._windows, index, self._scales, most),)
 
     def begin_epoch(self, epoch: int, logs: object = None) -> None:
