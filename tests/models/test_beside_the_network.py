@@ -35,17 +35,19 @@ def scaled_window(padding: float = 0.0) -> dict[str, Any]:
     }
 
 
-def reversion(level: float = 52.0, spread: float = 4.0) -> tuple[LevelReversion, Array]:
+def reversion(level: float = 52.0, spread: float = 4.0, history: float = 0.0) -> tuple[LevelReversion, Array]:
     layer = LevelReversion(HORIZON, SEASON)
     layer(**scaled_window())
     share = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
     layer.share.assign(share / GAIN)
+    layer.history_share.assign(history * share / GAIN)
     layer.fit([level] * CHANNELS, [spread] * CHANNELS)
     return layer, share
 
 
-def test_a_share_of_the_way_from_the_last_season_to_the_typical_level() -> None:
-    layer, share = reversion()
+@pytest.mark.parametrize("history", [0.0, 0.7])
+def test_a_share_of_the_way_from_the_last_season_to_the_typical_level_and_that_of_the_history(history: float) -> None:
+    layer, share = reversion(history=history)
     given = scaled_window()
     result = keras.ops.convert_to_numpy(layer(**given))
     for row, length in enumerate(LENGTHS):
@@ -59,7 +61,10 @@ def test_a_share_of_the_way_from_the_last_season_to_the_typical_level() -> None:
             recent = center + scale * given["values"][row, last, channel][seen].mean()
             away = 52.0 - recent
             kept = 1 - min(abs(away) / (REACH * 4.0), 1.0) ** 4
-            np.testing.assert_allclose(result[row, :, channel], share[:, channel] * kept * away / scale, rtol=1e-4)
+            ever = given["observed"][row, :length, channel] > 0
+            back = center + scale * given["values"][row, :length, channel][ever].mean() - recent
+            added = share[:, channel] * (kept * away + history * back) / scale
+            np.testing.assert_allclose(result[row, :, channel], added, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("level", "spread"), [(1000.0, 4.0), (-1000.0, 4.0), (52.0, 0.0)])
@@ -89,6 +94,7 @@ def test_what_is_learned_of_a_level_is_about_half_of_what_fits() -> None:
     model.fit(given, target, batch_size=100, epochs=20, verbose=0)
     share = float(keras.ops.convert_to_numpy(layer.share)[0, 0]) * GAIN
     assert share == pytest.approx(0.4, abs=0.05)
+    assert np.abs(keras.ops.convert_to_numpy(layer.history_share)).max() == 0, "one step is its own history"
     model.fit(given, -target, batch_size=100, epochs=20, verbose=0)
     assert float(keras.ops.convert_to_numpy(layer.share)[0, 0]) >= 0, "no forecast runs away from a level"
 
@@ -124,7 +130,8 @@ def test_both_are_trained(name: str) -> None:
     target = rng.normal(60, 1, (4, HORIZON, CHANNELS)).astype("float32")
     known = {TARGET_OBSERVED: np.ones_like(target), TARGET_SCALE: np.full((4, CHANNELS), 5, "float32")}
     model.fit({**window, TARGET: target, **known}, batch_size=4, epochs=3, verbose=0)
-    for weight in (graph.beside.reversion.share, graph.beside.linear.kernel):
+    way_back = graph.beside.reversion
+    for weight in (way_back.share, way_back.history_share, graph.beside.linear.kernel):
         assert np.abs(keras.ops.convert_to_numpy(weight)).max() > 0
 
 

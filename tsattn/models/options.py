@@ -59,8 +59,8 @@ class NetworkOptions(Options):
     )
     reversion: bool | None = Field(
         None,
-        description="return to the typical level of the training data, by a learned share that grows with the horizon; "
-        "by rule if left out: where they are one series",
+        description="return to the level of the history and to the typical one of the training data, by learned shares "
+        "of each step; by rule if left out: where they are one series",
     )
     linear: bool | None = Field(
         None,

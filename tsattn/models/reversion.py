@@ -1,4 +1,4 @@
-"""The way back to a level that is known from the training data."""
+"""The way back to the level of the history, and to one that is known from the training data."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ GAIN = 10.0
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class LevelReversion(keras.layers.Layer):
-    """How far each step of the horizon goes back from the recent level of a series to its typical one.
+    """How far each step of the horizon goes back from the recent level of a series to that of its history, and to the
+    typical one of the training data.
 
     A window that is scaled by itself does not tell whether its level is a high one. Series that are bound to a level
-    return to it, the further the longer the horizon; of those that are not, the learned share is 0.
+    return to it, the further the longer the horizon; of those that are not, the learned shares are 0. The level of the
+    history tells how far the typical one has moved since the training.
 
     A few months of data hold few swings of a level, so that a share that fits them promises too much. Levels are
     dropped at random in training, which for a linear share is ridge regression with a penalty of their variance, and
@@ -57,18 +59,23 @@ class LevelReversion(keras.layers.Layer):
         self.horizon = horizon
         self.season = season
         self._dropout = keras.layers.Dropout(RATE, dtype="float32")
+        self._history_dropout = keras.layers.Dropout(RATE, dtype="float32")
 
     def build(self, values_shape: Any, *other_shapes: Any) -> None:
         channels = values_shape[2]
-        self.share = self.add_weight(
-            name="share",
+        self.share = self._share("share", channels)
+        self.history_share = self._share("history_share", channels)
+        self.level = self._statistic("level", channels)
+        self.spread = self._statistic("spread", channels)
+
+    def _share(self, name: str, channels: int) -> Any:
+        return self.add_weight(
+            name=name,
             shape=(self.horizon, channels),
             initializer="zeros",
             constraint=keras.constraints.NonNeg(),
             dtype="float32",
         )
-        self.level = self._statistic("level", channels)
-        self.spread = self._statistic("spread", channels)
 
     def _statistic(self, name: str, channels: int) -> Any:
         return self.add_weight(
@@ -93,19 +100,34 @@ class LevelReversion(keras.layers.Layer):
         length, context = ops.cast(length, "int32"), values.shape[1]
         # The JAX backend does not take a variable inside `where`.
         level, spread = ops.convert_to_tensor(self.level), ops.convert_to_tensor(self.spread)
-        recent = sequence_mask(length, context) & ~sequence_mask(length - self.season, context)
-        seen = observed * ops.cast(ops.expand_dims(recent, -1), "float32")
-        count = ops.sum(seen, axis=1, keepdims=True)
-        mean = ops.sum(values * seen, axis=1, keepdims=True) / ops.maximum(count, 1.0)
+        valid = sequence_mask(length, context)
+        whole, _ = _mean(values, observed, valid)
+        mean, count = _mean(values, observed, valid & ~sequence_mask(length - self.season, context))
         away = level - (center + scale * mean)
         reach = REACH * spread
         far = ops.abs(away) / ops.where(reach > 0, reach, ops.ones_like(reach))
         near = 1.0 - ops.where(reach > 0, ops.minimum(far, 1.0), ops.ones_like(far)) ** 4
-        told = ops.where(count > 0, near * away / scale, ops.zeros_like(away))
-        return ops.convert_to_tensor(self.share) * GAIN * self._dropout(told, training=training)
+        none = ops.zeros_like(away)
+        to_typical = self._dropout(ops.where(count > 0, near * away / scale, none), training=training)
+        to_history = self._history_dropout(ops.where(count > 0, whole - mean, none), training=training)
+        share, history_share = ops.convert_to_tensor(self.share), ops.convert_to_tensor(self.history_share)
+        return GAIN * (share * to_typical + history_share * to_history)
 
     def compute_output_spec(self, values: Any, *args: Any, **kwargs: Any) -> Any:
         return keras.KerasTensor((values.shape[0], self.horizon, values.shape[2]), dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "horizon": self.horizon, "season": self.season}
+
+
+def _mean(values: Tensor, observed: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of what is observed at some steps, and how many these are, both `(batch, 1, channels)`.
+
+    Args:
+        values: `(batch, context, channels)`.
+        observed: the same shape, 0 where missing.
+        steps: `(batch, context)`, whether they count.
+    """
+    seen = observed * ops.cast(ops.expand_dims(steps, -1), "float32")
+    count = ops.sum(seen, axis=1, keepdims=True)
+    return ops.sum(values * seen, axis=1, keepdims=True) / ops.maximum(count, 1.0), count
