@@ -135,10 +135,11 @@ def test_both_are_trained(name: str) -> None:
         assert np.abs(keras.ops.convert_to_numpy(weight)).max() > 0
 
 
-def test_one_series_has_a_level_and_several_have_not() -> None:
+def test_one_series_has_a_level_that_a_short_context_does_not_show_and_several_have_not() -> None:
     options = resolve_options({"name": "seq2seq"})[1]
     asked = resolve_options({"name": "seq2seq", "reversion": True})[1]
-    one, several = (rules.Known(60_000, 100.0, 96, 720, series=series) for series in (1, 414))
+    one, several = (rules.Known(60_000, 100.0, 96, 96, series=series) for series in (1, 414))
+    assert not rules.resolve(options, 24, rules.Known(60_000, 100.0, 96, 720)).reversion
     assert rules.resolve(options, 24, one).reversion and not rules.resolve(options, 24, several).reversion
     assert rules.resolve(asked, 24, several).reversion
     level_told = resolve_options({"name": "seq2seq", "scaling": "training"})[1]

@@ -60,7 +60,7 @@ class NetworkOptions(Options):
     reversion: bool | None = Field(
         None,
         description="return to the level of the history and to the typical one of the training data, by learned shares "
-        "of each step; by rule if left out: where they are one series",
+        "of each step; by rule if left out: of a short look-back on one series",
     )
     linear: bool | None = Field(
         None,
