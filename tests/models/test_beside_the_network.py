@@ -122,6 +122,11 @@ def test_both_are_trained(name: str) -> None:
     assert graph.beside.reversion is not None and graph.beside.linear is not None
     # Windows around 50 are followed by 60, the typical level.
     graph.beside.reversion.fit([60.0, 60.0], [9.0, 9.0])
+    # A share that begins at 0, its bound, stays there where it is not wanted.
+    way_back = graph.beside.reversion
+    begin = ((way_back.share, 0.125), (way_back.history_share, 0.125), (graph.beside.linear.kernel, 0.0))
+    for weight, value in begin:
+        weight.assign(np.full(weight.shape, value))
     rng, model = np.random.default_rng(0), training_model(graph)
     model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
     model.optimizer.build(model.trainable_variables)
@@ -130,9 +135,8 @@ def test_both_are_trained(name: str) -> None:
     target = rng.normal(60, 1, (4, HORIZON, CHANNELS)).astype("float32")
     known = {TARGET_OBSERVED: np.ones_like(target), TARGET_SCALE: np.full((4, CHANNELS), 5, "float32")}
     model.fit({**window, TARGET: target, **known}, batch_size=4, epochs=3, verbose=0)
-    way_back = graph.beside.reversion
-    for weight in (way_back.share, way_back.history_share, graph.beside.linear.kernel):
-        assert np.abs(keras.ops.convert_to_numpy(weight)).max() > 0
+    for weight, value in begin:
+        assert np.abs(keras.ops.convert_to_numpy(weight) - value).max() > 0, weight.path
 
 
 def test_one_series_has_a_level_that_a_short_context_does_not_show_and_several_have_not() -> None:
