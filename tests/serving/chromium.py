@@ -65,7 +65,7 @@ class Page:
         os.close(self._to)
         os.close(self._from)
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(60)
         shutil.rmtree(self._profile, ignore_errors=True)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:

@@ -43,7 +43,7 @@ COVERED = WindowSpec(
     static=(StaticInput("kind", "static_kind", ("small", "große")), StaticInput("size", "static_size")),
 )
 
-SECONDS = 20.0
+SECONDS = 60.0
 """How long a test waits for what must come."""
 
 Json = dict[str, Any]

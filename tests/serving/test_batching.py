@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving.served import CONTEXT, HORIZON, Served, columns, history, running, wait_for
+from serving.served import CONTEXT, HORIZON, SECONDS, Served, columns, history, running, wait_for
 
 from tsattn.serving.engine import Engine
 from tsattn.serving.errors import ServingError
@@ -55,7 +55,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
 
     def slow(self: Servable, signature: str, tensors: Tensors) -> Tensors:
         state.rows.append(len(tensors["length"]))
-        assert state.go.wait(20)
+        assert state.go.wait(SECONDS)
         return run(self, signature, tensors)
 
     with monkeypatch.context() as patched:

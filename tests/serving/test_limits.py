@@ -88,13 +88,13 @@ def test_too_many_requests_at_a_time_are_refused(plain: Path, monkeypatch: pytes
 
     def slow(self: Servable, signature: str, tensors: Any) -> Any:
         begun.set()
-        assert go.wait(20)
+        assert go.wait(SECONDS)
         return run(self, signature, tensors)
 
     with running(plain, max_connections=2) as served, ThreadPoolExecutor(2) as pool:
         monkeypatch.setattr(Servable, "run", slow)
         calls = [pool.submit(served.predict, {"inputs": columns()})]
-        assert begun.wait(20)
+        assert begun.wait(SECONDS)
         calls.append(pool.submit(served.predict, {"inputs": columns()}))
         wait_for(lambda: served.engine.metrics.registry.get_sample_value("tsattn_queue_rows") == 1)
         answer = served.predict({"inputs": columns()})

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import json_format
-from serving.served import HORIZON, NAME, Served, columns, history, running
+from serving.served import HORIZON, NAME, SECONDS, Served, columns, history, running
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -187,7 +187,7 @@ def test_limits(stubs: Stubs, monkeypatch: pytest.MonkeyPatch) -> None:
     go, run = threading.Event(), Servable.run
 
     def slow(self: Servable, signature: str, tensors: Any) -> Any:
-        assert go.wait(20)
+        assert go.wait(SECONDS)
         return run(self, signature, tensors)
 
     with monkeypatch.context() as patched:

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 import tensorflow as tf
-from serving.served import NAME, PLAIN, Served, columns, instance, running, wait_for, write_version
+from serving.served import NAME, PLAIN, SECONDS, Served, columns, instance, running, wait_for, write_version
 
 from tsattn.errors import ConfigError, RunError
 from tsattn.serving.engine import Engine
@@ -103,13 +103,13 @@ def test_a_request_in_flight_is_finished_by_the_version_it_began_with(
     def slow(self: Servable, signature: str, tensors: Any) -> Any:
         if self.version == 1:
             begun.set()
-            assert go.wait(20)
+            assert go.wait(SECONDS)
         return run(self, signature, tensors)
 
     monkeypatch.setattr(Servable, "run", slow)
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(served.predict, {"inputs": columns()})
-        assert begun.wait(20)
+        assert begun.wait(SECONDS)
         lay(other, base / "2")
         wait_for(lambda: states(served) == {"2": "AVAILABLE", "1": "UNLOADING"})
         go.set()
