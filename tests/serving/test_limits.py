@@ -20,10 +20,11 @@ from tsattn.serving.servable import Servable
 HEAD = b"POST /v1/models/shop:predict HTTP/1.1\r\nHost: x\r\n"
 
 
-def answer(connection: socket.socket) -> tuple[int, bytes]:
+def read_answer(connection: socket.socket) -> tuple[int, bytes]:
     """The status and the body of an answer, in however many pieces it arrives."""
     with HTTPResponse(connection) as response:
         response.begin()
+        assert response.version == 11, "HTTP/1.1"
         return response.status, response.read()
 
 
@@ -37,7 +38,7 @@ def test_a_body_that_is_too_long_is_refused(plain: Path) -> None:
         check_error(served.http.post("/v1/forecast", content=(b"y" * 500 for _ in range(50))), 413)
         with socket.create_connection(served.address, SECONDS) as connection:
             connection.sendall(HEAD + b"Content-Length: " + b"9" * 15 + b"\r\n\r\n")
-            assert answer(connection)[0] == 413
+            assert read_answer(connection)[0] == 413
         assert served.predict(text).status_code == 200
 
 
@@ -45,17 +46,17 @@ def test_a_request_that_does_not_arrive_is_given_up(plain: Path) -> None:
     with running(plain, read_timeout=0.7) as served:
         with socket.create_connection(served.address, SECONDS) as connection:
             connection.sendall(HEAD + b"Content-Length: 50\r\n\r\n{")
-            status, body = answer(connection)
+            status, body = read_answer(connection)
             assert status == 408 and b'"error"' in body
         refused = HEAD + b"Content-Length: 99999999999\r\n\r\n{"
         for part in (b"", HEAD, refused):
             with socket.create_connection(served.address, SECONDS) as connection:
                 connection.sendall(part)
                 if part == HEAD:
-                    status, body = answer(connection)
+                    status, body = read_answer(connection)
                     assert status == 408 and b'"error"' in body
                 if part == refused:
-                    assert answer(connection)[0] == 413
+                    assert read_answer(connection)[0] == 413
                     connection.sendall(b"{")
                 assert connection.recv(65536) == b""
         assert served.predict({"inputs": columns()}).status_code == 200
