@@ -59,7 +59,7 @@ def test_data_that_were_trained_on(old: Path, tmp_path: Path) -> None:
 
 
 def test_a_classical_baseline_beside_it(old: Path) -> None:
-    pytest.importorskip("statsforecast")
+    pytest.importorskip("statsforecast", reason="statsforecast, from the extra baselines, is not installed")
     result = tsattn("evaluate", old, AIRLINE, "--origins", 1, "--baseline", "autotheta", "--by", "series")
     assert result.exit_code == 0, result.output
     assert "  autotheta " in result.stdout and "drift by series" in result.stdout
@@ -75,7 +75,9 @@ def test_the_command_that_installs_what_is_missing(old: Path, command: str, monk
 
 
 def test_classical_baselines_in_a_backtest_see_what_lies_before_each_origin(tmp_path: Path) -> None:
-    models = pytest.importorskip("statsforecast.models")
+    models = pytest.importorskip(
+        "statsforecast.models", reason="statsforecast, from the extra baselines, is not installed"
+    )
     options = ("--model", "drift", "--horizon", 6, "--folds", 2, "--baseline", "autotheta", "--baseline", "autoets")
     result = tsattn("backtest", AIRLINE, *options, "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output

@@ -14,7 +14,7 @@ from tsattn.errors import ConfigError, RunError
 from tsattn.evaluation.classical import CLASSICAL, Classical, check_classical, unfitted
 from tsattn.window import WindowSpec
 
-models = pytest.importorskip("statsforecast.models")
+models = pytest.importorskip("statsforecast.models", reason="statsforecast, from the extra baselines, is not installed")
 
 HORIZON, SEASON, LEVELS = 3, 4, (0.05, 0.25, 0.5, 0.75, 0.95)
 SPEC = WindowSpec(12, HORIZON, ("a", "b"), SEASON, LEVELS)

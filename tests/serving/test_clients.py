@@ -58,8 +58,8 @@ def test_ovmsclient(plain: Path) -> None:
 
 
 def test_tritonclient(plain: Path) -> None:
-    http = pytest.importorskip("tritonclient.http")
-    errors = pytest.importorskip("tritonclient.utils")
+    http = pytest.importorskip("tritonclient.http", reason="tritonclient, from the extra dev, is not installed")
+    errors = pytest.importorskip("tritonclient.utils", reason="tritonclient, from the extra dev, is not installed")
     past, length = np.array(columns()["past"], "float32"), np.array([9], "int32")
     past[0, 2] = np.nan
     with running(plain) as served:
