@@ -29,7 +29,7 @@ def check_layer(
     empty_gives_zero: tuple[int, ...] = (),
     batched: bool = True,
 ) -> None:
-    """Check a layer as a user meets it; the arguments are those of `cases.Case`, ``folder`` an empty one."""
+    """Check a layer as a user meets it; the arguments are those of `case.Case`, ``folder`` an empty one."""
     masks, options = dict(mask_argument or {}), dict(options or {})
     layer = with_random_weights(built(make(), inputs, options))
     check_config(layer, inputs, options)

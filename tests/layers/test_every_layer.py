@@ -8,17 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import (
-    CASES,
-    MUCH_LIKE_OTHERS,
-    Case,
-    compute,
-    compute_all,
-    dropout_losses,
-    quantiles_of_counts,
-    start_of_copying,
-)
+from case import Case
+from cases import CASES, MUCH_LIKE_OTHERS
 from check_layer import check_layer
+from figures import compute, compute_all, dropout_losses, quantiles_of_counts, start_of_copying
 from on_jax import Arrays, run_on_jax
 
 import tsattn.layers
@@ -38,8 +31,10 @@ def jax_figures(on_jax: Future[Arrays]) -> Arrays:
     return on_jax.result()
 
 
+# Of those much like others, the slow tests will do.
 @pytest.mark.parametrize(
-    "case", [pytest.param(case, id=case.name, marks=[pytest.mark.slow] * case.slow) for case in CASES]
+    "case",
+    [pytest.param(case, id=case.name, marks=[pytest.mark.slow] * (case.name in MUCH_LIKE_OTHERS)) for case in CASES],
 )
 def test_a_layer_keeps_the_contract(case: Case, tmp_path: Path) -> None:
     check_layer(
