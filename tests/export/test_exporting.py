@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,35 @@ def shop(forecaster: Forecaster, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def told(version: Path) -> dict[str, Any]:
     result: dict[str, Any] = json.loads((version / "assets.extra" / "tsattn.json").read_text())
     return result
+
+
+@pytest.mark.parametrize(
+    ("format", "package", "module", "shape"),
+    [
+        ("onnx", "tf2onnx", "tf2onnx", {}),
+        ("openvino", "openvino", "openvino", {}),
+        ("litert", "ai-edge-litert", "ai_edge_litert", {"batch": 1, "time": 20}),
+    ],
+)
+def test_a_format_whose_packages_are_missing_names_the_extra(
+    forecaster: Forecaster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    format: Any,
+    package: str,
+    module: str,
+    shape: dict[str, int],
+) -> None:
+    def found(name: str) -> str:
+        if name == package:
+            raise metadata.PackageNotFoundError(name)
+        return metadata.version(name)
+
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("tsattn.export.describe.version", found)
+    with pytest.raises(RunError, match=rf"pip install 'tsattn\[{format}\]'"):
+        forecaster.export(tmp_path / "out", format, **shape)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_version_says_what_it_is(shop: Path, forecaster: Forecaster) -> None:

@@ -160,6 +160,8 @@ def export(
             f"{format} lacks operations that the quantiles of model.head={head} take: export it as saved_model or keras"
         )
     check_backend()
+    if format in formats.MODULES:
+        formats.need(format)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "model"
     work = Export(forecaster, name, batch, time)
     path = add_version(folder, getattr(work, format))

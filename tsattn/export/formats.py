@@ -18,11 +18,14 @@ from tsattn.layers.scan import unrolled
 OPSET = 18
 """Version of the operations of ONNX; the lowest one that has all of ours."""
 
+MODULES = {"onnx": "tf2onnx", "openvino": "openvino", "litert": "ai_edge_litert"}
+"""What a format is written by, which comes with the extra of its name."""
+
 
 def write_onnx(model: keras.Model, reader: WindowReader, folder: Path, description: Description) -> Path:
     """Write ``model.onnx``, with any number of rows and steps, and with its description among its metadata."""
     check_backend()
-    convert = need("tf2onnx", "onnx").convert
+    convert = need("onnx").convert
     import tensorflow as tf
 
     signature = reader.signature()
@@ -66,7 +69,7 @@ def write_openvino(
     model: keras.Model, reader: WindowReader, folder: Path, scratch: Path, description: Description
 ) -> Path:
     """Write ``model.xml`` and ``model.bin``, with any number of rows and steps; its description is in ``rt_info``."""
-    openvino = need("openvino", "openvino")
+    openvino = need("openvino")
     write_plain_graph(model, reader, scratch)
     path = folder / "model.xml"
     converted = openvino.convert_model(str(scratch))
@@ -79,7 +82,6 @@ def write_litert(
     model: keras.Model, reader: WindowReader, folder: Path, scratch: Path, batch: int | None, time: int | None
 ) -> Path:
     """Write ``model.tflite`` for one shape alone."""
-    need("ai_edge_litert", "litert")
     import tensorflow as tf
 
     write_plain_graph(model, reader, scratch, batch, time)
@@ -90,13 +92,13 @@ def write_litert(
     return path
 
 
-def need(module: str, extra: str) -> Any:
-    """Return a module of an optional package.
+def need(format: str) -> Any:
+    """Return the module that a format is written by.
 
     Raises:
         RunError: it is not installed.
     """
     try:
-        return importlib.import_module(module)
+        return importlib.import_module(MODULES[format])
     except ImportError:
-        raise RunError(f"this format needs packages that are not installed: pip install 'tsattn[{extra}]'") from None
+        raise RunError(f"{format} needs packages that are not installed: pip install 'tsattn[{format}]'") from None
