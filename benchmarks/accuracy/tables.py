@@ -34,11 +34,11 @@ METRIC_NAMES = {
 INTRODUCTION = {
     TEST: """# Accuracy
 
-Written from the JSONs beside it by `python -m benchmarks.accuracy table`; not to be edited. Rows of ours are the mean ±
-the standard deviation over the seeds, each a training of its own; the test part chose nothing but
-that a long look-back has no way back to a level, and how strongly intervals are calibrated (benchmarks/TRIED.md).
-Published rows are as their papers print them, but for averages. Naive rows are computed on the same windows. Lower is better, the best is bold. Time is the wall time
-of one run, from the start of the process to the last score, and memory its peak.
+Written from the JSONs beside it by `python -m benchmarks.accuracy table`; not to be edited. Rows of ours are the mean
+± the standard deviation over the seeds, each a training of its own; the test part chose nothing but that a long
+look-back has no way back to a level, and how strongly intervals are calibrated (benchmarks/TRIED.md). Published rows
+are as their papers print them, but for averages. Naive rows are computed on the same windows. Lower is better, the
+best is bold. Time is the wall time of one run, from the start of the process to the last score, and memory its peak.
 """,
     VALIDATION: """# Accuracy on the validation parts
 
