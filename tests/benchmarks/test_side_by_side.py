@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from statsforecast.models import AutoTheta
 
 from benchmarks.accuracy import snapshot
 from benchmarks.accuracy.scores import window_scores
@@ -126,6 +127,20 @@ def test_a_classical_model_rolls_over_the_windows_with_the_parameters_of_the_tra
     for window, origin in enumerate(range(3227, 3231)):
         actual = values[origin : origin + 24, None] * [1, 2]
         np.testing.assert_allclose(forecast[window], actual, atol=0.02)
+
+
+def test_a_theta_model_forecasts_what_it_does_without_the_shortcut_through_the_fourier_transform() -> None:
+    steps = np.arange(3260)
+    values = 10 + np.sin(steps / 24 * 2 * np.pi) + steps / 1000 + GENERATOR.normal(0, 0.3, len(steps))
+
+    def until(end: int) -> Data:
+        return Data(task("etth1-24"), pd.DataFrame({"date": steps[:end], "A": values[:end]}))
+
+    data = until(3230)
+    forecast = classical.fit(data, {"model": "AutoTheta"}, 0, Clock(0.0)).forecast(until(3260), 3)
+    alone = AutoTheta(season_length=24).fit(values[: 3230 - data.validation])
+    for window, end in enumerate((3258, 3259, 3260)):
+        np.testing.assert_allclose(forecast[window, :, 0], alone.forward(values[:end].copy(), 24)["mean"], rtol=1e-9)
 
 
 def test_what_does_not_count_is_taken_from_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
