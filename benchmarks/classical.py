@@ -18,14 +18,14 @@ import click
 import numpy as np
 import pandas as pd
 
-from benchmarks.accuracy.configuration import fingerprint
 from benchmarks.accuracy.intervals import IntervalErrors
 from benchmarks.accuracy.markdown import short, table, text
 from benchmarks.accuracy.options import data_folder
 from benchmarks.accuracy.plan import read_plan
 from benchmarks.accuracy.scores import m4_scale, m4_scores
 from benchmarks.accuracy.store import Store
-from benchmarks.accuracy.tasks import INTERVAL_METRICS, M4_HORIZON, M4_SEASON, TEST, task
+from benchmarks.accuracy.tables import entries_of
+from benchmarks.accuracy.tasks import M4_HORIZON, M4_SEASON, TEST
 from tsattn.data import load
 from tsattn.evaluation.classical import CLASSICAL
 from tsattn.evaluation.compare import classical_baselines
@@ -66,18 +66,12 @@ def measure(name: str, series: int | None) -> dict[str, Any]:
 
 def written(results: dict[str, dict[str, Any]]) -> str:
     """Return the table, with the default's row."""
-    of = task("m4-hourly")
-    own = next(shown for shown in read_plan().table if shown.name == "m4").variants[0]
-    wanted = fingerprint(own.configuration(of))
-    found = [
-        result[TEST]
-        for result in Store().results(TEST)
-        if result["task"] == of.name and result["hash"] == wanted and INTERVAL_METRICS[0] in result[TEST]
-    ]
     lines = []
-    if found:
-        means = {name: statistics.fmean(result[name] for result in found) for name in NAMES}
-        lines.append([text("tsattn"), *(text(short(means[name])) for name in NAMES), text("see accuracy.md")])
+    shown = next(shown for shown in read_plan().table if shown.kind == "interval")
+    entry = entries_of(shown, shown.ours[0], Store().results(TEST), TEST).get("m4-hourly")
+    if entry is not None:
+        means = [statistics.fmean(values) for values in entry.figures(list(NAMES))]
+        lines.append([text("tsattn"), *(text(short(mean)) for mean in means), text("see accuracy.md")])
     for name, figures in results.items():
         cells = [text(short(figures[metric])) for metric in NAMES]
         mark = "\\*" if figures["disturbed"] else ""
@@ -89,10 +83,11 @@ def written(results: dict[str, dict[str, Any]]) -> str:
 @click.command(help=__doc__)
 @click.option("--model", "models", multiple=True, type=click.Choice(list(CLASSICAL)), default=["autoets", "autotheta"])
 @click.option("--series", type=click.IntRange(1), help="Only the first series; nothing is written then.")
-def main(models: tuple[str, ...], series: int | None) -> None:
+@click.option("--table", "only_table", is_flag=True, help="Measure nothing; write the table from what is there.")
+def main(models: tuple[str, ...], series: int | None, only_table: bool) -> None:
     """Measure and write."""
     results: dict[str, dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name in models:
+    for name in () if only_table else models:
         results[name] = measure(name, series)
         click.echo(f"{name}: {results[name]}")
     if series is None:

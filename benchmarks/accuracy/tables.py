@@ -85,7 +85,7 @@ def document(plan: Plan, results: Sequence[Result], stage: Stage = TEST) -> str:
     parts = [INTRODUCTION[stage]]
     machines: set[str] = set()
     for shown in plan.table:
-        rows = [(variant, _entries(shown, variant, results, stage)) for variant in shown.rows()]
+        rows = [(variant, entries_of(shown, variant, results, stage)) for variant in shown.rows()]
         rows = [(variant, entries) for variant, entries in rows if entries]
         if any(not variant.baseline for variant, _ in rows):
             parts.append(_section(shown, rows, stage))
@@ -95,7 +95,8 @@ def document(plan: Plan, results: Sequence[Result], stage: Stage = TEST) -> str:
     return "\n".join(parts)
 
 
-def _entries(shown: Table, variant: Variant, results: Sequence[Result], stage: Stage) -> Entries:
+def entries_of(shown: Table, variant: Variant, results: Sequence[Result], stage: Stage) -> Entries:
+    """Return the results that stand in a row of a table: of one commit, the newest of those with the most seeds."""
     entries = {}
     for task in shown.tasks_of(variant):
         wanted = variant.configuration(task)
@@ -106,7 +107,6 @@ def _entries(shown: Table, variant: Variant, results: Sequence[Result], stage: S
             # Those of earlier commits have none.
             same = [r for r in same if needed in r[stage]]
         if same:
-            # Of commits with as many seeds the newest.
             seeds = Counter(result["commit"] for result in same)
             newest = max(same, key=lambda r: (seeds[r["commit"]], r["committed"], r["date"]))["commit"]
             kept = {r["seed"]: r for r in sorted(same, key=lambda r: r["date"]) if r["commit"] == newest}
