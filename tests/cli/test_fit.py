@@ -155,6 +155,15 @@ def test_overwrite_replaces_a_run(run: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["[run]"]
 
 
+def test_overwrite_replaces_the_run_of_the_name_of_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    fit = ("fit", DATASETS / "Airline.csv", "--model", "naive")
+    assert [tsattn(*fit, *more).exit_code for more in ((), ("--overwrite",))] == [0, 0]
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["Airline"]
+    assert tsattn(*fit).exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["Airline", "Airline-2"]
+
+
 def test_an_existing_directory_is_kept(run: Path) -> None:
     before = (run / "forecast.csv").read_bytes()
     result = tsattn("fit", DATASETS / "Airline.csv", "--out", run, *FAST)

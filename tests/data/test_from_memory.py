@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -47,3 +48,50 @@ def test_a_missing_stamp_among_texts_is_told() -> None:
     frame = pd.DataFrame({"ds": ["2024-01-01", None, "2024-01-03"], "y": [1, 2, 3]})
     with pytest.raises(DataError, match="row 1: column 'ds': expected a date"):
         load(frame, DataConfig(time="ds", target=("y",)))
+
+
+STAMPS = pd.date_range("2020-01-01", periods=60)
+VALUES = np.arange(60.0)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"ds": STAMPS.astype(str), "y": VALUES}, index=STAMPS.rename("ds")),
+        pd.DataFrame({"ds": STAMPS, "y": VALUES}).set_index("ds", drop=False),
+        pd.DataFrame({"y": VALUES}, index=STAMPS.astype(str)),
+        pd.Series(VALUES, index=STAMPS.strftime("%d.%m.%Y")),
+    ],
+)
+def test_stamps_in_an_index(frame: pd.DataFrame) -> None:
+    panel, schema = load(frame)
+    assert (schema.freq, schema.targets) == ("D", ("y",)) and list(panel.stamps(0)) == list(STAMPS)
+
+
+def test_series_and_stamps_in_an_index_without_names() -> None:
+    index = pd.MultiIndex.from_product([["a", "b"], STAMPS])
+    panel, schema = load(pd.DataFrame({"y": np.arange(120.0)}, index=index))
+    assert (panel.ids, schema.freq, panel.lengths.tolist()) == (("a", "b"), "D", [60, 60])
+    assert load(pd.DataFrame({"y": np.arange(120.0)}, index=index.swaplevel()))[0].ids == ("a", "b")
+
+
+def test_an_index_that_contradicts_a_column_is_told() -> None:
+    frame = pd.DataFrame({"ds": STAMPS, "y": VALUES}, index=(STAMPS + pd.Timedelta("1D")).rename("ds"))
+    with pytest.raises(DataError, match="both the index and a column are called 'ds', and differ"):
+        load(frame)
+
+
+def test_true_and_false_with_a_gap_stay_what_they_are(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"ds": STAMPS, "y": VALUES, "promo": STAMPS.day % 7 == 0})
+    config = DataConfig(past_covariates=("promo",))
+    whole, schema = load(frame, config)
+    gap = frame.astype({"promo": object})
+    gap.loc[5, "promo"] = None
+    gap.to_csv(tmp_path / "gap.csv", index=False)
+    gap.to_parquet(tmp_path / "gap.parquet")
+    for source in (gap, tmp_path / "gap.csv", tmp_path / "gap.parquet"):
+        for panel, _ in (load(source, schema=schema), load(source, config)):
+            assert panel.covariates is not None and whole.covariates is not None
+            expected = whole.covariates.values.copy()
+            expected[5] = np.nan
+            np.testing.assert_array_equal(panel.covariates.values, expected)

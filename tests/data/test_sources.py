@@ -103,6 +103,32 @@ def test_a_folder_of_months(tmp_path: Path) -> None:
     assert panel.ids == ("a", "b") and schema.id == ("unique_id",) and panel.lengths.tolist() == [12, 12]
 
 
+def test_the_names_of_files_are_no_stamps_and_no_targets(tmp_path: Path) -> None:
+    lines = wide(0).splitlines()
+    for name, rows in (("2020", lines[1:7]), ("2021", lines[7:])):
+        (tmp_path / f"{name}.csv").write_text("\n".join([lines[0].replace("ds", "date"), *rows]))
+    panel, schema = load(tmp_path)
+    assert (schema.time, schema.id, schema.targets) == (("date",), (), ("y",)) and panel.lengths.tolist() == [12]
+
+
+@pytest.mark.parametrize(
+    ("files", "ids"),
+    [
+        (["1.csv", "2.csv", "3.csv"], ("1", "2", "3")),
+        (["store.1.csv", "store.2.csv.gz"], ("store.1", "store.2")),
+        (["a/values.csv", "b/values.csv"], ("a/values", "b/values")),
+    ],
+)
+def test_the_names_of_files_are_ids_whatever_they_are(files: list[str], ids: tuple[str, ...], tmp_path: Path) -> None:
+    for number, name in enumerate(files):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        text = wide(100 * number).encode()
+        (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    panel, schema = load(str(tmp_path / "**/*.csv*"))
+    assert panel.ids == ids and schema.id == ("file",) and schema.targets == ("y",)
+    np.testing.assert_array_equal(panel.series(1)[:, 0], np.arange(12) + 100)
+
+
 def test_what_is_wrong_in_a_folder_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(wide(0))
     (tmp_path / "b.csv").write_text(wide(0).replace(",5", ",x"))

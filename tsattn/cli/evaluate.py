@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from tsattn.cli.options import baseline_option, console, notes, quiet_start
+from tsattn.cli.options import baseline_option, console, import_option, notes, quiet_start
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
+@import_option
 @click.option("--origins", type=click.IntRange(1), help="Forecasts of each series, the newest ones [default: all].")
 @click.option("--step", type=click.IntRange(1), help="Steps between them [default: the horizon].")
 @click.option("--last", type=click.IntRange(1), help="Score the last steps of each series, trained on or not.")

@@ -43,7 +43,8 @@ def fit(data: Path, out: Path | None, overwrite: bool, budget: float | None, ref
     config = read_config(**given, training={"refit": refit})
     if budget is not None:
         config = _within(budget, config)
-    _run(data, out or _free(Path("runs") / data_name(data)), overwrite, config)
+    default = Path("runs") / data_name(data)
+    _run(data, out or (default if overwrite else _free(default)), overwrite, config)
 
 
 def _within(seconds: float, config: RunConfig) -> RunConfig:

@@ -38,7 +38,11 @@ class Duration(click.ParamType[float]):
 
 _COMBINE = click.Choice(["mean", "sum", "last"])
 
-_TIME = click.option("--time", "--time-column", metavar="COLUMN", help="Column of the time stamps.")
+_TIME_COLUMNS: dict[str, Any] = {
+    "metavar": "COLUMN[,COLUMN]",
+    "help": "Column of the time stamps; several of date and time, or year, month, ...",
+}
+_TIME = click.option("--time", "--time-column", **_TIME_COLUMNS)
 
 _DATA_OPTIONS = (
     _TIME,
@@ -181,7 +185,7 @@ def search_options(command: F) -> F:
         click.option(
             "--model", metavar="NAME[,NAME]", help="Models to search, see `tsattn models` [default: seq2seq]."
         ),
-        click.option("--time-column", "time", metavar="COLUMN", help="Column of the time stamps."),
+        click.option("--time-column", "time", **_TIME_COLUMNS),
     )
     return _with(command, (import_option, *own, *(option for option in _CONFIG_OPTIONS if option is not _TIME)))
 

@@ -13,7 +13,7 @@ import pandas as pd
 from tsattn.data.panel import Panel
 from tsattn.data.place import listed, shown
 from tsattn.data.schema import Schema
-from tsattn.data.stamps import parse
+from tsattn.data.stamps import SINCE_1970, is_joint, parse
 from tsattn.errors import DataError, DataWarning
 
 Stamp = str | int | datetime | np.datetime64
@@ -111,9 +111,10 @@ def _position(panel: Panel, at: Stamp, schema: Schema, source: str) -> int:
 def _read(panel: Panel, at: Stamp, schema: Schema, source: str) -> Any:
     """Return a stamp as the grid counts: as it stands in the data, or as an ISO date."""
     grid, text = panel.grid, str(at)
-    forms = ["date"] if schema.time_format in ("parts", "step", "integer") else [schema.time_format, "date"]
+    alone = not is_joint(schema.time_format) and schema.time_format not in ("step", "integer")
+    forms = [schema.time_format, "date"] if alone else ["date"]
     for form in forms if grid.dated else ["integer"]:
-        number = form in ("integer", "seconds", "milliseconds")
+        number = form == "integer" or form in SINCE_1970
         column = pd.Series([pd.to_numeric(text, errors="coerce")]) if number else pd.Series([text], dtype="str")
         stamps, bad = parse(column, form)
         if not bad[0]:

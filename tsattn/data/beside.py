@@ -14,11 +14,11 @@ from tsattn.config import DataConfig
 from tsattn.data.cadence import counts_of
 from tsattn.data.calendar import AUTO, calendar_features, check_calendar, fitting_cycles, season_cycles
 from tsattn.data.cells import Ints, labels, numbers
+from tsattn.data.kinds import is_date, is_number, is_text
 from tsattn.data.panel import Panel
 from tsattn.data.place import listed
 from tsattn.data.roles import Role, is_counter, mostly_numbers, named
 from tsattn.data.schema import Decision, Schema
-from tsattn.data.stamps import is_date, is_number, is_text
 from tsattn.errors import ConfigError, DataError
 
 FEWEST_AHEAD = 3

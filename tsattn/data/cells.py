@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tsattn.data.kinds import coded, is_coded, is_number, is_text
 from tsattn.data.place import cell_text, row_name
-from tsattn.data.stamps import coded, is_coded, is_number, is_text, parse
+from tsattn.data.stamps import is_joint, parse
 from tsattn.errors import DataError
 
 Ints = npt.NDArray[np.int64]
@@ -59,7 +60,7 @@ def read_stamps(frame: pd.DataFrame, time: tuple[str, ...], form: str, source: s
     Raises:
         DataError: a stamp is missing or cannot be read.
     """
-    stamps, bad = parse(frame[list(time)] if form == "parts" else frame[time[0]], form)
+    stamps, bad = parse(frame[list(time)] if is_joint(form) else frame[time[0]], form)
     if not bad.any():
         return stamps
     row = int(np.argmax(bad))

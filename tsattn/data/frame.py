@@ -12,11 +12,11 @@ import pandas as pd
 from tsattn.data.cells import Ints, label, numbers, read_stamps
 from tsattn.data.combine import combine
 from tsattn.data.features import features, read_static, split_covariates
+from tsattn.data.kinds import is_coded
 from tsattn.data.order import blocks, in_order
 from tsattn.data.panel import Panel
 from tsattn.data.place import listed, row_name, shown
 from tsattn.data.schema import Schema
-from tsattn.data.stamps import is_coded
 from tsattn.errors import DataError
 
 SeriesCodes = tuple[Ints, tuple[str, ...]]

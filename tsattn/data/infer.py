@@ -34,9 +34,10 @@ from tsattn.data.frequency import Grid, is_steps, parse_freq
 from tsattn.data.months import month_columns, months_as_rows
 from tsattn.data.panel import Panel
 from tsattn.data.place import ENCODING, listed
-from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, find_time
+from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets
 from tsattn.data.schema import Decision, Layout, Schema
 from tsattn.data.season import decide_horizon, decide_season
+from tsattn.data.time_role import find_time
 from tsattn.errors import ConfigError, DataError
 
 ROW_TARGET = "y"

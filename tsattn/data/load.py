@@ -16,11 +16,13 @@ from tsattn.data.calendar import with_calendar
 from tsattn.data.cells import read_stamps
 from tsattn.data.frame import series_codes, to_panel
 from tsattn.data.infer import infer
+from tsattn.data.kinds import is_date, is_text
 from tsattn.data.months import months_as_rows
 from tsattn.data.panel import Panel
-from tsattn.data.place import FRAME
-from tsattn.data.read import FILE, read, stem
+from tsattn.data.place import FILE, FRAME
+from tsattn.data.read import read, stem
 from tsattn.data.schema import Schema
+from tsattn.data.stamps import text_format
 from tsattn.errors import DataError
 
 
@@ -144,11 +146,7 @@ def _of_array(values: npt.NDArray[Any]) -> pd.DataFrame:
 
 def _flat(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame with text column names, whose stamps and ids are columns and no index."""
-    index = frame.index
-    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) and index.name is None:
-        frame = frame.rename_axis("ds")
-    if any(name is not None for name in frame.index.names):
-        frame = frame.reset_index()
+    frame = _with_index(frame)
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     for name in frame.columns[frame.columns.duplicated()]:
         raise DataError(f"{FRAME}: expected each column name once, but '{name}' stands there twice")
@@ -163,9 +161,43 @@ def _flat(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**changed)
 
 
+def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose index is a column, or columns, unless it only numbers the rows."""
+    names = _index_names(frame.index)
+    if all(name is None for name in names) or (None in frame.index.names and set(names) & set(frame.columns)):
+        return frame
+    frame = frame.rename_axis(names)
+    for name in [name for name in names if name in frame.columns]:
+        level, column = frame.index.get_level_values(name), frame[name]
+        if not (level.equals(pd.Index(column)) or level.equals(pd.Index(pd.to_datetime(column, errors="coerce")))):
+            raise DataError(f"{FRAME}: both the index and a column are called '{name}', and differ: rename one")
+        frame = frame.drop(columns=name)
+    return frame.reset_index()
+
+
+def _index_names(index: pd.Index) -> list[Any]:
+    """Return the names of the levels of an index; where it has none, ``ds`` for dates and ``unique_id`` beside them."""
+    if any(name is not None for name in index.names):
+        return list(index.names)
+    levels = [pd.Series(index.get_level_values(number), name="ds") for number in range(index.nlevels)]
+    dates = [number for number, level in enumerate(levels) if _holds_dates(level)]
+    if len(dates) != 1:
+        return list(index.names)
+    ids = ["unique_id"] if len(levels) == 2 else [f"id_{number}" for number in range(1, len(levels))]
+    return [*ids[: dates[0]], "ds", *ids[dates[0] :]]
+
+
+def _holds_dates(level: pd.Series[Any]) -> bool:
+    if is_date(level) or isinstance(level.dtype, pd.PeriodDtype):
+        return True
+    return is_text(level) and text_format(level) is not None
+
+
 def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a column of objects as numbers, dates or text; lists and the like as text."""
+    """Return a column of objects as numbers, dates, text, or true and false; lists and the like as text."""
     filled = column.dropna()
+    if len(filled) < len(column) and pd.api.types.infer_dtype(column, skipna=True) == "boolean":
+        return column.astype("boolean")
     nested = len(filled) > 0 and not isinstance(filled.iloc[0], Hashable)
     return column.astype("str") if nested else column.infer_objects()
 

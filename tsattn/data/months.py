@@ -7,7 +7,7 @@ import calendar
 import numpy as np
 import pandas as pd
 
-from tsattn.data.stamps import is_whole
+from tsattn.data.kinds import is_whole
 
 TARGET = "y"
 """Name of the one target that the twelve columns are."""

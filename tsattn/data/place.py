@@ -17,6 +17,9 @@ ENCODING = "encoding"
 FILES = "files"
 """Attribute of a frame: the names of the files that it was read from, and the rows of each."""
 
+FILE = "file"
+"""Column with the name of the file that a row comes from, where there are several."""
+
 UNIT = "unit"
 """Attribute of a frame: what one of its rows is called, where they are no lines of a file; its index counts them."""
 

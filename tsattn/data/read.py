@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections import Counter
@@ -14,12 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from tsattn.data.delimited import read_delimited
-from tsattn.data.place import ENCODING, FILES, STANDARD_INPUT, Bytes, Source, is_parquet, listed
-from tsattn.data.stamps import is_date
+from tsattn.data.kinds import is_date
+from tsattn.data.place import ENCODING, FILE, FILES, STANDARD_INPUT, Bytes, Source, is_parquet, listed
 from tsattn.errors import DataError
-
-FILE = "file"
-"""Column with the name of the file that a row comes from, where there are several."""
 
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 """Ends of the names of the files of a folder that are read, before that of a compression."""
@@ -63,8 +61,22 @@ def _is_data(path: Path) -> bool:
 
 
 def stem(path: Path | str) -> str:
-    """Return the name of a file without its endings."""
-    return Path(path).name.split(".")[0]
+    """Return the name of a file without the endings that say what it is."""
+    name = Path(path).name
+    for endings in (COMPRESSIONS, ENDINGS):
+        name = next((name[: -len(end)] for end in endings if name.lower().endswith(end)), name)
+    return name
+
+
+def _stems(paths: list[Path]) -> list[str]:
+    """Return what tells files apart: their names, with the folders from the first that differs on where those are the
+    same."""
+    names = [stem(path) for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    whole = [path.resolve() for path in paths]
+    common = os.path.commonpath([path.parent for path in whole])
+    return [(path.relative_to(common).parent / stem(path)).as_posix() for path in whole]
 
 
 def _concatenated(paths: list[Path]) -> pd.DataFrame:
@@ -80,7 +92,7 @@ def _concatenated(paths: list[Path]) -> pd.DataFrame:
     result = pd.concat(frames, ignore_index=True)
     if len(paths) > 1 and FILE not in result.columns:
         rows = [len(frame) for frame in frames]
-        result[FILE] = pd.Series([stem(path) for path in paths], dtype="str").repeat(rows).to_numpy()
+        result[FILE] = pd.Series(_stems(paths), dtype="str").repeat(rows).to_numpy()
     result.attrs[FILES] = [(str(path), len(frame)) for path, frame in zip(paths, frames, strict=True)]
     encoding = next((frame.attrs[ENCODING] for frame in frames if ENCODING in frame.attrs), None)
     if encoding is not None:
@@ -166,6 +178,7 @@ def _to_frame(table: Any, path: Source) -> pd.DataFrame:
         columns = [changed.get(number, column) for number, column in enumerate(table.columns)]
         table = pa.Table.from_arrays(columns, names=table.column_names)
         del columns, changed
+    flags = {field.name for field in table.schema if pa.types.is_boolean(field.type)}
     pool = pa.default_memory_pool()
     pool.release_unused()
     frame: pd.DataFrame = table.to_pandas(
@@ -178,6 +191,7 @@ def _to_frame(table: Any, path: Source) -> pd.DataFrame:
     # A delimiter behind every line makes a column of nothing.
     frame = frame.drop(columns=[name for name in frame if not str(name).strip() and frame[name].isna().all()])
     nested = [name for name in frame.columns if frame[name].dtype == object]
-    frame = frame.astype(dict.fromkeys(nested, "str"))
+    # True and false with gaps are objects to pandas.
+    frame = frame.astype({name: "boolean" if name in flags else "str" for name in nested})
     stripped = [str(name).strip() for name in frame.columns]
     return frame.set_axis(stripped, axis=1) if len(set(stripped)) == len(stripped) else frame

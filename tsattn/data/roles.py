@@ -1,4 +1,4 @@
-"""Which columns hold the time stamps, the ids and the targets."""
+"""Which columns hold the ids and the targets."""
 
 from __future__ import annotations
 
@@ -12,38 +12,21 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn.data.cells import MISSING, numbers
-from tsattn.data.place import cell_text, listed, row_name
-from tsattn.data.stamps import PARTS, coded, is_coded, is_date, is_number, is_text, is_whole, number_format, text_format
+from tsattn.data.kinds import coded, is_coded, is_number, is_text, is_whole
+from tsattn.data.place import FILE, cell_text, listed
+from tsattn.data.stamps import PARTS, TIME_NAMES, holds_clock
 from tsattn.errors import DataError
-
-TIME_NAMES = frozenset(
-    [
-        "ds",
-        "date",
-        "datetime",
-        "timestamp",
-        "time",
-        "year",
-        "month",
-        "quarter",
-        "week",
-        "day",
-        "period",
-        "yearmonth",
-        "step",
-        "t",
-    ]
-)
-"""Names that time columns have; a column of whole numbers must have one of them to be the time."""
-
-_COUNTED = TIME_NAMES.union(PARTS)
 
 ID_NAMES = ("unique_id", "id", "item_id", "series_id", "series", "item", "store", "sku", "sensor", "station")
 """Names that id columns have, the first ones first."""
 
 _ID_WORDS = frozenset((*ID_NAMES, "product", "node", "key", "name", "group", "code", "region", "dept", "nr"))
 _ID_WORDS |= {"shop", "site", "location", "customer", "user", "account", "country", "city", "meter", "device"}
-_COUNTERS = frozenset(("", "index", "unnamed: 0", "rownames", "row", "no", "no."))
+_NUMBERED = frozenset(("", "unnamed: 0", "rownames", "obs"))
+_COUNTERS = frozenset(("index", "row", "no", "no."))
+
+FEWEST_REPEATED = 0.1
+"""Share of the rows with the stamp of an earlier one from which on series are told apart by a column of any name."""
 
 
 @dataclass(frozen=True)
@@ -78,81 +61,6 @@ def named(frame: pd.DataFrame, text: str, option: str, source: str) -> tuple[str
     return columns
 
 
-def find_time(frame: pd.DataFrame, given: str | None, source: str) -> Role:
-    """Return the column, or the columns of calendar parts, that hold the time stamps.
-
-    Raises:
-        DataError: the column that was given or is named so holds none, or several columns could be meant.
-    """
-    if given is not None:
-        return _given_time(frame, named(frame, given, "--time", source), source)
-    dates = {str(name): form for name in frame if (form := _date_form(frame[name], source))}
-    whole = {str(name) for name in frame if str(name).lower() in _COUNTED and is_whole(frame[name])}
-    parts = [name for part in PARTS for name in whole if name.lower() == part]
-    if "ds" in dates or ("ds" in whole and not dates):
-        form = dates.get("ds") or number_format(frame["ds"])
-        return Role(("ds",), f"'ds' is the usual name of the time column; its stamps are {_said(form)}", form=form)
-    if len(dates) > 1:
-        raise DataError(f"{source}: expected one time column, but {listed(dates)} all hold dates: say which by --time")
-    if dates:
-        name, form = next(iter(dates.items()))
-        return Role((name,), f"'{name}' is the only column with dates; its stamps are {_said(form)}", form=form)
-    if len(parts) > 1 and parts[0].lower() == "year" and frame[parts[0]].duplicated().any():
-        return Role(tuple(parts), f"{listed(parts)} make the date together", form="parts")
-    plain = [name for name in frame.columns if name in whole and _orders(frame[name])]
-    if len(plain) > 1:
-        raise DataError(
-            f"{source}: expected one time column, but {listed(plain)} are all named so: say which by --time"
-        )
-    if plain:
-        form = number_format(frame[plain[0]])
-        return Role((plain[0],), f"'{plain[0]}' is named so; its stamps are {_said(form)}", form=form)
-    for name in frame.columns:
-        if str(name).lower() in TIME_NAMES and is_text(frame[name]):
-            return _given_time(frame, (name,), source)
-    return Role((), "no column holds dates or is named like a time column, so the rows are steps 0, 1, 2, ...")
-
-
-def _given_time(frame: pd.DataFrame, columns: tuple[str, ...], source: str) -> Role:
-    """Return the role of time columns that are not in doubt."""
-    if len(columns) > 1:
-        lower = [name.lower() for name in columns]
-        if "year" not in lower or not set(lower) <= set(PARTS):
-            raise DataError(f"{source}: several time columns must be calendar parts: {listed(PARTS)}")
-        return Role(columns, f"{listed(columns)} make the date together", given=True, form="parts")
-    column = frame[columns[0]]
-    form = _date_form(column, source) or (number_format(column) if is_whole(column) else None)
-    if form is None:
-        first = 0 if column.isna().all() else int(np.argmax(column.notna()))
-        where = f"{source}: {row_name(source, frame, first)}: column '{columns[0]}'"
-        raise DataError(
-            f"{where}: expected dates such as 2020-12-31 or whole numbers, got '{column.iloc[first]}': "
-            "name another column by --time"
-        )
-    return Role(columns, f"its stamps are {_said(form)}", given=True, form=form)
-
-
-def _date_form(column: pd.Series[Any], source: str) -> str | None:
-    """Return the form of a column that holds dates, else None."""
-    if is_date(column):
-        return "date"
-    try:
-        return text_format(column) if is_text(column) else None
-    except DataError as error:
-        raise DataError(f"{source}: {error}") from None
-
-
-def _said(form: str) -> str:
-    words = {"date": "ISO dates", "integer": "whole numbers", "quarter": "quarters such as 1959Q1"}
-    words |= {"seconds": "seconds since 1970", "milliseconds": "milliseconds since 1970"}
-    return words.get(form, f"dates written as {form}")
-
-
-def _orders(column: pd.Series[Any]) -> bool:
-    """Tell whether a numeric column counts time, unlike a calendar part that comes round again."""
-    return str(column.name).lower() not in PARTS[1:] or column.is_unique
-
-
 def find_id(
     frame: pd.DataFrame, given: str | None, used: Iterable[str], codes: npt.NDArray[np.int64], source: str
 ) -> Role:
@@ -171,7 +79,9 @@ def find_id(
         return Role((), "no stamp stands there twice, so the file is one series")
     chosen: list[str] = []
     repeats = _repeats(codes, [])
-    candidates = {str(name): frame[name] for name in frame if name not in taken and _may_be_id(frame[name])}
+    # A few stamps that stand there twice are a mistake in one series, which any text that changes would hide.
+    fits = _may_be_id if repeats >= FEWEST_REPEATED * len(frame) else _named_like_id
+    candidates = {str(name): frame[name] for name in frame if name not in taken and fits(frame[name])}
     while repeats and len(chosen) < 4:
         ranked = sorted(
             (_repeats(codes, [*(frame[c] for c in chosen), column]), _rank(name), column.nunique(), name)
@@ -182,6 +92,8 @@ def find_id(
             break
         repeats, name = ranked[0][0], ranked[0][3]
         chosen.append(name)
+    if not chosen:
+        return Role((), "stamps stand there several times, and no column tells them apart")
     return Role(tuple(chosen), f"stamps stand there several times, and {listed(chosen)} tells them apart")
 
 
@@ -189,7 +101,7 @@ def find_row_id(frame: pd.DataFrame, given: str | None, used: Iterable[str], sou
     """Return the id columns of data without stamps, where each series is a row; none for a wide one."""
     if given is not None:
         return Role(named(frame, given, "--id", source), "its values name the series", given=True)
-    frame = frame.drop(columns=list(used))
+    frame = frame.drop(columns=[name for name in frame.columns if name in set(used) or name == FILE])
     repeated = [name for name in frame.columns if _named_like_id(frame[name]) and not frame[name].is_unique]
     if repeated:
         name = min(repeated, key=lambda name: _rank(str(name)))
@@ -209,13 +121,16 @@ def _repeats(codes: npt.NDArray[np.int64], columns: list[pd.Series[Any]]) -> int
 
 
 def _may_be_id(column: pd.Series[Any]) -> bool:
-    return (is_text(column) and not mostly_numbers(column)) or _named_like_id(column)
+    if _named_like_id(column):
+        return True
+    part = str(column.name).lower() in PARTS or holds_clock(column)
+    return is_text(column) and not part and not mostly_numbers(column)
 
 
 def _named_like_id(column: pd.Series[Any]) -> bool:
     name = str(column.name).lower()
     words = [*re.split(r"[^a-z0-9]+", name), name]
-    return (is_whole(column) or is_text(column)) and bool(_ID_WORDS.intersection(words))
+    return (is_whole(column) or is_text(column)) and (name == FILE or bool(_ID_WORDS.intersection(words)))
 
 
 def _rank(name: str) -> int:
@@ -286,10 +201,16 @@ def calendar_copies(frame: pd.DataFrame, stamps: pd.Index, used: Iterable[str]) 
 
 def _is_target(column: pd.Series[Any]) -> bool:
     """Tell whether a column holds numbers and is not merely the row number."""
-    return mostly_numbers(column) if is_text(column) else is_number(column) and not is_counter(column)
+    if is_text(column):
+        return column.name != FILE and mostly_numbers(column)
+    return is_number(column) and not is_counter(column)
 
 
 def is_counter(column: pd.Series[Any]) -> bool:
-    """Tell whether a column is merely the row number."""
-    named_so = str(column.name).lower() in _COUNTERS
-    return named_so and is_whole(column) and bool((column.diff().iloc[1:] == 1).all())
+    """Tell whether a column merely numbers the rows, or says when they were, by steps that are no stamps."""
+    name = str(column.name).lower()
+    if name in _NUMBERED:
+        return is_whole(column) and bool(column.is_unique)
+    if name in _COUNTERS:
+        return is_whole(column) and bool((column.diff().iloc[1:] == 1).all())
+    return name in TIME_NAMES and is_number(column) and len(column) > 1 and bool((column.diff().iloc[1:] > 0).all())

@@ -41,7 +41,8 @@ class Schema(Options):
         time: columns that make the stamp, in order: none (rows are steps), one, or calendar parts such as
             year and quarter.
         time_format: how a stamp is read: "date" (ISO text or dates), a strptime format, "quarter" (1959Q1),
-            "integer", "seconds" or "milliseconds" since 1970, "parts" of the calendar, or "step" (no stamps).
+            "integer", "seconds" to "nanoseconds" since 1970, "parts" of the calendar, one of the forms of a date with
+            " and time" behind it (a column with the time of the day), or "step" (no stamps).
         id: columns that tell series apart, none for wide data; several are joined by "/".
         targets: names of the channels to forecast.
         future_covariates: columns that are known over the horizon as well.

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tsattn.data.kinds import LARGEST, coded, is_coded, is_date, is_text, is_whole
 from tsattn.errors import DataError
 
 Bools = npt.NDArray[np.bool_]
@@ -37,47 +38,62 @@ FORMATS = (
 PARTS = ("year", "quarter", "month", "day", "hour", "minute")
 """Calendar parts that may stand in columns of their own, in this order."""
 
-LARGEST = 2.0**53
-"""Largest whole number that is surely one: beyond it, floats skip some."""
+TIME_NAMES = frozenset(
+    [
+        "ds",
+        "date",
+        "datetime",
+        "timestamp",
+        "time",
+        "year",
+        "month",
+        "quarter",
+        "week",
+        "day",
+        "period",
+        "yearmonth",
+        "step",
+        "t",
+    ]
+)
+"""Names that time columns have; a column of whole numbers must have one of them to be the time."""
+
+AND_TIME = " and time"
+"""End of the form of stamps whose time of day stands in a second column, behind the form of the dates in the first."""
+
+SINCE_1970 = {"seconds": 1_000_000_000, "milliseconds": 1_000_000, "microseconds": 1_000, "nanoseconds": 1}
+"""Forms of stamps that are counted from 1970, and the nanoseconds of each."""
 
 _QUARTER = r"^\s*(\d{4})[-\s]?[qQ]([1-4])\s*$"
-_OFFSET = re.compile(r":\d\d.*(?:Z|[+-]\d\d:?\d\d)$")
+_OFFSET = r":\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)\s*$"
+_CLOCK = r"\s*(\d{1,2})(?:[:.](\d\d))?(?:[:.](\d\d(?:\.\d+)?))?\s*(?:([aApP])\.?[mM]\.?)?\s*"
+_CLOCK_TEXT = r"\s*\d{1,2}(?:[:.]\d\d){1,2}(?:\.\d+)?\s*(?:[aApP]\.?[mM]\.?)?\s*"
+_CLOCK_WORDS = frozenset(["time", "clock", "hour", "hours", "hr", "of", "day", "local", "utc", "gmt"])
+_CLOCKS = frozenset(["time", "clock", "hour", "hours", "hr"])
 
 
-def is_text(column: pd.Series[Any]) -> bool:
-    """Tell whether a column holds text."""
-    kind = column.cat.categories.dtype if is_coded(column) else column.dtype
-    return bool(pd.api.types.is_string_dtype(kind) or pd.api.types.is_object_dtype(kind))
+def is_joint(form: str) -> bool:
+    """Tell whether stamps of a form stand in several columns."""
+    return form == "parts" or form.endswith(AND_TIME)
 
 
-def is_coded(column: pd.Series[Any]) -> bool:
-    """Tell whether a column holds text that comes again and again as the numbers of a dictionary."""
-    return isinstance(column.dtype, pd.CategoricalDtype)
+def holds_clock(column: pd.Series[Any]) -> bool:
+    """Tell whether a column holds times of the day: text such as 17:24, or hours in a column that is named so."""
+    if is_text(column):
+        filled = _filled(_spread(column))
+        padded = filled.str.fullmatch(r"\d\d") if _words(column) & _CLOCKS else False
+        return len(filled) > 0 and bool((filled.str.fullmatch(_CLOCK_TEXT) | padded).all())
+    return bool(_words(column) & _CLOCKS) and is_whole(column) and bool(column.dropna().between(0, 24).all())
 
 
-def coded(column: pd.Series[Any]) -> tuple[pd.Series[Any], npt.NDArray[np.int64]]:
-    """Return the different texts of a coded column, a missing one last, and which one stands in each row."""
-    texts = pd.Series([*column.cat.categories, None], dtype="str")
-    return texts, np.asarray(column.cat.codes, dtype=np.int64)
+def is_clock(column: pd.Series[Any]) -> bool:
+    """Tell whether a column holds times of the day and is named as the one of the stamp is."""
+    words = _words(column)
+    return bool(words & _CLOCKS) and words <= _CLOCK_WORDS and holds_clock(column)
 
 
-def is_date(column: pd.Series[Any]) -> bool:
-    """Tell whether a column holds dates as pandas knows them."""
-    return bool(pd.api.types.is_datetime64_any_dtype(column.dtype))
-
-
-def is_number(column: pd.Series[Any]) -> bool:
-    """Tell whether a column holds numbers; true and false are none."""
-    return bool(pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype))
-
-
-def is_whole(column: pd.Series[Any]) -> bool:
-    """Tell whether a column holds whole numbers only, missing ones aside."""
-    if not is_number(column):
-        return False
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    seen = values[np.isfinite(values)]
-    return len(seen) > 0 and bool((seen == np.round(seen)).all() and np.abs(seen).max() < LARGEST)
+def _words(column: pd.Series[Any]) -> set[str]:
+    return {word for word in re.split(r"[^a-z]+", str(column.name).lower()) if word}
 
 
 def text_format(column: pd.Series[Any]) -> str | None:
@@ -92,7 +108,9 @@ def text_format(column: pd.Series[Any]) -> str | None:
         sample = _spread(_filled(column))
     if not len(sample) or not sample.str.contains(r"\d").mean() > 0.5:
         return None
-    for form in ("date", "quarter"):
+    # ISO dates may be years alone, and so may any number of four digits look.
+    years = sample.str.fullmatch(r"\d{1,4}").mean() > 0.5 and str(column.name).lower() not in TIME_NAMES
+    for form in ("quarter",) if years else ("date", "quarter"):
         if parse(sample, form)[1].mean() < 0.5:
             return form
     likely = [form for form in FORMATS if parse(sample, form)[1].mean() < 0.5]
@@ -127,20 +145,25 @@ def number_format(column: pd.Series[Any]) -> str:
     for form, least, most in (("%Y%m%d", 1e7, 3e7), ("%Y%m", 1e5, 3e5)):
         if low >= least and high < most and parse(column[np.isfinite(values)], form)[1].mean() < 0.5:
             return form
-    if low >= 1e8 and high < 1e11:
-        return "seconds"
-    return "milliseconds" if low >= 1e11 and high < 1e14 else "integer"
+    for form, nanoseconds in SINCE_1970.items():
+        if low >= 1e17 / nanoseconds and high < 1e20 / nanoseconds:
+            return form
+    return "integer"
 
 
 def parse(columns: pd.Series[Any] | pd.DataFrame, form: str) -> tuple[pd.Index, Bools]:
-    """Read stamps in a form that `text_format` or `number_format` names, or in "parts" of several columns.
+    """Read stamps in a form that `text_format` or `number_format` names, or in one of several columns.
+
+    Args:
+        columns: one; or those of calendar parts; or a date and a time of day.
+        form: of that one; or "parts"; or the form of the date with `AND_TIME` behind it.
 
     Returns:
         the stamps: int64 for "integer", else microsecond dates, time-zone-aware where the stamps are; and
         whether each could not be read, where the stamp means nothing.
     """
     if isinstance(columns, pd.DataFrame):
-        return _parse_parts(columns)
+        return _parse_parts(columns) if form == "parts" else _parse_both(columns, form.removesuffix(AND_TIME))
     if is_coded(columns):
         texts, rows = coded(columns)
         stamps, bad = parse(texts, form)
@@ -154,19 +177,18 @@ def parse(columns: pd.Series[Any] | pd.DataFrame, form: str) -> tuple[pd.Index, 
         return _parse_parts(pd.DataFrame({"year": found[0], "quarter": found[1]}))
     if is_date(columns):
         return _dates(columns)
-    if form in ("seconds", "milliseconds"):
-        scale = 1_000_000 if form == "seconds" else 1_000
-        values = _floats(columns)
-        micros = np.where(np.isfinite(values), values * scale, np.iinfo(np.int64).min).astype(np.int64)
-        return _dates(pd.Series(micros.astype("datetime64[us]")))
+    if form in SINCE_1970:
+        return _parse_since(columns, SINCE_1970[form])
     text = columns.astype(str)
     if is_whole(columns):
         values = _floats(columns)
         text = pd.Series(np.where(np.isfinite(values), values, np.nan)).astype("Int64").astype(str)
     if form != "date":
         return _dates(pd.to_datetime(text, format=form, errors="coerce"))
-    aware = any(_OFFSET.search(value) for value in text.iloc[:50].dropna())
-    return _dates(pd.to_datetime(text, format="ISO8601", errors="coerce", utc=aware))
+    # A stamp with an offset from UTC and one without cannot be compared: those that most are not are none.
+    offset = text.str.contains(_OFFSET)
+    aware = bool(offset.mean() > 0.5)
+    return _dates(pd.to_datetime(text.where(offset == aware), format="ISO8601", errors="coerce", utc=aware))
 
 
 def _floats(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
@@ -175,7 +197,16 @@ def _floats(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
 
 
 def _dates(column: pd.Series[Any]) -> tuple[pd.Index, Bools]:
-    return in_microseconds(pd.DatetimeIndex(column)), column.isna().to_numpy()
+    stamps = in_microseconds(pd.DatetimeIndex(column))
+    return (stamps if _has_name(stamps) else stamps.tz_convert("UTC")), column.isna().to_numpy()
+
+
+def _has_name(stamps: pd.DatetimeIndex) -> bool:
+    """Tell whether the time zone of stamps, if any, can be found again by its name, which a schema keeps."""
+    try:
+        return stamps.tz is None or bool(pd.Timestamp(0, tz=str(stamps.tz)) == pd.Timestamp(0, tz="UTC"))
+    except (KeyError, ValueError, OSError):
+        return False
 
 
 def in_microseconds(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
@@ -193,3 +224,40 @@ def _parse_parts(columns: pd.DataFrame) -> tuple[pd.Index, Bools]:
             frame[name] = parts[name]
     whole = (frame == frame.round()).all(axis=1)
     return _dates(pd.to_datetime(frame.where(whole), errors="coerce"))
+
+
+def _parse_both(columns: pd.DataFrame, form: str) -> tuple[pd.Index, Bools]:
+    """Return the stamps that dates and times of the day make together."""
+    days, bad = parse(columns.iloc[:, 0], form)
+    micros, wrong = _time_of_day(columns.iloc[:, 1])
+    return days + pd.to_timedelta(micros, unit="us"), bad | wrong
+
+
+def _time_of_day(column: pd.Series[Any]) -> tuple[npt.NDArray[np.int64], Bools]:
+    """Return microseconds since midnight, and whether each could not be read; whole numbers are hours."""
+    if is_coded(column):
+        texts, rows = coded(column)
+        micros, bad = _time_of_day(texts)
+        return micros[rows], bad[rows]
+    if is_text(column):
+        found = column.astype(str).str.extract(f"^{_CLOCK}$")
+        hours, minutes, seconds = (pd.to_numeric(found[i].fillna("0" if i else "x"), errors="coerce") for i in range(3))
+        half = found[3].str.lower()
+        hours = hours.where(half.isna(), hours % 12 + 12 * (half == "p"))
+    else:
+        hours = pd.Series(_floats(column))
+        minutes = seconds = hours * 0
+    elapsed = ((hours * 60 + minutes) * 60 + seconds).to_numpy(dtype=np.float64) * 1e6
+    bad = ~((elapsed >= 0) & (elapsed <= 24 * 3600e6))
+    return np.where(bad, 0, np.round(elapsed)).astype(np.int64), bad
+
+
+def _parse_since(column: pd.Series[Any], nanoseconds: int) -> tuple[pd.Index, Bools]:
+    """Return the dates that are so many units of ``nanoseconds`` after 1970; whole numbers are exact."""
+    if pd.api.types.is_integer_dtype(column.dtype) and column.notna().all():
+        counts = column.to_numpy(dtype=np.int64)
+        whole = counts // 1000 if nanoseconds == 1 else counts * (nanoseconds // 1000)
+        return _dates(pd.Series(whole.astype("datetime64[us]")))
+    micros = np.round(_floats(column) * (nanoseconds / 1000))
+    never = np.iinfo(np.int64).min
+    return _dates(pd.Series(np.where(np.isfinite(micros), micros, never).astype("datetime64[us]")))

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tsattn.data.read import FILE
+from tsattn.data.place import FILE
 from tsattn.data.schema import Schema
+from tsattn.data.stamps import SINCE_1970, is_joint
 from tsattn.export.description import Description
 from tsattn.serving.answers import stamp_texts
 from tsattn.serving.plain import ID, TIME, VALUE, uses_covariates
@@ -83,12 +84,11 @@ def _stamps(schema: Schema, steps: int) -> list[Any]:
     if not isinstance(stamps, pd.DatetimeIndex):
         return list(stamps)
     form = schema.time_format
-    if form in ("seconds", "milliseconds"):
-        micros = stamps.tz_localize(None).asi8
-        return list(micros // (1_000_000 if form == "seconds" else 1000))
+    if form in SINCE_1970:
+        return list(stamps.tz_localize(None).asi8 * 1000 // SINCE_1970[form])
     if form == "quarter":
         return [f"{stamp.year}Q{stamp.quarter}" for stamp in stamps]
-    return list(stamps.strftime(form)) if "%" in form else stamp_texts(stamps)
+    return list(stamps.strftime(form)) if "%" in form and not is_joint(form) else stamp_texts(stamps)
 
 
 def _wave(schema: Schema, steps: int, ahead: int, number: int) -> Floats:

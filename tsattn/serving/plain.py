@@ -12,12 +12,12 @@ import pandas as pd
 from tsattn.data import Panel
 from tsattn.data.ahead import know_ahead
 from tsattn.data.covariates import missing_ahead
+from tsattn.data.kinds import is_date, is_number, is_whole
 from tsattn.data.load import load_frame
 from tsattn.data.months import months_as_rows
-from tsattn.data.place import UNIT, listed
-from tsattn.data.read import FILE
+from tsattn.data.place import FILE, UNIT, listed
 from tsattn.data.schema import Schema
-from tsattn.data.stamps import is_date, is_number, is_whole, number_format, parse
+from tsattn.data.stamps import is_joint, number_format, parse
 from tsattn.errors import DataError
 from tsattn.export.description import Description
 from tsattn.serving.records import REQUEST, Given
@@ -125,7 +125,7 @@ def _form(column: pd.Series[Any], schema: Schema) -> str:
         return form
     if is_date(column):
         return "date"
-    if form == "parts":
+    if is_joint(form):
         number = number_format(column) if is_number(column) else "date"
         return "%Y" if number == "integer" else number
     if not is_number(column) and parse(column, form)[1].all() and not parse(column, "date")[1].any():
