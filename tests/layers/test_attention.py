@@ -194,3 +194,28 @@ def test_pooling_has_as_many_weights_for_any_length() -> None:
     layer(normal(2, 6, 5))
     assert layer.count_params() == 5 * 3 + 3 + 3
     assert outputs(layer(normal(2, 50, 5)))[0].shape == (2, 5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("score", SCORE_NAMES)
+def test_a_step_by_itself_computes_in_the_dtype_of_the_layer(score: str, policy: str) -> None:
+    layer, query, value = Attention(score, units=4, dtype=policy), normal(3, 2, 5), normal(3, 6, 7)
+    whole = layer(query, value, value_mask=MASK)
+    memory = layer.remember(value, mask=MASK)
+    context, weights, _ = layer.step(query[:, 1], memory, layer.initial_state(memory))
+    kinds = {keras.backend.standardize_dtype(x.dtype) for x in (*memory[:2], context, weights)}
+    assert kinds == {layer.compute_dtype}
+    np.testing.assert_array_equal(*outputs((context, whole[:, 1])))
+
+
+def test_a_function_is_an_initializer_as_for_a_dense_layer() -> None:
+    def ones(shape: Any, dtype: Any = None) -> Any:
+        return keras.ops.ones(shape, dtype)
+
+    value = normal(3, 6, 7)
+    for layer in (
+        Attention("general", units=2, kernel_initializer=ones),
+        AttentionPooling(units=2, kernel_initializer=ones),
+    ):
+        output = outputs(layer(value, value) if isinstance(layer, Attention) else layer(value))[0]
+        assert np.isfinite(output).all()

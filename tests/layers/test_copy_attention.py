@@ -141,3 +141,15 @@ def test_dropout_leaves_out_what_is_copied_and_nothing_else() -> None:
     mean = np.mean([each[1] for each in drawn], axis=0)
     np.testing.assert_allclose(mean, known[1], atol=0.25)
     assert np.abs(mean - known[1]).mean() < 0.03
+
+
+def test_the_only_segment_that_was_observed_is_copied_however_small_its_weight() -> None:
+    for dtype, gap in (("float32", 16.0), ("mixed_float16", 16.0), ("mixed_float16", 18.0), ("mixed_float16", 60.0)):
+        layer = CopyAttention(2, heads=1, score="dot", units=1, dtype=dtype)
+        query, memory = np.ones((1, 1, 1), "float32"), np.array([[[gap], [0.0]]], "float32")
+        values, observed = np.array([[[7.0], [5.0]]], "float32"), np.array([[[0.0], [1.0]]], "float32")
+        layer(query, memory, values, observed)
+        for weight in layer.weights:
+            weight.assign(np.zeros(weight.shape) if "lag_bias" in weight.path else np.ones(weight.shape))
+        copied = outputs(layer(query, memory, values, observed)[1])[0]
+        np.testing.assert_allclose(copied, [[[5.0]]], rtol=1e-3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
@@ -168,3 +170,39 @@ def test_wrong_shapes_and_options_are_told() -> None:
         DiffusionConvolution(2)(STATES)
     with pytest.raises(ConfigError, match="known number of nodes"):
         AdaptiveAdjacency()(keras.Input((None, 3)))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: GraphAttention(2), lambda: DiffusionConvolution(2, 1)], ids=["attention", "diffusion"]
+)
+def test_the_mask_that_keras_attached_counts_beside_an_adjacency(make: Callable[[], keras.layers.Layer]) -> None:
+    states = STATES[:, 0].copy()
+    states[~MASK[:, 0]] = 0
+    layer = make()
+    expected = layer(states, adjacency=ROADS, mask=MASK[:, 0])
+    masked = keras.layers.Masking()(states)
+    inputs = keras.Input((NODES, SIZE))
+    model = keras.Model(inputs, layer(keras.layers.Masking()(inputs), adjacency=keras.ops.convert_to_tensor(ROADS)))
+    for got in (layer(masked, adjacency=ROADS), model(states)):
+        np.testing.assert_allclose(*outputs((got, expected)), atol=1e-6)
+    assert (outputs(expected)[0][~MASK[:, 0]] == 0).all()
+
+
+@pytest.mark.parametrize("scale", [1e5, 1e-8])
+def test_weights_of_edges_have_no_bounds_of_half_precision(scale: float) -> None:
+    for kind, options in ((GraphAttention, {"self_loops": False}), (DiffusionConvolution, {})):
+        half, whole = (kind(2, dtype=dtype, **options) for dtype in ("mixed_float16", "float32"))
+        states, adjacency = STATES[:, 0], ROADS * scale
+        for layer in (half, whole):
+            layer(states, adjacency=adjacency)
+        half.set_weights(whole.get_weights())
+        np.testing.assert_allclose(
+            *outputs((half(states, adjacency=adjacency), whole(states, adjacency=adjacency))), atol=1e-2
+        )
+
+
+def test_scores_that_are_infinite_in_half_precision() -> None:
+    states = np.full((1, 4, 32), 600, "float32")
+    states[0, 1] = 500
+    taken = outputs(GraphAttention(16, kernel_initializer="ones", dtype="mixed_float16")(states))[0]
+    assert np.isfinite(taken).all() and (taken >= 500 * 32).all() and (taken <= 600 * 32).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from keras_help import outputs
@@ -166,3 +167,23 @@ def test_a_history_of_zeros_takes_the_spread_of_the_training() -> None:
     scaling.fit([3.0], [5.0], [0.2])
     _, center, scale = scaling(past)
     assert float(center[0, 0, 0]) == 0 and float(scale[0, 0, 0]) == 5
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_history_of_nothing_but_zeros_has_a_finite_gradient_under_xla(method: str) -> None:
+    values = np.random.default_rng(0).normal(size=(4, 6, 2)).astype("float32")
+    values[0] = 0
+    inputs = keras.Input((6, 2))
+    scaled, _, _ = InstanceScaling(method)(keras.layers.Dense(2, use_bias=False)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(1)(scaled[:, 0]))
+    model.compile("sgd", "mse", jit_compile=True)
+    losses = model.fit(values, np.ones((4, 1)), epochs=2, verbose=0).history["loss"]
+    assert np.isfinite(losses).all() and all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+@pytest.mark.parametrize("names", [("center",), ("scale",), ()])
+def test_half_of_what_the_way_back_needs_is_told(names: tuple[str, ...]) -> None:
+    statistic = np.ones((4, 1, 2), "float32")
+    for values in (np.ones((4, 6, 2), "float32"), keras.Input((6, 2))):
+        with pytest.raises(ConfigError, match="center and scale"):
+            InstanceScaling()(values, inverse=True, **dict.fromkeys(names, statistic))

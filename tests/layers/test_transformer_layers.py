@@ -296,3 +296,32 @@ def test_wrong_arguments_say_what_is_wanted() -> None:
         PositionalEncoding(steps=3)
     with pytest.raises(ConfigError, match="steps must be 1 or more"):
         PositionalEncoding("learned", steps=0)
+
+
+@pytest.mark.parametrize("heads", [2, 4])
+@pytest.mark.parametrize("axes", ["", "1", "b", "b1", "bh"])
+def test_a_mask_of_pairs_broadcasts_as_that_of_keras(heads: int, axes: str) -> None:
+    layer, known = MultiHeadAttention(heads, 5), keras.layers.MultiHeadAttention(heads, 5)
+    query = normal(3, 4, UNITS)
+    for each in (layer, known):
+        each(query, query)
+    known.set_weights(layer.get_weights())
+    causal = np.tril(np.ones((4, 4), bool))
+    mask = np.broadcast_to(causal, (*({"1": 1, "b": 3, "h": heads}[axis] for axis in axes), 4, 4))
+    for keep in (None, np.arange(4) < np.array([[4], [3], [2]])):
+        # Keras's own takes no mask of the value beside one with four axes.
+        whole = np.broadcast_to(mask if mask.ndim != 3 else mask[:, None], (3, heads, 4, 4))
+        both = whole if keep is None else whole & keep[:, None, None]
+        got = layer(query, query, attention_mask=mask, value_mask=keep, **SCORES)
+        expected = known(query, query, attention_mask=both, **SCORES)
+        for a, b in zip(outputs(got), outputs(expected), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_a_step_by_itself_computes_in_the_dtype_of_the_layer() -> None:
+    block = TransformerDecoderBlock(UNITS, HEADS, HIDDEN, dtype="mixed_float16")
+    query, memory = normal(3, 4, UNITS), normal(3, 6, UNITS)
+    whole, cache = outputs(block(query, memory))[0], block.initial_cache(3, 4)
+    for number in range(4):
+        output, cache, _ = block.step(query[:, number], cache, number, memory)
+        np.testing.assert_allclose(outputs(output)[0], whole[:, number], atol=5e-3)

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
+from tsattn.layers.initializers import fresh
 from tsattn.layers.masking import Tensor
 
 
@@ -53,7 +54,7 @@ class AdaptiveAdjacency(keras.layers.Layer):
         self.reached = self._embeddings("reached", shape)
 
     def _embeddings(self, name: str, shape: tuple[int, int]) -> Any:
-        return self.add_weight(name=name, shape=shape, initializer=self.embeddings_initializer.clone())
+        return self.add_weight(name=name, shape=shape, initializer=fresh(self.embeddings_initializer))
 
     def call(self, inputs: Tensor) -> Tensor:
         # In float32, as every softmax here.

@@ -9,6 +9,7 @@ from keras import ops
 
 from tsattn.errors import ConfigError
 from tsattn.layers.alignments import Alignment, Scored, State, get_alignment
+from tsattn.layers.initializers import fresh
 from tsattn.layers.masking import Tensor, check_dtype, check_sequence, keep_mask, zero_masked
 from tsattn.layers.scan import scan
 from tsattn.layers.scores import get_score
@@ -102,10 +103,9 @@ class Attention(keras.layers.Layer):
     def _projection(self, name: str, units: int | None) -> keras.layers.Dense | None:
         if units is None:
             return None
-        # A Keras initializer without a seed gives the same numbers twice: each weight needs its own copy.
-        initializer = self.kernel_initializer.clone()
+        kernel = fresh(self.kernel_initializer)
         return keras.layers.Dense(
-            units, use_bias=False, kernel_initializer=initializer, dtype=self.dtype_policy, name=f"{name}_projection"
+            units, use_bias=False, kernel_initializer=kernel, dtype=self.dtype_policy, name=f"{name}_projection"
         )
 
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
@@ -145,12 +145,16 @@ class Attention(keras.layers.Layer):
         """
         if not self.built:
             raise ConfigError("an attention remembers only after build(query_shape, value_shape), or a call")
-        key = zero_masked(value if key is None else key, mask)
-        value = zero_masked(value, mask)
+        # Nothing does so where this is called by itself, outside a layer's call.
+        value, key = (ops.cast(x, self.compute_dtype) for x in (value, value if key is None else key))
+        key, value = zero_masked(key, mask), zero_masked(value, mask)
         keep = keep_mask(mask, value)
         key = key if self._key_projection is None else self._key_projection(key)
         value = value if self._value_projection is None else self._value_projection(value)
-        return Memory(self._score.keys(key, self._score_weights), value, keep)
+        return Memory(self._score.keys(key, self._weights_to_compute()), value, keep)
+
+    def _weights_to_compute(self) -> dict[str, Tensor]:
+        return {name: ops.cast(weight, self.compute_dtype) for name, weight in self._score_weights.items()}
 
     def initial_state(self, memory: Memory) -> State:
         """Return the state before the first step: tensors `(batch, keys)`, or none."""
@@ -204,8 +208,9 @@ class Attention(keras.layers.Layer):
         drawn: dict[str, Tensor],
     ) -> tuple[Tensor, Tensor, State]:
         """Attend with queries `(batch, queries, size)` under a mask `(batch, 1 or queries, keys)`."""
+        query = ops.cast(query, self.compute_dtype)
         projected = query if self._query_projection is None else self._query_projection(query)
-        scores = self._score.scores(projected, self.alignment.keys(memory.key, state), self._score_weights)
+        scores = self._score.scores(projected, self.alignment.keys(memory.key, state), self._weights_to_compute())
         weights, state = self.alignment.align(Scored(scores, query, mask, drawn.get("noise"), training), state)
         used = weights * drawn["kept"] if "kept" in drawn else weights
         return ops.matmul(used, memory.value), weights, state

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
+from tsattn.layers.initializers import fresh
 from tsattn.layers.masking import Tensor, check_sequence, masked_softmax, zero_masked
 from tsattn.layers.scores import get_score, vector_initializer
 
@@ -69,7 +70,7 @@ class AttentionPooling(keras.layers.Layer):
         check_sequence("the input of a pooling", inputs_shape, "keras.layers.TimeDistributed pools what has more axes")
         units = self.units or inputs_shape[-1]
         self.kernel = self.add_weight(
-            name="kernel", shape=(inputs_shape[-1], units), initializer=self.kernel_initializer.clone()
+            name="kernel", shape=(inputs_shape[-1], units), initializer=fresh(self.kernel_initializer)
         )
         self.bias = self.add_weight(name="bias", shape=(units,), initializer="zeros")
         self.context = self.add_weight(

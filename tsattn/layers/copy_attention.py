@@ -117,11 +117,14 @@ class CopyAttention(keras.layers.Layer):
         values = ops.where(seen > 0, values, ops.zeros_like(values))
         keep = keep_mask(memory_mask, memory)
         scores = self._scores(query, memory) + self._biases(keep)
-        weights = masked_softmax(scores, keep[:, None, None, :])
+        # Not in half precision, in which the share of what was observed may be nothing.
+        wide = keras.backend.result_type(self.compute_dtype, "float32")
+        shares = masked_softmax(scores, keep[:, None, None, :], wide)
+        weights = ops.cast(shares, self.compute_dtype)
         context = ops.matmul(ops.mean(weights, axis=1), memory)
         kept = self._dropout(ops.ones_like(weights[:, :1]), training=training)
-        means = self._means(weights, weights * kept, values, seen)
-        copied = ops.sum(ops.cast(self.gain, values.dtype) * means, axis=1)
+        means = self._means(shares, shares * ops.cast(kept, wide), values, seen)
+        copied = ops.sum(ops.cast(self.gain, self.compute_dtype) * means, axis=1)
         return (context, copied, weights) if return_attention_scores else (context, copied)
 
     def _scores(self, query: Tensor, memory: Tensor) -> Tensor:
@@ -149,9 +152,10 @@ class CopyAttention(keras.layers.Layer):
         """Weighted means `(batch, heads, queries, size)` of what was observed; ``used`` is what dropout makes of the
         weights.
         """
-        values, seen = ops.expand_dims(values, 1), ops.expand_dims(seen, 1)
+        values, seen = (ops.cast(ops.expand_dims(x, 1), weights.dtype) for x in (values, seen))
         total = ops.matmul(weights, seen)
-        return ops.matmul(used, values) / ops.where(total > 0, total, ops.ones_like(total))
+        means = ops.matmul(used, values) / ops.where(total > 0, total, ops.ones_like(total))
+        return ops.cast(means, self.compute_dtype)
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         return None

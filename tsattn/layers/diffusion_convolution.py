@@ -8,7 +8,8 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.masking import Tensor
+from tsattn.layers.initializers import fresh
+from tsattn.layers.masking import Tensor, kept_nodes
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -32,6 +33,7 @@ class DiffusionConvolution(keras.layers.Layer):
         adaptive: a learned adjacency of the same form, see `AdaptiveAdjacency`, walked along its edges alone. At least
             one of the two has to be given.
         mask: boolean, the shape of the inputs without features; True means keep.
+        inputs_mask: the same as Keras attaches it to the inputs; not used with `mask`.
 
     Output shape:
         `(..., nodes, units)`.
@@ -53,7 +55,8 @@ class DiffusionConvolution(keras.layers.Layer):
         kernel_initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # A half-precision compute dtype has no room for weights of edges, so Keras must not cast them on the way in.
+        super().__init__(**{"autocast": False, **kwargs})
         if steps < 1 or units < 1:
             raise ConfigError(f"units and steps must be 1 or more. Received: units={units}, steps={steps}")
         self.units = units
@@ -74,7 +77,7 @@ class DiffusionConvolution(keras.layers.Layer):
             raise ConfigError("a diffusion convolution needs an adjacency, a learned one or both")
         size = (1 + walks * self.steps) * inputs_shape[-1]
         self.kernel = self.add_weight(
-            name="kernel", shape=(size, self.units), initializer=self.kernel_initializer.clone()
+            name="kernel", shape=(size, self.units), initializer=fresh(self.kernel_initializer)
         )
         if self.use_bias:
             self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
@@ -85,9 +88,9 @@ class DiffusionConvolution(keras.layers.Layer):
         adjacency: Tensor | None = None,
         adaptive: Tensor | None = None,
         mask: Tensor | None = None,
+        inputs_mask: Tensor | None = None,
     ) -> Tensor:
-        keep = ops.ones_like(inputs[..., 0], dtype="bool") if mask is None else ops.cast(mask, "bool")
-        inputs = ops.where(keep[..., None], inputs, ops.zeros_like(inputs))
+        inputs, keep = kept_nodes(inputs, inputs_mask if mask is None else mask, self.compute_dtype)
         walks = [] if adjacency is None else [adjacency]
         if adjacency is not None and self.both_ways:
             walks.append(ops.swapaxes(adjacency, -1, -2))

@@ -8,7 +8,8 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.masking import Tensor, masked_softmax
+from tsattn.layers.initializers import fresh
+from tsattn.layers.masking import Tensor, in_float32, kept_nodes, masked_softmax
 
 SLOPE = 0.2
 """Of the leaky rectifier, below 0."""
@@ -40,6 +41,7 @@ class GraphAttention(keras.layers.Layer):
             leave, a column one that they reach, as `tsattn.data.read_adjacency` gives it; or with the axes of the
             inputs before these two, for a graph that changes from step to step. None: all lead to all.
         mask: boolean, the shape of the inputs without features; True means keep.
+        inputs_mask: the same as Keras attaches it to the inputs; not used with `mask`.
         return_attention_scores: whether to return the weights as well.
 
     Output shape:
@@ -66,7 +68,8 @@ class GraphAttention(keras.layers.Layer):
         kernel_initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # A half-precision compute dtype has no room for weights of edges, so Keras must not cast them on the way in.
+        super().__init__(**{"autocast": False, **kwargs})
         if heads < 1 or units < 1:
             raise ConfigError(f"units and heads must be 1 or more. Received: units={units}, heads={heads}")
         self.units = units
@@ -93,7 +96,7 @@ class GraphAttention(keras.layers.Layer):
             self.bias = self.add_weight(name="bias", shape=(self._width(),), initializer="zeros")
 
     def _kernel(self, name: str, shape: tuple[int, int]) -> Any:
-        return self.add_weight(name=name, shape=shape, initializer=self.kernel_initializer.clone())
+        return self.add_weight(name=name, shape=shape, initializer=fresh(self.kernel_initializer))
 
     def _width(self) -> int:
         return self.heads * self.units if self.concat else self.units
@@ -105,9 +108,9 @@ class GraphAttention(keras.layers.Layer):
         mask: Tensor | None = None,
         training: bool | None = None,
         return_attention_scores: bool = False,
+        inputs_mask: Tensor | None = None,
     ) -> Any:
-        keep = ops.ones_like(inputs[..., 0], dtype="bool") if mask is None else ops.cast(mask, "bool")
-        inputs = ops.where(keep[..., None], inputs, ops.zeros_like(inputs))
+        inputs, keep = kept_nodes(inputs, inputs_mask if mask is None else mask, self.compute_dtype)
         query = self._heads(ops.matmul(inputs, ops.cast(self.query_kernel, inputs.dtype)))
         key = self._heads(ops.matmul(inputs, ops.cast(self.key_kernel, inputs.dtype)))
         scores = self._scores(query, key)
@@ -115,8 +118,8 @@ class GraphAttention(keras.layers.Layer):
         linked = ops.logical_and(edges > 0, ops.logical_and(keep[..., None], ops.expand_dims(keep, -2)))
         prior = ops.log(ops.where(linked, edges, 1.0))
         # In float32: a tiny weight has no logarithm in half of it.
-        scores = ops.cast(scores, "float32") + ops.expand_dims(prior, -3)
-        weights = ops.cast(masked_softmax(scores, ops.expand_dims(linked, -3)), inputs.dtype)
+        scores = in_float32(scores) + ops.expand_dims(prior, -3)
+        weights = masked_softmax(scores, ops.expand_dims(linked, -3), self.compute_dtype)
         taken = ops.matmul(self._drop(weights, training=training), key)
         outputs = self._joined(taken)
         if self.use_bias:
@@ -172,6 +175,7 @@ class GraphAttention(keras.layers.Layer):
         mask: Any = None,
         training: Any = None,
         return_attention_scores: bool = False,
+        inputs_mask: Any = None,
     ) -> Any:
         outputs = keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)
         if not return_attention_scores:

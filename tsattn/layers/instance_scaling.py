@@ -42,6 +42,9 @@ class InstanceScaling(keras.layers.Layer):
         scale: `(batch, 1, channels)`, as an earlier call returned it.
         inverse: whether to go back to the original units; needs `center` and `scale`.
 
+    Raises:
+        ConfigError: one of `center` and `scale` is given without the other, or `inverse` without them.
+
     Output shape:
         Without `center` and `scale` a tuple: the scaled input, its center and its scale, both
         `(batch, 1, channels)`. With them only the (un)scaled input.
@@ -91,6 +94,7 @@ class InstanceScaling(keras.layers.Layer):
         inverse: bool = False,
     ) -> Any:
         values = ops.cast(inputs, "float32")
+        self._check(center, scale, inverse)
         if center is not None and scale is not None:
             extra = len(values.shape) - 3
             center, scale = (ops.reshape(s, (-1, 1, s.shape[-1], *[1] * extra)) for s in (center, scale))
@@ -102,6 +106,14 @@ class InstanceScaling(keras.layers.Layer):
         center, scale = self._statistics(values, seen)
         scaled = ops.cast((values - center) / scale * seen, self.compute_dtype)
         return scaled, center, scale
+
+    def _check(self, center: Tensor | None, scale: Tensor | None, inverse: bool) -> None:
+        given = [name for name, x in (("center", center), ("scale", scale)) if x is not None]
+        if len(given) == 1 or (inverse and not given):
+            raise ConfigError(
+                "center and scale, as an earlier call returned them, are given together, and the way back needs both. "
+                f"Received: {given[0] if given else 'neither'}, inverse={inverse}"
+            )
 
     def _masked(self, values: Tensor, observed: Tensor | None) -> Tensor:
         return values if observed is None else ops.where(observed > 0, values, ops.zeros_like(values))
@@ -124,9 +136,11 @@ class InstanceScaling(keras.layers.Layer):
         else:
             center = last + mean_shift if self.method == "standard" else last
             variance = ops.sum(seen * (shifted - mean_shift) ** 2, axis=1, keepdims=True) / safe
-        scale = ops.sqrt((count * variance + (self.ratio * mean_abs) ** 2) / (count + 1.0))
-        # A history of nothing but zeros has no scale of its own; a tiny one would let its window swamp the loss.
-        scale = ops.where(mean_abs > 0, scale, spread)
+        squared = (count * variance + (self.ratio * mean_abs) ** 2) / (count + 1.0)
+        # A history of nothing but zeros has no scale of its own; a tiny one would let its window swamp the loss. Chosen
+        # before the root as well, whose gradient at 0 is infinite.
+        some = mean_abs > 0
+        scale = ops.where(some, ops.sqrt(ops.where(some, squared, 1.0)), spread)
         empty = count == 0
         return ops.where(empty, median, center), ops.where(empty, spread, scale)
 
@@ -139,6 +153,7 @@ class InstanceScaling(keras.layers.Layer):
         inverse: bool = False,
     ) -> Any:
         scaled = keras.KerasTensor(inputs.shape, dtype="float32" if inverse else self.compute_dtype)
+        self._check(center, scale, inverse)
         if center is not None:
             return scaled
         statistic = keras.KerasTensor((inputs.shape[0], 1, inputs.shape[2]), dtype="float32")

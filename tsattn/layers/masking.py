@@ -13,21 +13,26 @@ Tensor = Any
 """A tensor of the active Keras backend."""
 
 
-def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
+def in_float32(scores: Tensor) -> Tensor:
+    """Return scores in float32, those that are infinite in float16 as very large ones."""
+    half = keras.backend.standardize_dtype(scores.dtype) == "float16"
+    scores = ops.cast(scores, "float32")
+    # Beyond 65,504 they are infinite, which a softmax makes NaN of. In float32 that is a training that diverged.
+    return ops.where(ops.isinf(scores), ops.sign(scores) * 3e38, scores) if half else scores
+
+
+def masked_softmax(scores: Tensor, mask: Tensor | None, dtype: str | None = None) -> Tensor:
     """Softmax over the last axis that gives masked entries exactly 0, and a fully masked row nothing but 0.
 
-    Computed in float32 and cast back to the scores' dtype.
+    Computed in float32.
 
     Args:
         scores: `(..., keys)`.
         mask: boolean, broadcastable to the scores; True means keep. None keeps everything.
+        dtype: of the weights; that of the scores if None.
     """
-    dtype = scores.dtype
-    half = keras.backend.standardize_dtype(dtype) == "float16"
-    scores = ops.cast(scores, "float32")
-    if half:
-        # Beyond 65,504 they are infinite, which a softmax makes NaN of. In float32 that is a training that diverged.
-        scores = ops.where(ops.isinf(scores), ops.sign(scores) * 3e38, scores)
+    dtype = dtype or scores.dtype
+    scores = in_float32(scores)
     keep = ops.ones_like(scores, dtype="bool") if mask is None else ops.cast(mask, "bool")
     # About the least float32: a score of values that were not scaled may lie below the customary -1e9.
     scores = ops.where(keep, scores, -3e38)
@@ -68,3 +73,10 @@ def zero_masked(values: Tensor, mask: Tensor | None) -> Tensor:
 def sequence_mask(length: Tensor, steps: Tensor | int) -> Tensor:
     """Boolean `(batch, steps)`: True where the step is below `length` `(batch,)`."""
     return ops.arange(steps, dtype="int32")[None, :] < ops.cast(length, "int32")[:, None]
+
+
+def kept_nodes(nodes: Tensor, mask: Tensor | None, dtype: str) -> tuple[Tensor, Tensor]:
+    """Return nodes `(..., nodes, features)` in a dtype, 0 where masked, NaN included, and which ones are kept."""
+    nodes = ops.cast(nodes, dtype)
+    keep = ops.ones_like(nodes[..., 0], dtype="bool") if mask is None else ops.cast(mask, "bool")
+    return ops.where(keep[..., None], nodes, ops.zeros_like(nodes)), keep

@@ -37,7 +37,8 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         query_mask: boolean `(batch, queries)`; True means keep.
         value_mask: boolean `(batch, keys)`; True means keep.
         key_mask: the same of the key; a step is kept where both keep it.
-        attention_mask: boolean, broadcastable to `(batch, queries, keys)`: which query sees which key.
+        attention_mask: boolean, broadcastable to `(batch, queries, keys)`: which query sees which key; or to
+            `(batch, num_heads, queries, keys)`, where heads differ.
         return_attention_scores: whether to return the weights as well.
         training: whether to apply dropout.
         use_causal_mask: whether query i sees keys 0 to i only.
@@ -84,6 +85,8 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         seen = None if attention_mask is None else ops.cast(attention_mask, "bool")
         if value_mask is not None:
             keep = ops.expand_dims(ops.cast(value_mask, "bool"), 1)
+            if seen is not None and len(seen.shape) == 4:
+                keep = ops.expand_dims(keep, 1)
             seen = keep if seen is None else ops.logical_and(keep, seen)
         context, weights = super().call(
             zero_masked(query, query_mask),
@@ -103,8 +106,8 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
 
     def _masked_softmax(self, attention_scores: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Keras's place for the weights of scores `(batch, heads, queries, keys)`."""
-        if attention_mask is not None:
-            attention_mask = ops.expand_dims(attention_mask, 1)
+        while attention_mask is not None and len(attention_mask.shape) < 4:
+            attention_mask = ops.expand_dims(attention_mask, -3)
         return masked_softmax(attention_scores, attention_mask)
 
     def compute_mask(self, query: Tensor, previous_mask: Tensor | None = None) -> Tensor | None:

@@ -16,6 +16,7 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
+from tsattn.layers.initializers import fresh
 from tsattn.layers.masking import Tensor
 
 COSINE_SCALE = 10.0
@@ -83,8 +84,7 @@ def _initializer(weight: Weight, initializer: Any) -> Any:
     if weight.start is not None:
         return keras.initializers.Constant(weight.start)
     if len(weight.shape) > 1:
-        # A Keras initializer without a seed gives the same numbers twice: each weight needs its own copy.
-        return keras.initializers.get(initializer).clone()
+        return fresh(keras.initializers.get(initializer))
     return vector_initializer(weight.shape[0])
 
 

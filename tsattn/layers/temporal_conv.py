@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
+from tsattn.layers.initializers import fresh
 from tsattn.layers.masking import Tensor, check_sequence, zero_masked
 
 
@@ -88,7 +89,7 @@ class TemporalConvBlock(keras.layers.Layer):
         self.projection = None
         if features != self.filters:
             self.projection = self.add_weight(
-                name="projection", shape=(features, self.filters), initializer=self.kernel_initializer.clone()
+                name="projection", shape=(features, self.filters), initializer=fresh(self.kernel_initializer)
             )
 
     def _add_convolution(self, number: int, features: int) -> tuple[Any, Any, Any]:
@@ -96,7 +97,7 @@ class TemporalConvBlock(keras.layers.Layer):
         kernel = self.add_weight(
             name=f"kernel_{number}",
             shape=(self.kernel_size, features, self.filters),
-            initializer=self.kernel_initializer.clone(),
+            initializer=fresh(self.kernel_initializer),
             autocast=not self.weight_norm,
         )
         gain = None

@@ -281,6 +281,8 @@ class TransformerDecoderBlock(_TransformerBlock):
         """
         if not self.built:
             raise ConfigError("a decoder block steps only after build(query_shape, memory_shape), or a call")
+        # Nothing does so where this is called by itself, outside a layer's call.
+        query, memory = (ops.cast(x, self.compute_dtype) for x in (query, memory))
         steps = ops.arange(cache.shape[1], dtype="int32")[None, :]
         number = ops.cast(number, "int32")
         filled = cache
