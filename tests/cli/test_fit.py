@@ -82,6 +82,7 @@ def test_predict_prints_csv(run: Path) -> None:
     result = tsattn("predict", run)
     assert result.stdout.splitlines()[0] == "unique_id,ds,y,y-lo-80,y-hi-80"
     assert len(result.stdout.splitlines()) == 13
+    assert tsattn("predict", run, "-o", "-").stdout == result.stdout and not Path("-").exists()
 
 
 def test_predict_from_other_data(run: Path, tmp_path: Path) -> None:
