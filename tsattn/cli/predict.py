@@ -28,7 +28,7 @@ from tsattn.cli.options import console, import_option, notes, quiet_start
     help="Draw N paths a series instead, a row a step (unique_id, sample, ds, y), from a run with a model.head.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the paths.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV or Parquet file [default: -, CSV is printed].")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV or Parquet file [default: -, printed CSV].")
 def predict(
     run: Path,
     data: Path | None,
