@@ -38,7 +38,8 @@ Written from the JSONs beside it by `python -m benchmarks.accuracy table`; not t
 ± the standard deviation over the seeds, each a training of its own; the test part chose nothing but that a long
 look-back has no way back to a level, and how strongly intervals are calibrated (benchmarks/TRIED.md). Published rows
 are as their papers print them, but for averages. Naive rows are computed on the same windows. Lower is better, the
-best is bold. Time is the wall time of one run, from the start of the process to the last score, and memory its peak.
+best is bold. An average over horizons is by the seeds that all of them have. Time is the wall time of one run, from the
+start of the process to the last score, and memory its peak.
 """,
     VALIDATION: """# Accuracy on the validation parts
 
@@ -70,6 +71,10 @@ class Entry:
         """Return the figures [metrics][seeds]."""
         chosen = metrics or self.task.headline
         return [[float(result[self.stage][name]) for result in self.results.values()] for name in chosen]
+
+    def of_seed(self, seed: int) -> list[float]:
+        """Return the headline figures of a seed."""
+        return [float(self.results[seed][self.stage][name]) for name in self.task.headline]
 
     def means(self) -> list[float]:
         """Return the mean over the seeds of each headline metric."""
@@ -245,21 +250,26 @@ def _cell(entry: Entry, metrics: Sequence[str] | None = None, other: Entry | Non
 
 
 def _average(entries: Entries, tasks: Sequence[str]) -> Cell:
-    """Return the average over the tasks, seed by seed; empty where a task or a seed is missing."""
-    if any(name not in entries for name in tasks) or len({tuple(entries[name].results) for name in tasks}) > 1:
+    """Return the average over the tasks, by each seed that all have; empty where there is none."""
+    by_seed = [[statistics.fmean(values) for values in zip(*seed, strict=True)] for seed in _complete(entries, tasks)]
+    if not by_seed:
         return EMPTY
-    by_metric = zip(*(entries[name].figures() for name in tasks), strict=True)
-    figures = [[statistics.fmean(values) for values in zip(*metric, strict=True)] for metric in by_metric]
+    figures = list(zip(*by_seed, strict=True))
     return measured([statistics.fmean(values) for values in figures], [_spread(values) for values in figures])
 
 
 def _geometric(entries: Entries, tasks: Sequence[str]) -> Cell:
-    """Return the geometric mean over the files, seed by seed; empty where a file or a seed is missing."""
-    if any(name not in entries for name in tasks) or len({tuple(entries[name].results) for name in tasks}) > 1:
-        return EMPTY
-    by_seed = zip(*(entries[name].figures()[0] for name in tasks), strict=True)
-    means = [statistics.geometric_mean(values) for values in by_seed]
-    return measured([statistics.fmean(means)], [_spread(means)])
+    """Return the geometric mean over the files, by each seed that all have; empty where there is none."""
+    means = [statistics.geometric_mean(first for first, *_ in seed) for seed in _complete(entries, tasks)]
+    return measured([statistics.fmean(means)], [_spread(means)]) if means else EMPTY
+
+
+def _complete(entries: Entries, tasks: Sequence[str]) -> list[list[list[float]]]:
+    """Return the headline figures [seeds][tasks][metrics] by the seeds that all tasks have."""
+    if any(name not in entries for name in tasks):
+        return []
+    seeds = set.intersection(*(set(entries[name].results) for name in tasks))
+    return [[entries[name].of_seed(seed) for name in tasks] for seed in sorted(seeds)]
 
 
 def _spread(values: Sequence[float]) -> float | None:

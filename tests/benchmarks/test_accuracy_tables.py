@@ -78,6 +78,13 @@ def test_tables_from_results(result: Callable[..., dict[str, Any]]) -> None:
     assert len({len(row) for row in rows}) == 1, "aligned"
 
 
+def test_an_average_is_over_the_seeds_that_all_have(result: Callable[..., dict[str, Any]]) -> None:
+    results = [result("etth1-96", seed, 0.3 + seed, 0.4 + seed) for seed in (0, 1, 2)]
+    results += [result("etth1-192", seed, 0.5, 0.6) for seed in (1, 3)]
+    assert line(document(made_plan(), results), "default")[2] == ".900/1.000"
+    assert line(document(made_plan(), results[:1] + results[3:]), "default")[2] == ""
+
+
 def test_sections_without_results_of_ours_are_left_out(result: Callable[..., dict[str, Any]]) -> None:
     naive = result("etth1-96", 0, 0.512, 0.433, ("model.name=seasonal_naive", "data.season=24"))
     assert "##" not in document(made_plan(), [naive])
