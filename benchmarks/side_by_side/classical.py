@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import statsforecast.models
 import statsforecast.theta
-from statsforecast import StatsForecast
+from joblib import Parallel, delayed
 
 from benchmarks.side_by_side.clock import Clock
 from benchmarks.side_by_side.contestants import CORES
@@ -20,17 +19,18 @@ from benchmarks.side_by_side.tasks import Data, Fitted, Values
 def fit(data: Data, options: dict[str, Any], seed: int, clock: Clock) -> Fitted:
     """Fit a model to each series; to its train part alone where the validation part must not be fitted to."""
     model = getattr(statsforecast.models, options["model"])(season_length=data.season)
-    forecaster = StatsForecast([model], freq=1, n_jobs=CORES)
-    forecaster.fit(data.long(leave=0 if data.refit else data.validation))
-    fitted = [models[0] for models in forecaster.fitted_]
+    leave = 0 if data.refit else data.validation
+    # StatsForecast's own pool forks, which may hang where threads run; joblib starts fresh processes.
+    parallel = Parallel(n_jobs=CORES, max_nbytes=None)
+    fitted = parallel(delayed(model.new().fit)(values[: len(values) - leave]) for values in data.series)
 
     def forecast(asked: Data, windows: int) -> Values:
         if windows == 1:
             return np.stack([model.predict(asked.horizon)["mean"] for model in fitted], axis=-1)[None]
-        with ProcessPoolExecutor(CORES) as pool:
-            series = asked.series
-            rolled = pool.map(_roll, fitted, series, [windows] * len(series), [asked.horizon] * len(series))
-            return np.stack(list(rolled), axis=-1)
+        rolled = parallel(
+            delayed(_roll)(*pair, windows, asked.horizon) for pair in zip(fitted, asked.series, strict=True)
+        )
+        return np.stack(rolled, axis=-1)
 
     return Fitted(forecast)
 
