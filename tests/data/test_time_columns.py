@@ -57,7 +57,11 @@ def test_a_date_and_a_time_of_day_in_several_series(tmp_path: Path) -> None:
     path.write_text("\n".join(["station,date,time,y", *rows]))
     panel, schema = load(path)
     assert panel.ids == ("a", "b") and schema.freq == "h" and panel.lengths.tolist() == [72, 72]
-    path.write_text(path.read_text().replace(",07:00,31", ",soon,31"))
+    text = path.read_text()
+    path.write_text(text.replace(",07:00,31", ",07:00.567,31"))
+    with pytest.raises(DataError, match=r"line 33: column 'date\+time'"):
+        load(path, schema=schema)
+    path.write_text(text.replace(",07:00,31", ",soon,31"))
     with pytest.raises(DataError, match=r"line 33: column 'date\+time'.*'16\.03\.2021 soon'"):
         load(path, schema=schema)
 

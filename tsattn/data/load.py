@@ -16,13 +16,12 @@ from tsattn.data.calendar import with_calendar
 from tsattn.data.cells import read_stamps
 from tsattn.data.frame import series_codes, to_panel
 from tsattn.data.infer import infer
-from tsattn.data.kinds import is_date, is_text
 from tsattn.data.months import months_as_rows
 from tsattn.data.panel import Panel
 from tsattn.data.place import FILE, FRAME
 from tsattn.data.read import read, stem
 from tsattn.data.schema import Schema
-from tsattn.data.stamps import text_format
+from tsattn.data.time_role import date_form
 from tsattn.errors import DataError
 
 
@@ -188,9 +187,7 @@ def _index_names(index: pd.Index) -> list[Any]:
 
 
 def _holds_dates(level: pd.Series[Any]) -> bool:
-    if is_date(level) or isinstance(level.dtype, pd.PeriodDtype):
-        return True
-    return is_text(level) and text_format(level) is not None
+    return isinstance(level.dtype, pd.PeriodDtype) or date_form(level, FRAME) is not None
 
 
 def _plain(column: pd.Series[Any]) -> pd.Series[Any]:

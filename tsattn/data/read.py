@@ -54,18 +54,17 @@ def read(source: Path | str) -> tuple[pd.DataFrame, str]:
 
 
 def _is_data(path: Path) -> bool:
-    name = path.name.lower()
-    for ending in COMPRESSIONS:
-        name = name.removesuffix(ending)
+    name = _without(path.name, COMPRESSIONS).lower()
     return path.is_file() and name.endswith(ENDINGS) and not name.startswith(".")
 
 
 def stem(path: Path | str) -> str:
     """Return the name of a file without the endings that say what it is."""
-    name = Path(path).name
-    for endings in (COMPRESSIONS, ENDINGS):
-        name = next((name[: -len(end)] for end in endings if name.lower().endswith(end)), name)
-    return name
+    return _without(_without(Path(path).name, COMPRESSIONS), ENDINGS)
+
+
+def _without(name: str, endings: tuple[str, ...]) -> str:
+    return next((name[: -len(end)] for end in endings if name.lower().endswith(end)), name)
 
 
 def _stems(paths: list[Path]) -> list[str]:

@@ -66,10 +66,9 @@ SINCE_1970 = {"seconds": 1_000_000_000, "milliseconds": 1_000_000, "microseconds
 
 _QUARTER = r"^\s*(\d{4})[-\s]?[qQ]([1-4])\s*$"
 _OFFSET = r":\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)\s*$"
-_CLOCK = r"\s*(\d{1,2})(?:[:.](\d\d))?(?:[:.](\d\d(?:\.\d+)?))?\s*(?:([aApP])\.?[mM]\.?)?\s*"
-_CLOCK_TEXT = r"\s*\d{1,2}(?:[:.]\d\d){1,2}(?:\.\d+)?\s*(?:[aApP]\.?[mM]\.?)?\s*"
-_CLOCK_WORDS = frozenset(["time", "clock", "hour", "hours", "hr", "of", "day", "local", "utc", "gmt"])
+_CLOCK = r"\s*(\d{1,2})(?:[:.](\d\d)(?:[:.](\d\d(?:\.\d+)?))?)?\s*(?:([aApP])\.?[mM]\.?)?\s*"
 _CLOCKS = frozenset(["time", "clock", "hour", "hours", "hr"])
+_CLOCK_WORDS = _CLOCKS.union(["of", "day", "local", "utc", "gmt"])
 
 
 def is_joint(form: str) -> bool:
@@ -82,7 +81,8 @@ def holds_clock(column: pd.Series[Any]) -> bool:
     if is_text(column):
         filled = _filled(_spread(column))
         padded = filled.str.fullmatch(r"\d\d") if _words(column) & _CLOCKS else False
-        return len(filled) > 0 and bool((filled.str.fullmatch(_CLOCK_TEXT) | padded).all())
+        clocks = filled.str.fullmatch(_CLOCK) & filled.str.contains(r"\d[:.]\d")
+        return len(filled) > 0 and bool((clocks | padded).all())
     return bool(_words(column) & _CLOCKS) and is_whole(column) and bool(column.dropna().between(0, 24).all())
 
 

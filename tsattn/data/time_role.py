@@ -35,7 +35,7 @@ def find_time(frame: pd.DataFrame, given: str | None, source: str) -> Role:
     """
     if given is not None:
         return _given_time(frame, named(frame, given, "--time", source), source)
-    dates = {str(name): form for name in frame if name != FILE and (form := _date_form(frame[name], source))}
+    dates = {str(name): form for name in frame if name != FILE and (form := date_form(frame[name], source))}
     whole = {str(name) for name in frame if str(name).lower() in _COUNTED and is_whole(frame[name])}
     numbered = whole.union(str(name) for name in frame if str(name).lower() in PARTS and _is_digits(frame[name]))
     parts = [name for part in PARTS for name in numbered if name.lower() == part]
@@ -75,15 +75,15 @@ def _given_time(frame: pd.DataFrame, columns: tuple[str, ...], source: str) -> R
         clocks = [name for name in columns if holds_clock(frame[name])]
         lower = [name.lower() for name in columns]
         if len(columns) == 2 and len(clocks) == 1 and "year" not in lower:
-            day = columns[columns[0] == clocks[0]]
-            return _together(replace(_given_time(frame, (day,), source), given=True), clocks[0])
+            day = next(name for name in columns if name != clocks[0])
+            return _together(_given_time(frame, (day,), source), clocks[0])
         if "year" not in lower or not set(lower) <= set(PARTS):
             raise DataError(
                 f"{source}: several time columns must be a date and a time of day, or calendar parts: {listed(PARTS)}"
             )
         return Role(columns, f"{listed(columns)} make the date together", given=True, form="parts")
     column = frame[columns[0]]
-    form = _date_form(column, source) or (number_format(column) if is_whole(column) else None)
+    form = date_form(column, source) or (number_format(column) if is_whole(column) else None)
     if form is None:
         first = 0 if column.isna().all() else int(np.argmax(column.notna()))
         where = f"{source}: {row_name(source, frame, first)}: column '{columns[0]}'"
@@ -111,7 +111,7 @@ def _together(day: Role, clock: str) -> Role:
     return replace(day, columns=columns, reason=f"{listed(columns)} make the stamp together", form=day.form + AND_TIME)
 
 
-def _date_form(column: pd.Series[Any], source: str) -> str | None:
+def date_form(column: pd.Series[Any], source: str) -> str | None:
     """Return the form of a column that holds dates, else None."""
     if is_date(column):
         return "date"

@@ -9,7 +9,7 @@ from keras import ops
 
 from tsattn.errors import ConfigError
 from tsattn.layers.initializers import fresh
-from tsattn.layers.masking import Tensor, kept_nodes
+from tsattn.layers.masking import Tensor, keep_mask, zero_masked
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -90,7 +90,9 @@ class DiffusionConvolution(keras.layers.Layer):
         mask: Tensor | None = None,
         inputs_mask: Tensor | None = None,
     ) -> Tensor:
-        inputs, keep = kept_nodes(inputs, inputs_mask if mask is None else mask, self.compute_dtype)
+        mask = inputs_mask if mask is None else mask
+        inputs = zero_masked(ops.cast(inputs, self.compute_dtype), mask)
+        keep = keep_mask(mask, inputs)
         walks = [] if adjacency is None else [adjacency]
         if adjacency is not None and self.both_ways:
             walks.append(ops.swapaxes(adjacency, -1, -2))

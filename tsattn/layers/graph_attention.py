@@ -9,7 +9,7 @@ from keras import ops
 
 from tsattn.errors import ConfigError
 from tsattn.layers.initializers import fresh
-from tsattn.layers.masking import Tensor, in_float32, kept_nodes, masked_softmax
+from tsattn.layers.masking import Tensor, in_float32, keep_mask, masked_softmax, zero_masked
 
 SLOPE = 0.2
 """Of the leaky rectifier, below 0."""
@@ -110,7 +110,9 @@ class GraphAttention(keras.layers.Layer):
         return_attention_scores: bool = False,
         inputs_mask: Tensor | None = None,
     ) -> Any:
-        inputs, keep = kept_nodes(inputs, inputs_mask if mask is None else mask, self.compute_dtype)
+        mask = inputs_mask if mask is None else mask
+        inputs = zero_masked(ops.cast(inputs, self.compute_dtype), mask)
+        keep = keep_mask(mask, inputs)
         query = self._heads(ops.matmul(inputs, ops.cast(self.query_kernel, inputs.dtype)))
         key = self._heads(ops.matmul(inputs, ops.cast(self.key_kernel, inputs.dtype)))
         scores = self._scores(query, key)

@@ -43,8 +43,11 @@ def masked_softmax(scores: Tensor, mask: Tensor | None, dtype: str | None = None
 
 
 def keep_mask(mask: Tensor | None, values: Tensor) -> Tensor:
-    """Return a mask `(batch, time)` as booleans; all True for `values` `(batch, time, features)` without one."""
-    return ops.ones_like(values[:, :, 0], dtype="bool") if mask is None else ops.cast(mask, "bool")
+    """Return a mask `(batch, time)` as booleans; all True for `values` `(batch, time, features)` without one.
+
+    There may be further axes before the features.
+    """
+    return ops.ones_like(values[..., 0], dtype="bool") if mask is None else ops.cast(mask, "bool")
 
 
 def check_sequence(name: str, shape: Any, hint: str = "") -> None:
@@ -64,7 +67,10 @@ def check_dtype(layer: Any, name: str, part: Any) -> None:
 
 
 def zero_masked(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Set `values` `(batch, time, features)` to 0 where `mask` `(batch, time)` is False, NaN included."""
+    """Set `values` `(batch, time, features)` to 0 where `mask` `(batch, time)` is False, NaN included.
+
+    There may be further axes before the features.
+    """
     if mask is None:
         return values
     return ops.where(ops.expand_dims(ops.cast(mask, "bool"), -1), values, ops.zeros_like(values))
@@ -73,10 +79,3 @@ def zero_masked(values: Tensor, mask: Tensor | None) -> Tensor:
 def sequence_mask(length: Tensor, steps: Tensor | int) -> Tensor:
     """Boolean `(batch, steps)`: True where the step is below `length` `(batch,)`."""
     return ops.arange(steps, dtype="int32")[None, :] < ops.cast(length, "int32")[:, None]
-
-
-def kept_nodes(nodes: Tensor, mask: Tensor | None, dtype: str) -> tuple[Tensor, Tensor]:
-    """Return nodes `(..., nodes, features)` in a dtype, 0 where masked, NaN included, and which ones are kept."""
-    nodes = ops.cast(nodes, dtype)
-    keep = ops.ones_like(nodes[..., 0], dtype="bool") if mask is None else ops.cast(mask, "bool")
-    return ops.where(keep[..., None], nodes, ops.zeros_like(nodes)), keep
