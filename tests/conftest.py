@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,3 +48,19 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr("tsattn.fitting.Deadline", Told)
     return found
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_process_checks_exports(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Spare each export the start of TensorFlow in a process of its own; the tests of exporting do not."""
+    if "keras" not in sys.modules or request.path.parent.name == "export":
+        yield
+        return
+    from standing import StandingProcess
+
+    from tsattn.export import agreement
+
+    replaced = SimpleNamespace(**{**vars(subprocess), "Popen": StandingProcess})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agreement, "subprocess", replaced)
+        yield

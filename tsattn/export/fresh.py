@@ -119,13 +119,9 @@ def keras() -> Callable[[str], Call]:
 KINDS = {"saved_model": saved_model, "onnx": onnx, "openvino": openvino, "litert": litert, "keras": keras}
 
 
-def main() -> None:
-    """Load, answer, and tell what went wrong on standard error."""
-    kind = sys.argv[1]
-    load = KINDS[kind]()
-    path, given, made = json.loads(sys.stdin.readline())
-    if kind != "keras" and "tsattn" in sys.modules:
-        raise RuntimeError("expected a process without tsattn")
+def answer(load: Callable[[str], Call], line: str) -> None:
+    """Load the model that a line asks for, and write its answers down."""
+    path, given, made = json.loads(line)
     with np.load(given) as arrays:
         requests = dict(arrays)
     call, answers = load(path), {}
@@ -134,6 +130,16 @@ def main() -> None:
         for name, x in call(key.partition("/")[2], inputs).items():
             answers[f"{key}/{name}"] = x
     np.savez(made, **answers)
+
+
+def main() -> None:
+    """Load, answer, and tell what went wrong on standard error."""
+    kind = sys.argv[1]
+    load = KINDS[kind]()
+    line = sys.stdin.readline()
+    if kind != "keras" and "tsattn" in sys.modules:
+        raise RuntimeError("expected a process without tsattn")
+    answer(load, line)
 
 
 if __name__ == "__main__":
