@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,28 +61,33 @@ def saved_model_cli(version: Path, inputs: Inputs, folder: Path) -> Inputs:
     return {name: np.load(folder / f"{name}.npy") for name in ("forecast", "quantiles")}
 
 
-def c_program(version: Path, inputs: Inputs, folder: Path) -> Inputs:
-    """The program of the kit, built as its head says."""
-    source = version.parent / "kit" / "client.c"
-    script = "".join(source.read_text().split("TF=$(")[1].partition("./client")[0])
-    python = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    subprocess.run(
-        ["sh", "-ec", "TF=$(" + script.replace("client.c", str(source))],
-        check=True,
-        cwd=folder,
-        env={**ENVIRONMENT, "PATH": python},
-    )
+def c_program(version: Path, inputs: Inputs) -> Inputs:
+    """The program of the kit."""
+    program = _built((version.parent / "kit" / "client.c").read_text())
     lines = []
     for name in sorted(inputs):
         x = inputs[name]
         values = [f"={value}" for value in x] if x.dtype.kind == "U" else [repr(value) for value in x.ravel().tolist()]
         lines += [f"{name} {x.ndim} {' '.join(map(str, x.shape))}", "\n".join(values)]
-    words = run(folder / "client", version, input="\n".join(lines) + "\n").split("\n")
+    words = run(program, version, input="\n".join(lines) + "\n").split("\n")
     made = {}
     for head, values in zip(words[0::2], words[1::2], strict=False):
         name, _, *shape = head.split()
         made[name] = np.array(values.split(), "float32").reshape([int(size) for size in shape])
     return made
+
+
+@cache
+def _built(source: str) -> Path:
+    """A program of the kit, built as its head says; most models have the same."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    (folder / "client.c").write_text(source)
+    script = source.split("TF=$(")[1].partition("./client")[0]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = ["sh", "-ec", "TF=$(" + script]
+    subprocess.run(command, check=True, cwd=folder, env={**ENVIRONMENT, "PATH": path})
+    return folder / "client"
 
 
 def onnxruntime(path: Path, inputs: Inputs) -> Inputs:
