@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import statsforecast.models
 import statsforecast.theta
-from joblib import Parallel, delayed
 
 from benchmarks.side_by_side.clock import Clock
 from benchmarks.side_by_side.contestants import CORES
@@ -20,19 +21,23 @@ def fit(data: Data, options: dict[str, Any], seed: int, clock: Clock) -> Fitted:
     """Fit a model to each series; to its train part alone where the validation part must not be fitted to."""
     model = getattr(statsforecast.models, options["model"])(season_length=data.season)
     leave = 0 if data.refit else data.validation
-    # StatsForecast's own pool forks, which may hang where threads run; joblib starts fresh processes.
-    parallel = Parallel(n_jobs=CORES, max_nbytes=None)
-    fitted = parallel(delayed(model.new().fit)(values[: len(values) - leave]) for values in data.series)
+    with _processes() as pool:
+        fitted = list(pool.map(model.fit, [values[: len(values) - leave] for values in data.series]))
 
     def forecast(asked: Data, windows: int) -> Values:
         if windows == 1:
             return np.stack([model.predict(asked.horizon)["mean"] for model in fitted], axis=-1)[None]
-        rolled = parallel(
-            delayed(_roll)(*pair, windows, asked.horizon) for pair in zip(fitted, asked.series, strict=True)
-        )
-        return np.stack(rolled, axis=-1)
+        with _processes() as pool:
+            series = asked.series
+            rolled = pool.map(_roll, fitted, series, [windows] * len(series), [asked.horizon] * len(series))
+            return np.stack(list(rolled), axis=-1)
 
     return Fitted(forecast)
+
+
+def _processes() -> ProcessPoolExecutor:
+    """Return processes that begin anew: a fork, such as StatsForecast's own pool makes, may hang beside threads."""
+    return ProcessPoolExecutor(CORES, get_context("spawn"))
 
 
 def _roll(model: Any, values: Values, windows: int, horizon: int) -> Values:

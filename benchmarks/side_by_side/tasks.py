@@ -69,14 +69,13 @@ class Data:
         """Whether the validation part may be fitted to once the choice is made; the protocol of ETT says no."""
         return self.task.protocol == "m4"
 
-    def long(self, leave: int = 0, add: int = 0) -> pd.DataFrame:
+    def long(self, add: int = 0) -> pd.DataFrame:
         """Return the series below each other, as the peers take them: unique_id, ds and y, the first two as numbers.
 
         Args:
-            leave: steps left out at the end of each series.
             add: zeros added behind each.
         """
-        series = [np.append(values[: len(values) - leave], np.zeros(add)) for values in self.series]
+        series = [np.append(values, np.zeros(add)) for values in self.series]
         lengths = [len(values) for values in series]
         steps = [np.arange(length) for length in lengths]
         ids = np.repeat(np.arange(len(series)), lengths)

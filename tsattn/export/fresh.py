@@ -119,8 +119,10 @@ def keras() -> Callable[[str], Call]:
 KINDS = {"saved_model": saved_model, "onnx": onnx, "openvino": openvino, "litert": litert, "keras": keras}
 
 
-def answer(load: Callable[[str], Call], line: str) -> None:
+def answer(kind: str, load: Callable[[str], Call], line: str) -> None:
     """Load the model that a line asks for, and write its answers down."""
+    if kind != "keras" and "tsattn" in sys.modules:
+        raise RuntimeError("expected a process without tsattn")
     path, given, made = json.loads(line)
     with np.load(given) as arrays:
         requests = dict(arrays)
@@ -136,10 +138,7 @@ def main() -> None:
     """Load, answer, and tell what went wrong on standard error."""
     kind = sys.argv[1]
     load = KINDS[kind]()
-    line = sys.stdin.readline()
-    if kind != "keras" and "tsattn" in sys.modules:
-        raise RuntimeError("expected a process without tsattn")
-    answer(load, line)
+    answer(kind, load, sys.stdin.readline())
 
 
 if __name__ == "__main__":
