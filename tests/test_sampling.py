@@ -92,7 +92,7 @@ def test_what_does_not_go_together_is_refused() -> None:
 @pytest.mark.parametrize("format", ["onnx", "openvino", "litert"])
 def test_formats_without_the_operations_of_counts_are_refused_at_once(format: Any, tmp_path: Path) -> None:
     config = RunConfig(model={"name": "seq2seq", "head": "negative_binomial"})
-    forecaster: Any = SimpleNamespace(config_=config, spec_=WindowSpec(8, HORIZON, ("y",)))
+    forecaster: Any = SimpleNamespace(config=config, spec=WindowSpec(8, HORIZON, ("y",)))
     shape = {"batch": 1, "time": 20} if format == "litert" else {}
     with pytest.raises(ConfigError, match=f"{format} lacks operations"):
         export(forecaster, tmp_path / "out", format, name="counts", **shape)

@@ -180,6 +180,10 @@ class RunConfig(Options):
         """Read a TOML file and lay ``key=value`` settings over it."""
         return cls.from_dict(override(read_toml(path), settings), source=str(path))
 
+    def named(self, model: str) -> Self:
+        """Return this configuration with another model."""
+        return self.model_copy(update={"model": {**self.model, "name": model}})
+
     def to_toml(self) -> str:
         """Return the TOML form; options that are left to inference are left out."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))

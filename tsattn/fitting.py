@@ -13,16 +13,25 @@ import keras
 import numpy as np
 
 from tsattn.config import Options, RunConfig
+from tsattn.continued import continued
 from tsattn.data import Panel, Schema, read_adjacency
 from tsattn.data.calendar import calendar_features
 from tsattn.data.covariates import covariate_statistics, static_statistics
+from tsattn.data.features import seen_categories
+from tsattn.data.fingerprint import summary
 from tsattn.data.panel import Floats
 from tsattn.data.windows import Windows, shortest
 from tsattn.errors import ConfigError, DataError
-from tsattn.models import get_model, rules
-from tsattn.models.graph import ForecastGraph, build_graph
+from tsattn.evaluation.calibration import calibrate
+from tsattn.evaluation.choice import Choice
+from tsattn.evaluation.compare import Candidate, baseline_spec, beside_baselines, choose_model, compare
+from tsattn.evaluation.scores import Scores
+from tsattn.fitted import FittedForecaster
+from tsattn.models import get_model, resolve_options, rules
+from tsattn.models.graph import ForecastGraph, build_baseline, build_graph
+from tsattn.models.loading import read_model
 from tsattn.models.options import NetworkOptions
-from tsattn.models.registry import ModelEntry
+from tsattn.models.registry import ModelEntry, check_graph
 from tsattn.training.deadline import Deadline
 from tsattn.training.fit import History, train
 from tsattn.training.plan import (
@@ -43,6 +52,10 @@ FIRST = 2 / 3
 
 Watch = Callable[[str], AbstractContextManager[Any]]
 """Takes the title of a training and gives the Keras callback that shows it, as a context."""
+
+
+Fit = Callable[["RunConfig", Panel, Schema, str, "Watch | None"], FittedForecaster]
+"""Trains a forecaster by a configuration."""
 
 
 class Fitting:
@@ -192,8 +205,6 @@ def start_fitting(
     watch = watch or (lambda title: nullcontext())
     check_head(options, config)
     if config.init is not None:
-        from tsattn.run import read_model
-
         # A graph is among the weights.
         return Fitting(config, options, spec, watch, start=read_model(Path(config.init) / "model.keras", spec))
     entry = get_model(config.model["name"])
@@ -316,3 +327,66 @@ def resolved(config: RunConfig, options: dict[str, Any], spec: WindowSpec, schem
         }
     )
     return config.model_copy(update={"model": {"name": config.model["name"], **options}, "data": data})
+
+
+def fit_model(config: RunConfig, panel: Panel, schema: Schema, source: str, watch: Watch | None) -> FittedForecaster:
+    """Train the model that a configuration names, or the default one, and evaluate it on the validation part.
+
+    Raises:
+        ConfigError: a parameter has a value that is not allowed.
+        DataError: the data are too short for the horizon, or are not what the model takes.
+    """
+    given = continued(config)
+    entry, options = resolve_options(given.model, source="Forecaster")
+    if given.init is None:  # else the graph is among the weights that it starts from
+        check_graph(entry, options, given.data.graph, source="Forecaster")
+    config = given.model_copy(update={"model": {**given.model, "name": entry.name}})
+    check_support(panel, config.data.support, source)
+    context, steps = window_sizes(config, panel, schema, source)
+    # A run that the training starts from knows the categories that it was trained on, and has no place for others.
+    known = schema if config.init else seen_categories(schema, panel, steps)
+    spec = window_spec(known, config, context)
+    history: History | None = None
+    choice: Choice | None = None
+    if isinstance(options, NetworkOptions):
+        fitting = start_fitting(config, options, spec, panel, source, watch)
+        options, refit = fitting.options, config.training.refit
+        graph, history = fitting.train(panel.head(steps), "training", validate=(panel, steps))
+        model = graph.inference()
+        scored = _scored(entry.name, model, spec, panel, steps)
+        if not given.model:
+            choice = choose_model(scored.total, entry.name, panel, spec, steps)
+            if not choice.keeps_network:
+                spec = baseline_spec(panel, spec)
+                model, refit = build_baseline(get_model(choice.kept), spec), False
+        # After the scores, which are computed on these windows; a network that is trained on keeps its factors.
+        calibration = calibrate(model, spec, panel, steps)
+        if refit and history.chosen:
+            graph, _ = fitting.train(panel, "training to the end", graph=graph, epochs=-(-history.chosen // 2))
+            model = graph.inference()
+    else:
+        spec = baseline_spec(panel, spec)
+        model = build_baseline(entry, spec, options)
+        scored = _scored(entry.name, model, spec, panel, steps)
+        calibration = calibrate(model, spec, panel, steps)
+    if choice is not None and choice.kept != entry.name:
+        config = config.model_copy(update={"model": {"name": choice.kept}})
+        options = resolve_options(config.model)[1]
+    return FittedForecaster(
+        config=resolved(config, options.model_dump(), spec, known, steps),
+        schema=known,
+        spec=spec,
+        model=model,
+        # Enough to forecast from, and for a picture.
+        panel=panel.tail(max(spec.context, 4 * schema.season, 3 * schema.horizon)),
+        training_data=summary(panel),
+        scores=scored.total,
+        left_out=scored.left_out,
+        calibration=calibration,
+        history=history,
+        choice=choice,
+    )
+
+
+def _scored(name: str, model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> Scores:
+    return compare(beside_baselines(name, Candidate(model, spec), panel), panel, steps)

@@ -1,46 +1,53 @@
-"""The forecaster: scikit-learn manners around data, model, training and export."""
+"""The forecaster: a scikit-learn estimator around reading, training, evaluation and export."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-import keras
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from tsattn.config import AUTO, Options
+from tsattn.config import Combine, DataConfig, RunConfig, Support
 from tsattn.continued import continued, read_series
-from tsattn.data import Frame, Panel, Schema
+from tsattn.data import Frame, Panel, Schema, load
 from tsattn.data.asof import Stamp
-from tsattn.data.features import seen_categories
-from tsattn.data.fingerprint import summary
 from tsattn.data.place import name_of
-from tsattn.evaluation.auto import select
-from tsattn.evaluation.calibration import calibrate
-from tsattn.evaluation.chosen import Chosen
-from tsattn.evaluation.compare import (
-    Candidate,
-    baseline_spec,
-    beside_baselines,
-    choose_model,
-    compare,
-)
-from tsattn.evaluation.verdict import verdict
+from tsattn.evaluation.auto import fit
+from tsattn.evaluation.backtest import Backtest, Refit, Tell, check_refit, run_backtest
+from tsattn.evaluation.choice import metric_of
+from tsattn.evaluation.classical import check_classical
+from tsattn.evaluation.compare import Candidate, beside_baselines, classical_baselines
+from tsattn.evaluation.entrants import entrants, seen_before
+from tsattn.evaluation.evaluate import Evaluation, run_evaluation
+from tsattn.evaluation.folds import Folds
+from tsattn.evaluation.origins import BacktestPlan, plan_backtest
+from tsattn.evaluation.stretch import find_stretch
 from tsattn.export import Format
-from tsattn.fitting import Fitting, Watch, check_support, resolved, start_fitting, window_sizes, window_spec
-from tsattn.judged import Judged
-from tsattn.models import BASELINES, get_model, resolve_options
-from tsattn.models.graph import build_baseline, build_graph
-from tsattn.models.options import NetworkOptions
-from tsattn.models.registry import check_graph
+from tsattn.export.exporting import export
+from tsattn.fitted import FittedForecaster
+from tsattn.fitting import Watch
 from tsattn.prediction import Question, predict
+from tsattn.run import read_run, write_run
 from tsattn.sampling import sample
-from tsattn.training.fit import History
 
 
-class Forecaster(Judged):
+def _part(name: str) -> property:
+    """Return a property that reads one part of the fitted state."""
+
+    def read(self: Forecaster) -> Any:
+        try:
+            return getattr(self.fitted_, name)
+        except AttributeError:
+            raise AttributeError(f"{name}_ is there after fit") from None
+
+    return property(read)
+
+
+class Forecaster(BaseEstimator):
     """Forecasts time series: from a data frame or file to quantiles in original units.
 
     What is None is inferred from the data or chosen by rule, and can be read from `schema_` and `config_` after `fit`.
@@ -87,6 +94,7 @@ class Forecaster(Judged):
             better on the validation part stay as they are. See `tsattn.continued`.
 
     Attributes:
+        fitted_: everything that `fit` found, see `tsattn.fitted.FittedForecaster`; the following are its parts.
         schema_: how the data were read.
         config_: the whole configuration, with nothing left open.
         spec_: the window that the model takes.
@@ -106,6 +114,99 @@ class Forecaster(Judged):
         >>> forecaster.save("runs/all")
         >>> Forecaster(init="runs/all").fit(a_new_series)
     """
+
+    fitted_: FittedForecaster
+
+    def __init__(
+        self,
+        model: str | None = None,
+        horizon: int | None = None,
+        *,
+        context: int | None = None,
+        season: int | None = None,
+        freq: str | None = None,
+        time: str | None = None,
+        id: str | None = None,
+        target: str | Sequence[str] | None = None,
+        future_covariates: str | Sequence[str] | None = None,
+        past_covariates: str | Sequence[str] | None = None,
+        static_covariates: str | Sequence[str] | None = None,
+        categories: str | Sequence[str] | None = None,
+        calendar: str | Sequence[str] | None = None,
+        holidays: str | None = None,
+        graph: Path | str | None = None,
+        support: Support = "real",
+        on_duplicate: Combine | None = None,
+        resample: Combine | None = None,
+        validation: int | None = None,
+        levels: Sequence[float] = (0.1, 0.5, 0.9),
+        options: Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
+        selection: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        init: Path | str | None = None,
+    ) -> None:
+        self.model = model
+        self.horizon = horizon
+        self.context = context
+        self.season = season
+        self.freq = freq
+        self.time = time
+        self.id = id
+        self.target = target
+        self.future_covariates = future_covariates
+        self.past_covariates = past_covariates
+        self.static_covariates = static_covariates
+        self.categories = categories
+        self.calendar = calendar
+        self.holidays = holidays
+        self.graph = graph
+        self.support = support
+        self.on_duplicate = on_duplicate
+        self.resample = resample
+        self.validation = validation
+        self.levels = levels
+        self.options = options
+        self.training = training
+        self.selection = selection
+        self.seed = seed
+        self.init = init
+
+    @classmethod
+    def from_config(cls, config: RunConfig) -> Self:
+        """Return the forecaster of a configuration."""
+        options = {key: value for key, value in config.model.items() if key != "name"}
+        return cls(
+            config.model.get("name"),
+            **config.data.model_dump(),
+            levels=config.levels,
+            options=options or None,
+            training=config.training.model_dump(exclude_defaults=True) or None,
+            selection=None if config.selection is None else config.selection.model_dump(exclude_defaults=True),
+            seed=config.seed,
+            init=config.init,
+        )
+
+    def to_config(self) -> RunConfig:
+        """Return the parameters as a validated configuration.
+
+        Raises:
+            ConfigError: a parameter has a value that is not allowed.
+        """
+        names = tuple(DataConfig.model_fields)
+        name = {} if self.model is None else {"name": self.model}
+        return RunConfig.from_dict(
+            {
+                "model": {**name, **(self.options or {})},
+                "data": {name: getattr(self, name) for name in names},
+                "training": dict(self.training or {}),
+                "selection": None if self.selection is None else dict(self.selection),
+                "levels": tuple(self.levels),
+                "seed": self.seed,
+                "init": self.init,
+            },
+            source="Forecaster",
+        )
 
     def fit(self, X: Frame | Path | str, y: None = None, *, watch: Watch | None = None) -> Self:
         """Read the data, train, score on the validation part, then train on to the end of the data.
@@ -127,82 +228,25 @@ class Forecaster(Judged):
 
     def fit_panel(self, panel: Panel, schema: Schema, *, source: str = "the panel", watch: Watch | None = None) -> Self:
         """Like `fit`, of data that were read already; ``source`` is what errors call them."""
-        if self.model == AUTO:
-            return self._fit_best(panel, schema, source, watch)
-        given = continued(self.to_config())
-        entry, options = resolve_options(given.model, source="Forecaster")
-        if given.init is None:  # else the graph is among the weights that it starts from
-            check_graph(entry, options, given.data.graph, source="Forecaster")
-        config = given.model_copy(update={"model": {**given.model, "name": entry.name}})
-        check_support(panel, config.data.support, source)
-        context, steps = window_sizes(config, panel, schema, source)
-        self.training_data_ = summary(panel)
-        # A run that the training starts from knows the categories that it was trained on, and has no place for others.
-        self.schema_ = schema if config.init else seen_categories(schema, panel, steps)
-        self.spec_ = window_spec(self.schema_, config, context)
-        self.history_: History | None = None
-        self.choice_: Chosen | None = None
-        if isinstance(options, NetworkOptions):
-            fitting = start_fitting(config, options, self.spec_, panel, source, watch)
-            options = fitting.options
-            self._train(fitting, entry.name, panel, steps, named=bool(given.model), refit=config.training.refit)
-        else:
-            self._take_baseline(entry.name, panel, options)
-            self._compare(entry.name, panel, steps)
-            self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
-        if self.choice_ is not None and self.choice_.kept != entry.name:
-            config = config.model_copy(update={"model": {"name": self.choice_.kept}})
-            options = resolve_options(config.model)[1]
-        self.config_ = resolved(config, options.model_dump(), self.spec_, self.schema_, steps)
-        # Enough to forecast from, and for a picture.
-        self.panel_ = panel.tail(max(self.spec_.context, 4 * schema.season, 3 * schema.horizon))
+        self.fitted_ = fit(self.to_config(), panel, schema, source, watch)
         return self
 
-    def _fit_best(self, panel: Panel, schema: Schema, source: str, watch: Watch | None) -> Self:
-        """Compare several models, and become the best one fitted to all of the data."""
-        selection = select(self, panel, schema, source, watch)
-        best = clone(self).set_params(model=selection.kept, selection=None)
-        if selection.kept in BASELINES:
-            # What the networks were given means nothing to it.
-            best.set_params(options=None, graph=None)
-        best.fit_panel(panel, schema, source=source, watch=watch)
-        for name, value in vars(best).items():
-            if name.endswith("_"):
-                setattr(self, name, value)
-        self.choice_ = selection
-        return self
-
-    def _train(self, fitting: Fitting, name: str, panel: Panel, steps: int, *, named: bool, refit: bool) -> None:
-        """Train the network of ``name``; where it is not ``named`` by the user, a baseline may take its place."""
-        graph, history = fitting.train(panel.head(steps), "training", validate=(panel, steps))
-        self.model_, self.history_ = graph.inference(), history
-        self._compare(name, panel, steps)
-        if not named:
-            choice = self.choice_ = choose_model(self.scores_, name, panel, self.spec_, steps)
-            if not choice.keeps_network:
-                self._take_baseline(choice.kept, panel)
-                self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
-                return
-        # Behind the scores, whose windows these are; a network that is trained on keeps its factors.
-        self.calibration_ = calibrate(self.model_, self.spec_, panel, steps)
-        if refit and history.chosen:
-            graph, _ = fitting.train(panel, "training to the end", graph=graph, epochs=-(-history.chosen // 2))
-            self.model_ = graph.inference()
-
-    def _take_baseline(self, name: str, panel: Panel, options: Options | None = None) -> None:
-        self.spec_ = baseline_spec(panel, self.spec_)
-        self.model_ = build_baseline(get_model(name), self.spec_, options)
-
-    def _compare(self, name: str, panel: Panel, steps: int) -> None:
-        scored = compare(beside_baselines(name, Candidate(self.model_, self.spec_), panel), panel, steps)
-        self.scores_, self.left_out_ = scored.total, scored.left_out
+    schema_ = _part("schema")
+    config_ = _part("config")
+    spec_ = _part("spec")
+    model_ = _part("model")
+    panel_ = _part("panel")
+    history_ = _part("history")
+    scores_ = _part("scores")
+    left_out_ = _part("left_out")
+    calibration_ = _part("calibration")
+    training_data_ = _part("training_data")
+    choice_ = _part("choice")
 
     def verdict(self) -> str:
         """Return one sentence on what was kept, or where the model was named, on it against the best naive baseline."""
         check_is_fitted(self)
-        if self.choice_ is not None:
-            return self.choice_.sentence()
-        return verdict(self.scores_, self.config_.model["name"])
+        return self.fitted_.verdict()
 
     def predict(
         self,
@@ -238,7 +282,7 @@ class Forecaster(Judged):
             DataError: the data do not have the form that was fitted, or ``at`` is no stamp of theirs.
         """
         check_is_fitted(self)
-        return predict(self, X, Question(future, at, horizon, roll))
+        return predict(self.fitted_, X, Question(future, at, horizon, roll))
 
     def sample(
         self,
@@ -273,7 +317,7 @@ class Forecaster(Judged):
             >>> paths.groupby(["unique_id", "sample"])["y"].sum().quantile([0.1, 0.9])
         """
         check_is_fitted(self)
-        return sample(self, X, Question(future, at, horizon), samples, seed)
+        return sample(self.fitted_, X, Question(future, at, horizon), samples, seed)
 
     def save(self, path: Path | str, *, overwrite: bool = False) -> None:
         """Write the run directory, whole or not at all; see `tsattn.run`.
@@ -281,10 +325,8 @@ class Forecaster(Judged):
         Raises:
             RunError: the directory is there already, or cannot be written.
         """
-        from tsattn.run import write_run
-
         check_is_fitted(self)
-        write_run(self, Path(path), overwrite=overwrite)
+        write_run(self.fitted_, Path(path), overwrite=overwrite)
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -293,9 +335,10 @@ class Forecaster(Judged):
         Raises:
             RunError: it is missing or incomplete.
         """
-        from tsattn.run import read_run
-
-        return read_run(cls, Path(path))
+        fitted = read_run(Path(path))
+        forecaster = cls.from_config(fitted.config)
+        forecaster.fitted_ = fitted
+        return forecaster
 
     def export(
         self,
@@ -322,18 +365,131 @@ class Forecaster(Judged):
             ConfigError: a shape is given where it is free, or is missing where it is not.
             RunError: it cannot be written, a package is missing, or it does not answer as this forecaster does.
         """
-        from tsattn.export.exporting import export
-
         check_is_fitted(self)
         folder = Path(path)
-        return export(self, folder, format, name=name or folder.absolute().name, batch=batch, time=time)
+        return export(self.fitted_, folder, format, name=name or folder.absolute().name, batch=batch, time=time)
 
-    def portable_model(self) -> keras.Model:
-        """Return the inference model with nothing in it that is bound to a device."""
+    def backtest(
+        self,
+        X: Frame | Path | str,
+        folds: int = 5,
+        step: int | None = None,
+        refit: Refit = "never",
+        *,
+        models: Sequence[str] | str = (),
+        baselines: Sequence[str] = (),
+        out: Path | str | None = None,
+        watch: Watch | None = None,
+    ) -> Backtest:
+        """Forecast what is known already, again and again from what was known before, beside the naive baselines.
+
+        The last forecast begins a horizon before the end of each series, the others ``step`` steps before one another.
+        This forecaster stays as it is; clones of it are fitted, and nothing after an origin is seen by them.
+
+        Args:
+            X: what `tsattn.data.load` reads: a frame or an array, a CSV or Parquet file, a folder or pattern.
+            folds: how many times to forecast.
+            step: steps between two origins; None for the horizon, or less where the series are short.
+            refit: "never" fits once, before the first origin; "every" fits anew before every one.
+            models: a model or several to compare, with everything else as it is here; none for this one alone.
+            baselines: classical baselines beside the naive ones: "autoets", "autotheta", "autoarima". They need the
+                extra `tsattn[baselines]`.
+            out: folder for the forecasts of every fold, all of them and the scores, see `tsattn.evaluation.folds`.
+                Where it has some of the same backtest, which was stopped or had other models, it goes on from there.
+            watch: shows the trainings.
+
+        Returns:
+            Forecasts and scores, see `tsattn.evaluation.backtest.Backtest`.
+
+        Raises:
+            ConfigError: a parameter has a value that is not allowed.
+            DataError: the data cannot be read as series, or are too short for so many forecasts.
+            RunError: a package is missing; ``out`` has something else, or cannot be written.
+        """
+        config = self.to_config()
+        panel, schema = read_series(X, config)
+        plan = plan_backtest(panel, schema, continued(config).data, folds, step, name_of(X))
+        kept = Folds() if out is None else Folds.open(Path(out), plan, config, refit)
+        return self.backtest_plan(plan, refit=refit, models=models, baselines=baselines, folds=kept, watch=watch)
+
+    def backtest_plan(
+        self,
+        plan: BacktestPlan,
+        *,
+        refit: Refit = "never",
+        models: Sequence[str] | str = (),
+        baselines: Sequence[str] = (),
+        folds: Folds | None = None,
+        watch: Watch | None = None,
+        tell: Tell | None = None,
+    ) -> Backtest:
+        """Like `backtest`, of data that were read and cut already; ``tell`` hears of every fold of every model."""
+        check_refit(refit)
+        config = self.to_config()
+        models = (models,) if isinstance(models, str) else models
+        asked = entrants(config, fit, plan, models, baselines, watch, anew=refit == "every")
+        names = tuple(dict.fromkeys(models)) or (asked[0].name,)
+        result = run_backtest(plan, asked, names, refit=refit, folds=folds, tell=tell)
+        told = seen_before(config, plan)
+        return replace(result, notes=(told, *result.notes)) if told else result
+
+    def evaluate(
+        self,
+        X: Frame | Path | str,
+        *,
+        origins: int | None = None,
+        step: int | None = None,
+        last: int | None = None,
+        baselines: Sequence[str] = (),
+    ) -> Evaluation:
+        """Hold this forecaster, as it was fitted, against data, beside the naive baselines.
+
+        By default it forecasts what lies behind the data that it was trained on, a horizon after another; series that
+        it was not trained on, from a look-back on. Data that begin behind the training data are forecast from the end
+        of these.
+
+        Args:
+            X: data in the form that was fitted.
+            origins: how many forecasts of each series, the newest ones; None for all.
+            step: steps between two of them; None for the horizon.
+            last: forecasts only the last steps of each series, whether they were trained on or not.
+            baselines: classical baselines beside the naive ones, as those of `backtest`.
+
+        Returns:
+            Forecasts and scores, see `tsattn.evaluation.evaluate.Evaluation`; its ``notes`` tell of forecasts that lie
+            in data that were trained on.
+
+        Raises:
+            ConfigError: a parameter has a value that is not allowed.
+            DataError: the data do not have the form that was fitted, or are too short behind the training data.
+            RunError: a package is missing.
+        """
         check_is_fitted(self)
-        entry, options = resolve_options(self.config_.model)
-        if not isinstance(options, NetworkOptions):
-            return self.model_
-        twin = build_graph(entry, options, self.spec_, portable=True).inference()
-        twin.set_weights(self.model_.get_weights())
-        return twin
+        check_classical(baselines)
+        fitted = self.fitted_
+        panel = load(X, schema=fitted.schema, covariates=fitted.needs_covariates)[0]
+        limits = {"origins": origins, "step": step, "last": last}
+        stretch = find_stretch(
+            panel, fitted.schema, fitted.spec, fitted.panel, fitted.training_data, **limits, source=name_of(X)
+        )
+        candidates = beside_baselines(fitted.name, Candidate(fitted.model, fitted.spec), stretch.panel)
+        classical = classical_baselines(baselines, stretch.panel, fitted.spec)
+        return run_evaluation(stretch, fitted.name, {**candidates, **classical})
+
+    def score(self, X: Frame | Path | str, y: None = None) -> float:
+        """Return how good the forecasts of ``X`` are, as scikit-learn has it: the higher, the better.
+
+        It is minus the MASE of `evaluate`, so that a search over parameters (``GridSearchCV``) with folds in time
+        (``TimeSeriesSplit``) keeps the best forecaster; minus the MAE where no series has a MASE.
+
+        Args:
+            X: what follows the training data, in the form that was fitted; or such data as a whole. Without stamps, as
+                in an array, nothing tells which of it is: then ``X`` alone is forecast, from a look-back on.
+            y: ignored; the target is a column of the data.
+
+        Raises:
+            DataError: the data do not have the form that was fitted, or are too short behind the training data.
+        """
+        result = self.evaluate(X)
+        errors = result.scores.set_index("model")[metric_of(result.scores)].astype(float)
+        return -float(errors[result.model])

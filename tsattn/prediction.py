@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,9 +19,7 @@ from tsattn.data.place import name_of
 from tsattn.data.windows import Ints
 from tsattn.errors import ConfigError, DataError, DataWarning
 from tsattn.evaluation.predict import predict_windows
-
-if TYPE_CHECKING:
-    from tsattn.forecaster import Forecaster
+from tsattn.fitted import FittedForecaster
 
 HERE = 3
 """Frames from a warning here to the caller of `Forecaster.predict`."""
@@ -30,7 +27,7 @@ HERE = 3
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a forecaster.
+    """What is asked of a fitted.
 
     Args:
         future: stamps, ids and the covariates that are known ahead.
@@ -61,18 +58,18 @@ class Question:
         return steps
 
 
-def asked(forecaster: Forecaster, X: Frame | Path | str | None, question: Question) -> Panel:
+def asked(fitted: FittedForecaster, X: Frame | Path | str | None, question: Question) -> Panel:
     """Return the series that a question is about, with what is known ahead of them."""
-    spec, schema = forecaster.spec_, forecaster.schema_
+    spec, schema = fitted.spec, fitted.schema
     steps = question.steps(spec.horizon)
     # A baseline that was kept has no use for covariates.
     needed = bool(spec.past_covariates or spec.static)
-    panel = forecaster.panel_ if X is None else load(X, schema=schema, covariates=needed)[0]
+    panel = fitted.panel if X is None else load(X, schema=schema, covariates=needed)[0]
     if question.at is not None:
         source = "the run" if X is None else name_of(X)
         panel = as_of(panel, question.at, schema, spec.context, source)
         if X is None:
-            _tell_short(panel, forecaster)
+            _tell_short(panel, fitted)
     if question.at is not None or steps > spec.horizon:
         panel = know_calendar(panel, schema, max(steps, spec.horizon))
     if question.future is not None:
@@ -84,36 +81,36 @@ def asked(forecaster: Forecaster, X: Frame | Path | str | None, question: Questi
     return panel
 
 
-def predict(forecaster: Forecaster, X: Frame | Path | str | None, question: Question) -> pd.DataFrame:
+def predict(fitted: FittedForecaster, X: Frame | Path | str | None, question: Question) -> pd.DataFrame:
     """Return the forecast; see `Forecaster.predict`."""
-    spec = forecaster.spec_
-    steps, panel = question.steps(spec.horizon), asked(forecaster, X, question)
+    spec = fitted.spec
+    steps, panel = question.steps(spec.horizon), asked(fitted, X, question)
     if steps > spec.horizon:
-        return forecast_frame(panel, _rolled(forecaster, panel, steps), spec.levels)
+        return forecast_frame(panel, _rolled(fitted, panel, steps), spec.levels)
     series = np.arange(len(panel), dtype=np.int64)
-    quantiles = predict_windows(forecaster.model_, spec, panel, series, panel.lengths)
+    quantiles = predict_windows(fitted.model, spec, panel, series, panel.lengths)
     return forecast_frame(panel, quantiles[:, :steps], spec.levels)
 
 
-def _tell_short(panel: Panel, forecaster: Forecaster) -> None:
+def _tell_short(panel: Panel, fitted: FittedForecaster) -> None:
     """Warn where a run has not kept as much history before a stamp as its model sees."""
-    whole = int(forecaster.training_data_["steps"]) == int(forecaster.panel_.lengths.sum())
-    if not whole and (panel.lengths < forecaster.spec_.context).any():
+    whole = int(fitted.training_data["steps"]) == int(fitted.panel.lengths.sum())
+    if not whole and (panel.lengths < fitted.spec.context).any():
         warnings.warn(
-            f"a run keeps the end of its data alone, and less than the {forecaster.spec_.context} steps that its model "
+            f"a run keeps the end of its data alone, and less than the {fitted.spec.context} steps that its model "
             "sees lie before that stamp: give the data for a better forecast",
             DataWarning,
             stacklevel=HERE + 2,
         )
 
 
-def _rolled(forecaster: Forecaster, panel: Panel, steps: int) -> Floats:
+def _rolled(fitted: FittedForecaster, panel: Panel, steps: int) -> Floats:
     """Return the quantiles of a forecast further than was trained, [series, steps, targets, levels].
 
     Raises:
         DataError: what should be known ahead is not, that far.
     """
-    spec = forecaster.spec_
+    spec = fitted.spec
     unknown = unknown_ahead(panel, spec.future_covariates, steps)
     if unknown:
         raise DataError(
@@ -125,7 +122,7 @@ def _rolled(forecaster: Forecaster, panel: Panel, steps: int) -> Floats:
     rows = rolling.offsets[:-1, None] + origin[:, None]
     parts: list[Floats] = []
     for done in range(0, steps, spec.horizon):
-        quantiles = predict_windows(forecaster.model_, spec, rolling, series, origin + done)
+        quantiles = predict_windows(fitted.model, spec, rolling, series, origin + done)
         quantiles = quantiles[:, : steps - done]
         parts.append(quantiles)
         rolling.values[rows + np.arange(done, done + quantiles.shape[1])] = quantiles[..., spec.median]

@@ -1,4 +1,4 @@
-"""The run directory: everything of one fitted forecaster, written whole or not at all.
+"""The run directory: everything of one fitted fitted, written whole or not at all.
 
 =====================  ===================================================================================
 ``run.json``           format of the directory, the versions that wrote it and the fingerprint of the training data
@@ -22,7 +22,7 @@ import json
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import keras
 import numpy as np
@@ -35,125 +35,106 @@ from tsattn.directory import new_directory
 from tsattn.errors import RunError
 from tsattn.evaluation.calibration import Calibration
 from tsattn.evaluation.chosen import read_chosen
+from tsattn.export.exporting import export
+from tsattn.fitted import FittedForecaster
 from tsattn.fitting import window_spec
 from tsattn.models import get_model
-from tsattn.models.registry import register_layers
+from tsattn.models.loading import read_model
+from tsattn.prediction import Question, predict
 from tsattn.report.html import write_report
 from tsattn.report.plot import plot_forecast
 from tsattn.training.fit import History
-from tsattn.window import WindowSpec
-
-if TYPE_CHECKING:
-    from tsattn.forecaster import Forecaster
 
 SAVED_MODEL = "saved_model"
 """Folder of a run with the versions of its SavedModel."""
 
-F = TypeVar("F", bound="Forecaster")
 
-
-def write_run(forecaster: Forecaster, path: Path, *, overwrite: bool = False) -> None:
-    """Write the run directory of a fitted forecaster."""
+def write_run(fitted: FittedForecaster, path: Path, *, overwrite: bool = False) -> None:
+    """Write the run directory of a fitted fitted."""
     with new_directory(path, overwrite=overwrite) as folder:
-        _write_model(forecaster, folder, path.name)
-        _write_results(forecaster, folder, path.name)
+        _write_model(fitted, folder, path.name)
+        _write_results(fitted, folder, path.name)
 
 
-def _write_model(forecaster: Forecaster, folder: Path, name: str) -> None:
+def _write_model(fitted: FittedForecaster, folder: Path, name: str) -> None:
     versions = {name: version(name) for name in ("tsattn", "keras", "numpy")}
-    written = {"format": FORMAT, "versions": versions, "training_data": forecaster.training_data_}
-    module = get_model(forecaster.config_.model["name"]).module
+    written = {"format": FORMAT, "versions": versions, "training_data": fitted.training_data}
+    module = get_model(fitted.config.model["name"]).module
     if module is not None:
         written["model_module"] = module
     (folder / "run.json").write_text(json.dumps(written, indent=2) + "\n")
-    (folder / "config.toml").write_text(forecaster.config_.to_toml())
-    (folder / "schema.json").write_text(forecaster.schema_.to_json())
-    forecaster.model_.save(folder / "model.keras")
-    _write_panel(forecaster.panel_, folder / "context.npz")
+    (folder / "config.toml").write_text(fitted.config.to_toml())
+    (folder / "schema.json").write_text(fitted.schema.to_json())
+    fitted.model.save(folder / "model.keras")
+    _write_panel(fitted.panel, folder / "context.npz")
     if keras.backend.backend() == "tensorflow":
-        forecaster.export(folder / SAVED_MODEL, name=name)
+        export(fitted, folder / SAVED_MODEL, name=name)
 
 
-def _write_results(forecaster: Forecaster, folder: Path, name: str) -> None:
-    scores = forecaster.scores_.astype(object).where(forecaster.scores_.notna(), None)
-    choice = forecaster.choice_
+def _write_results(fitted: FittedForecaster, folder: Path, name: str) -> None:
+    scores = fitted.scores.astype(object).where(fitted.scores.notna(), None)
+    choice = fitted.choice
     metrics = {
-        "validation_steps": forecaster.config_.data.validation,
+        "validation_steps": fitted.config.data.validation,
         "validation": scores.to_dict("records"),
-        "left_out": list(forecaster.left_out_),
+        "left_out": list(fitted.left_out),
         "choice": None if choice is None else choice.to_dict(),
-        "calibration": forecaster.calibration_.to_dict(),
+        "calibration": fitted.calibration.to_dict(),
     }
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    losses = _history_frame(forecaster.history_)
+    losses = _history_frame(fitted.history)
     losses.to_csv(folder / "history.csv", index=False)
-    forecast, history = forecaster.predict(), history_frame(forecaster.panel_)
+    forecast, history = predict(fitted, None, Question()), history_frame(fitted.panel)
     forecast.to_csv(folder / "forecast.csv", index=False)
-    season = forecaster.spec_.season
+    season = fitted.spec.season
     plot_forecast(history, forecast, folder / "forecast.png", title=name, season=season)
     write_report(
         folder / "report.html",
         title=name,
-        decisions=forecaster.schema_.decisions,
-        scores=forecaster.scores_,
+        decisions=fitted.schema.decisions,
+        scores=fitted.scores,
         losses=losses,
         history=history,
         forecast=forecast,
-        config=forecaster.config_.to_toml(),
+        config=fitted.config.to_toml(),
         season=season,
-        verdict=f"{forecaster.verdict()} {forecaster.calibration_.sentence()}",
-        left_out=forecaster.left_out_,
+        verdict=f"{fitted.verdict()} {fitted.calibration.sentence()}",
+        left_out=fitted.left_out,
     )
 
 
-def read_run(kind: type[F], path: Path) -> F:
+def read_run(path: Path) -> FittedForecaster:
     """Read what `write_run` wrote."""
     decided = Decided.read(path)
     try:
-        return _read_files(kind, decided)
+        return _read_files(decided)
     except RunError:
         raise
     except DAMAGE as error:
         raise damaged(path, error) from None
 
 
-def _read_files(kind: type[F], decided: Decided) -> F:
-    path = decided.path
-    forecaster = kind.from_config(decided.config)
-    forecaster.training_data_ = decided.written["training_data"]
-    forecaster.config_ = forecaster.to_config()
-    forecaster.schema_ = Schema.read(path / "schema.json")
-    spec = window_spec(decided.schema, forecaster.config_, forecaster.config_.data.context or 1)
-    if not get_model(forecaster.config_.model["name"]).trained:
+def _read_files(decided: Decided) -> FittedForecaster:
+    path, config = decided.path, decided.config
+    schema = Schema.read(path / "schema.json")
+    spec = window_spec(decided.schema, config, config.data.context or 1)
+    if not get_model(config.model["name"]).trained:
         spec = spec.without_covariates()
-    forecaster.spec_ = spec
-    forecaster.model_ = read_model(path / "model.keras", spec)
-    forecaster.panel_ = _read_panel(path / "context.npz", forecaster.schema_)
     metrics = json.loads((path / "metrics.json").read_text())
-    forecaster.scores_ = pd.DataFrame(metrics["validation"])
-    forecaster.calibration_ = Calibration.from_dict(metrics["calibration"])
-    forecaster.left_out_ = tuple(metrics.get("left_out", ()))
     choice = metrics.get("choice")
-    forecaster.choice_ = None if choice is None else read_chosen(choice)
-    forecaster.history_ = _read_history(path / "history.csv")
-    return forecaster
-
-
-def read_model(path: Path, spec: WindowSpec) -> keras.Model:
-    """Read the model of a run, whose window is known.
-
-    Raises:
-        RunError: it cannot be read, or takes another window.
-    """
-    register_layers()
-    try:
-        model = keras.models.load_model(path)
-    except DAMAGE as error:
-        raise RunError(f"{path}: cannot be read as a Keras model: {str(error).splitlines()[0]}") from None
-    shapes = {name: tuple(part.shape[1:]) for name, part in model.input.items()}
-    if shapes != spec.shapes():
-        raise RunError(f"{path}: expected the model of this run, which takes {spec.shapes()}, but it takes {shapes}")
-    return model
+    return FittedForecaster(
+        config=config,
+        schema=schema,
+        spec=spec,
+        model=read_model(path / "model.keras", spec),
+        panel=_read_panel(path / "context.npz", schema),
+        training_data=decided.written["training_data"],
+        scores=pd.DataFrame(metrics["validation"]),
+        left_out=tuple(metrics.get("left_out", ())),
+        calibration=Calibration.from_dict(metrics["calibration"]),
+        history=_read_history(path / "history.csv"),
+        choice=None if choice is None else read_chosen(choice),
+    )
 
 
 def _write_panel(panel: Panel, path: Path) -> None:

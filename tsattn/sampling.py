@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -14,35 +13,33 @@ from tsattn.data.long import sample_frame
 from tsattn.data.panel import Floats, Panel
 from tsattn.data.windows import gather
 from tsattn.errors import ConfigError
+from tsattn.fitted import FittedForecaster
 from tsattn.models.paths import has_paths, paths
 from tsattn.prediction import Question, asked
 from tsattn.window import WindowSpec
-
-if TYPE_CHECKING:
-    from tsattn.forecaster import Forecaster
 
 MOST = 2_000_000
 """Most values that are drawn at once, so that many series do not fill the memory."""
 
 
 def sample(
-    forecaster: Forecaster, X: Frame | Path | str | None, question: Question, samples: int, seed: int
+    fitted: FittedForecaster, X: Frame | Path | str | None, question: Question, samples: int, seed: int
 ) -> pd.DataFrame:
     """Return paths; see `Forecaster.sample`."""
-    if not has_paths(forecaster.model_):
-        name = forecaster.config_.model["name"]
+    if not has_paths(fitted.model):
+        name = fitted.config.model["name"]
         raise ConfigError(
             f"paths are drawn from a distribution, and {name} forecasts quantiles here: fit a network with "
             "model.head=normal, student_t or, for counts, negative_binomial"
         )
     if not isinstance(samples, int | np.integer) or samples < 1:
         raise ConfigError(f"samples must be a whole number, 1 or more. Received: samples={samples}")
-    trained = forecaster.spec_.horizon
+    trained = fitted.spec.horizon
     steps = trained if question.horizon is None else question.horizon
     if not 1 <= steps <= trained:
         raise ConfigError(f"horizon must be 1 to the {trained} steps that were fitted. Received: horizon={steps}")
-    panel = asked(forecaster, X, question)
-    drawn = sample_windows(forecaster.model_, forecaster.spec_, panel, samples, seed)
+    panel = asked(fitted, X, question)
+    drawn = sample_windows(fitted.model, fitted.spec, panel, samples, seed)
     return sample_frame(panel, drawn[:, :, :steps])
 
 

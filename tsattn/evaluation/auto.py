@@ -13,13 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 
-from tsattn.config import AUTO, SelectionConfig
+from tsattn.config import AUTO, RunConfig, SelectionConfig
 from tsattn.data import Panel, Schema
 from tsattn.errors import ConfigError, DataError
 from tsattn.evaluation.backtest import run_backtest
@@ -27,11 +25,9 @@ from tsattn.evaluation.choice import metric_of
 from tsattn.evaluation.chosen import Selection
 from tsattn.evaluation.entrants import Entrant, beside, entrant
 from tsattn.evaluation.origins import BacktestPlan, plan_backtest
-from tsattn.fitting import Watch
+from tsattn.fitted import FittedForecaster
+from tsattn.fitting import Watch, fit_model
 from tsattn.models import BASELINES, get_model
-
-if TYPE_CHECKING:
-    from tsattn.forecaster import Forecaster
 
 CANDIDATES = ("seq2seq", "attention_pooling", "tcn", "transformer")
 """Networks that are compared, in this order."""
@@ -53,11 +49,11 @@ REFIT = 2.0
 """What fitting a candidate to all of the data takes, in units of its training on the part before the folds."""
 
 
-def select(forecaster: Forecaster, panel: Panel, schema: Schema, source: str, watch: Watch | None) -> Selection:
+def select(config: RunConfig, panel: Panel, schema: Schema, source: str, watch: Watch | None) -> Selection:
     """Compare models by a short backtest.
 
     Args:
-        forecaster: what the candidates are clones of, apart from the model.
+        config: the configuration of every candidate, apart from the model.
         panel: the series.
         schema: how they were read.
         source: what errors call the data.
@@ -67,7 +63,7 @@ def select(forecaster: Forecaster, panel: Panel, schema: Schema, source: str, wa
         ConfigError: a candidate cannot be one.
         DataError: the data are too short for a backtest.
     """
-    asked = SelectionConfig(**(forecaster.selection or {}))
+    asked = config.selection or SelectionConfig()
     names = asked.models or CANDIDATES
     for name in names:
         if name == AUTO or name in BASELINES or not get_model(name).trained:
@@ -75,22 +71,21 @@ def select(forecaster: Forecaster, panel: Panel, schema: Schema, source: str, wa
                 f"selection.models={','.join(names)}: expected networks, which {name} is not; the naive baselines are "
                 "compared in any case"
             )
-    plan = _plan(forecaster, panel, schema, asked.folds, source)
+    plan = _plan(config, panel, schema, asked.folds, source)
     clock = _Clock(BUDGET if asked.budget is None else asked.budget)
     left_out: list[str] = []
 
     def candidates() -> Iterator[Entrant]:
-        yield from beside(forecaster, plan, BASELINES)
+        yield from beside(config, plan, BASELINES)
         for name in names:
             allowed = clock.allowance()
             if allowed is None:
                 left_out.append(name)
                 continue
-            given = forecaster.to_config().training
-            training = {**(forecaster.training or {}), "seconds": min(allowed, given.seconds or allowed)}
-            copy = clone(forecaster).set_params(model=name, selection=None, training=training)
+            training = config.training.model_copy(update={"seconds": min(allowed, config.training.seconds or allowed)})
+            own = config.named(name).model_copy(update={"selection": None, "training": training})
             with clock.timing(name):
-                yield entrant(copy, plan, name, watch, about=f"comparing, {name}")
+                yield entrant(own, fit_model, plan, name, watch, about=f"comparing, {name}")
 
     result = run_backtest(plan, candidates(), ())
     scores, metric = result.scores, metric_of(result.scores)
@@ -123,19 +118,19 @@ def first_as_good(errors: pd.DataFrame, metric: str, best: str, networks: Sequen
     return best
 
 
-def _plan(forecaster: Forecaster, panel: Panel, schema: Schema, folds: int | None, source: str) -> BacktestPlan:
+def _plan(config: RunConfig, panel: Panel, schema: Schema, folds: int | None, source: str) -> BacktestPlan:
     """Return where candidates are compared: enough folds, as far as a fifth of the data holds them."""
     known = {"season": schema.season, "horizon": schema.horizon}
-    config = forecaster.to_config().data.model_copy(update=known)
+    data = config.data.model_copy(update=known)
     room = int(np.median(panel.lengths)) // SHARE // schema.horizon
     wanted = folds or min(-(-MANY // (len(panel) * len(panel.targets))), max(room, LEAST))
     for count in range(wanted, 1, -1):
         try:
-            return plan_backtest(panel, schema, config, count, source=source)
+            return plan_backtest(panel, schema, data, count, source=source)
         except DataError:
             if folds is not None:
                 raise
-    return plan_backtest(panel, schema, config, 1, source=source)
+    return plan_backtest(panel, schema, data, 1, source=source)
 
 
 class _Clock:
@@ -167,3 +162,16 @@ class _Clock:
             return own
         own = min(own, left - REFIT * max(known))
         return own if own >= sum(known) / len(known) else None
+
+
+def fit(config: RunConfig, panel: Panel, schema: Schema, source: str, watch: Watch | None = None) -> FittedForecaster:
+    """Train a forecaster: a named model, the default, or for ``auto`` the best of several."""
+    if config.model.get("name") != AUTO:
+        return fit_model(config, panel, schema, source, watch)
+    selection = select(config, panel, schema, source, watch)
+    best = config.named(selection.kept).model_copy(update={"selection": None})
+    if selection.kept in BASELINES:
+        # A baseline takes none of the options of a network.
+        data = config.data.model_copy(update={"graph": None})
+        best = best.model_copy(update={"model": {"name": selection.kept}, "data": data})
+    return fit_model(best, panel, schema, source, watch).chosen_as(selection)

@@ -134,7 +134,7 @@ def run_backtest(
         {name: made for name, made in choices.items() if made},
         (*scored.left_out, *(told for told in failures if told)),
     )
-    kept.finish(result)
+    kept.finish(forecasts, scored)
     return result
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 
-from tsattn.config import AUTO
+from tsattn.config import AUTO, RunConfig
 from tsattn.continued import continued
 from tsattn.data.place import shown
 from tsattn.decided import Decided
@@ -19,13 +18,10 @@ from tsattn.evaluation.chosen import Chosen
 from tsattn.evaluation.classical import CLASSICAL, Rival, check_classical
 from tsattn.evaluation.compare import Candidate, baseline_spec, baselines, classical_baselines
 from tsattn.evaluation.origins import BacktestPlan
-from tsattn.fitting import Watch, window_sizes, window_spec
+from tsattn.fitting import Fit, Watch, window_sizes, window_spec
 from tsattn.models import BASELINES, resolve_options
 from tsattn.models.registry import check_graph
 from tsattn.window import WindowSpec
-
-if TYPE_CHECKING:
-    from tsattn.forecaster import Forecaster
 
 DEFAULT = "default"
 """The entrant whose model was not named: what it keeps may differ from training to training."""
@@ -61,16 +57,17 @@ class Entrant:
     train: Callable[[int], Trained]
 
 
-def own_name(forecaster: Forecaster) -> str:
+def own_name(config: RunConfig) -> str:
     """Return what a forecaster is called in a table: its model's name, or ``default`` where none was named."""
-    model = continued(forecaster.to_config()).model
+    model = continued(config).model
     if model.get("name") == AUTO:
         return AUTO
     return resolve_options(model, source="Forecaster")[0].name if model else DEFAULT
 
 
 def entrants(
-    forecaster: Forecaster,
+    config: RunConfig,
+    fit: Fit,
     plan: BacktestPlan,
     models: Sequence[str] = (),
     classical: Sequence[str] = (),
@@ -95,18 +92,25 @@ def entrants(
     check_classical(classical)
     others = [name for name in CLASSICAL if name in (*models, *classical)]
     check_classical(others)
-    found = {name: clone(forecaster).set_params(model=name) for name in models if name not in others}
+    found = {name: config.named(name) for name in models if name not in others}
     if not models:
-        found = {own_name(forecaster): forecaster}
+        found = {own_name(config): config}
     asked = [
-        entrant(copy, plan, name, watch, about=name if len(found) > 1 else "", anew=anew)
-        for name, copy in found.items()
+        entrant(own, fit, plan, name, watch, about=name if len(found) > 1 else "", anew=anew)
+        for name, own in found.items()
     ]
-    return [*asked, *beside(forecaster, plan, [*(name for name in BASELINES if name not in found), *others])]
+    return [*asked, *beside(config, plan, [*(name for name in BASELINES if name not in found), *others])]
 
 
 def entrant(
-    forecaster: Forecaster, plan: BacktestPlan, name: str, watch: Watch | None, *, about: str = "", anew: bool = False
+    config: RunConfig,
+    fit: Fit,
+    plan: BacktestPlan,
+    name: str,
+    watch: Watch | None,
+    *,
+    about: str = "",
+    anew: bool = False,
 ) -> Entrant:
     """Return a forecaster as a model of a backtest.
 
@@ -121,61 +125,60 @@ def entrant(
     Raises:
         ConfigError: there is no such model, or it has no such options.
     """
-    _check(forecaster)
+    _check(config)
 
     def train(number: int) -> Trained:
         which = f"origin {number + 1} of {len(plan)}"
         parts = [part for part in (about, which if anew else "") if part]
         shown = watch if watch is None or not parts else lambda title: watch(", ".join([*parts, title]))
         panel, source = plan.training(number), f"{plan.source} before {which}"
-        fitted = clone(forecaster).fit_panel(panel, plan.schema, source=source, watch=shown)
-        return Trained(Candidate(fitted.model_, fitted.spec_), fitted.choice_)
+        fitted = fit(config, panel, plan.schema, source, shown)
+        return Trained(Candidate(fitted.model, fitted.spec), fitted.choice)
 
-    config = forecaster.to_config()
     return Entrant(name, config.model, continued(config).levels, train)
 
 
-def _check(forecaster: Forecaster) -> None:
+def _check(config: RunConfig) -> None:
     """Raise a ConfigError where there is no such model, or it has no such options or takes no graph."""
-    config = continued(forecaster.to_config())
+    config = continued(config)
     if config.init is None and config.model.get("name") != AUTO:
         check_graph(*resolve_options(config.model, source="Forecaster"), config.data.graph, source="Forecaster")
 
 
-def beside(forecaster: Forecaster, plan: BacktestPlan, names: Sequence[str]) -> list[Entrant]:
+def beside(config: RunConfig, plan: BacktestPlan, names: Sequence[str]) -> list[Entrant]:
     """Return naive and classical baselines as models of a backtest."""
-    levels = continued(forecaster.to_config()).levels
+    levels = continued(config).levels
     makers = {name: _classical if name in CLASSICAL else _naive for name in names}
-    return [Entrant(name, {"name": name}, levels, make(forecaster, plan, name)) for name, make in makers.items()]
+    return [Entrant(name, {"name": name}, levels, make(config, plan, name)) for name, make in makers.items()]
 
 
-def _naive(forecaster: Forecaster, plan: BacktestPlan, name: str) -> Callable[[int], Trained]:
+def _naive(config: RunConfig, plan: BacktestPlan, name: str) -> Callable[[int], Trained]:
     def train(number: int) -> Trained:
-        return Trained(baselines(baseline_spec(plan.training(number), _window(forecaster, plan, number)))[name])
+        return Trained(baselines(baseline_spec(plan.training(number), _window(config, plan, number)))[name])
 
     return train
 
 
-def _classical(forecaster: Forecaster, plan: BacktestPlan, name: str) -> Callable[[int], Trained]:
+def _classical(config: RunConfig, plan: BacktestPlan, name: str) -> Callable[[int], Trained]:
     def train(number: int) -> Trained:
-        panel, spec = plan.training(number), _window(forecaster, plan, number)
+        panel, spec = plan.training(number), _window(config, plan, number)
         return Trained(classical_baselines([name], panel, spec)[name])
 
     return train
 
 
-def _window(forecaster: Forecaster, plan: BacktestPlan, number: int) -> WindowSpec:
+def _window(config: RunConfig, plan: BacktestPlan, number: int) -> WindowSpec:
     """Return the window that a network would take at a fold."""
-    config, panel = continued(forecaster.to_config()), plan.training(number)
+    config, panel = continued(config), plan.training(number)
     context, _ = window_sizes(config, panel, plan.schema, f"{plan.source} before origin {number + 1} of {len(plan)}")
     return window_spec(plan.schema, config, context)
 
 
-def seen_before(forecaster: Forecaster, plan: BacktestPlan) -> str | None:
+def seen_before(config: RunConfig, plan: BacktestPlan) -> str | None:
     """Return a sentence where the run that trainings start from has seen what lies behind the first origin."""
-    if forecaster.init is None:
+    if config.init is None:
         return None
-    last = str(Decided.read(Path(forecaster.init)).written["training_data"]["last"])
+    last = str(Decided.read(Path(config.init)).written["training_data"]["last"])
     first = plan.cutoffs["first"].iloc[0]
     behind = int(last) > first if isinstance(first, (int, np.integer)) else pd.Timestamp(last) > pd.Timestamp(first)
     if not behind:

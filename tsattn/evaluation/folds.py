@@ -18,7 +18,7 @@ import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -27,10 +27,8 @@ from tsattn.data.fingerprint import summary
 from tsattn.errors import RunError
 from tsattn.evaluation.chosen import Chosen, read_chosen
 from tsattn.evaluation.origins import BacktestPlan
+from tsattn.evaluation.scores import Scores
 from tsattn.output import write_frame, write_text
-
-if TYPE_CHECKING:
-    from tsattn.evaluation.backtest import Backtest
 
 ABOUT = "backtest.json"
 PARTS = "folds"
@@ -155,11 +153,11 @@ class Folds:
         assert found is not None
         return found
 
-    def finish(self, result: Backtest) -> None:
+    def finish(self, forecasts: pd.DataFrame, scores: Scores) -> None:
         """Write all forecasts and the scores."""
         if self._folder is None:
             return
-        results = (result.forecasts, result.scores, result.scored.by_origin)
+        results = (forecasts, scores.total, scores.by_origin)
         for name, frame in zip(RESULTS, results, strict=True):
             write_frame(frame, self._folder / name)
 

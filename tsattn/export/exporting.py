@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import keras
 
@@ -22,10 +22,8 @@ from tsattn.export.probe import Prober
 from tsattn.export.saved_model import check_backend, label_saved_model, write_description, write_saved_model
 from tsattn.export.versions import add_version
 from tsattn.export.warmup import write_warmup
+from tsattn.fitted import FittedForecaster
 from tsattn.models import get_model
-
-if TYPE_CHECKING:
-    from tsattn.forecaster import Forecaster
 
 
 @dataclass(frozen=True)
@@ -33,13 +31,13 @@ class Export:
     """One export.
 
     Args:
-        forecaster: a fitted one.
+        fitted: a fitted forecaster.
         name: what the model is called.
         batch: number of rows, for a format that has to know it.
         time: number of steps of the arrays, for the same.
     """
 
-    forecaster: Forecaster
+    fitted: FittedForecaster
     name: str
     batch: int | None = None
     time: int | None = None
@@ -47,14 +45,14 @@ class Export:
     @cached_property
     def model(self) -> keras.Model:
         """The model that is exported: a twin that is bound to no device."""
-        twin = self.forecaster.portable_model()
-        known, found = (Prober(self.forecaster, model).windows() for model in (self.forecaster.model_, twin))
+        twin = self.fitted.portable_model()
+        known, found = (Prober(self.fitted, model).windows() for model in (self.fitted.model, twin))
         check_twin(known, found)
         return twin
 
     @property
     def _prober(self) -> Prober:
-        return Prober(self.forecaster, self.model, self.time)
+        return Prober(self.fitted, self.model, self.time)
 
     def write_kit(self, folder: Path, version: Path) -> None:
         """Write the kit beside the versions of a SavedModel."""
@@ -63,8 +61,8 @@ class Export:
 
     def saved_model(self, folder: Path) -> None:
         """Write a SavedModel, with its warm-up requests and what it says of itself."""
-        reader = reader_of(self.forecaster)
-        description = describe(self.forecaster, reader, self.name)
+        reader = reader_of(self.fitted)
+        description = describe(self.fitted, reader, self.name)
         with FreshProcess("saved_model") as process:
             write_saved_model(self.model, reader, folder)
             label_saved_model(folder, description)
@@ -88,9 +86,9 @@ class Export:
 
     def keras(self, folder: Path) -> None:
         """Write the Keras model from window to quantiles, without anything that is bound to a device."""
-        description = describe_keras(self.forecaster, self.name)
+        description = describe_keras(self.fitted, self.name)
         path = folder / "model.keras"
-        module = get_model(self.forecaster.config_.model["name"]).module
+        module = get_model(self.fitted.config.model["name"]).module
         with FreshProcess("keras", module) as process:
             self.model.save(path)
             description = description.agreed(process.check(path, self._prober.windows()))
@@ -98,8 +96,8 @@ class Export:
 
     def _converted(self, kind: Literal["onnx", "openvino", "litert"], folder: Path) -> None:
         # None of these has text, or not everywhere; and LiteRT has none of the whole numbers that a calendar takes.
-        reader = reader_of(self.forecaster, texts=False, calendar=kind != "litert")
-        description = describe(self.forecaster, reader, self.name, others=False, format=kind)
+        reader = reader_of(self.fitted, texts=False, calendar=kind != "litert")
+        description = describe(self.fitted, reader, self.name, others=False, format=kind)
         with FreshProcess(kind) as process, tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
             if kind == "onnx":
@@ -118,7 +116,7 @@ class Export:
 
 
 def export(
-    forecaster: Forecaster,
+    fitted: FittedForecaster,
     folder: Path,
     format: Format = "saved_model",
     *,
@@ -132,7 +130,7 @@ def export(
     in Python on histories that are ragged and have gaps; where it answers otherwise, nothing is put in place.
 
     Args:
-        forecaster: a fitted one.
+        fitted: a fitted forecaster.
         folder: gets a folder ``1``, or one more than its highest number; a SavedModel also gets the folder ``kit``.
         format: "saved_model", "onnx", "openvino", "litert" or "keras".
         name: what the model is called; a "-" stands for what an address does not take.
@@ -152,9 +150,9 @@ def export(
     if format == "litert" and (batch is None or time is None):
         raise ConfigError(
             "LiteRT runs graphs of one shape alone: give the number of series of a request by --batch and the steps of "
-            f"their arrays by --time, such as --batch 1 --time {forecaster.spec_.context}; shorter histories are padded"
+            f"their arrays by --time, such as --batch 1 --time {fitted.spec.context}; shorter histories are padded"
         )
-    head = head_of(forecaster)
+    head = head_of(fitted)
     if head == "negative_binomial" and format not in ("saved_model", "keras"):
         raise ConfigError(
             f"{format} lacks operations that the quantiles of model.head={head} take: export it as saved_model or keras"
@@ -163,7 +161,7 @@ def export(
     if format in formats.MODULES:
         formats.need(format)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "model"
-    work = Export(forecaster, name, batch, time)
+    work = Export(fitted, name, batch, time)
     path = add_version(folder, getattr(work, format))
     if format == "saved_model":
         work.write_kit(folder, path)

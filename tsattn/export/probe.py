@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,11 +14,9 @@ from tsattn.data.windows import gather
 from tsattn.export.description import Description
 from tsattn.export.reader import SAMPLE, SERVING
 from tsattn.export.request import request_of
+from tsattn.fitted import FittedForecaster
 from tsattn.models.paths import paths
 from tsattn.window import ATTENTION, FORECAST, KEY_STEPS, LENGTH, OBSERVED, PAST, PAST_COVARIATES, QUANTILES, SAMPLES
-
-if TYPE_CHECKING:
-    from tsattn.forecaster import Forecaster
 
 Arrays = dict[str, npt.NDArray[Any]]
 Ints = npt.NDArray[np.int64]
@@ -80,21 +78,21 @@ class Probe:
 
 @dataclass(frozen=True)
 class Prober:
-    """Makes probes of the end of the training data of a forecaster.
+    """Makes probes of the end of the training data of a fitted.
 
     Args:
-        forecaster: a fitted one.
+        fitted: a fitted forecaster.
         model: its model, as it is exported. It is called on the CPU, for a GPU may calculate with fewer digits.
         most: steps of the longest history, where a graph takes no more.
     """
 
-    forecaster: Forecaster
+    fitted: FittedForecaster
     model: keras.Model
     most: int | None = None
 
     @property
     def _panel(self) -> Panel:
-        panel = self.forecaster.panel_
+        panel = self.fitted.panel
         return panel if self.most is None else panel.tail(self.most)
 
     def probes(self, description: Description) -> list[Probe]:
@@ -113,13 +111,13 @@ class Prober:
         """Return one request for the model without the graph around it: ragged windows with gaps."""
         series = np.resize(np.arange(len(self._panel)), ROWS)
         holes, cut = self._cut(series)
-        window = gather(holes, self.forecaster.spec_, series, cut, target=False)
+        window = gather(holes, self.fitted.spec, series, cut, target=False)
         quantiles = self._answers(window)[QUANTILES]
         return [Probe(window, {SERVING: {QUANTILES: quantiles}}, window_scales(window, quantiles), self._step)]
 
     @property
     def _step(self) -> float:
-        return 1.0 if self.forecaster.spec_.support == "count" else 0.0
+        return 1.0 if self.fitted.spec.support == "count" else 0.0
 
     def _ragged(self, description: Description, series: Ints) -> Probe:
         holes, cut = self._cut(series)
@@ -135,10 +133,10 @@ class Prober:
         return replace(panel, values=np.where(missing, np.float32(np.nan), panel.values)), cut
 
     def _probe(self, description: Description, panel: Panel, series: Ints, origin: Ints) -> Probe:
-        window = gather(panel, self.forecaster.spec_, series, origin, target=False)
+        window = gather(panel, self.fitted.spec, series, origin, target=False)
         made = self._answers(window)
         quantiles = made[QUANTILES]
-        answers = {SERVING: {FORECAST: quantiles[..., self.forecaster.spec_.median], QUANTILES: quantiles}}
+        answers = {SERVING: {FORECAST: quantiles[..., self.fitted.spec.median], QUANTILES: quantiles}}
         if ATTENTION in description.outputs:
             answers[ATTENTION] = {name: made[name] for name in description.outputs[ATTENTION]}
         if SAMPLE in description.outputs:
@@ -147,7 +145,7 @@ class Prober:
         return Probe(request, answers, window_scales(window, quantiles), self._step)
 
     def _paths(self, window: Arrays) -> npt.NDArray[Any]:
-        spec = self.forecaster.spec_
+        spec = self.fitted.spec
         shape = (len(window[LENGTH]), int(DRAW["num_samples"]), spec.horizon, len(spec.targets))
         with keras.device("cpu:0"):
             noise = keras.random.normal(shape, seed=int(DRAW["seed"]))

@@ -61,7 +61,7 @@ class Space:
         if AUTO in models:
             raise ConfigError(f"model {AUTO} compares models as they are: name those to search, such as seq2seq,tcn")
         check_support(panel, config.data.support, source)
-        dimensions = {name: _dimensions(named(config, name), panel, schema, source) for name in dict.fromkeys(models)}
+        dimensions = {name: _dimensions(config.named(name), panel, schema, source) for name in dict.fromkeys(models)}
         if len(dimensions) == 1 and not any(dimensions.values()):
             raise ConfigError("nothing is left to search: every option that could be is given")
         return cls(config, dimensions)
@@ -93,7 +93,7 @@ class Space:
         Where a value follows from another by rule, the rule would give another value beside other ones, so that all
         that were searched are set.
         """
-        config = named(self.config, model)
+        config = self.config.named(model)
         if values == self.default(model):
             return config
         groups: dict[str, dict[str, Any]] = {"model": {}, "data": {}, "training": {}}
@@ -129,11 +129,6 @@ class Space:
 
 class _Absent:
     """Stands for an option that a model does not have."""
-
-
-def named(config: RunConfig, model: str) -> RunConfig:
-    """Return a configuration of a model."""
-    return config.model_copy(update={"model": {**config.model, "name": model}})
 
 
 def _dimensions(config: RunConfig, panel: Panel, schema: Schema, source: str) -> tuple[Dimension, ...]:

@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from tsattn.config import Loss
 from tsattn.data import Panel, Schema
 from tsattn.errors import TsattnError
-from tsattn.forecaster import Forecaster
+from tsattn.fitting import fit_model
 from tsattn.tuning.journal import CUT, DEFAULT, RETRY_OF, SAME_AS, Journal
 from tsattn.tuning.space import Space
 
@@ -112,14 +112,12 @@ def run_trial(trial: optuna.Trial, task: Task, journal: Journal, told: Told) -> 
     value: float | None = None
     reason: str | None = None
     try:
-        forecaster = Forecaster.from_config(config).fit_panel(
-            task.panel, task.schema, source=task.source, watch=lambda title: nullcontext(watcher)
-        )
-        scores = forecaster.scores_
+        fitted = fit_model(config, task.panel, task.schema, task.source, lambda title: nullcontext(watcher))
+        scores = fitted.scores
         metric = metric_of(config.training.loss, scores)
         errors = {str(row["model"]): float(row[metric]) for row in scores.to_dict("records")}
         value = errors[model]
-        resolved = forecaster.config_.model_copy(update={"training": given.training})
+        resolved = fitted.config.model_copy(update={"training": given.training})
         trial.set_user_attr("config", resolved.model_dump(mode="json", exclude_none=True))
         trial.set_user_attr("metric", metric)
         trial.set_user_attr("errors", {name: error for name, error in errors.items() if math.isfinite(error)})

@@ -9,6 +9,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from tsattn.config import RunConfig
 from tsattn.continued import read_series
@@ -17,13 +18,15 @@ from tsattn.data.fingerprint import fingerprint
 from tsattn.data.place import name_of
 from tsattn.errors import ConfigError
 from tsattn.models import get_model
-from tsattn.parameters import Parameters
 from tsattn.tuning.journal import Journal
 from tsattn.tuning.processes import Work, run_processes
 from tsattn.tuning.result import Standing, Tuning
 from tsattn.tuning.search import Watch, work
 from tsattn.tuning.space import Space
 from tsattn.tuning.trial import Task
+
+if TYPE_CHECKING:
+    from tsattn.forecaster import Forecaster
 
 DEFAULT_MODEL = "seq2seq"
 
@@ -32,7 +35,7 @@ TRIALS = 30
 
 
 def tune(
-    forecaster: Parameters | RunConfig,
+    forecaster: Forecaster | RunConfig,
     X: Frame | Path | str,
     *,
     models: Sequence[str] = (),
