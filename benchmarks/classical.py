@@ -26,10 +26,10 @@ from benchmarks.accuracy.scores import m4_scale, m4_scores
 from benchmarks.accuracy.store import Store
 from benchmarks.accuracy.tables import entries_of
 from benchmarks.accuracy.tasks import M4_HORIZON, M4_SEASON, TEST
-from tsattn.data import load
-from tsattn.evaluation.classical import CLASSICAL
-from tsattn.evaluation.compare import classical_baselines
-from tsattn.window import WindowSpec
+from tsattn.data.loader import load
+from tsattn.scoring.classical import CLASSICAL
+from tsattn.scoring.comparison import classical_baselines
+from tsattn.timeseries.window_spec import WindowSpec
 
 RESULTS = Path(__file__).with_name("results") / "classical.json"
 LEVELS = (0.1, 0.5, 0.9)

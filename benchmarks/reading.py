@@ -46,7 +46,7 @@ def bare(path: str) -> int:
 def whole(path: str) -> int:
     """Read to a panel."""
     from tsattn.config import DataConfig
-    from tsattn.data import load
+    from tsattn.data.loader import load
 
     return len(load(path, DataConfig(freq="h", season=24, horizon=24))[0].values)
 

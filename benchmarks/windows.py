@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from tsattn.config import DataConfig, RunConfig
-from tsattn.data import load
+from tsattn.data.loader import load
 
 RESULTS = Path(__file__).with_name("results") / "windows.json"
 SIZES = {"as ETTh1": (1, 17_420, 7), "as M4 Hourly": (414, 900, 1)}
@@ -42,13 +42,14 @@ def rates(data: pd.DataFrame, batches: int) -> dict[str, float]:
     """Return how many windows a second are made, and are trained on."""
     import keras
 
-    from tsattn.fitting import window_sizes, window_spec
-    from tsattn.models import resolve_options, rules
-    from tsattn.models.graph import build_graph
+    from tsattn.forecasting.fit import window_sizes, window_spec
+    from tsattn.models import defaults as rules
+    from tsattn.models import resolve_options
+    from tsattn.models.forecast_model import build_graph
     from tsattn.models.options import NetworkOptions
-    from tsattn.training.objective import training_model
-    from tsattn.training.plan import error_scales, plan, scaling_statistics, training_windows
-    from tsattn.training.sequence import ShuffledWindows
+    from tsattn.training.batches import ShuffledWindows
+    from tsattn.training.defaults import error_scales, plan, scaling_statistics, training_windows
+    from tsattn.training.losses import training_model
 
     config = RunConfig()
     panel, schema = load(data, DataConfig(horizon=48))

@@ -37,7 +37,7 @@ def data_dir() -> Path:
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that each training is given from now on, in order."""
-    from tsattn.training.deadline import Deadline
+    from tsattn.training.trainer import Deadline
 
     found: list[float] = []
 
@@ -46,7 +46,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             super().__init__(seconds)
             found.append(seconds)
 
-    monkeypatch.setattr("tsattn.fitting.Deadline", Told)
+    monkeypatch.setattr("tsattn.forecasting.fit.Deadline", Told)
     return found
 
 
@@ -58,7 +58,7 @@ def _one_process_checks_exports(request: pytest.FixtureRequest) -> Iterator[None
         return
     from standing import StandingProcess
 
-    from tsattn.export import agreement
+    from tsattn.export import verification as agreement
 
     replaced = SimpleNamespace(**{**vars(subprocess), "Popen": StandingProcess})
     with pytest.MonkeyPatch.context() as patch:

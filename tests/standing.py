@@ -1,7 +1,7 @@
 """One process that checks all SavedModels of a test process, in place of a fresh one each.
 
 Each fresh process imports TensorFlow, which took a fifth of the time of the fast tests. What a check does is the same:
-the code is that of `tsattn.export.fresh`, and the process knows nothing of tsattn.
+the code is that of `tsattn.export.isolated_runtime`, and the process knows nothing of tsattn.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import IO, Any, ClassVar
 
 
 class StandingProcess:
-    """Takes the place of the `subprocess.Popen` of `tsattn.export.agreement`."""
+    """Takes the place of the `subprocess.Popen` of `tsattn.export.verification`."""
 
     _process: ClassVar[Any] = None
 

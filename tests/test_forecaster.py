@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from tsattn import Forecaster
 from tsattn.errors import ConfigError, DataError, RunError, TsattnError
-from tsattn.fitting import Watch
+from tsattn.forecasting.fit import Watch
 from tsattn.models import BASELINES
 
 QUICK: dict[str, Any] = {

@@ -18,8 +18,8 @@ from tsattn import Forecaster
 from tsattn.cli import main
 from tsattn.config import RunConfig
 from tsattn.errors import ConfigError
-from tsattn.export.exporting import export
-from tsattn.window import WindowSpec
+from tsattn.export.exporter import export
+from tsattn.timeseries.window_spec import WindowSpec
 
 HORIZON = 6
 QUICK = {"epochs": 1, "steps_per_epoch": 5, "refit": False}

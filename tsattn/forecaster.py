@@ -12,27 +12,27 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from tsattn.config import Combine, DataConfig, RunConfig, Support
-from tsattn.continued import continued, read_series
-from tsattn.data import Frame, Panel, Schema, load
-from tsattn.data.asof import Stamp
-from tsattn.data.place import name_of
-from tsattn.evaluation.auto import fit
-from tsattn.evaluation.backtest import Backtest, Refit, Tell, check_refit, run_backtest
-from tsattn.evaluation.choice import metric_of
-from tsattn.evaluation.classical import check_classical
-from tsattn.evaluation.compare import Candidate, beside_baselines, classical_baselines
-from tsattn.evaluation.entrants import entrants, seen_before
+from tsattn.data.loader import Frame, load
+from tsattn.data.locations import name_of
+from tsattn.data.prediction_inputs import Stamp
+from tsattn.evaluation.backtest import Backtest, Refit, Tell, check_refit, entrants, run_backtest, seen_before
 from tsattn.evaluation.evaluate import Evaluation, run_evaluation
-from tsattn.evaluation.folds import Folds
-from tsattn.evaluation.origins import BacktestPlan, plan_backtest
-from tsattn.evaluation.stretch import find_stretch
+from tsattn.evaluation.fold_store import Folds
+from tsattn.evaluation.model_selection import fit
+from tsattn.evaluation.origins import BacktestPlan, find_stretch, plan_backtest
 from tsattn.export import Format
-from tsattn.export.exporting import export
-from tsattn.fitted import FittedForecaster
-from tsattn.fitting import Watch
-from tsattn.prediction import Question, predict
-from tsattn.run import read_run, write_run
-from tsattn.sampling import sample
+from tsattn.export.exporter import export
+from tsattn.forecasting.artifact import read_run
+from tsattn.forecasting.finetuning import continued, read_series
+from tsattn.forecasting.fit import Watch
+from tsattn.forecasting.fitted import FittedForecaster
+from tsattn.forecasting.prediction import Question, predict, sample
+from tsattn.run_directory import write_run
+from tsattn.scoring.classical import check_classical
+from tsattn.scoring.comparison import Candidate, beside_baselines, classical_baselines
+from tsattn.scoring.model_choice import metric_of
+from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.schema import Schema
 
 
 def _part(name: str) -> property:

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.accuracy.tasks import COLD, COLD_SEASONS
-from tsattn.data import Panel
-from tsattn.evaluation.predict import predict_windows
-from tsattn.window import WindowSpec
+from tsattn.scoring.comparison import predict_windows
+from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.window_spec import WindowSpec
 
 Ints = npt.NDArray[np.int64]
 

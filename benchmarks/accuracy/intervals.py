@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.accuracy.tasks import INTERVAL_METRICS
-from tsattn.models.graph import CALIBRATED
+from tsattn.models.forecast_model import CALIBRATED
 
 Floats = npt.NDArray[np.float64]
 

@@ -31,16 +31,17 @@ from benchmarks.accuracy.tasks import (
     Task,
 )
 from tsattn.config import RunConfig
-from tsattn.data import Panel, load
-from tsattn.data.long import level_columns
-from tsattn.data.windows import Windows
+from tsattn.data.loader import load
 from tsattn.errors import TsattnError
 from tsattn.evaluation.origins import plan_backtest
-from tsattn.evaluation.predict import ROWS, predict_windows
-from tsattn.fitting import Watch
 from tsattn.forecaster import Forecaster
+from tsattn.forecasting.fit import Watch
 from tsattn.models import BASELINES
-from tsattn.window import WindowSpec
+from tsattn.scoring.comparison import ROWS, predict_windows
+from tsattn.timeseries.frames import level_columns
+from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import Windows
 
 Figures = dict[str, Any]
 Values = npt.NDArray[np.float64]

@@ -11,9 +11,9 @@ from benchmarks.accuracy.configuration import resolve, run_config
 from benchmarks.accuracy.protocols import m4_quantiles
 from benchmarks.side_by_side.clock import Clock
 from benchmarks.side_by_side.tasks import Data, Fitted
-from tsattn.data import load
-from tsattn.evaluation.predict import predict_windows
+from tsattn.data.loader import load
 from tsattn.forecaster import Forecaster
+from tsattn.scoring.comparison import predict_windows
 
 
 def fit(data: Data, options: dict[str, Any], seed: int, clock: Clock) -> Fitted:

@@ -113,7 +113,13 @@ def test_differences_to_the_default(result: Callable[..., dict[str, Any]]) -> No
 
 
 def test_cold_starts_by_the_seasons_that_are_known(result: Callable[..., dict[str, Any]]) -> None:
-    shown = {"name": "cold", "title": "Cold", "kind": "cold", "tasks": ["etth1-96"], "baselines": ["seasonal_naive"]}
+    shown = {
+        "name": "cold",
+        "title": "Cold",
+        "kind": "cold",
+        "tasks": ["etth1-96"],
+        "baselines": ["seasonal_naive"],
+    }
     plan = Plan.model_validate({"seeds": [0], "table": [{**shown, "variants": [{"name": "default"}]}]})
     naive = ("model.name=seasonal_naive", "data.season=24")
     known = {"cold_1": 0.5, "cold_2": 0.4, "cold_4": 0.3, "cold_8": 0.3, "cold_16": 0.3}

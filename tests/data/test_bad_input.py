@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from tsattn.config import DataConfig
-from tsattn.data import Schema, load
+from tsattn.data.loader import load
 from tsattn.errors import ConfigError, DataError
+from tsattn.timeseries.schema import Schema
 
 
 def lines(header: str, row: Callable[[int], str], n: int = 10) -> str:

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from tsattn.config import DataConfig, RunConfig
-from tsattn.data import load
-from tsattn.data.ahead import know_ahead
-from tsattn.data.features import seen_categories
-from tsattn.data.windows import gather
+from tsattn.data.columns import seen_categories
+from tsattn.data.loader import load
+from tsattn.data.prediction_inputs import know_ahead
 from tsattn.errors import ConfigError, DataError
-from tsattn.fitting import window_spec
+from tsattn.forecasting.fit import window_spec
+from tsattn.timeseries.windows import gather
 
 DAYS = 40
 AHEAD = 7

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import pytest
 from cli.conftest import tsattn
 
-from tsattn.data import catalogue
-from tsattn.data.catalogue import DATASETS, fetch
+from tsattn.data import datasets as catalogue
+from tsattn.data.datasets import DATASETS, fetch
 from tsattn.errors import ConfigError, DataError
 
 CONTENT = b"ds,y\n" + b"".join(b"2020-01-%02d,%d\n" % (day, day) for day in range(1, 31))
@@ -112,8 +112,8 @@ def test_what_cannot_be_fetched_is_told(server: str, monkeypatch: pytest.MonkeyP
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")
-    listed = tsattn("datasets").stdout
-    assert all(name in listed for name in DATASETS) and "CC BY-ND 4.0" in listed and "ETDataset" in listed
+    quote_list = tsattn("datasets").stdout
+    assert all(name in quote_list for name in DATASETS) and "CC BY-ND 4.0" in quote_list and "ETDataset" in quote_list
     assert Path(tsattn("datasets", "fetch", "airline").stdout.strip()).name == "Airline.csv"
     wrong = tsattn("datasets", "fetch", "nothing")
     assert wrong.exit_code == 2 and "there is no data set 'nothing'" in wrong.output

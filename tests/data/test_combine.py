@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tsattn.config import DataConfig
-from tsattn.data import load
+from tsattn.data.loader import load
 from tsattn.errors import DataError
 
 RNG = np.random.default_rng(3)

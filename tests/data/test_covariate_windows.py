@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from tsattn.config import DataConfig
-from tsattn.data import load
-from tsattn.data.ahead import know_ahead
-from tsattn.data.covariates import covariate_statistics
-from tsattn.data.windows import gather
+from tsattn.data.loader import load
+from tsattn.data.prediction_inputs import know_ahead
 from tsattn.errors import ConfigError, DataError
-from tsattn.window import FUTURE_COVARIATES, LENGTH, PAST, PAST_COVARIATES, WindowSpec
+from tsattn.timeseries.panel import covariate_statistics
+from tsattn.timeseries.window_spec import FUTURE_COVARIATES, LENGTH, PAST, PAST_COVARIATES, WindowSpec
+from tsattn.timeseries.windows import gather
 
 GIVEN = DataConfig(target=("y",), future_covariates=("price",), past_covariates=("visits",), freq="D")
 SPEC = WindowSpec(6, 4, ("y",), past_covariates=("price", "visits"), future_covariates=("price",))

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsattn.data import delimited, read_frame
+from tsattn.data import delimited
+from tsattn.data.files import read_frame
 
 ROWS = 400
 

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsattn.data import forecast_frame, history_frame, load, read_frame, series_names
-from tsattn.data.long import level_columns
+from tsattn.data.files import read_frame
+from tsattn.data.loader import load
+from tsattn.timeseries.frames import forecast_frame, history_frame, level_columns, series_names
 
 
 def long_frame() -> pd.DataFrame:

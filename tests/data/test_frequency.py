@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsattn.data.cadence import infer_freq
-from tsattn.data.frequency import Grid, parse_freq, season_of
+from tsattn.data.frequency import infer_freq
 from tsattn.errors import DataError
+from tsattn.timeseries.grid import Grid, parse_freq, season_of
 
 ORIGINS = {
     "500ms": "2020-01-01",

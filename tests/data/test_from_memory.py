@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from tsattn.config import DataConfig
-from tsattn.data import load
-from tsattn.data.read import read_bytes, read_frame
+from tsattn.data.files import read_bytes, read_frame
+from tsattn.data.loader import load
 from tsattn.errors import DataError
 
 

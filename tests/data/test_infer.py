@@ -11,8 +11,11 @@ import pandas as pd
 import pytest
 
 from tsattn.config import DataConfig
-from tsattn.data import Schema, infer_schema, load, read_frame
+from tsattn.data.files import read_frame
+from tsattn.data.inference import infer_schema
+from tsattn.data.loader import load
 from tsattn.errors import DataError
+from tsattn.timeseries.schema import Schema
 
 
 def lines(header: str, row: Callable[[int], str], n: int = 10) -> str:

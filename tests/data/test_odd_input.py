@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tsattn.config import DataConfig
-from tsattn.data import load
+from tsattn.data.loader import load
 
 DAYS = [f"2020-01-{day:02d}" for day in range(1, 11)]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsattn.data import load
+from tsattn.data.loader import load
 
 EXPECTED: dict[str, dict[str, Any]] = {
     "classic/Airline.csv": {"freq": "MS", "season": 12, "horizon": 12, "targets": ("Passengers",)},

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsattn.data import as_nodes, as_series, load, read_adjacency
+from tsattn.data.adjacency import as_nodes, as_series, read_adjacency
+from tsattn.data.loader import load
 from tsattn.errors import DataError
 
 NODES = ("a", "b", "c", "d")

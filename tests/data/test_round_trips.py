@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tsattn.config import DataConfig
-from tsattn.data import history_frame, load
+from tsattn.data.loader import load
+from tsattn.timeseries.frames import history_frame
 
 FREQS = ["ms", "10s", "15min", "h", "D", "B", "W-SAT", "MS", "ME", "QS", "YS", "3D", "2h"]
 WRITERS: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress}

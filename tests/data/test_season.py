@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tsattn.data.season import default_horizon, detect_season
+from tsattn.timeseries.seasonality import default_horizon, detect_season
 
 
 def rng() -> np.random.Generator:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from tsattn.config import DataConfig
-from tsattn.data import load
+from tsattn.data.loader import load
 from tsattn.errors import DataError
 
 STAMPS = pd.date_range("2020-01-01", periods=12, freq="D")

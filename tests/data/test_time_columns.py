@@ -12,7 +12,7 @@ import pytest
 from dateutil import tz
 
 from tsattn.config import DataConfig
-from tsattn.data import load
+from tsattn.data.loader import load
 from tsattn.errors import DataError
 
 HOURS = pd.date_range("2021-03-15", periods=72, freq="h")

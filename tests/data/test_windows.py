@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy_reference import Array
 
-from tsattn.data.frequency import Grid
-from tsattn.data.panel import Panel
-from tsattn.data.windows import Batch, Windows, gather, permute
 from tsattn.layers import HistoryWindow
-from tsattn.training.sequence import OrderedWindows, ShuffledWindows
-from tsattn.window import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
+from tsattn.timeseries.grid import Grid
+from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.window_spec import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
+from tsattn.timeseries.windows import Batch, Windows, gather, permute
+from tsattn.training.batches import OrderedWindows, ShuffledWindows
 
 SPEC = WindowSpec(context=6, horizon=3, targets=("a", "b"))
 LENGTHS = (1, 3, 4, 5, 9, 20)

@@ -11,8 +11,8 @@ from cli.conftest import TINY, tsattn
 
 from tsattn import Forecaster
 from tsattn.errors import ConfigError
-from tsattn.evaluation.auto import first_as_good
-from tsattn.evaluation.chosen import Selection
+from tsattn.evaluation.model_selection import first_as_good
+from tsattn.scoring.model_choice import Selection
 
 QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
 NETWORKS = ("attention_pooling", "tcn")

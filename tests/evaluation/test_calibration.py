@@ -11,8 +11,8 @@ import pytest
 from numpy_reference import Array
 
 from tsattn import Forecaster
-from tsattn.evaluation.calibration import calibrate, conformal_factor
-from tsattn.evaluation.predict import predict_windows
+from tsattn.scoring.calibration import calibrate, conformal_factor
+from tsattn.scoring.comparison import predict_windows
 
 HORIZON = 6
 
@@ -43,7 +43,7 @@ def noise(series: int, steps: int, seed: int = 0) -> pd.DataFrame:
 
 def later(forecaster: Forecaster, data: pd.DataFrame) -> tuple[Array, Array, Array]:
     """Quantiles before and after the calibration, and the truth, of the last horizon of each series."""
-    from tsattn.data import load
+    from tsattn.data.loader import load
 
     panel = load(data)[0]
     series = np.arange(len(panel))

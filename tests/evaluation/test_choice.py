@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsattn.evaluation.choice import Choice, choose, choose_baseline, distinct_targets
+from tsattn.scoring.model_choice import Choice, choose, choose_baseline, distinct_targets
 
 UNKNOWN = float("nan")
 

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tsattn.data import Grid, Panel
 from tsattn.errors import ConfigError, RunError
-from tsattn.evaluation.classical import CLASSICAL, Classical, check_classical, unfitted
-from tsattn.window import WindowSpec
+from tsattn.scoring.classical import CLASSICAL, Classical, check_classical, unfitted
+from tsattn.timeseries.grid import Grid
+from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.window_spec import WindowSpec
 
 models = pytest.importorskip("statsforecast.models", reason="statsforecast, from the extra baselines, is not installed")
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tsattn.data import WIDE_ID, Grid, Panel
-from tsattn.evaluation.compare import Candidate, compare, rank_baselines
 from tsattn.models import get_model
-from tsattn.models.graph import build_baseline
-from tsattn.window import WindowSpec
+from tsattn.models.forecast_model import build_baseline
+from tsattn.scoring.comparison import Candidate, compare, rank_baselines
+from tsattn.timeseries.grid import Grid
+from tsattn.timeseries.panel import WIDE_ID, Panel
+from tsattn.timeseries.window_spec import WindowSpec
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ import pytest
 
 from tsattn import Forecaster
 from tsattn.config import DataConfig, RunConfig
-from tsattn.data import load
+from tsattn.data.loader import load
 from tsattn.errors import ConfigError, RunError
 from tsattn.evaluation.backtest import Backtest, Refit
-from tsattn.evaluation.folds import Folds
+from tsattn.evaluation.fold_store import Folds
 from tsattn.evaluation.origins import plan_backtest
 
 QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}

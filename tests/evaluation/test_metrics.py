@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from utilsforecast import losses
 
-from tsattn.evaluation.scores import Scores, score
-from tsattn.evaluation.selection import selection
+from tsattn.scoring.metrics import Scores, score, selection
 
 LEVELS = (0.05, 0.1, 0.3, 0.5, 0.9, 0.95)
 ENDS = ("", "-lo-80", "-hi-80", "-lo-90", "-hi-90", "-q-0.3")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tsattn.config import DataConfig
-from tsattn.data import load
+from tsattn.data.loader import load
 from tsattn.errors import ConfigError, DataError
 from tsattn.evaluation.origins import BacktestPlan, origins_of, plan_backtest, step_between
 

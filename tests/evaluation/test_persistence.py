@@ -8,8 +8,8 @@ import pytest
 from keras_help import outputs
 from numpy_reference import Array
 
-from tsattn.evaluation.persistence import persistence
 from tsattn.layers import ForecastDistribution
+from tsattn.scoring.calibration import persistence
 
 HORIZON = 12
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tsattn.evaluation.verdict import verdict
+from tsattn.scoring.model_choice import verdict
 
 
 def scores(**mase: float) -> pd.DataFrame:

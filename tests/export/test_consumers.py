@@ -17,9 +17,9 @@ import pytest
 from numpy_reference import Array
 
 from tsattn import Forecaster
-from tsattn.export import exporting
-from tsattn.export.agreement import FreshProcess
-from tsattn.export.probe import Probe
+from tsattn.export import exporter as exporting
+from tsattn.export.reference_requests import Probe
+from tsattn.export.verification import FreshProcess
 from tsattn.models import BASELINES
 
 HORIZON, CONTEXT = 4, 12

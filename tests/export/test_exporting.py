@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 
 from tsattn import Forecaster
+from tsattn.atomic_io import add_version, taken_in
 from tsattn.errors import ConfigError, RunError
-from tsattn.export import exporting
-from tsattn.export.fresh import check_portable
-from tsattn.export.reader import WindowReader
-from tsattn.export.versions import add_version, taken_in
+from tsattn.export import exporter as exporting
+from tsattn.export.isolated_runtime import check_portable
+from tsattn.export.signatures import WindowReader
 from tsattn.models import get_model
-from tsattn.models.graph import build_baseline
+from tsattn.models.forecast_model import build_baseline
 
 HORIZON = 3
 
@@ -72,7 +72,7 @@ def test_a_format_whose_packages_are_missing_names_the_extra(
         return metadata.version(name)
 
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setattr("tsattn.export.describe.version", found)
+    monkeypatch.setattr("tsattn.export.exporter.version", found)
     with pytest.raises(RunError, match=rf"pip install 'tsattn\[{format}\]'"):
         forecaster.export(tmp_path / "out", format, **shape)
     assert not (tmp_path / "out").exists()

@@ -12,11 +12,11 @@ import pytest
 from keras_help import with_random_weights
 from numpy_reference import Array
 
-from tsattn.export.reader import WindowReader
 from tsattn.export.saved_model import write_saved_model
+from tsattn.export.signatures import WindowReader
 from tsattn.models import resolve_options
-from tsattn.models.graph import build_baseline, build_graph
-from tsattn.window import (
+from tsattn.models.forecast_model import build_baseline, build_graph
+from tsattn.timeseries.window_spec import (
     ATTENTION,
     FORECAST,
     KEY_STEPS,

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from tsattn.config import DataConfig, RunConfig
-from tsattn.data import clock, load
-from tsattn.data.calendar import CYCLES
-from tsattn.data.windows import gather
-from tsattn.export.reader import WindowReader
-from tsattn.export.stamps import StampFeatures
-from tsattn.fitting import window_spec
+from tsattn.data.loader import load
+from tsattn.export.signatures import StampFeatures, WindowReader
+from tsattn.forecasting.fit import window_spec
+from tsattn.timeseries import calendar as clock
+from tsattn.timeseries.calendar import CYCLES
+from tsattn.timeseries.windows import gather
 
 FREQS = ["30s", "15min", "h", "6h", "D", "2D", "B", "W-SAT", "MS", "2MS", "ME", "QS", "QE", "YS"]
 

@@ -10,12 +10,7 @@ from case import TIME, Case, normal
 from cases import CASES
 from keras_help import built, compiled, with_random_weights
 
-from tsattn.layers import (
-    Attention,
-    AttentionDecoder,
-    CopyAttention,
-    ForecastDistribution,
-)
+from tsattn.layers import Attention, AttentionDecoder, CopyAttention, ForecastDistribution
 
 
 def compute(case: Case) -> list[Any]:

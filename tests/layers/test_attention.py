@@ -13,7 +13,7 @@ from numpy_reference import scores, softmax
 
 from tsattn.errors import ConfigError
 from tsattn.layers import Attention, AttentionPooling, CoverageAlignment, register_score
-from tsattn.layers.scores import SCORES
+from tsattn.layers.attention_scores import SCORES
 
 LENGTHS = np.array([3, 6, 1])
 MASK = np.arange(6) < LENGTHS[:, None]

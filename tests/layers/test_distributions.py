@@ -13,8 +13,8 @@ from scipy import stats
 
 from tsattn.errors import ConfigError
 from tsattn.layers import CalibratedQuantiles, DistributionHead, ForecastDistribution
-from tsattn.layers.distribution_head import get_distribution
-from tsattn.layers.negative_binomial import probability_up_to
+from tsattn.layers.distribution_layers import get_distribution
+from tsattn.layers.distributions import probability_up_to
 
 ROWS = 20_000
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ from numpy_reference import Array, sorted_quantiles
 
 from tsattn.errors import ConfigError
 from tsattn.layers import CalibratedQuantiles, HistoryWindow, SortedQuantiles
-from tsattn.models.plumbing import LastStep, LevelDropout
+from tsattn.models.components import LastStep, LevelDropout
 
 CONTEXT = 4
 

@@ -11,12 +11,7 @@ import pytest
 from keras_help import outputs, with_random_weights
 
 from tsattn.errors import ConfigError
-from tsattn.layers import (
-    MultiHeadAttention,
-    PositionalEncoding,
-    TransformerDecoderBlock,
-    TransformerEncoderBlock,
-)
+from tsattn.layers import MultiHeadAttention, PositionalEncoding, TransformerDecoderBlock, TransformerEncoderBlock
 
 Array = np.ndarray[Any, Any]
 UNITS, HEADS, HIDDEN = 8, 2, 12

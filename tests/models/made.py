@@ -13,8 +13,8 @@ from keras_help import with_random_weights
 from numpy_reference import Array
 
 from tsattn.models import BASELINES, resolve_options
-from tsattn.models.graph import ForecastGraph, build_baseline, build_graph
-from tsattn.window import LENGTH, OBSERVED, PAST, WindowSpec
+from tsattn.models.forecast_model import ForecastGraph, build_baseline, build_graph
+from tsattn.timeseries.window_spec import LENGTH, OBSERVED, PAST, WindowSpec
 
 SPEC = WindowSpec(context=10, horizon=7, targets=("a", "b"), season=4, levels=(0.1, 0.5, 0.8, 0.9))
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from numpy_reference import Array
 
-from tsattn.models import resolve_options, rules
-from tsattn.models.graph import build_graph
-from tsattn.models.linear_path import GAIN as LINEAR_GAIN
-from tsattn.models.linear_path import LinearPath
-from tsattn.models.reversion import GAIN, REACH, LevelReversion
-from tsattn.training.objective import training_model
-from tsattn.window import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
+from tsattn.models import defaults as rules
+from tsattn.models import resolve_options
+from tsattn.models.forecast_model import build_graph
+from tsattn.models.residual import GAIN as LINEAR_GAIN
+from tsattn.models.residual import GAIN_REVERSION as GAIN
+from tsattn.models.residual import REACH, LevelReversion, LinearPath
+from tsattn.timeseries.window_spec import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
+from tsattn.training.losses import training_model
 
 HORIZON, CHANNELS, SEASON, CONTEXT = 3, 2, 4, 9
 LENGTHS = np.array([9, 5, 2, 0], "int32")

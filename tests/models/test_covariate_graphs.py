@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from keras_help import with_random_weights
 
-from tsattn.models import resolve_options, rules
+from tsattn.models import defaults as rules
+from tsattn.models import resolve_options
 from tsattn.models.covariates import StaticEmbedding
-from tsattn.models.graph import build_graph
-from tsattn.training.objective import training_model
-from tsattn.window import (
+from tsattn.models.forecast_model import build_graph
+from tsattn.timeseries.window_spec import (
     FUTURE_COVARIATES,
     LENGTH,
     OBSERVED,
@@ -27,6 +27,7 @@ from tsattn.window import (
     StaticInput,
     WindowSpec,
 )
+from tsattn.training.losses import training_model
 
 SPEC = WindowSpec(12, 5, ("a", "b"), 4, past_covariates=("x", "z"), future_covariates=("x",))
 STATIC = StaticInput.several(("size", "kind", "age"), {"kind": ("mall", "street")})

@@ -16,8 +16,7 @@ from numpy_reference import Array
 from on_jax import Arrays, run_on_jax
 
 from tsattn.models import BASELINES
-from tsattn.training.objective import training_model
-from tsattn.window import (
+from tsattn.timeseries.window_spec import (
     ATTENTION,
     KEY_STEPS,
     LENGTH,
@@ -29,6 +28,7 @@ from tsattn.window import (
     TARGET_OBSERVED,
     TARGET_SCALE,
 )
+from tsattn.training.losses import training_model
 
 ON_JAX = (
     "parallel",

@@ -17,12 +17,13 @@ from made import SPEC, Histories, histories, make_graph, window
 from numpy_reference import Array
 
 from tsattn import Forecaster
-from tsattn.data import load
+from tsattn.data.loader import load
 from tsattn.errors import ConfigError, DataError
-from tsattn.evaluation.predict import predict_windows
-from tsattn.models import resolve_options, rules
-from tsattn.models.maps import attention_maps
-from tsattn.window import OBSERVED, PAST, QUANTILES
+from tsattn.models import defaults as rules
+from tsattn.models import resolve_options
+from tsattn.models.attention_maps import attention_maps
+from tsattn.scoring.comparison import predict_windows
+from tsattn.timeseries.window_spec import OBSERVED, PAST, QUANTILES
 
 NODES = ("a", "b", "c", "d", "e")
 GIVEN = histories([10, 7, 4], channels=5)

@@ -14,11 +14,19 @@ from numpy_reference import Array
 from scipy import stats
 
 from tsattn.layers import SortedQuantiles
-from tsattn.models.graph import DISTRIBUTION, core_window
+from tsattn.models.forecast_model import DISTRIBUTION, core_window
 from tsattn.models.options import NetworkOptions
-from tsattn.models.paths import has_paths, paths
-from tsattn.training.objective import ForecastLoss, training_model
-from tsattn.window import FUTURE_COVARIATES, LENGTH, OBSERVED, PARAMETERS, PAST, PAST_COVARIATES, QUANTILES
+from tsattn.models.sampling import has_paths, paths
+from tsattn.timeseries.window_spec import (
+    FUTURE_COVARIATES,
+    LENGTH,
+    OBSERVED,
+    PARAMETERS,
+    PAST,
+    PAST_COVARIATES,
+    QUANTILES,
+)
+from tsattn.training.losses import ForecastLoss, training_model
 
 HEADS = ("normal", "student_t", "negative_binomial")
 QUICK = ("joint_lookbacks_of_an_ensemble", "tcn")

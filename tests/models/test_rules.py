@@ -12,8 +12,9 @@ from made import SPEC, make_graph
 from tsattn.errors import ConfigError
 from tsattn.layers import TemporalConvBlock, receptive_field, register_score
 from tsattn.layers.alignments import ALIGNMENTS
-from tsattn.layers.scores import SCORES
-from tsattn.models import resolve_options, rules
+from tsattn.layers.attention_scores import SCORES
+from tsattn.models import defaults as rules
+from tsattn.models import resolve_options
 from tsattn.models.options import Alignment, Score, Seq2SeqOptions, TCNOptions
 
 

@@ -24,7 +24,7 @@ from numpy_reference import (
     sorted_quantiles,
 )
 
-from tsattn.window import ATTENTION, QUANTILES, WindowSpec
+from tsattn.timeseries.window_spec import ATTENTION, QUANTILES, WindowSpec
 
 PATCH = 4
 UNITS = 6

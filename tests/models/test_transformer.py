@@ -10,10 +10,10 @@ from keras_help import on_tensorflow, outputs, with_random_weights
 from made import SPEC, histories, make_graph, window
 from numpy_reference import Array
 
-from tsattn.layers.scan import unrolled
-from tsattn.models.maps import attention_maps
-from tsattn.models.transformer_decoder import TransformerDecoder
-from tsattn.window import ATTENTION
+from tsattn.layers.masking import unrolled
+from tsattn.models.attention_maps import attention_maps
+from tsattn.models.transformer import TransformerDecoder
+from tsattn.timeseries.window_spec import ATTENTION
 
 STEPS, LEVELS, FED = 4, 3, 2
 LENGTHS = np.array([5, 2])

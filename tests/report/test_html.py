@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from frames import many, series
 
-from tsattn.data.schema import Decision
 from tsattn.report.html import write_report
+from tsattn.timeseries.schema import Decision
 
 DECISIONS = (
     Decision(field="time", value="ds", given=False, reason="'ds' is the only column with dates"),

@@ -13,8 +13,7 @@ from frames import many, series
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tsattn.report.draw import write_png
-from tsattn.report.plot import forecast_figure, plot_forecast
+from tsattn.report.plots import forecast_figure, plot_forecast, write_png
 
 
 def drawn(figure: Figure, path: Path) -> list[Axes]:

@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from tsattn import Forecaster
-from tsattn.export.describe import describe, reader_of
-from tsattn.export.reader import forecast_function
-from tsattn.serving.door import routes
+from tsattn.export.exporter import describe, reader_of
+from tsattn.export.signatures import forecast_function
 from tsattn.serving.errors import ServingError
+from tsattn.serving.forecast_api import routes
 from tsattn.serving.settings import Settings
 
 VERSION = 7

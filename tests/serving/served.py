@@ -14,16 +14,16 @@ import httpx
 import numpy as np
 from keras_help import with_random_weights
 
-from tsattn.data import load
-from tsattn.export.description import DESCRIPTION, Description
-from tsattn.export.reader import WindowReader, outputs_of
+from tsattn.data.loader import load
+from tsattn.export.metadata import DESCRIPTION, Description
 from tsattn.export.saved_model import write_saved_model
+from tsattn.export.signatures import WindowReader, outputs_of
 from tsattn.models import resolve_options
-from tsattn.models.graph import build_graph
+from tsattn.models.forecast_model import build_graph
 from tsattn.serving.engine import Engine
 from tsattn.serving.server import Server
 from tsattn.serving.settings import Settings
-from tsattn.window import StaticInput, WindowSpec
+from tsattn.timeseries.window_spec import StaticInput, WindowSpec
 
 DATASETS = Path(__file__).parents[2] / "datasets"
 

@@ -16,7 +16,7 @@ from serving.door_help import VERSION, Client, InProcess, app_of, client_of, fit
 from serving.rows import CSV, HOURS, as_csv, as_records, ask, ragged, same, wave
 
 from tsattn import Forecaster
-from tsattn.serving.records import Given, read_request
+from tsattn.serving.request_frames import Given, read_request
 
 
 @pytest.fixture(scope="module")
@@ -138,5 +138,5 @@ def test_others_are_answered_while_a_body_is_read(long: Forecaster, monkeypatch:
             go_on.set()
             return await post, other
 
-    monkeypatch.setattr("tsattn.serving.door.read_request", slow)
+    monkeypatch.setattr("tsattn.serving.forecast_api.read_request", slow)
     assert [answer.status_code for answer in asyncio.run(both())] == [200, 200]

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving.door_help import Client, client_of, fitted
 
-from tsattn.serving import records
-from tsattn.serving.door import without_options
+from tsattn.serving import request_frames as records
+from tsattn.serving.forecast_api import without_options
 
 STEPS = 60
 FRAME = pd.DataFrame(
@@ -163,7 +163,7 @@ def test_what_is_too_large(client: Client, monkeypatch: pytest.MonkeyPatch) -> N
     # Few bytes of records with different names would be a table of many cells.
     names = json.dumps([{f"c{i}": 1} for i in range(4000)])
     assert "cells" in refused(client, names, JSON, 413)
-    monkeypatch.setattr("tsattn.serving.door.MOST_ROWS", 3)
+    monkeypatch.setattr("tsattn.serving.forecast_api.MOST_ROWS", 3)
     assert "rows of forecast" in refused(client, GOOD, CSV, 413)
 
 

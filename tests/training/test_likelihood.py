@@ -10,10 +10,18 @@ from numpy_reference import Array
 from scipy import stats
 
 from tsattn.models import resolve_options
-from tsattn.models.graph import ForecastGraph, build_graph
-from tsattn.training.likelihood import LikelihoodLoss
-from tsattn.training.objective import training_model
-from tsattn.window import LENGTH, OBSERVED, PARAMETERS, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
+from tsattn.models.forecast_model import ForecastGraph, build_graph
+from tsattn.timeseries.window_spec import (
+    LENGTH,
+    OBSERVED,
+    PARAMETERS,
+    PAST,
+    TARGET,
+    TARGET_OBSERVED,
+    TARGET_SCALE,
+    WindowSpec,
+)
+from tsattn.training.losses import LikelihoodLoss, training_model
 
 HEADS = ("normal", "student_t", "negative_binomial")
 SCALES = np.array([[2.0, 5.0]] * 4, "float32")

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from tsattn.config import TrainingConfig
-from tsattn.data import Grid, Panel
-from tsattn.data.windows import Windows
-from tsattn.training.plan import error_scales, plan, scaling_statistics, training_windows, validation_steps
-from tsattn.window import WindowSpec
+from tsattn.timeseries.grid import Grid
+from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import Windows
+from tsattn.training.defaults import error_scales, plan, scaling_statistics, training_windows, validation_steps
 
 SPEC = WindowSpec(48, 12, ("y",), season=12)
 

@@ -8,15 +8,15 @@ import keras
 import numpy as np
 import pytest
 
-from tsattn.data.frequency import Grid
-from tsattn.data.panel import Panel
-from tsattn.data.windows import Windows
 from tsattn.models import resolve_options
-from tsattn.models.graph import build_graph
-from tsattn.training.fit import train
-from tsattn.training.plan import Plan
-from tsattn.training.sequence import OrderedWindows, ShuffledWindows
-from tsattn.window import LENGTH, PAST, TARGET, TARGET_SCALE, WindowSpec
+from tsattn.models.forecast_model import build_graph
+from tsattn.timeseries.grid import Grid
+from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.window_spec import LENGTH, PAST, TARGET, TARGET_SCALE, WindowSpec
+from tsattn.timeseries.windows import Windows
+from tsattn.training.batches import OrderedWindows, ShuffledWindows
+from tsattn.training.defaults import Plan
+from tsattn.training.trainer import train
 
 ONE = np.ones((1, 1), "float32")
 

@@ -17,10 +17,10 @@ from optuna.trial import TrialState
 from tuning.small import days
 
 from tsattn.config import RunConfig
-from tsattn.data import load
+from tsattn.data.loader import load
 from tsattn.errors import RunError
-from tsattn.tuning.journal import DEFAULT, ENDED, RETRY_OF, Journal, quiet, standing_of
-from tsattn.tuning.space import Space
+from tsattn.tuning.search_space import Space
+from tsattn.tuning.study import DEFAULT, ENDED, RETRY_OF, Journal, quiet, standing_of
 
 
 def space_of(model: dict[str, Any], seed: int = 0) -> Space:

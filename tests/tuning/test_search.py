@@ -148,7 +148,7 @@ def test_data_without_a_scale_are_judged_in_their_units() -> None:
 
 def test_only_what_was_known_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is trained on ends before the validation part."""
-    from tsattn.fitting import Fitting
+    from tsattn.forecasting.fit import Fitting
 
     lengths = []
     train = Fitting.train

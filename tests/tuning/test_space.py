@@ -11,15 +11,14 @@ import pytest
 from pydantic import Field
 from tuning.small import QUICK, days
 
-from tsattn.config import RunConfig
-from tsattn.data import load
+from tsattn.config import Choice, Range, RunConfig, Times, declared
+from tsattn.data.loader import load
 from tsattn.errors import ConfigError
 from tsattn.models import MODELS, NetworkOptions, get_model, register, resolve_options
+from tsattn.models.defaults import COPY_HEADS, Known, resolve
 from tsattn.models.options import CANNOT_COPY
 from tsattn.models.registry import check_graph
-from tsattn.models.rules import COPY_HEADS, Known, resolve
-from tsattn.space import Choice, Range, Times, declared
-from tsattn.tuning.space import Space
+from tsattn.tuning.search_space import Space
 
 TRAINED = [name for name, entry in MODELS.items() if entry.trained and entry.module is None]
 

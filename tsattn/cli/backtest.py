@@ -65,9 +65,9 @@ def backtest(
     The forecasts of every fold are kept as they come: stopped and started again by the same command, it goes on.
     """
     from tsattn.cli.tables import reading
-    from tsattn.continued import read_series
-    from tsattn.evaluation.classical import check_classical
     from tsattn.evaluation.origins import plan_backtest
+    from tsattn.forecasting.finetuning import read_series
+    from tsattn.scoring.classical import check_classical
 
     models = several_models(model)
     config = read_config(**given, model=_own(models))
@@ -78,8 +78,8 @@ def backtest(
     terminal.print(reading(plan.schema, panel))
     terminal.print(_told(plan, refit, given_step=step is not None))
     with quiet_start():
-        from tsattn.cli.bars import BacktestBar
-        from tsattn.evaluation.folds import Folds
+        from tsattn.cli.progress import BacktestBar
+        from tsattn.evaluation.fold_store import Folds
         from tsattn.forecaster import Forecaster
 
     forecaster = Forecaster.from_config(config)
@@ -102,7 +102,7 @@ def backtest(
 def _own(models: Sequence[str]) -> str | None:
     """Return the model whose options are those that are given; the others take the same ones, classical ones none."""
     from tsattn.config import AUTO
-    from tsattn.evaluation.classical import CLASSICAL
+    from tsattn.scoring.classical import CLASSICAL
 
     # What `auto` is given besides is refused beside a name.
     return AUTO if AUTO in models else next((name for name in models if name not in CLASSICAL), None)
@@ -110,7 +110,7 @@ def _own(models: Sequence[str]) -> str | None:
 
 def _free(path: Path, plan: BacktestPlan, config: RunConfig, refit: str) -> Path:
     """Return a folder that is not there yet, or has some of the same backtest: the given one, or that with a number."""
-    from tsattn.evaluation.folds import about, known
+    from tsattn.evaluation.fold_store import about, known
 
     asked, number, free = about(plan, config, refit), 1, path
     while free.exists() and known(free) != asked:
@@ -121,11 +121,11 @@ def _free(path: Path, plan: BacktestPlan, config: RunConfig, refit: str) -> Path
 
 def _told(plan: BacktestPlan, refit: str, *, given_step: bool) -> str:
     """Return where the series are cut, in a few lines."""
-    from tsattn.data.place import shown
+    from tsattn._text import format_timestamp
 
     cutoffs, horizon, lengths = plan.cutoffs, plan.schema.horizon, plan.training().lengths
     first, last = cutoffs.iloc[0], cutoffs.iloc[-1]
-    span = list(dict.fromkeys(shown(stamp) for stamp in (cutoffs["first"].min(), cutoffs["last"].max())))
+    span = list(dict.fromkeys(format_timestamp(stamp) for stamp in (cutoffs["first"].min(), cutoffs["last"].max())))
     ends = f"histories end from {span[0]} to {span[-1]}" if len(span) > 1 else f"the history ends at {span[0]}"
     apart = f", {_count(plan.step, 'step')} apart" if len(plan) > 1 else ""
     lines = [f"{_count(len(plan), 'fold')}{apart}: {ends}; the forecast is what follows, {_count(horizon, 'step')}."]
@@ -152,7 +152,7 @@ def _count(number: int, name: str) -> str:
 def _print(result: Backtest, folds: int) -> None:
     """Print the result on standard output."""
     from tsattn.cli.tables import scores_table
-    from tsattn.evaluation.verdict import verdict
+    from tsattn.scoring.model_choice import verdict
 
     terminal = Console(highlight=False, markup=False, soft_wrap=True)
     where = f"over {_count(folds, 'fold')}"

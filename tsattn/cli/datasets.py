@@ -14,7 +14,7 @@ def datasets(context: click.Context) -> None:
     """List series to try things on: those that come with tsattn, and public ones to fetch."""
     if context.invoked_subcommand is not None:
         return
-    from tsattn.data.catalogue import DATASETS
+    from tsattn.data.datasets import DATASETS
 
     terminal = Console(highlight=False, soft_wrap=True)
     head = ("name", "what", "columns", "licence", "from")
@@ -27,6 +27,6 @@ def datasets(context: click.Context) -> None:
 @click.argument("name")
 def fetch(name: str) -> None:
     """Print the path of the data set NAME, which is downloaded if it is not there."""
-    from tsattn.data.catalogue import fetch as fetched
+    from tsattn.data.datasets import fetch as fetched
 
     click.echo(fetched(name))

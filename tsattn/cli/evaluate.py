@@ -45,8 +45,8 @@ def evaluate(
     By default it forecasts what lies behind the data that it was trained on, a horizon after another. DATA may begin
     there, or hold the training data as well. The naive baselines stand beside it.
     """
-    from tsattn.evaluation.classical import check_classical
-    from tsattn.output import check_file, write_frame
+    from tsattn.atomic_io import check_file, write_frame
+    from tsattn.scoring.classical import check_classical
 
     wanted = [path for path in (out, scores) if path is not None]
     for path in wanted:
@@ -75,7 +75,7 @@ def _parts(result: Evaluation, by: str | None) -> pd.DataFrame:
 def _print(result: Evaluation, by: str | None) -> None:
     """Print the result on standard output."""
     from tsattn.cli.tables import parts_table, scores_table
-    from tsattn.evaluation.verdict import verdict
+    from tsattn.scoring.model_choice import verdict
 
     terminal = Console(highlight=False, markup=False, soft_wrap=True)
     terminal.print(scores_table(result.scores, [result.model], "On these data"))

@@ -67,18 +67,18 @@ def _free(path: Path) -> Path:
 
 
 def _run(data: Path, out: Path, overwrite: bool, config: RunConfig) -> None:
+    from tsattn.atomic_io import check_free
     from tsattn.cli.tables import reading, scores_table
-    from tsattn.continued import read_series
-    from tsattn.directory import check_free
+    from tsattn.forecasting.finetuning import read_series
 
     terminal = console()
     check_free(out, overwrite=overwrite)
     panel, schema = read_series(data, config)
     terminal.print(reading(schema, panel))
     with quiet_start():
-        from tsattn.evaluation.chosen import Selection
+        from tsattn.cli.progress import ProgressBar
         from tsattn.forecaster import Forecaster
-        from tsattn.training.progress import ProgressBar
+        from tsattn.scoring.model_choice import Selection
 
     forecaster = Forecaster.from_config(config).fit_panel(
         panel, schema, source=str(data), watch=lambda title: ProgressBar(terminal, title)

@@ -18,7 +18,7 @@ def inspect(data: Path, **columns: Any) -> None:
     """Say how DATA would be read: columns, frequency, season and horizon. Nothing is written."""
     from tsattn.cli.tables import reading
     from tsattn.config import DataConfig, validated
-    from tsattn.data import load
+    from tsattn.data.loader import load
 
     panel, schema = load(data, validated(DataConfig, columns, "the options"))
     Console(highlight=False, soft_wrap=True).print(reading(schema, panel))

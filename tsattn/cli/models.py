@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tsattn.cli.options import import_option
 from tsattn.cli.tables import rows_table
-from tsattn.space import declared
+from tsattn.config import declared
 
 
 @click.command()

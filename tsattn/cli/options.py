@@ -142,7 +142,7 @@ _CONFIG_OPTIONS = (
 
 def baseline_option(command: F) -> F:
     """Add the option for classical baselines."""
-    from tsattn.evaluation.classical import CLASSICAL
+    from tsattn.scoring.classical import CLASSICAL
 
     return click.option(
         "--baseline",

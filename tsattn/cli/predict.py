@@ -45,7 +45,7 @@ def predict(
     DATA has the form that was fitted; its series may be others, shorter, longer or with gaps. The covariates that are
     known ahead stand in its rows behind the history, or in a file of their own, FUTURE.
     """
-    from tsattn.output import check_file, write_frame
+    from tsattn.atomic_io import check_file, write_frame
 
     if samples is not None and roll:
         raise click.UsageError("--samples draws paths of the fitted horizon: leave out --roll")

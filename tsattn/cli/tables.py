@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tsattn.data import Panel, Schema
-from tsattn.evaluation.selection import selection
+from tsattn.scoring.metrics import selection
+from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.schema import Schema
 
 _METRICS = {
     "mase": "MASE",

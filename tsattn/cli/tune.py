@@ -61,10 +61,10 @@ def tune(
     The same command goes on where it was stopped (with --overwrite, where it has written its result), and a second one
     started beside it shares the trials: both by the journal.
     """
+    from tsattn.atomic_io import check_file, write_text
     from tsattn.cli.tables import reading
-    from tsattn.continued import read_series
     from tsattn.errors import ConfigError
-    from tsattn.output import check_file, write_text
+    from tsattn.forecasting.finetuning import read_series
 
     started = monotonic()
     models = several_models(given.pop("model"))
@@ -78,7 +78,7 @@ def tune(
     panel, schema = read_series(data, configs[0])
     terminal.print(reading(schema, panel))
     with quiet_start():
-        from tsattn.cli.tuning_bar import TuningBar
+        from tsattn.cli.progress import TuningBar
         from tsattn.tuning.tuner import tune_panel
 
     with notes(terminal), _resumable(terminal, kept), TuningBar(terminal, duration) as bar:

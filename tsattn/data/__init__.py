@@ -1,34 +1,9 @@
-"""The data room: files and frames become series on a regular time grid, and forecasts become frames."""
+"""Read files and frames as series on a regular time grid."""
 
-from tsattn.data.frame import WIDE_ID, to_panel
-from tsattn.data.frequency import Grid, season_of
-from tsattn.data.infer import infer_schema
-from tsattn.data.load import Frame, load
-from tsattn.data.long import forecast_frame, history_frame, series_names
-from tsattn.data.panel import Panel
-from tsattn.data.read import read_frame
-from tsattn.data.relations import as_nodes, as_series, read_adjacency
-from tsattn.data.schema import Decision, Schema
-from tsattn.data.season import default_horizon, detect_season
+from tsattn.data.adjacency import as_nodes, as_series, read_adjacency
+from tsattn.data.files import read_frame
+from tsattn.data.inference import infer_schema
+from tsattn.data.loader import Frame, load
+from tsattn.data.panel_builder import to_panel
 
-__all__ = [
-    "WIDE_ID",
-    "Decision",
-    "Frame",
-    "Grid",
-    "Panel",
-    "Schema",
-    "as_nodes",
-    "as_series",
-    "default_horizon",
-    "detect_season",
-    "forecast_frame",
-    "history_frame",
-    "infer_schema",
-    "load",
-    "read_adjacency",
-    "read_frame",
-    "season_of",
-    "series_names",
-    "to_panel",
-]
+__all__ = ["Frame", "as_nodes", "as_series", "infer_schema", "load", "read_adjacency", "read_frame", "to_panel"]

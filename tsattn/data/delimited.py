@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from tsattn.data.place import Bytes, Source, line_of
+from tsattn.data.locations import Bytes, Source, line_of
 from tsattn.errors import DataError
 
 SAMPLE_BYTES = 1 << 20

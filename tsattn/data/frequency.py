@@ -1,330 +1,215 @@
-"""Regular time grids: stamps become whole numbers of steps, and steps become stamps again."""
+"""The frequency of stamps that may have gaps."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any, Literal, Self, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pandas.tseries import offsets
-from pandas.tseries.frequencies import to_offset
 
-from tsattn.data.order import blocks
-from tsattn.data.stamps import in_microseconds
-from tsattn.errors import DataError
+from tsattn.config import Combine
+from tsattn.timeseries.grid import DAY, Grid, counted, naive, parse_freq, steps_between
 
 Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-Span = Literal["from", "until", "day"]
 
-DAY = 86_400_000_000
-"""Microseconds of a day, the unit in which this module counts."""
-
-_MONTHS: dict[type[offsets.BaseOffset], tuple[int, bool]] = {
-    offsets.MonthBegin: (1, False),
-    offsets.MonthEnd: (1, True),
-    offsets.QuarterBegin: (3, False),
-    offsets.QuarterEnd: (3, True),
-    offsets.YearBegin: (12, False),
-    offsets.YearEnd: (12, True),
-}
-"""Months of a step, and whether the stamp is the last day of the month."""
-
-_BUSINESS = (
-    offsets.BusinessDay,
-    offsets.BusinessMonthBegin,
-    offsets.BusinessMonthEnd,
-    offsets.BQuarterBegin,
-    offsets.BQuarterEnd,
-    offsets.BYearBegin,
-    offsets.BYearEnd,
-)
-_ENDS = (
-    offsets.Week,
-    offsets.MonthEnd,
-    offsets.QuarterEnd,
-    offsets.YearEnd,
-    offsets.BusinessMonthEnd,
-    offsets.BQuarterEnd,
-    offsets.BYearEnd,
-)
-_COUNTED: tuple[type[offsets.BaseOffset], ...] = (offsets.Tick, offsets.Day, offsets.Week, *_MONTHS, *_BUSINESS)
-"""Offsets that this module can count: each has one stamp in each of its periods."""
-
-_OLD = {"M": "MS or ME", "Q": "QS or QE", "Y": "YS or YE", "A": "YS or YE", "AS": "YS", "H": "h", "T": "min"}
-_OLD |= {"S": "s", "L": "ms", "U": "us", "BM": "BME", "BH": "bh"}
-"""Aliases that pandas has given up, and what it calls them now."""
+_UNITS = (("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1))
+_WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
-_EXAMPLES = "h, 30min, D, B, W-SAT, MS, QS, YS or a whole number"
+def counts_of(stamps: pd.Index) -> Ints:
+    """Return stamps as whole numbers, int64: integers as they are, dates in microseconds."""
+    return np.asarray(stamps.asi8 if isinstance(stamps, pd.DatetimeIndex) else stamps, dtype=np.int64)
 
 
-def is_steps(freq: str) -> bool:
-    """Tell whether ``freq`` is a whole-number step, so that stamps are integers and no dates."""
-    return freq.isdecimal() and int(freq) > 0
+def infer_freq(stamps: pd.Index, series: Ints) -> str | None:
+    """Return the frequency whose step is the most common one between neighbouring stamps of a series.
 
-
-def parse_freq(freq: str) -> offsets.BaseOffset:
-    """Return the pandas offset of an alias.
-
-    Raises:
-        DataError: pandas does not know the alias, it does not lead forwards, or it has no regular grid.
-    """
-    try:
-        offset = to_offset(freq)
-    except ValueError:
-        head = freq.lstrip("0123456789").partition("-")[0]
-        hint = f"; pandas now writes {head} as {_OLD[head]}" if head in _OLD else ""
-        raise DataError(f"'{freq}' is no pandas frequency{hint}: use one such as {_EXAMPLES}") from None
-    if offset is None or offset.n < 1 or offset == offsets.Nano():
-        raise DataError(f"the frequency '{freq}' must lead forwards by a microsecond or more")
-    if not isinstance(offset, _COUNTED):
-        raise DataError(f"the frequency '{freq}' is no regular grid: use one such as {_EXAMPLES}")
-    return offset
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A regular time grid; position 0 is its origin, and positions before it are negative.
-
-    Steps shorter than a day are counted in elapsed time, days and longer ones on the wall clock of ``tz``.
-    Monthly, quarterly and yearly starts keep the day of the month of the origin, so that every 15th is a
-    grid as well.
+    Gaps do not matter while most steps are regular. None where no series has two different stamps.
 
     Args:
-        freq: pandas alias ("h", "30min", "B", "W-SAT", "MS"), or a whole-number step as text ("1") where the
-            stamps are integers.
-        origin: the stamp of position 0: ISO text, or an integer where ``freq`` is a number.
-        tz: time zone of the stamps; None for naive stamps and integers.
+        stamps: integers, or dates with or without a time zone, in any order.
+        series: which series each stamp belongs to, int64 [stamps].
     """
-
-    freq: str
-    origin: str | int
-    tz: str | None = None
-
-    @property
-    def dated(self) -> bool:
-        """Whether the stamps are dates rather than integers."""
-        return not is_steps(self.freq)
-
-    @cached_property
-    def offset(self) -> offsets.BaseOffset:
-        """The pandas offset of one step; dated grids only."""
-        return parse_freq(self.freq)
-
-    @cached_property
-    def _start(self) -> int:
-        """The origin as this grid counts: an integer stamp, or microseconds."""
-        return int(self._count(self.index([self.origin]))[0]) if self.dated else int(self.origin)
-
-    @cached_property
-    def _elapsed(self) -> bool:
-        """Whether steps are elapsed time instead of wall-clock days."""
-        return isinstance(self.offset, offsets.Tick)
-
-    @cached_property
-    def _width(self) -> int:
-        """Steps of a fixed width: that width, as this grid counts; else 0."""
-        if not self.dated:
-            return int(self.freq)
-        if self._elapsed:
-            return int(pd.Timedelta(cast(Any, self.offset)).value // 1000)
-        days = {offsets.Day: 1, offsets.Week: 7}.get(type(self.offset), 0)
-        return days * self.offset.n * DAY
-
-    @property
-    def stepping(self) -> tuple[Literal["seconds", "months", "month ends", "business days"], int] | None:
-        """What a step is on the wall clock, and how many; None where it is nothing as plain."""
-        if self.dated and self._width:
-            seconds, rest = divmod(self._width, 1_000_000)
-            return None if rest else ("seconds", seconds)
-        if self.dated and type(self.offset) in _MONTHS:
-            months, at_end = _MONTHS[type(self.offset)]
-            return "month ends" if at_end else "months", months * self.offset.n
-        plain = self.dated and type(self.offset) is offsets.BusinessDay and self.offset.n == 1
-        return ("business days", 1) if plain else None
-
-    @property
-    def span(self) -> Span:
-        """Which days the stamp of a step stands for.
-
-        As pandas resamples: those from the stamp before to it where it is the end of a week, month, quarter or year;
-        itself for business days; else those from it to the next.
-        """
-        if isinstance(self.offset, offsets.BusinessDay):
-            return "day"
-        return "until" if isinstance(self.offset, _ENDS) else "from"
-
-    def index(self, stamps: Any) -> pd.DatetimeIndex:
-        """Return stamps (dates or ISO text) as microsecond dates in the grid's time zone."""
-        if not isinstance(stamps, pd.DatetimeIndex):
-            stamps = pd.DatetimeIndex(pd.to_datetime(stamps, utc=self.tz is not None, format="ISO8601"))
-        index = in_microseconds(stamps)
-        if self.tz is None:
-            return naive(index)
-        return (index if index.tz else index.tz_localize("UTC")).tz_convert(self.tz)
-
-    def _counts(self, stamps: Any) -> Ints:
-        """Return any stamps as this grid counts."""
-        return self._count(self.index(stamps)) if self.dated else np.asarray(stamps, dtype=np.int64)
-
-    def _count(self, index: pd.DatetimeIndex) -> Ints:
-        """Return microseconds: elapsed, or of the wall clock."""
-        wall = index.tz_convert("UTC") if self.tz and self._elapsed else index
-        return cast(Ints, np.asarray(naive(wall).asi8, dtype=np.int64))
-
-    def _dates(self, micros: Ints) -> pd.DatetimeIndex:
-        """Undo `_count`; a wall-clock time that a time shift skips moves forwards."""
-        index = pd.DatetimeIndex(micros.astype("datetime64[us]"))
-        if not self.tz:
-            return index
-        if self._elapsed:
-            return index.tz_localize("UTC").tz_convert(self.tz)
-        return index.tz_localize(self.tz, ambiguous=np.ones(len(index), bool), nonexistent="shift_forward")
-
-    def locate(self, stamps: Any, *, nearest: bool = False) -> tuple[Ints, Bools]:
-        """Return the position of each stamp (int64), and whether the stamp lies on the grid (bool).
-
-        Between two steps it is the position of the earlier one, or with ``nearest`` of the nearer one, where steps have
-        a fixed width.
-        """
-        counts = self._counts(stamps)
-        if self._width:
-            position, on_grid = self._locate_even(counts, nearest * (self._width // 2))
-            if not self.tz:
-                return position, on_grid
-        elif type(self.offset) in _MONTHS:
-            position = self._month_position(counts)
-        elif type(self.offset) is offsets.BusinessDay and self.offset.n == 1:
-            position = np.asarray(np.busday_count(_days(self._start), _days(counts)), dtype=np.int64)
-        elif not self.offset.is_on_offset(pd.Timestamp(self._start, unit="us")):
-            return np.zeros_like(counts), np.zeros(len(counts), dtype=bool)
-        else:
-            table = self._table(int(counts.min(initial=self._start)), int(counts.max(initial=self._start)))
-            position = np.searchsorted(table, counts, side="right") - 1 - np.searchsorted(table, self._start)
-        expected = self._micros(position)
-        if self.tz:  # a stamp that a time shift moved is still on the grid
-            expected = self._count(self._dates(expected))
-        return position, expected == counts
-
-    def _locate_even(self, counts: Ints, ahead: int) -> tuple[Ints, Bools]:
-        """Return positions on a grid of even width, and whether each lies on it; ``ahead`` is added before."""
-        position, on_grid = np.empty(len(counts), dtype=np.int64), np.empty(len(counts), dtype=bool)
-        for block in blocks(len(counts)):
-            elapsed = counts[block] - self._start
-            position[block] = (elapsed + ahead) // self._width
-            on_grid[block] = position[block] * self._width == elapsed
-        return position, on_grid
-
-    def share(self, stamps: pd.Index) -> float:
-        """Return how many of the stamps lie on the grid, as a share."""
-        if not self._width or self.tz:
-            return float(self.locate(stamps)[1].mean())
-        counts = self._counts(stamps)
-        found = sum(int(((counts[block] - self._start) % self._width == 0).sum()) for block in blocks(len(counts)))
-        return found / len(counts)
-
-    def position(self, stamps: Any) -> Ints:
-        """Return the steps from the origin to each stamp, int64.
-
-        Raises:
-            DataError: a stamp is off the grid.
-        """
-        position, on_grid = self.locate(stamps)
-        if not on_grid.all():
-            stamp = pd.Index(stamps)[int(np.argmin(on_grid))]
-            raise DataError(f"the stamp {stamp} is off the grid of '{self.freq}' steps from {self.origin}")
-        return position
-
-    def at(self, positions: Any) -> pd.Index:
-        """Return the stamps of any positions (int64 [n]): dates, time-zone-aware if ``tz``, or integers."""
-        positions = np.asarray(positions, dtype=np.int64)
-        if not self.dated:
-            integers: pd.Index[int] = pd.Index(self._start + positions * self._width)
-            return integers
-        return self._dates(self._micros(positions))
-
-    def stamps(self, start: int, n: int) -> pd.Index:
-        """Return the ``n`` stamps from position ``start`` on."""
-        return self.at(np.arange(start, start + n, dtype=np.int64))
-
-    def _micros(self, positions: Ints) -> Ints:
-        """Return the stamps of positions as `_count` counts them."""
-        if self._width:
-            return self._start + positions * self._width
-        if type(self.offset) in _MONTHS:
-            return self._month_micros(positions)
-        if type(self.offset) is offsets.BusinessDay and self.offset.n == 1:
-            days = np.busday_offset(_days(self._start), positions, roll="backward")
-            return np.asarray(days.astype(np.int64) * DAY + self._start % DAY)
-        low, high = int(positions.min(initial=0)), int(positions.max(initial=0))
-        first = pd.Timestamp(self._start, unit="us")
-        before = pd.date_range(end=first, periods=1 - low, freq=self.offset).as_unit("us").asi8
-        after = pd.date_range(start=first, periods=1 + high, freq=self.offset).as_unit("us").asi8
-        return cast(Ints, np.concatenate([before[:-1], after])[positions - low])
-
-    def _month_position(self, counts: Ints) -> Ints:
-        months = self.offset.n * _MONTHS[type(self.offset)][0]
-        elapsed = _days(counts).astype("datetime64[M]") - _days(self._start).astype("datetime64[M]")
-        return np.asarray(elapsed.astype(np.int64) // months)
-
-    def _month_micros(self, positions: Ints) -> Ints:
-        """Return the origin's day of the month, or the last day, ``positions`` steps on."""
-        months, at_end = _MONTHS[type(self.offset)]
-        first = _days(self._start).astype("datetime64[M]")
-        month = first + positions * (months * self.offset.n)
-        if at_end:
-            days = (month + 1).astype("datetime64[D]") - 1
-        else:
-            days = month.astype("datetime64[D]") + (_days(self._start) - first.astype("datetime64[D]"))
-        return np.asarray(days.astype(np.int64) * DAY + self._start % DAY)
-
-    def _table(self, low: int, high: int) -> Ints:
-        """Return every stamp of any other pandas calendar from ``low`` to ``high``."""
-        ends = [pd.Timestamp(value, unit="us") for value in (low, self._start, high)]
-        before = pd.date_range(ends[0], ends[1], freq=self.offset).as_unit("us").asi8
-        after = pd.date_range(ends[1], ends[2], freq=self.offset).as_unit("us").asi8
-        return np.union1d(before, after)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Undo `to_dict`."""
-        return cls(**values)
+    elapsed = counts_of(stamps)
+    step = _usual_step(elapsed, series)
+    if step == 0:
+        return None
+    if not isinstance(stamps, pd.DatetimeIndex):
+        return str(step)
+    wall = np.asarray(naive(stamps).asi8, dtype=np.int64)
+    wall_step = step if stamps.tz is None else _usual_step(wall, series)
+    if wall_step % DAY:
+        unit, width = next((unit, width) for unit, width in _UNITS if step % width == 0)
+        return _times(step // width, unit)
+    days = (wall // DAY).astype("datetime64[D]")
+    calendar = _monthly(days, series) if wall_step >= 28 * DAY else None
+    return calendar or _daily(days, wall_step // DAY)
 
 
-def _days(micros: Any) -> Any:
-    """Return the day, datetime64[D], of microseconds."""
-    return (np.asarray(micros, dtype=np.int64) // DAY).astype("datetime64[D]")
+def best_grid(freq: str, stamps: pd.Index) -> tuple[Grid, float]:
+    """Return the grid of ``freq`` on which most stamps lie, its origin one of the first three, and their share."""
+    zone = str(stamps.tz) if isinstance(stamps, pd.DatetimeIndex) and stamps.tz is not None else None
+    counts = counts_of(stamps)
+    grids: list[tuple[Grid, float]] = []
+    for _ in range(3):
+        first: Any = int(counts.min())
+        if isinstance(stamps, pd.DatetimeIndex):
+            first = pd.Timestamp(first, unit="us", tz=stamps.tz).isoformat()
+        grid = Grid(freq, first, zone)
+        grids.append((grid, grid.share(stamps)))
+        if grids[-1][1] == 1:
+            break
+        counts = counts[counts > counts.min()]
+        if not len(counts):
+            break
+    return max(grids, key=lambda found: found[1])
 
 
-def naive(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    """Return stamps as a wall clock shows them, without a time zone."""
-    return index if index.tz is None else index.tz_localize(None)
+def _usual_step(counts: Ints, series: Ints) -> int:
+    """Return the most common difference of neighbours within a series, the smallest of several; 0 without any."""
+    times = counted(steps_between(counts, series))
+    return min(times, key=lambda step: (-times[step], step)) if times else 0
 
 
-_SEASONS: dict[str, int] = {"B": 5, "W": 52, "MS": 12, "ME": 12, "BMS": 12, "BME": 12}
-_SEASONS |= {"QS": 4, "QE": 4, "BQS": 4, "BQE": 4}
+def _times(n: int, alias: str) -> str:
+    return alias if n == 1 else f"{n}{alias}"
 
 
-def season_of(freq: str) -> int:
-    """Return the usual season length of a frequency, in steps; 1 where it has none.
+def _usual(values: npt.NDArray[Any]) -> tuple[int, float]:
+    """Return the most common value and its share."""
+    found, times = np.unique(values, return_counts=True)
+    return int(found[np.argmax(times)]), float(times.max() / len(values))
 
-    Steps of less than a day have the day's season (hourly 24, half-hourly 48), days the week's, business days
-    5, weeks 52, months 12, quarters 4 and years 1. Several of a step share its season: two months have 6, and
-    where they do not divide it there is none.
+
+def _monthly(days: npt.NDArray[np.datetime64], series: Ints) -> str | None:
+    """Return the alias of months, quarters or years that most days start or end; None for neither."""
+    month = days.astype("datetime64[M]")
+    number = month.astype(np.int64)
+    n = _usual_step(number, series)
+    if n == 0:
+        return None
+    first = _MONTHS[_usual(number % 12)[0]]
+    at_end = float(((days + 1).astype("datetime64[M]") != month).mean())
+    if at_end < 1 and (np.busday_offset(days, 1, roll="backward").astype("datetime64[M]") != month).all():
+        return _times(n, "BME")
+    if at_end >= 0.5:
+        return _month_alias(n, "E", first, ("MAR", "JUN", "SEP", "DEC"), "DEC")
+    day, share = _usual((days - month.astype("datetime64[D]")).astype(np.int64))
+    if day and (np.busday_offset(month.astype("datetime64[D]"), 0, roll="forward") == days).all():
+        return _times(n, "BMS")
+    if share < 0.5:
+        return None
+    return _month_alias(n, "S", first, ("JAN", "APR", "JUL", "OCT"), "JAN")
+
+
+def _month_alias(n: int, side: str, month: str, quarters: tuple[str, ...], year: str) -> str:
+    """Return the alias of ``n`` months, as years or quarters where they are such."""
+    if n % 12 == 0:
+        return _times(n // 12, f"Y{side}" + ("" if month == year else f"-{month}"))
+    if n % 3 == 0:
+        anchor = _MONTHS[_MONTHS.index(month) % 3]
+        return _times(n // 3, f"Q{side}" + ("" if month in quarters else f"-{anchor}"))
+    return _times(n, f"M{side}")
+
+
+def _daily(days: npt.NDArray[np.datetime64], step: int) -> str:
+    """Return the alias of steps of whole days: weeks, business days or days."""
+    weekday = (days.astype(np.int64) + 3) % 7
+    if step % 7 == 0:
+        return _times(step // 7, f"W-{_WEEKDAYS[_usual(weekday)[0]]}")
+    weeks = np.unique((days.astype(np.int64) + 3) // 7)
+    if step == 1 and weekday.max() < 5 and len(weeks) > 1:
+        return "B"
+    return _times(step, "D")
+
+
+Floats = npt.NDArray[np.float32]
+
+REGULAR = 0.5
+"""Share of the stamps that have to lie on the grid of their most common step, for the others to be mistakes."""
+
+_SECOND = 1_000_000
+_WIDTHS: dict[str, int] = {f"{n}ms" if n > 1 else "ms": n * 1000 for n in (1, 2, 5, 10, 20, 50, 100, 200, 500)}
+_WIDTHS |= {f"{n}s" if n > 1 else "s": n * _SECOND for n in (1, 2, 5, 10, 15, 30)}
+_WIDTHS |= {f"{n}min" if n > 1 else "min": n * 60 * _SECOND for n in (1, 2, 5, 10, 15, 30)}
+_WIDTHS |= {f"{n}h" if n > 1 else "h": n * 3600 * _SECOND for n in (1, 2, 3, 4, 6, 8, 12)}
+_WIDTHS |= {"D": DAY, "W-SUN": 7 * DAY, "MS": 31 * DAY, "QS": 92 * DAY, "YS": 366 * DAY}
+"""Steps that people use, ascending, in microseconds."""
+
+
+def median_step(stamps: pd.DatetimeIndex, series: Ints) -> int:
+    """Return the median of the steps between neighbouring stamps of a series, in microseconds; 0 without any."""
+    steps = np.concatenate([*steps_between(counts_of(stamps), series), np.zeros(0, dtype=np.int64)])
+    return int(np.median(steps)) if len(steps) else 0
+
+
+def freq_for(stamps: pd.DatetimeIndex, series: Ints) -> str:
+    """Return the frequency that irregular stamps are brought to: the step in use nearest above their median step.
+
+    Stamps that only tremble about a step keep it: up to a twentieth below the median is still above.
     """
-    if is_steps(freq):
-        return 1
-    offset = parse_freq(freq)
+    step = median_step(stamps, series)
+    return next((freq for freq, width in _WIDTHS.items() if width >= 0.95 * step), "YS")
+
+
+def trembles(grid: Grid, stamps: pd.Index) -> bool:
+    """Tell whether nine stamps of ten lie within a quarter of a step from one: late or early, but not irregular."""
+    earlier, nearer = (grid.locate(stamps, nearest=nearest)[0] for nearest in (False, True))
+    width = grid.index(grid.at(earlier + 1)) - grid.index(grid.at(earlier))
+    away = grid.index(stamps) - grid.index(grid.at(nearer))
+    return bool((np.abs(away / width) < 0.25).mean() > 0.9)
+
+
+def round_grid(freq: str, stamps: pd.Index) -> Grid:
+    """Return the grid of a frequency whose steps begin where a clock or calendar begins them: full hours, midnights.
+
+    The months, quarters and years that end with their stamp have it at their end.
+    """
+    assert isinstance(stamps, pd.DatetimeIndex)
+    zone = None if stamps.tz is None else str(stamps.tz)
+    offset: Any = parse_freq(freq)
+    first = stamps.min().tz_localize(None)
     if isinstance(offset, offsets.Tick):
-        width = int(pd.Timedelta(cast(Any, offset)).value // 1000)
-        return DAY // width if DAY % width == 0 else 1
-    base = 7 if type(offset) is offsets.Day else _SEASONS.get(offset.rule_code.partition("-")[0], 1)
-    return base // offset.n if base % offset.n == 0 else 1
+        first = first.floor(freq)
+    else:
+        first = first.normalize()
+        at_end = isinstance(offset, (offsets.MonthEnd, offsets.QuarterEnd, offsets.YearEnd))
+        first = offset.rollforward(first) if at_end else offset.rollback(first)
+    origin = first.tz_localize(zone, ambiguous=True, nonexistent="shift_forward") if zone else first
+    return Grid(freq, origin.isoformat(), zone)
+
+
+def combine(values: Floats, series: Ints, position: Ints, how: Combine, targets: int) -> tuple[Floats, Ints, Ints]:
+    """Return one row for each step of each series, ordered, with its series and position.
+
+    Args:
+        values: [rows, targets and features of covariates], NaN where missing.
+        series: of each row, int64 [rows].
+        position: step of each row, int64 [rows].
+        how: what becomes of several observed values; "last" takes the lowest one in the file. Of covariates "sum" takes
+            the mean: a price does not add up as sales do.
+        targets: how many columns are targets; they come first.
+    """
+    order = np.lexsort((position, series))
+    values, series, position = values[order], series[order], position[order]
+    new = np.append(True, (np.diff(series) != 0) | (np.diff(position) != 0))
+    starts = np.flatnonzero(new)
+    if how == "last":
+        result = _last(values, starts)
+    else:
+        count = np.add.reduceat(np.isfinite(values).astype(np.int64), starts, axis=0)
+        total = np.add.reduceat(np.where(np.isfinite(values), values, 0).astype(np.float64), starts, axis=0)
+        adds_up = (how == "sum") & (np.arange(values.shape[1]) < targets)
+        result = np.where(count > 0, total / np.where(adds_up, 1, np.maximum(count, 1)), np.nan)
+    return result.astype(np.float32), series[starts], position[starts]
+
+
+def _last(values: Floats, starts: Ints) -> Floats:
+    """Return the last observed value of each run of rows, by where they start; NaN where there is none."""
+    rows = np.where(np.isfinite(values), np.arange(len(values))[:, None], -1)
+    last = np.maximum.reduceat(rows, starts, axis=0)
+    found = np.take_along_axis(values, np.maximum(last, 0), axis=0)
+    return np.where(last >= 0, found, np.float32(np.nan))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tsattn.data.long import history_frame
 from tsattn.errors import DataError
-from tsattn.evaluation.classical import Classical, Rival, unfitted
-from tsattn.evaluation.compare import forecast_origins
-from tsattn.evaluation.scores import Scores, score
-from tsattn.evaluation.stretch import Stretch
+from tsattn.evaluation.origins import Stretch
+from tsattn.scoring.classical import Classical, Rival, unfitted
+from tsattn.scoring.comparison import forecast_origins
+from tsattn.scoring.metrics import Scores, score
+from tsattn.timeseries.frames import history_frame
 
 
 @dataclass(frozen=True)

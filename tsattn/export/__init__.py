@@ -3,4 +3,4 @@
 from typing import Literal
 
 Format = Literal["saved_model", "onnx", "openvino", "litert", "keras"]
-"""What `tsattn.export.exporting.export` writes."""
+"""What `tsattn.export.exporter.export` writes."""

@@ -8,12 +8,12 @@ from typing import Any
 
 import keras
 
+from tsattn._logging import quiet
 from tsattn.errors import RunError
-from tsattn.export.description import Description
-from tsattn.export.quiet import quiet
-from tsattn.export.reader import SERVING, WindowReader, forecast_function
+from tsattn.export.metadata import Description
 from tsattn.export.saved_model import check_backend, write_plain_graph
-from tsattn.layers.scan import unrolled
+from tsattn.export.signatures import SERVING, WindowReader, forecast_function
+from tsattn.layers.masking import unrolled
 
 OPSET = 18
 """Version of the operations of ONNX; the lowest one that has all of ours."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import keras
 
+from tsattn._logging import quiet
 from tsattn.errors import RunError
-from tsattn.export.description import ASSETS, DESCRIPTION, Description
-from tsattn.export.quiet import quiet
-from tsattn.export.reader import (
+from tsattn.export.metadata import ASSETS, DESCRIPTION, Description
+from tsattn.export.signatures import (
     SAMPLE,
     SERVING,
     WindowReader,
@@ -17,9 +17,9 @@ from tsattn.export.reader import (
     forecast_function,
     sample_function,
 )
-from tsattn.layers.scan import unrolled
-from tsattn.models.paths import has_paths
-from tsattn.window import ATTENTION
+from tsattn.layers.masking import unrolled
+from tsattn.models.sampling import has_paths
+from tsattn.timeseries.window_spec import ATTENTION
 
 
 def write_saved_model(model: keras.Model, reader: WindowReader, path: Path) -> None:

@@ -8,8 +8,8 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
+from tsattn.layers.attention_scores import vector_initializer
 from tsattn.layers.masking import Tensor, masked_softmax
-from tsattn.layers.scores import vector_initializer
 
 State = tuple[Tensor, ...]
 

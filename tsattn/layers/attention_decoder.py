@@ -12,10 +12,8 @@ from keras.optimizers.schedules import LearningRateSchedule
 from tsattn.errors import ConfigError
 from tsattn.layers.alignments import State
 from tsattn.layers.attention import Attention, Memory
-from tsattn.layers.cells import draw_dropout, forget_dropout, top_state
-from tsattn.layers.decoder import AttentiveDecoder
-from tsattn.layers.masking import Tensor, check_sequence
-from tsattn.layers.scan import scan
+from tsattn.layers.decoders import AttentiveDecoder, draw_dropout, forget_dropout, top_state
+from tsattn.layers.masking import Tensor, check_sequence, scan
 
 
 @keras.saving.register_keras_serializable(package="tsattn")

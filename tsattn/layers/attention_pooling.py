@@ -8,9 +8,8 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.initializers import fresh
-from tsattn.layers.masking import Tensor, check_sequence, masked_softmax, zero_masked
-from tsattn.layers.scores import get_score, vector_initializer
+from tsattn.layers.attention_scores import get_score, vector_initializer
+from tsattn.layers.masking import Tensor, check_sequence, fresh, masked_softmax, zero_masked
 
 
 @keras.saving.register_keras_serializable(package="tsattn")

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from tsattn.layers.attention_scores import get_score
 from tsattn.layers.masking import Tensor, keep_mask, masked_softmax, zero_masked
-from tsattn.layers.scores import get_score
 
 OUT_OF_PHASE = -3.0
 """Bias at the start of keys of another phase of the season: they get a twentieth of the weight of those in phase."""

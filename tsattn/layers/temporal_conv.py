@@ -9,8 +9,7 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.initializers import fresh
-from tsattn.layers.masking import Tensor, check_sequence, zero_masked
+from tsattn.layers.masking import Tensor, check_sequence, fresh, zero_masked
 
 
 @keras.saving.register_keras_serializable(package="tsattn")

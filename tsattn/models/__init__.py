@@ -6,19 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from tsattn.models.options import NetworkOptions
-from tsattn.models.registry import (
-    BASELINES,
-    MODELS,
-    ModelEntry,
-    all_models,
-    get_model,
-    register,
-    resolve_options,
-)
+from tsattn.models.registry import BASELINES, MODELS, ModelEntry, all_models, get_model, register, resolve_options
 
 if TYPE_CHECKING:
-    from tsattn.models.core import Core, Decoded, Series, Weights
-    from tsattn.models.direct import DirectHead
+    from tsattn.models.architecture import Core, Decoded, Series, Weights
+    from tsattn.models.heads import DirectHead
     from tsattn.models.recurrent import Segments
 
 __all__ = [
@@ -39,12 +31,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Core": "core",
-    "Decoded": "core",
-    "DirectHead": "direct",
+    "Core": "architecture",
+    "Decoded": "architecture",
+    "DirectHead": "heads",
     "Segments": "recurrent",
-    "Series": "core",
-    "Weights": "core",
+    "Series": "architecture",
+    "Weights": "architecture",
 }
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import keras
 
 from tsattn.layers.masking import Tensor
-from tsattn.models import rules
-from tsattn.models.core import Core, Decoded, Series
-from tsattn.models.direct import DirectHead, PooledSegments
+from tsattn.models import defaults as rules
+from tsattn.models.architecture import Core, Decoded, Series
+from tsattn.models.heads import DirectHead, PooledSegments
 from tsattn.models.options import AttentionPoolingOptions
 from tsattn.models.recurrent import Segments, rnn_layer
-from tsattn.window import WindowSpec
+from tsattn.timeseries.window_spec import WindowSpec
 
 
 class _Pooling:

@@ -15,9 +15,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.layers.gather import take_steps
 from tsattn.layers.masking import Tensor
-from tsattn.window import WindowSpec
+from tsattn.layers.windowing import take_steps
+from tsattn.timeseries.window_spec import WindowSpec
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from tsattn.layers import CopyAttention
 from tsattn.layers.masking import Tensor
-from tsattn.models.core import Decoded, Weights
+from tsattn.models.architecture import Decoded, Weights
+from tsattn.models.components import HorizonSteps, LevelDropout
 from tsattn.models.options import CopyingOptions
-from tsattn.models.plumbing import HorizonSteps, LevelDropout
 from tsattn.models.recurrent import Cut, Segments
-from tsattn.window import WindowSpec
+from tsattn.timeseries.window_spec import WindowSpec
 
 
 @dataclass(frozen=True)

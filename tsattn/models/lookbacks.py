@@ -8,8 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.layers.gather import move_back, take_steps
 from tsattn.layers.masking import Tensor, sequence_mask
+from tsattn.layers.windowing import move_back, take_steps
 
 
 def lengths(context: int, lookbacks: int) -> list[int]:

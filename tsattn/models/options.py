@@ -7,8 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from tsattn.config import Options
-from tsattn.space import Choice, Range, Times
+from tsattn.config import Choice, Options, Range, Times
 
 Scaling = Literal["last", "standard", "mean_abs", "training"]
 Score = Literal[
@@ -89,7 +88,7 @@ CANNOT_COPY = {
     "alignment": tuple(name for name in get_args(Alignment) if name != "softmax"),
     "decoder": ("autoregressive",),
 }
-"""What other options are where a network copies nothing, see `tsattn.models.rules`."""
+"""What other options are where a network copies nothing, see `tsattn.models.defaults`."""
 
 
 class CopyingOptions(NetworkOptions):
@@ -147,7 +146,7 @@ class Seq2SeqOptions(CopyingOptions):
     @classmethod
     def _known_score(cls, score: str | None) -> str | None:
         # Scores of one's own are registered with the layers, which are loaded by then, and never for this.
-        registered = getattr(sys.modules.get("tsattn.layers.scores"), "SCORES", {})
+        registered = getattr(sys.modules.get("tsattn.layers.attention_scores"), "SCORES", {})
         if score is None or score in get_args(Score) or score in registered:
             return score
         raise ValueError(f"expected {', '.join(get_args(Score))}, or the name of a registered score")

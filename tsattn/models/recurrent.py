@@ -9,8 +9,8 @@ import keras
 
 from tsattn.layers import Patching
 from tsattn.layers.masking import Tensor
-from tsattn.models.core import Series
-from tsattn.models.plumbing import SegmentMask, SegmentSteps
+from tsattn.models.architecture import Series
+from tsattn.models.components import SegmentMask, SegmentSteps
 
 
 def rnn_layer(kind: str, units: int, *, portable: bool, **kwargs: Any) -> keras.layers.Layer:

@@ -125,8 +125,8 @@ def register(
     """Make an architecture usable by name: in `tsattn.Forecaster`, configurations, commands, runs and exports.
 
     What is decorated builds it. A network, whose options are `tsattn.models.NetworkOptions` or a subclass, is called
-    with ``(options, spec, portable)``, the options filled in, `tsattn.window.WindowSpec`, and whether the graph must
-    hold nothing that is bound to a device, such as cuDNN. It gives a `tsattn.models.Core`: called with a
+    with ``(options, spec, portable)``, the options filled in, the `WindowSpec`, and whether the
+    graph must hold nothing that is bound to a device, such as cuDNN. It gives a `tsattn.models.Core`: called with a
     `tsattn.models.Series` in scaled space, and in training with the target, it gives a `tsattn.models.Decoded`.
     With any other `tsattn.config.Options` nothing is trained: the builder is called with ``(options, spec)`` and gives
     what makes of ``past``, ``observed`` and ``length`` the quantiles `(batch, horizon, targets, levels)`.
@@ -220,7 +220,7 @@ def register_layers() -> None:
 
     A process that loads a saved model needs them.
     """
-    importlib.import_module(f"{_NETWORK}.graph")
+    importlib.import_module(f"{_NETWORK}.forecast_model")
     for entry in MODELS.values():
         entry.build()
 

@@ -8,13 +8,13 @@ import keras
 
 from tsattn.layers import Attention, AttentionDecoder, LocalAlignment, ParallelDecoder
 from tsattn.layers.masking import Tensor
-from tsattn.models import rules
+from tsattn.models import defaults as rules
+from tsattn.models.architecture import Core, Decoded, Series, Weights
+from tsattn.models.components import HorizonSegments, HorizonSteps, QuantileHead
 from tsattn.models.copying import copying
-from tsattn.models.core import Core, Decoded, Series, Weights
 from tsattn.models.options import Seq2SeqOptions
-from tsattn.models.plumbing import HorizonSegments, HorizonSteps, QuantileHead
 from tsattn.models.recurrent import Segments, rnn_cell, rnn_layer
-from tsattn.window import WindowSpec
+from tsattn.timeseries.window_spec import WindowSpec
 
 
 def _attention(options: Seq2SeqOptions) -> Attention:

@@ -6,14 +6,14 @@ import keras
 
 from tsattn.layers import TemporalConvBlock
 from tsattn.layers.masking import Tensor
-from tsattn.models import rules
+from tsattn.models import defaults as rules
+from tsattn.models.architecture import Core, Decoded, Series, Weights
+from tsattn.models.components import LastStep
 from tsattn.models.copying import copying
-from tsattn.models.core import Core, Decoded, Series, Weights
-from tsattn.models.direct import DirectHead, PooledSegments
+from tsattn.models.heads import DirectHead, PooledSegments
 from tsattn.models.options import TCNOptions
-from tsattn.models.plumbing import LastStep
 from tsattn.models.recurrent import Segments
-from tsattn.window import WindowSpec
+from tsattn.timeseries.window_spec import WindowSpec
 
 
 class _TCN:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
+from keras import ops
 
 from tsattn.layers import PositionalEncoding, TransformerDecoderBlock, TransformerEncoderBlock
-from tsattn.layers.masking import Tensor
-from tsattn.models import rules
+from tsattn.layers.masking import Tensor, loop
+from tsattn.models import defaults as rules
+from tsattn.models.architecture import Core, Decoded, Series, Weights
+from tsattn.models.components import HorizonSegments, HorizonSteps, QuantileHead
 from tsattn.models.copying import copying
-from tsattn.models.core import Core, Decoded, Series, Weights
 from tsattn.models.options import TransformerOptions
-from tsattn.models.plumbing import HorizonSegments, HorizonSteps, QuantileHead
 from tsattn.models.recurrent import Cut, Segments
-from tsattn.models.transformer_decoder import LearnedQueries, TransformerDecoder
-from tsattn.window import WindowSpec
+from tsattn.timeseries.window_spec import WindowSpec
 
 
 class _Transformer:
@@ -137,3 +137,253 @@ def transformer(options: TransformerOptions, spec: WindowSpec, portable: bool) -
     """Return the encoder-decoder (Vaswani et al. 2017; over segments: Nie et al. 2023, PatchTST)."""
     options = rules.resolve(options, spec.season)
     return _Parallel(options, spec) if options.decoder == "parallel" else _Autoregressive(options, spec)
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class LearnedQueries(keras.layers.Layer):
+    """Learned vectors, the same for each row of what it is called on: `(batch, ...)` to `(batch, count, units)`."""
+
+    def __init__(self, count: int, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.count = count
+        self.units = units
+        self.supports_masking = True
+
+    def build(self, inputs_shape: Any) -> None:
+        self.queries = self.add_weight(
+            name="queries", shape=(self.count, self.units), initializer=keras.initializers.RandomNormal(stddev=1.0)
+        )
+
+    def call(self, inputs: Tensor) -> Tensor:
+        queries = ops.cast(self.queries, self.compute_dtype)[None]
+        return ops.broadcast_to(queries, (ops.shape(inputs)[0], self.count, self.units))
+
+    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+    def compute_output_shape(self, inputs_shape: Any) -> Any:
+        return (inputs_shape[0], self.count, self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "count": self.count, "units": self.units}
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class TransformerDecoder(keras.layers.Layer):
+    """Decodes segment after segment, each from the medians of those before it and from a memory.
+
+    In training it is fed the `targets`, all segments at once under a causal mask (teacher forcing); else one after the
+    other, with what it made itself. What the self-attention reads is kept from step to step.
+
+    Masked memory gets a weight of exactly 0. The outputs carry no mask.
+
+    Args:
+        steps: segments to decode.
+        output_units: numbers of a segment: its steps, values and levels, the levels last.
+        levels: number of quantile levels.
+        median: index of the level that is fed back.
+        units: width of the blocks.
+        heads: attention heads.
+        layers: number of blocks.
+        feedforward_units: hidden units of each block's feed-forward network.
+        dropout: share dropped inside the blocks in training.
+        head_dropout: share of features dropped before the head in training.
+        norm: `"pre"` or `"post"`, see `TransformerDecoderBlock`.
+        positions: `"sinusoidal"` or `"learned"`, see `PositionalEncoding`.
+
+    Call arguments:
+        memory: `(batch, keys, features)`, such as an encoder's outputs.
+        targets: `(batch, steps, output_units / levels)`, fed in training.
+        features: `(batch, steps, size)`, what is known of each segment.
+        memory_mask: boolean `(batch, keys)`; True means keep.
+        training: whether to force `targets` and apply dropout.
+
+    Output shape:
+        `(batch, steps, output_units)`, and the last block's weights over the memory `(batch, heads, steps, keys)`.
+
+    Reference:
+        Vaswani et al. 2017, Attention Is All You Need.
+    """
+
+    def __init__(
+        self,
+        steps: int,
+        output_units: int,
+        levels: int,
+        median: int,
+        units: int,
+        heads: int,
+        layers: int,
+        feedforward_units: int,
+        dropout: float = 0.0,
+        head_dropout: float = 0.0,
+        norm: Literal["pre", "post"] = "pre",
+        positions: Literal["sinusoidal", "learned"] = "sinusoidal",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.steps = steps
+        self.output_units = output_units
+        self.levels = levels
+        self.median = median
+        self.units = units
+        self.heads = heads
+        self.layers = layers
+        self.feedforward_units = feedforward_units
+        self.dropout = dropout
+        self.head_dropout = head_dropout
+        self.norm = norm
+        self.positions = positions
+        self.supports_masking = True
+        policy = self.dtype_policy
+        self._fed = output_units // levels
+        self._embed = keras.layers.Dense(units, dtype=policy, name="embedding")
+        self._positions = PositionalEncoding(
+            positions, steps if positions == "learned" else None, ahead=True, dtype=policy, name="positions"
+        )
+        self._blocks = [
+            TransformerDecoderBlock(
+                units, heads, feedforward_units, dropout, norm, dtype=policy, name=f"block_{number}"
+            )
+            for number in range(layers)
+        ]
+        self._norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=policy, name="norm") if norm == "pre" else None
+        self._dropout = keras.layers.Dropout(head_dropout, dtype=policy)
+        self._head = QuantileHead(output_units, levels, median, dtype=policy, name="head")
+
+    def build(self, memory_shape: Any, targets_shape: Any = None, features_shape: Any = None) -> None:
+        batch = memory_shape[0]
+        query = (batch, self.steps, self.units)
+        size = self._fed + (0 if features_shape is None else features_shape[-1])
+        self._embed.build((batch, self.steps, size))
+        self._positions.build(query)
+        for block in self._blocks:
+            block.build(query, memory_shape)
+        if self._norm is not None:
+            self._norm.build(query)
+        self._head.build(query)
+        self.start = self.add_weight(name="start", shape=(self._fed,), initializer="zeros")
+
+    def call(
+        self,
+        memory: Tensor,
+        targets: Tensor | None = None,
+        features: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        features = None if features is None else ops.cast(features, self.compute_dtype)
+        if targets is None or not training:
+            return self._free(features, memory, memory_mask)
+        x, maps = self._at_once(targets, features, memory, memory_mask, training)
+        x = x if self._norm is None else self._norm(x)
+        return self._head(self._dropout(x, training=training)), maps[-1][1]
+
+    def attention(
+        self, outputs: Tensor, memory: Tensor, features: Tensor | None = None, memory_mask: Tensor | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Return the weights of every block as it decodes, from what it decoded and what it was called on.
+
+        Fed with what it made, all segments at once see what each saw in its turn.
+
+        Returns:
+            A block each: its weights over the segments before, `(batch, heads, steps, steps)`, and over the memory.
+        """
+        made = ops.reshape(outputs, (-1, self.steps, self._fed, self.levels))[..., self.median]
+        features = None if features is None else ops.cast(features, self.compute_dtype)
+        return self._at_once(made, features, memory, memory_mask, False)[1]
+
+    def _start(self, batch: Any) -> Tensor:
+        return ops.broadcast_to(ops.cast(self.start, self.compute_dtype), (batch, self._fed))
+
+    def _at_once(
+        self,
+        targets: Tensor,
+        features: Tensor | None,
+        memory: Tensor,
+        memory_mask: Tensor | None,
+        training: bool | None,
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Return what the blocks make of all segments under a causal mask, and the weights of each block."""
+        targets = ops.cast(targets, self.compute_dtype)
+        start = ops.expand_dims(self._start(ops.shape(targets)[0]), 1)
+        fed = ops.concatenate([start, targets[:, :-1]], axis=1)
+        x, maps = self._positions(self._embed(_joined(fed, features))), []
+        for block in self._blocks:
+            x, own, over = block(x, memory, memory_mask=memory_mask, return_attention_scores=True, training=training)
+            maps.append((own, over))
+        return x, maps
+
+    def _free(self, features: Tensor | None, memory: Tensor, memory_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        batch, keys = ops.shape(memory)[0], ops.shape(memory)[1]
+        positions = self._positions(ops.zeros((1, self.steps, self.units), self.compute_dtype))
+        steps = ops.arange(self.steps, dtype="int32")
+
+        def put(whole: Tensor, part: Tensor, number: Any, axis: int) -> Tensor:
+            at = ops.reshape(
+                steps == ops.cast(number, "int32"), [-1 if i == axis else 1 for i in range(len(whole.shape))]
+            )
+            return ops.where(at, ops.expand_dims(part, axis), whole)
+
+        def body(number: Any, carry: Any) -> Any:
+            fed, made, seen, caches = carry
+            x = self._embed(_joined(fed, None if features is None else ops.take(features, number, axis=1)))
+            x = x + ops.take(positions, number, axis=1)
+            kept, weights = [], None
+            for block, cache in zip(self._blocks, caches, strict=True):
+                x, cache, weights = block.step(x, cache, number, memory, memory_mask)
+                kept.append(cache)
+            output = self._head(x if self._norm is None else self._norm(x))
+            fed = ops.reshape(output, (-1, self._fed, self.levels))[:, :, self.median]
+            return fed, put(made, output, number, 1), put(seen, weights, number, 2), tuple(kept)
+
+        first = (
+            self._start(batch),
+            ops.zeros((batch, self.steps, self.output_units), self.compute_dtype),
+            ops.zeros((batch, self.heads, self.steps, keys), self.compute_dtype),
+            tuple(block.initial_cache(batch, self.steps) for block in self._blocks),
+        )
+        _, made, seen, _ = loop(self.steps, body, first)
+        return made, seen
+
+    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+    def compute_output_spec(self, memory: Any, *args: Any, **kwargs: Any) -> Any:
+        batch, keys, _ = memory.shape
+        shapes = ((batch, self.steps, self.output_units), (batch, self.heads, self.steps, keys))
+        return tuple(keras.KerasTensor(shape, dtype=self.compute_dtype) for shape in shapes)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "steps": self.steps,
+            "output_units": self.output_units,
+            "levels": self.levels,
+            "median": self.median,
+            "units": self.units,
+            "heads": self.heads,
+            "layers": self.layers,
+            "feedforward_units": self.feedforward_units,
+            "dropout": self.dropout,
+            "head_dropout": self.head_dropout,
+            "norm": self.norm,
+            "positions": self.positions,
+        }
+
+
+class DecoderAttention(keras.layers.Layer):
+    """`TransformerDecoder.attention` as a layer, for a graph that looks into a decoder. Not for saving."""
+
+    def __init__(self, decoder: TransformerDecoder, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._decoder = decoder
+
+    def call(
+        self, outputs: Tensor, memory: Tensor, features: Tensor | None = None, memory_mask: Tensor | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
+        return self._decoder.attention(outputs, memory, features, memory_mask)
+
+
+def _joined(fed: Tensor, features: Tensor | None) -> Tensor:
+    return fed if features is None else ops.concatenate([fed, features], axis=-1)

@@ -13,11 +13,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
-from tsattn.serving import oip, rest
+from tsattn.serving import open_inference as oip
+from tsattn.serving import tfserving_rest as rest
 from tsattn.serving.engine import Engine
+from tsattn.serving.http import Endpoint, Guard, engine_of, error_response, json_response
 from tsattn.serving.openapi import document
 from tsattn.serving.settings import Settings
-from tsattn.serving.web import Endpoint, Guard, engine_of, error_response, json_response
 
 METRICS = "/monitoring/prometheus/metrics"
 
@@ -48,7 +49,7 @@ def create_app(engine: Engine, settings: Settings | None = None) -> Starlette:
 
 
 def _routes() -> list[BaseRoute]:
-    from tsattn.serving import door
+    from tsattn.serving import forecast_api as door
 
     own = [
         Route("/health", Endpoint("health", _health), methods=["GET"]),

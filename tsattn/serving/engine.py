@@ -11,14 +11,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tsattn.errors import ConfigError
-from tsattn.export.description import Description
-from tsattn.serving.batcher import Batcher
+from tsattn.export.metadata import Description
+from tsattn.serving.batching import Batcher
 from tsattn.serving.errors import TIMED_OUT, ServingError
 from tsattn.serving.metrics import Metrics
 from tsattn.serving.repository import Repository
-from tsattn.serving.servable import Servable
+from tsattn.serving.servable import Array, Servable, Signature, Tensors
 from tsattn.serving.settings import Settings
-from tsattn.serving.signature import Array, Signature, Tensors
 
 LOG = logging.getLogger("tsattn.serving")
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tsattn._logging import quiet
+from tsattn.atomic_io import version_of
 from tsattn.errors import RunError
-from tsattn.export.quiet import quiet
-from tsattn.export.versions import version_of
 from tsattn.serving.errors import NOT_FOUND, UNAVAILABLE, ServingError, bad_request, shown
 from tsattn.serving.servable import GRAPH, Servable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tsattn.space import Choice, Range, Times
+from tsattn.config import Choice, Range, Times
 
 if TYPE_CHECKING:
     from tsattn.tuning.result import Standing, Tuning

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tsattn.config import RunConfig
 from tsattn.errors import RunError
-from tsattn.tuning.journal import CUT, DEFAULT, Journal, counted, standing_of
+from tsattn.tuning.study import CUT, DEFAULT, Journal, counted, standing_of
 
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.RUNNING: "running"}
 

@@ -12,21 +12,21 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from tsattn.config import RunConfig
-from tsattn.continued import read_series
-from tsattn.data import Frame, Panel, Schema
-from tsattn.data.fingerprint import fingerprint
-from tsattn.data.place import name_of
+from tsattn.data.loader import Frame
+from tsattn.data.locations import name_of
 from tsattn.errors import ConfigError
+from tsattn.forecasting.finetuning import read_series
 from tsattn.models import get_model
-from tsattn.tuning.journal import Journal
-from tsattn.tuning.processes import Work, run_processes
+from tsattn.timeseries.panel import Panel, fingerprint
+from tsattn.timeseries.schema import Schema
 from tsattn.tuning.result import Standing, Tuning
-from tsattn.tuning.search import Watch, work
-from tsattn.tuning.space import Space
-from tsattn.tuning.trial import Task
+from tsattn.tuning.search_space import Space
+from tsattn.tuning.study import Journal
+from tsattn.tuning.worker import Task, Watch, Work, run_processes, work
 
 if TYPE_CHECKING:
     from tsattn.forecaster import Forecaster
+
 
 DEFAULT_MODEL = "seq2seq"
 

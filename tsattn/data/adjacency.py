@@ -1,0 +1,212 @@
+"""Relations between series: a graph from a file, and panels whose series are its nodes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tsattn._text import cell_text, quote_list
+from tsattn.errors import DataError
+from tsattn.timeseries.frames import series_names
+from tsattn.timeseries.panel import WIDE_ID, Panel
+
+Floats = npt.NDArray[np.float32]
+
+
+def read_adjacency(path: Path | str, nodes: Sequence[str]) -> Floats:
+    """Read the graph between nodes from a CSV file.
+
+    The file is a matrix of weights, whose row is the node that an edge leaves and whose column the one that it reaches:
+    with the names of the nodes in its first line, and in its first column as well or not; or without any names, in the
+    order of ``nodes``. Or it is a list of edges, with or without a header: a row for each edge with the node that it
+    leaves, the one that it reaches, and its weight, 1 if left out. A node may be without edges there.
+
+    Args:
+        path: the file.
+        nodes: names of the nodes, in the order of the result.
+
+    Returns:
+        float32 [nodes, nodes], 0 where there is no edge.
+
+    Raises:
+        DataError: the file cannot be read as either, a name is none of ``nodes`` or stands there twice, one of the
+            nodes is missing, or a weight is no number of 0 or more.
+    """
+    cells = _cells(Path(path))
+    names = [str(name) for name in nodes]
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        raise DataError(f"{path}: expected nodes with different names, but '{twice}' is the name of two")
+    count, header = len(names), list(cells[0])
+    if cells.shape == (count, count) and not set(header) <= set(names):
+        return _weights(cells, path, first_line=1)
+    if cells.shape[1] in (2, 3) and cells.shape[0] != count + 1:
+        return _edges(cells, names, path)
+    if cells.shape[0] == cells.shape[1] and not set(header[1:]) & set(names):
+        raise DataError(
+            f"{path}: expected a matrix of the {count} series, got one of {len(cells)} rows and columns without names"
+        )
+    if set(header[1:]) & set(names) and cells.shape[1] in (count, count + 1):
+        return _named_matrix(cells, names, path)
+    return _edges(cells, names, path)
+
+
+def _cells(path: Path) -> npt.NDArray[np.object_]:
+    """Return the cells of a CSV file as text."""
+    try:
+        frame = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except OSError:
+        raise DataError(f"{path}: there is no such file") from None
+    except (ValueError, pd.errors.ParserError) as error:
+        raise DataError(f"{path}: expected a matrix or a list of edges as CSV: {str(error).splitlines()[0]}") from None
+    cells: npt.NDArray[np.object_] = frame.apply(lambda column: column.str.strip()).to_numpy(dtype=object)
+    return cells
+
+
+def _weights(cells: npt.NDArray[np.object_], path: Path | str, first_line: int) -> Floats:
+    """Return cells as weights; ``first_line`` is where the first row stands."""
+    flat = pd.to_numeric(pd.Series(cells.ravel()), errors="coerce").to_numpy(dtype=np.float32)
+    values: Floats = flat.reshape(cells.shape)
+    bad = ~(np.isfinite(values) & (values >= 0))
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise DataError(
+            f"{path}: line {row + first_line}: expected weights of 0 or more, got {cell_text(cells[row, column])}"
+        )
+    return values
+
+
+def _named_matrix(cells: npt.NDArray[np.object_], names: list[str], path: Path | str) -> Floats:
+    """Return a matrix whose first line holds the nodes, in the order of the names."""
+    rows = len(cells) - 1
+    labelled = cells.shape[1] == rows + 1
+    if not labelled and cells.shape[1] != rows:
+        raise DataError(f"{path}: expected as many rows as columns, got {rows} rows below the names of the columns")
+    head = list(cells[0, labelled:])
+    _check_names(head, names, path, 1, complete=True)
+    order = {name: number for number, name in enumerate(head)}
+    columns = [order[name] for name in names]
+    lines = columns
+    if labelled:
+        side = list(cells[1:, 0])
+        _check_names(side, names, path, None, complete=True)
+        order = {name: number for number, name in enumerate(side)}
+        lines = [order[name] for name in names]
+    return _weights(cells[1:, labelled:], path, first_line=2)[np.ix_(lines, columns)]
+
+
+def _check_names(
+    found: Sequence[str], names: Sequence[str], path: Path | str, line: int | None, *, complete: bool
+) -> None:
+    """Raise a DataError where names are unknown, or are not all there, each once."""
+    where = f"{path}: line {line}" if line else str(path)
+    known, there = set(names), set(found)
+    unknown = [name for name in dict.fromkeys(found) if name not in known]
+    if unknown:
+        raise DataError(
+            f"{where}: expected the series {quote_list(names, 6)}, but {quote_list(unknown, 6)} are none of them"
+        )
+    if not complete:
+        return
+    missing = [name for name in names if name not in there]
+    if missing:
+        raise DataError(f"{where}: expected every series, but {quote_list(missing, 6)} are not there")
+    if len(there) < len(found):
+        raise DataError(f"{where}: expected the name of each series once, got one of them twice")
+
+
+def _edges(cells: npt.NDArray[np.object_], names: list[str], path: Path | str) -> Floats:
+    """Return the matrix of a list of edges."""
+    if cells.shape[1] not in (2, 3):
+        raise DataError(
+            f"{path}: expected a matrix of {len(names)} rows and columns, or a list of edges in the columns source, "
+            f"target and weight, got {len(cells)} lines of {cells.shape[1]} columns"
+        )
+    header = int(not set(cells[0, :2]) <= set(names))
+    edges = cells[header:]
+    _check_names([*edges[:, 0], *edges[:, 1]], names, path, None, complete=False)
+    place = {name: number for number, name in enumerate(names)}
+    ends = np.array([[place[name] for name in edge] for edge in edges[:, :2]], dtype=np.int64)
+    twice = pd.DataFrame(ends).duplicated().to_numpy()
+    if twice.any():
+        row = int(np.argmax(twice))
+        raise DataError(
+            f"{path}: line {row + 1 + header}: expected each edge once, but that from '{edges[row, 0]}' to "
+            f"'{edges[row, 1]}' stands there again"
+        )
+    matrix = np.zeros((len(names), len(names)), dtype=np.float32)
+    given = cells.shape[1] == 3
+    matrix[ends[:, 0], ends[:, 1]] = _weights(edges[:, 2:], path, first_line=1 + header)[:, 0] if given else 1
+    return matrix
+
+
+def as_nodes(panel: Panel) -> Panel:
+    """Return the channels of all series side by side, as one series, from the first stamp of any to the last.
+
+    Args:
+        panel: series on one grid.
+
+    Returns:
+        a panel of one series, whose targets are `tsattn.data.series_names`; NaN where a series has no step.
+
+    Raises:
+        DataError: there are covariates, which belong to one series.
+    """
+    if panel.covariates is not None or panel.static:
+        raise DataError("series with covariates cannot be put side by side: the covariates belong to one of them")
+    begin = int(panel.starts.min())
+    steps = int((panel.starts + panel.lengths).max()) - begin
+    width = len(panel.targets)
+    values = np.full((steps, len(panel), width), np.nan, dtype=np.float32)
+    series = np.repeat(np.arange(len(panel)), panel.lengths)
+    step = np.arange(len(panel.values)) - np.repeat(panel.offsets[:-1] - panel.starts + begin, panel.lengths)
+    values[step, series] = panel.values
+    return replace(
+        panel,
+        values=values.reshape(steps, -1),
+        offsets=np.array([0, steps], dtype=np.int64),
+        ids=(WIDE_ID,),
+        targets=series_names(panel),
+        starts=np.array([begin], dtype=np.int64),
+    )
+
+
+def as_series(panel: Panel, ids: Sequence[str] | None = None, targets: Sequence[str] = ("y",)) -> Panel:
+    """Undo `as_nodes`: every ``len(targets)`` channels of one series become a series of their own.
+
+    Args:
+        panel: one series.
+        ids: names of the series; those of the channels where each is one.
+        targets: names of the channels of each.
+
+    Returns:
+        a panel whose series begin with their first observed value and end with their last; one without any is empty.
+
+    Raises:
+        ValueError: there are several series, or their channels do not go into that many targets and ids.
+    """
+    width = len(targets)
+    if len(panel) != 1 or len(panel.targets) % width or (ids is None and width > 1):
+        raise ValueError(
+            f"expected one series whose {len(panel.targets)} channels are {width} for each id. Received: {len(panel)} "
+            f"series, ids={ids}, targets={tuple(targets)}"
+        )
+    names = tuple(panel.targets if ids is None else ids)
+    if len(names) * width != len(panel.targets):
+        raise ValueError(f"expected {len(panel.targets) // width} ids. Received: {len(names)}")
+    steps = len(panel.values)
+    values = panel.values.reshape(steps, len(names), width).swapaxes(0, 1)
+    seen = np.asarray(np.isfinite(values).any(axis=2))
+    first = np.argmax(seen, axis=1)
+    last = np.where(seen.any(axis=1), steps - np.argmax(seen[:, ::-1], axis=1), first)
+    step = np.arange(steps)
+    inside = (step >= first[:, None]) & (step < last[:, None])
+    offsets = np.concatenate([[0], np.cumsum(last - first)]).astype(np.int64)
+    starts = panel.starts[0] + first.astype(np.int64)
+    return replace(panel, values=values[inside], offsets=offsets, ids=names, targets=tuple(targets), starts=starts)

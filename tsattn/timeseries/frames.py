@@ -1,0 +1,103 @@
+"""Forecasts and histories as long frames, ``unique_id, ds, y``, which other tools read too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tsattn.timeseries.panel import WIDE_ID, Panel
+
+Ints = npt.NDArray[np.int64]
+
+
+def series_names(panel: Panel) -> tuple[str, ...]:
+    """Return the name of every channel of every series, series by series.
+
+    Wide data go by the column, long data with one target by the id, long data with several by "id/target".
+    """
+    if panel.ids == (WIDE_ID,):
+        return panel.targets
+    if len(panel.targets) == 1:
+        return panel.ids
+    return tuple(f"{id}/{target}" for id in panel.ids for target in panel.targets)
+
+
+def level_columns(levels: Sequence[float]) -> dict[str, int]:
+    """Return the columns of quantile levels: name to index into ``levels``.
+
+    The level 0.5 is ``y``. A level and its mirror bound an interval, ``y-lo-80`` and ``y-hi-80`` for 0.1 and
+    0.9, narrow intervals first; a level without a mirror is ``y-q-0.3``.
+    """
+    rounded = [round(level, 6) for level in levels]
+    columns = {"y": rounded.index(0.5)} if 0.5 in rounded else {}
+    for level in sorted((level for level in rounded if level < 0.5), reverse=True):
+        mirror = round(1 - level, 6)
+        if mirror in rounded:
+            interval = f"{100 * (mirror - level):g}"
+            columns |= {f"y-lo-{interval}": rounded.index(level), f"y-hi-{interval}": rounded.index(mirror)}
+    taken = set(columns.values())
+    return columns | {f"y-q-{level:g}": i for i, level in enumerate(rounded) if i not in taken}
+
+
+def forecast_frame(panel: Panel, quantiles: npt.NDArray[Any], levels: Sequence[float]) -> pd.DataFrame:
+    """Return forecasts for the stamps that follow each series.
+
+    Args:
+        panel: the history that was forecast from.
+        quantiles: [series, horizon, targets, levels], in original units.
+        levels: ascending quantile levels; see `level_columns` for the columns they become.
+
+    Returns:
+        a frame of series x targets x horizon rows with the columns ``unique_id``, ``ds`` (dates, or integers
+        where the data had integers or none), ``y`` and the intervals.
+    """
+    horizon = np.full(len(panel), quantiles.shape[1], dtype=np.int64)
+    frame, _, _ = _long(panel, panel.starts + panel.lengths, horizon)
+    channels = np.moveaxis(quantiles, 2, 1).reshape(-1, len(levels))
+    return frame.assign(**{name: channels[:, level] for name, level in level_columns(levels).items()})
+
+
+def sample_frame(panel: Panel, paths: npt.NDArray[Any]) -> pd.DataFrame:
+    """Return sample paths of what follows each series.
+
+    Args:
+        panel: the history that was forecast from.
+        paths: [series, samples, horizon, targets], in original units.
+
+    Returns:
+        a frame of series x targets x samples x horizon rows with the columns ``unique_id``, ``sample``, counted from 0,
+        ``ds`` as `forecast_frame` gives it, and ``y``.
+    """
+    count, samples, horizon, _ = paths.shape
+    frame, _, _ = _long(panel, panel.starts + panel.lengths, np.full(count, horizon, dtype=np.int64))
+    rows = np.repeat(np.arange(len(frame)).reshape(-1, 1, horizon), samples, axis=1)
+    number = np.broadcast_to(np.arange(samples)[:, None], rows.shape).ravel()
+    long = frame.take(rows.ravel()).reset_index(drop=True)
+    long.insert(1, "sample", number)
+    return long.assign(y=np.moveaxis(paths, 3, 1).ravel())
+
+
+def history_frame(panel: Panel, last: int | None = None) -> pd.DataFrame:
+    """Return the ``last`` observations of each series, or all, as ``unique_id, ds, y``; gaps are NaN."""
+    cut = panel if last is None else panel.tail(last)
+    frame, step, channel = _long(cut, cut.starts, cut.lengths)
+    return frame.assign(y=cut.values[step, channel])
+
+
+def _long(panel: Panel, first: Ints, steps: Ints) -> tuple[pd.DataFrame, Ints, Ints]:
+    """Return ``steps`` stamps of each series from position ``first`` on, once a channel.
+
+    Also the row of ``panel.values`` and the channel of each, where the steps are those of the panel.
+    """
+    width = len(panel.targets)
+    each = np.repeat(steps, width)
+    count = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
+    series, channel = np.divmod(np.repeat(np.arange(len(panel) * width), each), width)
+    names = pd.Series(series_names(panel), dtype="str")
+    ids = names.take(series * width + channel).reset_index(drop=True)
+    stamps = panel.grid.at(first[series] + count)
+    return pd.DataFrame({"unique_id": ids, "ds": stamps}), panel.offsets[series] + count, channel
