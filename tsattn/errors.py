@@ -1,22 +1,60 @@
-"""The errors that tsattn raises for what a user can mend.
+"""Errors and warnings for what a user can fix.
 
-Each message is one sentence of what was expected, what came and how to mend it. The command line prints it as one
-line and leaves with exit code 1.
+Each message is one sentence that says what was expected and what was found. Hints say how to fix it and name the
+options that decide, so that each interface can word them: the command line writes ``--on-duplicate``, Python
+``on_duplicate=``, and the server leaves those hints out, because a request cannot set options.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 
-class TsattnError(ValueError):
-    """Base of every error that the user of tsattn can mend."""
+_OPTION = re.compile(r"\{(\w+)\}")
+
+
+class _Hinted(Exception):
+    """A message with hints that may name options.
+
+    Args:
+        message: What was expected and what was found.
+        *hints: Ways to fix it, each on its own. Options are placeholders: ``"aggregate the rows with {resample}"``.
+    """
+
+    def __init__(self, message: str, *hints: str) -> None:
+        super().__init__(message, *hints)
+        self.message = message
+        self.hints = hints
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the options in the hints, as Python spells them."""
+        return tuple(dict.fromkeys(name for hint in self.hints for name in _OPTION.findall(hint)))
+
+    def format(self, format_option: Callable[[str], str] | None) -> str:
+        """Return the message with its hints.
+
+        Args:
+            format_option: Formats the name of an option; None leaves out the hints that name any.
+        """
+        if format_option is None:
+            ways = [hint for hint in self.hints if not _OPTION.search(hint)]
+        else:
+            ways = [_OPTION.sub(lambda found: format_option(found[1]), hint) for hint in self.hints]
+        if not ways:
+            return self.message
+        return f"{self.message}: {', '.join(ways[:-1])}{' or ' if len(ways) > 1 else ''}{ways[-1]}"
+
+    def __str__(self) -> str:
+        return self.format("{}=".format)
+
+
+class TsattnError(_Hinted, ValueError):
+    """Base class of every error that a user of tsattn can fix."""
 
 
 class DataError(TsattnError):
-    """The data cannot be read as time series: names the file, the column and the row."""
-
-
-class DataWarning(UserWarning):
-    """Something that a forecast could have used is missing; what stands in for it is said."""
+    """The data cannot be read as time series; the message names the file, the column and the row."""
 
 
 class ConfigError(TsattnError):
@@ -24,4 +62,8 @@ class ConfigError(TsattnError):
 
 
 class RunError(TsattnError):
-    """A run directory is missing, incomplete or in the way."""
+    """A run directory is missing, incomplete or cannot be overwritten."""
+
+
+class DataWarning(_Hinted, UserWarning):
+    """Something that a forecast could have used is missing; the message says what replaces it."""

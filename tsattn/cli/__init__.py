@@ -12,6 +12,11 @@ from tsattn.errors import ConfigError, TsattnError
 COMMANDS = ("fit", "tune", "predict", "export", "serve", "evaluate", "backtest", "inspect", "models", "datasets")
 
 
+def flag(option: str) -> str:
+    """Return an option as the command line spells it."""
+    return f"--{option.replace('_', '-')}"
+
+
 class _Commands(click.Group):
     """Loads a command when it is asked for, and turns the errors of users into one line."""
 
@@ -28,9 +33,9 @@ class _Commands(click.Group):
         try:
             return super().invoke(context)
         except ConfigError as error:
-            raise click.UsageError(str(error)) from None
+            raise click.UsageError(error.format(flag)) from None
         except TsattnError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(error.format(flag)) from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -254,12 +254,15 @@ def console() -> Console:
 @contextmanager
 def notes(terminal: Console) -> Iterator[None]:
     """Print what the work inside warns of about the data, once each."""
+    from tsattn.cli import flag
     from tsattn.errors import DataWarning
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
         yield
-    for message in dict.fromkeys(str(warning.message) for warning in caught if warning.category is DataWarning):
+    for message in dict.fromkeys(
+        warning.message.format(flag) for warning in caught if isinstance(warning.message, DataWarning)
+    ):
         terminal.print(f"Note: {message}.")
     for warning in caught:
         if warning.category is not DataWarning:

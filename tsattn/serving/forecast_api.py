@@ -148,7 +148,7 @@ def _carefully(function: Callable[..., T], *given: Any) -> T:
     except ServingError:
         raise
     except TsattnError as error:
-        raise bad_request(without_options(str(error))) from None
+        raise bad_request(error.format(None)) from None
     except MemoryError:
         raise ServingError(TOO_LARGE, f"{REQUEST}: there is no memory for so much: send less at a time") from None
     except Exception as error:
@@ -158,18 +158,6 @@ def _carefully(function: Callable[..., T], *given: Any) -> T:
             f"{REQUEST}: expected rows of series such as unique_id, ds, y, but they cannot be read as such "
             f"({type(error).__name__}): check the cells of each column"
         ) from None
-
-
-def without_options(message: str) -> str:
-    """Return a message of the data room without what only the command line can do."""
-    told, colon, mend = message.rpartition(": ")
-    if " --" not in mend:
-        return message
-    ways = [way for way in mend.split(", ") if " --" not in way]
-    if ways:
-        return f"{told}{colon}{', '.join(ways)}"
-    before = mend.partition(", or ")[0].partition(" or ")[0]
-    return told if " --" in before else f"{told}{colon}{before}"
 
 
 def _read(given: Given, description: Description) -> Read:
