@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from tsattn.config import DataConfig, RunConfig
-from tsattn.data.columns import seen_categories
 from tsattn.data.loader import load
+from tsattn.data.panel_builder import restrict_to_training_categories
 from tsattn.data.prediction_inputs import know_ahead
 from tsattn.errors import ConfigError, DataError
 from tsattn.forecasting.fit import window_spec
@@ -166,7 +166,7 @@ def test_categories_that_were_not_trained_on_are_unknown() -> None:
     config = DataConfig(target=("sales",), past_covariates=("promo",), horizon=AHEAD)
     panel, schema = load(data, config)
     assert "billboard" in schema.categories["promo"]
-    seen = seen_categories(schema, panel, 14)
+    seen = restrict_to_training_categories(schema, panel, 14)
     assert seen.categories["promo"] == ("leaflet", "none", "radio") and seen.categories["kind"] == ("mall", "street")
     batch = gather(panel, window_spec(seen, RunConfig(), 10), np.array([0]), np.array([DAYS]))
     assert (batch["past_covariates"][0, 5:] == 0).all() and (batch["past_covariates"][0, :5].sum(axis=1) == 1).all()

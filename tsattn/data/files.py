@@ -70,7 +70,8 @@ def _without(name: str, endings: tuple[str, ...]) -> str:
 
 def _stems(paths: list[Path]) -> list[str]:
     """Return what tells files apart: their names, with the folders from the first that differs on where those are the
-    same."""
+    same.
+    """
     names = [stem(path) for path in paths]
     if len(set(names)) == len(names):
         return names

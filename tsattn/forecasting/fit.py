@@ -14,7 +14,7 @@ import numpy as np
 
 from tsattn.config import Options, RunConfig
 from tsattn.data.adjacency import read_adjacency
-from tsattn.data.columns import seen_categories
+from tsattn.data.panel_builder import restrict_to_training_categories
 from tsattn.errors import ConfigError, DataError
 from tsattn.forecasting.finetuning import continued
 from tsattn.forecasting.fitted import FittedForecaster
@@ -343,7 +343,7 @@ def fit_model(config: RunConfig, panel: Panel, schema: Schema, source: str, watc
     check_support(panel, config.data.support, source)
     context, steps = window_sizes(config, panel, schema, source)
     # A run that the training starts from knows the categories that it was trained on, and has no place for others.
-    known = schema if config.init else seen_categories(schema, panel, steps)
+    known = schema if config.init else restrict_to_training_categories(schema, panel, steps)
     spec = window_spec(known, config, context)
     history: History | None = None
     choice: Choice | None = None

@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 
 from tsattn.config import AUTO, Choice, DataConfig, Declared, Range, RunConfig, Times, TrainingConfig, Unless, declared
-from tsattn.data.columns import seen_categories
+from tsattn.data.panel_builder import restrict_to_training_categories
 from tsattn.errors import ConfigError
 from tsattn.forecasting.fit import check_support, start_fitting, window_sizes, window_spec
 from tsattn.models import MODELS, resolve_options
@@ -138,7 +138,7 @@ def _dimensions(config: RunConfig, panel: Panel, schema: Schema, source: str) ->
         raise ConfigError(f"model {entry.name} has nothing to tune: give one of {others}")
     check_graph(entry, options, config.data.graph, source="tune")
     context, steps = window_sizes(config, panel, schema, source)
-    spec = window_spec(seen_categories(schema, panel, steps), config, context)
+    spec = window_spec(restrict_to_training_categories(schema, panel, steps), config, context)
     fitting = start_fitting(config, options, spec, panel, source, None)
     train = panel.head(steps)
     defaults = {
