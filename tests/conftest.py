@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -51,16 +49,15 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _one_process_checks_exports(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Spare each export the start of TensorFlow in a process of its own; the tests of exporting do not."""
+def shared_runtime(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Verify exports in one process per session instead of one per export; tests/export starts the real ones."""
     if "keras" not in sys.modules or request.path.parent.name == "export":
         yield
         return
-    from standing import StandingProcess
+    from shared_runtime import launch
 
-    from tsattn.export import verification as agreement
+    from tsattn.export.verification import launcher
 
-    replaced = SimpleNamespace(**{**vars(subprocess), "Popen": StandingProcess})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(agreement, "subprocess", replaced)
-        yield
+    token = launcher.set(launch)
+    yield
+    launcher.reset(token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,8 @@ import pytest
 from numpy_reference import Array
 
 from tsattn import Forecaster
-from tsattn.export import exporter as exporting
 from tsattn.export.reference_requests import Probe
-from tsattn.export.verification import FreshProcess
+from tsattn.export.verification import IsolatedRuntime, launcher
 from tsattn.models import BASELINES
 
 HORIZON, CONTEXT = 4, 12
@@ -41,26 +40,25 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
-def _checked_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the check at writing of the other formats: these tests are it, and a process each is slow."""
+def _verified_here() -> Iterator[None]:
+    """Skip the check at writing of the other formats: these tests are it, and a process for each is slow."""
 
-    class Unchecked(FreshProcess):
+    class Unchecked(IsolatedRuntime):
         def __init__(self, kind: str) -> None:
-            self._checks = kind == "saved_model"
-            self._kind = kind
-            if self._checks:
-                super().__init__(kind)
+            self.kind = kind
 
         def __exit__(self, *error: object) -> None:
-            if self._checks:
-                super().__exit__(*error)
+            pass
 
         def check(self, path: Path, probes: Sequence[Probe]) -> dict[str, Any]:
-            if self._checks:
-                return super().check(path, probes)
-            return {"runtime": self._kind, "largest_difference": 0.0, "rows": 0}
+            return {"runtime": self.kind, "largest_difference": 0.0, "rows": 0}
 
-    monkeypatch.setattr(exporting, "FreshProcess", Unchecked)
+    def launch(kind: str, module: str | None) -> IsolatedRuntime:
+        return IsolatedRuntime(kind, module) if kind == "saved_model" else Unchecked(kind)
+
+    token = launcher.set(launch)
+    yield
+    launcher.reset(token)
 
 
 def shops(lengths: tuple[int, ...], seed: int, ahead: int = 0) -> pd.DataFrame:

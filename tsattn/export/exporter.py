@@ -22,11 +22,11 @@ from tsattn.export.model_card import CARD, model_card
 from tsattn.export.reference_requests import Prober
 from tsattn.export.saved_model import check_backend, label_saved_model, write_description, write_saved_model
 from tsattn.export.signatures import DRAWN, SERVING, StampFeatures, WindowReader, outputs_of
-from tsattn.export.verification import FreshProcess, check_twin, write_warmup
+from tsattn.export.verification import check_twin, launcher, write_warmup
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.layers.distribution_layers import get_distribution
 from tsattn.models import NetworkOptions, get_model, resolve_options
-from tsattn.models.sampling import has_paths
+from tsattn.models.sampling import can_sample
 from tsattn.timeseries.window_spec import ATTENTION, PARAMETERS, QUANTILES
 
 
@@ -67,11 +67,11 @@ class Export:
         """Write a SavedModel, with its warm-up requests and what it says of itself."""
         reader = reader_of(self.fitted)
         description = describe(self.fitted, reader, self.name)
-        with FreshProcess("saved_model") as process:
+        with launcher.get()("saved_model", None) as runtime:
             write_saved_model(self.model, reader, folder)
             label_saved_model(folder, description)
             probes = self._prober.probes(description)
-            description = description.agreed(process.check(folder, probes))
+            description = description.agreed(runtime.check(folder, probes))
         write_warmup(folder, self.name, probes)
         write_description(description, folder)
         (folder / CARD).write_text(model_card(description), encoding="utf-8")
@@ -93,16 +93,16 @@ class Export:
         description = describe_keras(self.fitted, self.name)
         path = folder / "model.keras"
         module = get_model(self.fitted.config.model["name"]).module
-        with FreshProcess("keras", module) as process:
+        with launcher.get()("keras", module) as runtime:
             self.model.save(path)
-            description = description.agreed(process.check(path, self._prober.windows()))
+            description = description.agreed(runtime.check(path, self._prober.windows()))
         _describe(folder, description)
 
     def _converted(self, kind: Literal["onnx", "openvino", "litert"], folder: Path) -> None:
         # None of these has text, or not everywhere; and LiteRT has none of the whole numbers that a calendar takes.
         reader = reader_of(self.fitted, texts=False, calendar=kind != "litert")
         description = describe(self.fitted, reader, self.name, others=False, format=kind)
-        with FreshProcess(kind) as process, tempfile.TemporaryDirectory() as name:
+        with launcher.get()(kind, None) as runtime, tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
             if kind == "onnx":
                 path = formats.write_onnx(self.model, reader, folder, description)
@@ -115,7 +115,7 @@ class Export:
                 description = description.of_shape(self.batch, self.time)
                 fitting = (probe.fitted(self.time) for probe in probes)
                 probes = [probe.rows(self.batch) for probe in fitting if len(probe.scale)]
-            description = description.agreed(process.check(path, probes))
+            description = description.agreed(runtime.check(path, probes))
         _describe(folder, description)
 
 
@@ -212,7 +212,7 @@ def describe_keras(fitted: FittedForecaster, name: str) -> Description:
     }
     whole = describe(fitted, reader_of(fitted), name, others=False)
     quantiles = {QUANTILES: whole.outputs[SERVING][QUANTILES]}
-    if has_paths(fitted.model):
+    if can_sample(fitted.model):
         names = get_distribution(whole.distribution).parameter_names
         quantiles[PARAMETERS] = TensorDescription(
             dtype="float32", shape=("batch", spec.horizon, len(spec.targets), len(names)), meaning=", ".join(names)
@@ -234,7 +234,7 @@ def describe(
     """
     spec = fitted.spec
     attention = others and ATTENTION in fitted.model.output
-    sample = others and has_paths(fitted.model)
+    sample = others and can_sample(fitted.model)
     return Description(
         name=name,
         model=fitted.config.model["name"],

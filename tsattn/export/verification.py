@@ -7,14 +7,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from tsattn.errors import RunError
-from tsattn.export import isolated_runtime as fresh
+from tsattn.export import isolated_runtime
 from tsattn.export.metadata import ASSETS, WARMUP
 from tsattn.export.reference_requests import Arrays, Probe
 from tsattn.export.signatures import SAMPLE
@@ -26,31 +27,30 @@ TOLERANCE = 1e-5
 GPU_TOLERANCE = 1e-2
 """The same between the trained model on a GPU and its twin: GPUs multiply with 10 bits of 23 unless told otherwise."""
 
-SECONDS = 600
-"""Longest time that a check may take."""
+MAX_SECONDS = 600
+"""Time limit of the verification of an export."""
 
 
-class FreshProcess:
-    """A process without tsattn that loads what it needs at once, and a model when there is one.
+class IsolatedRuntime:
+    """A process without tsattn that runs one exported model. It imports its packages while the model is being written.
 
     Args:
         kind: "saved_model", "onnx", "openvino", "litert" or "keras".
-        module: one that knows the layers of the model, for Keras.
+        module: the module that registers the layers of the model, for Keras.
     """
 
     def __init__(self, kind: str, module: str | None = None) -> None:
-        # Without a GPU, though there may be one: what runs here shall run anywhere.
-        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        self._kind = kind
-        self._told = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        # -P: the folder of the script holds modules of ours.
-        command = [sys.executable, "-P", fresh.__file__, kind]
+        self.kind = kind
+        environment = cpu_environment()
+        # -P: the folder of the script holds modules of tsattn.
+        command = [sys.executable, "-P", isolated_runtime.__file__, kind]
         if module is not None and module != "__main__":
-            # Where it was imported from may be a folder that only this process knows.
+            # The module may come from a folder that only this process has on its path.
             environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
             command.append(module)
+        self._output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=self._told, stderr=self._told, text=True, env=environment
+            command, stdin=subprocess.PIPE, stdout=self._output, stderr=self._output, text=True, env=environment
         )
 
     def __enter__(self) -> Self:
@@ -60,29 +60,45 @@ class FreshProcess:
         if self._process.poll() is None:
             self._process.kill()
         self._process.communicate()
-        self._told.close()
+        self._output.close()
 
-    def check(self, path: Path, probes: Sequence[Probe]) -> dict[str, Any]:
-        """Return how far a model is from what the probes expect.
+    def run(self, line: str) -> str:
+        """Run the model on the requests that a line names, as `tsattn.export.isolated_runtime` reads it.
 
         Returns:
-            what to write down: ``runtime``, ``largest_difference`` with its ``unit``, and ``rows``.
+            The last line of the error, "" on success.
 
         Raises:
-            RunError: it cannot be loaded, or it answers otherwise.
+            TimeoutError: it took more than `MAX_SECONDS`.
+        """
+        try:
+            self._process.communicate(line, timeout=MAX_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError from None
+        if not self._process.returncode:
+            return ""
+        self._output.seek(0)
+        return "".join(self._output.read().strip().splitlines()[-1:]) or f"exit status {self._process.returncode}"
+
+    def check(self, path: Path, probes: Sequence[Probe]) -> dict[str, Any]:
+        """Return how far the answers of a model are from the expected ones.
+
+        Returns:
+            The entry of the metadata: ``runtime``, ``largest_difference`` with its ``unit``, and ``rows``.
+
+        Raises:
+            RunError: the model cannot be loaded, or its answers differ.
         """
         with tempfile.TemporaryDirectory() as folder:
             given, made = Path(folder) / "given.npz", Path(folder) / "made.npz"
             np.savez(given, allow_pickle=False, **requests_of(probes))
             line = json.dumps([str(_plain(path.absolute(), Path(folder))), str(given), str(made)]) + "\n"
             try:
-                self._process.communicate(line, timeout=SECONDS)
-            except subprocess.TimeoutExpired:
-                raise RunError(f"{path}: was not checked, for it gave no answer in {SECONDS} s") from None
-            if self._process.returncode:
-                self._told.seek(0)
-                last = self._told.read().strip().splitlines()[-1:]
-                raise RunError(f"{path}: cannot be run by itself: {' '.join(last)[:500]}")
+                error = self.run(line)
+            except TimeoutError:
+                raise RunError(f"{path}: was not verified: it gave no answer within {MAX_SECONDS} s") from None
+            if error:
+                raise RunError(f"{path}: cannot be run outside tsattn: {error[:500]}")
             with np.load(made) as loaded:
                 difference = largest_difference(probes, dict(loaded))
         if not difference <= TOLERANCE:
@@ -91,11 +107,20 @@ class FreshProcess:
                 f"but they differ by {difference:.2g}: it was not exported; please report this"
             )
         return {
-            "runtime": self._kind,
+            "runtime": self.kind,
             "largest_difference": difference,
             "unit": "scale of the window; attention weights as they are",
             "rows": sum(len(probe.scale) for probe in probes),
         }
+
+
+def cpu_environment() -> dict[str, str]:
+    """Return the environment of a process without a GPU: an exported model has to run on any machine."""
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+launcher: ContextVar[Callable[[str, str | None], IsolatedRuntime]] = ContextVar("launcher", default=IsolatedRuntime)
+"""Starts the runtime that verifies an export, from its kind and module. Set it to reuse a process."""
 
 
 def _plain(path: Path, folder: Path) -> Path:
