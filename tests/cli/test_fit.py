@@ -237,7 +237,7 @@ def test_falling_back_on_a_baseline_is_said(noise: Path, tmp_path: Path) -> None
     assert {row["model"] for row in metrics["validation"]} >= {"seq2seq", "seasonal_mean"}
     assert 'name = "seasonal_mean"' in (tmp_path / "run" / "config.toml").read_text()
     report = (tmp_path / "run" / "report.html").read_text()
-    assert reason in report and "The network was not kept" in report
+    assert reason in report and "The network was not selected" in report
     context = tomllib.loads((tmp_path / "run" / "config.toml").read_text())["data"]["context"]
     expected = pd.read_csv(noise)["y"].tail(context).mean()
     np.testing.assert_allclose(pd.read_csv(tmp_path / "run" / "forecast.csv")["y"], expected, rtol=1e-5)
@@ -249,9 +249,9 @@ def test_a_network_that_was_named_is_kept(noise: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "Kept:" not in result.stderr
     config = (tmp_path / "run" / "config.toml").read_text()
-    assert 'name = "seq2seq"' in config and "seconds = 600" in config
+    assert 'name = "seq2seq"' in config and "max_seconds = 600" in config
     assert "over in epoch" not in result.stderr
     short = tsattn("fit", noise, "--out", tmp_path / "short", *arguments[:-1], "0.001s")
     assert "The time for the training was over in epoch 1, and the weights after epoch 1 are kept" in short.stderr
-    assert Forecaster.load(tmp_path / "short").history_.cut  # type: ignore[union-attr]
+    assert Forecaster.load(tmp_path / "short").history_.out_of_time  # type: ignore[union-attr]
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["choice"] is None

@@ -1,4 +1,4 @@
-"""Histories and forecasts to draw."""
+"""Synthetic histories and forecasts for the tests of plots and reports."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 
-def series(stamps: Any, horizon: int, id: str = "sales", shares: tuple[int, ...] = (80,)) -> tuple[pd.DataFrame, ...]:
-    """Return a wave over all stamps as history and, for the last ``horizon`` of them, as forecast."""
-    values = 100 + 10 * np.sin(np.arange(len(stamps)) / 3)
-    whole = pd.DataFrame({"unique_id": id, "ds": stamps, "y": values})
+def series(times: Any, horizon: int, id: str = "sales", levels: tuple[int, ...] = (80,)) -> tuple[pd.DataFrame, ...]:
+    """Return a wave over all times as history and, for the last ``horizon`` of them, as forecast."""
+    values = 100 + 10 * np.sin(np.arange(len(times)) / 3)
+    whole = pd.DataFrame({"unique_id": id, "ds": times, "y": values})
     past, ahead = whole.iloc[: len(whole) - horizon], whole.iloc[len(whole) - horizon :]
     bounds = {}
-    for share in shares:
-        bounds |= {f"y-lo-{share}": ahead["y"] - share / 10, f"y-hi-{share}": ahead["y"] + share / 10}
+    for level in levels:
+        bounds |= {f"y-lo-{level}": ahead["y"] - level / 10, f"y-hi-{level}": ahead["y"] + level / 10}
     return past, ahead.assign(**bounds)
 
 

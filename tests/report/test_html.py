@@ -1,4 +1,4 @@
-"""The HTML report, as its reader sees it."""
+"""The HTML report: sections, tables, escaping and embedded images."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NO_LOSSES = pd.DataFrame(columns=["epoch", "loss", "validation", "chosen"])
 
 
 class Page(HTMLParser):
-    """Checks that tags balance, and gathers text, attributes and the cells of tables."""
+    """Checks that tags balance, and collects text, attributes and table cells."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     return report(tmp_path_factory.mktemp("report"))
 
 
-def test_tells_the_whole_story(page: Page) -> None:
+def test_page_has_all_sections(page: Page) -> None:
     assert page.source.startswith("<!DOCTYPE html>")
     assert ("html", {"lang": "en"}) in page.tags
     assert any(tag == "meta" and attributes.get("name") == "viewport" for tag, attributes in page.tags)
@@ -109,15 +109,15 @@ def test_tells_the_whole_story(page: Page) -> None:
     assert 'name = "seq2seq"' in page.text
     assert page.headings == [
         "Forecast",
-        "Against naive baselines",
+        "Comparison with naive baselines",
         "Training",
         "How the data were read",
-        "Forecast in numbers",
+        "Forecast values",
         "Configuration",
     ]
 
 
-def test_needs_nothing_from_outside(page: Page) -> None:
+def test_page_loads_no_external_resources(page: Page) -> None:
     assert not re.search(r"https?://|url\(|@import|<script|<link", page.source)
     addresses = [
         value for _, attributes in page.tags for name, value in attributes.items() if name in ("src", "srcset", "href")
@@ -126,7 +126,7 @@ def test_needs_nothing_from_outside(page: Page) -> None:
     assert all(str(address).startswith("data:image/png;base64,") for address in addresses)
 
 
-def test_every_model_has_its_row_and_ours_is_marked(page: Page) -> None:
+def test_score_table_lists_models_and_marks_the_fitted_one(page: Page) -> None:
     head, *rows = page.tables[0]
     assert [re.split("lower|higher|best", cell)[0] for cell in head] == METRICS
     assert [row[0].split()[0] for row in rows] == list(SCORES["model"])
@@ -137,15 +137,15 @@ def test_every_model_has_its_row_and_ours_is_marked(page: Page) -> None:
     assert head[2].endswith("higher is better") and head[7].endswith("best at 80 %")
 
 
-def test_every_decision_is_told(page: Page) -> None:
+def test_settings_of_the_data_are_listed(page: Page) -> None:
     rows = page.tables[1][1:]
     assert rows == [
-        ["time", "ds", "the data", "'ds' is the only column with dates"],
-        ["season", "24", "you", "hours of a day"],
+        ["time", "ds", "inferred", "'ds' is the only column with dates"],
+        ["season", "24", "given", "hours of a day"],
     ]
 
 
-def test_the_numbers_are_rounded_and_the_rest_is_named(page: Page) -> None:
+def test_forecast_values_are_rounded_and_rows_counted(page: Page) -> None:
     head, *rows = page.tables[-1]
     assert head == ["unique_id", "ds", "y", "y-lo-80", "y-hi-80"]
     assert len(rows) == 40
@@ -154,20 +154,20 @@ def test_the_numbers_are_rounded_and_the_rest_is_named(page: Page) -> None:
     assert "All 48 rows are in forecast.csv." in page.text
 
 
-def test_a_baseline_has_no_training(tmp_path: Path) -> None:
+def test_baseline_has_no_training_section(tmp_path: Path) -> None:
     page = report(tmp_path, losses=NO_LOSSES, config='[model]\nname = "drift"\n')
     assert "Training" not in page.headings and "epoch" not in page.text
     [ours] = re.findall('<tr class="ours">(.*?)</tr>', page.source)
     assert "drift" in ours
 
 
-def test_a_training_without_validation_has_one_curve(tmp_path: Path) -> None:
+def test_training_without_validation_has_one_curve(tmp_path: Path) -> None:
     page = report(tmp_path, losses=LOSSES.assign(validation=None, chosen=False))
     legend = page.source.split("<h2>Training</h2>")[1].split("</ul>")[0]
     assert "training" in legend and "validation" not in legend
 
 
-def test_markup_in_the_data_stays_text(tmp_path: Path) -> None:
+def test_markup_in_the_data_is_escaped(tmp_path: Path) -> None:
     nasty = "<script>alert('x')</script> & \"co\""
     frames = series(np.arange(40), 5, nasty)
     decision = Decision(field=nasty, value=nasty, given=False, reason=nasty)
@@ -183,10 +183,10 @@ def test_markup_in_the_data_stays_text(tmp_path: Path) -> None:
     )
     assert "<script" not in page.source
     assert page.text.count(nasty) >= 7
-    assert page.tables[1][1] == [nasty, nasty, "the data", nasty]
+    assert page.tables[1][1] == [nasty, nasty, "inferred", nasty]
 
 
-def test_many_series_are_counted_and_each_is_in_the_table(tmp_path: Path) -> None:
+def test_first_series_of_many_are_shown_and_counted(tmp_path: Path) -> None:
     page = report(tmp_path, many(414))
     assert "6 of 414 series" in page.text
     assert sum(tag == "figure" for tag, _ in page.tags) == 7
@@ -194,15 +194,15 @@ def test_many_series_are_counted_and_each_is_in_the_table(tmp_path: Path) -> Non
     assert "All 2,070 rows are in forecast.csv." in page.text
 
 
-@pytest.mark.parametrize("shares", [(), (80, 95)])
-def test_scores_and_legend_follow_the_intervals(tmp_path: Path, shares: tuple[int, ...]) -> None:
-    scores = SCORES.rename(columns={"coverage-80": "coverage-95"}) if shares else SCORES.drop(columns="coverage-80")
-    page = report(tmp_path, series(np.arange(60), 5, shares=shares), scores=scores)
-    assert ("best at 95 %" in page.text) == bool(shares)
-    assert ("80 % interval" in page.text) == bool(shares)
+@pytest.mark.parametrize("levels", [(), (80, 95)])
+def test_coverage_and_legend_follow_the_intervals(tmp_path: Path, levels: tuple[int, ...]) -> None:
+    scores = SCORES.rename(columns={"coverage-80": "coverage-95"}) if levels else SCORES.drop(columns="coverage-80")
+    page = report(tmp_path, series(np.arange(60), 5, levels=levels), scores=scores)
+    assert ("best at 95 %" in page.text) == bool(levels)
+    assert ("80 % interval" in page.text) == bool(levels)
 
 
-def test_the_time_zone_is_told(tmp_path: Path) -> None:
-    stamps = pd.date_range("2024-03-30 20:00", periods=60, freq="h", tz="Europe/Berlin")
-    page = report(tmp_path, series(stamps, 5))
+def test_time_zone_is_shown(tmp_path: Path) -> None:
+    times = pd.date_range("2024-03-30 20:00", periods=60, freq="h", tz="Europe/Berlin")
+    page = report(tmp_path, series(times, 5))
     assert "Times are in Europe/Berlin." in page.text

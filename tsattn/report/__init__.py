@@ -1,1 +1,1 @@
-"""What a person looks at: pictures of forecasts and the HTML report of a run."""
+"""Plots of forecasts and the HTML report of a run."""

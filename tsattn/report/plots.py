@@ -1,4 +1,4 @@
-"""Drawing on Matplotlib axes: one series with its forecast, and the curve of a training."""
+"""Plots: series with their forecasts, and the training curve."""
 
 from __future__ import annotations
 
@@ -31,49 +31,47 @@ from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, MaxNLocato
 INK = "#3a4252"
 """History, training loss."""
 ACCENT = "#d55e00"
-"""Forecast, validation loss: the vermillion of Okabe and Ito, told from the ink in any kind of colour vision."""
+"""Forecast, validation loss: the vermillion of Okabe and Ito, distinct from INK in every kind of colour vision."""
 MUTED = "#7b8494"
 """Axes, grid and marks."""
 
 _GRID = "#e6e9ee"
-_FEW = 40
-"""Up to this many points, each is marked."""
-_LARGE = 1e7
-"""From here on, ticks are written as 20 M."""
+_MAX_MARKERS = 40
+"""Number of points up to which each one has a marker."""
+_MIN_ENGINEERING = 1e7
+"""Largest tick from which ticks are written as 20 M."""
 _DATES = {
     "formats": ["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%S.%f"],
     "zero_formats": ["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"],
     "offset_formats": ["", "%Y", "%Y", "%d %b %Y", "%d %b %Y", "%d %b %Y %H:%M"],
 }
-"""Ticks at years, months, days, hours, minutes and seconds; a day always has its month beside it."""
-_WHOLES = {mdates.MONTHLY: 12, mdates.HOURLY: 24, mdates.MINUTELY: 60, mdates.SECONDLY: 60}
-"""Ticks a whole year, day, hour or minute apart, without which Matplotlib finds none that are few enough for, say,
+"""Tick labels at years, months, days, hours, minutes and seconds. A day always includes its month."""
+_WHOLE_UNITS = {mdates.MONTHLY: 12, mdates.HOURLY: 24, mdates.MINUTELY: 60, mdates.SECONDLY: 60}
+"""Intervals of a whole year, day, hour or minute. Without them Matplotlib finds too many ticks for some spans, such as
 61 hours, and warns."""
 
 Floats = npt.NDArray[np.float64]
 
 
-def shades(intervals: Sequence[Interval]) -> list[str]:
-    """Return the colour of each interval, widest first and lightest."""
+def interval_colors(intervals: Sequence[Interval]) -> list[str]:
+    """Return the colour of each interval. The widest is first and lightest."""
     strengths = np.linspace(0.2, 0.42, len(intervals))
     accent = np.array(to_rgb(ACCENT))
     return [to_hex(tuple(1 - strength * (1 - accent))) for strength in strengths]
 
 
 def draw_series(axes: Axes, excerpt: Excerpt, *, ticks: int) -> None:
-    """Draw a history, what was forecast after it, and the origin between them.
+    """Draw the history, the forecast and the forecast origin of a series.
 
     Args:
-        axes: empty axes.
-        excerpt: the series.
-        ticks: the most ticks in time.
+        ticks: Maximum number of ticks on the time axis.
     """
-    past, ahead = _numbers(excerpt.history["ds"]), _numbers(excerpt.forecast["ds"])
+    past, ahead = _date_numbers(excerpt.history["ds"]), _date_numbers(excerpt.forecast["ds"])
     seen = _floats(excerpt.history["y"])
-    # From the last observation on, so that a horizon of one step is still a line.
+    # Starts at the last observation, so that a horizon of one step is a line, too.
     joined = len(seen) > 0 and bool(np.isfinite(seen[-1]))
     x = np.append(past[-1], ahead) if joined else ahead
-    marker = "o" if len(seen) + len(ahead) <= _FEW else ""
+    marker = "o" if len(seen) + len(ahead) <= _MAX_MARKERS else ""
 
     def after(column: str) -> Floats:
         values = _floats(excerpt.forecast[column])
@@ -81,13 +79,13 @@ def draw_series(axes: Axes, excerpt: Excerpt, *, ticks: int) -> None:
 
     if len(past):
         axes.axvline(past[-1], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=1.5)
-    for shade, interval in zip(shades(excerpt.intervals), excerpt.intervals, strict=True):
+    for color, interval in zip(interval_colors(excerpt.intervals), excerpt.intervals, strict=True):
         low, high = after(interval.low), after(interval.high)
-        axes.fill_between(x, low, high, color=shade, linewidth=0, zorder=1.2)
+        axes.fill_between(x, low, high, color=color, linewidth=0, zorder=1.2)
     axes.plot(past, seen, color=INK, linewidth=1.3, marker=marker, markersize=3)
     if not marker:
-        alone = _alone(seen)
-        axes.plot(past[alone], seen[alone], color=INK, linestyle="", marker="o", markersize=2)
+        isolated = _is_isolated(seen)
+        axes.plot(past[isolated], seen[isolated], color=INK, linestyle="", marker="o", markersize=2)
     axes.plot(x, after("y"), color=ACCENT, linewidth=1.7)
     axes.plot(ahead, _floats(excerpt.forecast["y"]), color=ACCENT, linestyle="", marker=marker, markersize=3.5)
     _style(axes)
@@ -95,9 +93,9 @@ def draw_series(axes: Axes, excerpt: Excerpt, *, ticks: int) -> None:
 
 
 def draw_losses(axes: Axes, losses: pd.DataFrame) -> None:
-    """Draw training and validation loss by epoch, and mark the epoch that was chosen."""
+    """Draw training and validation loss by epoch, and mark the selected epoch."""
     epoch = _floats(losses["epoch"])
-    marker = "o" if len(epoch) <= _FEW else ""
+    marker = "o" if len(epoch) <= _MAX_MARKERS else ""
     chosen = losses["chosen"].to_numpy(dtype=bool)
     axes.plot(epoch, _floats(losses["loss"]), color=INK, linewidth=1.4, marker=marker, markersize=3.5)
     axes.plot(epoch, _floats(losses["validation"]), color=ACCENT, linewidth=1.7, marker=marker, markersize=3.5)
@@ -109,14 +107,14 @@ def draw_losses(axes: Axes, losses: pd.DataFrame) -> None:
 
 
 def legend_entries(intervals: Sequence[Interval]) -> list[Artist]:
-    """Return what explains `draw_series`."""
+    """Return the legend entries of `draw_series`."""
     entries: list[Artist] = [
         Line2D([], [], color=INK, linewidth=1.6, label="history"),
         Line2D([], [], color=ACCENT, linewidth=2, label="forecast (median)"),
     ]
     entries += [
-        Patch(facecolor=shade, label=interval.label)
-        for shade, interval in zip(shades(intervals), intervals, strict=True)
+        Patch(facecolor=color, label=interval.label)
+        for color, interval in zip(interval_colors(intervals), intervals, strict=True)
     ]
     entries.append(Line2D([], [], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), label="forecast origin"))
     return entries
@@ -126,28 +124,28 @@ def write_png(figure: Figure, target: IO[bytes], dpi: int) -> None:
     """Write a figure as PNG, without a display."""
     FigureCanvasAgg(figure)
     with warnings.catch_warnings():
-        # An id in a script that the font lacks is drawn as boxes; that is no reason to warn in the user's code.
+        # Characters that the font lacks are drawn as boxes. The user cannot act on that warning.
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
         figure.savefig(target, format="png", dpi=dpi, facecolor="white")
 
 
-def _numbers(stamps: pd.Series) -> Floats:
-    """Return stamps as Matplotlib counts them: days in UTC, or the integers themselves."""
-    if not pd.api.types.is_datetime64_any_dtype(stamps.dtype):
-        return _floats(stamps)
-    if isinstance(stamps.dtype, pd.DatetimeTZDtype):
-        stamps = stamps.dt.tz_convert("UTC").dt.tz_localize(None)
-    return np.asarray(mdates.date2num(stamps.to_numpy()))  # type: ignore[no-untyped-call]
+def _date_numbers(times: pd.Series) -> Floats:
+    """Return timestamps as Matplotlib date numbers, in UTC. Integers stay as they are."""
+    if not pd.api.types.is_datetime64_any_dtype(times.dtype):
+        return _floats(times)
+    if isinstance(times.dtype, pd.DatetimeTZDtype):
+        times = times.dt.tz_convert("UTC").dt.tz_localize(None)
+    return np.asarray(mdates.date2num(times.to_numpy()))  # type: ignore[no-untyped-call]
 
 
 def _floats(values: pd.Series) -> Floats:
-    """Return numbers, None and whatever is not finite as NaN."""
+    """Return values as floats, with missing and infinite ones as NaN."""
     numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
-def _alone(values: Floats) -> npt.NDArray[np.bool_]:
-    """Tell which values stand between two gaps, where a line would not show them."""
+def _is_isolated(values: Floats) -> npt.NDArray[np.bool_]:
+    """Return which values lie between two gaps, where a line does not show them."""
     seen = np.concatenate([[False], np.isfinite(values), [False]])
     return np.asarray(seen[1:-1] & ~seen[:-2] & ~seen[2:])
 
@@ -163,32 +161,32 @@ def _style(axes: Axes) -> None:
     axes.margins(x=0.02, y=0.08)
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3))
     largest = max(abs(bound) for bound in axes.get_ylim())
-    axes.yaxis.set_major_formatter(EngFormatter() if largest >= _LARGE else _Plain())
+    axes.yaxis.set_major_formatter(EngFormatter() if largest >= _MIN_ENGINEERING else _PlainFormatter())
 
 
-class _Plain(Formatter):
-    """Ticks with thousands separated and all of the same decimals: neither 1e6 nor an offset in a corner."""
+class _PlainFormatter(Formatter):
+    """Formats ticks with thousands separators and the same number of decimals, without exponents and offsets."""
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         ticks = np.asarray(values, dtype=np.float64)
         tolerance = 1e-6 * float(np.ptp(ticks)) if len(ticks) else 0.0
         exact = (n for n in range(16) if (np.abs(ticks - np.round(ticks, n)) <= tolerance).all())
         decimals = next(exact, 16)
-        return [fixed(tick, decimals) for tick in ticks]
+        return [format_number(tick, decimals) for tick in ticks]
 
     def __call__(self, value: float, position: int | None = None) -> str:
         return self.format_ticks([value])[0]
 
 
-def _time_ticks(axes: Axes, stamps: pd.Series, ticks: int) -> None:
-    """Label the time axis: dates in the data's own time zone, integers as they are (a year has no comma)."""
-    if not pd.api.types.is_datetime64_any_dtype(stamps.dtype):
+def _time_ticks(axes: Axes, times: pd.Series, ticks: int) -> None:
+    """Label the time axis: dates in the time zone of the data, integers without separators, as for years."""
+    if not pd.api.types.is_datetime64_any_dtype(times.dtype):
         axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=True, min_n_ticks=1))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:.0f}"))
         return
-    zone: tzinfo | None = stamps.dt.tz
+    zone: tzinfo | None = times.dt.tz
     locator = mdates.AutoDateLocator(tz=zone, minticks=3, maxticks=ticks)  # type: ignore[no-untyped-call]
-    for unit, whole in _WHOLES.items():
+    for unit, whole in _WHOLE_UNITS.items():
         locator.intervald[unit] = [*locator.intervald[unit], whole]
     axes.xaxis.set_major_locator(locator)
     labels = mdates.ConciseDateFormatter(locator, tz=zone, **_DATES)  # type: ignore[no-untyped-call]
@@ -202,22 +200,22 @@ _LAYOUT = partial(ConstrainedLayoutEngine, w_pad=0.12, h_pad=0.08, hspace=0.04, 
 
 
 def plot_forecast(history: pd.DataFrame, forecast: pd.DataFrame, path: Path, *, title: str, season: int = 1) -> None:
-    """Write the picture of a forecast as PNG; the arguments are those of `forecast_figure`."""
+    """Write the plot of `forecast_figure` as PNG."""
     picture = BytesIO()
     write_png(forecast_figure(history, forecast, title=title, season=season), picture, _DPI)
     path.write_bytes(picture.getvalue())
 
 
 def forecast_figure(history: pd.DataFrame, forecast: pd.DataFrame, *, title: str, season: int = 1) -> Figure:
-    """Return the picture of a forecast: up to six series, each with the last of its history.
+    """Return the plot of a forecast: up to six series, each with the end of its history.
 
     Args:
-        history: `unique_id`, `ds`, `y`, gaps as NaN; `ds` dates, time-zone-aware or not, or integers.
-        forecast: `unique_id`, `ds`, `y` (the median) and any intervals such as `y-lo-80`, `y-hi-80`.
-        title: the first line of the picture.
-        season: season length in steps; 1 where there is none.
+        history: `unique_id`, `ds`, `y`, with gaps as NaN. `ds` holds dates, with or without a time zone, or integers.
+        forecast: `unique_id`, `ds`, `y` (the median) and the bounds of intervals, such as `y-lo-80`, `y-hi-80`.
+        title: First line of the plot.
+        season: Season length in steps; 1 for no season.
     """
-    shown = excerpts(history, forecast, season)
+    shown = take_excerpts(history, forecast, season)
     columns = 1 if len(shown) == 1 else 2
     rows = -(-len(shown) // columns)
     height = 4.4 if columns == 1 else 1.1 + 2.2 * rows
@@ -231,7 +229,7 @@ def forecast_figure(history: pd.DataFrame, forecast: pd.DataFrame, *, title: str
         axes.set_axis_off()
     headline = _headline(title, forecast)
     figure.suptitle(headline, x=0.012, ha="left", fontsize=13, fontweight="bold", color=INK, parse_math=False)
-    entries = legend_entries(intervals_of(forecast))
+    entries = legend_entries(find_intervals(forecast))
     figure.legend(
         handles=entries,
         loc="outside lower left",
@@ -245,46 +243,46 @@ def forecast_figure(history: pd.DataFrame, forecast: pd.DataFrame, *, title: str
 
 def _headline(title: str, forecast: pd.DataFrame) -> str:
     zone = time_zone(forecast["ds"])
-    parts = [title, series_count(forecast), f"times in {zone}" if zone else ""]
+    parts = [title, count_shown(forecast), f"times in {zone}" if zone else ""]
     return textwrap.fill(" · ".join(part for part in parts if part), 100)
 
 
-MOST_SERIES = 6
-"""Series that are shown; the rest are counted."""
+MAX_SERIES = 6
+"""Maximum number of series in a plot or report."""
 
-_LEAST_STEPS = 24
-_MOST_STEPS = 400
+_MIN_STEPS = 24
+_MAX_STEPS = 400
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Two columns of a forecast that bound a share of the outcomes.
+    """Two columns of a forecast that are the bounds of a prediction interval.
 
     Args:
-        share: percent between the bounds, as the columns have it ("80").
-        low: column of the lower bound.
-        high: column of the upper bound.
+        level: Nominal coverage in percent, as in the names of the columns ("80").
+        low: Column of the lower bound.
+        high: Column of the upper bound.
     """
 
-    share: str
+    level: str
     low: str
     high: str
 
     @property
     def label(self) -> str:
-        """The name for people."""
-        return f"{self.share} % interval"
+        """Name in legends and tables."""
+        return f"{self.level} % interval"
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """One series to show.
+    """The part of one series that a plot shows.
 
     Args:
-        name: its id, on one line.
-        history: the last steps before the forecast, `ds` and `y`; may be empty.
+        name: Its id, on one line.
+        history: Last steps before the forecast, `ds` and `y`; may be empty.
         forecast: `ds`, `y` and the bounds of the intervals.
-        intervals: the intervals, widest first.
+        intervals: The intervals, widest first.
     """
 
     name: str
@@ -293,62 +291,57 @@ class Excerpt:
     intervals: tuple[Interval, ...]
 
 
-def intervals_of(forecast: pd.DataFrame) -> tuple[Interval, ...]:
-    """Return the intervals that a forecast has, widest first."""
-    shares = [found[1] for name in forecast.columns if (found := re.fullmatch(r"y-lo-([\d.]+)", str(name)))]
-    known = [share for share in shares if f"y-hi-{share}" in forecast.columns]
-    return tuple(Interval(share, f"y-lo-{share}", f"y-hi-{share}") for share in sorted(known, key=float, reverse=True))
+def find_intervals(forecast: pd.DataFrame) -> tuple[Interval, ...]:
+    """Return the intervals of a forecast, widest first."""
+    levels = [found[1] for name in forecast.columns if (found := re.fullmatch(r"y-lo-([\d.]+)", str(name)))]
+    complete = sorted((level for level in levels if f"y-hi-{level}" in forecast.columns), key=float, reverse=True)
+    return tuple(Interval(level, f"y-lo-{level}", f"y-hi-{level}") for level in complete)
 
 
-def excerpts(history: pd.DataFrame, forecast: pd.DataFrame, season: int) -> list[Excerpt]:
-    """Return the first series of a forecast, each with as much history as reads well beside it.
+def take_excerpts(history: pd.DataFrame, forecast: pd.DataFrame, season: int) -> list[Excerpt]:
+    """Return the first series of a forecast, each with the end of its history.
 
     Args:
-        history: `unique_id`, `ds`, `y`, gaps as NaN.
-        forecast: `unique_id`, `ds`, `y` and intervals such as `y-lo-80`, `y-hi-80`.
-        season: season length in steps; 1 where there is none.
+        history: `unique_id`, `ds`, `y`, with gaps as NaN.
+        forecast: `unique_id`, `ds`, `y` and the bounds of intervals, such as `y-lo-80`, `y-hi-80`.
+        season: Season length in steps; 1 for no season.
     """
-    intervals = intervals_of(forecast)
+    intervals = find_intervals(forecast)
     found = []
-    for id in forecast["unique_id"].unique()[:MOST_SERIES]:
+    for id in forecast["unique_id"].unique()[:MAX_SERIES]:
         ahead = forecast[forecast["unique_id"] == id].reset_index(drop=True)
         past = history.loc[history["unique_id"] == id, ["ds", "y"]]
-        past = past.tail(_steps(len(ahead), season)).reset_index(drop=True)
+        past = past.tail(_history_steps(len(ahead), season)).reset_index(drop=True)
         found.append(Excerpt(" ".join(str(id).split()), past, ahead, intervals))
     return found
 
 
-def _steps(horizon: int, season: int) -> int:
-    """Return the steps of history to show: three horizons or four seasons, within what a picture can hold."""
-    wanted = max(3 * horizon, 4 * season, _LEAST_STEPS)
-    return min(wanted, max(_MOST_STEPS, horizon))
+def _history_steps(horizon: int, season: int) -> int:
+    """Return the steps of history to show: three horizons or four seasons, within the limits of a plot."""
+    return min(max(3 * horizon, 4 * season, _MIN_STEPS), max(_MAX_STEPS, horizon))
 
 
-def series_count(forecast: pd.DataFrame) -> str:
-    """Return "6 of 414 series" where not all of them are shown, else nothing."""
+def count_shown(forecast: pd.DataFrame) -> str:
+    """Return a count such as "6 of 414 series" if not all series are shown, else an empty string."""
     total = forecast["unique_id"].nunique()
-    return f"{MOST_SERIES} of {total:,} series" if total > MOST_SERIES else ""
+    return f"{MAX_SERIES} of {total:,} series" if total > MAX_SERIES else ""
 
 
-def time_zone(stamps: pd.Series) -> str:
-    """Return the name of the stamps' time zone, or nothing."""
-    return str(stamps.dt.tz) if isinstance(stamps.dtype, pd.DatetimeTZDtype) else ""
+def time_zone(times: pd.Series) -> str:
+    """Return the name of the time zone of timestamps, or an empty string."""
+    return str(times.dt.tz) if isinstance(times.dtype, pd.DatetimeTZDtype) else ""
 
 
-DASH = "\N{EN DASH}"
-"""Where there is no number."""
-
-
-def fixed(value: float, decimals: int) -> str:
-    """Return a number with thousands separated; a dash where it is missing."""
+def format_number(value: float, decimals: int) -> str:
+    """Return a number with thousands separators, or a dash for a missing one."""
     if not math.isfinite(value):
-        return DASH
-    rounded = round(value, decimals) + 0.0  # what rounds to -0 is 0
+        return "\N{EN DASH}"
+    rounded = round(value, decimals) + 0.0  # adding 0 turns -0 into 0
     return f"{rounded:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def decimals_for(values: pd.Series | pd.DataFrame) -> int:
-    """Return the decimals that tell values apart: four digits of the largest, three of the spread."""
+    """Return the decimals that show four digits of the largest value and three of the range."""
     numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     numbers = numbers[np.isfinite(numbers)]
     if not numbers.size or not numbers.any():
@@ -360,21 +353,21 @@ def decimals_for(values: pd.Series | pd.DataFrame) -> int:
     return min(max(decimals, 0), 8)
 
 
-def stamps_text(stamps: pd.Series) -> list[str]:
-    """Return stamps as text: dates alone where every one is midnight, else to the minute or second."""
-    if not pd.api.types.is_datetime64_any_dtype(stamps.dtype):
-        return [str(stamp) for stamp in stamps]
-    wall = stamps.dt.tz_localize(None)
-    if (wall == wall.dt.normalize()).all():
-        form = "%Y-%m-%d"
+def format_timestamps(times: pd.Series) -> list[str]:
+    """Return timestamps as text: dates if all are at midnight, else to the minute or second."""
+    if not pd.api.types.is_datetime64_any_dtype(times.dtype):
+        return [str(time) for time in times]
+    local = times.dt.tz_localize(None)
+    if (local == local.dt.normalize()).all():
+        pattern = "%Y-%m-%d"
     else:
-        form = "%Y-%m-%d %H:%M" if (wall == wall.dt.floor("min")).all() else "%Y-%m-%d %H:%M:%S"
-    return list(wall.dt.strftime(form))
+        pattern = "%Y-%m-%d %H:%M" if (local == local.dt.floor("min")).all() else "%Y-%m-%d %H:%M:%S"
+    return list(local.dt.strftime(pattern))
 
 
-def shorten(text: str, most: int) -> str:
-    """Return ``text``, its middle left out where it is longer than ``most`` characters."""
-    if len(text) <= most:
+def shorten(text: str, width: int) -> str:
+    """Return ``text``, without its middle if it is longer than ``width`` characters."""
+    if len(text) <= width:
         return text
-    head = (most - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
+    head = (width - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"

@@ -1,4 +1,4 @@
-"""The picture of a forecast, as its user sees it."""
+"""Plots of forecasts: panels, ticks, legends and odd values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tsattn.report.plots import forecast_figure, plot_forecast, write_png
 
 
 def drawn(figure: Figure, path: Path) -> list[Axes]:
-    """Draw a figure, so that its ticks are settled, and return its panels."""
+    """Draw a figure, which sets its ticks, and return its panels."""
     with path.open("wb") as target:
         write_png(figure, target, dpi=50)
     return [axes for axes in figure.axes if axes.axison]
@@ -28,7 +28,7 @@ def headline(figure: Figure) -> str:
 
 
 def ticks(axes: Axes) -> list[str]:
-    """Return the labels of the time axis that can be seen."""
+    """Return the visible labels of the time axis."""
     low, high = axes.get_xlim()
     labels = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
     return [label.get_text() for at, label in labels if low <= at <= high]
@@ -38,7 +38,7 @@ def legend(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_writes_a_png_of_sensible_size(tmp_path: Path) -> None:
+def test_png_has_a_sensible_size(tmp_path: Path) -> None:
     path = tmp_path / "forecast.png"
     settings = dict(mpl.rcParams)
     plot_forecast(*series(pd.date_range("2020-01-01", periods=60), 10), path, title="Sales")
@@ -58,7 +58,7 @@ def test_six_of_many_series_are_shown_and_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 6])
-def test_a_panel_a_series(tmp_path: Path, count: int) -> None:
+def test_each_series_has_a_panel(tmp_path: Path, count: int) -> None:
     figure = forecast_figure(*many(count), title="few")
     assert len(drawn(figure, tmp_path / "p.png")) == count
     assert headline(figure) == "few"
@@ -70,32 +70,32 @@ def test_years_are_whole_numbers_without_separators(tmp_path: Path) -> None:
     assert len(labels) >= 3 and all(len(label) == 4 and label.isdecimal() for label in labels)
 
 
-def test_times_are_those_of_the_data(tmp_path: Path) -> None:
-    stamps = pd.date_range("2024-06-01 06:00", periods=30, freq="15min", tz="Asia/Tokyo")
-    figure = forecast_figure(*series(stamps, 6), title="power")
+def test_ticks_are_in_the_time_zone_of_the_data(tmp_path: Path) -> None:
+    times = pd.date_range("2024-06-01 06:00", periods=30, freq="15min", tz="Asia/Tokyo")
+    figure = forecast_figure(*series(times, 6), title="power")
     [axes] = drawn(figure, tmp_path / "p.png")
     assert "times in Asia/Tokyo" in headline(figure)
     assert ticks(axes)[0].startswith("06:") and ticks(axes)[-1].startswith("13:")
 
 
-def test_gaps_stay_gaps_and_lonely_points_are_seen(tmp_path: Path) -> None:
+def test_gaps_and_isolated_points_are_visible(tmp_path: Path) -> None:
     past, ahead = series(pd.date_range("2020-01-01", periods=60), 16)
     past.loc[[20, 21, 23, 24], "y"] = np.nan
     figure = forecast_figure(past, ahead, title="gaps")
     [axes] = drawn(figure, tmp_path / "p.png")
-    history, alone = axes.lines[1:3]
+    history, isolated = axes.lines[1:3]
     assert np.isnan(np.asarray(history.get_ydata())).sum() == 4
-    assert list(alone.get_ydata()) == [past["y"][22]]
+    assert list(isolated.get_ydata()) == [past["y"][22]]
 
 
-def test_intervals_are_bands_with_their_share(tmp_path: Path) -> None:
-    frames = series(pd.date_range("2020-01-01", periods=60, freq="MS"), 12, shares=(50, 80, 95))
+def test_intervals_are_bands_with_their_level(tmp_path: Path) -> None:
+    frames = series(pd.date_range("2020-01-01", periods=60, freq="MS"), 12, levels=(50, 80, 95))
     figure = forecast_figure(*frames, title="bands")
     [axes] = drawn(figure, tmp_path / "p.png")
     assert legend(figure)[2:5] == ["95 % interval", "80 % interval", "50 % interval"]
     assert len(axes.collections) == 3
 
-    figure = forecast_figure(*series(np.arange(60), 12, shares=()), title="no bands")
+    figure = forecast_figure(*series(np.arange(60), 12, levels=()), title="no bands")
     [axes] = drawn(figure, tmp_path / "p.png")
     assert legend(figure) == ["history", "forecast (median)", "forecast origin"]
     assert len(axes.collections) == 0
@@ -112,9 +112,9 @@ def test_history_is_a_few_horizons_or_seasons_long() -> None:
     assert shown(48, 2000) == 400
 
 
-@pytest.mark.parametrize("stamps", [np.arange(2001, 2003), pd.date_range("2020-01-31", periods=2, freq="ME")])
-def test_one_point_of_history_and_one_of_forecast(tmp_path: Path, stamps: object) -> None:
-    figure = forecast_figure(*series(stamps, 1), title="short")
+@pytest.mark.parametrize("times", [np.arange(2001, 2003), pd.date_range("2020-01-31", periods=2, freq="ME")])
+def test_one_point_of_history_and_one_of_forecast(tmp_path: Path, times: object) -> None:
+    figure = forecast_figure(*series(times, 1), title="short")
     [axes] = drawn(figure, tmp_path / "p.png")
     assert ticks(axes)
 
@@ -122,8 +122,8 @@ def test_one_point_of_history_and_one_of_forecast(tmp_path: Path, stamps: object
 @pytest.mark.parametrize("freq", ["s", "min", "h", "D", "MS", "YS"])
 def test_any_span_has_a_few_ticks(freq: str) -> None:
     for steps in (7, 31, 61, 100, 170):
-        stamps = pd.date_range("2023-12-30 21:00", periods=steps, freq=freq, tz="Europe/Berlin")
-        figure = forecast_figure(*series(stamps, steps // 4), title="span")
+        times = pd.date_range("2023-12-30 21:00", periods=steps, freq=freq, tz="Europe/Berlin")
+        figure = forecast_figure(*series(times, steps // 4), title="span")
         assert 2 <= len(ticks(figure.axes[0])) <= 10, steps
 
 
@@ -133,7 +133,7 @@ def test_any_values_can_be_drawn(tmp_path: Path, values: float) -> None:
     plot_forecast(past.assign(y=values), ahead, tmp_path / "p.png", title="values")
 
 
-def test_names_are_text_and_may_be_long_or_foreign(tmp_path: Path) -> None:
+def test_names_may_be_long_or_foreign_and_hold_math(tmp_path: Path) -> None:
     names = ["$x_1$ & $", "株価", "two\nlines", "n" * 500]
     pairs = [series(np.arange(30), 5, name) for name in names]
     past, ahead = (pd.concat(frames) for frames in zip(*pairs, strict=True))
