@@ -1,4 +1,4 @@
-"""Series to try things on: those that come with tsattn, and public ones that are fetched."""
+"""Example data sets: bundled ones, and public ones that are downloaded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tsattn._extras import import_extra
 from tsattn.errors import ConfigError, DataError
 
 ETT = "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/"
@@ -18,17 +19,17 @@ class Dataset:
     """A file with series.
 
     Args:
-        name: what it is called here.
-        about: what it holds.
-        shape: columns and rows, and how they are read.
-        licence: what its owner allows; "none stated" where nothing was.
-        sha256: checksum of the file.
-        path: the file in the folder that comes with tsattn, or in that of `TSATTN_DATA_DIR`.
-        url: where it is fetched from; empty for what comes with tsattn.
+        name: Name of the data set.
+        description: Content in a few words.
+        shape: Columns, rows and layout.
+        licence: Licence; "none stated" if its owner states none.
+        sha256: Checksum of the file.
+        path: Path of the file in the bundled folder, or in that of `TSATTN_DATA_DIR`.
+        url: Address of the download; empty for bundled files.
     """
 
     name: str
-    about: str
+    description: str
     shape: str
     licence: str
     sha256: str
@@ -71,7 +72,7 @@ _ALL = (
     ),
     Dataset(
         "solar",
-        "solar generation of Great Britain, half-hourly with time zone, share of capacity",
+        "solar generation of Great Britain, half-hourly with time zone, fraction of capacity",
         "datetime_gmt, solar_gen; 289 rows",
         "BSD-3-Clause",
         "205b61343a9233f6f532e918154a19b177557086f77801ec26277a1868af7e7e",
@@ -88,7 +89,7 @@ _ALL = (
     ),
     Dataset(
         "ettm1",
-        "the same every 15 minutes",
+        "electricity transformer, every 15 minutes: oil temperature and six loads",
         "date, HUFL, HULL, MUFL, MULL, LUFL, LULL, OT; 69,680 rows, wide",
         "CC BY-ND 4.0",
         "6ce1759b1a18e3328421d5d75fadcb316c449fcd7cec32820c8dafda71986c9e",
@@ -98,7 +99,7 @@ _ALL = (
     Dataset(
         "m4-hourly",
         "M4 competition, hourly, training part",
-        "V1 (id), V2 ... V961; 414 series of 700 to 960 steps, a row each",
+        "V1 (id), V2 ... V961; 414 series of 700 to 960 steps, one row each",
         "none stated",
         "ea59b7783573c49077a835ab6465c7d66f1474783360f310988a9a737fbca62f",
         "M4/Hourly-train.csv",
@@ -106,8 +107,8 @@ _ALL = (
     ),
     Dataset(
         "m4-hourly-test",
-        "the 48 hours that follow each of them",
-        "V1 (id), V2 ... V49; 414 series, a row each",
+        "M4 competition, the 48 hours after each hourly training series",
+        "V1 (id), V2 ... V49; 414 series, one row each",
         "none stated",
         "71a57fccb15e534d973626ada4fb87febf789e9317715b7cc6dd3b5f90db6f42",
         "M4/Hourly-test.csv",
@@ -115,8 +116,8 @@ _ALL = (
     ),
     Dataset(
         "los-loop",
-        "speed at 207 road sensors in Los Angeles, every 5 minutes, miles an hour",
-        "a column a sensor, no stamps; 2,016 rows, wide",
+        "speed at 207 road sensors in Los Angeles, every 5 minutes, miles per hour",
+        "one column per sensor, no timestamps; 2,016 rows, wide",
         "none stated",
         "7b732d86ae32b2930595becba28aff39dacbfb2197e250fc0332e1744ce2cbf4",
         "los_loop/los_speed.csv",
@@ -124,7 +125,7 @@ _ALL = (
     ),
     Dataset(
         "los-loop-graph",
-        "how near these sensors are to one another",
+        "proximity of these sensors to each other",
         "matrix of 207 x 207 weights, no ids",
         "none stated",
         "7a6eb41e10677992b5af50f5ab187c6c05c5c3a92cb973950cfddbf857361e76",
@@ -134,45 +135,46 @@ _ALL = (
 )
 
 DATASETS = {dataset.name: dataset for dataset in _ALL}
-"""All of them by name."""
+"""Data sets by name."""
 
 
 def fetch(name: str) -> Path:
-    """Return the file of a data set: the one that comes with tsattn, a local copy, or what is downloaded once.
+    """Return the file of a data set: the bundled one, a local copy, or a cached download.
 
-    A local copy lies in the folder `TSATTN_DATA_DIR`. A download is kept in the cache of the user, or in
-    `TSATTN_CACHE_DIR`; one that is cut off goes on where it stopped, and what has not the known checksum is refused.
+    The folder `TSATTN_DATA_DIR` holds local copies. Downloads are cached in the user's cache folder, or in
+    `TSATTN_CACHE_DIR`; an interrupted one is resumed. Checksums are verified.
 
     Raises:
-        ConfigError: there is no such data set.
-        DataError: it cannot be downloaded, or a file is not what it should be.
+        ConfigError: There is no such data set.
+        DataError: The download fails, or a checksum is wrong.
     """
     if name not in DATASETS:
-        raise ConfigError(f"there is no data set '{name}'; there are {', '.join(DATASETS)}")
+        raise ConfigError(f"there is no data set '{name}', but there are {', '.join(DATASETS)}")
     dataset = DATASETS[name]
     if not dataset.url:
         return _bundled(dataset)
     folder = os.environ.get("TSATTN_DATA_DIR")
     local = Path(folder) / dataset.path if folder else None
     if local is not None and local.is_file():
-        import pooch
-
+        pooch = import_extra("pooch", "datasets", "a public dataset")
         if pooch.file_hash(str(local)) != dataset.sha256:
-            raise DataError(f"{local}: expected the data set {name}, but its checksum is another: mend TSATTN_DATA_DIR")
+            raise DataError(
+                f"{local}: expected the data set {name}, got a file with another checksum", "correct TSATTN_DATA_DIR"
+            )
         return local
     return _downloaded(dataset)
 
 
 def _bundled(dataset: Dataset) -> Path:
-    # Beside the package in the project, in it where it is installed.
+    # Next to the package in the repository, in the package once it is installed.
     for folder in (Path(__file__).parents[2] / "datasets", Path(__file__).parents[1] / "datasets"):
         if (folder / dataset.path).is_file():
             return folder / dataset.path
-    raise DataError(f"{dataset.path}: expected this file beside tsattn, but it is not there: install tsattn anew")
+    raise DataError(f"{dataset.path}: this file of the package is missing", "install tsattn again")
 
 
 def _downloaded(dataset: Dataset) -> Path:
-    import pooch
+    pooch = import_extra("pooch", "datasets", "a public dataset")
     import requests
 
     folder = Path(os.environ.get("TSATTN_CACHE_DIR") or pooch.os_cache("tsattn"))
@@ -185,14 +187,15 @@ def _downloaded(dataset: Dataset) -> Path:
         raise DataError(f"{dataset.url}: cannot be downloaded: {error}") from None
     except ValueError:
         raise DataError(
-            f"{dataset.url}: what came is not the data set {dataset.name} by its checksum: it may have been changed; "
-            "fetch it yourself and pass its path"
+            f"{dataset.url}: expected the data set {dataset.name}, got a file with another checksum, perhaps a new "
+            "version",
+            "download it yourself and pass its path",
         ) from None
     return Path(found)
 
 
 class _Resuming:
-    """Downloads for pooch, beginning behind what is there already of an earlier download."""
+    """Downloader for pooch that resumes interrupted downloads."""
 
     def __init__(self, part: Path) -> None:
         self._part = part
@@ -204,7 +207,7 @@ class _Resuming:
         headers = {"Range": f"bytes={have}-"} if have else {}
         with requests.get(url, headers=headers, stream=True, timeout=30) as answer:
             if answer.status_code == 416:
-                # There is nothing behind it.
+                # The download was complete already.
                 answer.close()
             else:
                 answer.raise_for_status()
