@@ -1,4 +1,4 @@
-"""What a user can get wrong, and that the message says where and how to mend it."""
+"""Invalid input: messages name the place and a fix."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FILES: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
         ["line 8", "expected 2 cells", "got 3"],
     ),
     "too few cells": (lines("ds,a,y", lambda i: f"{day(i)},1,{i}" if i != 3 else day(i)), {}, ["line 5", "got 1"]),
-    "a letter for a stamp, not in UTF-8": (
+    "a letter instead of a timestamp, not in UTF-8": (
         lines("ds,y", lambda i: f"{day(i)},{i}").encode() + b"\xe4,1\n",
         {},
         ["line 12", "'ds'", "'ä'"],
@@ -58,19 +58,19 @@ FILES: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
         ["line 8", "'ds'", "'2020-02-30'"],
     ),
     "an hour too many": (lines("ds,y", lambda i: f"2020-01-01 {15 + i}:00,{i}"), {}, ["line 11", "'2020-01-01 24:00'"]),
-    "one stamp for all": (lines("ds,y", lambda i: f"{day(0)},{i}"), {}, ["line 3", "line 2", "--on-duplicate"]),
+    "one timestamp for all": (lines("ds,y", lambda i: f"{day(0)},{i}"), {}, ["line 3", "line 2", "on_duplicate="]),
     "a page of the web": ("<html><body>404</body></html>\n", {}, ["no rows of data"]),
     "a spreadsheet": (b"PK\x03\x04\0\0", {}, ["expected a CSV or Parquet file", "save it as CSV"]),
     "two time columns": (
         lines("date,updated,y", lambda i: f"{day(i)},{day(i)},{i}"),
         {},
-        ["'date'", "'updated'", "--time"],
+        ["'date'", "'updated'", "time="],
     ),
-    "long without time": (lines("store,sales", lambda i: f"{'ab'[i % 2]},{i}"), {}, ["line 4", "'store'", "--time"]),
+    "long without time": (lines("store,sales", lambda i: f"{'ab'[i % 2]},{i}"), {}, ["line 4", "'store'", "time="]),
     "long without time, numeric ids": (
         lines("unique_id,y", lambda i: f"{i % 2},{i}"),
         {},
-        ["line 4", "'unique_id'", "--time"],
+        ["line 4", "'unique_id'", "time="],
     ),
     "text in a number column": (
         lines("ds,y", lambda i: f"{day(i)},{'abc' if i == 3 else i}"),
@@ -82,7 +82,7 @@ FILES: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
         {},
         ["line 7", "'y'", "'abc'"],
     ),
-    "text in a series a row": (
+    "text in one row per series": (
         lines("name,a,b,c", lambda i: f"n{i},1,2,{'x' if i == 4 else 3}"),
         {},
         ["line 6", "'c'", "'x'"],
@@ -90,12 +90,12 @@ FILES: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     "infinity": (lines("ds,y", lambda i: f"{day(i)},{'inf' if i == 2 else i}"), {}, ["line 4", "'y'", "'inf'"]),
     "too large": (lines("ds,y", lambda i: f"{day(i)},{'1e300' if i == 2 else i}"), {}, ["line 4", "'1e+300'"]),
     "ids alone": (lines("name", lambda i: f"n{i}"), {"id": "name"}, ["values of each series", "'name'"]),
-    "stamp twice": (
+    "timestamp twice": (
         lines("ds,y", lambda i: f"{day(2 if i == 5 else i)},{i}"),
         {},
-        ["line 7", "'ds'", "2020-01-03", "line 4", "--id"],
+        ["line 7", "'ds'", "2020-01-03", "line 4", "id="],
     ),
-    "stamp twice in a series": (
+    "timestamp twice in a series": (
         lines("unique_id,ds,y", lambda i: f"{'ab'[i % 2]},{day(1 if i == 5 else i // 2)},{i}"),
         {},
         ["line 7", "series 'b'", "2020-01-02", "line 5"],
@@ -110,12 +110,16 @@ FILES: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
         {},
         ["line 6", "'date'", "'20200199'", "%Y%m%d"],
     ),
-    "missing stamp": (lines("ds,y", lambda i: f"{'' if i == 4 else day(i)},{i}"), {}, ["line 6", "'ds'", "nothing"]),
+    "missing timestamp": (
+        lines("ds,y", lambda i: f"{'' if i == 4 else day(i)},{i}"),
+        {},
+        ["line 6", "'ds'", "an empty cell"],
+    ),
     "missing id": (lines("unique_id,ds,y", lambda i: f"{'' if i == 3 else 'a'},{day(i)},{i}"), {}, ["line 5", "id"]),
-    "stamp between two": (
+    "timestamp between two steps": (
         lines("ds,y", lambda i: f"{day(i)} {'12:00' if i == 4 else '00:00'},{i}"),
         {},
-        ["line 6", "'ds'", "'D'", "2020-01-05 12:00", "--freq"],
+        ["line 6", "'ds'", "'D'", "2020-01-05 12:00", "freq="],
     ),
     "weeks that slip": (
         lines("ds,y", lambda i: f"2020-01-{[4, 11, 18, 26][i]:02d},{i}", 4),
@@ -125,36 +129,56 @@ FILES: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     "mistyped century": (
         lines("ds,y", lambda i: f"{'9020-01-01' if i == 9 else day(i)},{i}"),
         {},
-        ["'ds'", "9020-01-01", "mend the stamps"],
+        ["'ds'", "9020-01-01", "correct the timestamps"],
     ),
     "day or month first": (
         lines("date,y", lambda i: f"01/{i + 1:02d}/2020,{i}"),
         {},
         ["'date'", "01/01/2020", "2020-12-31"],
     ),
-    "no date at all": (lines("ds,y", lambda i: f"x{i},{i}"), {}, ["line 2", "'ds'", "'x0'", "--time"]),
-    "one row": ("ds,y\n2020-01-01,3\n", {}, ["'ds'", "two stamps", "--freq"]),
-    "empty target": (lines("ds,a,b", lambda i: f"{day(i)},{i},"), {}, ["'b'", "every cell is empty", "--target"]),
+    "no date at all": (lines("ds,y", lambda i: f"x{i},{i}"), {}, ["line 2", "'ds'", "'x0'", "time="]),
+    "one row": ("ds,y\n2020-01-01,3\n", {}, ["'ds'", "two timestamps", "freq="]),
+    "empty target": (lines("ds,a,b", lambda i: f"{day(i)},{i},"), {}, ["'b'", "empty cells only", "target="]),
     "empty series": (lines("name,a,b", lambda i: f"n{i},1,2" if i != 4 else "n4,,"), {}, ["line 6", "'n4'"]),
     "no numbers": (lines("ds,a", lambda i: f"{day(i)},b"), {}, ["numbers to forecast", "'a'"]),
-    "unknown time": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"time": "when"}, ["--time", "'when'", "'ds', 'y'"]),
-    "unknown id": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"id": "shop"}, ["--id", "'shop'", "'ds', 'y'"]),
-    "unknown target": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"target": "y,z"}, ["--target", "'z'", "'ds', 'y'"]),
+    "unknown time": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"time": "when"}, ["time=", "'when'", "'ds', 'y'"]),
+    "unknown id": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"id": "shop"}, ["id=", "'shop'", "'ds', 'y'"]),
+    "unknown target": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"target": "y,z"}, ["target=", "'z'", "'ds', 'y'"]),
     "target of text": (lines("ds,y,c", lambda i: f"{day(i)},{i},abc"), {"target": "c"}, ["line 2", "'c'", "'abc'"]),
     "time of fractions": (lines("a,y", lambda i: f"{i + 0.5},{i}"), {"time": "a"}, ["line 2", "'a'", "'0.5'"]),
-    "long data without stamps": ("y,store\n1,A\n2,A\n1,B\n2,B\n", {}, ["store", "--time"]),
-    "long data without stamps, whole ids first": ("shop,sales\n1,5\n1,6\n2,7\n2,8\n", {}, ["shop", "--time"]),
-    "unknown frequency": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"freq": "monthly"}, ["--freq", "'monthly'"]),
-    "frequency of old": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"freq": "M"}, ["--freq", "MS or ME"]),
-    "no regular grid": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"freq": "bh"}, ["--freq", "'bh'", "regular"]),
-    "steps for dates": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"freq": "1"}, ["--freq is 1", "'ds' holds dates"]),
-    "hours for steps": (lines("ds,y", lambda i: f"{i},{i}"), {"freq": "h"}, ["--freq is h", "'ds'", "whole numbers"]),
+    "long data without timestamps": ("y,store\n1,A\n2,A\n1,B\n2,B\n", {}, ["store", "time="]),
+    "long data without timestamps, whole ids first": ("shop,sales\n1,5\n1,6\n2,7\n2,8\n", {}, ["shop", "time="]),
+    "unknown frequency": (
+        lines("ds,y", lambda i: f"{day(i)},{i}"),
+        {"freq": "monthly"},
+        ["use a frequency such as h", "'monthly'"],
+    ),
+    "frequency of old": (
+        lines("ds,y", lambda i: f"{day(i)},{i}"),
+        {"freq": "M"},
+        ["use a frequency such as h", "MS or ME"],
+    ),
+    "no regular grid": (
+        lines("ds,y", lambda i: f"{day(i)},{i}"),
+        {"freq": "bh"},
+        ["use a frequency such as h", "'bh'", "regular"],
+    ),
+    "steps for dates": (
+        lines("ds,y", lambda i: f"{day(i)},{i}"),
+        {"freq": "1"},
+        ["set freq=", "frequency 1", "'ds'", "got dates"],
+    ),
+    "hours for steps": (
+        lines("ds,y", lambda i: f"{i},{i}"),
+        {"freq": "h"},
+        ["set freq=", "frequency h", "'ds'", "whole numbers"],
+    ),
     "wrong frequency": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"freq": "MS"}, ["line 3", "'MS'", "2020-01-02"]),
 }
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_a_bad_file_is_told_in_one_sentence(case: str, tmp_path: Path) -> None:
+def test_message_of_a_bad_file_is_one_line(case: str, tmp_path: Path) -> None:
     content, given, parts = FILES[case]
     path = tmp_path / "sales.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -170,21 +194,21 @@ def test_a_bad_file_is_told_in_one_sentence(case: str, tmp_path: Path) -> None:
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.csv: there is no such file"):
         load(tmp_path / "none.csv")
-    with pytest.raises(DataError, match="files in this folder, but there are none"):
+    with pytest.raises(DataError, match="files in this folder, got none"):
         load(tmp_path)
 
 
-def test_a_frame_is_told_by_its_labels() -> None:
+def test_rows_of_a_frame_are_named_by_their_labels() -> None:
     frame = pd.DataFrame({"ds": [day(0), day(1), day(1)], "y": [1, 2, 3]}, index=["a", "b", "c"])
     with pytest.raises(DataError, match=r"the frame: row c: column 'ds'.*row b"):
         load(frame)
-    with pytest.raises(DataError, match="'y' stands there twice"):
+    with pytest.raises(DataError, match="got 'y' twice"):
         load(pd.DataFrame([[1, 2]], columns=["y", "y"]))
     with pytest.raises(DataError, match="the frame: expected rows"):
         load(pd.DataFrame({"ds": [], "y": []}))
 
 
-def test_parquet_is_told_by_rows(tmp_path: Path) -> None:
+def test_rows_of_parquet_are_named_by_number(tmp_path: Path) -> None:
     path = tmp_path / "sales.parquet"
     pd.DataFrame({"ds": pd.date_range("2020", periods=4), "y": [1.0, 2.0, np.inf, 4.0]}).to_parquet(path)
     with pytest.raises(DataError, match=r"sales\.parquet: row 3: column 'y'"):

@@ -1,16 +1,12 @@
-"""Grids against pandas' own date ranges, and inference from stamps with gaps."""
+"""Frequencies inferred from timestamps with gaps."""
 
 from __future__ import annotations
-
-import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tsattn.data.frequency import infer_freq
-from tsattn.errors import DataError
-from tsattn.timeseries.grid import Grid, parse_freq, season_of
 
 ORIGINS = {
     "500ms": "2020-01-01",
@@ -37,114 +33,30 @@ ORIGINS = {
 
 
 @pytest.mark.parametrize(("freq", "origin"), ORIGINS.items())
-def test_stamps_are_those_of_pandas_and_positions_undo_them(freq: str, origin: str) -> None:
-    grid = Grid(freq, origin)
-    expected = pd.date_range(origin, periods=200, freq=freq).as_unit("us")
-    assert grid.stamps(0, 200).equals(expected)
-    before = pd.date_range(end=origin, periods=11, freq=freq).as_unit("us")
-    assert grid.stamps(-10, 11).equals(before)
-    np.testing.assert_array_equal(grid.position(expected), np.arange(200))
-    np.testing.assert_array_equal(grid.position(before), np.arange(-10, 1))
-
-
-@pytest.mark.parametrize(("freq", "origin"), ORIGINS.items())
 def test_inferred_in_spite_of_gaps_and_disorder(freq: str, origin: str) -> None:
     rng = np.random.default_rng(0)
-    stamps = pd.date_range(origin, periods=120, freq=freq)
-    kept = stamps[np.sort(rng.choice(120, 95, replace=False))][rng.permutation(95)]
+    times = pd.date_range(origin, periods=120, freq=freq)
+    subset = times[np.sort(rng.choice(120, 95, replace=False))][rng.permutation(95)]
     expected = {"2B": "2D"}.get(freq, freq)
-    assert infer_freq(kept, np.zeros(95, dtype=np.int64)) == expected
+    assert infer_freq(subset, np.zeros(95, dtype=np.int64)) == expected
 
 
 @pytest.mark.parametrize("freq", ["h", "15min", "D", "W-SUN", "MS"])
-def test_time_shifts_keep_hours_elapsed_and_days_on_the_wall_clock(freq: str) -> None:
-    expected = pd.date_range("2021-01-03", periods=4000 if freq == "h" else 100, freq=freq, tz="Europe/London")
-    grid = Grid(freq, expected[0].isoformat(), "Europe/London")
-    assert grid.stamps(0, len(expected)).equals(expected.as_unit("us"))
-    np.testing.assert_array_equal(grid.position(expected), np.arange(len(expected)))
-    assert infer_freq(expected, np.zeros(len(expected), dtype=np.int64)) == freq
+def test_frequency_across_time_shifts(freq: str) -> None:
+    times = pd.date_range("2021-01-03", periods=4000 if freq == "h" else 100, freq=freq, tz="Europe/London")
+    assert infer_freq(times, np.zeros(len(times), dtype=np.int64)) == freq
 
 
-def test_days_at_a_time_that_a_shift_skips_stay_on_the_grid() -> None:
-    grid = Grid("D", "2021-03-26T01:30:00+00:00", "Europe/London")
-    stamps = grid.stamps(0, 4)
-    assert str(stamps[2]) == "2021-03-28 02:00:00+01:00"
-    np.testing.assert_array_equal(grid.position(stamps), np.arange(4))
+def test_frequency_of_every_15th() -> None:
+    times = pd.DatetimeIndex([f"2020-{month:02d}-15" for month in (1, 2, 3, 5, 6)])
+    assert infer_freq(times, np.zeros(5, dtype=np.int64)) == "MS"
 
 
-def test_months_keep_the_day_of_the_origin() -> None:
-    stamps = pd.DatetimeIndex([f"2020-{month:02d}-15" for month in (1, 2, 3, 5, 6)])
-    assert infer_freq(stamps, np.zeros(5, dtype=np.int64)) == "MS"
-    grid = Grid("MS", "2020-01-15")
-    np.testing.assert_array_equal(grid.position(stamps), [0, 1, 2, 4, 5])
-    assert str(grid.stamps(12, 1)[0].date()) == "2021-01-15"
-
-
-def test_integer_grids_count_integers() -> None:
-    grid = Grid("2", 1700)
-    assert grid.stamps(-1, 3).tolist() == [1698, 1700, 1702]
-    np.testing.assert_array_equal(grid.position([1704, 1700]), [2, 0])
+def test_frequency_of_integers() -> None:
     assert infer_freq(pd.Index([1706, 1700, 1702, 1704, 1710]), np.zeros(5, dtype=np.int64)) == "2"
 
 
 def test_the_step_is_taken_within_series() -> None:
-    stamps = pd.DatetimeIndex(["2020-01-01", "2020-01-08", "2020-01-15", "2020-01-01", "2020-01-08"])
-    assert infer_freq(stamps, np.array([0, 0, 0, 1, 1])) == "W-WED"
-    assert infer_freq(stamps[[0, 3]], np.array([0, 1])) is None
-
-
-@pytest.mark.parametrize(
-    ("grid", "stamp"),
-    [
-        (Grid("h", "2020-01-01"), "2020-01-01T00:30"),
-        (Grid("B", "2024-01-05"), "2024-01-06"),
-        (Grid("MS", "2020-01-01"), "2020-02-02"),
-        (Grid("ME", "2020-01-31"), "2020-02-28"),
-        (Grid("QS", "2020-01-01"), "2020-02-01"),
-        (Grid("BME", "2024-01-31"), "2024-03-31"),
-        (Grid("2", 0), 3),
-    ],
-)
-def test_a_stamp_off_the_grid_is_refused(grid: Grid, stamp: str | int) -> None:
-    with pytest.raises(DataError, match=f"off the grid of '{grid.freq}' steps"):
-        grid.position([stamp])
-
-
-def test_json_round_trip() -> None:
-    for grid in (Grid("30min", "2021-05-01T00:00:00+00:00", "UTC"), Grid("1", 1700)):
-        assert Grid.from_dict(json.loads(json.dumps(grid.to_dict()))) == grid
-
-
-@pytest.mark.parametrize(
-    ("freq", "season"),
-    [
-        ("h", 24),
-        ("15min", 96),
-        ("30min", 48),
-        ("min", 1440),
-        ("6h", 4),
-        ("7min", 1),
-        ("D", 7),
-        ("2D", 1),
-        ("B", 5),
-        ("W-SAT", 52),
-        ("2W-SAT", 26),
-        ("MS", 12),
-        ("2MS", 6),
-        ("ME", 12),
-        ("QS", 4),
-        ("YS", 1),
-    ],
-)
-def test_season_table(freq: str, season: int) -> None:
-    assert season_of(freq) == season
-
-
-@pytest.mark.parametrize(
-    ("freq", "parts"),
-    [("fortnight", ["fortnight", "no pandas frequency"]), ("M", ["MS or ME"]), ("H", ["as h"]), ("-1h", ["forwards"])],
-)
-def test_unknown_frequencies_are_refused(freq: str, parts: list[str]) -> None:
-    with pytest.raises(DataError) as caught:
-        parse_freq(freq)
-    assert all(part in str(caught.value) for part in parts)
+    times = pd.DatetimeIndex(["2020-01-01", "2020-01-08", "2020-01-15", "2020-01-01", "2020-01-08"])
+    assert infer_freq(times, np.array([0, 0, 0, 1, 1])) == "W-WED"
+    assert infer_freq(times[[0, 3]], np.array([0, 1])) is None

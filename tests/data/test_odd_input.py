@@ -1,4 +1,4 @@
-"""What looks odd and is read all the same, in the one way it can be meant."""
+"""Unusual input that can be read in one way only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ODD = {
     "no end of the last line": lines("ds,y", "{day},{i}").rstrip(),
     "empty lines": lines("ds,y", "{day},{i}\n"),
     "spaces": lines(" ds , y ", "{day}, {i}"),
-    "a delimiter behind each line": lines("ds,y,", "{day},{i},"),
+    "a delimiter at the end of each line": lines("ds,y,", "{day},{i},"),
     "a column without a name": lines("ds,,y", "{day},a,{i}"),
     "the row number": lines(",ds,y", "{i},{day},{i}"),
     "semicolons": lines("ds;y", "{day};{i}"),
@@ -48,11 +48,11 @@ def test_odd_files_are_read(case: str, tmp_path: Path) -> None:
     schema_time = {"seconds": "ts"}.get(case)
     panel, schema = load(path, DataConfig(time=schema_time, target=("y",)))
     np.testing.assert_array_equal(panel.values[:, 0], np.arange(10))
-    stamps = pd.DatetimeIndex(panel.stamps(0)).tz_localize(None)
-    assert list(stamps) == list(pd.to_datetime(DAYS)) and schema.freq == "D"
+    timestamps = pd.DatetimeIndex(panel.times(0)).tz_localize(None)
+    assert list(timestamps) == list(pd.to_datetime(DAYS)) and schema.freq == "D"
 
 
-def test_ids_that_look_like_numbers_stay_what_they_are(tmp_path: Path) -> None:
+def test_ids_that_look_like_numbers_stay_text(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("".join(["unique_id,ds,y\n", *(f"{id},{day},1\n" for id in ("007", "7", "0x1F") for day in DAYS)]))
     assert load(path)[0].ids == ("007", "7", "0x1F")
@@ -68,9 +68,9 @@ def test_ten_thousand_columns(tmp_path: Path) -> None:
 
 
 def test_hours_of_a_time_shift_are_all_there(tmp_path: Path) -> None:
-    stamps = pd.date_range("2024-10-26", periods=72, freq="h", tz="Europe/Berlin")
+    timestamps = pd.date_range("2024-10-26", periods=72, freq="h", tz="Europe/Berlin")
     path = tmp_path / "a.csv"
-    path.write_text("\n".join(["ds,y", *(f"{stamp.isoformat()},{i}" for i, stamp in enumerate(stamps))]))
+    path.write_text("\n".join(["ds,y", *(f"{timestamp.isoformat()},{i}" for i, timestamp in enumerate(timestamps))]))
     panel, schema = load(path)
     assert schema.freq == "h" and not np.isnan(panel.values).any() and len(panel.values) == 72
-    assert list(panel.stamps(0)) == list(stamps.tz_convert("UTC"))
+    assert list(panel.times(0)) == list(timestamps.tz_convert("UTC"))

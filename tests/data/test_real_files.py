@@ -1,4 +1,4 @@
-"""What the benchmark files are inferred to be."""
+"""Schemas that are inferred from the benchmark files."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def test_inferred(name: str, data_dir: Path) -> None:
 def test_values_are_those_of_the_file(data_dir: Path) -> None:
     panel, _ = load(data_dir / "ETT/ETTh1.csv")
     frame = pd.read_csv(data_dir / "ETT/ETTh1.csv", parse_dates=["date"])
-    np.testing.assert_array_equal(panel.series(0), frame.iloc[:, 1:].to_numpy(np.float32))
-    assert list(panel.stamps(0)) == frame["date"].tolist()
+    np.testing.assert_array_equal(panel.series[0], frame.iloc[:, 1:].to_numpy(np.float32))
+    assert list(panel.times(0)) == frame["date"].tolist()
 
 
 def test_m4_series_end_where_their_values_end(data_dir: Path) -> None:
     panel, _ = load(data_dir / "M4/Hourly-train.csv")
     frame = pd.read_csv(data_dir / "M4/Hourly-train.csv", index_col=0)
     assert panel.ids == tuple(frame.index) and (panel.lengths == frame.notna().sum(axis=1)).all()
-    np.testing.assert_array_equal(panel.series(413)[:, 0], frame.iloc[413].dropna().to_numpy(np.float32))
+    np.testing.assert_array_equal(panel.series[413][:, 0], frame.iloc[413].dropna().to_numpy(np.float32))
 
 
 @pytest.mark.parametrize(("name", "first"), [("Airline", "1961-01-01"), ("co2", "2002-01-05")])
-def test_what_follows_the_data(name: str, first: str, data_dir: Path) -> None:
+def test_first_timestamp_of_a_forecast(name: str, first: str, data_dir: Path) -> None:
     panel, _ = load(data_dir / "classic" / f"{name}.csv")
-    assert panel.future(0, 1)[0] == pd.Timestamp(first)
+    assert panel.future_times(0, 1)[0] == pd.Timestamp(first)
 
 
 def test_co2_keeps_its_gaps(data_dir: Path) -> None:

@@ -1,4 +1,4 @@
-"""From frames to files and back: whatever series there are and however they are written, the same are read."""
+"""Series that are written to files in any format are read unchanged."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_long_files(
     tmp_path: Path,
 ) -> None:
     freq, known = given_series
-    rows = [(id, stamp, value) for id, one in known.items() for stamp, value in one.items()]
+    rows = [(id, timestamp, value) for id, one in known.items() for timestamp, value in one.items()]
     if not gaps_as_rows:
         rows = [row for row in rows if not np.isnan(row[2])]
     random.shuffle(rows)
@@ -86,7 +86,7 @@ def test_parquet(
     given_series: tuple[str, dict[str, pd.Series[float]]], random: Any, index: bool, tmp_path: Path
 ) -> None:
     freq, known = given_series
-    rows = [(id, stamp, value) for id, one in known.items() for stamp, value in one.items()]
+    rows = [(id, timestamp, value) for id, one in known.items() for timestamp, value in one.items()]
     random.shuffle(rows)
     frame = pd.DataFrame(rows, columns=["unique_id", "ds", "y"])
     (frame.set_index("ds") if index else frame).to_parquet(tmp_path / "data.parquet")
@@ -98,9 +98,11 @@ def check(path: Path, frame: pd.DataFrame, known: dict[str, pd.Series[float]], f
     assert panel.ids == tuple(dict.fromkeys(frame["unique_id"]))
     for number, id in enumerate(panel.ids):
         expected = known[id].asfreq(freq)
-        np.testing.assert_array_equal(panel.series(number)[:, 0], expected.to_numpy(np.float32))
-        stamps = pd.DatetimeIndex(panel.stamps(number))
-        assert (stamps == (expected.index if stamps.tz is None else expected.index.tz_convert(stamps.tz))).all()
+        np.testing.assert_array_equal(panel.series[number][:, 0], expected.to_numpy(np.float32))
+        timestamps = pd.DatetimeIndex(panel.times(number))
+        assert (
+            timestamps == (expected.index if timestamps.tz is None else expected.index.tz_convert(timestamps.tz))
+        ).all()
     again, _ = load(history_frame(panel), schema=schema.model_copy(update={"time": ("ds",), "time_format": "date"}))
     np.testing.assert_array_equal(again.values, panel.values)
     np.testing.assert_array_equal(again.starts, panel.starts)
@@ -114,13 +116,13 @@ def test_wide_files(given_series: tuple[str, dict[str, pd.Series[float]]], delim
     frame.rename_axis("date").to_csv(tmp_path / "wide.csv", sep=delimiter)
     panel, schema = load(tmp_path / "wide.csv", DataConfig(freq=freq))
     assert schema.layout == "wide" and panel.targets == tuple(known)
-    np.testing.assert_array_equal(panel.series(0), frame.asfreq(freq).to_numpy(np.float32))
+    np.testing.assert_array_equal(panel.series[0], frame.asfreq(freq).to_numpy(np.float32))
 
 
 @pytest.mark.parametrize("freq", FREQS)
 def test_the_frequency_is_found_again(freq: str, tmp_path: Path) -> None:
-    stamps = pd.date_range("2024-01-06 00:00", periods=40, freq=freq)
-    frame = pd.DataFrame({"ds": stamps, "y": np.arange(40.0)}).drop(index=[5, 6, 20])
+    timestamps = pd.date_range("2024-01-06 00:00", periods=40, freq=freq)
+    frame = pd.DataFrame({"ds": timestamps, "y": np.arange(40.0)}).drop(index=[5, 6, 20])
     frame.to_csv(tmp_path / "data.csv", index=False)
     panel, schema = load(tmp_path / "data.csv")
     assert schema.freq == freq and len(panel.values) == 40 and np.isnan(panel.values).sum() == 3

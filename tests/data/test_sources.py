@@ -1,4 +1,4 @@
-"""Where data come from: encodings, compressions, folders, patterns, standard input, other libraries' frames."""
+"""Sources of data: encodings, compressions, folders, patterns, standard input, polars."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from tsattn.config import DataConfig
 from tsattn.data.loader import load
 from tsattn.errors import DataError
 
-STAMPS = pd.date_range("2020-01-01", periods=12, freq="D")
+TIMESTAMPS = pd.date_range("2020-01-01", periods=12, freq="D")
 
 
 def table(ids: str = "Köln", start: float = 0.0) -> str:
-    rows = (f"{id},{stamp:%Y-%m-%d},{start + step}" for id in ids.split() for step, stamp in enumerate(STAMPS))
+    rows = (
+        f"{id},{timestamp:%Y-%m-%d},{start + step}" for id in ids.split() for step, timestamp in enumerate(TIMESTAMPS)
+    )
     return "\n".join(["unique_id,ds,y", *rows]) + "\n"
 
 
 @pytest.mark.parametrize(
-    ("encoding", "told"),
+    ("encoding", "reported"),
     [
         ("utf-8", None),
         ("utf-8-sig", None),
@@ -37,16 +39,16 @@ def table(ids: str = "Köln", start: float = 0.0) -> str:
         ("latin-1", "Windows-1252"),
     ],
 )
-def test_letters_come_out_right(encoding: str, told: str | None, tmp_path: Path) -> None:
+def test_letters_are_decoded(encoding: str, reported: str | None, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(table().encode(encoding))
     panel, schema = load(path)
     assert panel.ids == ("Köln",)
     np.testing.assert_array_equal(panel.values[:, 0], np.arange(12))
-    assert next((d.value for d in schema.decisions if d.field == "encoding"), None) == told
+    assert next((d.value for d in schema.inferred_settings if d.field == "encoding"), None) == reported
 
 
-def test_a_letter_far_behind_the_head_of_the_file(tmp_path: Path) -> None:
+def test_a_letter_far_after_the_start_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes((table("a" * 50_000 + " Köln")).encode("cp1252"))
     assert load(path)[0].ids == ("a" * 50_000, "Köln")
@@ -63,7 +65,7 @@ def test_compressed(ending: str, pack: Callable[[bytes], bytes], tmp_path: Path)
     assert load(path)[0].ids == ("Köln",)
 
 
-def test_a_truncated_file_is_told(tmp_path: Path) -> None:
+def test_a_truncated_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress(table().encode())[:-20])
     with pytest.raises(DataError, match=r"a\.csv\.gz: "):
@@ -74,13 +76,16 @@ def test_a_truncated_file_is_told(tmp_path: Path) -> None:
 def test_decimal_commas(sign: str, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(
-        "\n".join([f"ds{sign}y", *(f"{stamp:%Y-%m-%d}{sign}{step},5" for step, stamp in enumerate(STAMPS))])
+        "\n".join([f"ds{sign}y", *(f"{timestamp:%Y-%m-%d}{sign}{step},5" for step, timestamp in enumerate(TIMESTAMPS))])
     )
     np.testing.assert_array_equal(load(path)[0].values[:, 0], np.arange(12) + 0.5)
 
 
 def wide(start: int) -> str:
-    return "\n".join(["ds,y", *(f"{stamp:%Y-%m-%d},{start + step}" for step, stamp in enumerate(STAMPS))]) + "\n"
+    return (
+        "\n".join(["ds,y", *(f"{timestamp:%Y-%m-%d},{start + step}" for step, timestamp in enumerate(TIMESTAMPS))])
+        + "\n"
+    )
 
 
 def test_a_folder_of_series(tmp_path: Path) -> None:
@@ -90,7 +95,7 @@ def test_a_folder_of_series(tmp_path: Path) -> None:
     for source in (tmp_path, str(tmp_path / "*.csv*")):
         panel, schema = load(source)
         assert panel.ids == ("north", "south") and schema.id == ("file",)
-        np.testing.assert_array_equal(panel.series(1)[:, 0], np.arange(12) + 100)
+        np.testing.assert_array_equal(panel.series[1][:, 0], np.arange(12) + 100)
     alone, _ = load(tmp_path / "north.csv", schema=schema)
     assert alone.ids == ("north",)
 
@@ -103,7 +108,7 @@ def test_a_folder_of_months(tmp_path: Path) -> None:
     assert panel.ids == ("a", "b") and schema.id == ("unique_id",) and panel.lengths.tolist() == [12, 12]
 
 
-def test_the_names_of_files_are_no_stamps_and_no_targets(tmp_path: Path) -> None:
+def test_the_names_of_files_are_neither_timestamps_nor_targets(tmp_path: Path) -> None:
     lines = wide(0).splitlines()
     for name, rows in (("2020", lines[1:7]), ("2021", lines[7:])):
         (tmp_path / f"{name}.csv").write_text("\n".join([lines[0].replace("ds", "date"), *rows]))
@@ -126,10 +131,10 @@ def test_the_names_of_files_are_ids_whatever_they_are(files: list[str], ids: tup
         (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
     panel, schema = load(str(tmp_path / "**/*.csv*"))
     assert panel.ids == ids and schema.id == ("file",) and schema.targets == ("y",)
-    np.testing.assert_array_equal(panel.series(1)[:, 0], np.arange(12) + 100)
+    np.testing.assert_array_equal(panel.series[1][:, 0], np.arange(12) + 100)
 
 
-def test_what_is_wrong_in_a_folder_names_the_file(tmp_path: Path) -> None:
+def test_errors_in_a_folder_name_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(wide(0))
     (tmp_path / "b.csv").write_text(wide(0).replace(",5", ",x"))
     with pytest.raises(DataError, match=r"b\.csv: line 7: column 'y': expected a number, got 'x'"):
@@ -156,23 +161,23 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_frames_of_polars() -> None:
-    frame = polars.DataFrame({"ds": STAMPS.to_numpy(), "y": np.arange(12.0)}).with_columns(
+    frame = polars.DataFrame({"ds": TIMESTAMPS.to_numpy(), "y": np.arange(12.0)}).with_columns(
         polars.col("ds").cast(polars.Date)
     )
     panel, schema = load(frame)
-    assert schema.freq == "D" and panel.stamps(0)[-1] == STAMPS[-1]
+    assert schema.freq == "D" and panel.times(0)[-1] == TIMESTAMPS[-1]
     np.testing.assert_array_equal(panel.values[:, 0], np.arange(12))
 
 
 @pytest.mark.parametrize("name", ["when", None])
-def test_stamps_that_were_an_index_of_pandas(name: str | None, tmp_path: Path) -> None:
-    pd.DataFrame({"y": np.arange(12.0)}, index=STAMPS.rename(name)).to_parquet(tmp_path / "a.parquet")
+def test_timestamps_from_a_pandas_index(name: str | None, tmp_path: Path) -> None:
+    pd.DataFrame({"y": np.arange(12.0)}, index=TIMESTAMPS.rename(name)).to_parquet(tmp_path / "a.parquet")
     panel, schema = load(tmp_path / "a.parquet")
-    assert schema.freq == "D" and panel.targets == ("y",) and panel.stamps(0)[0] == STAMPS[0]
+    assert schema.freq == "D" and panel.targets == ("y",) and panel.times(0)[0] == TIMESTAMPS[0]
 
 
-def test_rows_of_a_parquet_file_are_told_by_number(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"ds": STAMPS.astype(str), "y": 1.0}, index=list("abcdefghijkl"))
+def test_rows_of_a_parquet_file_are_named_by_number(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"ds": TIMESTAMPS.astype(str), "y": 1.0}, index=list("abcdefghijkl"))
     frame.loc["d", "ds"] = "soon"
     frame.to_parquet(tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r"a\.parquet: row 4: column 'ds'"):
@@ -190,7 +195,7 @@ LONG = "January,February,March,April,May,June,July,August,September,October,Nove
 
 
 @pytest.mark.parametrize("header", [MONTHS, MONTHS.upper(), LONG])
-def test_a_column_for_each_month(header: str, tmp_path: Path) -> None:
+def test_one_column_per_month(header: str, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     rows = years(1990, 2000)
     rows[-1] = rows[-1].rsplit(",", 3)[0] + ",,,"  # the last months are still to come
@@ -199,9 +204,9 @@ def test_a_column_for_each_month(header: str, tmp_path: Path) -> None:
     assert (schema.layout, schema.freq, schema.season, schema.targets) == ("months", "MS", 12, ("y",))
     expected = [100 * year + month for year in range(1990, 2000) for month in range(1, 13)][:-3]
     np.testing.assert_array_equal(panel.values[:, 0], expected)
-    assert panel.stamps(0)[0] == pd.Timestamp("1990-01-01")
+    assert panel.times(0)[0] == pd.Timestamp("1990-01-01")
     path.write_text("\n".join([f"YEAR,{header}", *years(2000, 2003)]))
-    assert load(path, schema=schema)[0].future(0, 1)[0] == pd.Timestamp("2003-01-01")
+    assert load(path, schema=schema)[0].future_times(0, 1)[0] == pd.Timestamp("2003-01-01")
     path.write_text("\n".join([f"YEAR,{header}", *years(2000, 2003)]).replace("200105", "x"))
     with pytest.raises(DataError, match=r"a\.csv: line 3: column 'y': expected a number, got 'x'"):
         load(path)

@@ -1,0 +1,1 @@
+"""Value types of time series: grids, panels, schemas and windows; NumPy and pandas only."""

@@ -1,4 +1,4 @@
-"""Forecasts and histories as long frames, ``unique_id, ds, y``, which other tools read too."""
+"""Forecasts and histories as long frames with the columns ``unique_id``, ``ds`` and ``y``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn.timeseries.panel import WIDE_ID, Panel
-
-Ints = npt.NDArray[np.int64]
+from tsattn.timeseries.ragged import Ints, concat_ranges
 
 
 def series_names(panel: Panel) -> tuple[str, ...]:
-    """Return the name of every channel of every series, series by series.
+    """Return the name of every channel of every series, in order.
 
-    Wide data go by the column, long data with one target by the id, long data with several by "id/target".
+    This is the column of wide data, the id of long data with one target, and "id/target" of long data with several.
     """
     if panel.ids == (WIDE_ID,):
         return panel.targets
@@ -26,7 +25,7 @@ def series_names(panel: Panel) -> tuple[str, ...]:
     return tuple(f"{id}/{target}" for id in panel.ids for target in panel.targets)
 
 
-def level_columns(levels: Sequence[float]) -> dict[str, int]:
+def quantile_columns(levels: Sequence[float]) -> dict[str, int]:
     """Return the columns of quantile levels: name to index into ``levels``.
 
     The level 0.5 is ``y``. A level and its mirror bound an interval, ``y-lo-80`` and ``y-hi-80`` for 0.1 and
@@ -44,36 +43,36 @@ def level_columns(levels: Sequence[float]) -> dict[str, int]:
 
 
 def forecast_frame(panel: Panel, quantiles: npt.NDArray[Any], levels: Sequence[float]) -> pd.DataFrame:
-    """Return forecasts for the stamps that follow each series.
+    """Return forecasts of the steps that follow each series.
 
     Args:
-        panel: the history that was forecast from.
+        panel: The history.
         quantiles: [series, horizon, targets, levels], in original units.
-        levels: ascending quantile levels; see `level_columns` for the columns they become.
+        levels: Ascending quantile levels; see `quantile_columns` for their columns.
 
     Returns:
-        a frame of series x targets x horizon rows with the columns ``unique_id``, ``ds`` (dates, or integers
-        where the data had integers or none), ``y`` and the intervals.
+        A frame of series x targets x horizon rows with the columns ``unique_id``, ``ds`` (datetimes, or integers
+        where the data have integers or no timestamps), ``y`` and the intervals.
     """
     horizon = np.full(len(panel), quantiles.shape[1], dtype=np.int64)
-    frame, _, _ = _long(panel, panel.starts + panel.lengths, horizon)
+    frame, _, _ = _long_frame(panel, panel.starts + panel.lengths, horizon)
     channels = np.moveaxis(quantiles, 2, 1).reshape(-1, len(levels))
-    return frame.assign(**{name: channels[:, level] for name, level in level_columns(levels).items()})
+    return frame.assign(**{name: channels[:, level] for name, level in quantile_columns(levels).items()})
 
 
 def sample_frame(panel: Panel, paths: npt.NDArray[Any]) -> pd.DataFrame:
-    """Return sample paths of what follows each series.
+    """Return sample paths of the steps that follow each series.
 
     Args:
-        panel: the history that was forecast from.
+        panel: The history.
         paths: [series, samples, horizon, targets], in original units.
 
     Returns:
-        a frame of series x targets x samples x horizon rows with the columns ``unique_id``, ``sample``, counted from 0,
-        ``ds`` as `forecast_frame` gives it, and ``y``.
+        A frame of series x targets x samples x horizon rows with the columns ``unique_id``, ``sample`` (from 0), ``ds``
+        as in `forecast_frame`, and ``y``.
     """
     count, samples, horizon, _ = paths.shape
-    frame, _, _ = _long(panel, panel.starts + panel.lengths, np.full(count, horizon, dtype=np.int64))
+    frame, _, _ = _long_frame(panel, panel.starts + panel.lengths, np.full(count, horizon, dtype=np.int64))
     rows = np.repeat(np.arange(len(frame)).reshape(-1, 1, horizon), samples, axis=1)
     number = np.broadcast_to(np.arange(samples)[:, None], rows.shape).ravel()
     long = frame.take(rows.ravel()).reset_index(drop=True)
@@ -82,22 +81,22 @@ def sample_frame(panel: Panel, paths: npt.NDArray[Any]) -> pd.DataFrame:
 
 
 def history_frame(panel: Panel, last: int | None = None) -> pd.DataFrame:
-    """Return the ``last`` observations of each series, or all, as ``unique_id, ds, y``; gaps are NaN."""
-    cut = panel if last is None else panel.tail(last)
-    frame, step, channel = _long(cut, cut.starts, cut.lengths)
-    return frame.assign(y=cut.values[step, channel])
+    """Return the ``last`` steps of each series, or all, as ``unique_id, ds, y``. Missing values are NaN."""
+    panel = panel if last is None else panel.tail(last)
+    frame, row, channel = _long_frame(panel, panel.starts, panel.lengths)
+    return frame.assign(y=panel.values[row, channel])
 
 
-def _long(panel: Panel, first: Ints, steps: Ints) -> tuple[pd.DataFrame, Ints, Ints]:
-    """Return ``steps`` stamps of each series from position ``first`` on, once a channel.
+def _long_frame(panel: Panel, first: Ints, steps: Ints) -> tuple[pd.DataFrame, Ints, Ints]:
+    """Return ``steps`` timestamps of each series from position ``first`` on, once per channel.
 
-    Also the row of ``panel.values`` and the channel of each, where the steps are those of the panel.
+    Also the row of ``panel.values`` and the channel of each, if the steps are those of the panel.
     """
     width = len(panel.targets)
-    each = np.repeat(steps, width)
-    count = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
-    series, channel = np.divmod(np.repeat(np.arange(len(panel) * width), each), width)
+    repeats = np.repeat(steps, width)
+    step = concat_ranges(np.zeros_like(repeats), repeats)
+    series, channel = np.divmod(np.repeat(np.arange(len(panel) * width), repeats), width)
     names = pd.Series(series_names(panel), dtype="str")
     ids = names.take(series * width + channel).reset_index(drop=True)
-    stamps = panel.grid.at(first[series] + count)
-    return pd.DataFrame({"unique_id": ids, "ds": stamps}), panel.offsets[series] + count, channel
+    times = panel.grid.times(first[series] + step)
+    return pd.DataFrame({"unique_id": ids, "ds": times}), panel.series.offsets[series] + step, channel

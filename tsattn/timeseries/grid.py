@@ -1,4 +1,4 @@
-"""Regular time grids: stamps become whole numbers of steps, and steps become stamps again."""
+"""Regular time grids: timestamps to positions (whole numbers of steps) and back."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pandas.tseries import offsets
 from pandas.tseries.frequencies import to_offset
 
 from tsattn.errors import DataError
+from tsattn.timeseries.ragged import Ints
 
-Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Span = Literal["from", "until", "day"]
 
 DAY = 86_400_000_000
-"""Microseconds of a day, the unit in which this module counts."""
+"""Microseconds of a day, the unit of time in this module."""
 
 _MONTHS: dict[type[offsets.BaseOffset], tuple[int, bool]] = {
     offsets.MonthBegin: (1, False),
@@ -30,7 +30,7 @@ _MONTHS: dict[type[offsets.BaseOffset], tuple[int, bool]] = {
     offsets.YearBegin: (12, False),
     offsets.YearEnd: (12, True),
 }
-"""Months of a step, and whether the stamp is the last day of the month."""
+"""Months of a step, and whether its timestamp is the last day of the month."""
 
 _BUSINESS = (
     offsets.BusinessDay,
@@ -51,18 +51,17 @@ _ENDS = (
     offsets.BYearEnd,
 )
 _COUNTED: tuple[type[offsets.BaseOffset], ...] = (offsets.Tick, offsets.Day, offsets.Week, *_MONTHS, *_BUSINESS)
-"""Offsets that this module can count: each has one stamp in each of its periods."""
+"""Offsets with a regular grid: one timestamp in each period."""
 
-_OLD = {"M": "MS or ME", "Q": "QS or QE", "Y": "YS or YE", "A": "YS or YE", "AS": "YS", "H": "h", "T": "min"}
-_OLD |= {"S": "s", "L": "ms", "U": "us", "BM": "BME", "BH": "bh"}
-"""Aliases that pandas has given up, and what it calls them now."""
+_RENAMED = {"M": "MS or ME", "Q": "QS or QE", "Y": "YS or YE", "A": "YS or YE", "AS": "YS", "H": "h", "T": "min"}
+_RENAMED |= {"S": "s", "L": "ms", "U": "us", "BM": "BME", "BH": "bh"}
+"""Aliases that pandas has removed, and their successors."""
+
+_EXAMPLES = "use a frequency such as h, 30min, D, B, W-SAT, MS, QS, YS or a whole number"
 
 
-_EXAMPLES = "h, 30min, D, B, W-SAT, MS, QS, YS or a whole number"
-
-
-def is_steps(freq: str) -> bool:
-    """Tell whether ``freq`` is a whole-number step, so that stamps are integers and no dates."""
+def is_integer_freq(freq: str) -> bool:
+    """Return whether ``freq`` is a whole-number step, so that timestamps are integers."""
     return freq.isdecimal() and int(freq) > 0
 
 
@@ -70,39 +69,38 @@ def parse_freq(freq: str) -> offsets.BaseOffset:
     """Return the pandas offset of an alias.
 
     Raises:
-        DataError: pandas does not know the alias, it does not lead forwards, or it has no regular grid.
+        DataError: The alias is unknown, not positive, or has no regular grid.
     """
     try:
         offset = to_offset(freq)
     except ValueError:
         head = freq.lstrip("0123456789").partition("-")[0]
-        hint = f"; pandas now writes {head} as {_OLD[head]}" if head in _OLD else ""
-        raise DataError(f"'{freq}' is no pandas frequency{hint}: use one such as {_EXAMPLES}") from None
+        renamed = f"; pandas now writes {head} as {_RENAMED[head]}" if head in _RENAMED else ""
+        raise DataError(f"'{freq}' is not a pandas frequency{renamed}", _EXAMPLES) from None
     if offset is None or offset.n < 1 or offset == offsets.Nano():
-        raise DataError(f"the frequency '{freq}' must lead forwards by a microsecond or more")
+        raise DataError(f"the frequency '{freq}' must be positive, a microsecond or more")
     if not isinstance(offset, _COUNTED):
-        raise DataError(f"the frequency '{freq}' is no regular grid: use one such as {_EXAMPLES}")
+        raise DataError(f"the frequency '{freq}' is not a regular grid", _EXAMPLES)
     return offset
 
 
-def in_microseconds(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    """Return dates in the unit in which this package counts, without a copy where they are."""
+def to_microseconds(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Return datetimes with microsecond unit; the same object if they have it already."""
     return index if index.unit == "us" else index.as_unit("us")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A regular time grid; position 0 is its origin, and positions before it are negative.
+    """A regular time grid. Position 0 is its origin; positions before it are negative.
 
     Steps shorter than a day are counted in elapsed time, days and longer ones on the wall clock of ``tz``.
-    Monthly, quarterly and yearly starts keep the day of the month of the origin, so that every 15th is a
-    grid as well.
+    Monthly, quarterly and yearly starts keep the day of the month of the origin, so that every 15th is a grid too.
 
     Args:
-        freq: pandas alias ("h", "30min", "B", "W-SAT", "MS"), or a whole-number step as text ("1") where the
-            stamps are integers.
-        origin: the stamp of position 0: ISO text, or an integer where ``freq`` is a number.
-        tz: time zone of the stamps; None for naive stamps and integers.
+        freq: pandas alias ("h", "30min", "B", "W-SAT", "MS"), or a whole-number step as text ("1") for integer
+            timestamps.
+        origin: Timestamp of position 0: ISO text, or an integer if ``freq`` is a number.
+        tz: Time zone of the timestamps; None for naive timestamps and integers.
     """
 
     freq: str
@@ -110,29 +108,29 @@ class Grid:
     tz: str | None = None
 
     @property
-    def dated(self) -> bool:
-        """Whether the stamps are dates rather than integers."""
-        return not is_steps(self.freq)
+    def has_dates(self) -> bool:
+        """Whether the timestamps are datetimes rather than integers."""
+        return not is_integer_freq(self.freq)
 
     @cached_property
     def offset(self) -> offsets.BaseOffset:
-        """The pandas offset of one step; dated grids only."""
+        """The pandas offset of one step; only for grids of datetimes."""
         return parse_freq(self.freq)
 
     @cached_property
     def _start(self) -> int:
-        """The origin as this grid counts: an integer stamp, or microseconds."""
-        return int(self._count(self.index([self.origin]))[0]) if self.dated else int(self.origin)
+        """The origin as a number: an integer timestamp, or microseconds."""
+        return int(self._to_micros(self.to_index([self.origin]))[0]) if self.has_dates else int(self.origin)
 
     @cached_property
     def _elapsed(self) -> bool:
-        """Whether steps are elapsed time instead of wall-clock days."""
+        """Whether steps are counted in elapsed time instead of wall-clock days."""
         return isinstance(self.offset, offsets.Tick)
 
     @cached_property
     def _width(self) -> int:
-        """Steps of a fixed width: that width, as this grid counts; else 0."""
-        if not self.dated:
+        """Width of a step as a number if it is constant, else 0."""
+        if not self.has_dates:
             return int(self.freq)
         if self._elapsed:
             return int(pd.Timedelta(cast(Any, self.offset)).value // 1000)
@@ -140,48 +138,48 @@ class Grid:
         return days * self.offset.n * DAY
 
     @property
-    def stepping(self) -> tuple[Literal["seconds", "months", "month ends", "business days"], int] | None:
-        """What a step is on the wall clock, and how many; None where it is nothing as plain."""
-        if self.dated and self._width:
+    def wall_clock_step(self) -> tuple[Literal["seconds", "months", "month ends", "business days"], int] | None:
+        """Unit of a step on the wall clock and how many of them; None for other steps."""
+        if self.has_dates and self._width:
             seconds, rest = divmod(self._width, 1_000_000)
             return None if rest else ("seconds", seconds)
-        if self.dated and type(self.offset) in _MONTHS:
+        if self.has_dates and type(self.offset) in _MONTHS:
             months, at_end = _MONTHS[type(self.offset)]
             return "month ends" if at_end else "months", months * self.offset.n
-        plain = self.dated and type(self.offset) is offsets.BusinessDay and self.offset.n == 1
+        plain = self.has_dates and type(self.offset) is offsets.BusinessDay and self.offset.n == 1
         return ("business days", 1) if plain else None
 
     @property
     def span(self) -> Span:
-        """Which days the stamp of a step stands for.
+        """Which days a step covers, as `pandas.DataFrame.resample` labels them.
 
-        As pandas resamples: those from the stamp before to it where it is the end of a week, month, quarter or year;
-        itself for business days; else those from it to the next.
+        "until" its timestamp if that is the end of a week, month, quarter or year, only that "day" for business days,
+        else "from" its timestamp up to the next one.
         """
         if isinstance(self.offset, offsets.BusinessDay):
             return "day"
         return "until" if isinstance(self.offset, _ENDS) else "from"
 
-    def index(self, stamps: Any) -> pd.DatetimeIndex:
-        """Return stamps (dates or ISO text) as microsecond dates in the grid's time zone."""
-        if not isinstance(stamps, pd.DatetimeIndex):
-            stamps = pd.DatetimeIndex(pd.to_datetime(stamps, utc=self.tz is not None, format="ISO8601"))
-        index = in_microseconds(stamps)
+    def to_index(self, times: Any) -> pd.DatetimeIndex:
+        """Return datetimes or ISO text as microsecond datetimes in the grid's time zone."""
+        if not isinstance(times, pd.DatetimeIndex):
+            times = pd.DatetimeIndex(pd.to_datetime(times, utc=self.tz is not None, format="ISO8601"))
+        index = to_microseconds(times)
         if self.tz is None:
-            return naive(index)
+            return remove_timezone(index)
         return (index if index.tz else index.tz_localize("UTC")).tz_convert(self.tz)
 
-    def _counts(self, stamps: Any) -> Ints:
-        """Return any stamps as this grid counts."""
-        return self._count(self.index(stamps)) if self.dated else np.asarray(stamps, dtype=np.int64)
+    def _to_numbers(self, times: Any) -> Ints:
+        """Return timestamps as numbers: integers, or microseconds."""
+        return self._to_micros(self.to_index(times)) if self.has_dates else np.asarray(times, dtype=np.int64)
 
-    def _count(self, index: pd.DatetimeIndex) -> Ints:
-        """Return microseconds: elapsed, or of the wall clock."""
+    def _to_micros(self, index: pd.DatetimeIndex) -> Ints:
+        """Return datetimes in microseconds of elapsed time, or of the wall clock."""
         wall = index.tz_convert("UTC") if self.tz and self._elapsed else index
-        return cast(Ints, np.asarray(naive(wall).asi8, dtype=np.int64))
+        return cast(Ints, np.asarray(remove_timezone(wall).asi8, dtype=np.int64))
 
-    def _dates(self, micros: Ints) -> pd.DatetimeIndex:
-        """Undo `_count`; a wall-clock time that a time shift skips moves forwards."""
+    def _from_micros(self, micros: Ints) -> pd.DatetimeIndex:
+        """Undo `_to_micros`. Wall-clock times that a time shift skips move forwards."""
         index = pd.DatetimeIndex(micros.astype("datetime64[us]"))
         if not self.tz:
             return index
@@ -189,13 +187,13 @@ class Grid:
             return index.tz_localize("UTC").tz_convert(self.tz)
         return index.tz_localize(self.tz, ambiguous=np.ones(len(index), bool), nonexistent="shift_forward")
 
-    def locate(self, stamps: Any, *, nearest: bool = False) -> tuple[Ints, Bools]:
-        """Return the position of each stamp (int64), and whether the stamp lies on the grid (bool).
+    def locate(self, times: Any, *, nearest: bool = False) -> tuple[Ints, Bools]:
+        """Return the position of each timestamp (int64), and whether it lies on the grid (bool).
 
-        Between two steps it is the position of the earlier one, or with ``nearest`` of the nearer one, where steps have
-        a fixed width.
+        Between two steps it is the position of the earlier one. With ``nearest`` it is that of the nearer one if steps
+        have constant width.
         """
-        counts = self._counts(stamps)
+        counts = self._to_numbers(times)
         if self._width:
             position, on_grid = self._locate_even(counts, nearest * (self._width // 2))
             if not self.tz:
@@ -210,53 +208,53 @@ class Grid:
             table = self._table(int(counts.min(initial=self._start)), int(counts.max(initial=self._start)))
             position = np.searchsorted(table, counts, side="right") - 1 - np.searchsorted(table, self._start)
         expected = self._micros(position)
-        if self.tz:  # a stamp that a time shift moved is still on the grid
-            expected = self._count(self._dates(expected))
+        if self.tz:  # A time that a time shift has moved is still on the grid.
+            expected = self._to_micros(self._from_micros(expected))
         return position, expected == counts
 
-    def _locate_even(self, counts: Ints, ahead: int) -> tuple[Ints, Bools]:
-        """Return positions on a grid of even width, and whether each lies on it; ``ahead`` is added before."""
+    def _locate_even(self, counts: Ints, shift: int) -> tuple[Ints, Bools]:
+        """Return positions on a grid of constant width after adding ``shift``, and whether each lies on the grid."""
         position, on_grid = np.empty(len(counts), dtype=np.int64), np.empty(len(counts), dtype=bool)
-        for block in blocks(len(counts)):
+        for block in iter_blocks(len(counts)):
             elapsed = counts[block] - self._start
-            position[block] = (elapsed + ahead) // self._width
+            position[block] = (elapsed + shift) // self._width
             on_grid[block] = position[block] * self._width == elapsed
         return position, on_grid
 
-    def share(self, stamps: pd.Index) -> float:
-        """Return how many of the stamps lie on the grid, as a share."""
+    def on_grid_fraction(self, times: pd.Index) -> float:
+        """Return the fraction of timestamps that lie on the grid."""
         if not self._width or self.tz:
-            return float(self.locate(stamps)[1].mean())
-        counts = self._counts(stamps)
-        found = sum(int(((counts[block] - self._start) % self._width == 0).sum()) for block in blocks(len(counts)))
+            return float(self.locate(times)[1].mean())
+        counts = self._to_numbers(times)
+        found = sum(int(((counts[block] - self._start) % self._width == 0).sum()) for block in iter_blocks(len(counts)))
         return found / len(counts)
 
-    def position(self, stamps: Any) -> Ints:
-        """Return the steps from the origin to each stamp, int64.
+    def positions(self, times: Any) -> Ints:
+        """Return the steps from the origin to each timestamp, int64.
 
         Raises:
-            DataError: a stamp is off the grid.
+            DataError: A timestamp is off the grid.
         """
-        position, on_grid = self.locate(stamps)
+        position, on_grid = self.locate(times)
         if not on_grid.all():
-            stamp = pd.Index(stamps)[int(np.argmin(on_grid))]
-            raise DataError(f"the stamp {stamp} is off the grid of '{self.freq}' steps from {self.origin}")
+            off = pd.Index(times)[int(np.argmin(on_grid))]
+            raise DataError(f"the timestamp {off} is off the grid of '{self.freq}' steps from {self.origin}")
         return position
 
-    def at(self, positions: Any) -> pd.Index:
-        """Return the stamps of any positions (int64 [n]): dates, time-zone-aware if ``tz``, or integers."""
+    def times(self, positions: Any) -> pd.Index:
+        """Return the timestamps of positions, int64 [n]: datetimes (with time zone if ``tz``), or integers."""
         positions = np.asarray(positions, dtype=np.int64)
-        if not self.dated:
+        if not self.has_dates:
             integers: pd.Index[int] = pd.Index(self._start + positions * self._width)
             return integers
-        return self._dates(self._micros(positions))
+        return self._from_micros(self._micros(positions))
 
-    def stamps(self, start: int, n: int) -> pd.Index:
-        """Return the ``n`` stamps from position ``start`` on."""
-        return self.at(np.arange(start, start + n, dtype=np.int64))
+    def time_range(self, start: int, n: int) -> pd.Index:
+        """Return the ``n`` timestamps from position ``start`` on."""
+        return self.times(np.arange(start, start + n, dtype=np.int64))
 
     def _micros(self, positions: Ints) -> Ints:
-        """Return the stamps of positions as `_count` counts them."""
+        """Return the timestamps of positions in microseconds, as `_to_micros` does."""
         if self._width:
             return self._start + positions * self._width
         if type(self.offset) in _MONTHS:
@@ -276,7 +274,7 @@ class Grid:
         return np.asarray(elapsed.astype(np.int64) // months)
 
     def _month_micros(self, positions: Ints) -> Ints:
-        """Return the origin's day of the month, or the last day, ``positions`` steps on."""
+        """Return the origin's day of the month, or the last day, ``positions`` steps later."""
         months, at_end = _MONTHS[type(self.offset)]
         first = _days(self._start).astype("datetime64[M]")
         month = first + positions * (months * self.offset.n)
@@ -287,14 +285,14 @@ class Grid:
         return np.asarray(days.astype(np.int64) * DAY + self._start % DAY)
 
     def _table(self, low: int, high: int) -> Ints:
-        """Return every stamp of any other pandas calendar from ``low`` to ``high``."""
+        """Return every timestamp from ``low`` to ``high`` of an offset without a closed form."""
         ends = [pd.Timestamp(value, unit="us") for value in (low, self._start, high)]
         before = pd.date_range(ends[0], ends[1], freq=self.offset).as_unit("us").asi8
         after = pd.date_range(ends[1], ends[2], freq=self.offset).as_unit("us").asi8
         return np.union1d(before, after)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
+        """Return the fields as a JSON-serializable dictionary."""
         return asdict(self)
 
     @classmethod
@@ -308,8 +306,8 @@ def _days(micros: Any) -> Any:
     return (np.asarray(micros, dtype=np.int64) // DAY).astype("datetime64[D]")
 
 
-def naive(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    """Return stamps as a wall clock shows them, without a time zone."""
+def remove_timezone(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Return datetimes as the wall clock shows them, without a time zone."""
     return index if index.tz is None else index.tz_localize(None)
 
 
@@ -317,14 +315,13 @@ _SEASONS: dict[str, int] = {"B": 5, "W": 52, "MS": 12, "ME": 12, "BMS": 12, "BME
 _SEASONS |= {"QS": 4, "QE": 4, "BQS": 4, "BQE": 4}
 
 
-def season_of(freq: str) -> int:
-    """Return the usual season length of a frequency, in steps; 1 where it has none.
+def default_season(freq: str) -> int:
+    """Return the usual season length of a frequency in steps; 1 without seasonality.
 
-    Steps of less than a day have the day's season (hourly 24, half-hourly 48), days the week's, business days
-    5, weeks 52, months 12, quarters 4 and years 1. Several of a step share its season: two months have 6, and
-    where they do not divide it there is none.
+    It is a day for shorter steps (hourly 24, half-hourly 48), a week for days (7) and business days (5), else a year
+    (weeks 52, months 12, quarters 4). A multiple of a step has the quotient (2 months: 6), or 1 if it is not whole.
     """
-    if is_steps(freq):
+    if is_integer_freq(freq):
         return 1
     offset = parse_freq(freq)
     if isinstance(offset, offsets.Tick):
@@ -334,19 +331,19 @@ def season_of(freq: str) -> int:
     return base // offset.n if base % offset.n == 0 else 1
 
 
-BLOCK = 1 << 17
-"""Rows of a block."""
+BLOCK_ROWS = 1 << 17
+"""Rows that are processed at once, to bound temporary memory."""
 
 
-def blocks(rows: int, overlap: int = 0) -> Iterator[slice]:
-    """Yield slices over rows; each also takes ``overlap`` rows of the next one."""
-    for first in range(0, rows - overlap, BLOCK):
-        yield slice(first, min(first + BLOCK + overlap, rows))
+def iter_blocks(rows: int, overlap: int = 0) -> Iterator[slice]:
+    """Yield slices of `BLOCK_ROWS` rows, each with ``overlap`` rows of the next one."""
+    for first in range(0, rows - overlap, BLOCK_ROWS):
+        yield slice(first, min(first + BLOCK_ROWS + overlap, rows))
 
 
-def in_order(series: Ints, position: Ints, *, strictly: bool) -> bool:
-    """Tell whether rows are ordered by series and position; ``strictly`` also that no two have both the same."""
-    for block in blocks(len(series), 1):
+def is_sorted(series: Ints, position: Ints, *, strictly: bool) -> bool:
+    """Return whether rows are sorted by series and position; ``strictly`` excludes duplicates."""
+    for block in iter_blocks(len(series), 1):
         change, step = np.diff(series[block]), np.diff(position[block])
         forward = step > 0 if strictly else step >= 0
         if not ((change > 0) | ((change == 0) & forward)).all():
@@ -354,25 +351,25 @@ def in_order(series: Ints, position: Ints, *, strictly: bool) -> bool:
     return True
 
 
-def steps_between(position: Ints, series: Ints) -> Iterator[Ints]:
-    """Yield the differences of neighbours within a series, those that are not 0, in blocks.
+def iter_steps(position: Ints, series: Ints) -> Iterator[Ints]:
+    """Yield the nonzero differences between neighbouring positions of the same series, in blocks.
 
     Args:
-        position: positions or stamps in any order, int64 [rows].
-        series: which series each belongs to, int64 [rows].
+        position: Positions or times in any order, int64 [rows].
+        series: Index of the series of each row, int64 [rows].
     """
-    if not in_order(series, position, strictly=False):
+    if not is_sorted(series, position, strictly=False):
         order = np.lexsort((position, series))
         position, series = position[order], series[order]
-    for block in blocks(len(position), 1):
+    for block in iter_blocks(len(position), 1):
         steps = np.diff(position[block])
         yield steps[(np.diff(series[block]) == 0) & (steps > 0)]
 
 
-def counted(numbers: Iterator[Ints]) -> dict[int, int]:
-    """Return how often each number occurs in blocks of them."""
-    result: dict[int, int] = {}
-    for block in numbers:
+def count_values(blocks: Iterator[Ints]) -> dict[int, int]:
+    """Return how often each number occurs in blocks of numbers."""
+    counts: dict[int, int] = {}
+    for block in blocks:
         if not len(block):
             continue
         if (block == block[0]).all():
@@ -380,5 +377,5 @@ def counted(numbers: Iterator[Ints]) -> dict[int, int]:
         else:
             pairs = list(zip(*(part.tolist() for part in np.unique(block, return_counts=True)), strict=True))
         for number, times in pairs:
-            result[number] = result.get(number, 0) + times
-    return result
+            counts[number] = counts.get(number, 0) + times
+    return counts

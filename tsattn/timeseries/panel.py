@@ -1,4 +1,4 @@
-"""What is known beside the series: features of each step, some of them ahead of it."""
+"""Series on one time grid, with their covariates."""
 
 from __future__ import annotations
 
@@ -12,309 +12,241 @@ import pandas as pd
 
 from tsattn._text import format_timestamp
 from tsattn.timeseries.grid import Grid
-from tsattn.timeseries.window_spec import StaticInput
+from tsattn.timeseries.ragged import Floats, Ints, RaggedArray
 
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
+WIDE_ID = ""
+"""Id of the single series of wide data. No id in a file is empty."""
 
 
 @dataclass(frozen=True)
 class Covariates:
-    """Features of every step of the series of a panel, and of steps ahead of them.
+    """Past and future covariates of the series of a panel.
 
     Args:
-        values: float32 [steps of all series, features]; NaN where unknown. Features that are known ahead come first.
-        offsets: int64 [series + 1]; those of series ``i`` are ``values[offsets[i]:offsets[i + 1]]``. They begin with
-            the series and reach as far as they are known.
-        names: of the features.
-        ahead: how many of the features are known ahead.
+        series: float32 [steps, features], NaN where unknown. Each series begins with the series of the panel and
+            may end after it. Future covariates come first.
+        names: Names of the features.
+        num_future: Number of features that are future covariates.
     """
 
-    values: Floats
-    offsets: Ints
+    series: RaggedArray
     names: tuple[str, ...]
-    ahead: int
+    num_future: int
 
-    @property
-    def lengths(self) -> Ints:
-        """Steps of each series, int64 [series]."""
-        return np.diff(self.offsets)
+    def slice(self, first: Ints) -> Covariates:
+        """Return the covariates from step ``first[i]`` of each series on."""
+        return replace(self, series=self.series.slice(first))
 
-    def cut(self, first: Ints) -> Covariates:
-        """Return those of every series from its step ``first`` on, int64 [series]."""
-        lengths = np.maximum(self.lengths - first, 0)
-        return self._gathered(self.offsets[:-1] + np.minimum(first, self.lengths), lengths)
+    def take(self, series: Ints) -> Covariates:
+        """Return the covariates of some series by index."""
+        return replace(self, series=self.series.take(series))
 
-    def of(self, series: Ints) -> Covariates:
-        """Return those of some series, by their index."""
-        return self._gathered(self.offsets[series], self.lengths[series])
+    def join(self, other: Covariates) -> Covariates:
+        """Return these features and those of ``other``, all of which are future covariates."""
+        lengths = np.maximum(self.series.lengths, other.series.lengths)
+        own, added = self.series.resize(lengths), other.series.resize(lengths)
+        future = self.num_future
+        values = np.concatenate([own.values[:, :future], added.values, own.values[:, future:]], axis=1)
+        names = (*self.names[:future], *other.names, *self.names[future:])
+        return Covariates(replace(own, values=values), names, future + other.num_future)
 
-    def _gathered(self, starts: Ints, lengths: Ints) -> Covariates:
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        rows = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Covariates(self.values[rows], offsets, self.names, self.ahead)
-
-    def extended(self, series: Ints, position: Ints, known: dict[str, Floats]) -> Covariates:
-        """Return these with further steps ahead.
+    def update(self, series: Ints, step: Ints, features: dict[str, Floats]) -> Covariates:
+        """Return a copy with new values; it grows where they lie after the end of a series.
 
         Args:
-            series: index of the series of each row, int64 [rows].
-            position: step of each row, counted from the first one of its series, int64 [rows].
-            known: features by name, [rows] each; NaN leaves what is there.
+            series: Index of the series of each row, int64 [rows].
+            step: Step of each row within its series, int64 [rows].
+            features: New values by name, [rows] each. NaN keeps the old value; unknown names are ignored.
         """
-        lengths = self.lengths.copy()
-        np.maximum.at(lengths, series, position + 1)
-        offsets, whole = self._stretched(lengths)
-        rows = offsets[series] + position
-        for name in known.keys() & set(self.names):
-            column = self.names.index(name)
-            whole[rows, column] = np.where(np.isfinite(known[name]), known[name], whole[rows, column])
-        return Covariates(whole, offsets, self.names, self.ahead)
+        lengths = self.series.lengths
+        np.maximum.at(lengths, series, step + 1)
+        result = self.series.resize(lengths)
+        rows = result.offsets[series] + step
+        for name in features.keys() & set(self.names):
+            column, new = self.names.index(name), features[name]
+            result.values[rows, column] = np.where(np.isfinite(new), new, result.values[rows, column])
+        return replace(self, series=result)
 
-    def _stretched(self, lengths: Ints) -> tuple[Ints, Floats]:
-        """Return offsets and values of longer series; NaN behind what is known."""
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        whole = np.full((int(offsets[-1]), len(self.names)), np.nan, dtype=np.float32)
-        whole[np.repeat(offsets[:-1] - self.offsets[:-1], self.lengths) + np.arange(len(self.values))] = self.values
-        return offsets, whole
+    def mask_past_covariates(self, lengths: Ints) -> Covariates:
+        """Return a copy whose past covariates are missing from step ``lengths[i]`` of each series on."""
+        values = self.series.values.copy()
+        values[self.series.steps >= np.repeat(lengths, self.series.lengths), self.num_future :] = np.nan
+        return replace(self, series=replace(self.series, values=values))
 
-    def blank_behind(self, lengths: Ints) -> Covariates:
-        """Return these without what is not known ahead behind the first steps of every series, int64 [series]."""
-        step = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], self.lengths)
-        values = self.values.copy()
-        values[step >= np.repeat(lengths, self.lengths), self.ahead :] = np.nan
-        return Covariates(values, self.offsets, self.names, self.ahead)
-
-    def beside(self, other: Covariates) -> Covariates:
-        """Return these with the features of another one, all of which are known ahead."""
-        lengths = np.maximum(self.lengths, other.lengths)
-        (offsets, own), (_, added) = self._stretched(lengths), other._stretched(lengths)
-        values = np.concatenate([own[:, : self.ahead], added, own[:, self.ahead :]], axis=1)
-        names = (*self.names[: self.ahead], *other.names, *self.names[self.ahead :])
-        return Covariates(values, offsets, names, self.ahead + other.ahead)
-
-    def within(self, lengths: Ints) -> Floats:
-        """Return what is known of the first steps of every series, int64 [series], and not ahead of them, in one."""
-        count = np.minimum(lengths, self.lengths)
-        rows = np.repeat(self.offsets[:-1] - (np.cumsum(count) - count), count) + np.arange(count.sum())
-        return np.asarray(self.values[rows])
-
-    def window(self, names: tuple[str, ...], series: Ints, start: Ints, steps: int, length: Ints) -> Floats:
-        """Return [windows, steps, features] from ``start`` on, NaN behind ``length`` and where nothing is known.
-
-        Args:
-            names: of the features.
-            series: index of the series, int64 [windows].
-            start: first step, int64 [windows].
-            steps: steps of a window.
-            length: steps of it that are taken, int64 [windows].
-        """
-        step = np.arange(steps)
-        taken = step[None, :] < np.minimum(length, self.lengths[series] - start)[:, None]
-        rows = np.where(taken, (self.offsets[series] + start)[:, None] + step[None, :], 0)
-        values = self.values[rows]
-        if names != self.names:
-            values = values[:, :, [self.names.index(name) for name in names]]
-        return np.where(taken[:, :, None], values, np.float32(np.nan))
+    def gather(self, names: tuple[str, ...], series: Ints, start: Ints, length: Ints, steps: int) -> Floats:
+        """Return windows of some features; see `RaggedArray.gather`."""
+        values = self.series.gather(series, start, length, steps)
+        return values if names == self.names else values[:, :, [self.names.index(name) for name in names]]
 
 
 @dataclass(frozen=True)
-class Static:
+class StaticCovariate:
     """One static covariate of the series of a panel.
 
     Args:
-        name: its column.
-        values: [series]: float32, NaN where unknown; or int64 for a category, the index of its text, -1 where unknown.
-        labels: texts of a category; None for numbers.
+        name: Its column.
+        values: [series]: float32, NaN where unknown; for a category int64, the index of its label, -1 where unknown.
+        labels: Labels of a category; None for numbers.
     """
 
     name: str
-    values: npt.NDArray[np.float32] | Ints
+    values: Floats | Ints
     labels: tuple[str, ...] | None = None
 
-    def of(self, series: Ints) -> Static:
-        """Return that of some series, by their index."""
-        return Static(self.name, self.values[series], self.labels)
-
-
-def covariate_statistics(panel: Panel, names: tuple[str, ...]) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of features over the steps of the series, not ahead of them.
-
-    Where nothing is known or nothing moves they are 0 and 1; a series with its level far from the others' counts by it.
-    """
-    covariates = panel.covariates
-    assert covariates is not None
-    columns = [covariates.names.index(name) for name in names]
-    return _statistics(covariates.within(panel.lengths)[:, columns])
-
-
-def static_statistics(panel: Panel, names: tuple[str, ...]) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of static numbers over the series; 0 and 1 where nothing is known or moves."""
-    static = {covariate.name: covariate.values for covariate in panel.static}
-    return _statistics(np.stack([static[name] for name in names], axis=1))
-
-
-def _statistics(values: Floats) -> tuple[list[float], list[float]]:
-    known = values.astype(np.float64)
-    seen = np.isfinite(known)
-    total = np.maximum(seen.sum(axis=0), 1)
-    mean = np.where(seen, known, 0).sum(axis=0) / total
-    spread = np.sqrt(np.where(seen, (known - mean) ** 2, 0).sum(axis=0) / total)
-    return mean.tolist(), np.where(spread > 0, spread, 1.0).tolist()
-
-
-def missing_ahead(panel: Panel, names: tuple[str, ...], horizon: int) -> str | None:
-    """Return what is missing of that which should be known ahead, and what stands in for it; None if nothing is."""
-    unknown = unknown_ahead(panel, names, horizon)
-    return unknown and f"{unknown}: means of the training data stand in for them"
-
-
-def unknown_ahead(panel: Panel, names: tuple[str, ...], horizon: int) -> str | None:
-    """Return what is missing of that which should be known ahead of every series, as a sentence; None if nothing is."""
-    covariates = panel.covariates
-    if covariates is None or not names:
-        return None
-    series = np.arange(len(panel), dtype=np.int64)
-    known = np.isfinite(covariates.window(names, series, panel.lengths, horizon, np.full(len(panel), horizon)))
-    if known.all():
-        return None
-    first, step, feature = (int(index[0]) for index in np.nonzero(~known))
-    return (
-        f"{known.size - int(known.sum())} of {known.size} values that should be known ahead are missing, the first one "
-        f"of '{names[feature]}' for {format_timestamp(panel.future(first, step + 1)[-1])}"
-    )
-
-
-WIDE_ID = ""
-"""Id of the one series that wide data are, which no id of a file can be; its channels go by their own names."""
+    def take(self, series: Ints) -> StaticCovariate:
+        """Return the covariate of some series by index."""
+        return replace(self, values=self.values[series])
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Series of different lengths that share their target channels and their time grid.
+    """Series of different lengths with the same target channels on the same time grid.
 
     Args:
-        values: float32 [steps of all series, targets]; NaN where nothing was observed.
-        offsets: int64 [series + 1]; series ``i`` is ``values[offsets[i]:offsets[i + 1]]``.
-        ids: name of each series.
-        targets: name of each channel.
-        starts: first stamp of each series, as `Grid.position` gives it (int64 [series]).
-        grid: the time grid, which turns positions into stamps.
-        covariates: what is known beside the series, where anything is; how far ahead of them is not cut.
-        static: what is known of whole series, a column each.
+        series: float32 [steps, targets]; NaN where nothing was observed.
+        ids: Id of each series.
+        targets: Name of each channel.
+        starts: Position of the first step of each series on the grid, int64 [series].
+        grid: The time grid.
+        covariates: Past and future covariates, if there are any.
+        static: Static covariates.
     """
 
-    values: Floats
-    offsets: npt.NDArray[np.int64]
+    series: RaggedArray
     ids: tuple[str, ...]
     targets: tuple[str, ...]
-    starts: npt.NDArray[np.int64]
+    starts: Ints
     grid: Grid
     covariates: Covariates | None = None
-    static: tuple[Static, ...] = ()
+    static: tuple[StaticCovariate, ...] = ()
 
     def __len__(self) -> int:
         """Number of series."""
         return len(self.ids)
 
     @property
-    def observed(self) -> int:
+    def values(self) -> Floats:
+        """Values of all series, [steps, targets]."""
+        return self.series.values
+
+    @property
+    def lengths(self) -> Ints:
+        """Steps of each series, int64 [series]."""
+        return self.series.lengths
+
+    @property
+    def num_observed(self) -> int:
         """Number of observed values."""
         return int(np.isfinite(self.values).sum())
 
-    @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """Steps of each series, int64 [series]."""
-        return np.diff(self.offsets)
+    def times(self, index: int) -> pd.Index:
+        """Return the timestamps of one series."""
+        return self.grid.time_range(int(self.starts[index]), int(self.lengths[index]))
 
-    def series(self, index: int) -> Floats:
-        """Values of one series, [steps, targets], a view."""
-        return self.values[self.offsets[index] : self.offsets[index + 1]]
+    def future_times(self, index: int, horizon: int) -> pd.Index:
+        """Return the ``horizon`` timestamps that follow one series."""
+        return self.grid.time_range(int(self.starts[index] + self.lengths[index]), horizon)
 
-    def stamps(self, index: int) -> pd.Index:
-        """Time stamps of one series."""
-        return self.grid.stamps(int(self.starts[index]), int(self.lengths[index]))
+    def slice(self, first: Ints | int, last: Ints | None = None) -> Panel:
+        """Return the steps ``first[i] <= t < last[i]`` of each series. Covariates keep the steps after ``last``."""
+        first = np.broadcast_to(np.asarray(first, dtype=np.int64), self.starts.shape)
+        covariates = self.covariates and self.covariates.slice(first)
+        series = self.series.slice(first, last)
+        return replace(self, series=series, starts=self.starts + first, covariates=covariates)
 
-    def future(self, index: int, horizon: int) -> pd.Index:
-        """The ``horizon`` stamps that follow one series."""
-        return self.grid.stamps(int(self.starts[index] + self.lengths[index]), horizon)
-
-    def static_values(self, static: StaticInput, series: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Return a static covariate of some series, by their index, as the window contract has it."""
-        found = next(covariate for covariate in self.static if covariate.name == static.name)
-        if found.labels is None:
-            return found.values[series]
-        return np.append(static.indices(found.labels), np.int32(0))[found.values[series]]
-
-    def cut(self, first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> Panel:
-        """Return every series cut to its steps ``first <= t < last`` (both int64 [series])."""
-        lengths = np.maximum(last - first, 0)
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        rows = np.repeat(self.offsets[:-1] + first - offsets[:-1], lengths) + np.arange(offsets[-1])
-        covariates = None if self.covariates is None else self.covariates.cut(first)
-        values = self.values[rows]
-        return replace(self, values=values, offsets=offsets, starts=self.starts + first, covariates=covariates)
-
-    def head(self, hold_out: int) -> Panel:
-        """Return the panel without the last ``hold_out`` steps of each series."""
-        return self.cut(np.zeros_like(self.lengths), np.maximum(self.lengths - hold_out, 0))
+    def drop_last(self, steps: int) -> Panel:
+        """Return the panel without the last ``steps`` steps of each series."""
+        return self.slice(0, self.lengths - steps)
 
     def tail(self, steps: int) -> Panel:
         """Return the last ``steps`` steps of each series."""
-        return self.cut(np.maximum(self.lengths - steps, 0), self.lengths)
+        return self.slice(np.maximum(self.lengths - steps, 0))
 
-    def part(self, chosen: slice) -> Panel:
-        """Return series that follow one another, by their index."""
-        kept = np.arange(len(self), dtype=np.int64)[chosen]
-        inside = slice(int(self.offsets[kept[0]]), int(self.offsets[kept[-1] + 1])) if len(kept) else slice(0, 0)
-        offsets = np.append(0, np.cumsum(self.lengths[kept])).astype(np.int64)
+    def take(self, series: Ints) -> Panel:
+        """Return some series by index."""
         return replace(
             self,
-            values=self.values[inside],
-            offsets=offsets,
-            ids=self.ids[chosen],
-            starts=self.starts[kept],
-            covariates=None if self.covariates is None else self.covariates.of(kept),
-            static=tuple(covariate.of(kept) for covariate in self.static),
+            series=self.series.take(series),
+            ids=tuple(self.ids[index] for index in series),
+            starts=self.starts[series],
+            covariates=self.covariates and self.covariates.take(series),
+            static=tuple(covariate.take(series) for covariate in self.static),
         )
 
-    def without_empty(self) -> Panel:
-        """Return the series that have a step or more."""
-        kept = np.flatnonzero(self.lengths)
-        ids = tuple(self.ids[index] for index in kept)
-        covariates = None if self.covariates is None else self.covariates.of(kept)
-        offsets = self.offsets[np.append(0, kept + 1)]
-        starts, static = self.starts[kept], tuple(covariate.of(kept) for covariate in self.static)
-        return replace(self, offsets=offsets, ids=ids, starts=starts, covariates=covariates, static=static)
+    def drop_empty(self) -> Panel:
+        """Return the series that have at least one step."""
+        return self.take(np.flatnonzero(self.lengths))
 
 
-def summary(panel: Panel) -> dict[str, Any]:
-    """Return number, steps and first and last stamp of the series, and a hash of all that is known of them."""
+def covariate_statistics(panel: Panel, names: tuple[str, ...]) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation of features over the steps of the series, without the steps after them.
+
+    Missing values are left out. A feature without any value has mean 0, one without variance standard deviation 1.
+    """
+    covariates = panel.covariates
+    assert covariates is not None
+    columns = [covariates.names.index(name) for name in names]
+    return _statistics(covariates.series.slice(0, panel.lengths).values[:, columns])
+
+
+def static_statistics(panel: Panel, names: tuple[str, ...]) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation of numeric static covariates over the series; see `covariate_statistics`."""
+    static = {covariate.name: covariate.values for covariate in panel.static}
+    return _statistics(np.stack([static[name] for name in names], axis=1))
+
+
+def _statistics(values: Floats) -> tuple[list[float], list[float]]:
+    known = values.astype(np.float64)
+    finite = np.isfinite(known)
+    total = np.maximum(finite.sum(axis=0), 1)
+    mean = np.where(finite, known, 0).sum(axis=0) / total
+    deviation = np.sqrt(np.where(finite, (known - mean) ** 2, 0).sum(axis=0) / total)
+    return mean.tolist(), np.where(deviation > 0, deviation, 1.0).tolist()
+
+
+def missing_future_covariates(panel: Panel, names: tuple[str, ...], horizon: int) -> str | None:
+    """Return how many values of future covariates are missing, and the first one; None if there are all."""
+    covariates = panel.covariates
+    if covariates is None or not names:
+        return None
+    series = np.arange(len(panel), dtype=np.int64)
+    known = np.isfinite(covariates.gather(names, series, panel.lengths, np.full(len(panel), horizon), horizon))
+    if known.all():
+        return None
+    first, step, feature = (int(index[0]) for index in np.nonzero(~known))
+    return (
+        f"{known.size - int(known.sum())} of {known.size} values of future covariates are missing, the first one "
+        f"of '{names[feature]}' at {format_timestamp(panel.future_times(first, step + 1)[-1])}"
+    )
+
+
+def summarize_panel(panel: Panel) -> dict[str, Any]:
+    """Return the number of series, steps and observed values, the first and last timestamp, and the fingerprint."""
     last = panel.starts + panel.lengths - 1
     return {
         "fingerprint": fingerprint(panel),
         "series": len(panel),
         "steps": int(panel.lengths.sum()),
-        "observed": panel.observed,
-        "first": format_timestamp(panel.grid.at([int(panel.starts.min())])[0]),
-        "last": format_timestamp(panel.grid.at([int(last.max())])[0]),
+        "observed": panel.num_observed,
+        "first": format_timestamp(panel.grid.times([int(panel.starts.min())])[0]),
+        "last": format_timestamp(panel.grid.times([int(last.max())])[0]),
     }
 
 
 def fingerprint(panel: Panel) -> str:
-    """Return the SHA-256 of ids, stamps, targets and covariates; the same for the same series in the same order."""
+    """Return the SHA-256 of ids, times, targets and covariates. It depends on the order of the series."""
     digest = hashlib.sha256()
     texts = [*panel.targets, panel.grid.freq, str(panel.grid.origin), str(panel.grid.tz), *panel.ids]
-    arrays: list[npt.NDArray[Any]] = [panel.offsets, panel.starts, panel.values]
+    arrays: list[npt.NDArray[Any]] = [panel.series.offsets, panel.starts, panel.values]
     if panel.covariates is not None:
         texts += panel.covariates.names
-        arrays += [panel.covariates.offsets, panel.covariates.values]
+        arrays += [panel.covariates.series.offsets, panel.covariates.series.values]
     for static in panel.static:
         texts += [static.name, *(static.labels or ())]
         arrays.append(static.values)
     digest.update("\0".join(texts).encode())
     for array in arrays:
-        # Little-endian everywhere, and one NaN.
+        # The same bytes on every machine: little-endian, and a single bit pattern for NaN.
         plain = np.where(np.isnan(array), np.float32(np.nan), array) if array.dtype.kind == "f" else array
         digest.update(np.ascontiguousarray(plain, dtype=array.dtype.newbyteorder("<")).data)
     return f"sha256:{digest.hexdigest()}"

@@ -1,4 +1,4 @@
-"""How one data set is read as series: decided once, written beside the model, used again at prediction."""
+"""How a data set is read as time series: inferred once, written to the run directory, used again for prediction."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError
 
-from tsattn.config import Combine, Options
+from tsattn.config import Aggregation, BaseConfig
 from tsattn.errors import DataError
 from tsattn.timeseries.grid import Grid
 
 Layout = Literal["long", "wide", "rows", "months"]
 
 
-class Decision(Options):
-    """One thing that was decided about the data, for people to check.
+class InferredSetting(BaseConfig):
+    """One setting of the schema, shown to the user for review.
 
     Args:
-        field: what was decided, such as "time" or "season".
-        value: the decision as text.
-        given: whether the user said so, rather than the data.
-        reason: one sentence.
+        field: Name of the setting, such as "time" or "season".
+        value: Its value as text.
+        given: Whether the user set it, rather than the data.
+        reason: Why it has this value, one sentence.
     """
 
     field: str
@@ -31,35 +31,35 @@ class Decision(Options):
     reason: str
 
 
-class Schema(Options):
-    """How a file or frame is read as series; fixed for a run.
+class Schema(BaseConfig):
+    """How a file or frame is read as time series; fixed for a run.
 
     Args:
-        layout: "long" (a row a series and stamp), "wide" (a row a stamp, a column a target: one series of
-            several aligned channels), "rows" (a row a series, its values in the columns, as the M4
-            competition has it) or "months" (a row a year and series, a column a month).
-        time: columns that make the stamp, in order: none (rows are steps), one, or calendar parts such as
+        layout: "long" (one row per series and timestamp), "wide" (one row per timestamp, one column per target: a
+            single series of aligned channels), "rows" (one row per series with its values in the columns, as in the M4
+            competition) or "months" (one row per year and series, one column per month).
+        time: Columns that form the timestamp, in order: none (rows are steps), one, or calendar parts such as
             year and quarter.
-        time_format: how a stamp is read: "date" (ISO text or dates), a strptime format, "quarter" (1959Q1),
-            "integer", "seconds" to "nanoseconds" since 1970, "parts" of the calendar, one of the forms of a date with
-            " and time" behind it (a column with the time of the day), or "step" (no stamps).
-        id: columns that tell series apart, none for wide data; several are joined by "/".
-        targets: names of the channels to forecast.
-        future_covariates: columns that are known over the horizon as well.
-        past_covariates: columns that are known up to the forecast only.
-        static_covariates: columns with one value a series.
-        categories: values of the covariates that are no numbers, by column; those that the model was trained on.
-        calendar: cycles of the calendar whose parts are features that are known ahead, see `tsattn.data.calendar`.
-        holidays: country, or part of it as in "DE-BY", whose public holidays are a feature that is known ahead.
-        freq: pandas alias, or a whole-number step as text where stamps are integers.
-        origin: position 0 of the grid: ISO text, or an integer.
-        tz: time zone of the stamps, None where they have none.
-        on_duplicate: what several rows with the same stamp become; None refuses them.
-        resample: what the rows within a step become, where stamps lie between the steps; None refuses such stamps.
-        nearest: whether stamps between two steps belong to the nearer one instead of the earlier one.
-        season: season length in steps; 1 where there is none.
-        horizon: steps to forecast.
-        decisions: what was decided, and why.
+        time_format: Format of the timestamps: "date" (ISO text or datetimes), a strptime format, "quarter" (1959Q1),
+            "integer", "seconds" to "nanoseconds" since 1970, "parts" of the calendar, a date format followed by
+            " and time" (a second column holds the time of day), or "step" (no timestamps).
+        id: Columns that identify the series, none for wide data. Several are joined by "/".
+        targets: Names of the channels to forecast.
+        future_covariates: Columns that are known over the horizon.
+        past_covariates: Columns that are known up to the forecast origin only.
+        static_covariates: Columns with one value per series.
+        categories: Categories of the categorical covariates in the training data, by column.
+        calendar: Cycles of the calendar that give future covariates; see `tsattn.timeseries.calendar`.
+        holidays: Country, or part of it as in "DE-BY", whose public holidays are a future covariate.
+        freq: pandas alias, or a whole-number step as text where timestamps are integers.
+        origin: Position 0 of the grid: ISO text, or an integer.
+        tz: Time zone of the timestamps; None if they have none.
+        on_duplicate: How several rows with the same timestamp are aggregated; None raises an error.
+        resample: How rows within a step are aggregated if timestamps lie between the steps; None raises an error.
+        nearest: Whether timestamps between two steps belong to the nearer one instead of the earlier one.
+        season: Season length in steps; 1 without seasonality.
+        horizon: Steps to forecast.
+        inferred_settings: Settings with the reasons for them.
     """
 
     layout: Layout
@@ -76,28 +76,32 @@ class Schema(Options):
     freq: str
     origin: str | int
     tz: str | None = None
-    on_duplicate: Combine | None = None
-    resample: Combine | None = None
+    on_duplicate: Aggregation | None = None
+    resample: Aggregation | None = None
     nearest: bool = False
     season: int
     horizon: int
-    decisions: tuple[Decision, ...] = ()
+    inferred_settings: tuple[InferredSetting, ...] = ()
 
     @property
     def covariates(self) -> tuple[str, ...]:
-        """Columns that change beside the targets, those known ahead first."""
+        """Columns of future and past covariates, in this order."""
         return (*self.future_covariates, *self.past_covariates)
 
-    def having(self, columns: Iterable[str]) -> Self:
-        """Return the schema without the covariates that are none of some columns."""
-        there = set(columns)
+    def drop_missing_covariates(self, columns: Iterable[str]) -> Self:
+        """Return the schema without the covariates that are not among ``columns``."""
+        present = set(columns)
         kinds = ("future_covariates", "past_covariates", "static_covariates")
-        kept = {kind: tuple(name for name in getattr(self, kind) if name in there) for kind in kinds}
-        return self.model_copy(update=kept)
+        found = {kind: tuple(name for name in getattr(self, kind) if name in present) for kind in kinds}
+        return self.model_copy(update=found)
 
-    def features_of(self, name: str) -> tuple[str, ...]:
-        """Return the names of the features that a column makes: itself, or one for each category."""
-        return tuple(f"{name}={value}" for value in self.categories[name]) if name in self.categories else (name,)
+    def feature_names(self, *columns: str) -> tuple[str, ...]:
+        """Return the names of the features of covariate columns: one per number, one per category."""
+        names: list[str] = []
+        for column in columns:
+            categories = self.categories.get(column)
+            names += [column] if categories is None else [f"{column}={value}" for value in categories]
+        return tuple(names)
 
     @property
     def grid(self) -> Grid:
@@ -105,15 +109,15 @@ class Schema(Options):
         return Grid(self.freq, self.origin, self.tz)
 
     def to_json(self) -> str:
-        """Return the JSON text that `from_json` reads."""
+        """Return the schema as JSON."""
         return self.model_dump_json(indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str, source: str = "schema.json") -> Self:
-        """Undo `to_json`.
+        """Return the schema written by `to_json`.
 
         Raises:
-            DataError: the text is no schema; ``source`` names it in the message.
+            DataError: The text is not a schema; ``source`` names it in the message.
         """
         try:
             return cls.model_validate_json(text)
@@ -127,9 +131,9 @@ class Schema(Options):
         """Read schema.json.
 
         Raises:
-            DataError: there is no such file, or it is no schema.
+            DataError: The file does not exist or is not a schema.
         """
         try:
             return cls.from_json(Path(path).read_text(encoding="utf-8"), str(path))
         except (OSError, UnicodeDecodeError):
-            raise DataError(f"{path}: expected a schema written by tsattn, but it cannot be read") from None
+            raise DataError(f"{path}: expected a schema written by tsattn, but the file cannot be read") from None

@@ -1,4 +1,4 @@
-"""Season length, from the frequency or the values, and the horizon that suits it."""
+"""Infer the season length, from the frequency or the values, and the horizon."""
 
 from __future__ import annotations
 
@@ -9,88 +9,87 @@ import numpy as np
 import numpy.typing as npt
 
 from tsattn.config import DataConfig
-from tsattn.timeseries.grid import is_steps, season_of
+from tsattn.timeseries.grid import default_season, is_integer_freq
 from tsattn.timeseries.panel import Panel
-from tsattn.timeseries.schema import Decision
+from tsattn.timeseries.schema import InferredSetting
 
 Values = npt.NDArray[np.float64]
 
-SAMPLE = 64
-"""Most series that season detection looks at, spread evenly over the data."""
+MAX_CHANNELS = 64
+"""Channels that season detection uses, spread evenly over the series."""
 
-MOST_STEPS = 8192
-"""Most steps of a series that season detection looks at, its last ones."""
+MAX_STEPS = 8192
+"""Steps of a channel that season detection uses, its last ones."""
 
-LONGEST = 400
-"""Longest season, in steps, that is looked for: a year of days."""
+MAX_SEASON = 400
+"""Longest season to detect, in steps: a year of days."""
 
-CYCLES = 4
-"""Cycles that a series must contain before a season of that length can be seen in it."""
+MIN_CYCLES = 4
+"""Cycles that a series must contain for a season of that length to be detected."""
 
-CLEAR = 0.3
-"""Least correlation between one season and the next that is worth modelling."""
+MIN_CORRELATION = 0.3
+"""Least correlation between neighbouring cycles."""
 
-SIGMAS = 3.0
-"""How many sampling errors that correlation must stand above 0, since dozens of lags are tried."""
+MIN_SIGMAS = 3.0
+"""Least ratio of that correlation to its standard error. It is high because dozens of lags are tested."""
 
-NEARLY_BEST = 0.7
-"""A shorter season is preferred while it explains this share of the best one: the day before the week."""
+SHORTER_SEASON_RATIO = 0.7
+"""A shorter season is preferred if its correlation is this fraction of the best: the day over the week."""
 
 
 def detect_season(series: Sequence[npt.NDArray[Any]]) -> int:
-    """Return the season length that the values show, in steps; 1 where no peak is clear.
+    """Return the season length in steps that the values show; 1 if there is no clear peak.
 
     A season of m steps must pass two tests. Lag m is a peak of the autocorrelation of the detrended series,
-    averaged over a sample of the series. And after the moving average over m steps is taken away, each cycle
-    still resembles the next and, half as much, the one after: a correlation above `CLEAR` and above `SIGMAS`
-    sampling errors. A trend, a random walk or a long swing leaves no such remainder. The length is then
-    refined by the peaks near its multiples, so that an uneven cycle is not rounded down. Missing values are
-    left out of every sum.
+    averaged over a sample of the series. After subtraction of the moving average over m steps, the correlation of each
+    cycle with the next exceeds `MIN_CORRELATION` and `MIN_SIGMAS` standard errors, and with the one after half of
+    that. A trend, a random walk or a long swing fails the second test. The length is then refined by the peaks near
+    its multiples, so that an uneven cycle is not rounded down. Missing values are excluded from all sums.
 
     Args:
-        series: arrays [steps] or [steps, channels]; NaN where missing.
+        series: Arrays [steps] or [steps, channels]; NaN where missing.
     """
-    columns = _sample(series)
+    columns = _sample_columns(series)
     if not columns:
         return 1
-    longest = min(LONGEST, max(len(column) for column in columns) // CYCLES)
-    curve = _mean_curve(columns, longest + 1)
-    lags = np.arange(2, longest + 1)
+    max_lag = min(MAX_SEASON, max(len(column) for column in columns) // MIN_CYCLES)
+    curve = _mean_autocorrelation(columns, max_lag + 1)
+    lags = np.arange(2, max_lag + 1)
     peaks = [int(m) for m in lags if curve[m] > max(curve[m - 1], curve[m + 1], 0.0)]
-    scores = {m: _strength(columns, m) for m in peaks}
+    scores = {m: _seasonal_correlation(columns, m) for m in peaks}
     best = max(scores.values(), default=0.0)
-    first = min((m for m, score in scores.items() if score > 0 and score >= NEARLY_BEST * best), default=1)
-    return _refined(curve, first)
+    first = min((m for m, score in scores.items() if score > 0 and score >= SHORTER_SEASON_RATIO * best), default=1)
+    return _refine_season(curve, first)
 
 
-def _refined(curve: Values, season: int) -> int:
-    """Return the season length that the first clear peaks near multiples of ``season`` agree on."""
+def _refine_season(curve: Values, season: int) -> int:
+    """Return the season length that fits the first clear peaks near multiples of ``season``."""
     period = float(season)
     for cycles in (2, 3):
         low, high = (round(cycles * period) + side * (cycles - 1) for side in (-1, 1))
-        if season == 1 or high >= len(curve) or max(curve[low : high + 1]) < CLEAR:
+        if season == 1 or high >= len(curve) or max(curve[low : high + 1]) < MIN_CORRELATION:
             break
         period = (low + int(np.argmax(curve[low : high + 1]))) / cycles
     return round(period)
 
 
-def _sample(series: Sequence[npt.NDArray[Any]]) -> list[Values]:
-    """Return up to `SAMPLE` channels that vary, detrended, without leading and trailing gaps."""
-    every = max(1, len(series) // SAMPLE)
+def _sample_columns(series: Sequence[npt.NDArray[Any]]) -> list[Values]:
+    """Return up to `MAX_CHANNELS` channels that are not constant, detrended, without leading and trailing gaps."""
+    every = max(1, len(series) // MAX_CHANNELS)
     columns: list[Values] = []
     for values in series[::every]:
         matrix = np.asarray(values, dtype=np.float64)
         for column in np.atleast_2d(matrix.T):
             seen = np.flatnonzero(np.isfinite(column))
-            if len(columns) < SAMPLE and len(seen) >= 4 * CYCLES:
+            if len(columns) < MAX_CHANNELS and len(seen) >= 4 * MIN_CYCLES:
                 level = float(np.nanmax(np.abs(column)))
-                column = _detrended(column[seen[0] : seen[-1] + 1][-MOST_STEPS:])
+                column = _detrend(column[seen[0] : seen[-1] + 1][-MAX_STEPS:])
                 columns += [column] if np.nanstd(column) > 1e-9 * level else []
     return columns
 
 
-def _detrended(column: Values) -> Values:
-    """Return the column minus its straight line."""
+def _detrend(column: Values) -> Values:
+    """Return the residuals of a linear regression on time."""
     time = np.arange(len(column), dtype=np.float64)
     seen = np.isfinite(column)
     if seen.sum() < 2:
@@ -98,44 +97,44 @@ def _detrended(column: Values) -> Values:
     return column - np.polyval(np.polyfit(time[seen], column[seen], 1), time)
 
 
-def _autocorrelation(column: Values, longest: int) -> Values:
-    """Return the correlation of the observed pairs at lags 0 to ``longest``; NaN where there are none."""
+def _autocorrelation(column: Values, max_lag: int) -> Values:
+    """Return the correlation of the observed pairs at lags 0 to ``max_lag``; NaN for lags without enough pairs."""
     seen = np.isfinite(column)
     centred = np.where(seen, column - np.nanmean(column), 0.0)
-    size = 1 << int(np.ceil(np.log2(len(column) + longest + 1)))
+    size = 1 << int(np.ceil(np.log2(len(column) + max_lag + 1)))
     spectra = [np.fft.rfft(part, size) for part in (centred, seen.astype(np.float64))]
-    products, pairs = (np.fft.irfft(np.abs(part) ** 2, size)[: longest + 1] for part in spectra)
+    products, pairs = (np.fft.irfft(np.abs(part) ** 2, size)[: max_lag + 1] for part in spectra)
     variance = products[0] / max(pairs[0], 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         correlation = products / pairs / variance
     return np.where(pairs > 2.5, correlation, np.nan)
 
 
-def _mean_curve(columns: Sequence[Values], longest: int) -> Values:
-    """Return the autocorrelation averaged over the columns; 0 where no column can tell."""
-    curves = np.full((len(columns), longest + 1), np.nan)
+def _mean_autocorrelation(columns: Sequence[Values], max_lag: int) -> Values:
+    """Return the autocorrelation averaged over the columns; 0 for lags that no column is long enough for."""
+    curves = np.full((len(columns), max_lag + 1), np.nan)
     for row, column in zip(curves, columns, strict=True):
-        reach = min(longest, len(column) // CYCLES + 1)
+        reach = min(max_lag, len(column) // MIN_CYCLES + 1)
         row[: reach + 1] = _autocorrelation(column, reach)
     seen = np.isfinite(curves)
     return np.asarray(np.where(seen, curves, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1))
 
 
-def _strength(columns: Sequence[Values], season: int) -> float:
-    """Return the mean correlation of neighbouring cycles, moving average removed; 0 where it is not clear."""
-    found = [_cycles(column, season) for column in columns if len(column) >= CYCLES * season]
+def _seasonal_correlation(columns: Sequence[Values], season: int) -> float:
+    """Return the mean correlation of neighbouring cycles without moving average; 0 if it is not significant."""
+    found = [_cycle_correlations(column, season) for column in columns if len(column) >= MIN_CYCLES * season]
     next_one, after_next, errors = (np.array(part) for part in zip(*found, strict=True))
     error = float(np.sqrt(errors.sum()) / len(errors))
     score = float(next_one.mean())
-    clear = max(CLEAR, SIGMAS * error)
-    return score if score > clear and after_next.mean() > clear / 2 else 0.0
+    threshold = max(MIN_CORRELATION, MIN_SIGMAS * error)
+    return score if score > threshold and after_next.mean() > threshold / 2 else 0.0
 
 
-def _cycles(column: Values, season: int) -> tuple[float, float, float]:
-    """Return the correlations at lags ``season`` and twice that, and the sampling variance of such a figure.
+def _cycle_correlations(column: Values, season: int) -> tuple[float, float, float]:
+    """Return the correlations at lags ``season`` and twice that, and their sampling variance.
 
     The variance is Bartlett's, (1 + 2 sum of squared correlations) / steps, over the lags before the
-    correlation first falls below 0: the short memory, which noise has as well.
+    correlation first falls below 0: the short memory, which noise has too.
     """
     rest = column - _moving_average(column, season)
     rest = rest[season // 2 : len(rest) - season // 2]
@@ -159,7 +158,7 @@ def _cycles(column: Values, season: int) -> tuple[float, float, float]:
 
 
 def _moving_average(column: Values, width: int) -> Values:
-    """Return the centred moving average over ``width`` steps, half weight at both ends where that is even."""
+    """Return the centred moving average over ``width`` steps, with half weight at both ends if that is even."""
     margin = width // 2
     seen = np.isfinite(column)
     total, weight = (
@@ -178,56 +177,55 @@ def _moving_average(column: Values, width: int) -> Values:
 
 
 _HORIZONS = {24: 48, 48: 48, 7: 14, 5: 10, 52: 13, 12: 12, 4: 8}
-"""Default horizon by the season that a frequency has."""
+"""Default horizon by the season of a frequency."""
 
 
 def default_horizon(freq: str, season: int, median_length: float) -> int:
-    """Return how many steps to forecast where nobody said.
+    """Return the number of steps to forecast by default.
 
-    Dated series: two days of hours, a day of anything shorter but at most 96 steps, two weeks of days, a
-    quarter of weeks, a year of months, two years of quarters, six years. Integer axes: two seasons up to 48
-    steps, else one season up to 96, or ten steps where there is no season. Never more than a fifth of the
-    median series length, so that a validation and a test horizon leave most of the series for training; at
-    least 1.
+    Two days of hours, a day of shorter steps but at most 96, two weeks of days, a quarter of weeks, a year of months,
+    two years of quarters, six years. Integer timestamps: two seasons up to 48 steps, else one season up to 96, or ten
+    steps without seasonality. At least 1 and at most a fifth of the median series length, so that a validation and a
+    test horizon leave most of the series for training.
     """
-    if is_steps(freq):
+    if is_integer_freq(freq):
         wanted = max(min(2 * season, 48), min(season, 96)) if season > 1 else 10
     else:
-        usual = season_of(freq)
+        usual = default_season(freq)
         wanted = _HORIZONS.get(usual, min(max(usual, 6), 96))
     return int(max(1, min(wanted, median_length // 5)))
 
 
-def decide_season(panel: Panel, config: DataConfig) -> Decision:
-    """Return the decision on the season length: given, usual for the frequency, or seen in the values."""
+def infer_season(panel: Panel, config: DataConfig) -> InferredSetting:
+    """Return the season length: given, the usual one of the frequency, or detected in the values."""
     if config.season is not None:
-        return Decision(field="season", value=str(config.season), given=True, reason="it was asked for")
+        return InferredSetting(field="season", value=str(config.season), given=True, reason="set by the user")
     freq, median = config.freq or panel.grid.freq, float(np.median(panel.lengths))
-    usual = season_of(freq)
+    usual = default_season(freq)
     if usual > 1 and median >= 2 * usual:
         season, reason = usual, f"usual for '{freq}' steps"
     elif usual > 1:
         season, reason = 1, f"none: series of {median:g} steps do not contain the usual {usual} twice"
     else:
-        season = detect_season(_spread(panel))
-        reason = "the values repeat after as many steps" if season > 1 else "the values show no clear season"
-    return Decision(field="season", value=str(season), given=False, reason=reason)
+        season = detect_season(_sample_series(panel))
+        reason = "detected in the values" if season > 1 else "the values have no clear season"
+    return InferredSetting(field="season", value=str(season), given=False, reason=reason)
 
 
-def _spread(panel: Panel, most: int = 256) -> list[npt.NDArray[np.float32]]:
-    """Return up to ``most`` series, spread evenly over the panel."""
-    chosen = np.unique(np.linspace(0, len(panel) - 1, min(len(panel), most)).astype(int))
-    return [panel.series(int(index)) for index in chosen]
+def _sample_series(panel: Panel, size: int = 256) -> list[npt.NDArray[np.float32]]:
+    """Return up to ``size`` series, spread evenly over the panel."""
+    chosen = np.unique(np.linspace(0, len(panel) - 1, min(len(panel), size)).astype(int))
+    return [panel.series[int(index)] for index in chosen]
 
 
-def decide_horizon(panel: Panel, config: DataConfig, season: int) -> Decision:
-    """Return the decision on the horizon: given, or by season, frequency and the lengths of the series."""
+def infer_horizon(panel: Panel, config: DataConfig, season: int) -> InferredSetting:
+    """Return the horizon: given, or by season, frequency and the lengths of the series."""
     if config.horizon is not None:
-        return Decision(field="horizon", value=str(config.horizon), given=True, reason="it was asked for")
+        return InferredSetting(field="horizon", value=str(config.horizon), given=True, reason="set by the user")
     freq, median = config.freq or panel.grid.freq, float(np.median(panel.lengths))
     horizon = default_horizon(freq, season, median)
     usual = default_horizon(freq, season, np.inf)
-    reason = f"usual for '{freq}' steps" if season == 1 or not is_steps(freq) else f"by the season of {season}"
+    reason = f"usual for '{freq}' steps" if season == 1 or not is_integer_freq(freq) else f"by the season of {season}"
     if horizon < usual:
         reason = f"a fifth of the median series length, {median:g}"
-    return Decision(field="horizon", value=str(horizon), given=False, reason=reason)
+    return InferredSetting(field="horizon", value=str(horizon), given=False, reason=reason)

@@ -1,47 +1,45 @@
-"""The window contract: names, shapes and meaning of the tensors that every model takes.
+"""Names, shapes and meaning of the tensors of a model: the contract between data, models, export and serving.
 
-A *window* is what is known at one forecast origin. It is defined here once and imported by the data room (which
-gathers windows in NumPy), the models (which declare them as inputs), the export and the serving.
+A *window* holds everything that is known at one forecast origin.
 
 ========================  ==============================  =====================================================
-name                      shape                           meaning
+Input                     Shape                           Meaning
 ========================  ==============================  =====================================================
 ``past``                  [batch, context, targets]       history in original units, oldest first, right-padded;
                                                           0 where missing or padded
 ``observed``              [batch, context, targets]       1 where ``past`` was observed, else 0
 ``length``                [batch] int32                   number of valid steps; step t is padding if t >= length
-``past_covariates``       [batch, context, features]      features of the history, those known ahead first; NaN where
-                                                          unknown or padded; only where the data has them
-``future_covariates``     [batch, horizon, features]      those known ahead, over the horizon; NaN where unknown
-``static_NAME``           [batch]                         one input a static covariate, only where there are any:
-                                                          float32, NaN where unknown, or int32, the number of a
-                                                          category, 0 where unknown
+``past_covariates``       [batch, context, features]      covariates over the history, future covariates first; NaN
+                                                          where missing or padded; only if the data have any
+``future_covariates``     [batch, horizon, features]      future covariates over the horizon; NaN where missing
+``static_NAME``           [batch]                         one input per static covariate, only if there are any:
+                                                          float32, NaN where missing, or int32, the index of a
+                                                          category from 1, 0 where unknown
 ``target``                [batch, horizon, targets]       training only: the values to forecast, 0 where missing
 ``target_observed``       [batch, horizon, targets]       training only: 1 where ``target`` was observed, else 0
-``target_scale``          [batch, targets]                training only: what errors of the series are divided by
+``target_scale``          [batch, targets]                training only: scale by which errors of the series are divided
 ========================  ==============================  =====================================================
 
-What a model gives back:
-
 ========================  ==============================  =====================================================
-name                      shape                           meaning
+Output                    Shape                           Meaning
 ========================  ==============================  =====================================================
 ``quantiles``             [batch, horizon, targets,       ascending quantiles in original units
                           levels]
-``parameters``            [batch, horizon, targets,       those of the distribution of each step, in original units,
-                          parameters]                     where the model has one; see tsattn.layers.DistributionHead
-``samples``               [batch, samples, horizon,       paths that are drawn from it, in original units
+``parameters``            [batch, horizon, targets,       parameters of the distribution of each step, in original
+                          parameters]                     units, if the model has one; see
+                                                          tsattn.layers.DistributionHead
+``samples``               [batch, samples, horizon,       sample paths from it, in original units
                           targets]
 ``forecast``              [batch, horizon, targets]       the 0.5 quantile
-``attention``             [batch, targets or 1, heads,    weights; 0 for padding; a row sums to 1 (to 0 where there
-                          queries, keys]                  is no history); one head unless the model has several
-``key_steps``             [batch, keys, 2] int32          first and last step of the history that a key stands for,
-                                                          -1 for padding
-``query_steps``           [batch, queries, 2] int32       first and last step of the horizon that a query stands for
+``attention``             [batch, targets or 1, heads,    weights; 0 for padding; each row sums to 1 (to 0 without
+                          queries, keys]                  history); one head unless the model has several
+``key_steps``             [batch, keys, 2] int32          first and last step of the history that a key covers, -1 for
+                                                          padding
+``query_steps``           [batch, queries, 2] int32       first and last step of the horizon that a query covers
 ========================  ==============================  =====================================================
 
-A gap is a step with ``t < length`` and ``observed`` 0. Of NaN a model sees that of covariates alone, in whose place its
-own scaling puts the mean; it never sees a time stamp.
+A gap is a step with ``t < length`` and ``observed`` 0. NaN occurs in covariates only; their scaling replaces it by the
+mean. Models never see timestamps.
 """
 
 from __future__ import annotations
@@ -50,10 +48,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from tsattn.config import RunConfig
+from tsattn.timeseries.calendar import calendar_feature_names
+from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.ragged import Ints
+from tsattn.timeseries.schema import Schema
 
 PAST = "past"
 OBSERVED = "observed"
@@ -79,9 +83,9 @@ class StaticInput:
     """One static covariate of a window.
 
     Args:
-        name: its column.
-        input: name of the tensor.
-        categories: its values where it is a category; None for numbers.
+        name: Its column.
+        input: Name of the tensor.
+        categories: Its categories; None for numbers.
     """
 
     name: str
@@ -89,8 +93,8 @@ class StaticInput:
     categories: tuple[str, ...] | None = None
 
     @classmethod
-    def several(cls, names: Iterable[str], categories: Mapping[str, tuple[str, ...]]) -> tuple[Self, ...]:
-        """Return static covariates whose tensors have their names, with "_" for what a graph does not take there."""
+    def from_names(cls, names: Iterable[str], categories: Mapping[str, tuple[str, ...]]) -> tuple[Self, ...]:
+        """Return static covariates. "_" replaces the characters that names of tensors cannot have."""
         inputs: dict[str, str] = {}
         for name in names:
             plain = STATIC_PREFIX + re.sub(r"[^A-Za-z0-9_]", "_", name)
@@ -98,12 +102,19 @@ class StaticInput:
         return tuple(cls(name, input, categories.get(name)) for name, input in inputs.items())
 
     @cached_property
-    def _places(self) -> dict[str, int]:
+    def _index_of(self) -> dict[str, int]:
         return {value: number for number, value in enumerate(self.categories or (), start=1)}
 
     def indices(self, labels: Iterable[str]) -> npt.NDArray[np.int32]:
-        """Return the number of categories, 1 to n; 0 for those that are unknown."""
-        return np.array([self._places.get(label, 0) for label in labels], dtype=np.int32)
+        """Return the index of each label, 1 to n; 0 for unknown ones."""
+        return np.array([self._index_of.get(label, 0) for label in labels], dtype=np.int32)
+
+    def gather(self, panel: Panel, series: Ints) -> npt.NDArray[Any]:
+        """Return the tensor for some series of a panel, by index."""
+        covariate = next(covariate for covariate in panel.static if covariate.name == self.name)
+        if covariate.labels is None:
+            return covariate.values[series]
+        return np.append(self.indices(covariate.labels), np.int32(0))[covariate.values[series]]
 
 
 @dataclass(frozen=True)
@@ -111,15 +122,15 @@ class WindowSpec:
     """Sizes and names of one window.
 
     Args:
-        context: look-back: the number of steps of ``past``.
-        horizon: the number of steps to forecast.
-        targets: names of the target channels, in order.
-        season: season length in steps; 1 where there is none.
-        levels: ascending quantile levels in (0, 1); 0.5, the point forecast, is among them.
-        past_covariates: names of the features of the history; it begins with ``future_covariates``.
-        future_covariates: names of the features known over the horizon as well.
-        static: the static covariates.
-        support: what values the targets can have: ``real``, ``positive`` (none below 0) or ``count``.
+        context: Steps of history.
+        horizon: Steps to forecast.
+        targets: Names of the target channels, in order.
+        season: Season length in steps; 1 without seasonality.
+        levels: Ascending quantile levels in (0, 1), with 0.5, the point forecast.
+        past_covariates: Names of the features over the history, beginning with ``future_covariates``.
+        future_covariates: Names of the features over the horizon.
+        static: The static covariates.
+        support: Domain of the targets: ``real``, ``positive`` (not negative) or ``count``.
     """
 
     context: int
@@ -131,6 +142,22 @@ class WindowSpec:
     future_covariates: tuple[str, ...] = ()
     static: tuple[StaticInput, ...] = ()
     support: str = "real"
+
+    @classmethod
+    def from_schema(cls, schema: Schema, config: RunConfig, context: int) -> WindowSpec:
+        """Return the window for data that were read by a schema."""
+        future = (*schema.feature_names(*schema.future_covariates), *calendar_feature_names(schema))
+        return cls(
+            context,
+            schema.horizon,
+            schema.targets,
+            schema.season,
+            tuple(config.levels),
+            past_covariates=(*future, *schema.feature_names(*schema.past_covariates)),
+            future_covariates=future,
+            static=StaticInput.from_names(schema.static_covariates, schema.categories),
+            support=config.data.support,
+        )
 
     @property
     def median(self) -> int:
@@ -157,10 +184,10 @@ class WindowSpec:
         return shapes
 
     def without_covariates(self) -> WindowSpec:
-        """Return the window of the targets alone."""
+        """Return the window of the targets only."""
         return replace(self, past_covariates=(), future_covariates=(), static=())
 
     def dtype(self, name: str) -> str:
-        """Return the type of a tensor of the window."""
-        whole = {LENGTH, *(static.input for static in self.static if static.categories is not None)}
-        return "int32" if name in whole else "float32"
+        """Return the dtype of a tensor of the window."""
+        integers = {LENGTH, *(static.input for static in self.static if static.categories is not None)}
+        return "int32" if name in integers else "float32"

@@ -1,8 +1,7 @@
-"""Windows of a panel, gathered in NumPy a batch at a time.
+"""Windows of a panel, gathered in NumPy one batch at a time.
 
-A window is an index pair (series, origin): the history is what lies before the origin, the target what begins there.
-Nothing is materialised. Batch ``k`` of an epoch is a pure function of (seed, epoch, k), so that a resumed, sharded or
-repeated training sees the same batches.
+A window is a pair (series, origin): the steps before the origin are the history, those from it on are the target. Batch
+``k`` of an epoch is a pure function of (seed, epoch, k), so that resumed and repeated trainings see the same batches.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.ragged import Floats, Ints
 from tsattn.timeseries.window_spec import (
     FUTURE_COVARIATES,
     LENGTH,
@@ -26,11 +26,10 @@ from tsattn.timeseries.window_spec import (
 )
 
 Batch = dict[str, npt.NDArray[Any]]
-Ints = npt.NDArray[np.int64]
 
 
-def shortest(horizon: int) -> int:
-    """Return the steps of the shortest series that has a step of history, a target to train and one to validate on."""
+def min_series_length(horizon: int) -> int:
+    """Return the least length of a series: one step of history, one horizon to train on and one to validate on."""
     return 2 * horizon + 1
 
 
@@ -39,11 +38,11 @@ class Windows:
     """The windows of a panel with origins ``first[i], first[i] + stride, ...`` up to ``last[i]`` in series ``i``.
 
     Args:
-        panel: the series.
-        spec: the window.
-        first: first origin of each series, int64 [series].
-        last: last origin of each series, included; a series with ``last < first`` has no window.
-        stride: steps between the origins of a series.
+        panel: The series.
+        spec: Sizes and names of a window.
+        first: First origin of each series, int64 [series].
+        last: Last origin of each series, inclusive. A series with ``last < first`` has no window.
+        stride: Steps between the origins of a series.
     """
 
     panel: Panel
@@ -53,22 +52,30 @@ class Windows:
     stride: int = 1
 
     @classmethod
-    def before_end(cls, panel: Panel, spec: WindowSpec, history: int) -> Windows:
-        """All windows whose target lies in the panel, with ``history`` steps before it, or at least one."""
+    def for_training(cls, panel: Panel, spec: WindowSpec, min_history: int) -> Windows:
+        """Return all windows whose target lies in the panel and that have ``min_history`` steps of history.
+
+        A series too short for that has one window.
+        """
         last = panel.lengths - spec.horizon
-        return cls(panel, spec, np.maximum(np.minimum(history, last), 1), last)
+        return cls(panel, spec, np.maximum(np.minimum(min_history, last), 1), last)
 
     @classmethod
-    def over_last(cls, panel: Panel, spec: WindowSpec, steps: int | Ints, most: int | None = None) -> Windows:
-        """The windows whose target lies in the last ``steps`` steps of each series; about ``most`` of them, spread.
+    def in_last_steps(
+        cls, panel: Panel, spec: WindowSpec, steps: int | Ints, max_windows: int | None = None
+    ) -> Windows:
+        """Return the windows whose target lies in the last ``steps`` steps of each series.
 
-        ``steps`` is a number for all series, or int64 [series].
+        Args:
+            panel: The series.
+            spec: Sizes and names of a window.
+            steps: One number, or one for each series, int64 [series].
+            max_windows: Thin out the windows to about this many, evenly. The last one of each series remains.
         """
         last = panel.lengths - spec.horizon
         first = np.maximum(panel.lengths - steps, 1)
         total = int(np.maximum(last - first + 1, 0).sum())
-        # Counted from the end, so that the newest window is always one of them.
-        stride = 1 if most is None else max(-(-total // most), 1)
+        stride = 1 if max_windows is None else max(-(-total // max_windows), 1)
         return cls(panel, spec, last - np.maximum(last - first, -1) // stride * stride, last, stride)
 
     @property
@@ -81,26 +88,26 @@ class Windows:
         return int(self.counts.sum())
 
     def locate(self, index: Ints) -> tuple[Ints, Ints]:
-        """Return series and origin of windows by their number, 0 to ``len(self) - 1``."""
+        """Return series and origin of windows by index, 0 to ``len(self) - 1``."""
         ends = np.cumsum(self.counts)
         series = np.searchsorted(ends, index, side="right")
         within = index - (ends - self.counts)[series]
         return series, self.first[series] + within * self.stride
 
-    def gather(self, index: Ints, *, target: bool = True, most: Ints | None = None) -> Batch:
-        """Return the tensors of the window contract for windows by their number; ``most`` as below."""
+    def gather(self, index: Ints, *, target: bool = True, max_length: Ints | None = None) -> Batch:
+        """Return the tensors of windows by index; see `gather`."""
         series, origin = self.locate(np.asarray(index, dtype=np.int64))
-        return gather(self.panel, self.spec, series, origin, target=target, most=most)
+        return gather(self.panel, self.spec, series, origin, target=target, max_length=max_length)
 
     def shuffled(self, seed: int, epoch: int, batch: int, size: int) -> Ints:
-        """Return the window numbers of one batch of a shuffled epoch; the last batch is filled from the first."""
+        """Return the window indices of one batch of a shuffled epoch. The last batch is filled from the first one."""
         position = (np.arange(batch * size, (batch + 1) * size)) % len(self)
         return permute(position, len(self), seed=(seed, epoch))
 
     def balanced(self, seed: int, epoch: int, batch: int, size: int) -> Ints:
-        """Return the window numbers of one batch in which each series comes as often as the others, at random places.
+        """Return the window indices of one batch in which all series are equally frequent, at random origins.
 
-        Series come in shuffled rounds, each once a round; those without a window never.
+        Series are drawn in shuffled rounds, once per round. A series without windows is never drawn.
         """
         counts = self.counts
         series = np.flatnonzero(counts)
@@ -115,54 +122,48 @@ class Windows:
 
 
 def gather(
-    panel: Panel, spec: WindowSpec, series: Ints, origin: Ints, *, target: bool = True, most: Ints | None = None
+    panel: Panel, spec: WindowSpec, series: Ints, origin: Ints, *, target: bool = True, max_length: Ints | None = None
 ) -> Batch:
-    """Return the window tensors for pairs of series and origin, each int64 [batch].
+    """Return the tensors of windows.
 
     Args:
-        panel: the series.
-        spec: the window.
-        series: index of the series.
-        origin: steps of history; the rest of the series is the future.
-        target: whether to add the target, which may reach over the end (missing there).
-        most: steps of history that are kept of each window, int64 [batch]; the context if left out.
+        panel: The series.
+        spec: Sizes and names of a window.
+        series: Index of the series of each window, int64 [batch].
+        origin: Steps of history before each origin, int64 [batch].
+        target: Whether to add the target. It is missing after the end of the series.
+        max_length: Truncate the history of each window to its last steps, int64 [batch]; default: the context.
     """
-    length = np.minimum(origin, spec.context if most is None else np.minimum(most, spec.context))
-    begin = panel.offsets[series]
-    values, observed = _take(panel, begin + origin - length, length, spec.context)
-    batch: Batch = {PAST: values, OBSERVED: observed, LENGTH: length.astype(np.int32)}
+    length = np.minimum(origin, spec.context if max_length is None else np.minimum(max_length, spec.context))
+    horizon = np.full_like(origin, spec.horizon)
+    past, observed = _gather_observed(panel, series, origin - length, length, spec.context)
+    batch: Batch = {PAST: past, OBSERVED: observed, LENGTH: length.astype(np.int32)}
     if spec.past_covariates:
         assert panel.covariates is not None
         names = spec.past_covariates
-        batch[PAST_COVARIATES] = panel.covariates.window(names, series, origin - length, spec.context, length)
+        batch[PAST_COVARIATES] = panel.covariates.gather(names, series, origin - length, length, spec.context)
     if spec.future_covariates:
         assert panel.covariates is not None
-        names, ahead = spec.future_covariates, np.full_like(origin, spec.horizon)
-        batch[FUTURE_COVARIATES] = panel.covariates.window(names, series, origin, spec.horizon, ahead)
+        names = spec.future_covariates
+        batch[FUTURE_COVARIATES] = panel.covariates.gather(names, series, origin, horizon, spec.horizon)
     for static in spec.static:
-        batch[static.input] = panel.static_values(static, series)
+        batch[static.input] = static.gather(panel, series)
     if target:
-        ahead = np.minimum(panel.lengths[series] - origin, spec.horizon)
-        batch[TARGET], batch[TARGET_OBSERVED] = _take(panel, begin + origin, ahead, spec.horizon)
+        batch[TARGET], batch[TARGET_OBSERVED] = _gather_observed(panel, series, origin, horizon, spec.horizon)
     return batch
 
 
-def _take(
-    panel: Panel, start: Ints, length: Ints, steps: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Take ``length`` rows from ``start`` on, right-padded to ``steps``; and 1 where a value was observed."""
-    step = np.arange(steps)
-    valid = step[None, :] < length[:, None]
-    rows = np.where(valid, start[:, None] + step[None, :], 0)
-    values = panel.values[rows]
-    seen = np.isfinite(values) & valid[:, :, None]
-    return np.where(seen, values, np.float32(0)), seen.astype(np.float32)
+def _gather_observed(panel: Panel, series: Ints, start: Ints, length: Ints, steps: int) -> tuple[Floats, Floats]:
+    """Return windows of the targets with 0 where they are missing, and 1 where they were observed, else 0."""
+    values = panel.series.gather(series, start, length, steps)
+    observed = np.isfinite(values)
+    return np.where(observed, values, np.float32(0)), observed.astype(np.float32)
 
 
 def permute(position: Ints, size: int, seed: tuple[int, ...]) -> Ints:
-    """Return the items at ``position`` of a random permutation of ``range(size)``, without making it.
+    """Return the items at ``position`` of a random permutation of ``range(size)``, without computing the rest of it.
 
-    A Feistel network over the next even power of two, walked until the value falls below ``size`` (format-preserving
+    A Feistel network over the next even power of two, applied until the value is below ``size`` (format-preserving
     encryption: Black and Rogaway 2002).
     """
     half = max((int(size - 1).bit_length() + 1) // 2, 1)

@@ -1,4 +1,4 @@
-"""Covariates in panels and windows: against what stands in the frame."""
+"""Covariates in panels and windows against the frame that they were read from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 
 from tsattn.config import DataConfig
 from tsattn.data.loader import load
-from tsattn.data.prediction_inputs import know_ahead
+from tsattn.data.prediction_inputs import add_future_covariates
+from tsattn.data.table import Table
 from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.panel import covariate_statistics
 from tsattn.timeseries.window_spec import FUTURE_COVARIATES, LENGTH, PAST, PAST_COVARIATES, WindowSpec
@@ -22,12 +23,12 @@ SPEC = WindowSpec(6, 4, ("y",), past_covariates=("price", "visits"), future_cova
 
 
 def frame(ahead: int = 4) -> pd.DataFrame:
-    """Two series of 20 and 12 days; the prices of some days after them are known; gaps in everything."""
+    """Return two series of 20 and 12 days with prices of some days after them and gaps in all columns."""
     rng = np.random.default_rng(0)
     parts = []
     for name, steps in (("a", 20), ("b", 12)):
-        stamps = pd.date_range("2024-05-01", periods=steps + ahead)
-        part = pd.DataFrame({"unique_id": name, "ds": stamps, "y": 1.0, "price": 1.0, "visits": 1.0})
+        times = pd.date_range("2024-05-01", periods=steps + ahead)
+        part = pd.DataFrame({"unique_id": name, "ds": times, "y": 1.0, "price": 1.0, "visits": 1.0})
         part[["y", "price", "visits"]] = rng.normal(size=(steps + ahead, 3)).round(3)
         part.loc[steps:, ["y", "visits"]] = np.nan
         part.loc[3, ["y", "price"]] = np.nan
@@ -35,15 +36,15 @@ def frame(ahead: int = 4) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def test_series_end_with_their_last_value_and_know_what_comes() -> None:
+def test_series_end_with_their_last_value_and_have_future_covariates() -> None:
     panel, schema = load(frame(), GIVEN)
     assert panel.targets == ("y",) and panel.lengths.tolist() == [20, 12]
-    assert panel.covariates is not None and panel.covariates.lengths.tolist() == [24, 16]
-    assert [d.value for d in schema.decisions if d.field.startswith("known")] == ["price", "visits"]
-    reason = next(d.reason for d in schema.decisions if d.field == "freq")
-    assert "2 of 40 steps have no row" in reason, "rows that are known ahead are no gaps"
+    assert panel.covariates is not None and panel.covariates.series.lengths.tolist() == [24, 16]
+    assert [d.value for d in schema.inferred_settings if d.field in ("future covariates", "past covariates")] == ["price", "visits"]
+    reason = next(d.reason for d in schema.inferred_settings if d.field == "freq")
+    assert "2 of 40 steps have no row" in reason, "rows of future covariates are not gaps"
     again, _ = load(frame(), schema=schema)
-    np.testing.assert_array_equal(again.covariates.values, panel.covariates.values)
+    np.testing.assert_array_equal(again.covariates.series.values, panel.covariates.series.values)
 
 
 def test_windows_hold_the_features_of_their_steps() -> None:
@@ -60,25 +61,25 @@ def test_windows_hold_the_features_of_their_steps() -> None:
         assert batch[PAST].shape == (1, 6, 1)
 
 
-def test_cut_series_take_their_features_along() -> None:
+def test_sliced_series_have_the_features_of_their_steps() -> None:
     panel, _ = load(frame(), GIVEN)
     tail = panel.tail(6)
     for origin, whole in ((6, (20, 12)), (2, (16, 8))):
-        one = gather(tail, SPEC, np.array([0, 1]), np.array([origin, origin]), most=np.array([2, 2]))
-        other = gather(panel, SPEC, np.array([0, 1]), np.array(whole), most=np.array([2, 2]))
+        one = gather(tail, SPEC, np.array([0, 1]), np.array([origin, origin]), max_length=np.array([2, 2]))
+        other = gather(panel, SPEC, np.array([0, 1]), np.array(whole), max_length=np.array([2, 2]))
         for name in (PAST_COVARIATES, FUTURE_COVARIATES):
             np.testing.assert_array_equal(one[name], other[name])
-    kept = panel.cut(np.zeros(2, np.int64), np.array([0, 12])).without_empty()
-    assert kept.ids == ("b",)
-    both = [gather(p, SPEC, np.array([s]), np.array([12]))[FUTURE_COVARIATES] for p, s in ((kept, 0), (panel, 1))]
+    rest = panel.slice(0, np.array([0, 12])).drop_empty()
+    assert rest.ids == ("b",)
+    both = [gather(p, SPEC, np.array([s]), np.array([12]))[FUTURE_COVARIATES] for p, s in ((rest, 0), (panel, 1))]
     np.testing.assert_array_equal(*both)
 
 
-def test_what_is_known_ahead_may_come_later_in_any_order() -> None:
+def test_future_covariates_may_be_added_in_any_order() -> None:
     whole, schema = load(frame(), GIVEN)
     short, _ = load(frame(0), GIVEN)
     rows = frame()[["ds", "unique_id", "price"]].sample(frac=1, random_state=0)
-    known = know_ahead(short, rows, schema, "the frame")
+    known = add_future_covariates(short, Table(rows), schema)
     spec = WindowSpec(6, 4, ("y",), past_covariates=("price", "visits"), future_covariates=("price",))
     for panel in (short, known):
         batch = gather(panel, spec, np.array([0, 1]), panel.lengths)
@@ -87,10 +88,10 @@ def test_what_is_known_ahead_may_come_later_in_any_order() -> None:
             assert np.isnan(batch[FUTURE_COVARIATES]).all()
         else:
             np.testing.assert_array_equal(batch[FUTURE_COVARIATES], expected)
-    with pytest.raises(DataError, match="'c' are none of them"):
-        know_ahead(short, rows.replace({"unique_id": {"b": "c"}}), schema, "the frame")
+    with pytest.raises(DataError, match="expected the series of the history, got 'c'"):
+        add_future_covariates(short, Table(rows.replace({"unique_id": {"b": "c"}})), schema)
     with pytest.raises(DataError, match="expected a column 'price'"):
-        know_ahead(short, rows.drop(columns="price"), schema, "the frame")
+        add_future_covariates(short, Table(rows.drop(columns="price")), schema)
 
 
 def test_statistics_are_those_of_the_history() -> None:
@@ -107,7 +108,7 @@ def test_statistics_are_those_of_the_history() -> None:
 @pytest.mark.parametrize(
     ("given", "parts"),
     [
-        ({"future_covariates": ("rent",)}, ["--future-covariates", "'rent'"]),
+        ({"future_covariates": ("rent",)}, ["future_covariates", "'rent'"]),
         ({"future_covariates": ("price",), "past_covariates": ("price",)}, ["'price'", "target"]),
         ({"future_covariates": ("y",), "target": ("y",)}, ["'y'", "target"]),
     ],
@@ -117,5 +118,5 @@ def test_columns_that_cannot_be_covariates(given: dict[str, Any], parts: list[st
         load(frame(), DataConfig(**given))
     assert [part for part in parts if part not in str(caught.value)] == []
     (tmp_path / "m.csv").write_text("name,a,b,c\nx,1,2,3\ny,1,2,3\n")
-    with pytest.raises(DataError, match="each series is a row"):
+    with pytest.raises(DataError, match="got one row per series"):
         load(tmp_path / "m.csv", DataConfig(future_covariates=("c",)))

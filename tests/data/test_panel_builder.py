@@ -1,4 +1,4 @@
-"""Panels against their frames, and the long frames of forecasts and histories."""
+"""Panels from tables, and the DataFrames of forecasts and histories."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsattn.data.files import read_frame
+from tsattn.data.files import read_file
 from tsattn.data.loader import load
-from tsattn.timeseries.frames import forecast_frame, history_frame, level_columns, series_names
+from tsattn.timeseries.frames import forecast_frame, history_frame, quantile_columns, series_names
 
 
 def long_frame() -> pd.DataFrame:
@@ -26,8 +26,8 @@ def test_order_does_not_matter_and_missing_rows_become_nan() -> None:
     assert panel.values.dtype == np.float32 and panel.values.shape == (55, 1)
     for index, id in enumerate(panel.ids):
         rows = frame[frame["unique_id"] == id].set_index("ds")["y"].asfreq("D")
-        np.testing.assert_array_equal(panel.series(index)[:, 0], rows.to_numpy())
-        assert list(panel.stamps(index)) == list(rows.index)
+        np.testing.assert_array_equal(panel.series[index][:, 0], rows.to_numpy())
+        assert list(panel.times(index)) == list(rows.index)
 
 
 def test_wide_data_are_one_series_of_channels() -> None:
@@ -50,7 +50,7 @@ def test_new_data_may_be_shorter_and_hold_other_series() -> None:
     new = pd.DataFrame({"ds": ["2019-12-30", "2019-12-31"], "y": [1, 2], "unique_id": "c", "more": "x"})
     fresh, same = load(new, schema=schema)
     assert same == schema and fresh.grid == panel.grid and fresh.ids == ("c",)
-    assert [str(stamp.date()) for stamp in fresh.future(0, 2)] == ["2020-01-01", "2020-01-02"]
+    assert [str(timestamp.date()) for timestamp in fresh.future_times(0, 2)] == ["2020-01-01", "2020-01-02"]
 
 
 def test_long_with_several_targets() -> None:
@@ -88,10 +88,13 @@ def test_forecast_frame_of_wide_data_names_the_channels_and_keeps_integers() -> 
 
 
 def test_forecast_frame_keeps_the_time_zone() -> None:
-    stamps = pd.date_range("2021-03-27", periods=24, freq="h", tz="Europe/London")
-    panel, _ = load(pd.DataFrame({"ds": stamps, "y": 1.0}))
+    timestamps = pd.date_range("2021-03-27", periods=24, freq="h", tz="Europe/London")
+    panel, _ = load(pd.DataFrame({"ds": timestamps, "y": 1.0}))
     frame = forecast_frame(panel, np.zeros((1, 3, 1, 1)), (0.5,))
-    assert [str(stamp) for stamp in frame["ds"][:3]][1:] == ["2021-03-28 02:00:00+01:00", "2021-03-28 03:00:00+01:00"]
+    assert [str(timestamp) for timestamp in frame["ds"][:3]][1:] == [
+        "2021-03-28 02:00:00+01:00",
+        "2021-03-28 03:00:00+01:00",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_forecast_frame_keeps_the_time_zone() -> None:
     ],
 )
 def test_level_columns(levels: tuple[float, ...], columns: list[str]) -> None:
-    assert list(level_columns(levels)) == columns
+    assert list(quantile_columns(levels)) == columns
 
 
 def test_numbers_and_ids_of_csv_files(tmp_path: Path) -> None:
@@ -111,7 +114,7 @@ def test_numbers_and_ids_of_csv_files(tmp_path: Path) -> None:
     path.write_text(
         '\ufeff"shop","date","sold","note"\n"007",19580329,"1.5",NA\n"012",19580405,"",b\n', encoding="utf-8"
     )
-    frame = read_frame(path)
+    frame = read_file(path).frame
     assert frame["shop"].tolist() == ["007", "012"] and frame["date"].tolist() == [19580329, 19580405]
     assert frame["sold"].iloc[0] == 1.5 and np.isnan(frame["sold"].iloc[1]) and frame["note"].tolist() == ["NA", "b"]
 

@@ -1,4 +1,4 @@
-"""What is inferred from files of every shape, and what the schema says about it."""
+"""Schemas that are inferred from files of every shape, and the reasons in them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import pandas as pd
 import pytest
 
 from tsattn.config import DataConfig
-from tsattn.data.files import read_frame
-from tsattn.data.inference import infer_schema
 from tsattn.data.loader import load
 from tsattn.errors import DataError
 from tsattn.timeseries.schema import Schema
@@ -92,60 +90,60 @@ def test_inferred(case: str, tmp_path: Path) -> None:
     content, expected = CASES[case]
     path = tmp_path / "data.csv"
     path.write_text(content)
-    schema = infer_schema(read_frame(path), DataConfig(), str(path))
+    schema = load(path)[1]
     assert {name: getattr(schema, name) for name in expected} == expected
-    assert [decision.field for decision in schema.decisions if decision.field != "left out"] == [
+    assert [setting.field for setting in schema.inferred_settings if setting.field != "left out"] == [
         "layout", "time", "id", "targets", "freq", "season", "horizon"
     ]  # fmt: skip
-    assert all(decision.reason and not decision.given for decision in schema.decisions)
+    assert all(setting.reason and not setting.given for setting in schema.inferred_settings)
     assert Schema.from_json(schema.to_json()) == schema
 
 
-def test_what_is_given_is_taken_and_marked() -> None:
+def test_given_options_are_used_and_marked() -> None:
     frame = pd.DataFrame({"a": pd.date_range("2020", periods=40), "b": 1.0, "c": 2.0})
     given = DataConfig(time="a", target="c", freq="D", season=3, horizon=5)
-    schema = infer_schema(frame, given, "the frame")
+    schema = load(frame, given)[1]
     assert (schema.targets, schema.season, schema.horizon) == (("c",), 3, 5)
-    marked = {decision.field for decision in schema.decisions if decision.given}
+    marked = {setting.field for setting in schema.inferred_settings if setting.given}
     assert marked == {"time", "targets", "freq", "season", "horizon"}
 
 
-def test_a_missing_time_column_is_said_aloud() -> None:
-    schema = infer_schema(pd.DataFrame({"a": [1.0, 2.0, 4.0]}), DataConfig(), "the frame")
-    said = {decision.field: decision.reason for decision in schema.decisions}
+def test_a_missing_time_column_is_reported() -> None:
+    schema = load(pd.DataFrame({"a": [1.0, 2.0, 4.0]}))[1]
+    said = {setting.field: setting.reason for setting in schema.inferred_settings}
     assert "the rows are steps 0, 1, 2" in said["time"]
 
 
-def test_gaps_are_said() -> None:
+def test_gaps_are_reported() -> None:
     frame = pd.DataFrame({"ds": pd.date_range("2020", periods=30).delete([4, 9]), "y": 1.0})
-    said = {decision.field: decision.reason for decision in infer_schema(frame, DataConfig(), "x").decisions}
+    said = {setting.field: setting.reason for setting in load(frame)[1].inferred_settings}
     assert "2 of 30 steps have no row" in said["freq"]
 
 
 def test_the_usual_season_needs_to_fit_twice() -> None:
     for months, season in ((24, 12), (23, 1)):
         frame = pd.DataFrame({"ds": pd.date_range("2020", periods=months, freq="MS"), "y": 1.0})
-        assert infer_schema(frame, DataConfig(), "x").season == season
+        assert load(frame)[1].season == season
 
 
 def test_a_bare_week_is_the_week_of_the_data() -> None:
     frame = pd.DataFrame({"ds": pd.date_range("2020-01-04", periods=9, freq="7D"), "y": 1.0})
-    assert infer_schema(frame, DataConfig(freq="W"), "x").freq == "W-SAT"
+    assert load(frame, DataConfig(freq="W"))[1].freq == "W-SAT"
 
 
 def test_years_become_dates_when_asked() -> None:
     frame = pd.DataFrame({"year": np.arange(1950, 1980), "y": 1.0})
     panel, schema = load(frame, DataConfig(freq="YS"))
-    assert schema.freq == "YS" and str(panel.future(0, 1)[0].date()) == "1980-01-01"
+    assert schema.freq == "YS" and str(panel.future_times(0, 1)[0].date()) == "1980-01-01"
 
 
-def test_a_frequency_without_stamps_decides_the_season() -> None:
+def test_a_frequency_without_timestamps_decides_the_season() -> None:
     frame = pd.DataFrame({"y": np.random.default_rng(0).normal(size=480)})
-    schema = infer_schema(frame, DataConfig(freq="h"), "x")
+    schema = load(frame, DataConfig(freq="h"))[1]
     assert (schema.freq, schema.season, schema.horizon) == ("1", 24, 48)
 
 
-def test_frames_may_have_their_stamps_in_the_index() -> None:
+def test_frames_may_have_their_timestamps_in_the_index() -> None:
     values = pd.Series(np.arange(24.0), index=pd.date_range("2020", periods=24, freq="h", tz="Asia/Tokyo"), name="y")
     schema = load(values.to_frame())[1]
     assert (schema.time, schema.tz, schema.freq) == (("ds",), "Asia/Tokyo", "h")
@@ -154,18 +152,18 @@ def test_frames_may_have_their_stamps_in_the_index() -> None:
 
 
 @pytest.mark.parametrize(
-    ("freq", "stamps"),
+    ("freq", "timestamps"),
     [
         ("B", pd.bdate_range("2024-06-03", periods=5)),
         ("BME", pd.date_range("2024-01-31", periods=3, freq="BME")),
         ("h", pd.DatetimeIndex(["2024-06-03 00:00", "2024-06-03 02:00", "2024-06-03 04:00", "2024-06-03 05:00"])),
     ],
 )
-def test_short_or_gappy_history_on_the_grid_is_read(freq: str, stamps: pd.DatetimeIndex) -> None:
+def test_short_or_gappy_history_on_the_grid_is_read(freq: str, timestamps: pd.DatetimeIndex) -> None:
     known = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=100, freq=freq), "y": np.arange(100.0)})
     _, schema = load(known)
-    panel, _ = load(pd.DataFrame({"ds": stamps, "y": 1.0}), schema=schema)
-    assert list(panel.stamps(0)[[0, -1]]) == [stamps[0], stamps[-1]]
+    panel, _ = load(pd.DataFrame({"ds": timestamps, "y": 1.0}), schema=schema)
+    assert list(panel.times(0)[[0, -1]]) == [timestamps[0], timestamps[-1]]
 
 
 def test_daily_data_are_no_hourly_ones_with_gaps() -> None:

@@ -1,4 +1,4 @@
-"""Season detection on made series whose truth is known, and the default horizon."""
+"""Season detection on synthetic series with known season, and the default horizon."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_short_season_is_preferred_to_its_multiples() -> None:
     assert detect_season([values]) == 24
 
 
-def test_many_series_speak_together() -> None:
+def test_many_short_series_are_averaged() -> None:
     time = np.arange(60)
     series = [np.sin(2 * np.pi * (time + shift) / 12) + rng().normal(size=60) for shift in range(40)]
     assert detect_season(series) == 12
@@ -56,7 +56,7 @@ def test_series_without_a_season_have_none(kind: str) -> None:
     "values",
     [np.full(100, np.nan), np.ones(100), np.arange(100.0), np.arange(3.0), np.zeros((50, 3)), np.empty(0)],
 )
-def test_nothing_to_see(values: np.ndarray) -> None:
+def test_series_without_information(values: np.ndarray) -> None:
     assert detect_season([values]) == 1
 
 

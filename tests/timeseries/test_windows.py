@@ -1,4 +1,4 @@
-"""Windows of a panel against a loop, and the order in which a training sees them."""
+"""Windows of a panel against a loop, and their order in training."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy_reference import Array
 from tsattn.layers import HistoryWindow
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.ragged import RaggedArray
 from tsattn.timeseries.window_spec import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
 from tsattn.timeseries.windows import Batch, Windows, gather, permute
 from tsattn.training.batches import OrderedWindows, ShuffledWindows
@@ -21,21 +22,21 @@ LENGTHS = (1, 3, 4, 5, 9, 20)
 
 
 def make_panel(lengths: tuple[int, ...] = LENGTHS) -> Panel:
-    """Every value tells its series, its step and its channel: 1000 i + t, the second channel negative; with gaps."""
+    """Return a panel with gaps. The value at step t of series i is 1000 (i + 1) + t, negative in the second channel."""
     parts = []
     for series, length in enumerate(lengths):
         first = 1000 * (series + 1) + np.arange(length)
         parts.append(np.stack([first, -first], -1))
     values = np.concatenate(parts).astype("float32")
     values[np.random.default_rng(1).random(values.shape) < 0.15] = np.nan
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     ids = tuple(f"s{index}" for index in range(len(lengths)))
-    return Panel(values, offsets, ids, SPEC.targets, np.zeros(len(lengths), dtype=np.int64), Grid("D", "2024-01-01"))
+    series = RaggedArray.from_lengths(values, np.array(lengths))
+    return Panel(series, ids, SPEC.targets, np.zeros(len(lengths), dtype=np.int64), Grid("D", "2024-01-01"))
 
 
 def by_loop(panel: Panel, series: int, origin: int) -> dict[str, Array]:
-    """The window of the contract at one origin, step by step."""
-    raw = panel.values[panel.offsets[series] : panel.offsets[series + 1]]
+    """Return the tensors of the window at one origin, step by step."""
+    raw = panel.series[series]
     made = {name: np.zeros((steps, 2)) for name, steps in ((PAST, 6), (OBSERVED, 6), (TARGET, 3), (TARGET_OBSERVED, 3))}
     begin = max(origin - SPEC.context, 0)
     for step, channel in np.ndindex(*raw.shape):
@@ -55,14 +56,14 @@ def assert_windows(batch: Batch, panel: Panel, series: Array, origin: Array) -> 
             np.testing.assert_array_equal(batch[name][row], known, err_msg=f"{name} of series {one} at {at}")
 
 
-def test_every_window_is_what_the_contract_says() -> None:
+def test_windows_follow_the_contract() -> None:
     panel = make_panel()
-    windows = Windows.before_end(panel, SPEC, history=4)
+    windows = Windows.for_training(panel, SPEC, min_history=4)
     index = np.arange(len(windows))
     series, origin = windows.locate(index)
     batch = windows.gather(index)
     assert_windows(batch, panel, series, origin)
-    # The scale is that of a series and not of a window: it is added where the batches of a training are made.
+    # The scale of errors belongs to a series: the batches of the training add it.
     shapes = {name: shape for name, shape in SPEC.shapes(training=True).items() if name != TARGET_SCALE}
     assert {name: part.shape[1:] for name, part in batch.items()} == shapes
     assert batch[LENGTH].dtype == np.int32
@@ -80,7 +81,7 @@ def test_the_future_of_a_series_is_missing_and_never_the_next_series() -> None:
 
 def test_targets_lie_in_the_panel_with_history_before_them() -> None:
     panel = make_panel()
-    windows = Windows.before_end(panel, SPEC, history=4)
+    windows = Windows.for_training(panel, SPEC, min_history=4)
     pairs = set(zip(*(part.tolist() for part in windows.locate(np.arange(len(windows)))), strict=True))
     known = set()
     for series, length in enumerate(LENGTHS):
@@ -95,22 +96,22 @@ def test_targets_lie_in_the_panel_with_history_before_them() -> None:
 @pytest.mark.parametrize("most", [None, 4, 2])
 def test_the_last_windows_are_those_of_the_validation_part(most: int | None) -> None:
     panel = make_panel()
-    windows = Windows.over_last(panel, SPEC, steps=7, most=most)
+    windows = Windows.in_last_steps(panel, SPEC, steps=7, max_windows=most)
     series, origin = windows.locate(np.arange(len(windows)))
     for one, at in zip(series, origin, strict=True):
         assert at >= max(LENGTHS[one] - 7, 1)
         assert at + SPEC.horizon <= LENGTHS[one]
     # The newest of every series that has one at all, however they are thinned out.
     assert {one for one, at in zip(series, origin, strict=True) if at == LENGTHS[one] - SPEC.horizon} == {2, 3, 4, 5}
-    every = len(Windows.over_last(panel, SPEC, steps=7))
+    every = len(Windows.in_last_steps(panel, SPEC, steps=7))
     assert every == sum(len(range(max(n - 7, 1), n - SPEC.horizon + 1)) for n in LENGTHS)
     assert len(windows) <= every if most is None else len(windows) <= most + len(LENGTHS)
 
 
 def test_training_windows_never_touch_the_validation_part() -> None:
     panel, steps = make_panel(), 5
-    training = Windows.before_end(panel.head(steps), SPEC, history=2)
-    validation = Windows.over_last(panel, SPEC, steps)
+    training = Windows.for_training(panel.drop_last(steps), SPEC, min_history=2)
+    validation = Windows.in_last_steps(panel, SPEC, steps)
     seen = training.gather(np.arange(len(training)))
     known = np.concatenate([np.abs(seen[name][seen[flag] > 0]) for name, flag in _VALUES])
     ahead = validation.gather(np.arange(len(validation)))
@@ -126,7 +127,7 @@ _VALUES = ((PAST, OBSERVED), (TARGET, TARGET_OBSERVED))
 
 
 def test_no_target_lies_before_its_history() -> None:
-    windows = Windows.before_end(make_panel(), SPEC, history=1)
+    windows = Windows.for_training(make_panel(), SPEC, min_history=1)
     batch = windows.gather(np.arange(len(windows)))
     for row in range(len(windows)):
         past, target = (batch[name][row][batch[flag][row] > 0] for name, flag in _VALUES)
@@ -156,7 +157,7 @@ def test_the_order_looks_random() -> None:
 
 
 def test_an_epoch_visits_each_window_once_and_the_rest_again() -> None:
-    windows = Windows.before_end(make_panel((30, 25)), SPEC, history=6)
+    windows = Windows.for_training(make_panel((30, 25)), SPEC, min_history=6)
     size = 8
     batches = -(-len(windows) // size)
     seen = Counter(np.concatenate([windows.shuffled(0, 0, k, size) for k in range(batches)]).tolist())
@@ -166,11 +167,11 @@ def test_an_epoch_visits_each_window_once_and_the_rest_again() -> None:
 
 
 def test_a_batch_follows_from_seed_epoch_and_number_alone() -> None:
-    windows = Windows.before_end(make_panel((60,)), SPEC, history=6)
+    windows = Windows.for_training(make_panel((60,)), SPEC, min_history=6)
 
     def batches(seed: int, epoch: int) -> ShuffledWindows:
         made = ShuffledWindows(windows, 8, 4, seed, np.ones((1, 2), "float32"))
-        made.begin_epoch(epoch)
+        made.set_epoch(epoch)
         return made
 
     forwards = [batches(1, 2)[k][0] for k in range(4)]
@@ -184,7 +185,7 @@ def test_a_batch_follows_from_seed_epoch_and_number_alone() -> None:
 
 
 def test_validation_sees_every_window_once_in_order() -> None:
-    windows = Windows.before_end(make_panel((20, 12)), SPEC, history=3)
+    windows = Windows.for_training(make_panel((20, 12)), SPEC, min_history=3)
     ordered = OrderedWindows(windows, 8, np.ones((2, 2), "float32"))
     parts = [ordered[k][0] for k in range(len(ordered))]
     whole = windows.gather(np.arange(len(windows)))
@@ -198,7 +199,7 @@ def test_a_served_history_is_the_window_of_training() -> None:
     known = gather(panel, SPEC, series, panel.lengths, target=False)
     past = np.full((len(panel), max(LENGTHS), 2), 1e9, dtype="float32")
     for row in series:
-        past[row, : LENGTHS[row]] = panel.series(row)
+        past[row, : LENGTHS[row]] = panel.series[row]
     values, observed, length, _ = HistoryWindow(SPEC.context)(past, np.array(LENGTHS, dtype="int32"))
     for name, part in ((PAST, values), (OBSERVED, observed), (LENGTH, length)):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(part), known[name])

@@ -1,4 +1,4 @@
-"""Data sets: those that come along, local copies, and downloads from a server on this machine."""
+"""Data sets: bundled files, local copies, and downloads from a local server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 from cli.conftest import tsattn
 
-from tsattn.data import datasets as catalogue
+from tsattn.data import datasets
 from tsattn.data.datasets import DATASETS, fetch
 from tsattn.errors import ConfigError, DataError
 
@@ -21,7 +21,7 @@ CONTENT = b"ds,y\n" + b"".join(b"2020-01-%02d,%d\n" % (day, day) for day in rang
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `CONTENT`, also from a byte on, and notes what was asked for."""
+    """Serves `CONTENT`, also from a byte on, and records the requested ranges."""
 
     asked: ClassVar[list[str | None]] = []
 
@@ -55,20 +55,20 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
-def known(monkeypatch: pytest.MonkeyPatch, url: str, content: bytes = CONTENT) -> None:
-    """Let ETTh1 stand at an address and hold some content."""
+def register(monkeypatch: pytest.MonkeyPatch, url: str, content: bytes = CONTENT) -> None:
+    """Set the address and the content of ETTh1."""
     changed = replace(DATASETS["etth1"], url=url, sha256=hashlib.sha256(content).hexdigest())
-    monkeypatch.setitem(catalogue.DATASETS, "etth1", changed)
+    monkeypatch.setitem(datasets.DATASETS, "etth1", changed)
 
 
-def test_what_comes_along_is_what_it_says() -> None:
+def test_bundled_files() -> None:
     for dataset in DATASETS.values():
         assert len(dataset.sha256) == 64 and dataset.licence and dataset.shape
         if not dataset.url:
             assert hashlib.sha256(fetch(dataset.name).read_bytes()).hexdigest() == dataset.sha256
 
 
-def test_local_copies_are_what_they_should_be(data_dir: Path) -> None:
+def test_local_copies(data_dir: Path) -> None:
     for dataset in DATASETS.values():
         assert not dataset.url or fetch(dataset.name) == data_dir / dataset.path
 
@@ -81,29 +81,29 @@ def test_a_local_copy_that_was_changed_is_refused(monkeypatch: pytest.MonkeyPatc
         fetch("etth1")
 
 
-def test_a_download_is_kept(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    known(monkeypatch, f"{server}/data.csv")
+def test_a_download_is_cached(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    register(monkeypatch, f"{server}/data.csv")
     first = fetch("etth1")
     assert first.read_bytes() == CONTENT and first.parent == tmp_path / "cache"
     assert fetch("etth1") == first and Handler.asked == [None]
     assert [path.name for path in first.parent.iterdir()] == [first.name]
 
 
-def test_a_download_that_was_cut_off_goes_on(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    known(monkeypatch, f"{server}/data.csv")
+def test_an_interrupted_download_is_resumed(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    register(monkeypatch, f"{server}/data.csv")
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "etth1.csv.part").write_bytes(CONTENT[:100])
     assert fetch("etth1").read_bytes() == CONTENT and Handler.asked == ["bytes=100-"]
 
 
-def test_what_cannot_be_fetched_is_told(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    known(monkeypatch, f"{server}/gone.csv")
+def test_failed_downloads(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    register(monkeypatch, f"{server}/gone.csv")
     with pytest.raises(DataError, match=r"gone\.csv: cannot be downloaded: 404"):
         fetch("etth1")
-    known(monkeypatch, f"{server}/data.csv", b"other")
-    with pytest.raises(DataError, match=r"data\.csv: what came is not the data set etth1"):
+    register(monkeypatch, f"{server}/data.csv", b"other")
+    with pytest.raises(DataError, match=r"data\.csv: expected the data set etth1, got a file with another checksum"):
         fetch("etth1")
-    known(monkeypatch, "http://127.0.0.1:9/data.csv")
+    register(monkeypatch, "http://127.0.0.1:9/data.csv")
     with pytest.raises(DataError, match="cannot be downloaded"):
         fetch("etth1")
     with pytest.raises(ConfigError, match="there are airline, co2"):
@@ -112,8 +112,8 @@ def test_what_cannot_be_fetched_is_told(server: str, monkeypatch: pytest.MonkeyP
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")
-    quote_list = tsattn("datasets").stdout
-    assert all(name in quote_list for name in DATASETS) and "CC BY-ND 4.0" in quote_list and "ETDataset" in quote_list
+    listed = tsattn("datasets").stdout
+    assert all(name in listed for name in DATASETS) and "CC BY-ND 4.0" in listed and "ETDataset" in listed
     assert Path(tsattn("datasets", "fetch", "airline").stdout.strip()).name == "Airline.csv"
     wrong = tsattn("datasets", "fetch", "nothing")
     assert wrong.exit_code == 2 and "there is no data set 'nothing'" in wrong.output
