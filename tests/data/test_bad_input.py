@@ -42,7 +42,7 @@ FILES: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     ),
     "no header": (lines("2020-01-01,0", lambda i: f"2020-02-{i + 1:02d},{i}"), {}, ["line 1", "2020-01-01", "ds,y"]),
     "note of a spreadsheet": ("sep=;\n" + lines("ds;y", lambda i: f"{day(i)};{i}"), {}, ["line 1", "'sep=;'"]),
-    "a line without an end": ("ds,y" + 2_000_000 * "a", {}, ["line 1", "no end of a line"]),
+    "a line without an end": ("ds,y" + 2_000_000 * "a", {}, ["line 1", "no end of the line"]),
     "a cell without an end": (
         lines("ds,y", lambda i: f'{day(i)},"{i}' if i == 3 else f"{day(i)},{i}"),
         {},

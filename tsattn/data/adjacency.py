@@ -1,4 +1,4 @@
-"""Relations between series: a graph from a file, and panels whose series are its nodes."""
+"""Adjacency matrices from files, and panels whose series are the nodes of a graph."""
 
 from __future__ import annotations
 
@@ -11,38 +11,39 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tsattn._text import cell_text, quote_list
+from tsattn._text import quote_text, quote_list
 from tsattn.errors import DataError
 from tsattn.timeseries.frames import series_names
 from tsattn.timeseries.panel import WIDE_ID, Panel
+from tsattn.timeseries.ragged import RaggedArray, concat_ranges
 
 Floats = npt.NDArray[np.float32]
 
 
 def read_adjacency(path: Path | str, nodes: Sequence[str]) -> Floats:
-    """Read the graph between nodes from a CSV file.
+    """Read the adjacency matrix of a graph from a CSV file.
 
-    The file is a matrix of weights, whose row is the node that an edge leaves and whose column the one that it reaches:
-    with the names of the nodes in its first line, and in its first column as well or not; or without any names, in the
-    order of ``nodes``. Or it is a list of edges, with or without a header: a row for each edge with the node that it
-    leaves, the one that it reaches, and its weight, 1 if left out. A node may be without edges there.
+    The file is a weight matrix, with the source nodes of edges in its rows and the target nodes in its columns. The
+    names of the nodes are in its first line and optionally in its first column; without names, the order is that of
+    ``nodes``. Or the file is a list of edges, with or without a header, in the columns source, target and optionally
+    weight, 1 by default. Nodes may have no edges there.
 
     Args:
-        path: the file.
-        nodes: names of the nodes, in the order of the result.
+        path: File.
+        nodes: Names of the nodes, in the order of the result.
 
     Returns:
-        float32 [nodes, nodes], 0 where there is no edge.
+        float32 [nodes, nodes], 0 without an edge.
 
     Raises:
-        DataError: the file cannot be read as either, a name is none of ``nodes`` or stands there twice, one of the
-            nodes is missing, or a weight is no number of 0 or more.
+        DataError: The file is neither, a name is unknown or repeated, a node is missing, or a weight is not a
+            non-negative number.
     """
     cells = _cells(Path(path))
     names = [str(name) for name in nodes]
     twice = next((name for name, times in Counter(names).items() if times > 1), None)
     if twice is not None:
-        raise DataError(f"{path}: expected nodes with different names, but '{twice}' is the name of two")
+        raise DataError(f"{path}: expected unique names of the nodes, got '{twice}' twice")
     count, header = len(names), list(cells[0])
     if cells.shape == (count, count) and not set(header) <= set(names):
         return _weights(cells, path, first_line=1)
@@ -50,7 +51,7 @@ def read_adjacency(path: Path | str, nodes: Sequence[str]) -> Floats:
         return _edges(cells, names, path)
     if cells.shape[0] == cells.shape[1] and not set(header[1:]) & set(names):
         raise DataError(
-            f"{path}: expected a matrix of the {count} series, got one of {len(cells)} rows and columns without names"
+            f"{path}: expected a matrix of the {count} series, got one with {len(cells)} rows and columns without names"
         )
     if set(header[1:]) & set(names) and cells.shape[1] in (count, count + 1):
         return _named_matrix(cells, names, path)
@@ -70,20 +71,20 @@ def _cells(path: Path) -> npt.NDArray[np.object_]:
 
 
 def _weights(cells: npt.NDArray[np.object_], path: Path | str, first_line: int) -> Floats:
-    """Return cells as weights; ``first_line`` is where the first row stands."""
+    """Return cells as weights; ``first_line`` is the line of the first row."""
     flat = pd.to_numeric(pd.Series(cells.ravel()), errors="coerce").to_numpy(dtype=np.float32)
     values: Floats = flat.reshape(cells.shape)
     bad = ~(np.isfinite(values) & (values >= 0))
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise DataError(
-            f"{path}: line {row + first_line}: expected weights of 0 or more, got {cell_text(cells[row, column])}"
+            f"{path}: line {row + first_line}: expected weights of 0 or more, got {quote_text(cells[row, column])}"
         )
     return values
 
 
 def _named_matrix(cells: npt.NDArray[np.object_], names: list[str], path: Path | str) -> Floats:
-    """Return a matrix whose first line holds the nodes, in the order of the names."""
+    """Return a matrix with names in its first line, in the order of ``names``."""
     rows = len(cells) - 1
     labelled = cells.shape[1] == rows + 1
     if not labelled and cells.shape[1] != rows:
@@ -104,21 +105,19 @@ def _named_matrix(cells: npt.NDArray[np.object_], names: list[str], path: Path |
 def _check_names(
     found: Sequence[str], names: Sequence[str], path: Path | str, line: int | None, *, complete: bool
 ) -> None:
-    """Raise a DataError where names are unknown, or are not all there, each once."""
+    """Raise a DataError if names are unknown or, with ``complete``, missing or repeated."""
     where = f"{path}: line {line}" if line else str(path)
-    known, there = set(names), set(found)
-    unknown = [name for name in dict.fromkeys(found) if name not in known]
+    expected, present = set(names), set(found)
+    unknown = [name for name in dict.fromkeys(found) if name not in expected]
     if unknown:
-        raise DataError(
-            f"{where}: expected the series {quote_list(names, 6)}, but {quote_list(unknown, 6)} are none of them"
-        )
+        raise DataError(f"{where}: expected the series {quote_list(names, 6)}, got {quote_list(unknown, 6)}")
     if not complete:
         return
-    missing = [name for name in names if name not in there]
+    missing = [name for name in names if name not in present]
     if missing:
-        raise DataError(f"{where}: expected every series, but {quote_list(missing, 6)} are not there")
-    if len(there) < len(found):
-        raise DataError(f"{where}: expected the name of each series once, got one of them twice")
+        raise DataError(f"{where}: expected every series, got none of {quote_list(missing, 6)}")
+    if len(present) < len(found):
+        raise DataError(f"{where}: expected the name of each series once, got one twice")
 
 
 def _edges(cells: npt.NDArray[np.object_], names: list[str], path: Path | str) -> Floats:
@@ -131,14 +130,14 @@ def _edges(cells: npt.NDArray[np.object_], names: list[str], path: Path | str) -
     header = int(not set(cells[0, :2]) <= set(names))
     edges = cells[header:]
     _check_names([*edges[:, 0], *edges[:, 1]], names, path, None, complete=False)
-    place = {name: number for number, name in enumerate(names)}
-    ends = np.array([[place[name] for name in edge] for edge in edges[:, :2]], dtype=np.int64)
+    index = {name: number for number, name in enumerate(names)}
+    ends = np.array([[index[name] for name in edge] for edge in edges[:, :2]], dtype=np.int64)
     twice = pd.DataFrame(ends).duplicated().to_numpy()
     if twice.any():
         row = int(np.argmax(twice))
         raise DataError(
-            f"{path}: line {row + 1 + header}: expected each edge once, but that from '{edges[row, 0]}' to "
-            f"'{edges[row, 1]}' stands there again"
+            f"{path}: line {row + 1 + header}: expected each edge once, got the one from '{edges[row, 0]}' to "
+            f"'{edges[row, 1]}' again"
         )
     matrix = np.zeros((len(names), len(names)), dtype=np.float32)
     given = cells.shape[1] == 3
@@ -147,30 +146,25 @@ def _edges(cells: npt.NDArray[np.object_], names: list[str], path: Path | str) -
 
 
 def as_nodes(panel: Panel) -> Panel:
-    """Return the channels of all series side by side, as one series, from the first stamp of any to the last.
-
-    Args:
-        panel: series on one grid.
+    """Return one series whose channels are those of all series, from the first timestamp of any to the last.
 
     Returns:
-        a panel of one series, whose targets are `tsattn.data.series_names`; NaN where a series has no step.
+        A panel of one series, with the targets `tsattn.timeseries.frames.series_names`; NaN where a series has no step.
 
     Raises:
-        DataError: there are covariates, which belong to one series.
+        DataError: The panel has covariates, which belong to single series.
     """
     if panel.covariates is not None or panel.static:
-        raise DataError("series with covariates cannot be put side by side: the covariates belong to one of them")
+        raise DataError("expected series without covariates, as nodes of a graph have none, got covariates")
     begin = int(panel.starts.min())
     steps = int((panel.starts + panel.lengths).max()) - begin
     width = len(panel.targets)
     values = np.full((steps, len(panel), width), np.nan, dtype=np.float32)
     series = np.repeat(np.arange(len(panel)), panel.lengths)
-    step = np.arange(len(panel.values)) - np.repeat(panel.offsets[:-1] - panel.starts + begin, panel.lengths)
-    values[step, series] = panel.values
+    values[concat_ranges(panel.starts - begin, panel.lengths), series] = panel.values
     return replace(
         panel,
-        values=values.reshape(steps, -1),
-        offsets=np.array([0, steps], dtype=np.int64),
+        series=RaggedArray.from_lengths(values.reshape(steps, -1), np.array([steps])),
         ids=(WIDE_ID,),
         targets=series_names(panel),
         starts=np.array([begin], dtype=np.int64),
@@ -178,23 +172,24 @@ def as_nodes(panel: Panel) -> Panel:
 
 
 def as_series(panel: Panel, ids: Sequence[str] | None = None, targets: Sequence[str] = ("y",)) -> Panel:
-    """Undo `as_nodes`: every ``len(targets)`` channels of one series become a series of their own.
+    """Undo `as_nodes`: every ``len(targets)`` channels of one series become a separate series.
 
     Args:
-        panel: one series.
-        ids: names of the series; those of the channels where each is one.
-        targets: names of the channels of each.
+        panel: One series.
+        ids: Ids of the new series; the names of the channels by default, for one target.
+        targets: Names of the targets of each new series.
 
     Returns:
-        a panel whose series begin with their first observed value and end with their last; one without any is empty.
+        A panel whose series begin with their first observed value and end with their last one. Series without any are
+        empty.
 
     Raises:
-        ValueError: there are several series, or their channels do not go into that many targets and ids.
+        ValueError: The panel has several series, or its channels do not match targets and ids.
     """
     width = len(targets)
     if len(panel) != 1 or len(panel.targets) % width or (ids is None and width > 1):
         raise ValueError(
-            f"expected one series whose {len(panel.targets)} channels are {width} for each id. Received: {len(panel)} "
+            f"expected one series with {width} of its {len(panel.targets)} channels per id. Received: {len(panel)} "
             f"series, ids={ids}, targets={tuple(targets)}"
         )
     names = tuple(panel.targets if ids is None else ids)
@@ -207,6 +202,6 @@ def as_series(panel: Panel, ids: Sequence[str] | None = None, targets: Sequence[
     last = np.where(seen.any(axis=1), steps - np.argmax(seen[:, ::-1], axis=1), first)
     step = np.arange(steps)
     inside = (step >= first[:, None]) & (step < last[:, None])
-    offsets = np.concatenate([[0], np.cumsum(last - first)]).astype(np.int64)
+    series = RaggedArray.from_lengths(values[inside], last - first)
     starts = panel.starts[0] + first.astype(np.int64)
-    return replace(panel, values=values[inside], offsets=offsets, ids=names, targets=tuple(targets), starts=starts)
+    return replace(panel, series=series, ids=names, targets=tuple(targets), starts=starts)

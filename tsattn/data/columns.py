@@ -1,4 +1,4 @@
-"""What stands in the cells of a frame: numbers, labels and stamps."""
+"""Types and values of single columns; `tsattn.data.table.Column` computes them once per column."""
 
 from __future__ import annotations
 
@@ -8,101 +8,111 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tsattn._text import cell_text
-from tsattn.data.locations import row_name
-from tsattn.errors import DataError
+from tsattn.timeseries.grid import iter_blocks
 
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "?")
-"""Text that stands for a missing number."""
+"""Text that marks a missing number."""
 
-LARGEST = float(np.finfo(np.float32).max)
-"""Largest number that a panel holds."""
+MAX_VALUE = float(np.finfo(np.float32).max)
+"""Largest number that a panel can hold."""
 
-
-def numbers(frame: pd.DataFrame, name: str, source: str) -> npt.NDArray[np.float32]:
-    """Return a column as float32, NaN where it is empty.
-
-    Raises:
-        DataError: a cell is no finite number; the message names its row and what stands there.
-    """
-    column = frame[name]
-    if is_number(column) or pd.api.types.is_bool_dtype(column.dtype):
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        largest = max(np.fmax.reduce(values, initial=0), -np.fmin.reduce(values, initial=0))
-        bad = np.abs(values) > LARGEST if largest > LARGEST else np.zeros(1, dtype=bool)
-    elif is_coded(column):
-        texts, rows = coded(column)
-        try:
-            return numbers(pd.DataFrame({name: texts}), name, source)[rows]
-        except DataError:
-            # Once more, to name the row.
-            return numbers(pd.DataFrame({name: column.astype("str")}, index=frame.index), name, source)
-    elif is_text(column):
-        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-        bad = (np.isnan(values) & ~(column.isna() | column.isin(MISSING)).to_numpy()) | (np.abs(values) > LARGEST)
-    else:
-        raise DataError(f"{source}: column '{name}': expected numbers, got dates: name other columns by --target")
-    if bad.any():
-        row = int(np.argmax(bad))
-        where = f"{source}: {row_name(source, frame, row)}: column '{name}'"
-        raise DataError(
-            f"{where}: expected a number, got {cell_text(column.iloc[row])}: write it as 1034.5 or leave it out"
-        )
-    return values.astype(np.float32)
-
-
-def labels(column: pd.Series[Any]) -> tuple[Ints, list[str]]:
-    """Return a number for what stands in each row of a column (int64 [rows], -1 where it is empty), and the texts."""
-    codes, values = pd.factorize(column)
-    texts = [label(value) for value in values]
-    empty = np.array([not text.strip() for text in texts] + [True])
-    return np.where(empty[codes], -1, codes).astype(np.int64), texts
-
-
-def label(value: Any) -> str:
-    """Return an id or category as text; whole numbers without decimals, which gaps in a column give them."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-LARGEST_KINDS = 2.0**53
-"""Largest whole number that is surely one: beyond it, floats skip some."""
+MAX_INTEGER = 2.0**53
+"""Whole numbers below it are exact as float64."""
 
 
 def is_text(column: pd.Series[Any]) -> bool:
-    """Tell whether a column holds text."""
-    kind = column.cat.categories.dtype if is_coded(column) else column.dtype
-    return bool(pd.api.types.is_string_dtype(kind) or pd.api.types.is_object_dtype(kind))
+    """Return whether a column holds text."""
+    dtype = column.cat.categories.dtype if is_categorical(column) else column.dtype
+    return bool(pd.api.types.is_string_dtype(dtype) or pd.api.types.is_object_dtype(dtype))
 
 
-def is_coded(column: pd.Series[Any]) -> bool:
-    """Tell whether a column holds text that comes again and again as the numbers of a dictionary."""
+def is_categorical(column: pd.Series[Any]) -> bool:
+    """Return whether a column holds repeated text as codes of a dictionary."""
     return isinstance(column.dtype, pd.CategoricalDtype)
 
 
-def coded(column: pd.Series[Any]) -> tuple[pd.Series[Any], npt.NDArray[np.int64]]:
-    """Return the different texts of a coded column, a missing one last, and which one stands in each row."""
-    texts = pd.Series([*column.cat.categories, None], dtype="str")
-    return texts, np.asarray(column.cat.codes, dtype=np.int64)
-
-
 def is_date(column: pd.Series[Any]) -> bool:
-    """Tell whether a column holds dates as pandas knows them."""
+    """Return whether a column holds pandas datetimes."""
     return bool(pd.api.types.is_datetime64_any_dtype(column.dtype))
 
 
 def is_number(column: pd.Series[Any]) -> bool:
-    """Tell whether a column holds numbers; true and false are none."""
+    """Return whether a column holds numbers; booleans are not numbers."""
     return bool(pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype))
 
 
 def is_whole(column: pd.Series[Any]) -> bool:
-    """Tell whether a column holds whole numbers only, missing ones aside."""
+    """Return whether a column holds only whole numbers and missing values."""
     if not is_number(column):
         return False
     if pd.api.types.is_integer_dtype(column.dtype):
         return bool(column.notna().any())
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    seen = values[np.isfinite(values)]
-    return len(seen) > 0 and bool((seen == np.round(seen)).all() and np.abs(seen).max() < LARGEST_KINDS)
+    values = values[np.isfinite(values)]
+    return len(values) > 0 and bool((values == np.round(values)).all() and np.abs(values).max() < MAX_INTEGER)
+
+
+def unique_texts(column: pd.Series[Any]) -> tuple[pd.Series[Any], Ints]:
+    """Return the categories of a categorical column, with a missing one last, and the index of each row's category."""
+    texts = pd.Series([*column.cat.categories, None], dtype="str")
+    return texts, np.asarray(column.cat.codes, dtype=np.int64)
+
+
+def parse_numbers(column: pd.Series[Any]) -> tuple[Floats, Bools]:
+    """Return a column of numbers, booleans or text as float32, and which cells are not finite numbers.
+
+    Empty cells are NaN. Cells that are not finite numbers are 0.
+    """
+    if is_categorical(column):
+        texts, rows = unique_texts(column)
+        numbers, invalid_texts = parse_numbers(texts)
+        return numbers[rows], invalid_texts[rows]
+    if is_text(column):
+        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        invalid = np.isnan(values) & ~(column.isna() | column.isin(MISSING)).to_numpy()
+    else:
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        invalid = np.zeros(len(values), dtype=bool)
+    if max(np.fmax.reduce(values, initial=0), -np.fmin.reduce(values, initial=0)) > MAX_VALUE:
+        invalid |= np.abs(values) > MAX_VALUE
+    if invalid.any():
+        values = np.where(invalid, 0, values)
+    return values.astype(np.float32), invalid
+
+
+def numeric_fraction(column: pd.Series[Any]) -> float:
+    """Return the fraction of non-empty cells of a text column that are numbers; 0 with identifiers such as 007."""
+    if is_categorical(column):
+        texts, rows = unique_texts(column)
+        column = texts.iloc[np.unique(rows)]
+    filled = column[column.notna() & ~column.isin(MISSING)].astype(str)
+    if filled.empty or filled.str.fullmatch(r"0\d+").any():
+        return 0.0
+    return float(pd.to_numeric(filled, errors="coerce").notna().mean())
+
+
+def encode(column: pd.Series[Any]) -> tuple[Ints, list[str]]:
+    """Return integer codes of the values of a column (int64 [rows], -1 for empty cells), and the values as text."""
+    codes, values = pd.factorize(column)
+    texts = [to_label(value) for value in values]
+    empty = np.array([not text.strip() for text in texts] + [True])
+    return np.where(empty[codes], -1, codes).astype(np.int64), texts
+
+
+def to_label(value: Any) -> str:
+    """Return an id or category as text; whole numbers, which gaps turn into floats, without decimals."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def factorize(column: pd.Series[Any]) -> tuple[npt.NDArray[Any], Any]:
+    """Return `pandas.factorize` of a column, without work where its categories are sorted by first appearance."""
+    if is_categorical(column):
+        codes = np.asarray(column.cat.codes)
+        steps = (np.diff(codes[block]) for block in iter_blocks(len(codes), 1))
+        if codes[0] == 0 and all(((step == 0) | (step == 1)).all() for step in steps):
+            return codes, column.cat.categories[: int(codes[-1]) + 1]
+    return pd.factorize(column)

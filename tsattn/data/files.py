@@ -1,4 +1,4 @@
-"""CSV and Parquet files as DataFrames; pyarrow does the reading."""
+"""CSV and Parquet files as tables; pyarrow reads them."""
 
 from __future__ import annotations
 
@@ -15,167 +15,171 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from tsattn._text import quote_list
-from tsattn.data.columns import is_date
+from tsattn.data.columns import is_categorical, is_date
 from tsattn.data.delimited import read_delimited
-from tsattn.data.locations import ENCODING, FILE, FILES, STANDARD_INPUT, Bytes, Source, is_parquet
+from tsattn.data.table import FILE, Origin, Table
 from tsattn.errors import DataError
 
-ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".pq")
-"""Ends of the names of the files of a folder that are read, before that of a compression."""
+SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
+"""Suffixes of the files that are read from a folder, without that of a compression."""
 
 COMPRESSIONS = (".gz", ".bz2", ".zst", ".lz4")
 
+STANDARD_INPUT = "standard input"
+"""Name of piped data in messages."""
 
-def read(source: Path | str) -> tuple[pd.DataFrame, str]:
-    """Read files, and return what messages call them.
+
+def read_source(source: Path | str) -> Table:
+    """Read one or several files.
 
     Args:
-        source: a file as `read_frame` reads it; "-" for a CSV or Parquet file on standard input; a folder, or a pattern
-            such as ``data/*.csv``, for files with the same columns, whose rows get their file's name as a column
-            ``file``.
+        source: A file, see `read_file`; "-" for a CSV or Parquet file on standard input; or a folder or a pattern such
+            as ``data/*.csv`` for files with the same columns. The name of the file becomes the column `FILE`.
 
     Raises:
-        DataError: there are no such files, one of them cannot be read, or they have different columns.
+        DataError: There are no such files, a file cannot be read, or their columns differ.
     """
     text = str(source)
     if text == "-":
-        return read_bytes(sys.stdin.buffer.read(), STANDARD_INPUT), STANDARD_INPUT
+        return read_bytes(sys.stdin.buffer.read(), STANDARD_INPUT)
     path = Path(source)
     if path.is_dir():
         paths = sorted(child for child in path.iterdir() if _is_data(child))
         if not paths:
-            raise DataError(f"{path}: expected CSV or Parquet files in this folder, but there are none")
+            raise DataError(f"{path}: expected CSV or Parquet files in this folder, got none")
     elif path.exists() or not re.search(r"[*?\[]", text):
-        return read_frame(path), text
+        return read_file(path)
     else:
         paths = sorted(Path(name) for name in glob(text, recursive=True) if Path(name).is_file())
         if not paths:
             raise DataError(f"{text}: there are no such files")
-    return _concatenated(paths), text
+    return _concatenate(paths, text)
 
 
 def _is_data(path: Path) -> bool:
-    name = _without(path.name, COMPRESSIONS).lower()
-    return path.is_file() and name.endswith(ENDINGS) and not name.startswith(".")
+    name = _remove_suffix(path.name, COMPRESSIONS).lower()
+    return path.is_file() and name.endswith(SUFFIXES) and not name.startswith(".")
 
 
-def stem(path: Path | str) -> str:
-    """Return the name of a file without the endings that say what it is."""
-    return _without(_without(Path(path).name, COMPRESSIONS), ENDINGS)
+def file_stem(path: Path | str) -> str:
+    """Return the name of a file without the suffixes of its format."""
+    return _remove_suffix(_remove_suffix(Path(path).name, COMPRESSIONS), SUFFIXES)
 
 
-def _without(name: str, endings: tuple[str, ...]) -> str:
-    return next((name[: -len(end)] for end in endings if name.lower().endswith(end)), name)
+def _remove_suffix(name: str, suffixes: tuple[str, ...]) -> str:
+    return next((name[: -len(suffix)] for suffix in suffixes if name.lower().endswith(suffix)), name)
 
 
-def _stems(paths: list[Path]) -> list[str]:
-    """Return what tells files apart: their names, with the folders from the first that differs on where those are the
-    same.
-    """
-    names = [stem(path) for path in paths]
+def _unique_stems(paths: list[Path]) -> list[str]:
+    """Return the stems of files, with their folders below the common one where stems are equal."""
+    names = [file_stem(path) for path in paths]
     if len(set(names)) == len(names):
         return names
     whole = [path.resolve() for path in paths]
     common = os.path.commonpath([path.parent for path in whole])
-    return [(path.relative_to(common).parent / stem(path)).as_posix() for path in whole]
+    return [(path.relative_to(common).parent / file_stem(path)).as_posix() for path in whole]
 
 
-def _concatenated(paths: list[Path]) -> pd.DataFrame:
-    """Return the rows of all files, with the column `FILE` where there are several."""
-    frames = [_plain(read_frame(path)) if len(paths) > 1 else read_frame(path) for path in paths]
-    first = frames[0]
-    for path, frame in zip(paths, frames, strict=True):
-        if list(frame.columns) != list(first.columns):
+def _concatenate(paths: list[Path], name: str) -> Table:
+    """Return the rows of all files, with the column `FILE` if there are several."""
+    tables = [read_file(path) for path in paths]
+    expected = tables[0].columns
+    for table in tables:
+        if table.columns != expected:
             raise DataError(
-                f"{path}: expected the columns of {paths[0]}, {quote_list(first.columns)}, but they are "
-                f"{quote_list(frame.columns)}: read files of one kind at a time"
+                f"{table.name}: expected the columns of {paths[0]}, {quote_list(expected)}, got "
+                f"{quote_list(table.columns)}",
+                "read files with the same columns",
             )
-    result = pd.concat(frames, ignore_index=True)
-    if len(paths) > 1 and FILE not in result.columns:
-        rows = [len(frame) for frame in frames]
-        result[FILE] = pd.Series(_stems(paths), dtype="str").repeat(rows).to_numpy()
-    result.attrs[FILES] = [(str(path), len(frame)) for path, frame in zip(paths, frames, strict=True)]
-    encoding = next((frame.attrs[ENCODING] for frame in frames if ENCODING in frame.attrs), None)
-    if encoding is not None:
-        result.attrs[ENCODING] = encoding
-    return result
+    frames = [table.frame for table in tables]
+    if len(frames) > 1:
+        # Categories of different files cannot be concatenated.
+        frames = [
+            frame.astype({column: "str" for column in frame if is_categorical(frame[column])}) for frame in frames
+        ]
+    frame = pd.concat(frames, ignore_index=True)
+    if len(paths) > 1 and FILE not in frame.columns:
+        rows = [len(table) for table in tables]
+        frame[FILE] = pd.Series(_unique_stems(paths), dtype="str").repeat(rows).to_numpy()
+    encoding = next((table.origin.encoding for table in tables if table.origin.encoding != "UTF-8"), "UTF-8")
+    files = tuple((path, len(table)) for path, table in zip(paths, tables, strict=True))
+    return Table(frame, Origin(name, None, files, encoding))
 
 
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose text can stand below that of another one."""
-    coded = [name for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype)]
-    return frame.astype(dict.fromkeys(coded, "str"))
+def read_file(path: Path | str) -> Table:
+    """Read a CSV file, also compressed and with other delimiters, or a Parquet file.
 
-
-def read_frame(path: Path | str) -> pd.DataFrame:
-    """Read a CSV file (also compressed, also separated by semicolons or tabs) or a Parquet file.
-
-    Text is UTF-8, UTF-16 where the file begins with its mark, and Windows-1252 else. Numbers in quotes are numbers, and
-    empty cells are missing. Columns that hold whole numbers with a leading zero, such as 007, stay text. ISO dates
-    become dates, and those with an offset from UTC become UTC. Text that comes again and again is a pandas category.
+    The text encoding is UTF-8, UTF-16 with a byte order mark, or Windows-1252. Numbers in quotes are numbers, and empty
+    cells are missing. Columns with whole numbers that have a leading zero, such as 007, are text. ISO dates become
+    datetimes, and those with an offset from UTC become UTC. Repeated text becomes a pandas categorical.
 
     Raises:
-        DataError: there is no such file, it is empty, or it cannot be read; the message names the line.
+        DataError: The file does not exist, is empty or cannot be read.
     """
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: there is no such file")
-    return _read(path, path.stat().st_size)
+    empty = path.stat().st_size == 0
+    with path.open("rb") as file:
+        is_parquet = file.read(4) == b"PAR1"
+    frame, encoding = _read(path, str(path), empty=empty, is_parquet=is_parquet)
+    return Table(frame, Origin(str(path), None, ((path, len(frame)),), encoding))
 
 
-def read_bytes(data: bytes, name: str) -> pd.DataFrame:
-    """Read a CSV or Parquet file that is in memory, as `read_frame` reads one; it is not decompressed.
+def read_bytes(data: bytes, name: str) -> Table:
+    """Read an uncompressed CSV or Parquet file from memory, as `read_file` reads files.
 
     Args:
-        data: what the file holds.
-        name: what messages call it.
+        data: Content of the file.
+        name: Name of the table in messages.
 
     Raises:
-        DataError: it is empty, or it cannot be read.
+        DataError: The data are empty or cannot be read.
     """
-    return _read(Bytes(data, name), len(data))
+    frame, encoding = _read(data, name, empty=not data, is_parquet=data.startswith(b"PAR1"))
+    return Table(frame, Origin(name, None, (), encoding))
 
 
-def _read(path: Source, size: int) -> pd.DataFrame:
-    if size == 0:
-        raise DataError(f"{path}: the file is empty; expected a header line and rows of data")
-    encoding = "UTF-8"
+def _read(source: Path | bytes, name: str, *, empty: bool, is_parquet: bool) -> tuple[pd.DataFrame, str]:
+    """Return the rows and the text encoding of a file."""
     try:
-        if is_parquet(path):
-            table = pa_parquet.read_table(pa.BufferReader(path.data) if isinstance(path, Bytes) else path)
+        if empty:
+            raise DataError("the file is empty; expected a header line and rows of data")
+        encoding = "UTF-8"
+        if is_parquet:
+            table = pa_parquet.read_table(pa.BufferReader(source) if isinstance(source, bytes) else source)
         else:
-            table, encoding = read_delimited(path)
+            table, encoding = read_delimited(source)
+        if table.num_rows == 0:
+            raise DataError("the file has a header but no rows of data")
+        return _to_frame(table), encoding
+    except DataError as error:
+        raise DataError(f"{name}: {error.message}", *error.hints) from None
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: expected a CSV or Parquet file: {str(error).splitlines()[0]}") from None
-    if table.num_rows == 0:
-        raise DataError(f"{path}: the file has a header but no rows of data")
-    frame = _to_frame(table, path)
-    if encoding != "UTF-8":
-        frame.attrs[ENCODING] = encoding
-    return frame
+        raise DataError(f"{name}: expected a CSV or Parquet file: {str(error).splitlines()[0]}") from None
 
 
-def _to_frame(table: Any, path: Source) -> pd.DataFrame:
-    """Return a table as a frame whose columns are numbers, dates or text."""
+def _to_frame(table: Any) -> pd.DataFrame:
+    """Return an Arrow table as a DataFrame with columns of numbers, booleans, datetimes or text."""
     twice = next((name for name, times in Counter(table.column_names).items() if times > 1), None)
     if twice is not None:
-        raise DataError(f"{path}: expected a name for each column, but '{twice}' stands there twice: rename one")
+        raise DataError(f"expected unique column names, got '{twice}' twice", "rename one of them")
     changed = {}
     for number, field in enumerate(table.schema):
-        kind = field.type
-        if pa.types.is_binary(kind):
-            raise DataError(f"{path}: column '{field.name}': expected text in UTF-8: save the file in that encoding")
+        dtype = field.type
+        if pa.types.is_binary(dtype):
+            raise DataError(f"column '{field.name}': expected text in UTF-8", "save the file in that encoding")
         wanted = None
-        if pa.types.is_decimal(kind) or pa.types.is_null(kind):
+        if pa.types.is_decimal(dtype) or pa.types.is_null(dtype):
             wanted = pa.float64()
-        elif pa.types.is_dictionary(kind) and not pa.types.is_string(kind.value_type):
-            wanted = kind.value_type
-        elif pa.types.is_time(kind):
+        elif pa.types.is_dictionary(dtype) and not pa.types.is_string(dtype.value_type):
+            wanted = dtype.value_type
+        elif pa.types.is_time(dtype):
             wanted = pa.string()
         if wanted is not None:
             changed[number] = table[number].cast(wanted)
     if changed:
-        # In one go: each `set_column` makes the whole schema anew.
+        # All at once: each `set_column` rebuilds the schema.
         columns = [changed.get(number, column) for number, column in enumerate(table.columns)]
         table = pa.Table.from_arrays(columns, names=table.column_names)
         del columns, changed
@@ -187,12 +191,12 @@ def _to_frame(table: Any, path: Source) -> pd.DataFrame:
     )
     pool.release_unused()
     for name in [name for name in frame.columns if re.fullmatch(r"__index_level_\d+__", name)]:
-        # What was an index of pandas without a name is the time, or nothing.
+        # An unnamed pandas index holds the timestamps or only numbers the rows.
         frame = frame.rename(columns={name: "ds"}) if is_date(frame[name]) else frame.drop(columns=name)
-    # A delimiter behind every line makes a column of nothing.
+    # A delimiter at the end of every line makes an empty column.
     frame = frame.drop(columns=[name for name in frame if not str(name).strip() and frame[name].isna().all()])
     nested = [name for name in frame.columns if frame[name].dtype == object]
-    # True and false with gaps are objects to pandas.
+    # Booleans with missing values have the dtype object.
     frame = frame.astype({name: "boolean" if name in flags else "str" for name in nested})
     stripped = [str(name).strip() for name in frame.columns]
     return frame.set_axis(stripped, axis=1) if len(set(stripped)) == len(stripped) else frame

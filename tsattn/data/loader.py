@@ -1,4 +1,4 @@
-"""From a file or a frame to series, in one call."""
+"""Read series from files, DataFrames and arrays."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tsattn._text import quote_list
 from tsattn.config import DataConfig
-from tsattn.data.files import read, stem
+from tsattn.data.columns import is_categorical
+from tsattn.data.files import file_stem, read_source
 from tsattn.data.frequency import infer_freq
-from tsattn.data.inference import infer
-from tsattn.data.locations import FILE, FRAME
-from tsattn.data.panel_builder import months_as_rows, series_codes, to_panel
-from tsattn.data.roles import date_form
-from tsattn.data.timestamps import read_stamps
+from tsattn.data.inference import infer_panel
+from tsattn.data.panel_builder import to_panel
+from tsattn.data.table import FILE, FRAME, Column, Origin, Table, unpivot_months
 from tsattn.errors import DataError
-from tsattn.timeseries.calendar import with_calendar
+from tsattn.timeseries.calendar import add_calendar_features
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
 
 
 class Convertible(Protocol):
-    """A frame of another library, such as polars."""
+    """A DataFrame of another library, such as polars."""
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the frame as pandas has it."""
+        """Return the DataFrame as pandas."""
         ...
 
 
 Frame = Union[pd.DataFrame, Convertible, "pd.Series[Any]", npt.NDArray[Any]]
-"""What holds series in memory; an array has a step a row and a series a column."""
+"""Series in memory; an array is [steps] or [steps, series]."""
 
 
 def load(
@@ -43,89 +43,92 @@ def load(
     *,
     covariates: bool = True,
 ) -> tuple[Panel, Schema]:
-    """Read series from CSV or Parquet files, or from a frame.
+    """Read series from files, a DataFrame or an array.
 
     Args:
-        source: a file, a folder, a pattern such as ``data/*.csv`` or "-" for standard input, see
-            `tsattn.data.read`; or a frame of pandas, whose stamps are a column or the index, or of polars; or an
-            array, a step a row and a series a column.
-        config: what is known about the data; the rest is inferred. Not used with ``schema``.
-        schema: how earlier data were read. New data are read in the same way; they may hold other series,
-            stamps and further columns.
-        covariates: whether all columns of ``schema`` that are covariates have to be there.
+        source: A CSV or Parquet file, a folder, a pattern such as ``data/*.csv``, or "-" for standard input; a pandas
+            DataFrame, with the timestamps in a column or in the index, or a polars DataFrame; or an array, [steps] or
+            [steps, series].
+        config: How to read the data; what it leaves out is inferred. Not used with ``schema``.
+        schema: How earlier data were read. New data, which may have other series, timestamps and further columns, are
+            read in the same way.
+        covariates: Whether the covariates of ``schema`` are required.
 
     Returns:
-        the series, and the schema that they were read by.
+        The series, and the schema by which they were read.
 
     Raises:
-        DataError: the data cannot be read as series, or do not fit ``schema``; the message says where and
-            why.
+        DataError: The data cannot be read as series, or do not fit ``schema``.
     """
-    frame, name = read_any(source)
+    table = to_table(source)
     if schema is None:
-        panel, schema = infer(frame, config or DataConfig(), name)[::-1]
-        return panel, schema
-    if FILE in schema.id and FILE not in frame.columns and isinstance(source, (str, Path)):
-        frame = frame.assign(**{FILE: stem(name)})
-    return load_frame(frame, schema, name, covariates=covariates)
+        return infer_panel(table, config or DataConfig())
+    if FILE in schema.id and FILE not in table and isinstance(source, (str, Path)):
+        table = table.with_frame(table.frame.assign(**{FILE: file_stem(table.name)}))
+    return load_table(table, schema, covariates=covariates)
 
 
-def load_frame(frame: pd.DataFrame, schema: Schema, source: str, *, covariates: bool = True) -> tuple[Panel, Schema]:
-    """Read series by a schema from a frame as `tsattn.data.read_frame` gives it.
+def load_table(table: Table, schema: Schema, *, covariates: bool = True) -> tuple[Panel, Schema]:
+    """Read series from a table by a schema.
 
     Args:
-        frame: its rows.
-        schema: how it is read.
-        source: what messages call the frame.
-        covariates: whether all columns of ``schema`` that are covariates have to be there.
+        table: Rows.
+        schema: How to read them.
+        covariates: Whether the covariates of ``schema`` are required.
 
     Returns:
-        the series, and the schema without the covariates that are not there.
+        The series, and the schema without absent covariates.
 
     Raises:
-        DataError: the frame does not fit ``schema``; the message says where and why.
+        DataError: The table does not fit ``schema``.
     """
-    if not len(frame):
-        raise DataError(f"{source}: expected rows of data, got none")
+    if not len(table):
+        raise DataError(f"{table.name}: expected rows of data, got none")
     if schema.layout == "months":
-        months = months_as_rows(frame)
+        months = unpivot_months(table)
         if months is None:
             raise DataError(
-                f"{source}: expected a row for each year and a column for each month, as in the data before"
+                f"{table.name}: expected one row per year and one column per month, as in the data of the schema, got "
+                f"the columns {quote_list(table.columns)}"
             )
-        frame = months
+        table = months
     if not covariates:
-        schema = schema.having(frame.columns)
-    _check_frequency(frame, schema, source)
-    return with_calendar(to_panel(frame, schema, source), schema), schema
+        schema = schema.drop_missing_covariates(table.columns)
+    _check_frequency(table, schema)
+    return add_calendar_features(to_panel(table, schema), schema), schema
 
 
-def read_any(source: Path | str | Frame) -> tuple[pd.DataFrame, str]:
-    """Return any source of `load` as a plain frame, and what messages call it."""
+def source_name(source: object) -> str:
+    """Return the name of a source of `load` in messages."""
+    return str(source) if isinstance(source, (Path, str)) else FRAME
+
+
+def to_table(source: Path | str | Frame) -> Table:
+    """Return a source of `load` as a table."""
     if isinstance(source, (str, Path)):
-        return read(source)
+        return read_source(source)
     if isinstance(source, np.ndarray):
-        return _of_array(source), FRAME
-    whole: Any = source
+        return Table(_frame_of_array(source))
+    frame: Any = source
     if isinstance(source, pd.Series):
-        whole = source.to_frame("y" if source.name is None else source.name)
+        frame = source.to_frame("y" if source.name is None else source.name)
     elif not isinstance(source, pd.DataFrame) and hasattr(source, "to_pandas"):
-        whole = source.to_pandas()
-    if not isinstance(whole, pd.DataFrame):
-        sparse = ", for sparse data are not supported" if hasattr(whole, "toarray") else ""
+        frame = source.to_pandas()
+    if not isinstance(frame, pd.DataFrame):
+        sparse = ", for sparse data are not supported" if hasattr(frame, "toarray") else ""
         raise DataError(
-            f"expected a file or a frame of pandas or polars, or an array of numbers{sparse}. "
+            f"expected a file, a pandas or polars DataFrame, or an array of numbers{sparse}. "
             f"Received: {type(source).__name__}"
         )
-    return _flat(whole), FRAME
+    return Table(_normalize(frame))
 
 
-def _of_array(values: npt.NDArray[Any]) -> pd.DataFrame:
-    """Return an array, a step a row and a series a column, as wide data."""
+def _frame_of_array(values: npt.NDArray[Any]) -> pd.DataFrame:
+    """Return an array, [steps] or [steps, series], as a DataFrame with one column per series."""
     if values.dtype.kind == "c":
         raise DataError("Complex data not supported: expected an array of real numbers")
     if values.dtype.kind == "V":
-        raise DataError("expected an array of numbers. Received: records: make them a frame, by pandas.DataFrame")
+        raise DataError("expected an array of numbers. Received: records", "convert them with pandas.DataFrame")
     if isinstance(values, np.ma.MaskedArray):
         values = np.ma.filled(values.astype("float64"), np.nan)
     if values.ndim not in (1, 2):
@@ -142,25 +145,25 @@ def _of_array(values: npt.NDArray[Any]) -> pd.DataFrame:
     return pd.DataFrame(columns, columns=names).infer_objects()
 
 
-def _flat(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame with text column names, whose stamps and ids are columns and no index."""
-    frame = _with_index(frame)
+def _normalize(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a DataFrame with text column names and plain dtypes, with the index as columns if it holds data."""
+    frame = _reset_index(frame)
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     for name in frame.columns[frame.columns.duplicated()]:
-        raise DataError(f"{FRAME}: expected each column name once, but '{name}' stands there twice")
+        raise DataError(f"{FRAME}: expected unique column names, got '{name}' twice")
     changed = {}
     for name in frame.columns:
         if isinstance(frame[name].dtype, pd.PeriodDtype):
             changed[name] = frame[name].dt.to_timestamp()
-        elif isinstance(frame[name].dtype, pd.CategoricalDtype):
+        elif is_categorical(frame[name]):
             changed[name] = pd.Series(np.asarray(frame[name]), index=frame.index).infer_objects()
         elif frame[name].dtype == object:
-            changed[name] = _plain(frame[name])
+            changed[name] = _convert_objects(frame[name])
     return frame.assign(**changed)
 
 
-def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose index is a column, or columns, unless it only numbers the rows."""
+def _reset_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a DataFrame with the levels of its index as columns, unless it only numbers the rows."""
     names = _index_names(frame.index)
     if all(name is None for name in names) or (None in frame.index.names and set(names) & set(frame.columns)):
         return frame
@@ -168,13 +171,13 @@ def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
     for name in [name for name in names if name in frame.columns]:
         level, column = frame.index.get_level_values(name), frame[name]
         if not (level.equals(pd.Index(column)) or level.equals(pd.Index(pd.to_datetime(column, errors="coerce")))):
-            raise DataError(f"{FRAME}: both the index and a column are called '{name}', and differ: rename one")
+            raise DataError(f"{FRAME}: expected the index and the column '{name}' to be equal", "rename one of them")
         frame = frame.drop(columns=name)
     return frame.reset_index()
 
 
 def _index_names(index: pd.Index) -> list[Any]:
-    """Return the names of the levels of an index; where it has none, ``ds`` for dates and ``unique_id`` beside them."""
+    """Return the names of the levels of an index, by default ``ds`` for dates and ``unique_id`` for a second level."""
     if any(name is not None for name in index.names):
         return list(index.names)
     levels = [pd.Series(index.get_level_values(number), name="ds") for number in range(index.nlevels)]
@@ -186,11 +189,11 @@ def _index_names(index: pd.Index) -> list[Any]:
 
 
 def _holds_dates(level: pd.Series[Any]) -> bool:
-    return isinstance(level.dtype, pd.PeriodDtype) or date_form(level, FRAME) is not None
+    return isinstance(level.dtype, pd.PeriodDtype) or Column(level, Origin()).time_format is not None
 
 
-def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a column of objects as numbers, dates, text, or true and false; lists and the like as text."""
+def _convert_objects(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column of objects as numbers, datetimes, booleans or text; unhashable objects as text."""
     filled = column.dropna()
     if len(filled) < len(column) and pd.api.types.infer_dtype(column, skipna=True) == "boolean":
         return column.astype("boolean")
@@ -198,31 +201,26 @@ def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
     return column.astype("str") if nested else column.infer_objects()
 
 
-def _check_frequency(frame: pd.DataFrame, schema: Schema, source: str) -> None:
-    """Raise a DataError where new stamps step otherwise; a frequency that was given is trusted."""
-    given = any(decision.field == "freq" and decision.given for decision in schema.decisions)
-    columns = (*schema.time, *schema.id)
-    if (
-        given
-        or schema.resample
-        or not schema.time
-        or any(name not in frame.columns for name in columns)
-        or not len(frame)
-    ):
+def _check_frequency(table: Table, schema: Schema) -> None:
+    """Raise a DataError if new timestamps have another frequency; one that the user gave is trusted."""
+    given = any(setting.field == "freq" and setting.given for setting in schema.inferred_settings)
+    if given or schema.resample or not schema.time or any(name not in table for name in (*schema.time, *schema.id)):
         return
-    stamps = read_stamps(frame, schema.time, schema.time_format, source)
-    series, _ = series_codes(frame, schema.id, source)
+    times = table.timestamps(schema.time, schema.time_format)
+    series, _ = table.series(schema.id)
     if np.bincount(series).max() < 3:
         return
-    position, on_grid = schema.grid.locate(stamps)
+    position, on_grid = schema.grid.locate(times)
     order = np.lexsort((position, series))
-    neighbours = (np.diff(position[order]) == 1) & (np.diff(series[order]) == 0)
-    if on_grid.all() and neighbours.any():
-        # On the grid, with gaps at most: a week of business days, or hours of which most are missing.
+    adjacent = (np.diff(position[order]) == 1) & (np.diff(series[order]) == 0)
+    if on_grid.all() and adjacent.any():
+        # On the grid, with gaps: a week of business days, or hours most of which are missing.
         return
-    freq = infer_freq(stamps, series)
+    freq = infer_freq(times, series)
     if freq not in (None, schema.freq):
         raise DataError(
-            f"{source}: column '{'+'.join(schema.time)}': expected steps of '{schema.freq}' as in the data of "
-            f"the schema, got '{freq}': bring the data to that frequency, or fit a new model"
+            f"{table.name}: column '{'+'.join(schema.time)}': expected steps of '{schema.freq}' as in the data of the "
+            f"schema, got '{freq}'",
+            "resample the data to that frequency",
+            "fit a new model",
         )

@@ -1,117 +1,75 @@
-"""From frames to panels, and from forecasts and panels back to frames."""
+"""Build a panel from a table by a schema."""
 
 from __future__ import annotations
 
-import calendar
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from tsattn._text import cell_text, format_timestamp, quote_list
-from tsattn.data.columns import Ints, is_coded, is_whole, label, labels, numbers
-from tsattn.data.frequency import combine
-from tsattn.data.locations import row_name
-from tsattn.data.timestamps import read_stamps
+from tsattn._text import quote_text, format_timestamp, quote_list
+from tsattn.data.columns import Bools, Floats, Ints, to_label
+from tsattn.data.frequency import aggregate
+from tsattn.data.table import Table
 from tsattn.errors import DataError
-from tsattn.timeseries.grid import blocks, in_order
-from tsattn.timeseries.panel import WIDE_ID, Covariates, Panel, Static
+from tsattn.timeseries.grid import is_sorted
+from tsattn.timeseries.panel import Covariates, Panel, StaticCovariate
+from tsattn.timeseries.ragged import RaggedArray
 from tsattn.timeseries.schema import Schema
 
-Floats = npt.NDArray[np.float32]
-SeriesCodes = tuple[Ints, tuple[str, ...]]
-"""The series of every row, int64 [rows], and their ids."""
-
-SPARSEST = 100
-"""Most grid steps for each row; beyond it a mistyped year would fill the memory with gaps."""
+MAX_STEPS_PER_ROW = 100
+"""Most grid steps per row; beyond it, a mistyped year would fill the memory with gaps."""
 
 
-def to_panel(frame: pd.DataFrame, schema: Schema, source: str, series: SeriesCodes | None = None) -> Panel:
-    """Return the series of a frame on the schema's grid, in the order in which their ids appear.
+def to_panel(table: Table, schema: Schema, *, unique: bool = False) -> Panel:
+    """Return the series of a table on the grid of a schema, in order of first appearance.
 
-    Rows may come in any order; stamps that are missing between the first and the last of a series become NaN. Where
-    the schema says how, several rows of one step are combined, and stamps between two steps belong to one of them.
+    Rows may have any order. Missing timestamps between the first and the last one of a series become NaN. If the schema
+    says how, the rows of one step are aggregated, and timestamps between two steps belong to one of them.
 
     Args:
-        frame: columns as `tsattn.data.read_frame` gives them.
-        schema: how they are read.
-        source: the file, or what messages call the frame.
-        series: what `series_codes` gives, where it is known already, and that no stamp of a series stands there twice.
+        table: Rows.
+        schema: How to read them.
+        unique: Whether the timestamps of each series are known to be unique.
 
     Raises:
-        DataError: a column is missing, or a cell, a stamp or an id cannot be used; the message names the row.
+        DataError: A column is missing, or a cell, a timestamp or an id is invalid.
     """
-    known = [*schema.time, *schema.id, *(schema.targets if schema.layout != "rows" else ()), *schema.covariates]
-    known += schema.static_covariates
-    absent = [name for name in known if name not in frame.columns]
+    needed = [*schema.time, *schema.id, *(schema.targets if schema.layout != "rows" else ()), *schema.covariates]
+    needed += schema.static_covariates
+    absent = [name for name in needed if name not in table]
     if absent:
         raise DataError(
-            f"{source}: expected a column '{absent[0]}', but the columns are {quote_list(frame.columns)}: "
-            "add or rename it"
+            f"{table.name}: expected a column '{absent[0]}', got the columns {quote_list(table.columns)}",
+            "add the column",
+            "rename one",
         )
-    codes, ids = series or series_codes(frame, schema.id, source)
-    static = read_static(frame, codes, schema, source)
+    codes, ids = table.series(schema.id)
+    static = tuple(_static_covariate(table, name, codes, schema) for name in schema.static_covariates)
     if schema.layout == "rows":
-        return replace(_from_rows(frame, schema, ids, codes, source), static=static)
-    columns = [numbers(frame, name, source) for name in schema.targets]
-    columns += [feature for name in schema.covariates for feature in features(frame, name, schema, source)]
+        return replace(_panel_from_rows(table, schema, codes, ids), static=static)
+    columns = [table[name].numbers for name in schema.targets]
+    columns += [feature for name in schema.covariates for feature in _features(table, name, schema)]
     if len(columns) == 1:
         values = columns[0][:, None]
     else:
-        values = np.stack(columns, axis=1) if columns else np.zeros((len(frame), 0), dtype=np.float32)
+        values = np.stack(columns, axis=1) if columns else np.zeros((len(table), 0), dtype=np.float32)
     if schema.time:
-        stamps = read_stamps(frame, schema.time, schema.time_format, source)
-        position = _positions(frame, stamps, schema, source)
+        position = _positions(table, table.timestamps(schema.time, schema.time_format), schema)
     else:
         position = np.asarray(pd.Series(codes).groupby(codes).cumcount(), dtype=np.int64)
     how = schema.resample or schema.on_duplicate
     if how is not None:
-        values, codes, position = combine(values, codes, position, how, len(schema.targets))
-    else:
-        if series is None:
-            check_duplicates(frame, codes, position, schema.time, schema.id, source)
-    panel = split_covariates(_scatter(values, codes, position, ids, schema, source), schema)
+        values, codes, position = aggregate(values, codes, position, how, len(schema.targets))
+    elif not unique:
+        check_duplicates(table, codes, position, schema.time, schema.id)
+    panel = _split_covariates(_scatter(table, values, codes, position, ids, schema), schema)
     return replace(panel, static=static)
 
 
-def series_codes(frame: pd.DataFrame, id: tuple[str, ...], source: str) -> SeriesCodes:
-    """Return the series of every row (whole numbers, [rows]) and their ids, several columns joined by "/"."""
-    if not id:
-        return np.zeros(len(frame), dtype=np.int64), (WIDE_ID,)
-    joint: Ints | None = None
-    names: list[str] = []
-    for name in id:
-        code, values = _factorized(frame[name])
-        blank = np.append([not str(value).strip() for value in values], True)
-        if blank[:-1].any() or (code < 0).any():
-            where = f"{source}: {row_name(source, frame, int(np.argmax(blank[code])))}: column '{name}'"
-            raise DataError(f"{where}: expected the id of a series, got nothing: write one or drop the row")
-        texts = [label(value) for value in values]
-        if joint is None:
-            joint, names = code, texts
-        else:
-            both, pairs = pd.factorize(joint.astype(np.int64) * len(values) + code)
-            joint = np.asarray(both, dtype=np.int64)
-            names = [f"{names[pair // len(values)]}/{texts[pair % len(values)]}" for pair in pairs]
-    assert joint is not None
-    return joint, tuple(names)
-
-
-def _factorized(column: pd.Series[Any]) -> tuple[npt.NDArray[Any], Any]:
-    """Return `pandas.factorize`, which the coding of a file that is sorted by its ids is already."""
-    if is_coded(column):
-        raw = np.asarray(column.cat.codes)
-        steps = (np.diff(raw[block]) for block in blocks(len(raw), 1))
-        if raw[0] == 0 and all(((step == 0) | (step == 1)).all() for step in steps):
-            return raw, column.cat.categories[: int(raw[-1]) + 1]
-    return pd.factorize(column)
-
-
-def repeated(codes: Ints, position: Ints) -> npt.NDArray[np.bool_]:
-    """Tell of each row whether an earlier one has its series and its position or stamp."""
-    if in_order(codes, position, strictly=True):
+def repeated(codes: Ints, position: Ints) -> Bools:
+    """Return for each row whether an earlier row has the same series and position or timestamp."""
+    if is_sorted(codes, position, strictly=True):
         return np.zeros(len(codes), dtype=bool)
     low, high = int(position.min()), int(position.max())
     if (high - low + 1) * (int(codes.max()) + 1) < np.iinfo(np.int64).max:
@@ -119,85 +77,82 @@ def repeated(codes: Ints, position: Ints) -> npt.NDArray[np.bool_]:
     return np.asarray(pd.DataFrame({"series": codes, "position": position}).duplicated())
 
 
-def check_duplicates(
-    frame: pd.DataFrame, codes: Ints, position: Ints, time: tuple[str, ...], id: tuple[str, ...], source: str
-) -> None:
-    """Raise a DataError that names the second row with the stamp of another row of its series."""
-    twice = repeated(codes, position)
-    if not twice.any():
+def check_duplicates(table: Table, codes: Ints, position: Ints, time: tuple[str, ...], id: tuple[str, ...]) -> None:
+    """Raise a DataError if two rows of a series have the same timestamp."""
+    duplicated = repeated(codes, position)
+    if not duplicated.any():
         return
-    row = int(np.argmax(twice))
+    row = int(np.argmax(duplicated))
     first = int(np.argmax((codes == codes[row]) & (position == position[row])))
-    stamp = " ".join(format_timestamp(frame[name].iloc[row]) for name in time)
-    where = f"{source}: {row_name(source, frame, row)}: column '{'+'.join(time)}'"
-    whose = f" of series '{'/'.join(str(frame[name].iloc[row]) for name in id)}'" if id else ""
-    mend = "keep one of them" if id else "keep one of them, name the column that tells series apart by --id"
+    timestamp = " ".join(format_timestamp(table.frame[name].iloc[row]) for name in time)
+    whose = f" of series '{'/'.join(str(table.frame[name].iloc[row]) for name in id)}'" if id else ""
+    hints = ["remove one of the rows", "aggregate them with {on_duplicate}"]
+    if not id:
+        hints.insert(1, "name the column that identifies series with {id}")
     raise DataError(
-        f"{where}: expected each stamp{whose} once, but {stamp} stands in {row_name(source, frame, first)} "
-        f"as well: {mend}, or say what becomes of them by --on-duplicate"
+        f"{table.locate(row, *time)}: expected each timestamp{whose} once, got {timestamp} in {table.row_name(first)} "
+        "as well",
+        *hints,
     )
 
 
-def _positions(frame: pd.DataFrame, stamps: pd.Index, schema: Schema, source: str) -> Ints:
-    """Return the positions of stamps on the schema's grid."""
-    zone = str(stamps.tz) if isinstance(stamps, pd.DatetimeIndex) and stamps.tz is not None else None
-    column = "+".join(schema.time)
+def _positions(table: Table, times: pd.Index, schema: Schema) -> Ints:
+    """Return the positions of timestamps on the grid of the schema."""
+    zone = str(times.tz) if isinstance(times, pd.DatetimeIndex) and times.tz is not None else None
     if (zone is None) != (schema.tz is None):
         expected, got = (name or "no time zone" for name in (schema.tz, zone))
-        raise DataError(f"{source}: column '{column}': expected stamps with {expected}, got {got}")
-    position, on_grid = schema.grid.locate(stamps, nearest=schema.nearest)
+        raise DataError(
+            f"{table.name}: column '{'+'.join(schema.time)}': expected timestamps with {expected}, got {got}"
+        )
+    position, on_grid = schema.grid.locate(times, nearest=schema.nearest)
     if not on_grid.all() and schema.resample is None:
         row = int(np.argmin(on_grid))
-        where = f"{source}: {row_name(source, frame, row)}: column '{column}'"
         raise DataError(
-            f"{where}: expected steps of '{schema.freq}' from {format_timestamp(schema.grid.at([0])[0])} on, but "
-            f"{format_timestamp(stamps[row])} lies between two: mend the stamp, give another --freq, or bring all to "
-            "these steps by --resample"
+            f"{table.locate(row, *schema.time)}: expected steps of '{schema.freq}' from "
+            f"{format_timestamp(schema.grid.times([0])[0])} on, got {format_timestamp(times[row])}, which is between "
+            "two of them",
+            "correct the timestamp",
+            "set another {freq}",
+            "aggregate the rows of each step with {resample}",
         )
     return position
 
 
-def _from_rows(frame: pd.DataFrame, schema: Schema, ids: tuple[str, ...], codes: Ints, source: str) -> Panel:
-    """Return the series that stand in the rows, without the empty cells behind each."""
-    check_unique_rows(frame, codes, schema.id, source)
-    columns = [name for name in frame.columns if name not in (*schema.id, *schema.static_covariates)]
-    if not columns:
-        raise DataError(f"{source}: expected columns with the values of each series after {quote_list(schema.id)}")
-    values = np.stack([numbers(frame, name, source) for name in columns], axis=1)
-    seen = np.isfinite(values)
-    lengths = np.where(seen.any(axis=1), values.shape[1] - np.argmax(seen[:, ::-1], axis=1), 0)
+def _panel_from_rows(table: Table, schema: Schema, codes: Ints, ids: tuple[str, ...]) -> Panel:
+    """Return the series of a table with one row per series, without the empty cells at the end of each row."""
+    check_unique_rows(table, codes, schema.id)
+    names = [name for name in table.columns if name not in (*schema.id, *schema.static_covariates)]
+    if not names:
+        raise DataError(f"{table.name}: expected columns with the values of each series after {quote_list(schema.id)}")
+    values = np.stack([table[name].numbers for name in names], axis=1)
+    observed = np.isfinite(values)
+    lengths = np.where(observed.any(axis=1), values.shape[1] - np.argmax(observed[:, ::-1], axis=1), 0)
     if not lengths.all():
         row = int(np.argmin(lengths))
-        where = f"{source}: {row_name(source, frame, row)}"
-        raise DataError(f"{where}: expected the values of series '{ids[row]}', got empty cells: drop the row")
-    inside = np.arange(values.shape[1]) < lengths[:, None]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    starts = np.zeros(len(ids), dtype=np.int64)
-    return Panel(values[inside][:, None], offsets, ids, schema.targets, starts, schema.grid)
-
-
-def check_unique_rows(frame: pd.DataFrame, codes: Ints, id: tuple[str, ...], source: str) -> None:
-    """Raise a DataError where an id has several rows but there is no time column that would order them."""
-    twice = pd.Series(codes).duplicated().to_numpy()
-    if twice.any():
-        row = int(np.argmax(twice))
-        where = f"{source}: {row_name(source, frame, row)}: column '{'+'.join(id)}'"
         raise DataError(
-            f"{where}: expected each id once where no column holds time stamps, but "
-            f"'{frame[id[0]].iloc[row]}' stands there again: add a time column, or name it by --time"
+            f"{table.locate(row)}: expected the values of series '{ids[row]}', got empty cells", "remove the row"
+        )
+    inside = np.arange(values.shape[1]) < lengths[:, None]
+    series = RaggedArray.from_lengths(values[inside][:, None], lengths)
+    return Panel(series, ids, schema.targets, np.zeros(len(ids), dtype=np.int64), schema.grid)
+
+
+def check_unique_rows(table: Table, codes: Ints, id: tuple[str, ...]) -> None:
+    """Raise a DataError if an id has several rows, although no time column orders them."""
+    duplicated = pd.Series(codes).duplicated().to_numpy()
+    if duplicated.any():
+        row = int(np.argmax(duplicated))
+        raise DataError(
+            f"{table.locate(row, *id)}: expected each id once without a time column, got "
+            f"'{table.frame[id[0]].iloc[row]}' again",
+            "add a time column",
+            "name it with {time}",
         )
 
 
-def _scatter(
-    values: Floats,
-    codes: Ints,
-    position: Ints,
-    ids: tuple[str, ...],
-    schema: Schema,
-    source: str,
-) -> Panel:
-    """Return the panel of values at positions; NaN between them."""
-    ordered = in_order(codes, position, strictly=False)
+def _scatter(table: Table, values: Floats, codes: Ints, position: Ints, ids: tuple[str, ...], schema: Schema) -> Panel:
+    """Return the panel of values at positions, with NaN in the gaps."""
+    ordered = is_sorted(codes, position, strictly=False)
     starts = np.full(len(ids), np.iinfo(np.int64).max)
     ends = np.full(len(ids), np.iinfo(np.int64).min)
     if ordered:
@@ -208,165 +163,103 @@ def _scatter(
         np.minimum.at(starts, codes, position)
         np.maximum.at(ends, codes, position)
     lengths = ends - starts + 1
-    if lengths.sum() > max(SPARSEST * len(values), 100_000):
+    if lengths.sum() > max(MAX_STEPS_PER_ROW * len(values), 100_000):
         worst = int(np.argmax(lengths))
-        reach = " to ".join(format_timestamp(stamp) for stamp in schema.grid.at([starts[worst], ends[worst]]))
-        whose = f"series '{ids[worst]}'" if schema.id else f"column '{'+'.join(schema.time)}'"
+        reach = " to ".join(format_timestamp(time) for time in schema.grid.times([starts[worst], ends[worst]]))
+        which = f"series '{ids[worst]}'" if schema.id else f"column '{'+'.join(schema.time)}'"
         raise DataError(
-            f"{source}: {whose}: expected stamps on most steps of '{schema.freq}', but they reach from "
-            f"{reach} in {int((codes == worst).sum())} rows: mend the stamps, or give a longer --freq"
+            f"{table.name}: {which}: expected timestamps at most of the '{schema.freq}' steps, got "
+            f"{int((codes == worst).sum())} rows from {reach}",
+            "correct the timestamps",
+            "set a longer {freq}",
         )
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    flat = values
-    if offsets[-1] != len(values) or not ordered:
-        flat = np.full((int(offsets[-1]), values.shape[1]), np.nan, dtype=np.float32)
-        flat[offsets[codes] + position - starts[codes]] = values
-    return Panel(flat, offsets, ids, schema.targets, starts.astype(np.int64), schema.grid)
+    if int(lengths.sum()) == len(values) and ordered:
+        series = RaggedArray.from_lengths(values, lengths)
+    else:
+        series = RaggedArray.missing(lengths, values.shape[1])
+        series.values[series.offsets[codes] + position - starts[codes]] = values
+    return Panel(series, ids, schema.targets, starts.astype(np.int64), schema.grid)
 
 
-TARGET = "y"
-"""Name of the one target that the twelve columns are."""
+def _features(table: Table, name: str, schema: Schema) -> list[Floats]:
+    """Return the features of a covariate column, [rows] each, as named by `Schema.feature_names`.
 
-_NUMBERS = {
-    name.lower(): n for names in (calendar.month_name, calendar.month_abbr) for n, name in enumerate(names) if n
-}
-
-
-MONTH = "month"
-"""Column of the months, 1 to 12, that were columns."""
-
-
-def month_columns(frame: pd.DataFrame) -> tuple[str, ...]:
-    """Return the time columns of a frame that `months_as_rows` made."""
-    return (next(name for name in frame.columns if name.lower() == "year"), MONTH)
-
-
-def months_as_rows(frame: pd.DataFrame) -> pd.DataFrame | None:
-    """Return a frame with the columns of the year, ``month`` and ``y``, or None where months are no columns.
-
-    A row a month, in the order of the file; before the first and after the last value of a series (which other columns
-    tell apart) empty months are no rows. The index is that of the row of the file.
-    """
-    months = {name: _NUMBERS[name.lower()] for name in frame.columns if name.lower() in _NUMBERS}
-    years = [name for name in frame.columns if name.lower() == "year" and is_whole(frame[name])]
-    if sorted(months.values()) != list(range(1, 13)) or not years:
-        return None
-    others = [name for name in frame.columns if name not in months and name != years[0]]
-    if MONTH in (name.lower() for name in others):
-        return None
-    columns = sorted(months, key=lambda name: months[name])
-    long = frame[[*others, years[0]]].iloc[np.repeat(np.arange(len(frame)), 12)]
-    # As text where any of them is, so that a cell that is no number is told like any other.
-    values = frame[columns] if len(set(frame[columns].dtypes)) == 1 else frame[columns].astype(object)
-    long = long.assign(**{MONTH: np.tile(np.arange(1, 13), len(frame)), TARGET: values.to_numpy().ravel()})
-    long[TARGET] = long[TARGET].infer_objects()
-    count = (long[years[0]] * 12 + long[MONTH]).to_numpy(dtype=float, na_value=np.nan)
-    seen = pd.Series(np.where(long[TARGET].notna(), count, np.nan))
-    series = long[others].astype(str).agg("/".join, axis=1).to_numpy() if others else np.zeros(len(long))
-    first, last = (seen.groupby(series).transform(end).to_numpy() for end in ("min", "max"))
-    # Where the year is missing too, the row stays, for the message that says so.
-    return long[~((count < first) | (count > last))]
-
-
-def features(frame: pd.DataFrame, name: str, schema: Schema, source: str) -> list[Floats]:
-    """Return the features of one column, [rows] each, as `Schema.features_of` names them.
-
-    Where a cell is empty or its category unknown to the schema, all indicators are 0.
-
-    Raises:
-        DataError: a cell of a column of numbers is no finite number.
+    All indicators are 0 for empty cells and for categories that the schema does not list.
     """
     if name not in schema.categories:
-        return [numbers(frame, name, source)]
-    codes, texts = labels(frame[name])
-    place = {text: number for number, text in enumerate(schema.categories[name])}
-    known = np.append([place.get(text, -1) for text in texts], -1)[codes]
-    return [(known == number).astype(np.float32) for number in range(len(place))]
+        return [table[name].numbers]
+    codes, texts = table[name].labels
+    index = {text: number for number, text in enumerate(schema.categories[name])}
+    category = np.append([index.get(text, -1) for text in texts], -1)[codes]
+    return [(category == number).astype(np.float32) for number in range(len(index))]
 
 
-def split_covariates(panel: Panel, schema: Schema) -> Panel:
-    """Return a panel whose columns behind the targets are covariates with these apart.
+def _split_covariates(panel: Panel, schema: Schema) -> Panel:
+    """Return a panel whose columns after the targets are its covariates.
 
-    Where features are known ahead, a series ends with its last observed value, and they go on behind it; one without
+    With future covariates, a series ends with its last observed value, and the covariates continue. A series without
     any has no steps, and its forecast begins with its first row.
     """
     width = len(schema.targets)
     if not schema.covariates:
         return panel
-    names = [[feature for name in group for feature in schema.features_of(name)] for group in _groups(schema)]
-    known = Covariates(panel.values[:, width:], panel.offsets, (*names[0], *names[1]), len(names[0]))
-    values, lengths = panel.values[:, :width], panel.lengths
+    future, past = (
+        [feature for name in names for feature in schema.feature_names(name)]
+        for names in (schema.future_covariates, schema.past_covariates)
+    )
+    features = replace(panel.series, values=panel.values[:, width:])
+    series = replace(panel.series, values=panel.values[:, :width])
     if schema.future_covariates:
-        step = np.arange(len(values)) - np.repeat(panel.offsets[:-1], lengths)
-        seen = np.where(np.isfinite(values).any(axis=1), step + 1, 0)
-        lengths = np.maximum.reduceat(seen, panel.offsets[:-1])
-        values = values[step < np.repeat(lengths, panel.lengths)]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return replace(panel, values=values, offsets=offsets, covariates=known)
+        observed = np.isfinite(series.values).any(axis=1)
+        series = series.slice(0, np.maximum.reduceat(np.where(observed, series.steps + 1, 0), series.offsets[:-1]))
+    return replace(panel, series=series, covariates=Covariates(features, (*future, *past), len(future)))
 
 
-def _groups(schema: Schema) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return schema.future_covariates, schema.past_covariates
-
-
-def read_static(frame: pd.DataFrame, codes: Ints, schema: Schema, source: str) -> tuple[Static, ...]:
-    """Return the static covariates of every series.
-
-    Args:
-        frame: its rows.
-        codes: the series of every row, int64 [rows].
-        schema: how it is read.
-        source: what messages call the frame.
+def _static_covariate(table: Table, name: str, codes: Ints, schema: Schema) -> StaticCovariate:
+    """Return a static covariate of all series.
 
     Raises:
-        DataError: a column holds two values in one series, or a cell of a column of numbers is no number.
+        DataError: A series has several values, or a cell of a numeric column is not a number.
     """
-    return tuple(_static(frame, name, codes, schema, source) for name in schema.static_covariates)
-
-
-def _static(frame: pd.DataFrame, name: str, codes: Ints, schema: Schema, source: str) -> Static:
-    count = int(codes.max()) + 1
     if name in schema.categories:
-        found, texts = labels(frame[name])
-        seen = found >= 0
+        found, texts = table[name].labels
+        filled = found >= 0
     else:
-        values = numbers(frame, name, source)
-        seen = np.isfinite(values)
-        found, levels = pd.factorize(values)
-    rows = np.flatnonzero(seen)
-    first = np.full(count, len(frame), dtype=np.int64)
+        numbers = table[name].numbers
+        filled = np.isfinite(numbers)
+        found, levels = pd.factorize(numbers)
+    rows = np.flatnonzero(filled)
+    first = np.full(int(codes.max()) + 1, len(table), dtype=np.int64)
     np.minimum.at(first, codes[rows], rows)
-    filled = first < len(frame)
-    value = np.where(filled, found[np.minimum(first, len(frame) - 1)], -1)
-    other = seen & (found != value[codes])
+    value = np.where(first < len(table), found[np.minimum(first, len(table) - 1)], -1)
+    other = filled & (found != value[codes])
     if other.any():
         row = int(np.argmax(other))
-        before = int(first[codes[row]])
+        got, before = (quote_text(to_label(table.frame[name].iloc[index])) for index in (row, int(first[codes[row]])))
         raise DataError(
-            f"{source}: {row_name(source, frame, row)}: column '{name}': expected one value for the whole series, got "
-            f"{cell_text(label(frame[name].iloc[row]))} after {cell_text(label(frame[name].iloc[before]))}: "
-            "what changes is a past or future covariate"
+            f"{table.locate(row, name)}: expected one value for the whole series, got {got} after {before}",
+            "make a column that changes a past or future covariate",
         )
     if name in schema.categories:
-        return Static(name, value, tuple(texts))
-    return Static(name, np.append(levels, np.nan).astype(np.float32)[value])
+        return StaticCovariate(name, value, tuple(texts))
+    return StaticCovariate(name, np.append(levels, np.nan).astype(np.float32)[value])
 
 
 def restrict_to_training_categories(schema: Schema, panel: Panel, hold_out: int) -> Schema:
-    """Return a schema that knows the categories alone that occur before the last ``hold_out`` steps of the series."""
+    """Return a schema with only the categories that occur before the last ``hold_out`` steps of the series."""
     if not schema.categories:
         return schema
-    panel = panel.head(hold_out).without_empty()
+    panel = panel.drop_last(hold_out).drop_empty()
     categories = dict(schema.categories)
     for static in panel.static:
         if static.labels is not None:
-            occurring = np.unique(static.values[static.values >= 0])
-            categories[static.name] = tuple(sorted(static.labels[int(code)] for code in occurring))
+            codes = np.unique(static.values[static.values >= 0])
+            categories[static.name] = tuple(sorted(static.labels[int(code)] for code in codes))
     if panel.covariates is not None:
-        some = np.any(panel.covariates.within(panel.lengths) > 0, axis=0).tolist()
-        occurring_features = {name for name, found in zip(panel.covariates.names, some, strict=True) if found}
+        occurs = np.any(panel.covariates.series.slice(0, panel.lengths).values > 0, axis=0).tolist()
+        features = {name for name, found in zip(panel.covariates.names, occurs, strict=True) if found}
         for name in schema.covariates:
             if name in categories:
-                pairs = zip(categories[name], schema.features_of(name), strict=True)
-                categories[name] = tuple(value for value, feature in pairs if feature in occurring_features)
+                pairs = zip(categories[name], schema.feature_names(name), strict=True)
+                categories[name] = tuple(value for value, feature in pairs if feature in features)
     return schema.model_copy(update={"categories": categories})

@@ -1,4 +1,4 @@
-"""What is known ahead: a file or frame for the steps of the horizon, and the calendar further than that."""
+"""Inputs of a prediction: the history up to a cutoff, future covariates and calendar features."""
 
 from __future__ import annotations
 
@@ -11,168 +11,164 @@ import numpy as np
 import pandas as pd
 
 from tsattn._text import format_timestamp, quote_list
+from tsattn.data.columns import Bools, Ints
 from tsattn.data.panel_builder import to_panel
-from tsattn.data.timestamps import SINCE_1970, is_joint, parse
+from tsattn.data.table import Table
+from tsattn.data.timestamps import EPOCH_UNITS, is_joint, parse
 from tsattn.errors import DataError, DataWarning
-from tsattn.timeseries.calendar import with_calendar
+from tsattn.timeseries.calendar import add_calendar_features
 from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.ragged import concat_ranges
 from tsattn.timeseries.schema import Schema
 
 
-def know_ahead(panel: Panel, frame: pd.DataFrame, schema: Schema, source: str) -> Panel:
-    """Return a panel that knows more ahead: the rows of a frame with stamps, ids and the covariates known ahead.
+def add_future_covariates(panel: Panel, table: Table, schema: Schema) -> Panel:
+    """Return a panel with the future covariates of a table of timestamps, ids and these covariates.
 
     Raises:
-        DataError: a column is missing, a cell or a stamp cannot be used, or a series is unknown.
+        DataError: A column is missing, a cell or a timestamp is invalid, or a series is unknown.
     """
-    ahead = schema.future_covariates
-    if not ahead or panel.covariates is None:
-        raise DataError(f"{source}: expected a model with covariates that are known ahead; it was fitted without any")
-    if not len(frame):
-        raise DataError(f"{source}: expected rows of what is known ahead, got none")
+    future = schema.future_covariates
+    if not future or panel.covariates is None:
+        raise DataError(f"{table.name}: expected a model with future covariates, got one that was fitted without any")
+    if not len(table):
+        raise DataError(f"{table.name}: expected rows of future covariates, got none")
     if not schema.time:
-        raise DataError(f"{source}: without stamps, the rows that are known ahead stand behind the history, not here")
-    apart = schema.model_copy(
-        update={"targets": (), "future_covariates": (), "past_covariates": ahead, "static_covariates": ()}
-    )
-    given = to_panel(frame, apart, source)
-    known = given.covariates
-    assert known is not None
+        raise DataError(
+            f"{table.name}: expected data with timestamps for separate future covariates, got rows without",
+            "append the rows to the history",
+        )
+    as_past = {"targets": (), "future_covariates": (), "past_covariates": future, "static_covariates": ()}
+    given = to_panel(table, schema.model_copy(update=as_past))
+    covariates = given.covariates
+    assert covariates is not None
     index = {id: number for number, id in enumerate(panel.ids)}
     unknown = [id for id in given.ids if id not in index]
     if unknown:
-        raise DataError(f"{source}: expected the series of the history, but {quote_list(unknown)} are none of them")
+        raise DataError(f"{table.name}: expected the series of the history, got {quote_list(unknown)}")
     series = np.repeat(np.array([index[id] for id in given.ids], dtype=np.int64), given.lengths)
-    step = np.arange(len(known.values)) - np.repeat(given.offsets[:-1] - given.starts, given.lengths)
-    position = step - panel.starts[series]
+    position = concat_ranges(given.starts, given.lengths) - panel.starts[series]
     later = position >= 0
-    features = {name: known.values[later, number] for number, name in enumerate(known.names)}
-    covariates = panel.covariates.extended(series[later], position[later], features)
-    return replace(panel, covariates=covariates)
+    features = {name: covariates.series.values[later, number] for number, name in enumerate(covariates.names)}
+    return replace(panel, covariates=panel.covariates.update(series[later], position[later], features))
 
 
-def know_calendar(panel: Panel, schema: Schema, horizon: int) -> Panel:
-    """Return a panel that knows what the calendar says of so many steps behind its series, where it knows any of it."""
-    found = with_calendar(replace(panel, covariates=None), schema.model_copy(update={"horizon": horizon})).covariates
+def extend_calendar_features(panel: Panel, schema: Schema, horizon: int) -> Panel:
+    """Return a panel with its calendar features, if any, up to ``horizon`` steps after the end of the series."""
+    found = add_calendar_features(
+        replace(panel, covariates=None), schema.model_copy(update={"horizon": horizon})
+    ).covariates
     if found is None or panel.covariates is None:
         return panel
-    series = np.repeat(np.arange(len(panel), dtype=np.int64), found.lengths)
-    position = np.arange(len(found.values)) - np.repeat(found.offsets[:-1], found.lengths)
-    features = {name: found.values[:, number] for number, name in enumerate(found.names)}
-    return replace(panel, covariates=panel.covariates.extended(series, position, features))
+    series = np.repeat(np.arange(len(panel), dtype=np.int64), found.series.lengths)
+    features = {name: found.series.values[:, number] for number, name in enumerate(found.names)}
+    return replace(panel, covariates=panel.covariates.update(series, found.series.steps, features))
 
 
-Stamp = str | int | datetime | np.datetime64
-"""A stamp as people write it."""
+Cutoff = str | int | datetime | np.datetime64
+"""Timestamp as users write it."""
 
 
-def as_of(panel: Panel, at: Stamp, schema: Schema, context: int, source: str) -> Panel:
-    """Return the series up to a stamp, the last step of each; its forecast begins at the next.
+def apply_cutoff(panel: Panel, cutoff: Cutoff, schema: Schema, context: int, source: str) -> Panel:
+    """Return the series up to a cutoff, from where they are forecast.
 
-    Steps up to the stamp without a value are missing, also where a series ends before it. Series without a value in the
-    look-back are left out. What is known ahead of the series stays known.
+    Steps up to the cutoff without a value are missing values, also if a series ends earlier. Series without a value in
+    the context are dropped. Future covariates stay.
 
     Args:
-        panel: the series.
-        at: the last stamp that is seen.
-        schema: how the series were read.
-        context: look-back in steps.
-        source: what errors call the data.
+        panel: Series.
+        cutoff: Last timestamp of the history.
+        schema: How the series were read.
+        context: Context length in steps.
+        source: Name of the data in messages.
 
     Warns:
-        DataWarning: series are left out, or end before the stamp.
+        DataWarning: Series are dropped, or end before the cutoff.
 
     Raises:
-        DataError: the stamp cannot be read, is no step of the grid, or lies before or behind all series.
+        DataError: The cutoff cannot be parsed, is off the grid, or is outside of the history.
     """
-    position = _position(panel, at, schema, source)
-    first, behind = int(panel.starts.min()), int((panel.starts + panel.lengths).max())
-    if not first <= position < behind:
-        reach = " to ".join(format_timestamp(stamp) for stamp in panel.grid.at([first, behind - 1]))
-        mend = "leave --at out, and the forecast follows the last one" if position >= behind else "give a later one"
-        raise DataError(f"{source}: --at {at}: expected a stamp of the history, {reach}: {mend}")
+    position = _find_position(panel, cutoff, schema, source)
+    first, end = int(panel.starts.min()), int((panel.starts + panel.lengths).max())
+    if not first <= position < end:
+        reach = " to ".join(format_timestamp(time) for time in panel.grid.times([first, end - 1]))
+        raise DataError(
+            f"{source}: cutoff {cutoff}: expected a timestamp of the history, {reach}",
+            "leave {cutoff} out to forecast from its end" if position >= end else "set a later {cutoff}",
+        )
     lengths = np.maximum(position - panel.starts + 1, 0)
-    kept = np.flatnonzero(_recent(panel, lengths, context))
-    if not len(kept):
-        raise DataError(f"{source}: --at {at}: expected a value in the {context} steps up to it, but there is none")
-    _tell(panel, kept, lengths, at)
-    values = np.full((int(lengths[kept].sum()), len(panel.targets)), np.nan, dtype=np.float32)
-    offsets = np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64)
-    for place, index in enumerate(kept):
-        history = panel.series(int(index))[: lengths[index]]
-        values[offsets[place] : offsets[place] + len(history)] = history
-    return replace(
-        panel,
-        values=values,
-        offsets=offsets,
-        ids=tuple(panel.ids[index] for index in kept),
-        starts=panel.starts[kept],
-        covariates=None if panel.covariates is None else panel.covariates.of(kept),
-        static=tuple(static.of(kept) for static in panel.static),
-    )
+    series = np.flatnonzero(_has_recent_values(panel, lengths, context))
+    if not len(series):
+        raise DataError(f"{source}: cutoff {cutoff}: expected a value in the {context} steps before it, got none")
+    _warn(panel, series, lengths, cutoff)
+    panel = panel.take(series)
+    return replace(panel, series=panel.series.resize(lengths[series]))
 
 
-def _recent(panel: Panel, lengths: Any, context: int) -> Any:
-    """Tell of each series whether any of its values lies in the look-back of a history of so many steps."""
+def _has_recent_values(panel: Panel, lengths: Ints, context: int) -> Bools:
+    """Return for each series whether it has a value in the context at the end of a history of given length."""
     return np.array(
         [
-            np.isfinite(panel.series(index)[max(int(length) - context, 0) : max(int(length), 0)]).any()
+            np.isfinite(panel.series[index][max(int(length) - context, 0) : max(int(length), 0)]).any()
             for index, length in enumerate(lengths)
         ]
     )
 
 
-def _tell(panel: Panel, kept: Any, lengths: Any, at: Stamp) -> None:
-    """Warn of series that are left out, and of those that end before the stamp."""
-    out = [panel.ids[index] for index in sorted(set(range(len(panel))) - set(kept.tolist()))]
-    ended = [panel.ids[index] for index in kept if panel.lengths[index] < lengths[index]]
-    if out:
+def _warn(panel: Panel, series: Ints, lengths: Ints, cutoff: Cutoff) -> None:
+    """Warn about series that are dropped, and about those that end before the cutoff."""
+    dropped = [panel.ids[index] for index in sorted(set(range(len(panel))) - set(series.tolist()))]
+    ended = [panel.ids[index] for index in series if panel.lengths[index] < lengths[index]]
+    if dropped:
         warnings.warn(
-            f"{len(out)} of {len(panel)} series have no history as of {at} and are left out: {quote_list(out)}",
+            f"{len(dropped)} of {len(panel)} series have no history before {cutoff} and are left out: "
+            f"{quote_list(dropped)}",
             DataWarning,
             stacklevel=5,
         )
     if ended:
         warnings.warn(
-            f"{len(ended)} of {len(panel)} series end before {at}, and the steps up to it count as missing: "
+            f"{len(ended)} of {len(panel)} series end before {cutoff}, and the steps up to it are missing values: "
             f"{quote_list(ended)}",
             DataWarning,
             stacklevel=5,
         )
 
 
-def _position(panel: Panel, at: Stamp, schema: Schema, source: str) -> int:
-    """Return the position of a stamp on the grid."""
-    stamps = _read(panel, at, schema, source)
-    position, on_grid = panel.grid.locate(stamps)
+def _find_position(panel: Panel, cutoff: Cutoff, schema: Schema, source: str) -> int:
+    """Return the position of a cutoff on the grid."""
+    position, on_grid = panel.grid.locate(_parse(panel, cutoff, schema, source))
     if not on_grid[0]:
-        around = [format_timestamp(stamp) for stamp in panel.grid.at([position[0], position[0] + 1])]
+        around = [format_timestamp(time) for time in panel.grid.times([position[0], position[0] + 1])]
         raise DataError(
-            f"{source}: --at {at}: expected a step of '{panel.grid.freq}', and it lies between {around[0]} and "
-            f"{around[1]}: give one of them"
+            f"{source}: cutoff {cutoff}: expected a step of '{panel.grid.freq}', got a timestamp between {around[0]} "
+            f"and {around[1]}",
+            "set {cutoff} to one of them",
         )
     return int(position[0])
 
 
-def _read(panel: Panel, at: Stamp, schema: Schema, source: str) -> Any:
-    """Return a stamp as the grid counts: as it stands in the data, or as an ISO date."""
-    grid, text = panel.grid, str(at)
-    alone = not is_joint(schema.time_format) and schema.time_format not in ("step", "integer")
-    forms = [schema.time_format, "date"] if alone else ["date"]
-    for form in forms if grid.dated else ["integer"]:
-        number = form == "integer" or form in SINCE_1970
-        column = pd.Series([pd.to_numeric(text, errors="coerce")]) if number else pd.Series([text], dtype="str")
-        stamps, bad = parse(column, form)
-        if not bad[0]:
+def _parse(panel: Panel, cutoff: Cutoff, schema: Schema, source: str) -> pd.Index:
+    """Return a cutoff, in the format of the data or as an ISO date, as a timestamp of the grid."""
+    grid, text = panel.grid, str(cutoff)
+    single = not is_joint(schema.time_format) and schema.time_format not in ("step", "integer")
+    formats = [schema.time_format, "date"] if single else ["date"]
+    for time_format in formats if grid.has_dates else ["integer"]:
+        if time_format == "integer" or time_format in EPOCH_UNITS:
+            column: pd.Series[Any] = pd.Series([pd.to_numeric(text, errors="coerce")])
+        else:
+            column = pd.Series([text], dtype="str")
+        times, invalid = parse(column, time_format)
+        if not invalid[0]:
             break
     else:
-        kind = "a date such as 2020-12-31" if grid.dated else "a whole number"
-        raise DataError(f"{source}: --at {at}: expected {kind}")
-    if not isinstance(stamps, pd.DatetimeIndex):
-        return stamps
-    if grid.tz is None and stamps.tz is not None:
-        raise DataError(f"{source}: --at {at}: expected a stamp without a time zone, as those of the data")
-    if grid.tz is not None and stamps.tz is None:
-        # As a clock there shows it.
-        return stamps.tz_localize(grid.tz, ambiguous=np.ones(1, bool), nonexistent="shift_forward")
-    return stamps
+        kind = "a date such as 2020-12-31" if grid.has_dates else "a whole number"
+        raise DataError(f"{source}: cutoff {cutoff}: expected {kind}")
+    if not isinstance(times, pd.DatetimeIndex):
+        return times
+    if grid.tz is None and times.tz is not None:
+        raise DataError(f"{source}: cutoff {cutoff}: expected a timestamp without a time zone, as in the data")
+    if grid.tz is not None and times.tz is None:
+        # Local time.
+        return times.tz_localize(grid.tz, ambiguous=np.ones(1, bool), nonexistent="shift_forward")
+    return times

@@ -1,4 +1,4 @@
-"""Columns of time stamps: which form they have, and their values."""
+"""Formats of timestamps: detection and parsing."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tsattn.data.columns import LARGEST_KINDS as LARGEST
-from tsattn.data.columns import coded, is_coded, is_date, is_text, is_whole
-from tsattn.data.locations import row_name
+from tsattn.data.columns import MAX_INTEGER, Bools, Ints, is_categorical, is_date, is_text, is_whole, unique_texts
 from tsattn.errors import DataError
-from tsattn.timeseries.grid import in_microseconds
-
-Bools = npt.NDArray[np.bool_]
+from tsattn.timeseries.grid import to_microseconds
 
 DAY_FIRST = ("%d/%m/%Y", "%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%d-%m-%Y", "%d-%m-%Y %H:%M", "%d/%m/%y")
 FORMATS = (
@@ -36,10 +32,10 @@ FORMATS = (
         "%b %d, %Y",
     ),
 )
-"""Forms of dates besides ISO that are tried, as strptime writes them."""
+"""Date formats besides ISO that are tried, in the syntax of strptime."""
 
 PARTS = ("year", "quarter", "month", "day", "hour", "minute")
-"""Calendar parts that may stand in columns of their own, in this order."""
+"""Calendar parts that may be separate columns, in this order."""
 
 TIME_NAMES = frozenset(
     [
@@ -59,13 +55,13 @@ TIME_NAMES = frozenset(
         "t",
     ]
 )
-"""Names that time columns have; a column of whole numbers must have one of them to be the time."""
+"""Usual names of time columns; a column of whole numbers is a time column only with one of them."""
 
-AND_TIME = " and time"
-"""End of the form of stamps whose time of day stands in a second column, behind the form of the dates in the first."""
+TIME_SUFFIX = " and time"
+"""Suffix of a date format for timestamps with the time of day in a second column."""
 
-SINCE_1970 = {"seconds": 1_000_000_000, "milliseconds": 1_000_000, "microseconds": 1_000, "nanoseconds": 1}
-"""Forms of stamps that are counted from 1970, and the nanoseconds of each."""
+EPOCH_UNITS = {"seconds": 1_000_000_000, "milliseconds": 1_000_000, "microseconds": 1_000, "nanoseconds": 1}
+"""Formats of timestamps that count units since 1970, with the nanoseconds of each unit."""
 
 _QUARTER = r"^\s*(\d{4})[-\s]?[qQ]([1-4])\s*$"
 _OFFSET = r":\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)\s*$"
@@ -74,13 +70,13 @@ _CLOCKS = frozenset(["time", "clock", "hour", "hours", "hr"])
 _CLOCK_WORDS = _CLOCKS.union(["of", "day", "local", "utc", "gmt"])
 
 
-def is_joint(form: str) -> bool:
-    """Tell whether stamps of a form stand in several columns."""
-    return form == "parts" or form.endswith(AND_TIME)
+def is_joint(time_format: str) -> bool:
+    """Return whether a format reads several columns."""
+    return time_format == "parts" or time_format.endswith(TIME_SUFFIX)
 
 
-def holds_clock(column: pd.Series[Any]) -> bool:
-    """Tell whether a column holds times of the day: text such as 17:24, or hours in a column that is named so."""
+def has_times_of_day(column: pd.Series[Any]) -> bool:
+    """Return whether a column holds times of day: text such as 17:24, or hours in a column with such a name."""
     if is_text(column):
         filled = _filled(_spread(column))
         padded = filled.str.fullmatch(r"\d\d") if _words(column) & _CLOCKS else False
@@ -89,46 +85,52 @@ def holds_clock(column: pd.Series[Any]) -> bool:
     return bool(_words(column) & _CLOCKS) and is_whole(column) and bool(column.dropna().between(0, 24).all())
 
 
-def is_clock(column: pd.Series[Any]) -> bool:
-    """Tell whether a column holds times of the day and is named as the one of the stamp is."""
+def is_time_of_day(column: pd.Series[Any]) -> bool:
+    """Return whether a column holds times of day and has the name of the time of day of a timestamp."""
     words = _words(column)
-    return bool(words & _CLOCKS) and words <= _CLOCK_WORDS and holds_clock(column)
+    return bool(words & _CLOCKS) and words <= _CLOCK_WORDS and has_times_of_day(column)
 
 
 def _words(column: pd.Series[Any]) -> set[str]:
     return {word for word in re.split(r"[^a-z]+", str(column.name).lower()) if word}
 
 
-def text_format(column: pd.Series[Any]) -> str | None:
-    """Return the form of the dates in a text column, which most of its values have; None where there is none.
+def detect_format(column: pd.Series[Any]) -> str | None:
+    """Return the date format of most values of a text column, or None if they are not dates.
 
     Raises:
-        DataError: all of it can be read with the day first and with the month first.
+        DataError: All values can be read with the day first and with the month first.
     """
     sample = _filled(_spread(column))
     if len(sample) < 10:
-        # There are many gaps, or the whole is small.
+        # There are many gaps, or the column is short.
         sample = _spread(_filled(column))
     if not len(sample) or not sample.str.contains(r"\d").mean() > 0.5:
         return None
-    # ISO dates may be years alone, and so may any number of four digits look.
+    # An ISO date may be a year alone, but any number of four digits looks the same.
     years = sample.str.fullmatch(r"\d{1,4}").mean() > 0.5 and str(column.name).lower() not in TIME_NAMES
-    for form in ("quarter",) if years else ("date", "quarter"):
-        if parse(sample, form)[1].mean() < 0.5:
-            return form
-    likely = [form for form in FORMATS if parse(sample, form)[1].mean() < 0.5]
+    for time_format in ("quarter",) if years else ("date", "quarter"):
+        if _fits(sample, time_format):
+            return time_format
+    likely = [time_format for time_format in FORMATS if _fits(sample, time_format)]
     if not likely:
         return None
     filled = _filled(column)
-    misses = {form: int(parse(filled, form)[1].sum()) for form in likely}
-    best = min(misses, key=lambda form: misses[form])
-    other = [form for form in likely if form != best and misses[form] == misses[best]]
+    misses = {time_format: int(parse(filled, time_format)[1].sum()) for time_format in likely}
+    best = min(misses, key=lambda time_format: misses[time_format])
+    other = [time_format for time_format in likely if time_format != best and misses[time_format] == misses[best]]
     if other and (parse(filled, best)[0] != parse(filled, other[0])[0]).any():
         raise DataError(
-            f"column '{column.name}': expected dates that can be read in one way only, but such as "
-            f"{sample.iloc[0]} fit '{best}' and '{other[0]}': write them as 2020-12-31"
+            f"column '{column.name}': expected unambiguous dates, got dates such as {sample.iloc[0]} that fit both "
+            f"'{best}' and '{other[0]}'",
+            "write them as 2020-12-31",
         )
     return best
+
+
+def _fits(column: pd.Series[Any], time_format: str) -> bool:
+    """Return whether more than half of the cells have a format."""
+    return bool(parse(column, time_format)[1].mean() < 0.5)
 
 
 def _filled(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -136,59 +138,62 @@ def _filled(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _spread(column: pd.Series[Any], most: int = 50) -> pd.Series[Any]:
-    """Return up to ``most`` cells, spread evenly."""
+    """Return up to ``most`` cells, evenly spaced."""
     return column.iloc[np.unique(np.linspace(0, len(column) - 1, min(len(column), most)).astype(int))]
 
 
-def number_format(column: pd.Series[Any]) -> str:
-    """Return the form of stamps that are whole numbers: dates such as 19580329, seconds, or integers."""
+def detect_number_format(column: pd.Series[Any]) -> str:
+    """Return the format of timestamps that are whole numbers: dates such as 19580329, epoch units or integers."""
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     seen = values[np.isfinite(values)]
     low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
-    for form, least, most in (("%Y%m%d", 1e7, 3e7), ("%Y%m", 1e5, 3e5)):
-        if low >= least and high < most and parse(column[np.isfinite(values)], form)[1].mean() < 0.5:
-            return form
-    for form, nanoseconds in SINCE_1970.items():
+    for time_format, least, most in (("%Y%m%d", 1e7, 3e7), ("%Y%m", 1e5, 3e5)):
+        if low >= least and high < most and _fits(column[np.isfinite(values)], time_format):
+            return time_format
+    for unit, nanoseconds in EPOCH_UNITS.items():
         if low >= 1e17 / nanoseconds and high < 1e20 / nanoseconds:
-            return form
+            return unit
     return "integer"
 
 
-def parse(columns: pd.Series[Any] | pd.DataFrame, form: str) -> tuple[pd.Index, Bools]:
-    """Read stamps in a form that `text_format` or `number_format` names, or in one of several columns.
+def parse(columns: pd.Series[Any] | pd.DataFrame, time_format: str) -> tuple[pd.Index, Bools]:
+    """Parse timestamps.
 
     Args:
-        columns: one; or those of calendar parts; or a date and a time of day.
-        form: of that one; or "parts"; or the form of the date with `AND_TIME` behind it.
+        columns: One column; or several with calendar parts; or a date and a time of day.
+        time_format: "date" for ISO dates or datetimes, a strptime format, "quarter", "integer", one of `EPOCH_UNITS`,
+            "parts", or a date format followed by `TIME_SUFFIX`.
 
     Returns:
-        the stamps: int64 for "integer", else microsecond dates, time-zone-aware where the stamps are; and
-        whether each could not be read, where the stamp means nothing.
+        The timestamps, and a mask of those that could not be parsed, whose values are undefined. Timestamps are int64
+        for "integer", else datetimes in microseconds, with a time zone if the column has one.
     """
     if isinstance(columns, pd.DataFrame):
-        return _parse_parts(columns) if form == "parts" else _parse_both(columns, form.removesuffix(AND_TIME))
-    if is_coded(columns):
-        texts, rows = coded(columns)
-        stamps, bad = parse(texts, form)
-        return stamps[rows], bad[rows]
-    if form == "integer":
+        if time_format == "parts":
+            return _parse_parts(columns)
+        return _parse_date_and_time(columns, time_format.removesuffix(TIME_SUFFIX))
+    if is_categorical(columns):
+        texts, rows = unique_texts(columns)
+        times, invalid = parse(texts, time_format)
+        return times[rows], invalid[rows]
+    if time_format == "integer":
         values = _floats(columns)
-        bad = ~np.isfinite(values) | (values != np.round(values)) | (np.abs(values) > LARGEST)
-        return pd.Index(np.where(bad, 0, values).astype(np.int64)), bad
-    if form == "quarter":
+        invalid = ~np.isfinite(values) | (values != np.round(values)) | (np.abs(values) > MAX_INTEGER)
+        return pd.Index(np.where(invalid, 0, values).astype(np.int64)), invalid
+    if time_format == "quarter":
         found = columns.astype(str).str.extract(_QUARTER)
         return _parse_parts(pd.DataFrame({"year": found[0], "quarter": found[1]}))
     if is_date(columns):
         return _dates(columns)
-    if form in SINCE_1970:
-        return _parse_since(columns, SINCE_1970[form])
+    if time_format in EPOCH_UNITS:
+        return _parse_epoch(columns, EPOCH_UNITS[time_format])
     text = columns.astype(str)
     if is_whole(columns):
         values = _floats(columns)
         text = pd.Series(np.where(np.isfinite(values), values, np.nan)).astype("Int64").astype(str)
-    if form != "date":
-        return _dates(pd.to_datetime(text, format=form, errors="coerce"))
-    # A stamp with an offset from UTC and one without cannot be compared: those that most are not are none.
+    if time_format != "date":
+        return _dates(pd.to_datetime(text, format=time_format, errors="coerce"))
+    # Timestamps with and without an offset from UTC cannot be compared: the less frequent kind is invalid.
     offset = text.str.contains(_OFFSET)
     aware = bool(offset.mean() > 0.5)
     return _dates(pd.to_datetime(text.where(offset == aware), format="ISO8601", errors="coerce", utc=aware))
@@ -200,20 +205,20 @@ def _floats(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
 
 
 def _dates(column: pd.Series[Any]) -> tuple[pd.Index, Bools]:
-    stamps = in_microseconds(pd.DatetimeIndex(column))
-    return (stamps if _has_name(stamps) else stamps.tz_convert("UTC")), column.isna().to_numpy()
+    times = to_microseconds(pd.DatetimeIndex(column))
+    return (times if _has_zone_name(times) else times.tz_convert("UTC")), column.isna().to_numpy()
 
 
-def _has_name(stamps: pd.DatetimeIndex) -> bool:
-    """Tell whether the time zone of stamps, if any, can be found again by its name, which a schema keeps."""
+def _has_zone_name(times: pd.DatetimeIndex) -> bool:
+    """Return whether timestamps have no time zone, or one that can be restored from its name in a schema."""
     try:
-        return stamps.tz is None or bool(pd.Timestamp(0, tz=str(stamps.tz)) == pd.Timestamp(0, tz="UTC"))
+        return times.tz is None or bool(pd.Timestamp(0, tz=str(times.tz)) == pd.Timestamp(0, tz="UTC"))
     except (KeyError, ValueError, OSError):
         return False
 
 
 def _parse_parts(columns: pd.DataFrame) -> tuple[pd.Index, Bools]:
-    """Return the dates that columns of calendar parts make, each column named as in `PARTS`."""
+    """Return the dates that columns of calendar parts form; their names are `PARTS`."""
     parts = {str(name).lower(): _floats(columns[name]) for name in columns}
     months = parts["month"] if "month" in parts else 3 * parts.pop("quarter", np.ones(len(columns))) - 2
     frame = pd.DataFrame({"year": parts.pop("year"), "month": months, "day": parts.pop("day", 1)})
@@ -224,19 +229,19 @@ def _parse_parts(columns: pd.DataFrame) -> tuple[pd.Index, Bools]:
     return _dates(pd.to_datetime(frame.where(whole), errors="coerce"))
 
 
-def _parse_both(columns: pd.DataFrame, form: str) -> tuple[pd.Index, Bools]:
-    """Return the stamps that dates and times of the day make together."""
-    days, bad = parse(columns.iloc[:, 0], form)
-    micros, wrong = _time_of_day(columns.iloc[:, 1])
-    return days + pd.to_timedelta(micros, unit="us"), bad | wrong
+def _parse_date_and_time(columns: pd.DataFrame, date_format: str) -> tuple[pd.Index, Bools]:
+    """Return the timestamps that dates and times of day form."""
+    days, invalid_days = parse(columns.iloc[:, 0], date_format)
+    micros, invalid_times = _parse_time_of_day(columns.iloc[:, 1])
+    return days + pd.to_timedelta(micros, unit="us"), invalid_days | invalid_times
 
 
-def _time_of_day(column: pd.Series[Any]) -> tuple[npt.NDArray[np.int64], Bools]:
-    """Return microseconds since midnight, and whether each could not be read; whole numbers are hours."""
-    if is_coded(column):
-        texts, rows = coded(column)
-        micros, bad = _time_of_day(texts)
-        return micros[rows], bad[rows]
+def _parse_time_of_day(column: pd.Series[Any]) -> tuple[Ints, Bools]:
+    """Return microseconds since midnight and a mask of invalid cells; numbers are hours."""
+    if is_categorical(column):
+        texts, rows = unique_texts(column)
+        micros, invalid = _parse_time_of_day(texts)
+        return micros[rows], invalid[rows]
     if is_text(column):
         found = column.astype(str).str.extract(f"^{_CLOCK}$")
         hours, minutes, seconds = (pd.to_numeric(found[i].fillna("0" if i else "x"), errors="coerce") for i in range(3))
@@ -246,12 +251,12 @@ def _time_of_day(column: pd.Series[Any]) -> tuple[npt.NDArray[np.int64], Bools]:
         hours = pd.Series(_floats(column))
         minutes = seconds = hours * 0
     elapsed = ((hours * 60 + minutes) * 60 + seconds).to_numpy(dtype=np.float64) * 1e6
-    bad = ~((elapsed >= 0) & (elapsed <= 24 * 3600e6))
-    return np.where(bad, 0, np.round(elapsed)).astype(np.int64), bad
+    invalid = ~((elapsed >= 0) & (elapsed <= 24 * 3600e6))
+    return np.where(invalid, 0, np.round(elapsed)).astype(np.int64), invalid
 
 
-def _parse_since(column: pd.Series[Any], nanoseconds: int) -> tuple[pd.Index, Bools]:
-    """Return the dates that are so many units of ``nanoseconds`` after 1970; whole numbers are exact."""
+def _parse_epoch(column: pd.Series[Any], nanoseconds: int) -> tuple[pd.Index, Bools]:
+    """Return the dates of counts of a unit of ``nanoseconds`` since 1970; integers are exact."""
     if pd.api.types.is_integer_dtype(column.dtype) and column.notna().all():
         counts = column.to_numpy(dtype=np.int64)
         whole = counts // 1000 if nanoseconds == 1 else counts * (nanoseconds // 1000)
@@ -259,20 +264,3 @@ def _parse_since(column: pd.Series[Any], nanoseconds: int) -> tuple[pd.Index, Bo
     micros = np.round(_floats(column) * (nanoseconds / 1000))
     never = np.iinfo(np.int64).min
     return _dates(pd.Series(np.where(np.isfinite(micros), micros, never).astype("datetime64[us]")))
-
-
-def read_stamps(frame: pd.DataFrame, time: tuple[str, ...], form: str, source: str) -> pd.Index:
-    """Return the stamps of every row.
-
-    Raises:
-        DataError: a stamp is missing or cannot be read.
-    """
-    stamps, bad = parse(frame[list(time)] if is_joint(form) else frame[time[0]], form)
-    if not bad.any():
-        return stamps
-    row = int(np.argmax(bad))
-    cell = " ".join(str(frame[name].iloc[row]) for name in time)
-    got = "nothing" if frame[list(time)].iloc[row].isna().any() or not cell.strip() else f"'{cell}'"
-    kind = {"integer": "a whole number", "date": "a date such as 2020-12-31"}.get(form, f"a stamp as {form}")
-    where = f"{source}: {row_name(source, frame, row)}: column '{'+'.join(time)}'"
-    raise DataError(f"{where}: expected {kind} as in the other rows, got {got}: mend the stamp or drop the row")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import re
 import zlib
@@ -17,16 +16,15 @@ import pandas as pd
 from tsattn._text import quote_list
 from tsattn.data.columns import is_date, is_number, is_whole
 from tsattn.data.files import read_bytes
-from tsattn.data.loader import load_frame
-from tsattn.data.locations import FILE, UNIT
-from tsattn.data.panel_builder import months_as_rows
-from tsattn.data.prediction_inputs import know_ahead
-from tsattn.data.timestamps import is_joint, number_format, parse
+from tsattn.data.loader import load_table
+from tsattn.data.prediction_inputs import add_future_covariates
+from tsattn.data.table import FILE, Origin, Table, unpivot_months
+from tsattn.data.timestamps import detect_number_format, is_joint, parse
 from tsattn.errors import DataError
-from tsattn.export.metadata import Description
-from tsattn.serving.errors import TOO_LARGE, UNSUPPORTED, ServingError, bad_request, shown
+from tsattn.export.metadata import ModelMetadata
+from tsattn.serving.errors import TOO_LARGE, UNSUPPORTED, ServingError, bad_request, quote_value
 from tsattn.serving.http import read_json
-from tsattn.timeseries.panel import Panel, missing_ahead
+from tsattn.timeseries.panel import Panel, missing_future_covariates
 from tsattn.timeseries.schema import Schema
 
 ID, TIME, VALUE = "unique_id", "ds", "y"
@@ -36,7 +34,7 @@ Updates = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Read:
+class RequestPanel:
     """The series of a request.
 
     Args:
@@ -48,48 +46,50 @@ class Read:
     notes: tuple[str, ...]
 
 
-def uses_covariates(description: Description) -> bool:
+def uses_covariates(description: ModelMetadata) -> bool:
     """Tell whether a model takes covariates; a baseline that was kept has no use for those of its schema."""
     return bool(description.past_covariates or description.static or description.needs_last_time)
 
 
-def read_series(given: Given, description: Description) -> Read:
+def read_series(given: ParsedRequest, description: ModelMetadata) -> RequestPanel:
     """Return the series of a request as `tsattn.Forecaster.predict` would read them.
 
     Raises:
         DataError: the data do not have the form that was fitted.
     """
-    schema, needed = description.reading, uses_covariates(description)
-    frame, schema, notes = fit_columns(given.history, schema)
+    schema, needed = description.data_schema, uses_covariates(description)
+    table, schema, notes = match_columns(given.history, schema)
     if needed:
-        frame, unknown = _with_static(frame, schema)
+        frame, unknown = _with_static(table.frame, schema)
+        table = table.with_frame(frame)
         notes += unknown
-    panel, _ = load_frame(frame, schema, REQUEST, covariates=needed)
+    panel, _ = load_table(table, schema, covariates=needed)
     if given.future is not None:
         if needed or not schema.future_covariates:
-            ahead, alike, _ = fit_columns(given.future, description.reading.model_copy(update={"targets": ()}))
-            panel = know_ahead(panel, ahead, alike, f'{REQUEST}: "future"')
+            ahead, alike, _ = match_columns(given.future, description.data_schema.model_copy(update={"targets": ()}))
+            panel = add_future_covariates(panel, ahead, alike)
         else:
             notes.append('"future" is not used: the model that was kept is a baseline without covariates')
-    missing = missing_ahead(panel, description.future_covariates, description.horizon) if needed else None
-    return Read(panel, tuple([*notes, missing] if missing else notes))
+    missing = needed and missing_future_covariates(panel, description.future_covariates, description.horizon)
+    return RequestPanel(panel, tuple([*notes, f"{missing}; means of the training data replace them"] if missing else notes))
 
 
-def fit_columns(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, Schema, list[str]]:
-    """Return a frame and the schema that fit each other, and notes on what is not used.
+def match_columns(table: Table, schema: Schema) -> tuple[Table, Schema, list[str]]:
+    """Return a table and the schema that fit each other, and notes on what is not used.
 
     Where columns of the schema are missing, `ID`, `TIME` and `VALUE` take the part of its ids, its stamps and its one
     target. Data without an id are one series. Stamps may be ISO dates though those of the schema were not.
     """
+    frame, origin = table.frame, table.origin
     notes: list[str] = []
-    schema = schema.model_copy(update=_layout(frame, schema))
+    schema = schema.model_copy(update=_layout(table, schema))
     schema = schema.model_copy(update=_time(frame, schema, notes))
     if _is_melted(frame, schema):
-        frame = _channels_apart(frame, schema)
+        frame, origin = _channels_apart(frame, schema), Origin(REQUEST)
     schema = schema.model_copy(update=_id(frame, schema))
     if len(schema.targets) == 1 and _stands_in(VALUE, schema.targets, frame, schema):
         frame = frame.rename(columns={VALUE: schema.targets[0]})
-    return _in_zone(frame, schema), schema, notes
+    return Table(_in_zone(frame, schema), origin), schema, notes
 
 
 def _stands_in(plain: str, wanted: Iterable[str], frame: pd.DataFrame, schema: Schema) -> bool:
@@ -98,11 +98,11 @@ def _stands_in(plain: str, wanted: Iterable[str], frame: pd.DataFrame, schema: S
     return plain in frame.columns and plain not in used and not any(name in frame.columns for name in wanted)
 
 
-def _layout(frame: pd.DataFrame, schema: Schema) -> Updates:
+def _layout(table: Table, schema: Schema) -> Updates:
     """Return changes that read a row a stamp where the schema has a row a series or a year."""
-    if schema.layout == "rows" and VALUE in frame.columns:
+    if schema.layout == "rows" and VALUE in table:
         return {"layout": "long"}
-    if schema.layout == "months" and VALUE in frame.columns and months_as_rows(frame) is None:
+    if schema.layout == "months" and VALUE in table and unpivot_months(table) is None:
         return {"layout": "long"}
     return {}
 
@@ -127,13 +127,13 @@ def _time(frame: pd.DataFrame, schema: Schema, notes: list[str]) -> Updates:
 
 def _form(column: pd.Series[Any], schema: Schema) -> str:
     """Return the form of stamps: that of the schema, or where they do not have it and are ISO dates, that."""
-    form = "integer" if not schema.grid.dated else schema.time_format
+    form = "integer" if not schema.grid.has_dates else schema.time_format
     if form in ("integer", "date") or not len(column):
         return form
     if is_date(column):
         return "date"
     if is_joint(form):
-        number = number_format(column) if is_number(column) else "date"
+        number = detect_number_format(column) if is_number(column) else "date"
         return "%Y" if number == "integer" else number
     if not is_number(column) and parse(column, form)[1].all() and not parse(column, "date")[1].any():
         return "date"
@@ -180,7 +180,6 @@ def _channels_apart(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
             f"{frame[schema.time[0]].iloc[row]} stands there twice: keep one of them"
         )
     wide = frame.assign(**{ID: names}).pivot(index=schema.time[0], columns=ID, values=VALUE).reset_index()
-    wide.attrs[UNIT] = "row"
     return wide.rename_axis(columns=None)
 
 
@@ -209,11 +208,11 @@ def _with_static(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, lis
 REQUEST = "the request"
 """How messages name the data of a request."""
 
-MOST_BYTES = 64 << 20
+MAX_DECOMPRESSED_BYTES = 64 << 20
 """Longest text that a compressed body may hold."""
 
-MOST_COLUMNS = 10_000
-MOST_CELLS = 4_000_000
+MAX_COLUMNS = 10_000
+MAX_CELLS = 4_000_000
 
 _JSON = re.compile(r"(application|text)/([\w.-]+\+)?json")
 _CSV = ("text/csv", "application/csv", "text/tab-separated-values", "application/vnd.ms-excel")
@@ -225,7 +224,7 @@ _KEYS = ("records", "future", "version")
 
 
 @dataclass(frozen=True)
-class Given:
+class ParsedRequest:
     """What a request holds.
 
     Args:
@@ -235,13 +234,13 @@ class Given:
         json: whether it came as JSON.
     """
 
-    history: pd.DataFrame
-    future: pd.DataFrame | None = None
+    history: Table
+    future: Table | None = None
     version: int | None = None
     json: bool = False
 
 
-def read_request(body: bytes, content_type: str, encoding: str) -> Given:
+def read_request(body: bytes, content_type: str, encoding: str) -> ParsedRequest:
     """Return what a body of CSV or JSON records holds.
 
     Args:
@@ -257,7 +256,7 @@ def read_request(body: bytes, content_type: str, encoding: str) -> Given:
     if not (_JSON.fullmatch(kind) or kind in _CSV or kind in _ANY):
         raise ServingError(
             UNSUPPORTED,
-            f"expected text/csv or application/json, got {shown(kind)}: send the CSV or JSON itself as the body",
+            f"expected text/csv or application/json, got {quote_value(kind)}: send the CSV or JSON itself as the body",
         )
     body = _unpacked(body, encoding.strip().lower())
     text = body.removeprefix(b"\xef\xbb\xbf")
@@ -265,78 +264,75 @@ def read_request(body: bytes, content_type: str, encoding: str) -> Given:
         raise bad_request("expected rows as CSV or JSON records, got an empty body")
     if _JSON.fullmatch(kind) or (kind in _ANY and text.lstrip()[:1] in (b"[", b"{")):
         return _from_json(text)
-    return Given(_from_csv(body))
+    return ParsedRequest(_from_csv(body))
 
 
 def _unpacked(body: bytes, encoding: str) -> bytes:
     """Return a body without its compression."""
     if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise ServingError(UNSUPPORTED, f"expected a body as it is or compressed by gzip, got {shown(encoding)}")
+        raise ServingError(UNSUPPORTED, f"expected a body as it is or compressed by gzip, got {quote_value(encoding)}")
     if not body.startswith(b"\x1f\x8b"):
         return body
     try:
         with gzip.GzipFile(fileobj=BytesIO(body)) as file:
-            text = file.read(MOST_BYTES + 1)
+            text = file.read(MAX_DECOMPRESSED_BYTES + 1)
     except (OSError, EOFError, zlib.error):
         raise bad_request("expected a body compressed by gzip, got one that is cut off or damaged") from None
-    if len(text) > MOST_BYTES:
-        raise ServingError(TOO_LARGE, f"expected at most {MOST_BYTES:,} bytes within a compressed body, got more")
+    if len(text) > MAX_DECOMPRESSED_BYTES:
+        raise ServingError(TOO_LARGE, f"expected at most {MAX_DECOMPRESSED_BYTES:,} bytes within a compressed body, got more")
     return text
 
 
-def _from_csv(body: bytes) -> pd.DataFrame:
+def _from_csv(body: bytes) -> Table:
     if body.startswith(b"PAR1"):
         raise ServingError(UNSUPPORTED, "expected CSV or JSON records, got Parquet: save it as CSV")
     header = re.match(rb"[^\r\n]*", body.lstrip(b"\r\n"))
     signs = max(header[0].count(sign) for sign in (b",", b";", b"\t", b"|")) if header else 0
-    if signs >= MOST_COLUMNS:
-        raise DataError(f"{REQUEST}: line 1: expected at most {MOST_COLUMNS:,} columns, got more")
-    try:
-        frame = read_bytes(body, REQUEST)
-    except csv.Error as error:
-        raise DataError(f"{REQUEST}: line 1: expected a header with a name for each column: {error}") from None
-    _check_size(len(frame), len(frame.columns))
-    return frame
+    if signs >= MAX_COLUMNS:
+        raise DataError(f"{REQUEST}: line 1: expected at most {MAX_COLUMNS:,} columns, got more")
+    table = read_bytes(body, REQUEST)
+    _check_size(len(table), len(table.columns))
+    return table
 
 
 def _check_size(rows: int, columns: int) -> None:
-    if columns > MOST_COLUMNS or rows * columns > MOST_CELLS:
+    if columns > MAX_COLUMNS or rows * columns > MAX_CELLS:
         raise ServingError(
             TOO_LARGE,
-            f"expected at most {MOST_COLUMNS:,} columns and {MOST_CELLS:,} cells, got {columns:,} columns in {rows:,} "
+            f"expected at most {MAX_COLUMNS:,} columns and {MAX_CELLS:,} cells, got {columns:,} columns in {rows:,} "
             "rows: send the series in several requests",
         )
 
 
-def _from_json(text: bytes) -> Given:
+def _from_json(text: bytes) -> ParsedRequest:
     given = read_json(text)
     if isinstance(given, list):
-        return Given(_records(given, "records"), json=True)
+        return ParsedRequest(_records(given, "records"), json=True)
     if not isinstance(given, dict) or "records" not in given:
-        came = f"the keys {', '.join(map(shown, list(given)[:5]))}" if isinstance(given, dict) else shown(given)
+        came = f"the keys {', '.join(map(quote_value, list(given)[:5]))}" if isinstance(given, dict) else quote_value(given)
         raise bad_request(f'expected a list of records, or {{"records": [...]}}, got {came}')
     unknown = [key for key in given if key not in _KEYS]
     if unknown:
-        raise bad_request(f"expected the keys {', '.join(_KEYS)}, got {shown(unknown[0])}")
+        raise bad_request(f"expected the keys {', '.join(_KEYS)}, got {quote_value(unknown[0])}")
     version = given.get("version")
     if version is not None and (type(version) is not int or version < 0):
-        raise bad_request(f'"version": expected a whole number, got {shown(version)}')
+        raise bad_request(f'"version": expected a whole number, got {quote_value(version)}')
     future = given.get("future")
     ahead = None if future is None else _records(future, "future")
-    return Given(_records(given["records"], "records"), ahead, version, json=True)
+    return ParsedRequest(_records(given["records"], "records"), ahead, version, json=True)
 
 
-def _records(records: Any, key: str) -> pd.DataFrame:
-    """Return records as a frame whose index counts them from 1; what a record lacks is missing."""
+def _records(records: Any, key: str) -> Table:
+    """Return records as a table whose index counts them from 1; what a record lacks is missing."""
     if not isinstance(records, list) or not records:
-        came = "an empty list" if records == [] else shown(records)
+        came = "an empty list" if records == [] else quote_value(records)
         raise bad_request(f'"{key}": expected a list of records such as {{"ds": "2020-12-31", "y": 1.5}}, got {came}')
     names: dict[str, None] = {}
     for number, record in enumerate(records, start=1):
         if type(record) is not dict:
-            raise bad_request(f'"{key}": record {number}: expected an object of names and values, got {shown(record)}')
+            raise bad_request(f'"{key}": record {number}: expected an object of names and values, got {quote_value(record)}')
         names.update(dict.fromkeys(record))
-        if len(names) > MOST_COLUMNS:
+        if len(names) > MAX_COLUMNS:
             break
     if not names:
         raise bad_request(f'"{key}": expected objects of names and values, got empty ones')
@@ -345,8 +341,8 @@ def _records(records: Any, key: str) -> pd.DataFrame:
     for name, cells in columns.items():
         _check_cells(name, cells, key)
     frame = pd.DataFrame(columns, index=range(1, len(records) + 1))
-    frame.attrs[UNIT] = "record" if key == "records" else f'"{key}" record'
-    return frame
+    origin = Origin(REQUEST, "record") if key == "records" else Origin(f'{REQUEST}: "{key}"', f'"{key}" record')
+    return Table(frame, origin)
 
 
 def _check_cells(name: str, cells: list[Any], key: str) -> None:
@@ -355,15 +351,15 @@ def _check_cells(name: str, cells: list[Any], key: str) -> None:
     wrong = kinds - {str, int, float, bool, type(None)}
     if wrong:
         row, cell = next((row, cell) for row, cell in enumerate(cells, start=1) if type(cell) in wrong)
-        raise bad_request(f'"{key}": record {row}: {shown(name)}: expected a text or a number, got {shown(cell)}')
+        raise bad_request(f'"{key}": record {row}: {quote_value(name)}: expected a text or a number, got {quote_value(cell)}')
     for row, cell in enumerate(cells, start=1) if int in kinds else ():
         if type(cell) is int and abs(cell) >= 2**63:
             raise bad_request(
-                f'"{key}": record {row}: {shown(name)}: expected a whole number of up to 64 bits, got {shown(cell)}: '
+                f'"{key}": record {row}: {quote_value(name)}: expected a whole number of up to 64 bits, got {quote_value(cell)}: '
                 "write an id as text"
             )
     try:
         # A half of a surrogate pair can be escaped in JSON, and is no text.
         "".join([name, *(cell for cell in cells if type(cell) is str)]).encode()
     except UnicodeEncodeError:
-        raise bad_request(f'"{key}": {shown(name)}: expected text in Unicode, got half a surrogate pair') from None
+        raise bad_request(f'"{key}": {quote_value(name)}: expected text in Unicode, got half a surrogate pair') from None

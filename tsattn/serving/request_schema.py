@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tsattn.data.locations import FILE
-from tsattn.data.timestamps import SINCE_1970, is_joint
-from tsattn.export.metadata import Description
+from tsattn.data.table import FILE
+from tsattn.data.timestamps import EPOCH_UNITS, is_joint
+from tsattn.export.metadata import ModelMetadata
 from tsattn.serving.request_frames import ID, TIME, VALUE, uses_covariates
 from tsattn.timeseries.schema import Schema
 
@@ -23,9 +23,9 @@ _NAMES = ("north", "south")
 Floats = npt.NDArray[np.float64]
 
 
-def expected_columns(description: Description) -> list[dict[str, Any]]:
+def list_columns(description: ModelMetadata) -> list[dict[str, Any]]:
     """Return the columns of a request: name, other name, what stands in it, and whether it has to be there."""
-    schema = description.reading
+    schema = description.data_schema
     ids, time, targets = _plain_names(schema)
     told = [(name, ID if len(ids) == 1 else None, "id of the series", False) for name in ids]
     told += [(name, TIME, "time stamp", True) for name in time]
@@ -48,18 +48,18 @@ def _plain_names(schema: Schema) -> tuple[tuple[str, ...], tuple[str, ...], tupl
     return ids, schema.time if len(schema.time) < 2 else (TIME,), schema.targets
 
 
-def example_csv(description: Description) -> str:
+def make_example_csv(description: ModelMetadata) -> str:
     """Return made-up history that the model can forecast, with what is known ahead, as CSV."""
-    schema = description.reading
+    schema = description.data_schema
     ids, _, _ = _plain_names(schema)
     names = _NAMES if ids else _NAMES[:1]
     parts = [_series(description, number, name) for number, name in enumerate(names)]
     return pd.concat(parts, ignore_index=True).to_csv(index=False)
 
 
-def _series(description: Description, number: int, name: str) -> pd.DataFrame:
+def _series(description: ModelMetadata, number: int, name: str) -> pd.DataFrame:
     """Return one series of the example."""
-    schema = description.reading
+    schema = description.data_schema
     ids, time, targets = _plain_names(schema)
     used = uses_covariates(description)
     steps = int(np.clip(max(3 * schema.season, 4 * description.horizon), *_STEPS))
@@ -79,15 +79,15 @@ def _series(description: Description, number: int, name: str) -> pd.DataFrame:
 
 def _stamps(schema: Schema, steps: int) -> list[Any]:
     """Return stamps in the form of the schema, from its origin on."""
-    stamps = schema.grid.stamps(0, steps)
+    stamps = schema.grid.time_range(0, steps)
     if not isinstance(stamps, pd.DatetimeIndex):
         return list(stamps)
     form = schema.time_format
-    if form in SINCE_1970:
-        return list(stamps.tz_localize(None).asi8 * 1000 // SINCE_1970[form])
+    if form in EPOCH_UNITS:
+        return list(stamps.tz_localize(None).asi8 * 1000 // EPOCH_UNITS[form])
     if form == "quarter":
         return [f"{stamp.year}Q{stamp.quarter}" for stamp in stamps]
-    return list(stamps.strftime(form)) if "%" in form and not is_joint(form) else stamp_texts(stamps)
+    return list(stamps.strftime(form)) if "%" in form and not is_joint(form) else format_timestamps(stamps)
 
 
 def _wave(schema: Schema, steps: int, ahead: int, number: int) -> Floats:
@@ -106,7 +106,7 @@ def _covariate(schema: Schema, name: str, steps: int, ahead: int) -> list[Any]:
     return [round(10 + 3 * float(np.sin(step)), 1) for step in range(steps)] + [float("nan")] * ahead
 
 
-def stamp_texts(stamps: pd.DatetimeIndex) -> list[str]:
+def format_timestamps(stamps: pd.DatetimeIndex) -> list[str]:
     """Return stamps as ISO text: dates alone where all of them are midnights without a time zone."""
     if stamps.tz is None and (stamps == stamps.normalize()).all():
         return [str(day) for day in stamps.to_numpy().astype("datetime64[D]")]

@@ -1,0 +1,349 @@
+"""Tables with the source of each row, and the values of their columns, each computed once."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tsattn._text import quote_text, quote_list
+from tsattn.data import columns, timestamps
+from tsattn.data.columns import Floats, Ints
+from tsattn.errors import DataError
+from tsattn.timeseries.panel import WIDE_ID
+
+FILE = "file"
+"""Column with the name of the file of each row, where a table is read from several files."""
+
+FRAME = "the frame"
+"""Name of a DataFrame in messages."""
+
+SeriesCodes = tuple[Ints, tuple[str, ...]]
+"""Index of the series of each row, int64 [rows], and the ids of the series."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the rows of a table come from.
+
+    Args:
+        name: Name of the table in messages.
+        unit: Name of a row in messages, which is followed by its index label. Rows of files are named by their position
+            in the file, which is their index label.
+        files: The files and the number of rows of each.
+        encoding: Text encoding of the files.
+    """
+
+    name: str = FRAME
+    unit: str | None = "row"
+    files: tuple[tuple[Path, int], ...] = ()
+    encoding: str = "UTF-8"
+
+    def row_name(self, label: Any) -> str:
+        """Return the name of the row with an index label.
+
+        It is the line of a CSV file as editors count them, with the header as line 1, or the row of a Parquet file.
+        """
+        if self.unit is not None:
+            return f"{self.unit} {label}"
+        row = int(label)
+        for path, rows in self.files:
+            if row < rows:
+                place = _row_in_file(path, row)
+                return place if str(path) == self.name else f"{path}: {place}"
+            row -= rows
+        return f"line {row + 2}"
+
+
+def _row_in_file(path: Path, row: int) -> str:
+    if not path.is_file() or path.suffix.lower() in (".gz", ".bz2", ".zst"):
+        return f"line {row + 2}"
+    with path.open("rb") as file:
+        if file.read(4) == b"PAR1":
+            return f"row {row + 1}"
+        file.seek(0)
+        return f"line {find_line(file, row)}"
+
+
+def find_line(lines: Iterable[bytes], row: int) -> int:
+    """Return the line (from 1) of a row (from 0) of a CSV file; empty lines are not rows."""
+    filled = (number for number, line in enumerate(lines, start=1) if line.strip(b"\r\n"))
+    return next(islice(filled, row + 1, None), row + 2)
+
+
+class Column:
+    """A column of a table, with its type and values computed once.
+
+    Args:
+        values: The cells.
+        origin: Where they come from.
+    """
+
+    def __init__(self, values: pd.Series[Any], origin: Origin) -> None:
+        self.values = values
+        self.origin = origin
+        self.name = str(values.name)
+
+    def locate(self, row: int) -> str:
+        """Return table, row and column of a cell, for messages."""
+        return f"{self.origin.name}: {self.origin.row_name(self.values.index[row])}: column '{self.name}'"
+
+    @cached_property
+    def is_text(self) -> bool:
+        """Whether it holds text."""
+        return columns.is_text(self.values)
+
+    @cached_property
+    def is_date(self) -> bool:
+        """Whether it holds pandas datetimes."""
+        return columns.is_date(self.values)
+
+    @cached_property
+    def is_bool(self) -> bool:
+        """Whether it holds booleans."""
+        return bool(pd.api.types.is_bool_dtype(self.values.dtype))
+
+    @cached_property
+    def is_number(self) -> bool:
+        """Whether it holds numbers; booleans are not numbers."""
+        return columns.is_number(self.values)
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether it holds only whole numbers and missing values."""
+        return columns.is_whole(self.values)
+
+    @cached_property
+    def numeric_fraction(self) -> float:
+        """Fraction of the non-empty cells of a text column that are numbers; 0 with identifiers such as 007."""
+        return columns.numeric_fraction(self.values)
+
+    @property
+    def is_numeric_text(self) -> bool:
+        """Whether at least half of the non-empty cells of a text column are numbers."""
+        return self.numeric_fraction >= 0.5
+
+    @cached_property
+    def time_format(self) -> str | None:
+        """Format of dates, see `tsattn.data.timestamps.detect_format`; None if the column does not hold dates.
+
+        Raises:
+            DataError: The dates are ambiguous.
+        """
+        if self.is_date:
+            return "date"
+        try:
+            return timestamps.detect_format(self.values) if self.is_text else None
+        except DataError as error:
+            raise DataError(f"{self.origin.name}: {error.message}", *error.hints) from None
+
+    @cached_property
+    def numbers(self) -> Floats:
+        """The cells as float32 [rows], NaN where empty.
+
+        Raises:
+            DataError: A cell is not a finite number.
+        """
+        if not (self.is_number or self.is_bool or self.is_text):
+            raise DataError(
+                f"{self.origin.name}: column '{self.name}': expected numbers, got dates",
+                "name other columns with {target}",
+            )
+        values, invalid = columns.parse_numbers(self.values)
+        if invalid.any():
+            row = int(np.argmax(invalid))
+            cell = quote_text(self.values.iloc[row])
+            raise DataError(f"{self.locate(row)}: expected a number, got {cell}", "write it as 1034.5", "leave it out")
+        return values
+
+    @cached_property
+    def labels(self) -> tuple[Ints, list[str]]:
+        """Integer codes of the values, int64 [rows], -1 where empty, and the values as text."""
+        return columns.encode(self.values)
+
+
+class Table:
+    """A DataFrame that knows where its rows come from and computes the values of each column once.
+
+    Args:
+        frame: Rows; its columns hold numbers, booleans, datetimes or text, and their names are strings.
+        origin: Where the rows come from.
+    """
+
+    def __init__(self, frame: pd.DataFrame, origin: Origin | None = None) -> None:
+        self.frame = frame
+        self.origin = origin or Origin()
+        self._columns: dict[str, Column] = {}
+        self._timestamps: dict[tuple[tuple[str, ...], str], pd.Index] = {}
+        self._series: dict[tuple[str, ...], SeriesCodes] = {}
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.frame.columns
+
+    def __getitem__(self, name: str) -> Column:
+        if name not in self._columns:
+            self._columns[name] = Column(self.frame[name], self.origin)
+        return self._columns[name]
+
+    @property
+    def name(self) -> str:
+        """Name of the table in messages."""
+        return self.origin.name
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.frame.columns)
+
+    def with_frame(self, frame: pd.DataFrame) -> Table:
+        """Return a table of the same origin with other rows or columns; index labels still name the rows."""
+        return Table(frame, self.origin)
+
+    def row_name(self, row: int) -> str:
+        """Return the name of a row, such as "line 3", for messages."""
+        return self.origin.row_name(self.frame.index[row])
+
+    def locate(self, row: int, *names: str) -> str:
+        """Return table, row and columns of a cell, for messages."""
+        return f"{self.name}: {self.row_name(row)}" + (f": column '{'+'.join(names)}'" if names else "")
+
+    def find_columns(self, text: str, option: str) -> tuple[str, ...]:
+        """Return the columns that an option names, separated by commas.
+
+        Raises:
+            DataError: A column does not exist.
+        """
+        names = (text,) if text in self else tuple(part.strip() for part in text.split(","))
+        for name in names:
+            if name not in self:
+                raise DataError(
+                    f"{self.name}: there is no column '{name}', the columns are {quote_list(self.columns)}",
+                    f"correct {{{option}}}",
+                )
+        return names
+
+    def timestamps(self, names: tuple[str, ...], time_format: str) -> pd.Index:
+        """Return the timestamp of each row, see `tsattn.data.timestamps.parse`.
+
+        Args:
+            names: Columns that form the timestamp.
+            time_format: Format of the timestamps.
+
+        Raises:
+            DataError: A timestamp is missing or does not have the format.
+        """
+        key = (names, time_format)
+        if key not in self._timestamps:
+            self._timestamps[key] = self._parse_timestamps(names, time_format)
+        return self._timestamps[key]
+
+    def _parse_timestamps(self, names: tuple[str, ...], time_format: str) -> pd.Index:
+        joint = timestamps.is_joint(time_format)
+        times, invalid = timestamps.parse(self.frame[list(names)] if joint else self.frame[names[0]], time_format)
+        if not invalid.any():
+            return times
+        row = int(np.argmax(invalid))
+        cell = " ".join(str(self.frame[name].iloc[row]) for name in names)
+        empty = self.frame[list(names)].iloc[row].isna().any() or not cell.strip()
+        got = "an empty cell" if empty else f"'{cell}'"
+        kind = {"integer": "a whole number", "date": "a date such as 2020-12-31"}
+        raise DataError(
+            f"{self.locate(row, *names)}: expected {kind.get(time_format, f'a timestamp as {time_format}')} as in the "
+            f"other rows, got {got}",
+            "correct the timestamp",
+            "remove the row",
+        )
+
+    def series(self, id: tuple[str, ...]) -> SeriesCodes:
+        """Return the index of the series of each row and the ids, which join the values of id columns by "/".
+
+        Raises:
+            DataError: An id is empty.
+        """
+        if id not in self._series:
+            self._series[id] = self._encode_series(id)
+        return self._series[id]
+
+    def _encode_series(self, id: tuple[str, ...]) -> SeriesCodes:
+        if not id:
+            return np.zeros(len(self), dtype=np.int64), (WIDE_ID,)
+        joint: Ints | None = None
+        ids: list[str] = []
+        for name in id:
+            codes, values = columns.factorize(self.frame[name])
+            empty = np.append([not str(value).strip() for value in values], True)
+            if empty[:-1].any() or (codes < 0).any():
+                row = int(np.argmax(empty[codes]))
+                raise DataError(
+                    f"{self.locate(row, name)}: expected the id of a series, got an empty cell",
+                    "write an id",
+                    "remove the row",
+                )
+            texts = [columns.to_label(value) for value in values]
+            if joint is None:
+                joint, ids = codes, texts
+            else:
+                codes, pairs = pd.factorize(joint.astype(np.int64) * len(values) + codes)
+                joint = np.asarray(codes, dtype=np.int64)
+                ids = [f"{ids[pair // len(values)]}/{texts[pair % len(values)]}" for pair in pairs]
+        assert joint is not None
+        return joint, tuple(ids)
+
+
+TARGET = "y"
+"""Target column that `unpivot_months` makes."""
+
+MONTH = "month"
+"""Column of month numbers, 1 to 12, that `unpivot_months` makes."""
+
+_MONTHS = {
+    name.lower(): number
+    for names in (calendar.month_name, calendar.month_abbr)
+    for number, name in enumerate(names)
+    if number
+}
+
+
+def month_columns(table: Table) -> tuple[str, ...]:
+    """Return the time columns of a table that `unpivot_months` made."""
+    return (next(name for name in table.columns if name.lower() == "year"), MONTH)
+
+
+def unpivot_months(table: Table) -> Table | None:
+    """Return a table with one row per month, in the columns of the year, `MONTH` and `TARGET`.
+
+    Empty months before the first and after the last value of a series, which the other columns identify, are dropped.
+
+    Returns:
+        None if the table does not have one column per month.
+    """
+    frame = table.frame
+    months = {name: _MONTHS[name.lower()] for name in table.columns if name.lower() in _MONTHS}
+    year = next((name for name in table.columns if name.lower() == "year" and table[name].is_whole), None)
+    if sorted(months.values()) != list(range(1, 13)) or year is None:
+        return None
+    others = [name for name in table.columns if name not in months and name != year]
+    if MONTH in (name.lower() for name in others):
+        return None
+    ordered = sorted(months, key=lambda name: months[name])
+    long = frame[[*others, year]].iloc[np.repeat(np.arange(len(frame)), 12)]
+    # As text if any column is text, so that the message about a wrong cell is the usual one.
+    values = frame[ordered] if len(set(frame[ordered].dtypes)) == 1 else frame[ordered].astype(object)
+    long = long.assign(**{MONTH: np.tile(np.arange(1, 13), len(frame)), TARGET: values.to_numpy().ravel()})
+    long[TARGET] = long[TARGET].infer_objects()
+    count = (long[year] * 12 + long[MONTH]).to_numpy(dtype=float, na_value=np.nan)
+    seen = pd.Series(np.where(long[TARGET].notna(), count, np.nan))
+    series = long[others].astype(str).agg("/".join, axis=1).to_numpy() if others else np.zeros(len(long))
+    first, last = (seen.groupby(series).transform(end).to_numpy() for end in ("min", "max"))
+    # A row without a year stays, for the message about it.
+    return table.with_frame(long[~((count < first) | (count > last))])
