@@ -145,7 +145,7 @@ def test_hardmax_takes_the_highest_score_and_learns_as_the_softmax() -> None:
 def test_steps_are_what_a_call_does_at_once(alignment: str) -> None:
     layer = Attention("additive", 4, alignment)
     known = outputs(layer(QUERY, VALUE, value_mask=MASK, return_attention_scores=True))
-    memory = layer.remember(VALUE, mask=MASK)
+    memory = layer.setup_memory(VALUE, mask=MASK)
     state = layer.initial_state(memory)
     for query in range(5):
         context, weights, state = layer.step(QUERY[:, query], memory, state)
@@ -225,5 +225,5 @@ def test_wrong_arguments_say_what_is_allowed() -> None:
         LocalAlignment(0.5)
     with pytest.raises(ConfigError, match="general, dot or concat"):
         LuongAttention("additive")
-    with pytest.raises(ConfigError, match="scale needs the general score"):
+    with pytest.raises(ConfigError, match="scale requires the general score"):
         LuongAttention("dot", scale=True)

@@ -148,9 +148,9 @@ def test_wrong_shapes_say_what_is_wanted() -> None:
         AttentionPooling()(normal(3, 2, 6, 5))
     with pytest.raises(ConfigError, match=r"heads must be 1 or more. Received: heads=0"):
         AttentionPooling(heads=0)
-    with pytest.raises(ConfigError, match="only after build"):
-        Attention("dot").remember(normal(3, 6, 5))
-    with pytest.raises(ConfigError, match=r"alignment must compute in the dtype .*float32 in a layer of float16"):
+    with pytest.raises(ConfigError, match="setup_memory requires a built layer"):
+        Attention("dot").setup_memory(normal(3, 6, 5))
+    with pytest.raises(ConfigError, match=r"alignment must have the compute dtype .*float32 in a layer of float16"):
         Attention("dot", alignment=CoverageAlignment(), dtype="mixed_float16")
 
 
@@ -201,7 +201,7 @@ def test_pooling_has_as_many_weights_for_any_length() -> None:
 def test_a_step_by_itself_computes_in_the_dtype_of_the_layer(score: str, policy: str) -> None:
     layer, query, value = Attention(score, units=4, dtype=policy), normal(3, 2, 5), normal(3, 6, 7)
     whole = layer(query, value, value_mask=MASK)
-    memory = layer.remember(value, mask=MASK)
+    memory = layer.setup_memory(value, mask=MASK)
     context, weights, _ = layer.step(query[:, 1], memory, layer.initial_state(memory))
     kinds = {keras.backend.standardize_dtype(x.dtype) for x in (*memory[:2], context, weights)}
     assert kinds == {layer.compute_dtype}

@@ -133,7 +133,7 @@ def test_a_share_of_the_steps_is_fed_the_targets(share: float) -> None:
 
 
 def test_a_share_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"teacher_forcing must lie between 0 and 1. Received: teacher_forcing=1.5"):
+    with pytest.raises(ConfigError, match=r"teacher_forcing must be between 0 and 1. Received: teacher_forcing=1.5"):
         make_decoder("gru", teacher_forcing=1.5)
 
 
@@ -194,7 +194,7 @@ def test_an_alignment_remembers_from_step_to_step(alignment: str) -> None:
     with_random_weights(decoder)
     made, weights = outputs(decoder(MEMORY, **call, return_attention_scores=True))
     parts = by_path(decoder)
-    memory = attention.remember(MEMORY, mask=MASK)
+    memory = attention.setup_memory(MEMORY, mask=MASK)
     state, kept, fed = [STATE], attention.initial_state(memory), np.broadcast_to(parts["start"], (2, 3))
     for step in range(STEPS):
         context, attended, kept = attention.step(state[0].astype("float32"), memory, kept)
@@ -237,9 +237,9 @@ def test_a_bridge_makes_the_state_of_any_encoder() -> None:
 
 
 def test_a_state_of_another_size_says_what_fits() -> None:
-    with pytest.raises(ConfigError, match=r"sizes \[5\], those of the decoder's cell, or bridge=True.*\[4\]"):
+    with pytest.raises(ConfigError, match=r"sizes \[5\] of the decoder's cell, unless bridge=True.*\[4\]"):
         make_decoder("gru")(MEMORY, initial_state=[normal(2, 4)])
-    with pytest.raises(ConfigError, match="a decoder with a bridge needs an initial_state"):
+    with pytest.raises(ConfigError, match="a decoder with a bridge requires an initial_state"):
         make_decoder("gru", bridge=True)(MEMORY)
     with pytest.raises(ConfigError, match=r"attend must be before or after. Received: attend='between'"):
         make_decoder("gru", attend="between")
@@ -276,11 +276,11 @@ def test_wrong_arguments_say_what_is_wanted() -> None:
         (r"steps must be 1 or more. Received: steps=0", {"steps": 0}),
         (r"cell must be a recurrent cell, such as", {"cell": keras.layers.GRU(4)}),
         (r"attention must be an Attention or None. Received: attention='additive'", {"attention": "additive"}),
-        (r"attention must compute in the dtype", {"attention": Attention("dot", dtype="float16")}),
-        (r"attends after its cell needs an attention", {"attend": "after", "attention": None}),
-        (r"need attend=\"after\"", {"attentional_units": 3}),
-        (r"feedback must name some of 3 outputs. Received: feedback=\[3\]", {"feedback": [3]}),
-        (r"feedback must name some", {"feedback": []}),
+        (r"attention must have the compute dtype", {"attention": Attention("dot", dtype="float16")}),
+        (r'attend="after" requires an attention', {"attend": "after", "attention": None}),
+        (r'require attend="after"', {"attentional_units": 3}),
+        (r"feedback must be indices of the 3 outputs. Received: feedback=\[3\]", {"feedback": [3]}),
+        (r"feedback must be indices", {"feedback": []}),
     ]
     for message, changed in wrong:
         with pytest.raises(ConfigError, match=message):
@@ -296,9 +296,9 @@ def test_wrong_shapes_say_what_is_wanted() -> None:
         make_decoder("gru")(MEMORY[:, 0])
     decoder = make_decoder("gru")
     decoder(MEMORY, features=normal(2, STEPS, 3), start=normal(2, 3))
-    with pytest.raises(ConfigError, match="features must be given in every call"):
+    with pytest.raises(ConfigError, match="features must be passed in every call"):
         decoder(MEMORY, start=normal(2, 3))
-    with pytest.raises(ConfigError, match="start must be given in every call"):
+    with pytest.raises(ConfigError, match="start must be passed in every call"):
         decoder(MEMORY, features=normal(2, STEPS, 3))
 
 

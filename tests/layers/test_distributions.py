@@ -13,8 +13,7 @@ from scipy import stats
 
 from tsattn.errors import ConfigError
 from tsattn.layers import CalibratedQuantiles, DistributionHead, ForecastDistribution
-from tsattn.layers.distribution_layers import get_distribution
-from tsattn.layers.distributions import probability_up_to
+from tsattn.layers.distributions import cumulative_probability, get_distribution
 
 ROWS = 20_000
 RNG = np.random.default_rng(0)
@@ -81,7 +80,7 @@ def test_the_quantiles_of_student_s_t_are_right_to_five_digits_far_out_too() -> 
 def test_the_probability_of_counts_is_that_of_scipy() -> None:
     known = FAMILIES["negative_binomial"][1]
     values = known.ppf(RNG.uniform(1e-3, 1 - 1e-3, ROWS))
-    made = outputs(probability_up_to(values.astype("float32"), MEAN, DISPERSION))[0]
+    made = outputs(cumulative_probability(values.astype("float32"), MEAN, DISPERSION))[0]
     np.testing.assert_allclose(made, known.cdf(values), atol=5e-5)
 
 
@@ -164,7 +163,7 @@ def test_scores_go_on_from_step_to_step() -> None:
     rho = np.stack([np.sqrt(np.arange(horizon) / (np.arange(horizon) + 1)), [0, 0.5, -0.5, 0.9, 0, 0.2]], axis=-1)
     layer.fit(rho)
     noise = RNG.normal(size=(2, 20_000, horizon, 2)).astype("float32")
-    scores = outputs(layer.scores(noise))[0]
+    scores = outputs(layer.correlate(noise))[0]
     steps = np.arange(1, horizon + 1)
     walk = np.sqrt(np.minimum.outer(steps, steps) / np.maximum.outer(steps, steps))
     np.testing.assert_allclose(np.corrcoef(scores[0, :, :, 0].T), walk, atol=0.03)
@@ -178,7 +177,7 @@ def test_scores_go_on_from_step_to_step() -> None:
 
 def test_a_horizon_of_one_step_has_paths() -> None:
     noise = RNG.normal(size=(2, 3, 1, 1)).astype("float32")
-    np.testing.assert_array_equal(outputs(distribution("normal", 1).scores(noise))[0], noise)
+    np.testing.assert_array_equal(outputs(distribution("normal", 1).correlate(noise))[0], noise)
 
 
 @pytest.mark.parametrize(("name", "support"), [("normal", "real"), ("student_t", "positive"), ("normal", "count")])
@@ -197,7 +196,7 @@ def test_paths_have_the_calibrated_quantiles(name: str, support: str) -> None:
     scores = keras.ops.convert_to_tensor(np.concatenate([at_levels, noise], axis=1).astype("float32"))
     drawn = layer.quantiles_at(keras.ops.convert_to_tensor(parameters), scores)
     middle = layer.quantiles_at(keras.ops.convert_to_tensor(parameters), 0 * scores[:, :1])
-    paths = outputs(calibrated.between(drawn, middle, scores, levels))[0]
+    paths = outputs(calibrated.calibrate(drawn, middle, scores, levels))[0]
     np.testing.assert_allclose(paths[:, : len(levels)], np.moveaxis(expected, -1, 1), rtol=1e-5, atol=1e-5)
     paths = paths[:, len(levels) :]
     for level, found in zip(levels, np.moveaxis(expected, -1, 0), strict=True):

@@ -166,7 +166,7 @@ def test_wrong_shapes_and_options_are_told() -> None:
         GraphAttention(0)
     with pytest.raises(ConfigError, match=r"must have the shape \(batch, nodes, features\)"):
         GraphAttention(2)(np.zeros((2, 3), "float32"))
-    with pytest.raises(ConfigError, match="needs an adjacency"):
+    with pytest.raises(ConfigError, match="requires an adjacency"):
         DiffusionConvolution(2)(STATES)
     with pytest.raises(ConfigError, match="known number of nodes"):
         AdaptiveAdjacency()(keras.Input((None, 3)))

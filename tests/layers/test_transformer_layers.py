@@ -205,7 +205,7 @@ def test_a_decoder_cannot_see_the_future(norm: Any) -> None:
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_one_step_after_the_other_gives_what_all_at_once_do(norm: Any) -> None:
     block, x, memory = TransformerDecoderBlock(UNITS, HEADS, norm=norm), normal(3, 5, UNITS), normal(3, 6, 4)
-    with pytest.raises(ConfigError, match="steps only after build"):
+    with pytest.raises(ConfigError, match="step requires a built layer"):
         block.step(x[:, 0], block.initial_cache(3, 5), 0, memory)
     known, _, weights = outputs(block(x, memory, memory_mask=MASK, **SCORES))
     cache = block.initial_cache(3, 5)
@@ -285,9 +285,9 @@ def test_wrong_arguments_say_what_is_wanted() -> None:
         TransformerEncoderBlock(8, heads=0)
     with pytest.raises(ConfigError, match="kind must be sinusoidal or learned"):
         PositionalEncoding("rotary")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"steps must be given for learned vectors.*steps=None"):
+    with pytest.raises(ConfigError, match=r"steps is required by kind=learned.*steps=None"):
         PositionalEncoding("learned")
-    with pytest.raises(ConfigError, match=r"steps must be given .*steps=3"):
+    with pytest.raises(ConfigError, match=r"steps is required by kind=learned.*steps=3"):
         PositionalEncoding(steps=3)
     with pytest.raises(ConfigError, match="steps must be 1 or more"):
         PositionalEncoding("learned", steps=0)

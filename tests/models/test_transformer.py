@@ -10,7 +10,7 @@ from keras_help import on_tensorflow, outputs, with_random_weights
 from made import SPEC, histories, make_graph, window
 from numpy_reference import Array
 
-from tsattn.layers.masking import unrolled
+from tsattn.layers.ops import unroll_loops
 from tsattn.models.attention_maps import attention_maps
 from tsattn.models.transformer import TransformerDecoder
 from tsattn.timeseries.window_spec import ATTENTION
@@ -71,7 +71,7 @@ def test_written_out_the_loop_gives_the_same() -> None:
     layer = made_decoder()
     memory, features = tf.constant(normal(2, 5, 6)), tf.constant(normal(2, STEPS, 3))
     looped = tf.function(lambda: layer(memory, features=features)).get_concrete_function()
-    with unrolled():
+    with unroll_loops():
         written = tf.function(lambda: layer(memory, features=features)).get_concrete_function()
     for part, other in zip(outputs(looped()), outputs(written()), strict=True):
         np.testing.assert_allclose(part, other, atol=1e-5)
@@ -82,7 +82,7 @@ def test_written_out_the_loop_gives_the_same() -> None:
 @pytest.mark.parametrize("decoder", ["parallel", "autoregressive"])
 @pytest.mark.parametrize("members", [1, 2])
 def test_every_head_of_every_layer_is_told_on_request(members: int, decoder: str) -> None:
-    options = {"name": "transformer", "heads": 3, "members": members, "decoder": decoder, "copy_heads": 0}
+    options = {"name": "transformer", "heads": 3, "ensemble_size": members, "decoder": decoder, "copy_heads": 0}
     model = make_graph(options).inference()
     given = window(histories([1, 4, 10]))
     told = attention_maps(model)

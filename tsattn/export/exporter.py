@@ -1,4 +1,4 @@
-"""Exporting: a graph is written, checked in a fresh process, described, and put in place as the next version."""
+"""Export of a fitted forecaster: write, verify in an isolated process, describe, and add as the next version."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from tsattn.atomic_io import add_version
 from tsattn.errors import ConfigError
 from tsattn.export import Format, formats
 from tsattn.export.client_kit import write_kit
-from tsattn.export.metadata import ASSETS, DESCRIPTION, Description, TensorDescription
-from tsattn.export.model_card import CARD, model_card
-from tsattn.export.reference_requests import Prober
-from tsattn.export.saved_model import check_backend, label_saved_model, write_description, write_saved_model
-from tsattn.export.signatures import DRAWN, SERVING, StampFeatures, WindowReader, outputs_of
-from tsattn.export.verification import check_twin, launcher, write_warmup
+from tsattn.export.metadata import ASSETS, METADATA_FILE, ModelMetadata, TensorMetadata
+from tsattn.export.model_card import MODEL_CARD_FILE, format_model_card
+from tsattn.export.reference_requests import RequestGenerator
+from tsattn.export.saved_model import check_tensorflow_backend, embed_metadata, write_saved_model
+from tsattn.export.signatures import SAMPLE_INPUTS, SERVING, CalendarFeatures, ServingPreprocessor, describe_outputs
+from tsattn.export.verification import check_portable_model, launcher, write_warmup
 from tsattn.forecasting.fitted import FittedForecaster
-from tsattn.layers.distribution_layers import get_distribution
+from tsattn.layers.distributions import get_distribution
 from tsattn.models import NetworkOptions, get_model, resolve_options
 from tsattn.models.sampling import can_sample
 from tsattn.timeseries.window_spec import ATTENTION, PARAMETERS, QUANTILES
 
 
 @dataclass(frozen=True)
-class Export:
-    """One export.
+class Exporter:
+    """Writes a fitted forecaster, one method per format.
 
     Args:
-        fitted: a fitted forecaster.
-        name: what the model is called.
-        batch: number of rows, for a format that has to know it.
-        time: number of steps of the arrays, for the same.
+        fitted: The fitted forecaster.
+        name: Name of the model.
+        batch: Number of series of a request, for LiteRT.
+        time: Number of time steps of a request, for LiteRT.
     """
 
     fitted: FittedForecaster
@@ -48,75 +48,77 @@ class Export:
 
     @cached_property
     def model(self) -> keras.Model:
-        """The model that is exported: a twin that is bound to no device."""
-        twin = self.fitted.portable_model()
-        known, found = (Prober(self.fitted, model).windows() for model in (self.fitted.model, twin))
-        check_twin(known, found)
-        return twin
+        """A copy of the model without device-specific operations, checked against the trained one."""
+        portable = self.fitted.portable_model()
+        check_portable_model(
+            *(RequestGenerator(self.fitted, model).make_windows() for model in (self.fitted.model, portable))
+        )
+        return portable
 
     @property
-    def _prober(self) -> Prober:
-        return Prober(self.fitted, self.model, self.time)
+    def _generator(self) -> RequestGenerator:
+        return RequestGenerator(self.fitted, self.model, self.time)
 
     def write_kit(self, folder: Path, version: Path) -> None:
-        """Write the kit beside the versions of a SavedModel."""
-        description = Description.read(version / ASSETS / DESCRIPTION)
-        write_kit(folder, version, self.name, self._prober.sample(description))
+        """Write the client kit next to the versions of a SavedModel."""
+        metadata = ModelMetadata.read(version / ASSETS / METADATA_FILE)
+        write_kit(folder, version, self.name, self._generator.make_sample(metadata))
 
     def saved_model(self, folder: Path) -> None:
-        """Write a SavedModel, with its warm-up requests and what it says of itself."""
-        reader = reader_of(self.fitted)
-        description = describe(self.fitted, reader, self.name)
+        """Write a SavedModel with its metadata, model card and warm-up requests."""
+        preprocessor = make_preprocessor(self.fitted)
+        metadata = make_metadata(self.fitted, preprocessor, self.name)
         with launcher.get()("saved_model", None) as runtime:
-            write_saved_model(self.model, reader, folder)
-            label_saved_model(folder, description)
-            probes = self._prober.probes(description)
-            description = description.agreed(runtime.check(folder, probes))
-        write_warmup(folder, self.name, probes)
-        write_description(description, folder)
-        (folder / CARD).write_text(model_card(description), encoding="utf-8")
+            write_saved_model(self.model, preprocessor, folder)
+            embed_metadata(folder, metadata)
+            requests = self._generator.make_requests(metadata)
+            metadata = metadata.with_agreement(runtime.check(folder, requests))
+        write_warmup(folder, self.name, requests)
+        (folder / ASSETS).mkdir(exist_ok=True)
+        (folder / ASSETS / METADATA_FILE).write_text(metadata.to_json(), encoding="utf-8")
+        (folder / MODEL_CARD_FILE).write_text(format_model_card(metadata), encoding="utf-8")
 
     def onnx(self, folder: Path) -> None:
         """Write an ONNX model."""
-        self._converted("onnx", folder)
+        self._convert("onnx", folder)
 
     def openvino(self, folder: Path) -> None:
         """Write an OpenVINO model."""
-        self._converted("openvino", folder)
+        self._convert("openvino", folder)
 
     def litert(self, folder: Path) -> None:
         """Write a LiteRT model."""
-        self._converted("litert", folder)
+        self._convert("litert", folder)
 
     def keras(self, folder: Path) -> None:
-        """Write the Keras model from window to quantiles, without anything that is bound to a device."""
-        description = describe_keras(self.fitted, self.name)
+        """Write the bare Keras model, from window to quantiles."""
+        metadata = make_keras_metadata(self.fitted, self.name)
         path = folder / "model.keras"
         module = get_model(self.fitted.config.model["name"]).module
         with launcher.get()("keras", module) as runtime:
             self.model.save(path)
-            description = description.agreed(runtime.check(path, self._prober.windows()))
-        _describe(folder, description)
+            metadata = metadata.with_agreement(runtime.check(path, self._generator.make_windows()))
+        _write_descriptions(folder, metadata)
 
-    def _converted(self, kind: Literal["onnx", "openvino", "litert"], folder: Path) -> None:
-        # None of these has text, or not everywhere; and LiteRT has none of the whole numbers that a calendar takes.
-        reader = reader_of(self.fitted, texts=False, calendar=kind != "litert")
-        description = describe(self.fitted, reader, self.name, others=False, format=kind)
+    def _convert(self, kind: Literal["onnx", "openvino", "litert"], folder: Path) -> None:
+        # None of these formats supports strings everywhere, and LiteRT lacks the integer operations of the calendar.
+        preprocessor = make_preprocessor(self.fitted, text_categories=False, calendar=kind != "litert")
+        metadata = make_metadata(self.fitted, preprocessor, self.name, all_signatures=False, format=kind)
         with launcher.get()(kind, None) as runtime, tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
             if kind == "onnx":
-                path = formats.write_onnx(self.model, reader, folder, description)
+                path = formats.write_onnx(self.model, preprocessor, folder, metadata)
             elif kind == "openvino":
-                path = formats.write_openvino(self.model, reader, folder, scratch, description)
+                path = formats.write_openvino(self.model, preprocessor, folder, scratch, metadata)
             else:
-                path = formats.write_litert(self.model, reader, folder, scratch, self.batch, self.time)
-            probes = self._prober.probes(description)
+                path = formats.write_litert(self.model, preprocessor, folder, scratch, self.batch, self.time)
+            requests = self._generator.make_requests(metadata)
             if self.batch is not None and self.time is not None:
-                description = description.of_shape(self.batch, self.time)
-                fitting = (probe.fitted(self.time) for probe in probes)
-                probes = [probe.rows(self.batch) for probe in fitting if len(probe.scale)]
-            description = description.agreed(runtime.check(path, probes))
-        _describe(folder, description)
+                metadata = metadata.with_fixed_shape(self.batch, self.time)
+                fitting = (request.with_time(self.time) for request in requests)
+                requests = [request.take_rows(self.batch) for request in fitting if len(request.scale)]
+            metadata = metadata.with_agreement(runtime.check(path, requests))
+        _write_descriptions(folder, metadata)
 
 
 def export(
@@ -128,114 +130,125 @@ def export(
     batch: int | None = None,
     time: int | None = None,
 ) -> Path:
-    """Write a fitted forecaster as the next version in a folder, whole or not at all.
+    """Write a fitted forecaster as the next version in a folder, completely or not at all.
 
-    The written model is loaded in a fresh process that knows nothing of tsattn, on the CPU, and compared with the model
-    in Python on histories that are ragged and have gaps; where it answers otherwise, nothing is put in place.
+    The written model runs on the CPU in a process without tsattn. Its outputs for ragged histories with gaps are
+    compared with those of the Python model, and the export fails if they differ.
 
     Args:
-        fitted: a fitted forecaster.
-        folder: gets a folder ``1``, or one more than its highest number; a SavedModel also gets the folder ``kit``.
+        fitted: The fitted forecaster.
+        folder: Folder of versions. The next one is ``1``, or one more than the highest number; a SavedModel also gets
+            the folder ``kit``.
         format: "saved_model", "onnx", "openvino", "litert" or "keras".
-        name: what the model is called; a "-" stands for what an address does not take.
-        batch: rows of a request; LiteRT has to know it, and no other format takes it.
-        time: steps of the arrays of a request; the same.
+        name: Name of the model; characters that a URL does not allow become "-".
+        batch: Number of series of a request, for LiteRT only.
+        time: Number of time steps of a request, for LiteRT only.
 
     Returns:
         The folder of the version.
 
     Raises:
-        ConfigError: a shape is given where it is free, or is missing where it is not, or the format cannot hold the
-            distribution of the forecast.
-        RunError: it cannot be written, a package is missing, or it does not answer as the model in Python does.
+        ConfigError: ``batch`` and ``time`` do not fit the format, or it does not support the distribution.
+        RunError: It cannot be written, a package is missing, or the outputs differ from those of the Python model.
     """
     if format != "litert" and (batch, time) != (None, None):
-        raise ConfigError(f"--batch and --time are for --format litert; {format} takes any number of series and steps")
+        raise ConfigError(
+            f"{format} models take any number of series and time steps, got a fixed shape",
+            "leave out {batch} and {time}",
+            "set {format} to litert",
+        )
     if format == "litert" and (batch is None or time is None):
         raise ConfigError(
-            "LiteRT runs graphs of one shape alone: give the number of series of a request by --batch and the steps of "
-            f"their arrays by --time, such as --batch 1 --time {fitted.spec.context}; shorter histories are padded"
+            "LiteRT models have one fixed shape, but the number of series or of time steps of a request is missing",
+            f"set {{batch}} and {{time}}, such as 1 and {fitted.spec.context}; shorter histories are padded",
         )
-    head = head_of(fitted)
+    head = get_head(fitted)
     if head == "negative_binomial" and format not in ("saved_model", "keras"):
         raise ConfigError(
-            f"{format} lacks operations that the quantiles of model.head={head} take: export it as saved_model or keras"
+            f"{format} lacks operations for the quantiles of model.head={head}", "set {format} to saved_model or keras"
         )
-    check_backend()
-    if format in formats.MODULES:
-        formats.need(format)
+    check_tensorflow_backend()
+    if format in formats.CONVERTER_MODULES:
+        formats.import_converter(format)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "model"
-    work = Export(fitted, name, batch, time)
-    path = add_version(folder, getattr(work, format))
+    exporter = Exporter(fitted, name, batch, time)
+    path = add_version(folder, getattr(exporter, format))
     if format == "saved_model":
-        work.write_kit(folder, path)
+        exporter.write_kit(folder, path)
     return path
 
 
-def _describe(folder: Path, description: Description) -> None:
-    (folder / DESCRIPTION).write_text(description.to_json(), encoding="utf-8")
-    (folder / CARD).write_text(model_card(description), encoding="utf-8")
+def _write_descriptions(folder: Path, metadata: ModelMetadata) -> None:
+    (folder / METADATA_FILE).write_text(metadata.to_json(), encoding="utf-8")
+    (folder / MODEL_CARD_FILE).write_text(format_model_card(metadata), encoding="utf-8")
 
 
 PACKAGES = ("tsattn", "keras", "tensorflow", "numpy")
 
 CONVERTERS = {"onnx": ("tf2onnx", "onnx"), "openvino": ("openvino",), "litert": ("ai-edge-litert",)}
-"""What else a format is written by."""
+"""Packages that write a format, by format; their versions are recorded as well."""
 
 
-def reader_of(fitted: FittedForecaster, *, texts: bool = True, calendar: bool = True) -> WindowReader:
-    """Return what makes the window of a forecaster from raw tensors.
+def make_preprocessor(
+    fitted: FittedForecaster, *, text_categories: bool = True, calendar: bool = True
+) -> ServingPreprocessor:
+    """Return the preprocessor of a forecaster, from raw tensors to windows.
 
     Args:
-        fitted: a fitted forecaster.
-        texts: whether categories come as text, else by their number.
-        calendar: whether the graph makes the features of the calendar, where it can; else they are inputs.
+        fitted: The fitted forecaster.
+        text_categories: Take categories as strings, not as integers.
+        calendar: Compute the calendar features in the graph if it can, instead of taking them as inputs.
     """
     schema = fitted.schema
-    stamps = StampFeatures(schema) if calendar and StampFeatures.can_step(schema) else None
-    return WindowReader(fitted.spec, stamps, texts=texts)
+    features = CalendarFeatures(schema) if calendar and CalendarFeatures.is_supported(schema) else None
+    return ServingPreprocessor(fitted.spec, features, text_categories=text_categories)
 
 
-def head_of(fitted: FittedForecaster) -> str:
-    """Return what is forecast, as ``model.head`` names it; of a baseline quantiles."""
+def get_head(fitted: FittedForecaster) -> str:
+    """Return ``model.head``; "quantiles" for a baseline."""
     options = resolve_options(fitted.config.model)[1]
     return options.head if isinstance(options, NetworkOptions) else "quantiles"
 
 
-def describe_keras(fitted: FittedForecaster, name: str) -> Description:
-    """Return the description of a model without the graph around it, from window to quantiles."""
+def make_keras_metadata(fitted: FittedForecaster, name: str) -> ModelMetadata:
+    """Return the metadata of the bare Keras model, from window to quantiles."""
     spec = fitted.spec
-    meaning = "a tensor of the window, see tsattn.window"
+    meaning = "a tensor of the window, see tsattn.timeseries.window_spec"
     inputs = {
-        part: TensorDescription(dtype=spec.dtype(part), shape=("batch", *shape), meaning=meaning)
+        part: TensorMetadata(dtype=spec.dtype(part), shape=("batch", *shape), meaning=meaning)
         for part, shape in spec.shapes().items()
     }
-    whole = describe(fitted, reader_of(fitted), name, others=False)
-    quantiles = {QUANTILES: whole.outputs[SERVING][QUANTILES]}
+    metadata = make_metadata(fitted, make_preprocessor(fitted), name, all_signatures=False)
+    outputs = {QUANTILES: metadata.outputs[SERVING][QUANTILES]}
     if can_sample(fitted.model):
-        names = get_distribution(whole.distribution).parameter_names
-        quantiles[PARAMETERS] = TensorDescription(
+        names = get_distribution(metadata.distribution).parameter_names
+        outputs[PARAMETERS] = TensorMetadata(
             dtype="float32", shape=("batch", spec.horizon, len(spec.targets), len(names)), meaning=", ".join(names)
         )
-    return whole.model_copy(update={"inputs": inputs, "outputs": {"call": quantiles}})
+    return metadata.model_copy(update={"inputs": inputs, "outputs": {"call": outputs}})
 
 
-def describe(
-    fitted: FittedForecaster, reader: WindowReader, name: str, *, others: bool = True, format: Format = "saved_model"
-) -> Description:
-    """Return the description of an exported model.
+def make_metadata(
+    fitted: FittedForecaster,
+    preprocessor: ServingPreprocessor,
+    name: str,
+    *,
+    all_signatures: bool = True,
+    format: Format = "saved_model",
+) -> ModelMetadata:
+    """Return the metadata of an exported model.
 
     Args:
-        fitted: a fitted forecaster.
-        reader: makes its window.
-        name: what the model is called.
-        others: whether the export has the signatures for attention and for paths, where the model has them.
-        format: what it is written as.
+        fitted: The fitted forecaster.
+        preprocessor: Its preprocessor.
+        name: Name of the model.
+        all_signatures: Include the signatures for attention and samples if the model has them.
+        format: Format of the export.
     """
     spec = fitted.spec
-    attention = others and ATTENTION in fitted.model.output
-    sample = others and can_sample(fitted.model)
-    return Description(
+    attention = all_signatures and ATTENTION in fitted.model.output
+    sample = all_signatures and can_sample(fitted.model)
+    return ModelMetadata(
         name=name,
         model=fitted.config.model["name"],
         context=spec.context,
@@ -244,17 +257,17 @@ def describe(
         frequency=fitted.schema.freq,
         targets=spec.targets,
         levels=spec.levels,
-        past_covariates=reader.past_covariates,
-        future_covariates=reader.future_covariates,
-        static=reader.static,
-        inputs=reader.inputs,
-        distribution=head_of(fitted),
-        drawn=DRAWN if sample else {},
-        outputs=outputs_of(spec, attention=attention, sample=sample),
-        reading=fitted.schema,
+        past_covariates=preprocessor.past_covariates,
+        future_covariates=preprocessor.future_covariates,
+        static=preprocessor.static,
+        inputs=preprocessor.inputs,
+        distribution=get_head(fitted),
+        drawn=SAMPLE_INPUTS if sample else {},
+        outputs=describe_outputs(spec, attention=attention, sample=sample),
+        data_schema=fitted.schema,
         versions={package: version(package) for package in (*PACKAGES, *CONVERTERS.get(format, ()))},
         training_data=fitted.training_data,
         calibration=fitted.calibration.to_dict(),
-        # By way of JSON, which pandas writes without NaN.
+        # Through JSON, where pandas writes NaN as null.
         validation=tuple(json.loads(fitted.scores.to_json(orient="records"))),
     )

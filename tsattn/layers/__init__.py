@@ -1,4 +1,4 @@
-"""Keras layers for attention and forecasting, each usable alone, on any Keras backend."""
+"""Keras layers for attention and time-series forecasting, on any Keras backend."""
 
 from tsattn.layers.alignments import Alignment, CoverageAlignment, HardmaxAlignment, LocalAlignment, MonotonicAlignment
 from tsattn.layers.attention import Attention, BahdanauAttention, LuongAttention

@@ -1,4 +1,4 @@
-"""Query, key and value attention, exact under masks."""
+"""Attention of queries over keys and values, exact under masks."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.alignments import Alignment, Scored, State, get_alignment
+from tsattn.layers.alignments import Alignment, AlignmentInputs, State, get_alignment
 from tsattn.layers.attention_scores import get_score
-from tsattn.layers.masking import Tensor, check_dtype, check_sequence, fresh, keep_mask, scan, zero_masked
+from tsattn.layers.layer_utils import check_dtype, check_sequence, clone_initializer
+from tsattn.layers.ops import Tensor, resolve_mask, scan, zero_masked
 
 
 class Memory(NamedTuple):
-    """What attention reads, projected once for many queries; see `Attention.remember`.
+    """Keys and values, projected once for many queries; see `Attention.setup_memory`.
 
     Args:
-        key: `(batch, keys, size)`, projected.
-        value: `(batch, keys, value_size)`, 0 where masked.
-        mask: boolean `(batch, keys)`.
+        key: `(batch, keys, size)`, projected and prepared for the score.
+        value: `(batch, keys, value_size)`, projected, 0 where masked.
+        mask: Boolean `(batch, keys)`.
     """
 
     key: Tensor
@@ -29,41 +30,41 @@ class Memory(NamedTuple):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class Attention(keras.layers.Layer):
-    """Attention of a query over a value, with score and alignment chosen by name.
+    """Attention with a choice of score function and alignment.
 
-    Masked values get a weight of exactly 0, whatever they hold (NaN included); a row whose values are all masked
-    gives zeros, not the mean of its padding. Masked queries give zeros, and are nothing to the queries after them. The
-    output carries the mask that Keras has attached to the query.
+    Masked values get a weight of exactly 0, whatever their content (NaN included). If all values of a row are masked,
+    its output is 0, not the mean of the padding. Outputs of masked queries are 0, and a masked query leaves the state
+    of a stateful alignment unchanged. The output carries the Keras mask of the query.
 
-    One query at a time, as in a decoder: `remember` the memory once, then from its `initial_state` take one `step`
-    after the other. `AttentionDecoder` does that around any recurrent cell.
+    To attend with one query at a time, as a decoder does, call `setup_memory` once, then `step` from its
+    `initial_state`. `AttentionDecoder` does so for any recurrent cell.
 
     Args:
         score: `"additive"` (Bahdanau et al. 2015), `"dot"`, `"general"`, `"concat"` (Luong et al. 2015),
             `"scaled_dot"` (Vaswani et al. 2017), `"cosine"` (Graves et al. 2014; with a learned temperature),
-            `"normalized_additive"` (Salimans and Kingma 2016), `"scaled_general"`, or one's own, see `register_score`.
-        units: size of the learned projections of query and key; None projects nothing.
-        alignment: what makes weights of the scores: `"softmax"`, `"local"` (Luong et al. 2015), `"monotonic"` (Raffel
-            et al. 2017), `"coverage"` (Tu et al. 2016), `"hardmax"`, or an `Alignment`, for other arguments than its
-            defaults, and not shared with another layer. With those that remember what came before (monotonic,
-            coverage) the queries are steps in time.
-        value_units: size of a learned projection of the value; None projects nothing.
-        dropout: share of the attention weights dropped in training.
-        kernel_initializer: initializer of the projections and of the score's matrices.
+            `"normalized_additive"` (Salimans and Kingma 2016), `"scaled_general"`, or a name passed to
+            `register_score`.
+        units: Size of the learned projections of query and key. If None, they are not projected.
+        alignment: How scores become weights: `"softmax"`, `"local"` (Luong et al. 2015), `"monotonic"` (Raffel et al.
+            2017), `"coverage"` (Tu et al. 2016), `"hardmax"`, or an `Alignment` that no other layer uses. For the
+            stateful ones (monotonic, coverage) the queries are successive time steps.
+        value_units: Size of a learned projection of the value. If None, it is not projected.
+        dropout: Dropout rate of the attention weights.
+        kernel_initializer: Initializer of the projections and of the matrices of the score.
 
     Call arguments:
         query: `(batch, queries, query_size)`.
         value: `(batch, keys, value_size)`.
-        key: `(batch, keys, key_size)`; the value if left out.
-        query_mask: boolean `(batch, queries)`; True means keep.
-        value_mask: boolean `(batch, keys)`; True means keep.
-        key_mask: the same of the key; a step is kept where both keep it.
-        return_attention_scores: whether to return the weights as well.
-        use_causal_mask: whether query i sees keys 0 to i only.
-        training: whether to apply dropout, and the noise of an alignment.
+        key: `(batch, keys, key_size)`. Defaults to the value.
+        query_mask: Boolean `(batch, queries)`; True means keep.
+        value_mask: Boolean `(batch, keys)`; True means keep.
+        key_mask: Boolean `(batch, keys)`, combined with `value_mask` by a logical and.
+        return_attention_scores: Whether to return the attention weights as well.
+        use_causal_mask: Whether query i attends to keys 0 to i only.
+        training: Whether to apply dropout and the noise of the alignment.
 
     Output shape:
-        `(batch, queries, value_units or value_size)`; with `return_attention_scores` also the weights
+        `(batch, queries, value_units or value_size)`. With `return_attention_scores`, also the weights
         `(batch, queries, keys)`.
 
     Example:
@@ -90,8 +91,8 @@ class Attention(keras.layers.Layer):
         self.dropout = dropout
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.supports_masking = True
-        # XLA on TensorFlow cannot train through a scan.
-        self.supports_jit = not (self.alignment.remembers and keras.backend.backend() == "tensorflow")
+        # XLA on TensorFlow cannot differentiate a scan.
+        self.supports_jit = not (self.alignment.stateful and keras.backend.backend() == "tensorflow")
         self._score = get_score(score)
         self._dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
         self._query_projection = self._projection("query", units)
@@ -101,7 +102,7 @@ class Attention(keras.layers.Layer):
     def _projection(self, name: str, units: int | None) -> keras.layers.Dense | None:
         if units is None:
             return None
-        kernel = fresh(self.kernel_initializer)
+        kernel = clone_initializer(self.kernel_initializer)
         return keras.layers.Dense(
             units, use_bias=False, kernel_initializer=kernel, dtype=self.dtype_policy, name=f"{name}_projection"
         )
@@ -119,43 +120,43 @@ class Attention(keras.layers.Layer):
         d_query, d_key = self.units or query_shape[-1], self.units or key_shape[-1]
         if self._score.same_size and d_query != d_key:
             raise ConfigError(
-                f"score {self.score!r} needs query and key of one size: set units to project both. "
+                f"score {self.score!r} requires query and key of the same size: set units to project both. "
                 f"Received: query size {d_query}, key size {d_key}"
             )
         self._score_weights = self._score.build(self, d_query, d_key, self.kernel_initializer)
         if not self.alignment.built:
             self.alignment.build(query_shape, (*key_shape[:-1], d_key))
 
-    def value_size(self, value_size: int) -> int:
-        """Return the size of the context, from that of the value."""
+    def context_size(self, value_size: int) -> int:
+        """Return the size of the context for a given size of the value."""
         return self.value_units or value_size
 
-    def remember(self, value: Tensor, key: Tensor | None = None, mask: Tensor | None = None) -> Memory:
-        """Project keys and values once, for many calls of `step`.
+    def setup_memory(self, value: Tensor, key: Tensor | None = None, mask: Tensor | None = None) -> Memory:
+        """Project keys and values once, for many calls of `step` or `attend`.
 
         Args:
             value: `(batch, keys, value_size)`.
-            key: `(batch, keys, key_size)`; the value if left out.
-            mask: boolean `(batch, keys)`; True means keep.
+            key: `(batch, keys, key_size)`. Defaults to the value.
+            mask: Boolean `(batch, keys)`; True means keep.
 
         Raises:
-            ConfigError: the layer was not built, by a call or by `build(query_shape, value_shape)`.
+            ConfigError: The layer is not built, neither by a call nor by `build(query_shape, value_shape)`.
         """
         if not self.built:
-            raise ConfigError("an attention remembers only after build(query_shape, value_shape), or a call")
-        # Nothing does so where this is called by itself, outside a layer's call.
+            raise ConfigError("setup_memory requires a built layer: call it, or build(query_shape, value_shape), first")
+        # Keras casts the arguments of `call` only.
         value, key = (ops.cast(x, self.compute_dtype) for x in (value, value if key is None else key))
         key, value = zero_masked(key, mask), zero_masked(value, mask)
-        keep = keep_mask(mask, value)
+        keep = resolve_mask(mask, value)
         key = key if self._key_projection is None else self._key_projection(key)
         value = value if self._value_projection is None else self._value_projection(value)
-        return Memory(self._score.keys(key, self._weights_to_compute()), value, keep)
+        return Memory(self._score.prepare_keys(key, self._cast_score_weights()), value, keep)
 
-    def _weights_to_compute(self) -> dict[str, Tensor]:
+    def _cast_score_weights(self) -> dict[str, Tensor]:
         return {name: ops.cast(weight, self.compute_dtype) for name, weight in self._score_weights.items()}
 
     def initial_state(self, memory: Memory) -> State:
-        """Return the state before the first step: tensors `(batch, keys)`, or none."""
+        """Return the alignment state before the first step: tensors `(batch, keys)`, or an empty tuple."""
         return self.alignment.initial_state(memory.mask)
 
     def step(
@@ -164,37 +165,36 @@ class Attention(keras.layers.Layer):
         memory: Memory,
         state: State,
         training: bool | None = None,
-        drawn: dict[str, Tensor] | None = None,
+        noise: dict[str, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, State]:
         """Attend with one query.
 
         Args:
             query: `(batch, query_size)`.
-            memory: what `remember` gave.
-            state: what `initial_state` or the step before gave.
-            training: whether to apply dropout, and the noise of an alignment.
-            drawn: one step of what `draw` drew before a loop, in which nothing may be drawn.
+            memory: Result of `setup_memory`.
+            state: Result of `initial_state` or of the previous step.
+            training: Whether to apply dropout and the noise of the alignment.
+            noise: One step of the result of `sample_noise`, which must be called outside of a loop.
 
         Returns:
             The context `(batch, value_size)`, the weights `(batch, keys)` and the new state.
         """
         mask = ops.expand_dims(memory.mask, 1)
-        if drawn is None:
-            drawn = {name: x[0] for name, x in self.draw(1, memory, training).items()}
-        context, weights, state = self._attend(ops.expand_dims(query, 1), memory, mask, state, training, drawn)
+        if noise is None:
+            noise = {name: x[0] for name, x in self.sample_noise(1, memory, training).items()}
+        context, weights, state = self._attend(ops.expand_dims(query, 1), memory, mask, state, training, noise)
         return ops.squeeze(context, 1), ops.squeeze(weights, 1), state
 
-    def draw(self, steps: int, memory: Memory, training: bool | None) -> dict[str, Tensor]:
-        """Draw what `steps` steps need at random, each `(steps, batch, 1, keys)`; nothing outside of training."""
+    def sample_noise(self, steps: int, memory: Memory, training: bool | None) -> dict[str, Tensor]:
+        """Sample dropout masks and alignment noise, each `(steps, batch, 1, keys)`; empty outside of training."""
         if not training:
             return {}
         shape = (steps, ops.shape(memory.mask)[0], 1, ops.shape(memory.mask)[1])
-        noise = self.alignment.noise(shape)
-        drawn = {} if noise is None else {"noise": noise}
+        noise = self.alignment.sample_noise(shape)
+        sampled = {} if noise is None else {"alignment": noise}
         if self.dropout > 0:
-            # 0, or more than 1 to make up for those.
-            drawn["kept"] = self._dropout(ops.ones(shape, self.compute_dtype), training=True)
-        return drawn
+            sampled["dropout"] = self._dropout(ops.ones(shape, self.compute_dtype), training=True)
+        return sampled
 
     def _attend(
         self,
@@ -203,15 +203,17 @@ class Attention(keras.layers.Layer):
         mask: Tensor,
         state: State,
         training: bool | None,
-        drawn: dict[str, Tensor],
+        noise: dict[str, Tensor],
     ) -> tuple[Tensor, Tensor, State]:
         """Attend with queries `(batch, queries, size)` under a mask `(batch, 1 or queries, keys)`."""
         query = ops.cast(query, self.compute_dtype)
         projected = query if self._query_projection is None else self._query_projection(query)
-        scores = self._score.scores(projected, self.alignment.keys(memory.key, state), self._weights_to_compute())
-        weights, state = self.alignment.align(Scored(scores, query, mask, drawn.get("noise"), training), state)
-        used = weights * drawn["kept"] if "kept" in drawn else weights
-        return ops.matmul(used, memory.value), weights, state
+        keys = self.alignment.condition_keys(memory.key, state)
+        scores = self._score.compute_scores(projected, keys, self._cast_score_weights())
+        inputs = AlignmentInputs(scores, query, mask, noise.get("alignment"), training)
+        weights, state = self.alignment.align(inputs, state)
+        dropped = weights * noise["dropout"] if "dropout" in noise else weights
+        return ops.matmul(dropped, memory.value), weights, state
 
     def call(
         self,
@@ -226,14 +228,14 @@ class Attention(keras.layers.Layer):
         training: bool | None = None,
     ) -> Any:
         if key_mask is not None:
-            value_mask = ops.logical_and(keep_mask(value_mask, value), ops.cast(key_mask, "bool"))
-        memory = self.remember(value, key, value_mask)
+            value_mask = ops.logical_and(resolve_mask(value_mask, value), ops.cast(key_mask, "bool"))
+        memory = self.setup_memory(value, key, value_mask)
         query = zero_masked(query, query_mask)
-        context, weights = self.read(query, memory, query_mask, use_causal_mask, training)
+        context, weights = self.attend(query, memory, query_mask, use_causal_mask, training)
         context = zero_masked(context, query_mask)
         return (context, zero_masked(weights, query_mask)) if return_attention_scores else context
 
-    def read(
+    def attend(
         self,
         query: Tensor,
         memory: Memory,
@@ -241,7 +243,7 @@ class Attention(keras.layers.Layer):
         use_causal_mask: bool = False,
         training: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Attend with many queries `(batch, queries, query_size)`, in the order of time where the alignment remembers.
+        """Attend with all queries `(batch, queries, query_size)`; one by one if the alignment is stateful.
 
         Returns:
             The context `(batch, queries, value_size)` and the weights `(batch, queries, keys)`.
@@ -251,33 +253,32 @@ class Attention(keras.layers.Layer):
             queries, keys = ops.shape(query)[1], ops.shape(memory.mask)[1]
             causal = ops.arange(queries)[None, :, None] >= ops.arange(keys)[None, None, :]
             mask = ops.logical_and(mask, causal)
-        if not self.alignment.remembers:
-            drawn = self._draw_at_once(query, memory, training)
-            return self._attend(query, memory, mask, self.initial_state(memory), training, drawn)[:2]
-        return self._scan(query, memory, mask, query_mask, training)
+        if self.alignment.stateful:
+            return self._attend_one_by_one(query, memory, mask, query_mask, training)
+        noise = {
+            name: ops.swapaxes(ops.squeeze(x, 2), 0, 1)
+            for name, x in self.sample_noise(ops.shape(query)[1], memory, training).items()
+        }
+        return self._attend(query, memory, mask, self.initial_state(memory), training, noise)[:2]
 
-    def _draw_at_once(self, query: Tensor, memory: Memory, training: bool | None) -> dict[str, Tensor]:
-        drawn = self.draw(ops.shape(query)[1], memory, training)
-        return {name: ops.swapaxes(ops.squeeze(x, 2), 0, 1) for name, x in drawn.items()}
-
-    def _scan(
+    def _attend_one_by_one(
         self, query: Tensor, memory: Memory, mask: Tensor, query_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         steps = ops.shape(query)[1]
         mask = ops.broadcast_to(mask, (ops.shape(mask)[0], steps, ops.shape(mask)[2]))
-        each = {"query": query, "mask": mask, "valid": keep_mask(query_mask, query)}
-        given = {name: ops.swapaxes(x, 0, 1) for name, x in each.items()}
-        given["drawn"] = self.draw(steps, memory, training)
+        sequences = {"query": query, "mask": mask, "valid": resolve_mask(query_mask, query)}
+        inputs = {name: ops.swapaxes(x, 0, 1) for name, x in sequences.items()}
+        inputs["noise"] = self.sample_noise(steps, memory, training)
 
-        # Keras cannot scan over several tensors of unknown length on TensorFlow: over their index it can.
+        # Keras on TensorFlow cannot scan over several tensors of unknown length, but it can over their index.
         def step(carry: Any, number: Any) -> Any:
-            x = keras.tree.map_structure(lambda part: ops.take(part, number, axis=0), given)
+            x = keras.tree.map_structure(lambda part: ops.take(part, number, axis=0), inputs)
             old, query = carry[0], ops.expand_dims(x["query"], 1)
-            result = self._attend(query, memory, ops.expand_dims(x["mask"], 1), old, training, x["drawn"])
+            result = self._attend(query, memory, ops.expand_dims(x["mask"], 1), old, training, x["noise"])
             context, weights, new = result
-            kept = tuple(ops.where(x["valid"][:, None], a, b) for a, b in zip(new, old, strict=True))
-            # TensorFlow wants what a step gives to look like what it carries.
-            carry = (kept, ops.squeeze(context, 1), ops.squeeze(weights, 1))
+            state = tuple(ops.where(x["valid"][:, None], a, b) for a, b in zip(new, old, strict=True))
+            # TensorFlow requires the output of a step to have the structure of the carry.
+            carry = (state, ops.squeeze(context, 1), ops.squeeze(weights, 1))
             return carry, carry
 
         zeros = (ops.zeros_like(memory.value[:, 0]), ops.zeros_like(memory.mask, dtype=self.compute_dtype))
@@ -288,7 +289,7 @@ class Attention(keras.layers.Layer):
         return previous_mask
 
     def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> Any:
-        return (*query_shape[:-1], self.value_size(value_shape[-1]))
+        return (*query_shape[:-1], self.context_size(value_shape[-1]))
 
     def compute_output_spec(
         self,
@@ -325,11 +326,13 @@ class Attention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class BahdanauAttention(Attention):
-    """Additive attention, `v^T tanh(W q + U k + b)`: `Attention` of that score, with all its other arguments.
+    """Additive attention, `v^T tanh(W q + U k + b)`.
+
+    Shorthand for `Attention` with this score; its other arguments are accepted as well.
 
     Args:
-        units: size of the learned projections of query and key.
-        normalize: whether `v` is `g v / ||v||`, with a learned length g.
+        units: Size of the learned projections of query and key.
+        normalize: Whether to replace `v` by `g v / ||v||`, with a learned norm g.
 
     Example:
         >>> context = BahdanauAttention(32)(query, value, value_mask=mask)
@@ -350,11 +353,13 @@ class BahdanauAttention(Attention):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class LuongAttention(Attention):
-    """Multiplicative attention: `Attention` of one of the scores of Luong et al., with all its other arguments.
+    """Multiplicative attention with one of the scores of Luong et al.
+
+    Shorthand for `Attention` with this score; its other arguments are accepted as well.
 
     Args:
         score: `"general"` (`q^T W k`), `"dot"` or `"concat"`.
-        scale: whether the general score is multiplied by a learned number.
+        scale: Whether to multiply the general score by a learned scalar.
 
     Example:
         >>> context = LuongAttention(alignment="local")(query, value, value_mask=mask)
@@ -367,7 +372,7 @@ class LuongAttention(Attention):
         if score not in ("general", "dot", "concat"):
             raise ConfigError(f"the score of Luong's attention must be general, dot or concat. Received: {score!r}")
         if scale and score != "general":
-            raise ConfigError(f"scale needs the general score. Received: score={score!r}")
+            raise ConfigError(f"scale requires the general score. Received: score={score!r}")
         super().__init__("scaled_general" if scale else score, **kwargs)
         self.scale = scale
 

@@ -1,4 +1,4 @@
-"""Attention pooling with learned context vectors."""
+"""Attention pooling of sequences."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from keras import ops
 
 from tsattn.errors import ConfigError
 from tsattn.layers.attention_scores import get_score, vector_initializer
-from tsattn.layers.masking import Tensor, check_sequence, fresh, masked_softmax, zero_masked
+from tsattn.layers.layer_utils import check_sequence, clone_initializer
+from tsattn.layers.ops import Tensor, masked_softmax, zero_masked
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class AttentionPooling(keras.layers.Layer):
-    """Pools a sequence to one vector: the mean of its steps, weighted by a learned context vector.
+    """Weighted mean of a sequence, with weights from a learned context vector.
 
-    Each step is scored by `u^T tanh(W x + b)`, `u` being the context vector; the raw steps are pooled. The number of
-    parameters does not depend on the length. Masked steps get a weight of exactly 0, whatever they hold; a fully masked
-    row gives zeros. The output carries no mask.
+    The score of a step is `u^T tanh(W x + b)` with the context vector `u`; the mean is taken over the inputs `x`. The
+    number of parameters does not depend on the sequence length. Masked steps get a weight of exactly 0, whatever their
+    content; the output of a fully masked row is 0. The output carries no mask.
 
     Args:
-        units: size of the hidden projection; the size of the input if None.
-        heads: number of context vectors, which share the projection; their means stand side by side.
-        score: how a context vector scores a hidden step, see `Attention`; `"dot"` is the paper's.
-        kernel_initializer: initializer of the projection and of the score's matrices.
-        context_regularizer: regularizer of the context vectors.
+        units: Size of the hidden projection. If None, that of the input.
+        heads: Number of context vectors. They use the same projection; their means are concatenated.
+        score: Score of a projected step given a context vector, see `Attention`. `"dot"` is that of the paper.
+        kernel_initializer: Initializer of the projection and of the matrices of the score.
+        context_regularizer: Regularizer of the context vectors.
 
     Call arguments:
         inputs: `(batch, time, features)`.
-        mask: boolean `(batch, time)`; True means keep.
-        return_attention_scores: whether to return the weights as well.
+        mask: Boolean `(batch, time)`; True means keep.
+        return_attention_scores: Whether to return the attention weights as well.
 
     Output shape:
-        `(batch, heads * features)`; with `return_attention_scores` also the weights: `(batch, time)` of one head,
-        `(batch, heads, time)` of several.
+        `(batch, heads * features)`. With `return_attention_scores`, also the weights: `(batch, time)` for one head,
+        `(batch, heads, time)` for several.
 
     Example:
         >>> states = keras.layers.LSTM(64, return_sequences=True)(x, mask=mask)
@@ -66,10 +67,10 @@ class AttentionPooling(keras.layers.Layer):
         self._score = get_score(score)
 
     def build(self, inputs_shape: Any) -> None:
-        check_sequence("the input of a pooling", inputs_shape, "keras.layers.TimeDistributed pools what has more axes")
+        check_sequence("the input of a pooling", inputs_shape, "wrap it in keras.layers.TimeDistributed for more axes")
         units = self.units or inputs_shape[-1]
         self.kernel = self.add_weight(
-            name="kernel", shape=(inputs_shape[-1], units), initializer=fresh(self.kernel_initializer)
+            name="kernel", shape=(inputs_shape[-1], units), initializer=clone_initializer(self.kernel_initializer)
         )
         self.bias = self.add_weight(name="bias", shape=(units,), initializer="zeros")
         self.context = self.add_weight(
@@ -84,7 +85,8 @@ class AttentionPooling(keras.layers.Layer):
         inputs = zero_masked(inputs, mask)
         hidden = ops.tanh(ops.matmul(inputs, self.kernel) + self.bias)
         query = ops.cast(self.context, hidden.dtype)[None]
-        scores = self._score.scores(query, self._score.keys(hidden, self._score_weights), self._score_weights)
+        keys = self._score.prepare_keys(hidden, self._score_weights)
+        scores = self._score.compute_scores(query, keys, self._score_weights)
         weights = masked_softmax(scores, None if mask is None else ops.expand_dims(mask, 1))
         pooled = ops.reshape(ops.matmul(weights, inputs), (-1, self.heads * inputs.shape[-1]))
         weights = ops.squeeze(weights, 1) if self.heads == 1 else weights

@@ -1,4 +1,4 @@
-"""Attention that reads a memory and copies what its keys stand for."""
+"""Multi-head attention that also averages raw patches of the history."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ import numpy as np
 from keras import ops
 
 from tsattn.layers.attention_scores import get_score
-from tsattn.layers.masking import Tensor, keep_mask, masked_softmax, zero_masked
+from tsattn.layers.ops import Tensor, masked_softmax, resolve_mask, zero_masked
 
-OUT_OF_PHASE = -3.0
-"""Bias at the start of keys of another phase of the season: they get a twentieth of the weight of those in phase."""
+OUT_OF_PHASE_BIAS = -3.0
+"""Initial bias of keys in another phase of the season: 1/20 of the weight of a key in phase."""
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class CopyAttention(keras.layers.Layer):
-    """Multi-head attention over encoded segments whose values are the raw segments as well.
+    """Multi-head attention over encoded patches whose values are the raw patches as well.
 
-    Each head weighs the segments of a history by query, key and the *lag* of the segment, counted back from the last
-    one: `softmax(score(q, k) + bias[query, lag])`. The weights are used twice. They pool the memory, as attention
-    does, to a context; and they average the raw segments themselves, each query with a learned gain a head:
+    Each head scores a patch of the history by query, key and *lag* (its distance to the last patch):
+    `softmax(score(q, k) + bias[query, lag])`. The weights give two outputs: a context, the weighted mean of the memory;
+    and copied values, the weighted mean of the raw patches with a learned gain per head and query:
     `copied = sum_h gain[query, h] * sum_k weight[h, query, k] * value[k]`. A seasonal naive forecast (all weight on one
-    lag) and a mean of the seasons (equal weights) are special cases; at the start it is the mean of the segments in
-    phase. What has to be learned beside it is what differs from the past.
+    lag) and a seasonal mean (equal weights) are special cases. Initially the copied values are the mean of the patches
+    in the same phase of the season, so a network next to it has to learn the deviation only.
 
-    An element of a segment that was not observed is left out of its mean, whatever it holds. Masked keys get a weight
-    of exactly 0; where all are masked, the outputs are 0. The outputs carry no mask.
+    Unobserved elements of a patch are excluded from the mean, whatever their content. Masked keys get a weight of
+    exactly 0; if all keys are masked, the outputs are 0. The outputs carry no mask.
 
     Args:
-        lags: lags that are told apart; keys further back share the last one.
-        heads: number of heads.
-        score: score by name, see `Attention`.
-        units: size of the projections of query and key, for each head.
-        period: segments in a season; the queries are taken to follow the last segment one by one.
-        dropout: share of the pairs of query and key left out of the copying in training, for all heads at once.
+        lags: Number of distinct lags; larger lags use the bias of the last one.
+        heads: Number of attention heads.
+        score: Name of the score, see `Attention`.
+        units: Size of query and key per head.
+        period: Number of patches per season. Queries are assumed to follow the last patch one by one.
+        dropout: Fraction of the pairs of query and key, across all heads, dropped from the copied values.
 
     Call arguments:
         query: `(batch, queries, query_size)`.
-        memory: `(batch, keys, memory_size)`, such as an encoder's outputs, the newest key last.
-        values: `(batch, keys, size)`, what each key stands for.
-        observed: the same shape as the values, 0 where one is missing; None: all are observed.
-        memory_mask: boolean `(batch, keys)`; True means keep. Padding stands on the right.
-        return_attention_scores: whether to return the weights as well.
-        training: whether to apply dropout.
+        memory: `(batch, keys, memory_size)`, such as the outputs of an encoder, in order of time.
+        values: `(batch, keys, size)`, the raw patches.
+        observed: `(batch, keys, size)`, 0 where a value is missing. Defaults to all observed.
+        memory_mask: Boolean `(batch, keys)`; True means keep. Padding is on the right.
+        return_attention_scores: Whether to return the attention weights as well.
+        training: Whether to apply dropout.
 
     Output shape:
-        The context `(batch, queries, memory_size)`, the mean over the heads, and the copied values
-        `(batch, queries, size)`; with `return_attention_scores` also the weights `(batch, heads, queries, keys)`.
+        The context `(batch, queries, memory_size)`, averaged over heads, and the copied values
+        `(batch, queries, size)`. With `return_attention_scores`, also the weights `(batch, heads, queries, keys)`.
 
     Example:
         >>> layer = CopyAttention(lags=30, period=1)
-        >>> context, copied = layer(decoded, encoded, segments, memory_mask=mask)
+        >>> context, copied = layer(decoded, encoded, patches, memory_mask=mask)
         >>> forecast = keras.layers.Dense(24)(context) + copied
 
     References:
@@ -99,8 +99,8 @@ class CopyAttention(keras.layers.Layer):
 
     def _in_phase(self, shape: Any, dtype: Any = None) -> Tensor:
         lag, query = np.arange(shape[0])[:, None, None], np.arange(shape[2])[None, None, :]
-        start = np.where((lag + query + 1) % self.period == 0, 0.0, OUT_OF_PHASE)
-        return ops.convert_to_tensor(np.broadcast_to(start, shape), dtype=dtype)
+        bias = np.where((lag + query + 1) % self.period == 0, 0.0, OUT_OF_PHASE_BIAS)
+        return ops.convert_to_tensor(np.broadcast_to(bias, shape), dtype=dtype)
 
     def call(
         self,
@@ -113,48 +113,55 @@ class CopyAttention(keras.layers.Layer):
         training: bool | None = None,
     ) -> Any:
         memory = zero_masked(memory, memory_mask)
-        seen = zero_masked(ops.ones_like(values) if observed is None else ops.cast(observed, values.dtype), memory_mask)
-        values = ops.where(seen > 0, values, ops.zeros_like(values))
-        keep = keep_mask(memory_mask, memory)
-        scores = self._scores(query, memory) + self._biases(keep)
-        # Not in half precision, in which the share of what was observed may be nothing.
+        valid = ops.ones_like(values) if observed is None else ops.cast(observed, values.dtype)
+        valid = zero_masked(valid, memory_mask)
+        values = ops.where(valid > 0, values, ops.zeros_like(values))
+        keep = resolve_mask(memory_mask, memory)
+        scores = self._scores(query, memory) + self._lag_biases(keep)
+        # In half precision the total weight of the observed values can underflow.
         wide = keras.backend.result_type(self.compute_dtype, "float32")
-        shares = masked_softmax(scores, keep[:, None, None, :], wide)
-        weights = ops.cast(shares, self.compute_dtype)
+        wide_weights = masked_softmax(scores, keep[:, None, None, :], wide)
+        weights = ops.cast(wide_weights, self.compute_dtype)
         context = ops.matmul(ops.mean(weights, axis=1), memory)
-        kept = self._dropout(ops.ones_like(weights[:, :1]), training=training)
-        means = self._means(shares, shares * ops.cast(kept, wide), values, seen)
+        dropout_mask = self._dropout(ops.ones_like(weights[:, :1]), training=training)
+        means = self._means(wide_weights, wide_weights * ops.cast(dropout_mask, wide), values, valid)
         copied = ops.sum(ops.cast(self.gain, self.compute_dtype) * means, axis=1)
         return (context, copied, weights) if return_attention_scores else (context, copied)
 
     def _scores(self, query: Tensor, memory: Tensor) -> Tensor:
-        """Scores `(batch, heads, queries, keys)`, each head by itself."""
-        query, key = self._split(self._project_query(query)), self._split(self._project_key(memory))
-        scores = self._score.scores(query, self._score.keys(key, self._score_weights), self._score_weights)
+        """Return the scores `(batch, heads, queries, keys)`."""
+        query, key = self._split_heads(self._project_query(query)), self._split_heads(self._project_key(memory))
+        keys = self._score.prepare_keys(key, self._score_weights)
+        scores = self._score.compute_scores(query, keys, self._score_weights)
         return ops.reshape(scores, (-1, self.heads, *scores.shape[1:2], ops.shape(scores)[2]))
 
-    def _split(self, x: Tensor) -> Tensor:
-        """`(batch, time, heads * units)` to `(batch * heads, time, units)`."""
+    def _split_heads(self, x: Tensor) -> Tensor:
+        """Reshape `(batch, time, heads * units)` to `(batch * heads, time, units)`."""
         time = ops.shape(x)[1]
         split = ops.transpose(ops.reshape(x, (-1, time, self.heads, self.units)), (0, 2, 1, 3))
         return ops.reshape(split, (-1, time, self.units))
 
-    def _biases(self, keep: Tensor) -> Tensor:
-        """Biases `(batch, heads, queries, keys)` by the lag of each key."""
+    def _lag_biases(self, keep: Tensor) -> Tensor:
+        """Return the biases `(batch, heads, queries, keys)` by the lag of each key."""
         count = ops.sum(ops.cast(keep, "int32"), axis=1, keepdims=True)
         lag = count - 1 - ops.arange(ops.shape(keep)[1], dtype="int32")[None, :]
-        chosen = ops.one_hot(ops.clip(lag, 0, self.lags - 1), self.lags, dtype=self.compute_dtype)
+        one_hot = ops.one_hot(ops.clip(lag, 0, self.lags - 1), self.lags, dtype=self.compute_dtype)
         table = ops.reshape(ops.cast(self.lag_bias, self.compute_dtype), (self.lags, -1))
-        biases = ops.reshape(ops.matmul(chosen, table), (*ops.shape(keep), self.heads, self.lag_bias.shape[2]))
+        biases = ops.reshape(ops.matmul(one_hot, table), (*ops.shape(keep), self.heads, self.lag_bias.shape[2]))
         return ops.transpose(biases, (0, 2, 3, 1))
 
-    def _means(self, weights: Tensor, used: Tensor, values: Tensor, seen: Tensor) -> Tensor:
-        """Weighted means `(batch, heads, queries, size)` of what was observed; ``used`` is what dropout makes of the
-        weights.
+    def _means(self, weights: Tensor, dropped: Tensor, values: Tensor, valid: Tensor) -> Tensor:
+        """Return weighted means `(batch, heads, queries, size)` of the observed values.
+
+        Args:
+            weights: `(batch, heads, queries, keys)`, which normalize the means.
+            dropped: The same weights after dropout, which are averaged with.
+            values: `(batch, keys, size)`.
+            valid: `(batch, keys, size)`, 0 where a value is missing.
         """
-        values, seen = (ops.cast(ops.expand_dims(x, 1), weights.dtype) for x in (values, seen))
-        total = ops.matmul(weights, seen)
-        means = ops.matmul(used, values) / ops.where(total > 0, total, ops.ones_like(total))
+        values, valid = (ops.cast(ops.expand_dims(x, 1), weights.dtype) for x in (values, valid))
+        total = ops.matmul(weights, valid)
+        means = ops.matmul(dropped, values) / ops.where(total > 0, total, ops.ones_like(total))
         return ops.cast(means, self.compute_dtype)
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:

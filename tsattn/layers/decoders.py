@@ -1,4 +1,4 @@
-"""What the recurrent decoders share."""
+"""Base class of the recurrent decoders, and the parallel decoder."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from keras import ops
 
 from tsattn.errors import ConfigError
 from tsattn.layers.attention import Attention, Memory
-from tsattn.layers.masking import Tensor, check_dtype, check_sequence
+from tsattn.layers.layer_utils import check_dtype, check_sequence
+from tsattn.layers.ops import Tensor
 
 
-class AttentiveDecoder(keras.layers.Layer):
-    """Base of the decoders: a recurrent cell that reads a memory through attention.
+class RecurrentDecoder(keras.layers.Layer):
+    """Base class of the decoders: a recurrent cell with attention to a memory.
 
     Args:
-        cell: any Keras recurrent cell, or `StackedRNNCells`; not shared with another layer.
-        steps: number of steps to decode.
-        attention: how the memory is read, not shared with another layer; None reads none.
-        bridge: whether the initial state goes through a dense layer, which makes one of any encoder's states.
+        cell: A Keras recurrent cell or `StackedRNNCells` that no other layer uses.
+        steps: Number of steps to decode.
+        attention: `Attention` to the memory that no other layer uses. If None, the memory is not used.
+        bridge: Whether to map the states of the encoder to the initial state by a dense layer.
     """
 
     def __init__(self, cell: Any, steps: int, attention: Attention | None, bridge: bool, **kwargs: Any) -> None:
@@ -32,9 +33,9 @@ class AttentiveDecoder(keras.layers.Layer):
             raise ConfigError(f"cell must be a recurrent cell, such as keras.layers.GRUCell(64). Received: {cell!r}")
         if not isinstance(attention, Attention | None):
             raise ConfigError(f"attention must be an Attention or None. Received: attention={attention!r}")
-        parts = {"cell": cell} if attention is None else {"cell": cell, "attention": attention}
-        for name, part in parts.items():
-            check_dtype(self, name, part)
+        check_dtype(self, "cell", cell)
+        if attention is not None:
+            check_dtype(self, "attention", attention)
         self.supports_masking = True
         self.units = int(top_state(cell, cell.state_size))
         self.cell = cell
@@ -43,58 +44,58 @@ class AttentiveDecoder(keras.layers.Layer):
         self.bridge = bridge
         self._bridges = [
             keras.layers.Dense(size, activation=activation, dtype=self.dtype_policy, name=f"bridge{number}")
-            for number, (size, activation) in enumerate(_state_parts(cell))
+            for number, (size, activation) in enumerate(_bridge_outputs(cell))
             if bridge
         ]
 
-    def build_parts(self, memory_shape: Any, input_size: int, state_shape: Any) -> int:
-        """Build attention, cell and bridge for an input of that size; return the size of state and context together."""
+    def build_sublayers(self, memory_shape: Any, input_size: int, state_shape: Any) -> int:
+        """Build attention, cell and bridge for the input size of the cell; return the size of state and context."""
         check_sequence("memory", memory_shape)
         if not self.cell.built:
             self.cell.build((memory_shape[0], input_size))
         if self.attention is not None and not self.attention.built:
             self.attention.build((memory_shape[0], self.steps, self.units), memory_shape)
         if self.bridge and state_shape is None:
-            raise ConfigError("a decoder with a bridge needs an initial_state. Received: initial_state=None")
+            raise ConfigError("a decoder with a bridge requires an initial_state. Received: initial_state=None")
         for bridge in self._bridges:
             if not bridge.built:
                 bridge.build((memory_shape[0], sum(_last_sizes(state_shape))))
         return self.units + self.context_size(memory_shape)
 
     def context_size(self, memory_shape: Any) -> int:
-        """Return the size of the context, 0 where no memory is read."""
-        return 0 if self.attention is None else self.attention.value_size(int(memory_shape[-1]))
+        """Return the size of the context; 0 without attention."""
+        return 0 if self.attention is None else self.attention.context_size(int(memory_shape[-1]))
 
-    def remember(self, memory: Tensor, memory_mask: Tensor | None) -> Memory | None:
-        """Return the memory as the attention reads it, projected once."""
-        return None if self.attention is None else self.attention.remember(memory, mask=memory_mask)
+    def setup_memory(self, memory: Tensor, memory_mask: Tensor | None) -> Memory | None:
+        """Project the memory for the attention; None without attention."""
+        return None if self.attention is None else self.attention.setup_memory(memory, mask=memory_mask)
 
-    def states(self, initial_state: Any, batch: Any) -> Any:
-        """Return the state to begin with as a list: what is given, joined or bridged; zeros if nothing is.
+    def prepare_initial_state(self, initial_state: Any, batch: Any) -> Any:
+        """Return the initial state in the structure of the cell; zeros if None.
 
-        An encoder of two directions gives the states of each, one after the other: those of a part are put side by
-        side.
+        The states of a bidirectional encoder (forward, then backward) are concatenated.
         """
         if initial_state is None:
             return self.cell.get_initial_state(batch_size=batch)
-        wanted = _as_lists(self.cell.state_size)
-        given = keras.tree.flatten(initial_state)
+        structure = _as_lists(self.cell.state_size)
+        states = keras.tree.flatten(initial_state)
         if self._bridges:
-            joined = ops.concatenate([ops.cast(part, self.compute_dtype) for part in given], -1)
-            given = [bridge(joined) for bridge in self._bridges]
-        count = len(keras.tree.flatten(wanted))
-        if len(given) == 2 * count:
-            given = [ops.concatenate(both, -1) for both in zip(given[:count], given[count:], strict=True)]
-        sizes, needed = [part.shape[-1] for part in given], keras.tree.flatten(wanted)
-        if sizes != needed:
+            joined = ops.concatenate([ops.cast(state, self.compute_dtype) for state in states], -1)
+            states = [bridge(joined) for bridge in self._bridges]
+        expected = keras.tree.flatten(structure)
+        count = len(expected)
+        if len(states) == 2 * count:
+            states = [ops.concatenate(both, -1) for both in zip(states[:count], states[count:], strict=True)]
+        sizes = [state.shape[-1] for state in states]
+        if sizes != expected:
             raise ConfigError(
-                f"initial_state must have the sizes {needed}, those of the decoder's cell, or bridge=True which makes "
-                f"them so. Received: {sizes}"
+                f"initial_state must have the sizes {expected} of the decoder's cell, unless bridge=True. "
+                f"Received: {sizes}"
             )
-        return keras.tree.pack_sequence_as(wanted, given)
+        return keras.tree.pack_sequence_as(structure, states)
 
     def output_size(self, memory: Any) -> int:
-        """Return the size of a step's output."""
+        """Return the size of the output of a step."""
         return self.units + self.context_size(memory.shape)
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
@@ -120,60 +121,63 @@ class AttentiveDecoder(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         attention = config["attention"] and keras.layers.deserialize(config["attention"])
-        return cls(**{**config, "cell": load_cell(config["cell"]), "attention": attention})
+        # `StackedRNNCells.from_config` removes the cells from its argument.
+        cell = keras.layers.deserialize(copy.deepcopy(config["cell"]))
+        return cls(**{**config, "cell": cell, "attention": attention})
 
 
 def _as_lists(size: Any) -> list[Any]:
-    """Sizes of a cell's state as plain lists: JAX does not take those that Keras tracks."""
+    """Return the state sizes of a cell as plain lists: JAX rejects the lists that Keras tracks."""
     sizes = size if keras.tree.is_nested(size) else [size]
     return [_as_lists(part) if keras.tree.is_nested(part) else part for part in sizes]
 
 
-def _state_parts(cell: Any) -> list[tuple[int, str | None]]:
-    """Size and range of each part of a cell's state: what a cell puts out lies in -1 to 1, its memory anywhere."""
+def _bridge_outputs(cell: Any) -> list[tuple[int, str | None]]:
+    """Return size and activation of each state of a cell: hidden states are in -1 to 1, cell states unbounded."""
     cells = cell.cells if isinstance(cell, keras.layers.StackedRNNCells) else [cell]
     sizes = [each.state_size if isinstance(each.state_size, list | tuple) else [each.state_size] for each in cells]
     return [(size, None if number else "tanh") for parts in sizes for number, size in enumerate(parts)]
 
 
 def _last_sizes(shape: Any) -> list[int]:
-    """Sizes of a shape, or of each of a nested structure of shapes."""
+    """Return the last size of a shape, or of each shape of a nested structure."""
     if all(size is None or isinstance(size, int) for size in shape):
         return [int(shape[-1])]
     return [size for part in shape for size in _last_sizes(part)]
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
-class ParallelDecoder(AttentiveDecoder):
-    """Decoder of one recurrent step per output step, each from the same state and a learned query of its own.
+class ParallelDecoder(RecurrentDecoder):
+    """Decoder that computes all steps in parallel, each from the initial state and a learned query.
 
-    Nothing is fed back, so no error accumulates and all steps are computed at once (the parallel multi-step
-    forecasting of SegRNN). The new state of each step then attends to the memory.
+    No output is fed back, so errors do not accumulate (parallel multi-step forecasting of SegRNN). The new state of
+    each step then attends to the memory.
 
     Masked memory gets a weight of exactly 0. The output carries no mask.
 
     Args:
-        cell: any Keras recurrent cell, or `StackedRNNCells`; neither it nor the attention may be another layer's too.
-        steps: number of steps to decode.
-        query_units: size of the learned query of a step.
-        attention: how the memory is read, such as `BahdanauAttention(64)`; None reads none.
-        bridge: whether the initial state goes through a dense layer, which makes one of any encoder's states.
+        cell: A Keras recurrent cell or `StackedRNNCells` that no other layer uses.
+        steps: Number of steps to decode.
+        query_units: Size of the learned query of a step.
+        attention: Attention to the memory that no other layer uses, such as `BahdanauAttention(64)`. If None, the
+            memory is not used.
+        bridge: Whether to map the states of the encoder to the initial state by a dense layer.
 
     Call arguments:
-        memory: `(batch, keys, features)`, such as the encoder's outputs.
-        initial_state: state of the cell, such as the encoder's last one; zeros if left out.
-        features: `(batch, size)`, joins the query of every step.
-        memory_mask: boolean `(batch, keys)`; True means keep.
-        return_attention_scores: whether to return the weights as well.
-        training: whether to apply dropout.
-        mask: another name of `memory_mask`, by which Keras hands on the mask of a memory that is the only tensor.
+        memory: `(batch, keys, features)`, such as the outputs of an encoder.
+        initial_state: Initial state of the cell, such as the last state of an encoder. Defaults to zeros.
+        features: `(batch, size)`, concatenated to the query of every step.
+        memory_mask: Boolean `(batch, keys)`; True means keep.
+        return_attention_scores: Whether to return the attention weights as well.
+        training: Whether to apply dropout.
+        mask: Mask that Keras passes if `memory` is the only tensor argument; `memory_mask` takes precedence.
 
     Output shape:
-        `(batch, steps, cell_units + features)`, state and context side by side (`cell_units` without attention);
-        with `return_attention_scores` also the weights `(batch, steps, keys)`.
+        `(batch, steps, cell_units + features)`: state and context; `(batch, steps, cell_units)` without attention.
+        With `return_attention_scores`, also the weights `(batch, steps, keys)`.
 
     Example:
-        >>> encoded, state = keras.layers.GRU(64, return_sequences=True, return_state=True)(segments, mask=mask)
+        >>> encoded, state = keras.layers.GRU(64, return_sequences=True, return_state=True)(patches, mask=mask)
         >>> decoder = ParallelDecoder(keras.layers.GRUCell(64), 4, query_units=32, attention=BahdanauAttention(64))
         >>> forecast = keras.layers.Dense(24)(decoder(encoded, initial_state=[state], memory_mask=mask))
 
@@ -200,7 +204,7 @@ class ParallelDecoder(AttentiveDecoder):
             initializer=keras.initializers.RandomNormal(stddev=1.0),
         )
         d_features = 0 if features_shape is None else features_shape[-1]
-        self.build_parts(memory_shape, self.query_units + d_features, initial_state_shape)
+        self.build_sublayers(memory_shape, self.query_units + d_features, initial_state_shape)
 
     def call(
         self,
@@ -219,17 +223,17 @@ class ParallelDecoder(AttentiveDecoder):
         if features is not None:
             repeated = ops.repeat(ops.expand_dims(ops.cast(features, self.compute_dtype), 1), self.steps, 1)
             query = ops.concatenate([query, repeated], -1)
-        states = self.states(initial_state, batch)
+        states = self.prepare_initial_state(initial_state, batch)
         states = keras.tree.map_structure(lambda state: ops.repeat(state, self.steps, axis=0), states)
         flat = ops.reshape(query, (-1, query.shape[-1]))
         hidden, _ = self.cell(flat, states, training=training)
-        forget_dropout(self.cell)
+        reset_dropout_masks(self.cell)
         hidden = ops.reshape(hidden, (-1, self.steps, hidden.shape[-1]))
-        read = self.remember(memory, memory_mask)
-        if self.attention is None or read is None:
+        projected = self.setup_memory(memory, memory_mask)
+        if self.attention is None or projected is None:
             weights = ops.zeros((batch, self.steps, 1), self.compute_dtype)
             return (hidden, weights) if return_attention_scores else hidden
-        context, weights = self.attention.read(hidden, read, training=training)
+        context, weights = self.attention.attend(hidden, projected, training=training)
         outputs = ops.concatenate([hidden, context], -1)
         return (outputs, weights) if return_attention_scores else outputs
 
@@ -237,29 +241,23 @@ class ParallelDecoder(AttentiveDecoder):
         return {**super().get_config(), "query_units": self.query_units}
 
 
-def load_cell(config: dict[str, Any]) -> Any:
-    """Return the cell of a serialized configuration, and leave that as it is."""
-    # `StackedRNNCells.from_config` takes the cells out of the configuration that it is given.
-    return keras.layers.deserialize(copy.deepcopy(config))
-
-
 def top_state(cell: Any, states: Any) -> Tensor:
-    """Return the hidden state of a cell, `(batch, units)`; of the topmost one of a stack."""
+    """Return the hidden state `(batch, units)` of a cell, or of the last cell of a stack."""
     if isinstance(cell, keras.layers.StackedRNNCells):
         states = states[-1]
     return states[0] if isinstance(states, list | tuple) else states
 
 
-def draw_dropout(cell: Any, batch: Any) -> None:
-    """Draw the dropout masks of a built cell before a loop over its steps, which all share them."""
-    forget_dropout(cell)
+def sample_dropout_masks(cell: Any, batch: Any) -> None:
+    """Sample the dropout masks of a built cell before a loop over time steps, which all use the same masks."""
+    reset_dropout_masks(cell)
     for each in _dropout_cells(cell):
         each.get_dropout_mask(ops.zeros((batch, each.kernel.shape[0]), each.compute_dtype))
         each.get_recurrent_dropout_mask(ops.zeros((batch, each.units), each.compute_dtype))
 
 
-def forget_dropout(cell: Any) -> None:
-    """Forget the dropout masks, which a cell keeps until it is told: the next batch gets its own."""
+def reset_dropout_masks(cell: Any) -> None:
+    """Clear the dropout masks that a cell caches, so that the next batch gets new ones."""
     for each in _dropout_cells(cell):
         each.reset_dropout_mask()
         each.reset_recurrent_dropout_mask()

@@ -1,4 +1,4 @@
-"""From the free numbers of a network to the parameters of a distribution."""
+"""Layers for forecasts that are distributions: parameters, quantiles and sample paths."""
 
 from __future__ import annotations
 
@@ -10,65 +10,51 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from tsattn.errors import ConfigError
-from tsattn.layers.distributions import Distribution, NegativeBinomial, Normal, StudentT
-from tsattn.layers.masking import Tensor, scan
-
-DISTRIBUTIONS: dict[str, Distribution] = {made.name: made for made in (Normal(), StudentT(), NegativeBinomial())}
-"""The distributions by name."""
-
-
-def get_distribution(name: str) -> Distribution:
-    """Return a distribution by its name.
-
-    Raises:
-        ConfigError: there is none of that name.
-    """
-    if name not in DISTRIBUTIONS:
-        raise ConfigError(f"distribution must be one of {', '.join(DISTRIBUTIONS)}. Received: distribution={name!r}")
-    return DISTRIBUTIONS[name]
+from tsattn.layers.distributions import get_distribution
+from tsattn.layers.ops import Tensor, scan
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class DistributionHead(keras.layers.Layer):
-    """Turns free numbers into the parameters of a distribution.
+    """Maps network outputs to the parameters of a distribution.
 
-    `"normal"`: location and scale. `"student_t"`: location, scale and the inverse of the degrees of freedom, which are
-    above 2. `"negative_binomial"`: mean and dispersion, the variance being mean + dispersion * mean^2. The location is
-    the first number as it is, in units of `scale` from `center`; scales are never below a thousandth of `scale`. The
-    mean of counts is that same value made positive: `scale * softplus(number + center / scale)`.
+    `"normal"` has location and scale. `"student_t"` has location, scale and the inverse of the degrees of freedom,
+    which are above 2. `"negative_binomial"` has mean and dispersion; its variance is mean + dispersion * mean^2.
+
+    The location is the first output in units of `scale` from `center`, and the scale is at least a thousandth of
+    `scale`. The mean of counts is the location made positive: `scale * softplus(output + center / scale)`.
 
     Args:
-        distribution: its name.
+        distribution: Name of the distribution.
 
     Call arguments:
-        inputs: `(batch, horizon, channels, parameters)`, free numbers.
-        center: `(batch, 1, channels)`, as `InstanceScaling` gives it. Without center and scale the parameters are those
-            in scaled space.
-        scale: the same shape, above 0.
+        inputs: `(batch, horizon, channels, parameters)`, unconstrained.
+        center: `(batch, 1, channels)`, as returned by `InstanceScaling`. Without center and scale the parameters are
+            in scaled units.
+        scale: `(batch, 1, channels)`, above 0.
 
     Output shape:
-        That of the inputs, float32.
+        Same shape as the input, in float32.
 
     Example:
         >>> scaled, center, scale = InstanceScaling()(past, observed)
-        >>> parameters = DistributionHead("student_t")(numbers, center=center, scale=scale)
+        >>> parameters = DistributionHead("student_t")(outputs, center=center, scale=scale)
 
-    References:
+    Reference:
         Salinas et al. 2020, DeepAR (the likelihoods).
     """
 
     def __init__(self, distribution: str, **kwargs: Any) -> None:
-        # Values in original units may overflow a half-precision compute dtype.
+        # Values in original units can overflow in half precision, so Keras must not cast them.
         super().__init__(**{"autocast": False, **kwargs})
         self.distribution = distribution
         self._family = get_distribution(distribution)
 
     def call(self, inputs: Tensor, center: Tensor | None = None, scale: Tensor | None = None) -> Tensor:
-        numbers = ops.cast(inputs, "float32")
-        center = ops.zeros_like(numbers[..., 0]) if center is None else center
-        scale = ops.ones_like(numbers[..., 0]) if scale is None else scale
-        return self._family.parameters(numbers, center, scale)
+        outputs = ops.cast(inputs, "float32")
+        center = ops.zeros_like(outputs[..., 0]) if center is None else center
+        scale = ops.ones_like(outputs[..., 0]) if scale is None else scale
+        return self._family.parameters(outputs, center, scale)
 
     def compute_output_spec(self, inputs: Any, center: Any = None, scale: Any = None) -> Any:
         return keras.KerasTensor(inputs.shape, dtype="float32")
@@ -77,29 +63,29 @@ class DistributionHead(keras.layers.Layer):
         return {**super().get_config(), "distribution": self.distribution}
 
 
-MOST = 0.999
-"""Largest correlation of two steps."""
+MAX_CORRELATION = 0.999
+"""Maximum absolute correlation of consecutive steps."""
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class ForecastDistribution(keras.layers.Layer):
-    """Quantiles of a distribution at levels, and by `paths` what may follow: draws whose steps depend on each other.
+    """Quantiles of a distribution, and dependent normal scores for sample paths.
 
-    The errors of a forecast go on from step to step, and a sum over steps is as uncertain as they do. In a path the
-    normal score of a step is `rho` times that of the step before plus what is new, so that all steps have a Gaussian
-    copula, the one whose correlations are products of those between neighbours: of a random walk
-    `rho` is `sqrt(h / (h + 1))` from step h to the next, of an autoregression it tends to a constant. The
-    correlations are weights that are not trained: 0, which makes the steps independent, until `fit` sets them.
+    Forecast errors are correlated over the horizon. `correlate` turns independent normal scores into those of a path:
+    the score of a step is `rho` times that of the previous step plus an innovation. Paths therefore have a Gaussian
+    copula whose correlations are products of those of consecutive steps. For a random walk `rho` is `sqrt(h / (h + 1))`
+    from step h to the next; for a stationary autoregression it tends to a constant. The correlations are
+    non-trainable weights, 0 (independent steps) until `fit` sets them.
 
     Args:
         distribution: `"normal"`, `"student_t"` or `"negative_binomial"`, see `DistributionHead`.
-        levels: quantile levels, ascending.
+        levels: Quantile levels, ascending.
 
     Call arguments:
-        inputs: parameters `(batch, horizon, channels, parameters)`.
+        inputs: Parameters `(batch, horizon, channels, parameters)`.
 
     Output shape:
-        `(batch, horizon, channels, levels)`, float32.
+        `(batch, horizon, channels, levels)`, in float32.
 
     Example:
         >>> quantiles = ForecastDistribution("normal", (0.1, 0.5, 0.9))(parameters)
@@ -126,39 +112,38 @@ class ForecastDistribution(keras.layers.Layer):
         )
 
     def fit(self, persistence: npt.ArrayLike) -> None:
-        """Set the correlation of each step with the one before, `(horizon, channels)`; that of the first is unused."""
+        """Set the correlation of each step with the previous one, `(horizon, channels)`; the first is unused."""
         self.persistence.assign(persistence)
 
     def call(self, inputs: Tensor) -> Tensor:
         scores = np.array([NormalDist().inv_cdf(level) for level in self.levels], dtype="float32")
         return self._family.quantiles(ops.expand_dims(ops.cast(inputs, "float32"), -2), scores)
 
-    def scores(self, noise: Tensor) -> Tensor:
-        """Return normal scores `(batch, samples, horizon, channels)` that depend on those of the step before.
+    def correlate(self, noise: Tensor) -> Tensor:
+        """Return normal scores, `(batch, samples, horizon, channels)`, that are correlated over the horizon.
 
         Args:
-            noise: of the same shape, drawn from the standard normal distribution.
+            noise: Independent standard normal scores of the same shape.
         """
         if noise.shape[2] == 1:
             return noise
         inputs = ops.transpose(noise, (2, 0, 1, 3))
-        kept = ops.clip(ops.convert_to_tensor(self.persistence), -MOST, MOST)
+        correlation = ops.clip(ops.convert_to_tensor(self.persistence), -MAX_CORRELATION, MAX_CORRELATION)
 
-        def step(before: Tensor, given: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            new, rho = given
-            made = rho * before + ops.sqrt(1.0 - rho**2) * new
-            return made, made
+        def step(previous: Tensor, x: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            innovation, rho = x
+            score = rho * previous + ops.sqrt(1.0 - rho**2) * innovation
+            return score, score
 
-        # The first step has none before it.
-        _, rest = scan(step, inputs[0], (inputs[1:], kept[1:]), inputs.shape[0] - 1)
-        return ops.transpose(ops.concatenate([inputs[:1], rest]), (1, 2, 0, 3))
+        _, later = scan(step, inputs[0], (inputs[1:], correlation[1:]), inputs.shape[0] - 1)
+        return ops.transpose(ops.concatenate([inputs[:1], later]), (1, 2, 0, 3))
 
     def quantiles_at(self, parameters: Tensor, scores: Any) -> Tensor:
-        """Return the quantiles of steps at normal scores.
+        """Return the quantiles at normal scores.
 
         Args:
             parameters: `(batch, horizon, channels, parameters)`.
-            scores: `(batch, samples, horizon, channels)`, or what broadcasts to that.
+            scores: Broadcastable to `(batch, samples, horizon, channels)`.
         """
         return self._family.quantiles(ops.expand_dims(parameters, 1), scores)
 

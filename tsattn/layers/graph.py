@@ -1,4 +1,4 @@
-"""Attention between the nodes of a graph."""
+"""Graph layers: attention, diffusion convolution and a learned adjacency matrix."""
 
 from __future__ import annotations
 
@@ -8,44 +8,45 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.masking import Tensor, fresh, in_float32, keep_mask, masked_softmax, zero_masked
+from tsattn.layers.layer_utils import clone_initializer
+from tsattn.layers.ops import Tensor, masked_softmax, resolve_mask, to_float32, zero_masked
 
-SLOPE = 0.2
-"""Of the leaky rectifier, below 0."""
+NEGATIVE_SLOPE = 0.2
+"""Slope of the leaky ReLU below 0."""
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class GraphAttention(keras.layers.Layer):
-    """Each node of a graph takes the mean of its neighbours, weighted by attention that depends on both (GATv2).
+    """Graph attention whose weights depend on both nodes of an edge (GATv2).
 
-    Node `j` scores node `i`, from which an edge leads to it, by `a^T LeakyReLU(W_q x_j + W_k x_i)`, and takes the mean
-    of `W_k x_i`. Unlike in the first graph attention, which of two neighbours counts more may differ from node to node.
-    The weight of an edge multiplies the exponential of its score: edges of one weight count by their score alone, and a
-    learned adjacency is trained with the layer. Several heads each have scores and weights of their own.
+    Node `j` scores each node `i` with an edge from `i` to `j` by `a^T LeakyReLU(W_q x_j + W_k x_i)`. Its output is the
+    weighted mean of `W_k x_i` over these neighbors. Unlike in the original graph attention, the ranking of two
+    neighbors may differ between nodes. The weight of an edge multiplies the exponential of its score, so equal edge
+    weights have no effect and a learned adjacency gets a gradient. Each head has its own scores and weights.
 
-    Masked nodes send nothing and get zeros, whatever they hold. So does a node without neighbours.
+    Masked nodes are ignored, whatever their content, and their outputs are 0, as is that of a node without neighbors.
 
     Args:
-        units: size of a head.
-        heads: number of heads.
-        concat: whether the heads stand side by side; their mean is taken else.
-        self_loops: whether each node is a neighbour of itself, with a weight of 1, where the adjacency does not say so.
-        dropout: share of the weights that are dropped in training.
-        use_bias: whether a bias is added.
-        kernel_initializer: initializer of the projections.
+        units: Size of the output per head.
+        heads: Number of attention heads.
+        concat: Whether to concatenate the heads; if False, they are averaged.
+        self_loops: Whether each node is its own neighbor, with an edge weight of 1 unless the adjacency has one.
+        dropout: Dropout rate of the attention weights.
+        use_bias: Whether to add a bias.
+        kernel_initializer: Initializer of the projections.
 
     Call arguments:
         inputs: `(batch, nodes, features)` or `(batch, time, nodes, features)`.
-        adjacency: weights of the edges, 0 or more, 0 where there is none: `(nodes, nodes)`, a row a node that edges
-            leave, a column one that they reach, as `tsattn.data.read_adjacency` gives it; or with the axes of the
-            inputs before these two, for a graph that changes from step to step. None: all lead to all.
-        mask: boolean, the shape of the inputs without features; True means keep.
-        inputs_mask: the same as Keras attaches it to the inputs; not used with `mask`.
-        return_attention_scores: whether to return the weights as well.
+        adjacency: Edge weights of 0 or more, `(nodes, nodes)`, from the node of the row to the node of the column, as
+            returned by `tsattn.data.read_adjacency`; 0 means no edge. With the leading axes of the inputs if the graph
+            changes. Defaults to a complete graph.
+        mask: Boolean, the shape of the inputs without features; True means keep.
+        inputs_mask: Mask that Keras attaches to the inputs; `mask` takes precedence.
+        return_attention_scores: Whether to return the attention weights as well.
 
     Output shape:
-        `(..., nodes, heads * units)`, or `(..., nodes, units)` without `concat`; with `return_attention_scores` also
-        the weights `(..., heads, nodes, nodes)`: a row a node that takes, a column one that gives.
+        `(..., nodes, heads * units)`, or `(..., nodes, units)` without `concat`. With `return_attention_scores`, also
+        the weights `(..., heads, nodes, nodes)`: the row is the attending node, the column its neighbor.
 
     Example:
         >>> states = keras.Input((12, 207, 16))
@@ -67,7 +68,7 @@ class GraphAttention(keras.layers.Layer):
         kernel_initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
-        # A half-precision compute dtype has no room for weights of edges, so Keras must not cast them on the way in.
+        # Edge weights can overflow or underflow in half precision, so Keras must not cast them.
         super().__init__(**{"autocast": False, **kwargs})
         if heads < 1 or units < 1:
             raise ConfigError(f"units and heads must be 1 or more. Received: units={units}, heads={heads}")
@@ -92,12 +93,12 @@ class GraphAttention(keras.layers.Layer):
         self.key_kernel = self._kernel("key_kernel", shape)
         self.score = self._kernel("score", (self.heads, self.units))
         if self.use_bias:
-            self.bias = self.add_weight(name="bias", shape=(self._width(),), initializer="zeros")
+            self.bias = self.add_weight(name="bias", shape=(self._output_size(),), initializer="zeros")
 
     def _kernel(self, name: str, shape: tuple[int, int]) -> Any:
-        return self.add_weight(name=name, shape=shape, initializer=fresh(self.kernel_initializer))
+        return self.add_weight(name=name, shape=shape, initializer=clone_initializer(self.kernel_initializer))
 
-    def _width(self) -> int:
+    def _output_size(self) -> int:
         return self.heads * self.units if self.concat else self.units
 
     def call(
@@ -111,63 +112,62 @@ class GraphAttention(keras.layers.Layer):
     ) -> Any:
         mask = inputs_mask if mask is None else mask
         inputs = zero_masked(ops.cast(inputs, self.compute_dtype), mask)
-        keep = keep_mask(mask, inputs)
-        query = self._heads(ops.matmul(inputs, ops.cast(self.query_kernel, inputs.dtype)))
-        key = self._heads(ops.matmul(inputs, ops.cast(self.key_kernel, inputs.dtype)))
+        keep = resolve_mask(mask, inputs)
+        query = self._split_heads(ops.matmul(inputs, ops.cast(self.query_kernel, inputs.dtype)))
+        key = self._split_heads(ops.matmul(inputs, ops.cast(self.key_kernel, inputs.dtype)))
         scores = self._scores(query, key)
-        edges = self._edges(adjacency, inputs)
-        linked = ops.logical_and(edges > 0, ops.logical_and(keep[..., None], ops.expand_dims(keep, -2)))
-        prior = ops.log(ops.where(linked, edges, 1.0))
-        # In float32: a tiny weight has no logarithm in half of it.
-        scores = in_float32(scores) + ops.expand_dims(prior, -3)
-        weights = masked_softmax(scores, ops.expand_dims(linked, -3), self.compute_dtype)
-        taken = ops.matmul(self._drop(weights, training=training), key)
-        outputs = self._joined(taken)
+        edges = self._edge_weights(adjacency, inputs)
+        has_edge = ops.logical_and(edges > 0, ops.logical_and(keep[..., None], ops.expand_dims(keep, -2)))
+        log_edges = ops.log(ops.where(has_edge, edges, 1.0))
+        # In float32: small edge weights underflow in half precision.
+        scores = to_float32(scores) + ops.expand_dims(log_edges, -3)
+        weights = masked_softmax(scores, ops.expand_dims(has_edge, -3), self.compute_dtype)
+        context = ops.matmul(self._drop(weights, training=training), key)
+        outputs = self._merge_heads(context)
         if self.use_bias:
             outputs = outputs + ops.cast(self.bias, outputs.dtype)
-        outputs = ops.where(ops.any(linked, -1)[..., None], outputs, ops.zeros_like(outputs))
+        outputs = ops.where(ops.any(has_edge, -1)[..., None], outputs, ops.zeros_like(outputs))
         return (outputs, weights) if return_attention_scores else outputs
 
     def _scores(self, query: Tensor, key: Tensor) -> Tensor:
-        """`a^T LeakyReLU(q + k)` of all pairs, `(..., heads, takes, gives)`."""
-        # The units stand before the pairs, so that a matrix product sums them: three times as fast in TensorFlow as
-        # with them last (140 ms against 470 ms for 8 x 4 heads x 207 nodes x 32 units, gradient included).
+        """Return `a^T LeakyReLU(q + k)` of all pairs, `(..., heads, attending nodes, neighbors)`."""
+        # The units precede the pairs, so that a matrix product sums them: three times as fast on TensorFlow.
         query, key = ops.swapaxes(query, -1, -2), ops.swapaxes(key, -1, -2)
-        hidden = ops.leaky_relu(ops.expand_dims(query, -1) + ops.expand_dims(key, -2), SLOPE)
+        hidden = ops.leaky_relu(ops.expand_dims(query, -1) + ops.expand_dims(key, -2), NEGATIVE_SLOPE)
         shape = ops.shape(hidden)
         pairs = ops.reshape(hidden, (*shape[:-2], shape[-2] * shape[-1]))
         scores = ops.matmul(ops.cast(self.score, hidden.dtype)[:, None, :], pairs)
         return ops.reshape(scores, (*shape[:-3], *shape[-2:]))
 
-    def _heads(self, values: Tensor) -> Tensor:
-        """`(..., nodes, heads * units)` as `(..., heads, nodes, units)`."""
+    def _split_heads(self, values: Tensor) -> Tensor:
+        """Reshape `(..., nodes, heads * units)` to `(..., heads, nodes, units)`."""
         split = ops.reshape(values, (*ops.shape(values)[:-1], self.heads, self.units))
         return ops.swapaxes(split, -2, -3)
 
-    def _joined(self, values: Tensor) -> Tensor:
-        """Undo `_heads`, or return the mean of the heads."""
+    def _merge_heads(self, values: Tensor) -> Tensor:
+        """Concatenate or average the heads of `(..., heads, nodes, units)`."""
         if not self.concat:
             return ops.mean(values, axis=-3)
         values = ops.swapaxes(values, -2, -3)
         return ops.reshape(values, (*ops.shape(values)[:-2], self.heads * self.units))
 
-    def _edges(self, adjacency: Tensor | None, inputs: Tensor) -> Tensor:
-        """Return the weights of edges in float32, `(..., takes, gives)`; they broadcast to the inputs."""
+    def _edge_weights(self, adjacency: Tensor | None, inputs: Tensor) -> Tensor:
+        """Return the edge weights in float32, `(..., attending nodes, neighbors)`."""
         nodes = ops.shape(inputs)[-2]
         if adjacency is None:
             return ops.ones((nodes, nodes), "float32")
         edges = ops.swapaxes(ops.cast(adjacency, "float32"), -1, -2)
         if not self.self_loops:
             return edges
-        # No `eye`, for which OpenVINO has no rule.
-        own = ops.arange(nodes)[:, None] == ops.arange(nodes)[None, :]
-        return ops.where(ops.logical_and(own, edges <= 0), ops.ones_like(edges), edges)
+        # OpenVINO does not support `eye`.
+        is_self = ops.arange(nodes)[:, None] == ops.arange(nodes)[None, :]
+        return ops.where(ops.logical_and(is_self, edges <= 0), ops.ones_like(edges), edges)
 
     def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> Tensor | None:
         return previous_mask
 
     def compute_output_shape(self, inputs_shape: Any, adjacency_shape: Any = None) -> Any:
-        return (*inputs_shape[:-1], self._width())
+        return (*inputs_shape[:-1], self._output_size())
 
     def compute_output_spec(
         self,
@@ -200,26 +200,27 @@ class GraphAttention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class DiffusionConvolution(keras.layers.Layer):
-    """Mixes each node with those that a random walk over the edges reaches: `sum_k P^k X W_k`.
+    """Diffusion convolution: combines the states of the nodes that random walks reach, `sum_k P^k X W_k`.
 
-    `P` is the adjacency with rows that sum to 1, and its transpose made so for the way back; `P^0` is the node itself.
-    A learned adjacency joins as one more walk. Padded nodes send nothing and get zeros, whatever they hold.
+    `P` is the row-normalized adjacency and, for walks against the edges, its row-normalized transpose; `P^0` is the
+    node itself. A learned adjacency adds one more walk. Masked nodes are ignored, whatever their content, and their
+    outputs are 0.
 
     Args:
-        units: size of the output.
-        steps: longest walk.
-        both_ways: whether the adjacency is walked against its edges as well.
-        use_bias: whether a bias is added.
-        kernel_initializer: initializer of the kernels.
+        units: Size of the output.
+        steps: Maximum number of steps of a walk.
+        both_ways: Whether to walk against the edges of the adjacency as well.
+        use_bias: Whether to add a bias.
+        kernel_initializer: Initializer of the kernels.
 
     Call arguments:
         inputs: `(batch, nodes, features)` or `(batch, time, nodes, features)`.
-        adjacency: weights of the edges, 0 or more: `(nodes, nodes)`, a row a node that edges leave, a column one that
-            they reach; or with the axes of the inputs before these two, for a graph that changes.
-        adaptive: a learned adjacency of the same form, see `AdaptiveAdjacency`, walked along its edges alone. At least
-            one of the two has to be given.
-        mask: boolean, the shape of the inputs without features; True means keep.
-        inputs_mask: the same as Keras attaches it to the inputs; not used with `mask`.
+        adjacency: Edge weights of 0 or more, `(nodes, nodes)`, from the node of the row to the node of the column.
+            With the leading axes of the inputs if the graph changes.
+        adaptive: A learned adjacency of the same shape, see `AdaptiveAdjacency`, walked along its edges only. At least
+            one of the two is required.
+        mask: Boolean, the shape of the inputs without features; True means keep.
+        inputs_mask: Mask that Keras attaches to the inputs; `mask` takes precedence.
 
     Output shape:
         `(..., nodes, units)`.
@@ -241,7 +242,7 @@ class DiffusionConvolution(keras.layers.Layer):
         kernel_initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
-        # A half-precision compute dtype has no room for weights of edges, so Keras must not cast them on the way in.
+        # Edge weights can overflow or underflow in half precision, so Keras must not cast them.
         super().__init__(**{"autocast": False, **kwargs})
         if steps < 1 or units < 1:
             raise ConfigError(f"units and steps must be 1 or more. Received: units={units}, steps={steps}")
@@ -260,10 +261,10 @@ class DiffusionConvolution(keras.layers.Layer):
             )
         walks = (1 + self.both_ways) * (adjacency_shape is not None) + (adaptive_shape is not None)
         if not walks:
-            raise ConfigError("a diffusion convolution needs an adjacency, a learned one or both")
+            raise ConfigError("a diffusion convolution requires an adjacency, a learned one or both")
         size = (1 + walks * self.steps) * inputs_shape[-1]
         self.kernel = self.add_weight(
-            name="kernel", shape=(size, self.units), initializer=fresh(self.kernel_initializer)
+            name="kernel", shape=(size, self.units), initializer=clone_initializer(self.kernel_initializer)
         )
         if self.use_bias:
             self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
@@ -278,25 +279,25 @@ class DiffusionConvolution(keras.layers.Layer):
     ) -> Tensor:
         mask = inputs_mask if mask is None else mask
         inputs = zero_masked(ops.cast(inputs, self.compute_dtype), mask)
-        keep = keep_mask(mask, inputs)
+        keep = resolve_mask(mask, inputs)
         walks = [] if adjacency is None else [adjacency]
         if adjacency is not None and self.both_ways:
             walks.append(ops.swapaxes(adjacency, -1, -2))
         if adaptive is not None:
             walks.append(adaptive)
-        reached = [inputs]
+        states = [inputs]
         for edges in walks:
-            transition, here = self._transition(edges, keep, inputs.dtype), inputs
+            transition, state = self._transition(edges, keep, inputs.dtype), inputs
             for _ in range(self.steps):
-                here = ops.matmul(transition, here)
-                reached.append(here)
-        outputs = ops.matmul(ops.concatenate(reached, axis=-1), ops.cast(self.kernel, inputs.dtype))
+                state = ops.matmul(transition, state)
+                states.append(state)
+        outputs = ops.matmul(ops.concatenate(states, axis=-1), ops.cast(self.kernel, inputs.dtype))
         if self.use_bias:
             outputs = outputs + ops.cast(self.bias, outputs.dtype)
         return ops.where(keep[..., None], outputs, ops.zeros_like(outputs))
 
     def _transition(self, edges: Tensor, keep: Tensor, dtype: str) -> Tensor:
-        """Return the shares of the edges that leave a node for one that is there; 0 where none does."""
+        """Return the transition probabilities between valid nodes; 0 for a node without edges."""
         edges = ops.cast(edges, "float32") * ops.cast(ops.expand_dims(keep, -2), "float32")
         total = ops.sum(edges, axis=-1, keepdims=True)
         return ops.cast(edges / ops.where(total > 0, total, 1.0), dtype)
@@ -320,25 +321,25 @@ class DiffusionConvolution(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class AdaptiveAdjacency(keras.layers.Layer):
-    """Learns a graph between nodes: `softmax(relu(E_1 E_2^T))`, each row of which sums to 1.
+    """Learned adjacency matrix, `softmax(relu(E_1 E_2^T))`, whose rows sum to 1.
 
-    Every node has a learned embedding as one that edges leave and another as one that they reach.
+    Every node has two learned embeddings, one as source and one as target of edges.
 
     Args:
-        units: size of the embeddings.
-        embeddings_initializer: their initializer.
+        units: Size of the embeddings.
+        embeddings_initializer: Initializer of the embeddings.
 
     Call arguments:
-        inputs: `(..., nodes, features)`; only the number of nodes is taken from it, which has to be known.
+        inputs: `(..., nodes, features)`. Only the number of nodes is used, which must be static.
 
     Output shape:
-        `(nodes, nodes)`: a row a node that edges leave, a column one that they reach.
+        `(nodes, nodes)`, from the node of the row to the node of the column.
 
     Example:
         >>> states = keras.Input((12, 207, 16))
         >>> mixed = GraphAttention(8)(states, adjacency=AdaptiveAdjacency()(states))
 
-    References:
+    Reference:
         Wu et al. 2019, Graph WaveNet for Deep Spatial-Temporal Graph Modeling.
     """
 
@@ -360,10 +361,10 @@ class AdaptiveAdjacency(keras.layers.Layer):
         self.reached = self._embeddings("reached", shape)
 
     def _embeddings(self, name: str, shape: tuple[int, int]) -> Any:
-        return self.add_weight(name=name, shape=shape, initializer=fresh(self.embeddings_initializer))
+        return self.add_weight(name=name, shape=shape, initializer=clone_initializer(self.embeddings_initializer))
 
     def call(self, inputs: Tensor) -> Tensor:
-        # In float32, as every softmax here.
+        # As `masked_softmax`, in float32.
         leaving, reached = (ops.cast(part, "float32") for part in (self.leaving, self.reached))
         scores = ops.relu(ops.matmul(leaving, ops.transpose(reached)))
         return ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)

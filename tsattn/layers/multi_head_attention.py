@@ -1,4 +1,4 @@
-"""Keras's multi-head attention, made safe under padding."""
+"""Multi-head attention, exact under masks."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.layers.masking import Tensor, check_sequence, keep_mask, masked_softmax, zero_masked
+from tsattn.layers.layer_utils import check_sequence
+from tsattn.layers.ops import Tensor, masked_softmax, resolve_mask, zero_masked
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class MultiHeadAttention(keras.layers.MultiHeadAttention):
-    """Keras's own multi-head attention, with the same arguments and weights, exact under masks.
+    """`keras.layers.MultiHeadAttention`, with the same arguments and weights, made exact under masks.
 
-    Masked keys get a weight of exactly 0, whatever they hold (NaN included). Masked queries give zeros, and so does a
-    query that sees no key: in Keras's layer the bias of its output is left of it, and weights over the padding.
-    Explicit masks are used as well as those that Keras has attached. The output carries the mask that Keras has
-    attached to the query.
+    Masked keys get a weight of exactly 0, whatever their content (NaN included). Outputs of masked queries are 0, as
+    are those of queries without a valid key; Keras's layer returns the output bias and attends to padding there. Both
+    explicit masks and those attached by Keras are used. The output carries the Keras mask of the query.
 
-    Weights are always computed, so that `flash_attention` has no effect.
+    Attention weights are always computed, so `flash_attention` has no effect.
 
     Args:
-        num_heads: number of heads.
-        key_dim: size of a head of query and key.
-        value_dim: size of a head of the value; that of the key if None.
-        dropout: share of the attention weights dropped in training.
-        use_bias: whether the projections have biases.
-        output_shape: size of the output; that of the query if None.
-        **kwargs: the others of `keras.layers.MultiHeadAttention`.
+        num_heads: Number of attention heads.
+        key_dim: Size of query and key per head.
+        value_dim: Size of the value per head. If None, `key_dim`.
+        dropout: Dropout rate of the attention weights.
+        use_bias: Whether the projections have biases.
+        output_shape: Size of the output. If None, that of the query.
+        **kwargs: Other arguments of `keras.layers.MultiHeadAttention`.
 
     Call arguments:
         query: `(batch, queries, query_size)`.
         value: `(batch, keys, value_size)`.
-        key: `(batch, keys, key_size)`; the value if left out.
-        query_mask: boolean `(batch, queries)`; True means keep.
-        value_mask: boolean `(batch, keys)`; True means keep.
-        key_mask: the same of the key; a step is kept where both keep it.
-        attention_mask: boolean, broadcastable to `(batch, queries, keys)`: which query sees which key; or to
-            `(batch, num_heads, queries, keys)`, where heads differ.
-        return_attention_scores: whether to return the weights as well.
-        training: whether to apply dropout.
-        use_causal_mask: whether query i sees keys 0 to i only.
+        key: `(batch, keys, key_size)`. Defaults to the value.
+        query_mask: Boolean `(batch, queries)`; True means keep.
+        value_mask: Boolean `(batch, keys)`; True means keep.
+        key_mask: Boolean `(batch, keys)`, combined with `value_mask` by a logical and.
+        attention_mask: Boolean, broadcastable to `(batch, queries, keys)` or, if heads differ, to
+            `(batch, num_heads, queries, keys)`; True means that the query attends to the key.
+        return_attention_scores: Whether to return the attention weights as well.
+        training: Whether to apply dropout.
+        use_causal_mask: Whether query i attends to keys 0 to i only.
 
     Output shape:
-        `(batch, queries, output_shape or query_size)`; with `return_attention_scores` also the weights
+        `(batch, queries, output_shape or query_size)`. With `return_attention_scores`, also the weights
         `(batch, num_heads, queries, keys)`.
 
     Example:
@@ -57,7 +57,7 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
 
     def __init__(self, num_heads: int, key_dim: int, **kwargs: Any) -> None:
         super().__init__(num_heads, key_dim, **kwargs)
-        # Fused kernels return no weights, and some make NaN of a row without keys.
+        # Fused kernels return no weights, and some return NaN for a row without valid keys.
         self._flash_attention = False
 
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
@@ -80,19 +80,19 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         use_causal_mask: bool = False,
     ) -> Any:
         if key_mask is not None:
-            value_mask = ops.logical_and(keep_mask(value_mask, value), ops.cast(key_mask, "bool"))
+            value_mask = ops.logical_and(resolve_mask(value_mask, value), ops.cast(key_mask, "bool"))
         key = zero_masked(value if key is None else key, value_mask)
-        seen = None if attention_mask is None else ops.cast(attention_mask, "bool")
+        pair_mask = None if attention_mask is None else ops.cast(attention_mask, "bool")
         if value_mask is not None:
             keep = ops.expand_dims(ops.cast(value_mask, "bool"), 1)
-            if seen is not None and len(seen.shape) == 4:
+            if pair_mask is not None and len(pair_mask.shape) == 4:
                 keep = ops.expand_dims(keep, 1)
-            seen = keep if seen is None else ops.logical_and(keep, seen)
+            pair_mask = keep if pair_mask is None else ops.logical_and(keep, pair_mask)
         context, weights = super().call(
             zero_masked(query, query_mask),
             zero_masked(value, value_mask),
             key,
-            attention_mask=seen,
+            attention_mask=pair_mask,
             return_attention_scores=True,
             training=training,
             use_causal_mask=use_causal_mask,
@@ -100,12 +100,12 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         if query_mask is not None:
             keep = ops.cast(query_mask, "bool")[:, None, :, None]
             weights = ops.where(keep, weights, ops.zeros_like(weights))
-        # Not `> 0`, which would hide the NaN of a training that diverged.
+        # Not `> 0`, which would hide the NaN of a diverged training.
         context = zero_masked(context, ops.any(weights != 0, axis=(1, 3)))
         return (context, weights) if return_attention_scores else context
 
     def _masked_softmax(self, attention_scores: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Keras's place for the weights of scores `(batch, heads, queries, keys)`."""
+        """Override Keras's softmax of scores `(batch, heads, queries, keys)`."""
         while attention_mask is not None and len(attention_mask.shape) < 4:
             attention_mask = ops.expand_dims(attention_mask, -3)
         return masked_softmax(attention_scores, attention_mask)

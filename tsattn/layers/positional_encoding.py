@@ -1,4 +1,4 @@
-"""Where a step stands, counted from the forecast origin."""
+"""Positional encoding relative to the forecast origin."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.masking import Tensor, check_sequence, keep_mask, zero_masked
+from tsattn.layers.layer_utils import check_sequence
+from tsattn.layers.ops import Tensor, resolve_mask, zero_masked
 
-LONGEST_WAVE = 10_000.0
-"""The slowest wave turns once in this many steps, times 2 pi."""
+MAX_WAVELENGTH = 10_000.0
+"""Maximum wavelength of the sinusoids, divided by 2 pi."""
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class PositionalEncoding(keras.layers.Layer):
-    """Adds to each step a vector that tells where it stands, counted from the forecast origin.
+    """Adds an encoding of the position of each step, counted from the forecast origin.
 
-    The last valid step of a history stands at 0, the one before it at 1, and so on: the same step has the same
-    position in a short history as in a long one, and padding changes nothing. What is ahead of the origin stands at -1,
-    -2, ... Masked steps give zeros, whatever they hold.
+    The last valid step of a history has position 0, the previous one 1, and so on: positions depend neither on the
+    length of the history nor on padding. Steps after the origin have positions -1, -2, ... Outputs of masked steps are
+    0, whatever their content.
 
     Args:
-        kind: `"sinusoidal"`, sines and cosines of geometrically falling frequencies, for any number of steps; or
-            `"learned"`, a vector a position.
-        steps: number of learned vectors; steps further from the origin share the last one. Only with `"learned"`.
-        ahead: whether the steps follow the origin, as the queries of a decoder do, and are counted forwards.
+        kind: `"sinusoidal"`, sines and cosines of geometrically decreasing frequencies for any number of steps; or
+            `"learned"`, a learned vector per position.
+        steps: Number of learned vectors; more distant steps use the last one. Only with `"learned"`.
+        ahead: Whether the steps follow the origin, such as the queries of a decoder, and are counted forwards.
 
     Call arguments:
         inputs: `(batch, time, features)`.
-        mask: boolean `(batch, time)`; True means keep. Padding stands on the right; a masked step before the last kept
-            one is a gap, which counts as a step.
+        mask: Boolean `(batch, time)`; True means keep. Padding is on the right; a masked step before the last valid
+            one is a gap and counts as a step.
 
     Output shape:
-        That of the inputs.
+        Same shape as the input.
 
     Example:
         >>> tokens = PositionalEncoding()(tokens, mask=mask)
@@ -56,7 +57,7 @@ class PositionalEncoding(keras.layers.Layer):
         if kind not in ("sinusoidal", "learned"):
             raise ConfigError(f"kind must be sinusoidal or learned. Received: kind={kind!r}")
         if (kind == "learned") != (steps is not None):
-            raise ConfigError(f"steps must be given for learned vectors, and only for them. Received: steps={steps}")
+            raise ConfigError(f"steps is required by kind=learned, and only by it. Received: steps={steps}")
         if steps is not None and steps < 1:
             raise ConfigError(f"steps must be 1 or more. Received: steps={steps}")
         self.kind = kind
@@ -75,27 +76,27 @@ class PositionalEncoding(keras.layers.Layer):
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         distance = self._distance(inputs, mask)
-        encoding = self._waves(distance, inputs.shape[-1]) if self.steps is None else self._learned(distance)
+        encoding = self._sinusoids(distance, inputs.shape[-1]) if self.steps is None else self._look_up(distance)
         return zero_masked(zero_masked(inputs, mask) + ops.cast(encoding, inputs.dtype), mask)
 
     def _distance(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
-        """Steps between each step and that on its side of the origin: int32 `(batch, time)`."""
-        keep = keep_mask(mask, inputs)
+        """Return the distance to the first step on the same side of the origin, int32 `(batch, time)`."""
+        keep = resolve_mask(mask, inputs)
         step = ops.arange(ops.shape(inputs)[1], dtype="int32")[None, :]
         if self.ahead:
             return ops.where(keep, step, 0)
         last = ops.max(ops.where(keep, step, 0), axis=1, keepdims=True)
         return ops.maximum(last - step, 0)
 
-    def _waves(self, distance: Tensor, size: int) -> Tensor:
-        # In float32: half precision has no exact numbers beyond 2,048 steps.
+    def _sinusoids(self, distance: Tensor, size: int) -> Tensor:
+        # In float32: half precision represents integers exactly up to 2,048 only.
         position = ops.cast(-1 - distance if self.ahead else distance, "float32")
-        pair = [2 * (number // 2) / size for number in range(size)]
-        rate = ops.array([math.exp(-math.log(LONGEST_WAVE) * each) for each in pair], dtype="float32")
-        angle = ops.expand_dims(position, -1) * rate
+        exponents = [2 * (index // 2) / size for index in range(size)]
+        frequency = ops.array([math.exp(-math.log(MAX_WAVELENGTH) * each) for each in exponents], dtype="float32")
+        angle = ops.expand_dims(position, -1) * frequency
         return ops.where(ops.arange(size) % 2 == 0, ops.sin(angle), ops.cos(angle))
 
-    def _learned(self, distance: Tensor) -> Tensor:
+    def _look_up(self, distance: Tensor) -> Tensor:
         assert self.steps is not None
         return ops.take(ops.cast(self.table, self.compute_dtype), ops.minimum(distance, self.steps - 1), axis=0)
 

@@ -1,4 +1,4 @@
-"""Quantiles that cannot cross."""
+"""Quantile outputs that do not cross."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy.typing as npt
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.masking import Tensor
+from tsattn.layers.ops import Tensor
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class SortedQuantiles(keras.layers.Layer):
-    """Turns free numbers into ascending quantiles.
+    """Maps network outputs to ascending quantiles.
 
-    The number at `median` is taken as it is; the levels above add, and those below subtract, a positive step each
-    (softplus), so that the result is sorted by construction.
+    The output at index `median` is the median. Each level above adds a positive increment (softplus) to the level
+    below it, and each level below subtracts one, so quantiles cannot cross.
 
     Args:
-        median: index of the level that is taken as it is.
-        detach_median: whether the losses of the other levels leave the median alone: no gradient goes from them to it.
+        median: Index of the median.
+        detach_median: Whether to stop the gradient from the other levels to the median.
 
     Call arguments:
-        inputs: `(..., levels)`.
+        inputs: `(..., levels)`, unconstrained.
 
     Output shape:
-        The same.
+        Same shape as the input.
 
     Example:
         >>> quantiles = SortedQuantiles(median=1)(keras.layers.Dense(3)(features))
@@ -63,23 +63,22 @@ SUPPORTS = ("real", "positive", "count")
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class CalibratedQuantiles(keras.layers.Layer):
-    """Moves each quantile away from the median, or to it, by a factor of its step, channel and level.
+    """Scales the distance of each quantile to the median by a factor per step, channel and level.
 
-    `q + (q_level - q) * factor`, where `q` is the median. The factors are weights that are not trained: 1 until `fit`
-    sets them, as conformalised quantile regression finds them (`tsattn.evaluation.calibration`). Factors keep what the
-    model knows of how sure it is, from window to window and from series to series, which an offset for all of them
-    would drown. Levels on one side of the median do not cross: one that would takes the value of its neighbour. Then
-    all are brought into the support.
+    `median + (q - median) * factor`. The factors are non-trainable weights, 1 until `fit` sets them, as computed by
+    conformalized quantile regression (`tsattn.scoring.calibration`). Unlike an additive offset, a factor preserves how
+    the width of the intervals differs between windows and series. A quantile that would cross its neighbor on the
+    median's side takes the neighbor's value. Finally all quantiles are restricted to the support.
 
     Args:
-        median: index of the level that is the forecast, which is not moved.
-        support: what values there can be: `"real"`, `"positive"` (0 or more), or `"count"` (0, 1, 2, ...).
+        median: Index of the median, which is unchanged.
+        support: Possible values: `"real"`, `"positive"` (0 or more) or `"count"` (0, 1, 2, ...).
 
     Call arguments:
-        inputs: quantiles `(batch, horizon, channels, levels)`, ascending and in original units.
+        inputs: Quantiles `(batch, horizon, channels, levels)`, ascending, in original units.
 
     Output shape:
-        The same, float32.
+        Same shape as the input, in float32.
 
     Example:
         >>> quantiles = CalibratedQuantiles(median=1)(quantiles)
@@ -90,7 +89,7 @@ class CalibratedQuantiles(keras.layers.Layer):
     """
 
     def __init__(self, median: int, support: str = "real", **kwargs: Any) -> None:
-        # Values in original units may overflow a half-precision compute dtype.
+        # Values in original units can overflow in half precision, so Keras must not cast them.
         super().__init__(**{"autocast": False, **kwargs})
         if support not in SUPPORTS:
             raise ConfigError(f"support must be one of {', '.join(SUPPORTS)}. Received: support={support!r}")
@@ -109,37 +108,37 @@ class CalibratedQuantiles(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         quantiles = ops.cast(inputs, "float32")
-        middle = quantiles[..., self.median : self.median + 1]
-        moved = middle + (quantiles - middle) * ops.convert_to_tensor(self.factors)[None]
-        levels = [moved[..., level] for level in range(quantiles.shape[-1])]
+        median = quantiles[..., self.median : self.median + 1]
+        scaled = median + (quantiles - median) * ops.convert_to_tensor(self.factors)[None]
+        levels = [scaled[..., level] for level in range(quantiles.shape[-1])]
         levels[self.median] = quantiles[..., self.median]
         for level in range(self.median + 1, len(levels)):
             levels[level] = ops.maximum(levels[level], levels[level - 1])
         for level in range(self.median - 1, -1, -1):
             levels[level] = ops.minimum(levels[level], levels[level + 1])
-        return self._supported(ops.stack(levels, axis=-1))
+        return self._restrict_to_support(ops.stack(levels, axis=-1))
 
-    def between(self, quantiles: Tensor, middle: Tensor, scores: Tensor, levels: tuple[float, ...]) -> Tensor:
-        """Return quantiles at any level, moved as those at the levels are and brought into the support.
+    def calibrate(self, quantiles: Tensor, median: Tensor, scores: Tensor, levels: tuple[float, ...]) -> Tensor:
+        """Return calibrated quantiles at arbitrary levels.
 
-        Between two levels on one side of the median the factor goes straight from the one to the other, by the normal
-        score; beyond the outermost it is theirs, and so it is between the innermost and the median.
+        On each side of the median, factors are interpolated linearly in the normal score, and constant beyond the
+        outermost and innermost levels.
 
         Args:
             quantiles: `(batch, samples, horizon, channels)`.
-            middle: the medians, which broadcast to that.
-            scores: the normal score of the level of each, of the same shape.
-            levels: those of the factors.
+            median: Medians, broadcastable to the quantiles.
+            scores: Normal scores of the levels of the quantiles, the same shape.
+            levels: Levels of the factors.
         """
         factors = ops.convert_to_tensor(self.factors)
-        known = [NormalDist().inv_cdf(level) for level in levels]
+        level_scores = [NormalDist().inv_cdf(level) for level in levels]
         below, above = (
-            _straight(scores, known[side], [factors[..., level] for level in range(len(levels))[side]])
+            _interpolate(scores, level_scores[side], [factors[..., level] for level in range(len(levels))[side]])
             for side in (slice(self.median), slice(self.median + 1, None))
         )
-        return self._supported(middle + (quantiles - middle) * ops.where(scores < 0, below, above))
+        return self._restrict_to_support(median + (quantiles - median) * ops.where(scores < 0, below, above))
 
-    def _supported(self, values: Tensor) -> Tensor:
+    def _restrict_to_support(self, values: Tensor) -> Tensor:
         if self.support == "real":
             return values
         values = ops.maximum(values, 0.0)
@@ -155,12 +154,12 @@ class CalibratedQuantiles(keras.layers.Layer):
         return {**super().get_config(), "median": self.median, "support": self.support}
 
 
-def _straight(scores: Tensor, known: list[float], factors: list[Tensor]) -> Tensor:
-    """Return the factors at scores, straight between known ones; 1 where none is known."""
-    if not known:
+def _interpolate(scores: Tensor, knots: list[float], factors: list[Tensor]) -> Tensor:
+    """Return the factors at scores, linearly interpolated between ascending knots; 1 without knots."""
+    if not knots:
         return ops.ones_like(scores)
-    made = ops.zeros_like(scores) + factors[0]
-    for place in range(1, len(known)):
-        share = ops.clip((scores - known[place - 1]) / (known[place] - known[place - 1]), 0.0, 1.0)
-        made = made + (factors[place] - factors[place - 1]) * share
-    return made
+    result = ops.zeros_like(scores) + factors[0]
+    for index in range(1, len(knots)):
+        fraction = ops.clip((scores - knots[index - 1]) / (knots[index] - knots[index - 1]), 0.0, 1.0)
+        result = result + (factors[index] - factors[index - 1]) * fraction
+    return result

@@ -1,4 +1,4 @@
-"""Reversible scaling of each window by what was observed in it."""
+"""Reversible scaling of windows by their own statistics."""
 
 from __future__ import annotations
 
@@ -8,46 +8,43 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.masking import Tensor
-from tsattn.layers.windowing import last_observed
+from tsattn.layers.ops import Tensor, last_observed
 
 METHODS = ("last", "standard", "mean_abs", "training")
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class InstanceScaling(keras.layers.Layer):
-    """Scales each window and channel by its own observed values, and back.
+    """Reversible instance normalization: scales each window and channel by its own observed values.
 
-    Forward it gives `(x - center) / scale`, 0 where nothing was observed; with `inverse=True` it gives
-    `x * scale + center`. Only observed steps count, so padding and gaps never change the figures.
+    Forward it computes `(x - center) / scale`, 0 where nothing was observed; with `inverse=True`,
+    `x * scale + center`. Only observed steps are used, so padding and gaps have no effect.
 
-    The scale of a window is shrunk towards a prior by the weight of one observation:
-    `scale^2 = (n * spread^2 + prior^2) / (n + 1)` with `prior = ratio * mean(|x|)`, so that a constant or very short
-    history still has a scale; it follows the data when they are multiplied by a constant. A history of nothing but
-    zeros takes the training spread; a channel with no observation the training median and the training spread. `fit`
-    learns ratio, median and spread from the training windows; they are saved with the layer.
+    The scale is shrunk towards a prior with the weight of one observation:
+    `scale^2 = (n * spread^2 + prior^2) / (n + 1)` with `prior = ratio * mean(|x|)`. Constant and very short histories
+    thus have a scale, which is equivariant to the unit of the data. A history of zeros takes the training spread; a
+    channel without observations the training median and spread. `fit` sets ratio, median and spread to statistics of
+    the training windows; they are weights of the layer.
 
     Args:
-        method: `"last"` centers on the last observed value and divides by the standard deviation; `"standard"`
-            centers on the mean and divides by the standard deviation (RevIN, Kim et al. 2022); `"mean_abs"` centers
-            on nothing and divides by the mean absolute value (DeepAR, Salinas et al. 2020). `"training"` takes the
-            training median and the training spread for every window, so that the level of a history still tells
-            something: what channels are used to, they return to.
+        method: `"last"` subtracts the last observed value and divides by the standard deviation. `"standard"`
+            subtracts the mean and divides by the standard deviation (RevIN, Kim et al. 2022). `"mean_abs"` divides by
+            the mean absolute value (DeepAR, Salinas et al. 2020). `"training"` uses the training median and spread for
+            every window, so that a network sees the level of a history: for channels that revert to a usual level.
 
     Call arguments:
-        inputs: `(batch, time, channels)`; with `inverse`, or with given `center` and `scale`, any
-            `(batch, steps, channels, ...)`.
-        observed: `(batch, time, channels)`, 0 where the input is missing or padded. None: all is observed.
-        center: `(batch, 1, channels)`, as an earlier call returned it.
-        scale: `(batch, 1, channels)`, as an earlier call returned it.
-        inverse: whether to go back to the original units; needs `center` and `scale`.
+        inputs: `(batch, time, channels)`. With `center` and `scale`, any `(batch, steps, channels, ...)`.
+        observed: `(batch, time, channels)`, 0 where the input is missing or padded. Defaults to all observed.
+        center: `(batch, 1, channels)`, as returned by an earlier call.
+        scale: `(batch, 1, channels)`, as returned by an earlier call.
+        inverse: Whether to return to the original units; requires `center` and `scale`.
 
     Raises:
-        ConfigError: one of `center` and `scale` is given without the other, or `inverse` without them.
+        ConfigError: Only one of `center` and `scale` is passed, or `inverse` without them.
 
     Output shape:
         Without `center` and `scale` a tuple: the scaled input, its center and its scale, both
-        `(batch, 1, channels)`. With them only the (un)scaled input.
+        `(batch, 1, channels)`. With them, the scaled or unscaled input only.
 
     Example:
         >>> scaling = InstanceScaling("last")
@@ -56,7 +53,7 @@ class InstanceScaling(keras.layers.Layer):
     """
 
     def __init__(self, method: str = "last", **kwargs: Any) -> None:
-        # Raw values may overflow a half-precision compute dtype, so Keras must not cast them on the way in.
+        # Values in original units can overflow in half precision, so Keras must not cast them.
         super().__init__(**{"autocast": False, **kwargs})
         if method not in METHODS:
             raise ConfigError(f"method must be one of {', '.join(METHODS)}. Received: method={method!r}")
@@ -64,11 +61,11 @@ class InstanceScaling(keras.layers.Layer):
 
     def build(self, inputs_shape: Any, *other_shapes: Any) -> None:
         channels = (inputs_shape[2],)
-        self.median = self._statistic("median", channels, "zeros")
-        self.spread = self._statistic("spread", channels, "ones")
-        self.ratio = self._statistic("ratio", channels, keras.initializers.Constant(0.1))
+        self.median = self._add_statistic("median", channels, "zeros")
+        self.spread = self._add_statistic("spread", channels, "ones")
+        self.ratio = self._add_statistic("ratio", channels, keras.initializers.Constant(0.1))
 
-    def _statistic(self, name: str, shape: tuple[int, ...], initializer: Any) -> Any:
+    def _add_statistic(self, name: str, shape: tuple[int, ...], initializer: Any) -> Any:
         return self.add_weight(
             name=name, shape=shape, initializer=initializer, trainable=False, dtype="float32", autocast=False
         )
@@ -77,9 +74,9 @@ class InstanceScaling(keras.layers.Layer):
         """Set the training statistics, each `(channels,)`.
 
         Args:
-            median: stands for the center of a channel with no observation.
-            spread: stands for its scale; above 0.
-            ratio: typical spread of a window over its mean absolute value; above 0.
+            median: Center of a channel without observations.
+            spread: Scale of a channel without observations; above 0.
+            ratio: Typical ratio of the spread of a window to its mean absolute value; above 0.
         """
         self.median.assign(median)
         self.spread.assign(spread)
@@ -94,55 +91,55 @@ class InstanceScaling(keras.layers.Layer):
         inverse: bool = False,
     ) -> Any:
         values = ops.cast(inputs, "float32")
-        self._check(center, scale, inverse)
+        self._check_statistics(center, scale, inverse)
         if center is not None and scale is not None:
             extra = len(values.shape) - 3
             center, scale = (ops.reshape(s, (-1, 1, s.shape[-1], *[1] * extra)) for s in (center, scale))
             if inverse:
                 return values * scale + center
             return self._masked(ops.cast((values - center) / scale, self.compute_dtype), observed)
-        seen = ops.ones_like(values) if observed is None else ops.cast(observed, "float32")
-        values = ops.where(seen > 0, values, 0.0)
-        center, scale = self._statistics(values, seen)
-        scaled = ops.cast((values - center) / scale * seen, self.compute_dtype)
+        observed = ops.ones_like(values) if observed is None else ops.cast(observed, "float32")
+        values = ops.where(observed > 0, values, 0.0)
+        center, scale = self._statistics(values, observed)
+        scaled = ops.cast((values - center) / scale * observed, self.compute_dtype)
         return scaled, center, scale
 
-    def _check(self, center: Tensor | None, scale: Tensor | None, inverse: bool) -> None:
+    def _check_statistics(self, center: Tensor | None, scale: Tensor | None, inverse: bool) -> None:
         given = [name for name, x in (("center", center), ("scale", scale)) if x is not None]
         if len(given) == 1 or (inverse and not given):
             raise ConfigError(
-                "center and scale, as an earlier call returned them, are given together, and the way back needs both. "
+                "center and scale of an earlier call must be passed together, and inverse=True requires both. "
                 f"Received: {given[0] if given else 'neither'}, inverse={inverse}"
             )
 
     def _masked(self, values: Tensor, observed: Tensor | None) -> Tensor:
         return values if observed is None else ops.where(observed > 0, values, ops.zeros_like(values))
 
-    def _statistics(self, values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        # The JAX backend does not take a variable inside `where`.
+    def _statistics(self, values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        # The JAX backend does not accept a variable inside `where`.
         median, spread = (ops.convert_to_tensor(statistic) for statistic in (self.median, self.spread))
         if self.method == "training":
-            every = ops.zeros_like(values[:, :1])
-            return every + median, every + spread
-        count = ops.sum(seen, axis=1, keepdims=True)
-        safe = ops.maximum(count, 1.0)
-        last = last_observed(values, seen)
-        # Differences from the last value are exact in float32 where sums of a large level are not.
-        shifted = seen * (values - last)
-        mean_shift = ops.sum(shifted, axis=1, keepdims=True) / safe
-        mean_abs = ops.sum(ops.abs(values), axis=1, keepdims=True) / safe
+            zeros = ops.zeros_like(values[:, :1])
+            return zeros + median, zeros + spread
+        count = ops.sum(observed, axis=1, keepdims=True)
+        safe_count = ops.maximum(count, 1.0)
+        last = last_observed(values, observed)
+        # Differences from the last value are exact in float32 where sums of values at a high level are not.
+        shifted = observed * (values - last)
+        mean_shift = ops.sum(shifted, axis=1, keepdims=True) / safe_count
+        mean_abs = ops.sum(ops.abs(values), axis=1, keepdims=True) / safe_count
         if self.method == "mean_abs":
             center, variance = ops.zeros_like(last), mean_abs**2
         else:
             center = last + mean_shift if self.method == "standard" else last
-            variance = ops.sum(seen * (shifted - mean_shift) ** 2, axis=1, keepdims=True) / safe
+            variance = ops.sum(observed * (shifted - mean_shift) ** 2, axis=1, keepdims=True) / safe_count
         squared = (count * variance + (self.ratio * mean_abs) ** 2) / (count + 1.0)
-        # A history of nothing but zeros has no scale of its own; a tiny one would let its window swamp the loss. Chosen
-        # before the root as well, whose gradient at 0 is infinite.
-        some = mean_abs > 0
-        scale = ops.where(some, ops.sqrt(ops.where(some, squared, 1.0)), spread)
-        empty = count == 0
-        return ops.where(empty, median, center), ops.where(empty, spread, scale)
+        # A history of zeros has no scale; a tiny one would let its window dominate the loss. The inner `where` avoids
+        # the infinite gradient of the square root at 0.
+        is_nonzero = mean_abs > 0
+        scale = ops.where(is_nonzero, ops.sqrt(ops.where(is_nonzero, squared, 1.0)), spread)
+        is_empty = count == 0
+        return ops.where(is_empty, median, center), ops.where(is_empty, spread, scale)
 
     def compute_output_spec(
         self,
@@ -153,7 +150,7 @@ class InstanceScaling(keras.layers.Layer):
         inverse: bool = False,
     ) -> Any:
         scaled = keras.KerasTensor(inputs.shape, dtype="float32" if inverse else self.compute_dtype)
-        self._check(center, scale, inverse)
+        self._check_statistics(center, scale, inverse)
         if center is not None:
             return scaled
         statistic = keras.KerasTensor((inputs.shape[0], 1, inputs.shape[2]), dtype="float32")

@@ -9,33 +9,34 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.masking import Tensor, check_sequence, fresh, zero_masked
+from tsattn.layers.layer_utils import check_sequence, clone_initializer
+from tsattn.layers.ops import Tensor, zero_masked
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class TemporalConvBlock(keras.layers.Layer):
-    """A residual block of two dilated causal convolutions: no output sees a later input.
+    """Residual block of two dilated causal convolutions.
 
-    Each convolution is followed by an activation and by dropout of whole channels; the input, projected where its size
-    is another, is added, and what comes out is activated once more. Blocks whose dilation rates are 1, 2, 4, ... see
-    twice as far with each; `receptive_field` tells how far.
+    Each convolution is followed by an activation and spatial dropout. The input, projected if its size differs, is
+    added to the result, followed by one more activation. The receptive field of stacked blocks with dilation rates
+    1, 2, 4, ... doubles with each block, see `receptive_field`.
 
-    Masked steps read as 0 in each convolution, like those before the first step, whatever they hold, and give 0. So
-    padding changes nothing on either side, and a gap is a stretch of zeros. The output carries the mask on.
+    Masked steps are read as 0, as are steps before the first, whatever their content, and their outputs are 0: padding
+    on either side has no effect. The output carries the mask of the input.
 
     Args:
-        filters: number of features that come out.
-        kernel_size: steps that each convolution reads.
-        dilation_rate: steps from one of them to the next.
-        dropout: share of the channels that each convolution loses in training.
-        weight_norm: whether length and direction of each filter are trained apart (Salimans and Kingma 2016). The
-            lengths start as those of the initial filters, so that it changes the training and not the start of it.
-        activation: what follows each convolution and the sum.
-        kernel_initializer: initializer of the filters and the projection.
+        filters: Number of output features.
+        kernel_size: Kernel size of each convolution.
+        dilation_rate: Dilation rate of each convolution.
+        dropout: Dropout rate of the channels after each convolution.
+        weight_norm: Whether to parametrize each filter by norm and direction (weight normalization, Salimans and
+            Kingma 2016). The norms start as those of the initial filters.
+        activation: Activation after each convolution and after the sum.
+        kernel_initializer: Initializer of the filters and the projection.
 
     Call arguments:
         inputs: `(batch, time, features)`.
-        mask: boolean `(batch, time)`; True means keep.
+        mask: Boolean `(batch, time)`; True means keep.
 
     Output shape:
         `(batch, time, filters)`.
@@ -78,7 +79,7 @@ class TemporalConvBlock(keras.layers.Layer):
 
     @property
     def receptive_field(self) -> int:
-        """Number of steps, its own the last of them, that an output depends on."""
+        """Number of input steps, up to the current one, that an output depends on."""
         return 1 + 2 * (self.kernel_size - 1) * self.dilation_rate
 
     def build(self, inputs_shape: Any) -> None:
@@ -88,15 +89,17 @@ class TemporalConvBlock(keras.layers.Layer):
         self.projection = None
         if features != self.filters:
             self.projection = self.add_weight(
-                name="projection", shape=(features, self.filters), initializer=fresh(self.kernel_initializer)
+                name="projection",
+                shape=(features, self.filters),
+                initializer=clone_initializer(self.kernel_initializer),
             )
 
     def _add_convolution(self, number: int, features: int) -> tuple[Any, Any, Any]:
-        # Normalised in float32 under every policy: squares of small weights vanish in half precision.
+        # Normalized in float32 under every policy: squares of small weights underflow in half precision.
         kernel = self.add_weight(
             name=f"kernel_{number}",
             shape=(self.kernel_size, features, self.filters),
-            initializer=fresh(self.kernel_initializer),
+            initializer=clone_initializer(self.kernel_initializer),
             autocast=not self.weight_norm,
         )
         gain = None
@@ -142,10 +145,10 @@ class TemporalConvBlock(keras.layers.Layer):
 
 
 def receptive_field(blocks: Iterable[TemporalConvBlock]) -> int:
-    """Return the number of steps that an output of blocks upon each other depends on."""
+    """Return the receptive field of stacked blocks: the number of input steps that an output depends on."""
     return 1 + sum(block.receptive_field - 1 for block in blocks)
 
 
 def _norm(kernel: Tensor) -> Tensor:
-    """Length of each filter of `(steps, features, filters)`, never quite 0, where it has no gradient."""
+    """Return the norm of each filter of `(steps, features, filters)`; above 0, where it has a gradient."""
     return ops.sqrt(ops.maximum(ops.sum(ops.square(kernel), axis=(0, 1)), 1e-14))

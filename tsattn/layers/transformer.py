@@ -1,4 +1,4 @@
-"""The blocks of a Transformer: self-attention, cross-attention and a feed-forward network, each beside a residual."""
+"""Transformer encoder and decoder blocks."""
 
 from __future__ import annotations
 
@@ -9,24 +9,16 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.masking import Tensor, check_sequence, zero_masked
+from tsattn.layers.layer_utils import check_sequence
 from tsattn.layers.multi_head_attention import MultiHeadAttention
+from tsattn.layers.ops import Tensor, zero_masked
 
-Read = Callable[[Tensor], tuple[Tensor, Tensor | None]]
-"""A sublayer: of what it is given makes what is added to it, and attention weights if it has any."""
+Sublayer = Callable[[Tensor], tuple[Tensor, Tensor | None]]
+"""Maps an input to a residual and attention weights, if any."""
 
 
 class _TransformerBlock(keras.layers.Layer):
-    """What encoder and decoder blocks share.
-
-    Args:
-        units: size of a step; that of the input.
-        heads: number of attention heads, of `units / heads` each, rounded up.
-        feedforward_units: hidden units of the feed-forward network; four times `units` if None.
-        dropout: share dropped in training of attention weights, hidden units and what a sublayer adds.
-        norm: where a layer normalisation stands: `"pre"`, before each sublayer, or `"post"`, after its residual.
-        activation: of the hidden units.
-    """
+    """Base class of the Transformer blocks; for the arguments see `TransformerEncoderBlock`."""
 
     attentions: tuple[str, ...] = ()
 
@@ -68,12 +60,12 @@ class _TransformerBlock(keras.layers.Layer):
         self._out = keras.layers.Dense(units, dtype=policy, name="out")
         self._dropout = keras.layers.Dropout(dropout, dtype=policy)
 
-    def _build_parts(self, name: str, shape: Any, values: list[Any]) -> None:
-        """Build all parts for an input and what each attention reads."""
+    def _build_sublayers(self, name: str, shape: Any, values: list[Any]) -> None:
+        """Build all sublayers, given the shapes of the input and of the values of each attention."""
         check_sequence(name, shape)
         if shape[-1] != self.units:
             raise ConfigError(
-                f"{name} must have the size of the block's units, which are added to it: a Dense layer makes it so. "
+                f"{name} must have the size of the block's units: project it with a Dense layer. "
                 f"Received: size {shape[-1]}, units={self.units}"
             )
         for attention, value in zip(self._attentions, values, strict=True):
@@ -86,18 +78,20 @@ class _TransformerBlock(keras.layers.Layer):
             self._hidden.build(shape)
             self._out.build((*shape[:-1], self._hidden.units))
 
-    def _sublayer(self, number: int, x: Tensor, read: Read, training: bool | None) -> tuple[Tensor, Tensor | None]:
-        """Add to `x` what a sublayer makes of it; return its attention weights as well."""
+    def _apply_sublayer(
+        self, number: int, x: Tensor, sublayer: Sublayer, training: bool | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Apply a sublayer with normalization, dropout and residual connection; return its attention weights too."""
         norm = self._norms[number]
-        made, weights = read(norm(x) if self.norm == "pre" else x)
-        x = x + self._dropout(made, training=training)
+        residual, weights = sublayer(norm(x) if self.norm == "pre" else x)
+        x = x + self._dropout(residual, training=training)
         return x if self.norm == "pre" else norm(x), weights
 
     def _feedforward(self, x: Tensor, training: bool | None) -> Tensor:
-        def read(x: Tensor) -> tuple[Tensor, None]:
+        def sublayer(x: Tensor) -> tuple[Tensor, None]:
             return self._out(self._dropout(self._hidden(x), training=training)), None
 
-        return self._sublayer(len(self._norms) - 1, x, read, training)[0]
+        return self._apply_sublayer(len(self._norms) - 1, x, sublayer, training)[0]
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -113,33 +107,32 @@ class _TransformerBlock(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class TransformerEncoderBlock(_TransformerBlock):
-    """Self-attention, then a feed-forward network at each step.
+    """Transformer encoder block: self-attention and a feed-forward network.
 
-    Masked steps are never looked at, whatever they hold (NaN included), and give zeros. The output carries the mask
-    that Keras has attached to the inputs. Blocks are stacked by calling one after the other; behind a stack of `"pre"`
-    stands one more `keras.layers.LayerNormalization`, as in every such network.
+    Masked steps are ignored, whatever their content (NaN included), and their outputs are 0. The output carries the
+    mask of the input. A stack of `"pre"` blocks is followed by one more `keras.layers.LayerNormalization`.
 
     Args:
-        units: size of a step; that of the input.
-        heads: number of attention heads, of `units / heads` each, rounded up.
-        feedforward_units: hidden units of the feed-forward network; four times `units` if None.
-        dropout: share dropped in training of attention weights, hidden units and what a sublayer adds.
-        norm: where a layer normalisation stands: `"pre"`, before each sublayer, or `"post"`, after its residual, as in
+        units: Size of a step of the input and output.
+        heads: Number of attention heads, of size `units / heads`, rounded up.
+        feedforward_units: Hidden units of the feed-forward network. If None, `4 * units`.
+        dropout: Dropout rate of attention weights, hidden units and outputs of sublayers.
+        norm: `"pre"` applies layer normalization before each sublayer, `"post"` after each residual connection, as in
             the paper.
-        activation: of the hidden units.
+        activation: Activation of the hidden units.
 
     Call arguments:
         inputs: `(batch, time, units)`.
-        mask: boolean `(batch, time)`; True means keep.
-        use_causal_mask: whether step i sees steps 0 to i only.
-        return_attention_scores: whether to return the weights as well.
-        training: whether to apply dropout.
+        mask: Boolean `(batch, time)`; True means keep.
+        use_causal_mask: Whether step i attends to steps 0 to i only.
+        return_attention_scores: Whether to return the attention weights as well.
+        training: Whether to apply dropout.
 
     Output shape:
-        `(batch, time, units)`; with `return_attention_scores` also the weights `(batch, heads, time, time)`.
+        `(batch, time, units)`. With `return_attention_scores`, also the weights `(batch, heads, time, time)`.
 
     Example:
-        >>> x = PositionalEncoding()(keras.layers.Dense(64)(segments), mask=mask)
+        >>> x = PositionalEncoding()(keras.layers.Dense(64)(patches), mask=mask)
         >>> x, weights = TransformerEncoderBlock(64, heads=4)(x, mask=mask, return_attention_scores=True)
 
     References:
@@ -150,7 +143,7 @@ class TransformerEncoderBlock(_TransformerBlock):
     attentions = ("attention",)
 
     def build(self, inputs_shape: Any) -> None:
-        self._build_parts("the input of an encoder block", inputs_shape, [inputs_shape])
+        self._build_sublayers("the input of an encoder block", inputs_shape, [inputs_shape])
 
     def call(
         self,
@@ -160,12 +153,12 @@ class TransformerEncoderBlock(_TransformerBlock):
         return_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
-        def read(x: Tensor) -> tuple[Tensor, Tensor]:
+        def sublayer(x: Tensor) -> tuple[Tensor, Tensor]:
             options = {"return_attention_scores": True, "use_causal_mask": use_causal_mask, "training": training}
             context, weights = self._attentions[0](x, x, query_mask=mask, value_mask=mask, **options)
             return context, weights
 
-        x, weights = self._sublayer(0, zero_masked(inputs, mask), read, training)
+        x, weights = self._apply_sublayer(0, zero_masked(inputs, mask), sublayer, training)
         x = zero_masked(self._feedforward(x, training), mask)
         return (x, weights) if return_attention_scores else x
 
@@ -179,40 +172,39 @@ class TransformerEncoderBlock(_TransformerBlock):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class TransformerDecoderBlock(_TransformerBlock):
-    """Causal self-attention, attention to a memory, then a feed-forward network at each step.
+    """Transformer decoder block: causal self-attention, cross-attention to a memory and a feed-forward network.
 
-    A step sees itself and those before it, never a later one, and all of the memory. Masked steps of either are never
-    looked at, whatever they hold (NaN included); masked queries give zeros, and a memory that is all masked adds
-    nothing. The output carries the mask that Keras has attached to the query.
+    Masked steps of query and memory are ignored, whatever their content (NaN included). Outputs of masked queries are
+    0, and a fully masked memory adds nothing. The output carries the Keras mask of the query.
 
-    One step after the other, as in a forecast that is fed back: from an `initial_cache` take one `step` after the
-    other. That gives what the whole sequence at once does.
+    For autoregressive inference, call `step` repeatedly, starting from `initial_cache`: the results are those of a
+    call with the whole sequence.
 
     Args:
-        units: size of a step; that of the query.
-        heads: number of attention heads, of `units / heads` each, rounded up.
-        feedforward_units: hidden units of the feed-forward network; four times `units` if None.
-        dropout: share dropped in training of attention weights, hidden units and what a sublayer adds.
-        norm: where a layer normalisation stands: `"pre"`, before each sublayer, or `"post"`, after its residual, as in
+        units: Size of a step of the input and output.
+        heads: Number of attention heads, of size `units / heads`, rounded up.
+        feedforward_units: Hidden units of the feed-forward network. If None, `4 * units`.
+        dropout: Dropout rate of attention weights, hidden units and outputs of sublayers.
+        norm: `"pre"` applies layer normalization before each sublayer, `"post"` after each residual connection, as in
             the paper.
-        activation: of the hidden units.
+        activation: Activation of the hidden units.
 
     Call arguments:
         query: `(batch, queries, units)`.
-        memory: `(batch, keys, features)`, such as an encoder's outputs.
-        query_mask: boolean `(batch, queries)`; True means keep.
-        memory_mask: boolean `(batch, keys)`; True means keep.
-        use_causal_mask: whether the self-attention is causal; where all queries are known at once it need not be.
-        return_attention_scores: whether to return the weights as well.
-        training: whether to apply dropout.
+        memory: `(batch, keys, features)`, such as the outputs of an encoder.
+        query_mask: Boolean `(batch, queries)`; True means keep.
+        memory_mask: Boolean `(batch, keys)`; True means keep.
+        use_causal_mask: Whether query i attends to queries 0 to i only.
+        return_attention_scores: Whether to return the attention weights as well.
+        training: Whether to apply dropout.
 
     Output shape:
-        `(batch, queries, units)`; with `return_attention_scores` also the weights of the self-attention
-        `(batch, heads, queries, queries)` and those over the memory `(batch, heads, queries, keys)`.
+        `(batch, queries, units)`. With `return_attention_scores`, also the weights of the self-attention
+        `(batch, heads, queries, queries)` and of the cross-attention `(batch, heads, queries, keys)`.
 
     Example:
         >>> block = TransformerDecoderBlock(64, heads=4)
-        >>> x, own, over_memory = block(x, memory, memory_mask=mask, return_attention_scores=True)
+        >>> x, self_weights, cross_weights = block(x, memory, memory_mask=mask, return_attention_scores=True)
 
     References:
         Vaswani et al. 2017, Attention Is All You Need; Xiong et al. 2020, On Layer Normalization in the Transformer
@@ -223,7 +215,7 @@ class TransformerDecoderBlock(_TransformerBlock):
 
     def build(self, query_shape: Any, memory_shape: Any) -> None:
         check_sequence("memory", memory_shape)
-        self._build_parts("the query of a decoder block", query_shape, [query_shape, memory_shape])
+        self._build_sublayers("the query of a decoder block", query_shape, [query_shape, memory_shape])
 
     def call(
         self,
@@ -235,67 +227,67 @@ class TransformerDecoderBlock(_TransformerBlock):
         return_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
-        def read(x: Tensor) -> tuple[Tensor, Tensor]:
+        def sublayer(x: Tensor) -> tuple[Tensor, Tensor]:
             options = {"return_attention_scores": True, "use_causal_mask": use_causal_mask, "training": training}
             context, weights = self._attentions[0](x, x, query_mask=query_mask, value_mask=query_mask, **options)
             return context, weights
 
-        x, own = self._sublayer(0, zero_masked(query, query_mask), read, training)
-        x, across = self._across(x, memory, query_mask, memory_mask, training)
-        return (x, own, across) if return_attention_scores else x
+        x, self_weights = self._apply_sublayer(0, zero_masked(query, query_mask), sublayer, training)
+        x, cross_weights = self._cross_attend(x, memory, query_mask, memory_mask, training)
+        return (x, self_weights, cross_weights) if return_attention_scores else x
 
-    def _across(
+    def _cross_attend(
         self, x: Tensor, memory: Tensor, mask: Tensor | None, memory_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
-        """Everything behind the self-attention."""
+        """Apply the cross-attention and the feed-forward network."""
 
-        def read(x: Tensor) -> tuple[Tensor, Tensor]:
+        def sublayer(x: Tensor) -> tuple[Tensor, Tensor]:
             options = {"return_attention_scores": True, "training": training}
             context, weights = self._attentions[1](x, memory, query_mask=mask, value_mask=memory_mask, **options)
             return context, weights
 
-        x, weights = self._sublayer(1, x, read, training)
+        x, weights = self._apply_sublayer(1, x, sublayer, training)
         return zero_masked(self._feedforward(x, training), mask), weights
 
     def initial_cache(self, batch: Any, steps: int) -> Tensor:
-        """Return what `step` fills: what the self-attention may read of so many steps, `(batch, steps, units)`."""
+        """Return an empty cache of the inputs of the self-attention, `(batch, steps, units)`."""
         return ops.zeros((batch, steps, self.units), self.compute_dtype)
 
     def step(
         self, query: Tensor, cache: Tensor, number: Any, memory: Tensor, memory_mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Take one step of inference.
+        """Decode one step, at inference only.
 
         Args:
             query: `(batch, units)`.
-            cache: what `initial_cache` or the step before gave.
-            number: of the step, from 0 on.
+            cache: Result of `initial_cache` or of the previous step.
+            number: Index of the step, from 0.
             memory: `(batch, keys, features)`.
-            memory_mask: boolean `(batch, keys)`; True means keep.
+            memory_mask: Boolean `(batch, keys)`; True means keep.
 
         Returns:
-            The output `(batch, units)`, the new cache, and the weights over the memory `(batch, heads, keys)`.
+            The output `(batch, units)`, the new cache, and the cross-attention weights `(batch, heads, keys)`.
 
         Raises:
-            ConfigError: the layer was not built, by a call or by `build(query_shape, memory_shape)`.
+            ConfigError: The layer is not built, neither by a call nor by `build(query_shape, memory_shape)`.
         """
         if not self.built:
-            raise ConfigError("a decoder block steps only after build(query_shape, memory_shape), or a call")
-        # Nothing does so where this is called by itself, outside a layer's call.
+            raise ConfigError("step requires a built layer: call it, or build(query_shape, memory_shape), first")
+        # Keras casts the arguments of `call` only.
         query, memory = (ops.cast(x, self.compute_dtype) for x in (query, memory))
         steps = ops.arange(cache.shape[1], dtype="int32")[None, :]
         number = ops.cast(number, "int32")
-        filled = cache
+        updated = cache
 
-        def read(x: Tensor) -> tuple[Tensor, None]:
-            nonlocal filled
-            filled = ops.where(ops.expand_dims(steps == number, -1), x, cache)
-            seen = ops.expand_dims(steps <= number, 1)
-            return self._attentions[0](x, filled, attention_mask=seen), None
+        def sublayer(x: Tensor) -> tuple[Tensor, None]:
+            nonlocal updated
+            updated = ops.where(ops.expand_dims(steps == number, -1), x, cache)
+            causal_mask = ops.expand_dims(steps <= number, 1)
+            return self._attentions[0](x, updated, attention_mask=causal_mask), None
 
-        x, _ = self._sublayer(0, ops.expand_dims(query, 1), read, False)
-        x, weights = self._across(x, memory, None, memory_mask, False)
-        return ops.squeeze(x, 1), filled, ops.squeeze(weights, 2)
+        x, _ = self._apply_sublayer(0, ops.expand_dims(query, 1), sublayer, False)
+        x, weights = self._cross_attend(x, memory, None, memory_mask, False)
+        return ops.squeeze(x, 1), updated, ops.squeeze(weights, 2)
 
     def compute_mask(self, query: Tensor, previous_mask: Tensor | None = None) -> Tensor | None:
         return previous_mask

@@ -1,47 +1,38 @@
-"""Forecasting architectures by name, and what those of one's own are made of."""
+"""Forecasting architectures by name, and the parts that custom architectures are built of."""
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from tsattn.models.options import NetworkOptions
 from tsattn.models.registry import BASELINES, MODELS, ModelEntry, all_models, get_model, register, resolve_options
 
 if TYPE_CHECKING:
-    from tsattn.models.architecture import Core, Decoded, Series, Weights
-    from tsattn.models.heads import DirectHead
-    from tsattn.models.recurrent import Segments
+    from tsattn.models.architecture import Architecture, ArchitectureInputs, ArchitectureOutputs, AttentionWeights
+    from tsattn.models.components import DirectHead, Segments
 
 __all__ = [
     "BASELINES",
     "MODELS",
-    "Core",
-    "Decoded",
+    "Architecture",
+    "ArchitectureInputs",
+    "ArchitectureOutputs",
+    "AttentionWeights",
     "DirectHead",
     "ModelEntry",
     "NetworkOptions",
     "Segments",
-    "Series",
-    "Weights",
     "all_models",
     "get_model",
     "register",
     "resolve_options",
 ]
 
-_HOMES = {
-    "Core": "architecture",
-    "Decoded": "architecture",
-    "DirectHead": "heads",
-    "Segments": "recurrent",
-    "Series": "architecture",
-    "Weights": "architecture",
-}
-
 
 def __getattr__(name: str) -> Any:
-    # These import Keras, which the command line does without where it only lists models.
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"tsattn.models.{_HOMES[name]}"), name)
+    # These modules import Keras, which the command line does not need to list the models.
+    if name in __all__:
+        from tsattn.models import architecture, components
+
+        return getattr(architecture if hasattr(architecture, name) else components, name)
     raise AttributeError(f"module 'tsattn.models' has no attribute '{name}'")

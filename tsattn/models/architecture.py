@@ -1,4 +1,4 @@
-"""What an architecture is given and gives back, whatever stands around it."""
+"""Interface of an architecture: its inputs, its outputs and the ensemble member that wraps it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Protocol, runtime_checkable
 import keras
 import numpy.typing as npt
 
-from tsattn.layers.masking import Tensor
+from tsattn.layers.ops import Tensor
 
 
 @dataclass(frozen=True)
-class Series:
-    """What a core is given, in scaled space; `rows` is batch times channels, or batch where they are joint.
+class ArchitectureInputs:
+    """Scaled inputs of an architecture. `rows` is batch times channels, or batch if the channels are joint.
 
     Args:
         values: `(rows, context, width)`, 0 where missing.
-        observed: the same shape, 0 or 1.
-        length: `(rows,)`.
-        static: `(rows, size)`, learned vectors of the channel, where there are several, and of the static covariates.
-        covariates: `(rows, context, features)`, scaled, where there are any.
-        ahead: `(rows, horizon, features)`, those that are known ahead, where there are any.
+        observed: `(rows, context, width)`, 0 or 1.
+        length: `(rows,)`, number of valid steps.
+        static: `(rows, size)`, embeddings of the channel, if there are several, and of the static covariates.
+        covariates: `(rows, context, features)`, covariates of the context, if any; the future covariates come first.
+        future_covariates: `(rows, horizon, features)`, covariates of the horizon, if any.
     """
 
     values: Tensor
@@ -29,18 +29,18 @@ class Series:
     length: Tensor
     static: Tensor | None = None
     covariates: Tensor | None = None
-    ahead: Tensor | None = None
+    future_covariates: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Attention weights and what they are between.
+class AttentionWeights:
+    """Attention weights with the time steps of their queries and keys.
 
     Args:
-        values: `(rows, queries, keys)`, or `(rows, heads, queries, keys)`.
-        key_steps: layer from the lengths `(batch,)` to `(batch, keys, 2)`, first and last step of the window that
-            each key stands for, -1 for padding.
-        query_length: steps of the horizon that each query stands for.
+        values: `(rows, queries, keys)` or `(rows, heads, queries, keys)`.
+        key_steps: Layer from the lengths `(batch,)` to `(batch, keys, 2)`, the first and last step of the window that
+            each key covers, -1 for padding.
+        query_length: Steps of the horizon that each query covers.
     """
 
     values: Tensor
@@ -49,58 +49,60 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """What a core gives back.
+class ArchitectureOutputs:
+    """Outputs of an architecture.
 
     Args:
-        raw: `(rows, horizon, width, levels)`, free numbers in scaled space; the median as it is. So many levels, and
-            which is the median, is told by the window that the core was made for.
-        weights: where the core attends, if it does.
-        base: `(rows, horizon, width, 1)`, what the median is counted from; 0 if left out.
+        raw: `(rows, horizon, width, levels)`, unconstrained outputs in scaled space; the median is used as it is. The
+            window of the architecture defines the number of levels and which is the median.
+        weights: Attention weights, if the architecture has any.
+        base: `(rows, horizon, width, 1)`, added to the median; 0 if left out.
     """
 
     raw: Tensor
-    weights: Weights | None = None
+    weights: AttentionWeights | None = None
     base: Tensor | None = None
 
 
-class Core(Protocol):
-    """An architecture with its layers made: may be called more than once, sharing them."""
+class Architecture(Protocol):
+    """A network with its layers created. Repeated calls use the same weights."""
 
-    def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
-        """Forecast; ``target`` `(rows, horizon, width)` in scaled space is there in training only."""
+    def __call__(self, inputs: ArchitectureInputs, target: Tensor | None = None) -> ArchitectureOutputs:
+        """Forecast; ``target`` `(rows, horizon, width)` in scaled space is passed in training only."""
         ...
 
 
 @runtime_checkable
-class Connected(Protocol):
-    """A core whose targets are the nodes of a graph."""
+class GraphArchitecture(Protocol):
+    """An architecture whose targets are the nodes of a graph."""
 
-    def connect(self, adjacency: npt.ArrayLike) -> None:
-        """Take the weights of the edges, `(targets, targets)`."""
+    def set_adjacency(self, adjacency: npt.ArrayLike) -> None:
+        """Set the edge weights, `(targets, targets)`."""
         ...
 
 
-class Member:
-    """A core as a model of its own inside the graph, so that the layers of several may have the same names.
+class EnsembleMember:
+    """An architecture as a nested Keras model, so that several can have layers of the same names.
 
     Args:
-        core: the architecture.
-        name: what the member is called.
+        architecture: The architecture.
+        name: Name of the nested model.
     """
 
-    def __init__(self, core: Core, name: str) -> None:
-        self._core = core
+    def __init__(self, architecture: Architecture, name: str) -> None:
+        self._architecture = architecture
         self._name = name
 
-    def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
-        given = {**vars(series), "target": target}
+    def __call__(self, inputs: ArchitectureInputs, target: Tensor | None = None) -> ArchitectureOutputs:
+        given = {**vars(inputs), "target": target}
         given = {name: x for name, x in given.items() if x is not None}
         inner = {name: keras.Input(x.shape[1:], dtype=x.dtype, name=name) for name, x in given.items()}
         target = inner.get("target")
-        decoded = self._core(Series(**{name: x for name, x in inner.items() if name != "target"}), target)
-        weights = decoded.weights
-        outputs = {"raw": decoded.raw, "base": decoded.base, "weights": weights and weights.values}
-        model = keras.Model(inner, {name: x for name, x in outputs.items() if x is not None}, name=self._name)
-        made = model(given)
-        return Decoded(made["raw"], weights and replace(weights, values=made["weights"]), made.get("base"))
+        fields = {name: x for name, x in inner.items() if name != "target"}
+        outputs = self._architecture(ArchitectureInputs(**fields), target)
+        weights = outputs.weights
+        tensors = {"raw": outputs.raw, "base": outputs.base, "weights": weights and weights.values}
+        model = keras.Model(inner, {name: x for name, x in tensors.items() if x is not None}, name=self._name)
+        result = model(given)
+        weights = weights and replace(weights, values=result["weights"])
+        return ArchitectureOutputs(result["raw"], weights, result.get("base"))

@@ -1,19 +1,23 @@
-"""Small layers that carry shapes between the window contract and a network."""
+"""Parts that architectures have in common: segments, recurrent layers, heads, and layers that reshape."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 from keras import ops
 
-from tsattn.layers.masking import Tensor, sequence_mask
-from tsattn.layers.windowing import last_observed, take_steps
+from tsattn.layers import AttentionPooling, Patching
+from tsattn.layers.ops import Tensor, batched_take, last_observed, sequence_mask
+from tsattn.models.architecture import ArchitectureInputs, AttentionWeights
+from tsattn.models.options import NetworkOptions
+from tsattn.timeseries.window_spec import WindowSpec
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class SegmentMask(keras.layers.Layer):
-    """Which segments of a right-padded window hold a valid step: lengths `(batch,)` to boolean `(batch, segments)`."""
+    """Mask of the segments with a valid step in right-padded windows: `(batch,)` to boolean `(batch, segments)`."""
 
     def __init__(self, segments: int, patch_length: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -26,13 +30,10 @@ class SegmentMask(keras.layers.Layer):
     def compute_output_spec(self, length: Any) -> Any:
         return keras.KerasTensor((length.shape[0], self.segments), dtype="bool")
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "segments": self.segments, "patch_length": self.patch_length}
-
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class SegmentSteps(keras.layers.Layer):
-    """First and last step of the window that each segment stands for: `(batch,)` to int32 `(batch, segments, 2)`.
+    """First and last step of the window in each segment: lengths `(batch,)` to int32 `(batch, segments, 2)`.
 
     Both are -1 for a padded segment.
     """
@@ -53,20 +54,17 @@ class SegmentSteps(keras.layers.Layer):
     def compute_output_spec(self, length: Any) -> Any:
         return keras.KerasTensor((length.shape[0], self.segments, 2), dtype="int32")
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "segments": self.segments, "patch_length": self.patch_length}
-
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class LastStep(keras.layers.Layer):
     """The last valid step of right-padded sequences: `(batch, time, features)` to `(batch, features)`.
 
-    It is the first one where the mask `(batch, time)` leaves none.
+    The first step is returned if the mask `(batch, time)` is False everywhere.
     """
 
     def call(self, inputs: Tensor, mask: Tensor) -> Tensor:
         last = ops.maximum(ops.sum(ops.cast(mask, "int32"), axis=1) - 1, 0)
-        return take_steps(inputs, last[:, None])[:, 0]
+        return batched_take(inputs, last[:, None])[:, 0]
 
     def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
         return None
@@ -77,9 +75,9 @@ class LastStep(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class LastObserved(keras.layers.Layer):
-    """The last observed value: `(batch, context, width)`, and what is observed of it, to `(batch, 1, width, 1)`.
+    """The last observed value: `(batch, context, width)` and its observed mask to `(batch, 1, width, 1)`.
 
-    It is 0 where nothing is observed.
+    It is 0 if no value is observed.
     """
 
     def call(self, values: Tensor, observed: Tensor) -> Tensor:
@@ -91,7 +89,7 @@ class LastObserved(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class QuerySteps(keras.layers.Layer):
-    """First and last step of the horizon that each query stands for: `(batch,)` to int32 `(batch, queries, 2)`."""
+    """First and last step of the horizon in each query: lengths `(batch,)` to int32 `(batch, queries, 2)`."""
 
     def __init__(self, horizon: int, query_length: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -107,13 +105,10 @@ class QuerySteps(keras.layers.Layer):
         queries = -(-self.horizon // self.query_length)
         return keras.KerasTensor((length.shape[0], queries, 2), dtype="int32")
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "horizon": self.horizon, "query_length": self.query_length}
-
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class HorizonSteps(keras.layers.Layer):
-    """Segments of the forecast to its steps: `(batch, segments, patch * size)` to `(batch, horizon, *item)`."""
+    """Reshape forecast segments to steps: `(batch, segments, patch * size)` to `(batch, horizon, *item)`."""
 
     def __init__(self, horizon: int, item: tuple[int, ...], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -127,13 +122,10 @@ class HorizonSteps(keras.layers.Layer):
         steps = inputs.shape[1] * inputs.shape[2] // size
         return ops.reshape(inputs, (-1, steps, *self.item))[:, : self.horizon]
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "horizon": self.horizon, "item": self.item}
-
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class HorizonSegments(keras.layers.Layer):
-    """Steps to segments, padded with 0: `(batch, horizon, size)` to `(batch, segments, patch * size)`."""
+    """Reshape steps to segments, padded with 0: `(batch, horizon, size)` to `(batch, segments, patch * size)`."""
 
     def __init__(self, patch_length: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -145,13 +137,10 @@ class HorizonSegments(keras.layers.Layer):
         padded = ops.pad(inputs, [[0, 0], [0, segments * self.patch_length - horizon], [0, 0]])
         return ops.reshape(padded, (-1, segments, self.patch_length * size))
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "patch_length": self.patch_length}
-
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class AddToLevel(keras.layers.Layer):
-    """Adds to one level: `(..., levels)` and `(..., 1)` to `(..., levels)`."""
+    """Add to one quantile level: `(..., levels)` and `(..., 1)` to `(..., levels)`."""
 
     def __init__(self, level: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -164,20 +153,19 @@ class AddToLevel(keras.layers.Layer):
     def compute_output_shape(self, inputs_shape: Any) -> Any:
         return inputs_shape[0]
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "level": self.level}
-
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class LevelDropout(keras.layers.Layer):
-    """Drops one level of whole rows of `(rows, horizon, width, levels)` in training.
+    """Drop one quantile level of whole rows of `(rows, horizon, width, levels)` in training.
 
-    What is added to that level afterwards must then do alone for a row: a network beside a copied history learns no
-    more than what it adds to it (stochastic depth: Huang et al. 2016).
+    The base that is added to the level afterwards is then the whole forecast of such a row (stochastic depth).
 
     Args:
-        level: index of the level.
-        rate: share of the rows.
+        level: Index of the level.
+        rate: Fraction of the rows.
+
+    Reference:
+        Huang et al. 2016, Deep Networks with Stochastic Depth.
     """
 
     def __init__(self, level: int, rate: float, **kwargs: Any) -> None:
@@ -187,28 +175,23 @@ class LevelDropout(keras.layers.Layer):
         self._dropout = keras.layers.Dropout(rate, dtype=self.dtype_policy)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        kept = self._dropout(ops.ones_like(inputs[:, :1, :1, :1]), training=training)
-        return inputs * ops.where(ops.arange(inputs.shape[-1]) == self.level, kept, ops.ones_like(kept))
+        factor = self._dropout(ops.ones_like(inputs[:, :1, :1, :1]), training=training)
+        return inputs * ops.where(ops.arange(inputs.shape[-1]) == self.level, factor, ops.ones_like(factor))
 
     def compute_output_shape(self, inputs_shape: Any) -> Any:
         return inputs_shape
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "level": self.level, "rate": self.rate}
-
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class QuantileHead(keras.layers.Dense):
-    """A dense layer to `(..., units)`, levels last, whose features are learned from the median's loss alone.
+    """Dense layer to `(..., units)`, levels last, whose inputs get a gradient from the median alone.
 
-    The other levels are read from the same features, but send no gradient to them. A network that is trained for the
-    tails as well forecasts a worse median (measured on the validation part of ETTh1, MAE at horizon 96 and 336: .526
-    and .738 with their gradient, .522 and .723 without).
+    The gradient of the other levels would make the median worse, see ``docs/design/default-model.md``.
 
     Args:
-        units: size of the output, a multiple of `levels`.
-        levels: number of quantile levels.
-        median: index of the level that the features are learned from.
+        units: Size of the output, a multiple of `levels`.
+        levels: Number of quantile levels.
+        median: Index of the level whose gradient is propagated.
     """
 
     def __init__(self, units: int, levels: int, median: int, **kwargs: Any) -> None:
@@ -226,9 +209,9 @@ class QuantileHead(keras.layers.Dense):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class FoldChannels(keras.layers.Layer):
-    """Folds channels into the batch, so that one network forecasts each by itself.
+    """Fold channels into the batch, so that one network forecasts each of them.
 
-    `(batch, time, channels)` to `(batch * channels, time, 1)`; `(batch,)` is repeated `channels` times a row.
+    `(batch, time, channels)` to `(batch * channels, time, 1)`; `(batch,)` to `(batch * channels,)`.
     """
 
     def __init__(self, channels: int, **kwargs: Any) -> None:
@@ -240,18 +223,15 @@ class FoldChannels(keras.layers.Layer):
             return ops.repeat(inputs, self.channels, axis=0)
         return ops.reshape(ops.swapaxes(inputs, 1, 2), (-1, inputs.shape[1], 1))
 
-    # Told, here and below, because JAX cannot infer shapes that fold an unknown batch.
+    # Explicit, here and below: JAX cannot infer shapes that fold an unknown batch size.
     def compute_output_spec(self, inputs: Any) -> Any:
         shape = (None,) if len(inputs.shape) == 1 else (None, inputs.shape[1], 1)
         return keras.KerasTensor(shape, dtype=inputs.dtype)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "channels": self.channels}
-
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class UnfoldQuantiles(keras.layers.Layer):
-    """`(batch * channels, horizon, 1, levels)` to `(batch, horizon, channels, levels)`."""
+    """Unfold channels: `(batch * channels, horizon, 1, levels)` to `(batch, horizon, channels, levels)`."""
 
     def __init__(self, channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -265,13 +245,10 @@ class UnfoldQuantiles(keras.layers.Layer):
         _, horizon, _, levels = inputs.shape
         return keras.KerasTensor((None, horizon, self.channels, levels), dtype=inputs.dtype)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "channels": self.channels}
-
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class UnfoldAttention(keras.layers.Layer):
-    """`(batch * channels, queries, keys)`, or with heads before the queries, to `(batch, channels, heads, ...)`."""
+    """Unfold channels: `(batch * channels, [heads,] queries, keys)` to `(batch, channels, heads, queries, keys)`."""
 
     def __init__(self, channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -286,13 +263,10 @@ class UnfoldAttention(keras.layers.Layer):
     def _heads(self, inputs: Any) -> tuple[int, ...]:
         return (1,) * (len(inputs.shape) == 3) + tuple(inputs.shape[1:])
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "channels": self.channels}
-
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class ChannelEmbedding(keras.layers.Layer):
-    """One learned vector a channel, for each of the batch: `(batch, time, channels)` to `(batch * channels, size)`."""
+    """One learned vector per channel: inputs `(batch, time, channels)` to `(batch * channels, size)`."""
 
     def __init__(self, size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -313,5 +287,106 @@ class ChannelEmbedding(keras.layers.Layer):
     def compute_output_spec(self, inputs: Any) -> Any:
         return keras.KerasTensor((None, self.size), dtype=self.compute_dtype)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "size": self.size}
+
+def rnn_layer(kind: str, units: int, *, portable: bool, **kwargs: Any) -> keras.layers.Layer:
+    """Return a GRU or LSTM layer whose outputs at padded steps are 0 on every device."""
+    layer = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}[kind]
+    return layer(
+        units,
+        return_sequences=True,
+        zero_output_for_mask=True,
+        use_cudnn=False if portable else "auto",
+        **kwargs,
+    )
+
+
+def rnn_cell(kind: str, units: int) -> keras.layers.Layer:
+    """Return a GRU or LSTM cell."""
+    return {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}[kind](units)
+
+
+@dataclass(frozen=True)
+class SegmentedWindow:
+    """A window in segments.
+
+    Args:
+        tokens: `(rows, segments, units)`, the embedded segments.
+        values: `(rows, segments, patch_length * width)`, 0 where missing.
+        observed: `(rows, segments, patch_length * width)`, 0 or 1.
+        mask: Boolean `(rows, segments)`.
+    """
+
+    tokens: Tensor
+    values: Tensor
+    observed: Tensor
+    mask: Tensor
+
+
+class Segments:
+    """Embed the segments of a window as tokens, with their mask and their time steps.
+
+    Args:
+        context: Steps of the window.
+        patch_length: Steps per segment.
+        units: Size of a token.
+    """
+
+    def __init__(self, context: int, patch_length: int, units: int) -> None:
+        count = -(-context // patch_length)
+        self._patching = Patching(patch_length, name="patching")
+        self._join = keras.layers.Concatenate(name="values_and_observed")
+        self.count = count
+        self.patch = patch_length
+        self._embed = keras.layers.Dense(units, activation="relu", name="segment_embedding")
+        self._mask = SegmentMask(count, patch_length, name="segment_mask")
+        self.steps = SegmentSteps(count, patch_length, name="segment_steps")
+        self._step_mask = SegmentMask(context, 1, name="step_mask")
+
+    def __call__(self, inputs: ArchitectureInputs) -> SegmentedWindow:
+        mask = self._step_mask(inputs.length)
+        parts = (inputs.values, inputs.observed, *([] if inputs.covariates is None else [inputs.covariates]))
+        segments = [self._patching(x, mask=mask) for x in parts]
+        return SegmentedWindow(self._embed(self._join(segments)), segments[0], segments[1], self._mask(inputs.length))
+
+
+class DirectHead:
+    """Map a vector and the static features of a row to all steps of the horizon.
+
+    Args:
+        options: Options of the network.
+        spec: The window.
+    """
+
+    def __init__(self, options: NetworkOptions, spec: WindowSpec) -> None:
+        item = (len(spec.targets) if options.channels == "joint" else 1, len(spec.levels))
+        self._one_query = keras.layers.Reshape((1, -1), name="one_query")
+        self._join = keras.layers.Concatenate(name="pooled_and_static")
+        self._dropout = keras.layers.Dropout(options.dropout, name="dropout")
+        self._head = QuantileHead(spec.horizon * item[0] * item[1], item[1], spec.median, name="head")
+        self._steps = HorizonSteps(spec.horizon, item, name="horizon_steps")
+
+    def __call__(self, pooled: Tensor, static: Tensor | None) -> Tensor:
+        if static is not None:
+            pooled = self._join([pooled, static])
+        return self._steps(self._one_query(self._head(self._dropout(pooled))))
+
+
+class PooledSegments:
+    """Attention pooling of encoded segments, with the attention weights.
+
+    Args:
+        units: Size of the projection.
+        heads: Number of context vectors.
+        segments: The segments.
+        horizon: Steps to forecast.
+    """
+
+    def __init__(self, units: int, heads: int, segments: Segments, horizon: int) -> None:
+        self._pooling = AttentionPooling(units, heads, name="pooling")
+        self._head_maps = keras.layers.Reshape((heads, 1, segments.count), name="head_maps")
+        self._segments = segments
+        self._horizon = horizon
+
+    def __call__(self, memory: Tensor, mask: Tensor) -> tuple[Tensor, AttentionWeights]:
+        pooled, weights = self._pooling(memory, mask=mask, return_attention_scores=True)
+        return pooled, AttentionWeights(self._head_maps(weights), self._segments.steps, self._horizon)

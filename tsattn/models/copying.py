@@ -1,41 +1,40 @@
-"""Segments of the history, copied into the forecast: what a network then learns is what differs from the past."""
+"""Copy attention inside a network: forecast segments of the history, so that the network learns the difference."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from tsattn.layers import CopyAttention
-from tsattn.layers.masking import Tensor
-from tsattn.models.architecture import Decoded, Weights
-from tsattn.models.components import HorizonSteps, LevelDropout
+from tsattn.layers.ops import Tensor
+from tsattn.models.architecture import ArchitectureOutputs, AttentionWeights
+from tsattn.models.components import HorizonSteps, LevelDropout, SegmentedWindow, Segments
 from tsattn.models.options import CopyingOptions
-from tsattn.models.recurrent import Cut, Segments
 from tsattn.timeseries.window_spec import WindowSpec
 
 
 @dataclass(frozen=True)
-class Copied:
-    """What was copied.
+class CopyOutput:
+    """Output of the copy attention.
 
     Args:
-        context: `(rows, queries, size of the memory)`.
-        base: `(rows, horizon, width, 1)`, what the median is counted from.
-        weights: where it was copied from.
+        context: `(rows, queries, size of the memory)`, the attended memory.
+        base: `(rows, horizon, width, 1)`, the copied segments.
+        weights: Attention weights.
     """
 
     context: Tensor
     base: Tensor
-    weights: Weights
+    weights: AttentionWeights
 
 
-class Copying:
-    """An attention from the segments of the forecast to those of the history, which copies them.
+class CopyBranch:
+    """Attention from the segments of the forecast to those of the history, whose values it copies.
 
     Args:
-        options: those of the network; at least one head copies.
-        spec: the window.
-        segments: the segments of the history.
-        score: the attention's score by name.
+        options: Options of the network, with at least one copy head.
+        spec: The window.
+        segments: Segments of the history.
+        score: Name of the attention score.
     """
 
     def __init__(
@@ -52,21 +51,24 @@ class Copying:
         )
         width = len(spec.targets) if options.channels == "joint" else 1
         self._steps = HorizonSteps(spec.horizon, (width, 1), name="base_steps")
-        rate = options.path_dropout or 0.0
-        self._path_dropout = LevelDropout(spec.median, rate, name="path_dropout") if rate else None
+        rate = options.copy_only_rate or 0.0
+        self._copy_only = LevelDropout(spec.median, rate, name="path_dropout") if rate else None
 
-    def __call__(self, query: Tensor, memory: Tensor, cut: Cut) -> Copied:
+    def __call__(self, query: Tensor, memory: Tensor, window: SegmentedWindow) -> CopyOutput:
         context, copied, weights = self._attention(
-            query, memory, cut.values, cut.observed, memory_mask=cut.mask, return_attention_scores=True
+            query, memory, window.values, window.observed, memory_mask=window.mask, return_attention_scores=True
         )
-        return Copied(context, self._steps(copied), Weights(weights, self._segments.steps, self._segments.patch))
+        weights = AttentionWeights(weights, self._segments.steps, self._segments.patch)
+        return CopyOutput(context, self._steps(copied), weights)
 
-    def added(self, raw: Tensor, copied: Copied) -> Decoded:
-        """Return the forecast `raw` `(rows, horizon, width, levels)`, counted from what was copied."""
-        raw = raw if self._path_dropout is None else self._path_dropout(raw)
-        return Decoded(raw, copied.weights, copied.base)
+    def combine(self, raw: Tensor, copied: CopyOutput) -> ArchitectureOutputs:
+        """Return outputs `raw` `(rows, horizon, width, levels)` on top of the copied segments."""
+        raw = raw if self._copy_only is None else self._copy_only(raw)
+        return ArchitectureOutputs(raw, copied.weights, copied.base)
 
 
-def copying(options: CopyingOptions, spec: WindowSpec, segments: Segments, score: str = "scaled_dot") -> Copying | None:
-    """Return what copies, or None where no head does."""
-    return Copying(options, spec, segments, score) if options.copy_heads else None
+def copy_branch(
+    options: CopyingOptions, spec: WindowSpec, segments: Segments, score: str = "scaled_dot"
+) -> CopyBranch | None:
+    """Return the copy attention of a network, or None without copy heads."""
+    return CopyBranch(options, spec, segments, score) if options.copy_heads else None

@@ -1,4 +1,4 @@
-"""Covariates inside a forecaster's graph."""
+"""Layers for covariates."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.layers.masking import Tensor
+from tsattn.layers.ops import Tensor
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class CovariateScaling(keras.layers.Layer):
-    """Features to mean 0 and spread 1, by statistics of the training data; what is unknown gets the mean.
+    """Standardize features by statistics of the training data; missing values become the mean.
 
-    `(batch, time, features)`, NaN where unknown, to the same shape without NaN, clipped to ten spreads.
+    `(batch, time, features)`, NaN where missing, to the same shape without NaN, clipped to ten standard deviations.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -27,7 +27,7 @@ class CovariateScaling(keras.layers.Layer):
         self.spread = self.add_weight(name="spread", shape=shape, initializer="ones", trainable=False)
 
     def fit(self, mean: Sequence[float], spread: Sequence[float]) -> None:
-        """Take the statistics of the training data, [features] each."""
+        """Set the statistics of the training data, [features] each."""
         self.mean.assign(list(mean))
         self.spread.assign(list(spread))
 
@@ -42,14 +42,14 @@ class CovariateScaling(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class CovariateEffect(keras.layers.Layer):
-    """What the features of a step do to its values: `(batch, time, features)` to `(batch, time, channels)`.
+    """Effect of the covariates of a step on its values: `(batch, time, features)` to `(batch, time, channels)`.
 
-    One small network for all steps. It is taken from the history and added to the forecast, so that the forecaster
-    between is left with what the features do not explain. It begins at 0: without any effect.
+    One small network for all steps. The effect is subtracted from the history and added to the forecast, so that the
+    architecture forecasts the remainder. The initial effect is 0.
 
     Args:
-        channels: number of values.
-        units: hidden units.
+        channels: Number of values.
+        units: Hidden units.
     """
 
     def __init__(self, channels: int, units: int = 32, **kwargs: Any) -> None:
@@ -73,23 +73,19 @@ class CovariateEffect(keras.layers.Layer):
     def compute_output_shape(self, inputs_shape: Any) -> Any:
         return (*inputs_shape[:-1], self.channels)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "channels": self.channels, "units": self.units}
-
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class StaticEmbedding(keras.layers.Layer):
-    """Static covariates of a series as one learned vector, `(batch, units)`.
+    """Embed the static covariates of a series in one vector, `(batch, units)`.
 
-    Takes a list: numbers `(batch, features)`, scaled, if there are any, and for each category `(batch,)`, 1 to its
-    size, 0 where it is unknown. In training a share of the categories is taken for unknown, so that such a series is
-    nothing new.
+    The inputs are a list: scaled numbers `(batch, features)`, if any, and each category `(batch,)`, 1 to its size or 0
+    if unknown. In training some categories are replaced by the unknown one, so that the network learns its embedding.
 
     Args:
-        sizes: number of values of each category.
-        units: size of the vector, and of that of each category.
-        unknown: share of the categories that are taken for unknown in training.
-        seed: of the choice.
+        sizes: Number of values of each category.
+        units: Size of the vector, and of the embedding of each category.
+        unknown: Fraction of the categories that are replaced in training.
+        seed: Random seed.
     """
 
     def __init__(
@@ -116,14 +112,10 @@ class StaticEmbedding(keras.layers.Layer):
         parts = [ops.cast(numbers, self.compute_dtype) for numbers in inputs[: len(inputs) - count]]
         for table, category in zip(self._tables, categories, strict=True):
             if training and self.unknown:
-                kept = keras.random.uniform(ops.shape(category), seed=self._seed_generator) >= self.unknown
-                category = category * ops.cast(kept, category.dtype)
+                keep = keras.random.uniform(ops.shape(category), seed=self._seed_generator) >= self.unknown
+                category = category * ops.cast(keep, category.dtype)
             parts.append(table(category))
         return self._dense(ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0])
 
     def compute_output_shape(self, inputs_shape: Any) -> Any:
         return (inputs_shape[0][0], self.units)
-
-    def get_config(self) -> dict[str, Any]:
-        settings = {"sizes": self.sizes, "units": self.units, "unknown": self.unknown, "seed": self.seed}
-        return {**super().get_config(), **settings}

@@ -1,4 +1,4 @@
-"""Each node's history read in time, then mixed with its neighbours' over a graph, direct multi-horizon head."""
+"""Temporal encoder of each node, mixing of nodes over a graph, direct multi-horizon head."""
 
 from __future__ import annotations
 
@@ -9,27 +9,25 @@ import numpy.typing as npt
 from keras import ops
 
 from tsattn.layers import AdaptiveAdjacency, DiffusionConvolution, GraphAttention, TemporalConvBlock
-from tsattn.layers.masking import Tensor
-from tsattn.models import defaults as rules
-from tsattn.models.architecture import Core, Decoded, Series
-from tsattn.models.components import LastObserved, LastStep
-from tsattn.models.heads import DirectHead
+from tsattn.layers.ops import Tensor
+from tsattn.models.architecture import Architecture, ArchitectureInputs, ArchitectureOutputs
+from tsattn.models.components import DirectHead, LastObserved, LastStep, Segments, rnn_layer
+from tsattn.models.defaults import covering_blocks, default_patch_length
 from tsattn.models.options import GraphAttentionOptions
-from tsattn.models.recurrent import Segments, rnn_layer
 from tsattn.timeseries.window_spec import WindowSpec
 
 
-class _Histories:
-    """The history of each node as one vector `(rows, units)`, read from its segments."""
+class _TemporalEncoder:
+    """Encode the segments of the history of each node as one vector `(rows, units)`."""
 
     def __init__(self, options: GraphAttentionOptions, spec: WindowSpec, portable: bool) -> None:
-        patch = options.patch_length or rules.patch_length(spec.season)
+        patch = options.patch_length or default_patch_length(spec.season)
         self.segments = Segments(spec.context, patch, options.width)
         self.layers: list[keras.layers.Layer]
         if options.temporal == "gru":
             self.layers = [rnn_layer("gru", options.width, portable=portable, name="encoder")]
         else:
-            count = rules.covering_blocks(options.kernel_size, self.segments.count)
+            count = covering_blocks(options.kernel_size, self.segments.count)
             self.layers = [
                 TemporalConvBlock(
                     options.width, options.kernel_size, 2**number, options.block_dropout, name=f"block_{number}"
@@ -38,16 +36,16 @@ class _Histories:
             ]
         self.last = LastStep(name="last_segment")
 
-    def __call__(self, series: Series) -> Tensor:
-        cut = self.segments(series)
-        memory = cut.tokens
+    def __call__(self, inputs: ArchitectureInputs) -> Tensor:
+        window = self.segments(inputs)
+        memory = window.tokens
         for layer in self.layers:
-            memory = layer(memory, mask=cut.mask)
-        return self.last(memory, mask=cut.mask)
+            memory = layer(memory, mask=window.mask)
+        return self.last(memory, mask=window.mask)
 
 
 class _Mixing:
-    """What nodes `(batch, nodes, units)` take from their neighbours, added to what they are."""
+    """Mix nodes `(batch, nodes, units)` with their neighbours, with a residual connection."""
 
     def __init__(self, options: GraphAttentionOptions, graphs: tuple[str, ...], number: int) -> None:
         width = options.width
@@ -56,7 +54,7 @@ class _Mixing:
         if options.mixing == "diffusion":
             self.diffusion = DiffusionConvolution(width, name=f"diffusion_{number}")
         else:
-            # Each graph has an attention of its own: in one softmax, edges of all to all would drown those given.
+            # One attention per graph: in a common softmax the dense learned graph would outweigh the given edges.
             units = -(-width // options.heads)
             self.attention = {
                 graph: GraphAttention(units, options.heads, name=f"attention_{graph}_{number}") for graph in graphs
@@ -73,12 +71,12 @@ class _Mixing:
                 nodes, adjacency=adjacency.get("given"), adaptive=adjacency.get("learned"), mask=mask
             )
         else:
-            # The weights cost nothing where they are not read, and `attention_maps` finds them.
-            taken = [
+            # `attention_maps` reads the weights; they cost nothing if they are unused.
+            mixed_by_graph = [
                 layer(nodes, adjacency=adjacency[graph], mask=mask, return_attention_scores=True)[0]
                 for graph, layer in self.attention.items()
             ]
-            mixed = taken[0] if len(taken) == 1 else self.join(taken)
+            mixed = mixed_by_graph[0] if len(mixed_by_graph) == 1 else self.join(mixed_by_graph)
         return self.add([nodes, self.dropout(self.project(self.activation(mixed)))])
 
 
@@ -86,7 +84,7 @@ class _GraphAttention:
     def __init__(self, options: GraphAttentionOptions, spec: WindowSpec, portable: bool) -> None:
         nodes = len(spec.targets)
         graphs = options.graphs
-        self.histories = _Histories(options, spec, portable)
+        self.encoder = _TemporalEncoder(options, spec, portable)
         self.head = DirectHead(options, spec)
         self.last = LastObserved(name="last_observed")
         self.given = GivenAdjacency(nodes, name="given_adjacency") if "given" in graphs else None
@@ -98,21 +96,21 @@ class _GraphAttention:
         self.join_static = keras.layers.Concatenate(name="state_and_static")
         self.state = keras.layers.Dense(options.width, name="node_state")
 
-    def connect(self, adjacency: npt.ArrayLike) -> None:
+    def set_adjacency(self, adjacency: npt.ArrayLike) -> None:
         if self.given is not None:
             self.given.fit(adjacency)
 
-    def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
-        read = self.histories(series)
+    def __call__(self, inputs: ArchitectureInputs, target: Tensor | None = None) -> ArchitectureOutputs:
+        state = self.encoder(inputs)
         if self.mixing:
-            read = self._mix(read, series)
-        # The median is counted from the last value, which is hard to beat a few steps ahead.
-        return Decoded(self.head(read, series.static), base=self.last(series.values, series.observed))
+            state = self._mix(state, inputs)
+        # The median is relative to the last value, a strong forecast for the first steps.
+        return ArchitectureOutputs(self.head(state, inputs.static), base=self.last(inputs.values, inputs.observed))
 
-    def _mix(self, read: Tensor, series: Series) -> Tensor:
-        """Return the states of the nodes with what they took from others; one without any history sends nothing."""
-        known = read if series.static is None else self.join_static([read, series.static])
-        nodes, mask = self.unfold(self.state(known)), self.observed(series.observed)
+    def _mix(self, state: Tensor, inputs: ArchitectureInputs) -> Tensor:
+        """Return the states of the nodes after mixing; nodes without an observed value send nothing."""
+        features = state if inputs.static is None else self.join_static([state, inputs.static])
+        nodes, mask = self.unfold(self.state(features)), self.observed(inputs.observed)
         adjacency: dict[str, Any] = {}
         if self.given is not None:
             adjacency["given"] = self.given(nodes)
@@ -123,14 +121,14 @@ class _GraphAttention:
         return self.fold(nodes)
 
 
-def graph_attention(options: GraphAttentionOptions, spec: WindowSpec, portable: bool) -> Core:
+def graph_attention(options: GraphAttentionOptions, spec: WindowSpec, portable: bool) -> Architecture:
     """Return the forecaster over a graph (Brody et al. 2022, GATv2; Li et al. 2018, DCRNN; Wu et al. 2019)."""
     return _GraphAttention(options, spec, portable)
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class UnfoldNodes(keras.layers.Layer):
-    """Rows to the nodes of each window: `(batch * nodes, features)` to `(batch, nodes, features)`."""
+    """Unfold nodes from the batch: `(batch * nodes, features)` to `(batch, nodes, features)`."""
 
     def __init__(self, nodes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -139,17 +137,14 @@ class UnfoldNodes(keras.layers.Layer):
     def call(self, inputs: Tensor) -> Tensor:
         return ops.reshape(inputs, (-1, self.nodes, inputs.shape[1]))
 
-    # Told, here and below, because JAX cannot infer shapes that fold an unknown batch.
+    # Explicit, here and below: JAX cannot infer shapes that fold an unknown batch size.
     def compute_output_spec(self, inputs: Any) -> Any:
         return keras.KerasTensor((None, self.nodes, inputs.shape[1]), dtype=inputs.dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "nodes": self.nodes}
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class FoldNodes(keras.layers.Layer):
-    """Undoes `UnfoldNodes`: `(batch, nodes, features)` to `(batch * nodes, features)`."""
+    """Fold nodes into the batch: `(batch, nodes, features)` to `(batch * nodes, features)`."""
 
     def call(self, inputs: Tensor) -> Tensor:
         return ops.reshape(inputs, (-1, inputs.shape[2]))
@@ -160,7 +155,7 @@ class FoldNodes(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class ObservedNodes(keras.layers.Layer):
-    """Which nodes have an observed value: `(batch * nodes, context, 1)`, 0 or 1, to boolean `(batch, nodes)`."""
+    """Mask of the nodes with an observed value: `(batch * nodes, context, 1)` to boolean `(batch, nodes)`."""
 
     def __init__(self, nodes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -172,24 +167,21 @@ class ObservedNodes(keras.layers.Layer):
     def compute_output_spec(self, observed: Any) -> Any:
         return keras.KerasTensor((None, self.nodes), dtype="bool")
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "nodes": self.nodes}
-
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class GivenAdjacency(keras.layers.Layer):
-    """A graph that is given, as a weight that is not trained, so that it is saved and exported with the others.
+    """A given graph as a non-trainable weight, so that it is saved and exported with the model.
 
-    There are no edges before `fit`.
+    The graph has no edges before `fit`.
 
     Args:
-        nodes: number of nodes.
+        nodes: Number of nodes.
 
     Call arguments:
-        inputs: any tensor; nothing is taken from it.
+        inputs: Any tensor; it is ignored.
 
     Output shape:
-        `(nodes, nodes)`, float32: a row a node that edges leave, a column one that they reach.
+        `(nodes, nodes)`, float32; edges lead from the node of the row to that of the column.
     """
 
     def __init__(self, nodes: int, **kwargs: Any) -> None:
@@ -197,13 +189,13 @@ class GivenAdjacency(keras.layers.Layer):
         self.nodes = nodes
 
     def build(self, inputs_shape: Any) -> None:
-        # In float32 under every policy, as graph layers take it.
+        # float32 under every dtype policy, as graph layers expect.
         self.adjacency = self.add_weight(
             name="adjacency", shape=(self.nodes, self.nodes), initializer="zeros", trainable=False, autocast=False
         )
 
     def fit(self, adjacency: npt.ArrayLike) -> None:
-        """Take the weights of the edges, `(nodes, nodes)`; as `tsattn.data.read_adjacency` gives them."""
+        """Set the edge weights, `(nodes, nodes)`, such as `tsattn.data.read_adjacency` returns."""
         if not self.built:
             self.build((None, self.nodes, 1))
         self.adjacency.assign(adjacency)
@@ -216,6 +208,3 @@ class GivenAdjacency(keras.layers.Layer):
 
     def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> None:
         return None
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "nodes": self.nodes}

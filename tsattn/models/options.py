@@ -1,4 +1,4 @@
-"""The options of every architecture. Nothing here imports Keras, so that the command line can list them at once."""
+"""Options of every architecture. Nothing here imports Keras, so that the command line can list them quickly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from tsattn.config import Choice, Options, Range, Times
+from tsattn.config import BaseConfig, Choice, Multiples, Range
 
 Scaling = Literal["last", "standard", "mean_abs", "training"]
 Score = Literal[
@@ -25,15 +25,15 @@ Alignment = Literal["softmax", "local", "monotonic", "coverage", "hardmax"]
 Head = Literal["quantiles", "normal", "student_t", "negative_binomial"]
 
 
-class BaselineOptions(Options):
-    """A baseline has no options: it follows from season and horizon."""
+class BaselineOptions(BaseConfig):
+    """A baseline has no options: season and horizon determine it."""
 
 
-WIDTH = 128
-"""Units of a network, where no rule makes them fewer."""
+DEFAULT_UNITS = 128
+"""Width of a network, unless a rule makes it narrower."""
 
 
-class NetworkOptions(Options):
+class NetworkOptions(BaseConfig):
     """Options that every trained architecture has."""
 
     units: Annotated[int | None, Choice(32, 64, 128, 256)] = Field(
@@ -41,111 +41,112 @@ class NetworkOptions(Options):
     )
     head: Head = Field(
         "quantiles",
-        description="what is forecast: each quantile by itself, or the parameters of a distribution, from which paths "
-        "can be drawn; negative_binomial is for counts",
+        description="output: independent quantiles, or the parameters of a distribution, which allow sample paths; "
+        "negative_binomial is for counts",
     )
     dropout: Annotated[float, Range(0.0, 0.7)] = Field(
-        0.5, ge=0, lt=1, description="share of features dropped before the head in training"
+        0.5, ge=0, lt=1, description="dropout rate of the features before the head"
     )
     scaling: Annotated[Scaling, Choice("last", "standard", "mean_abs")] = Field(
-        "last", description="how a window is scaled, see tsattn.layers.InstanceScaling"
+        "last", description="how windows are scaled, see tsattn.layers.InstanceScaling"
     )
     channels: Literal["independent", "joint"] = Field(
-        "independent", description="forecast each target by itself with shared weights, or all together"
+        "independent", description="forecast each target separately with common weights, or all targets jointly"
     )
-    patch_length: Annotated[int | None, Times(0.5, 1, 2)] = Field(
-        None, ge=1, description="steps in a segment; 1 reads step by step; by rule from the season if left out"
+    patch_length: Annotated[int | None, Multiples(0.5, 1, 2)] = Field(
+        None, ge=1, description="number of steps per segment (patch); 1 reads step by step; by rule from the season"
     )
-    reversion: bool | None = Field(
+    mean_reversion: bool | None = Field(
         None,
-        description="return to the level of the history and to the typical one of the training data, by learned shares "
-        "of each step; by rule if left out: of a short look-back on one series",
+        description="add mean reversion: towards the mean of the history and the median of the training data, with "
+        "learned weights per step; by rule on if the context is short and there is one series",
     )
-    linear: bool | None = Field(
+    linear_residual: bool | None = Field(
         None,
-        description="add a linear regression of each target on its own history; by rule if left out: where the context "
-        "is short and the data are one series, many times as long",
+        description="add a linear regression of each target on its own history; by rule on if the context is short and "
+        "there is one series that is many times longer",
     )
-    members: int = Field(
-        1, ge=1, description="networks trained side by side in one graph, from different starts; their mean forecasts"
+    ensemble_size: int = Field(
+        1, ge=1, description="number of networks trained together from different initial weights and averaged"
     )
-    lookbacks: int | None = Field(
+    context_scales: int | None = Field(
         None,
         ge=1,
         le=4,
-        description="histories that are read: the whole context, its last half, its last quarter ...; one of them a "
-        "window in training, the mean of all forecasts; by rule if left out",
+        description="number of context lengths that are read: the whole context, its last half, its last quarter, ...; "
+        "training draws one per window, forecasts are averaged over all; by rule if left out",
     )
 
     @property
     def width(self) -> int:
-        """The units, where a rule or the user has set them."""
-        return self.units or WIDTH
+        """Units, after a rule or the user has set them."""
+        return self.units or DEFAULT_UNITS
 
 
-CANNOT_COPY = {
+WITHOUT_COPYING = {
     "attention": ("none",),
     "alignment": tuple(name for name in get_args(Alignment) if name != "softmax"),
     "decoder": ("autoregressive",),
 }
-"""What other options are where a network copies nothing, see `tsattn.models.defaults`."""
+"""Values of other options with which a network cannot copy, see `tsattn.models.defaults`."""
 
 
 class CopyingOptions(NetworkOptions):
-    """Options of the architectures that copy segments of the history into the forecast."""
+    """Options of the architectures that copy segments of the history into the forecast by attention."""
 
-    copy_heads: Annotated[int | None, Choice(0, 4, unless=CANNOT_COPY)] = Field(
+    copy_heads: Annotated[int | None, Choice(0, 4, unless=WITHOUT_COPYING)] = Field(
         None,
         ge=0,
-        description="heads of an attention that copies past segments into the forecast; 0 copies nothing; if left out "
-        "4, and 0 where there is no attention, its alignment is no softmax, or the decoder is autoregressive",
+        description="heads of the copy attention, which copies past segments into the forecast; 0 disables it; by "
+        "default 4, or 0 without attention, with an alignment other than softmax or an autoregressive decoder",
     )
-    copy_dropout: Annotated[float | None, Range(0.0, 0.8, unless={**CANNOT_COPY, "copy_heads": (0,)})] = Field(
-        None, ge=0, lt=1, description="share of what is copied that is left out in training; by rule if left out"
+    copy_dropout: Annotated[float | None, Range(0.0, 0.8, unless={**WITHOUT_COPYING, "copy_heads": (0,)})] = Field(
+        None, ge=0, lt=1, description="dropout rate of the copy attention; by rule if left out"
     )
-    path_dropout: float | None = Field(
+    copy_only_rate: float | None = Field(
         None,
         ge=0,
         lt=1,
-        description="share of the series of a training step that are forecast by copying alone; by rule if left out",
+        description="fraction of the series of a training batch that are forecast by the copy attention alone; by rule "
+        "if left out",
     )
 
 
 class Seq2SeqOptions(CopyingOptions):
-    """Encoder-decoder with attention."""
+    """Options of the encoder-decoder with attention."""
 
     rnn: Annotated[Literal["gru", "lstm"], Choice("gru", "lstm")] = Field("gru", description="kind of recurrent cell")
     attention: Annotated[Score | str | None, Choice("scaled_dot", "additive")] = Field(
         None,
-        description="attention score; none is the fixed-context baseline; if left out scaled_dot, and additive where "
-        "the decoder is autoregressive",
+        description="attention score; none is the fixed-context baseline; by default scaled_dot, or additive with an "
+        "autoregressive decoder",
     )
-    alignment: Alignment = Field("softmax", description="what makes attention weights of the scores")
-    local_window: float = Field(10.0, ge=1, description="segments on either side that a local alignment sees")
+    alignment: Alignment = Field("softmax", description="how attention scores become weights")
+    local_window: float = Field(10.0, ge=1, description="segments on either side of the centre of a local alignment")
     bidirectional: bool = Field(False, description="read the history in both directions")
     decoder: Literal["parallel", "autoregressive"] = Field(
-        "parallel", description="all segments at once, or one after the other, fed with its own median"
+        "parallel", description="decode all segments at once, or one after the other from the previous median"
     )
     attend: Annotated[Literal["before", "after"], Choice("before", "after", unless={"decoder": ("parallel",)})] = Field(
         "before",
-        description="where an autoregressive decoder attends: before its cell (Bahdanau), or after it and with input "
+        description="where an autoregressive decoder attends: before its cell (Bahdanau), or after it with input "
         "feeding (Luong)",
     )
     teacher_forcing: Annotated[float, Range(0.0, 1.0, unless={"decoder": ("parallel",)})] = Field(
         0.0,
         ge=0,
         le=1,
-        description="share of the steps of an autoregressive decoder that are fed the truth in training; 0 trains it "
-        "on its own forecasts, as it will run",
+        description="teacher forcing rate of an autoregressive decoder: fraction of training steps that are fed true "
+        "values; 0 trains it on its own forecasts",
     )
     teacher_forcing_steps: int = Field(
-        0, ge=0, description="training steps in which that share falls to 0; 0 leaves it as it is"
+        0, ge=0, description="training steps over which the teacher forcing rate decays to 0; 0 for no decay"
     )
 
     @field_validator("attention")
     @classmethod
-    def _known_score(cls, score: str | None) -> str | None:
-        # Scores of one's own are registered with the layers, which are loaded by then, and never for this.
+    def _check_score(cls, score: str | None) -> str | None:
+        # Custom scores are registered with the layers, which are loaded by then and must not be loaded for this check.
         registered = getattr(sys.modules.get("tsattn.layers.attention_scores"), "SCORES", {})
         if score is None or score in get_args(Score) or score in registered:
             return score
@@ -153,95 +154,96 @@ class Seq2SeqOptions(CopyingOptions):
 
 
 class AttentionPoolingOptions(NetworkOptions):
-    """Bidirectional LSTM, attention pooling with a learned context vector, direct multi-horizon head."""
+    """Options of the recurrent encoder with attention pooling and a direct multi-horizon head."""
 
     rnn: Annotated[Literal["gru", "lstm"], Choice("gru", "lstm")] = Field("lstm", description="kind of recurrent cell")
     bidirectional: bool = Field(True, description="read the history in both directions")
-    heads: Annotated[int, Choice(1, 2, 4)] = Field(1, ge=1, description="learned context vectors that pool the history")
+    heads: Annotated[int, Choice(1, 2, 4)] = Field(
+        1, ge=1, description="number of learned context vectors that pool the history"
+    )
 
 
 class TCNOptions(CopyingOptions):
-    """Dilated causal convolutions over segments of time, direct multi-horizon head."""
+    """Options of the dilated causal convolutions with a direct multi-horizon head."""
 
-    kernel_size: Annotated[int, Choice(2, 3, 5)] = Field(3, ge=2, description="segments that a convolution reads")
+    kernel_size: Annotated[int, Choice(2, 3, 5)] = Field(3, ge=2, description="kernel size in segments")
     depth: int | None = Field(
         None,
         ge=1,
         le=12,
-        description="blocks, each of which sees twice as far as the one before it; by rule if left out: as many as "
-        "see the whole context",
+        description="number of residual blocks, each with twice the dilation of the one before; by rule enough for a "
+        "receptive field of the whole context",
     )
     block_dropout: Annotated[float, Range(0.0, 0.5)] = Field(
-        0.1, ge=0, lt=1, description="share of the channels that each convolution loses in training"
+        0.1, ge=0, lt=1, description="dropout rate of the channels after each convolution"
     )
-    weight_norm: bool = Field(False, description="train length and direction of each filter apart")
+    weight_norm: bool = Field(False, description="use weight normalization: separate norm and direction of each filter")
     pooling: Annotated[Literal["last", "attention"], Choice("last", "attention")] = Field(
-        "last", description="what is read of the history: its last segment, or all by attention pooling"
+        "last", description="how the history is summarized: by its last segment, or by attention pooling"
     )
 
 
 class GraphAttentionOptions(NetworkOptions):
-    """Histories of nodes read in time, then mixed over a graph."""
+    """Options of the network that encodes the history of each node and mixes nodes over a graph."""
 
     scaling: Scaling = Field(
         "training",
-        description="how a window is scaled; training keeps what the level of a node tells, see "
-        "tsattn.layers.InstanceScaling",
+        description="how windows are scaled; training keeps the level of each node, see tsattn.layers.InstanceScaling",
     )
     channels: Literal["independent"] = Field(
-        "independent", description="each target is a node, which has weights in common with the others"
+        "independent", description="each target is a node; all nodes have common weights"
     )
     temporal: Annotated[Literal["gru", "tcn"], Choice("gru", "tcn")] = Field(
-        "gru", description="what reads the history of a node: a recurrent layer, or dilated causal convolutions"
+        "gru", description="encoder of the history of a node: recurrent, or dilated causal convolutions"
     )
     mixing: Annotated[Literal["attention", "diffusion"], Choice("attention", "diffusion")] = Field(
         "attention",
-        description="what carries states between nodes: attention to the nodes whose edges lead here, or walks along "
-        "edges and against them",
+        description="how nodes are mixed: attention to the nodes with an edge to this one, or diffusion along the "
+        "edges in both directions",
     )
     adjacency: Literal["given", "learned", "both", "none"] | None = Field(
         None,
-        description="the graph: that of data.graph, a learned one, both, or none, which is the same network without "
-        "mixing; if left out both, and learned where no graph is given",
+        description="the graph: that of data.graph, a learned one, both, or none, which trains the same network "
+        "without mixing; by default both, or learned if no graph is given",
     )
     layers: Annotated[int, Choice(1, 2, 3)] = Field(
-        2, ge=1, le=8, description="layers that mix nodes; each reaches a neighbour further"
+        2, ge=1, le=8, description="number of mixing layers; each reaches neighbours one edge further away"
     )
     heads: int = Field(4, ge=1, description="heads of the attention between nodes")
-    kernel_size: int = Field(3, ge=2, description="segments that a convolution reads, where temporal is tcn")
+    kernel_size: int = Field(3, ge=2, description="kernel size in segments, with temporal=tcn")
     block_dropout: Annotated[float, Range(0.0, 0.5)] = Field(
-        0.1, ge=0, lt=1, description="share dropped in training of what convolutions and mixing add"
+        0.1, ge=0, lt=1, description="dropout rate of the outputs of convolutions and mixing layers"
     )
 
     @property
     def graphs(self) -> tuple[str, ...]:
-        """The graphs that nodes are mixed over: given, learned, both or none."""
+        """Graphs that nodes are mixed over: given, learned, both or none."""
         names = {"both": ("given", "learned"), "none": ()}
         chosen = self.adjacency or "learned"
         return names.get(chosen, (chosen,))
 
 
 class TransformerOptions(CopyingOptions):
-    """Transformer encoder-decoder over segments of time."""
+    """Options of the Transformer encoder-decoder over segments of time."""
 
     heads: Annotated[int, Choice(2, 4, 8)] = Field(
-        4, ge=1, description="attention heads of each layer, of units / heads each"
+        4, ge=1, description="attention heads per layer, with units / heads units each"
     )
     layers: Annotated[int, Choice(1, 2, 3)] = Field(
-        2, ge=1, description="blocks of the encoder, and as many of the decoder"
+        2, ge=1, description="number of encoder blocks, and of decoder blocks"
     )
-    feedforward: int = Field(2, ge=1, description="hidden units of a feed-forward network, as a multiple of units")
+    feedforward: int = Field(
+        2, ge=1, description="hidden units of the feed-forward networks, as a multiple of the units"
+    )
     block_dropout: Annotated[float, Range(0.0, 0.5)] = Field(
-        0.1, ge=0, lt=1, description="share dropped inside the blocks in training"
+        0.1, ge=0, lt=1, description="dropout rate inside the blocks"
     )
-    norm: Literal["pre", "post"] = Field(
-        "pre", description="where the blocks normalise: before their sublayers, or after them"
-    )
+    norm: Literal["pre", "post"] = Field("pre", description="layer normalization before or after the sublayers")
     positions: Literal["sinusoidal", "learned"] = Field(
-        "sinusoidal", description="how a segment's distance to the forecast origin is told"
+        "sinusoidal", description="positional encoding of the distance between a segment and the forecast origin"
     )
     decoder: Literal["parallel", "autoregressive"] = Field(
         "parallel",
-        description="all segments at once, or one after the other, fed with its own median and in training with the "
-        "truth",
+        description="decode all segments at once, or one after the other from the previous median, with teacher "
+        "forcing in training",
     )

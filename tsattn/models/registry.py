@@ -1,9 +1,8 @@
-"""The models by name. Builders are imported only when a model is built.
+"""Models by name. Builders are imported when a model is built.
 
-Models of one's own are added by `register`. A module that does so is imported by whoever uses them: by ``import`` in
-Python and by ``--import`` in the command line; or, where it belongs to an installed package, by an entry point of the
-group `ENTRY_POINTS`, which needs neither. A run directory names the module and never imports it: what is read as data
-should not decide what is executed.
+Custom models are added by `register`. The module that registers a model has to be imported first: by ``import`` in
+Python, by an option of the command line, or by an entry point of an installed package (`ENTRY_POINT_GROUP`). A run
+directory names the module but does not import it, because reading data must not execute code.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-from tsattn.config import AUTO, Options, validated
+from tsattn.config import AUTO, BaseConfig, validate
 from tsattn.errors import ConfigError
 from tsattn.models.options import (
     AttentionPoolingOptions,
@@ -30,35 +29,35 @@ from tsattn.models.options import (
 
 B = TypeVar("B", bound=Callable[..., Any])
 
-ENTRY_POINTS = "tsattn.models"
-"""Group of the entry points of packages, whose modules register models when they are imported."""
+ENTRY_POINT_GROUP = "tsattn.models"
+"""Entry points of installed packages. Their modules register models when they are imported."""
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model by name.
+    """A registered model.
 
     Args:
-        name: what the user calls it.
-        summary: one line for `tsattn models`.
-        options: the class of its options.
-        builder: a function, or `module:function`: of options, window spec and whether it must be portable; of name and
-            window spec for a baseline, of options and window spec for one that was registered.
-        trained: whether it has weights to train; a baseline has none.
-        graph: whether its targets are the nodes of a graph.
-        module: the module that registered it; None for those that are here from the start.
+        name: Name of the model.
+        summary: One line for `tsattn models`.
+        options: Class of the options.
+        builder: A function, or `module:function`. Its arguments are options, window spec and portability; for a
+            baseline name and window spec; for a registered model without training options and window spec.
+        trained: Whether the model has trainable weights; a baseline has none.
+        graph: Whether the targets are the nodes of a graph.
+        module: Module that registered the model; None for the models of this package.
     """
 
     name: str
     summary: str
-    options: type[Options]
+    options: type[BaseConfig]
     builder: str | Callable[..., Any]
     trained: bool = True
     graph: bool = False
     module: str | None = None
 
-    def build(self) -> Callable[..., Any]:
-        """Return the builder, imported where it is a name."""
+    def load_builder(self) -> Callable[..., Any]:
+        """Return the builder; import it first if it is given by name."""
         if not isinstance(self.builder, str):
             return self.builder
         module, function = self.builder.split(":")
@@ -120,27 +119,29 @@ BASELINES = tuple(name for name, entry in MODELS.items() if not entry.trained)
 
 
 def register(
-    name: str, summary: str, options: type[Options] = NetworkOptions, *, graph: bool = False
+    name: str, summary: str, options: type[BaseConfig] = NetworkOptions, *, graph: bool = False
 ) -> Callable[[B], B]:
-    """Make an architecture usable by name: in `tsattn.Forecaster`, configurations, commands, runs and exports.
+    """Register a model by name, for `tsattn.Forecaster`, configurations, commands, runs and exports.
 
-    What is decorated builds it. A network, whose options are `tsattn.models.NetworkOptions` or a subclass, is called
-    with ``(options, spec, portable)``, the options filled in, the `WindowSpec`, and whether the
-    graph must hold nothing that is bound to a device, such as cuDNN. It gives a `tsattn.models.Core`: called with a
-    `tsattn.models.Series` in scaled space, and in training with the target, it gives a `tsattn.models.Decoded`.
-    With any other `tsattn.config.Options` nothing is trained: the builder is called with ``(options, spec)`` and gives
-    what makes of ``past``, ``observed`` and ``length`` the quantiles `(batch, horizon, targets, levels)`.
+    The decorated class or function builds the model. If the options are `tsattn.models.NetworkOptions` or a subclass,
+    it is called with ``(options, spec, portable)``: the options without None, the `WindowSpec`, and whether to avoid
+    device-specific kernels such as cuDNN. It returns a `tsattn.models.Architecture`, which is called with a
+    `tsattn.models.ArchitectureInputs` in scaled space, and in training with the target, and returns a
+    `tsattn.models.ArchitectureOutputs`.
 
-    Keras layers of its own have to be registered with Keras in the same module, as `keras.saving` says.
+    With any other `tsattn.config.BaseConfig` nothing is trained. The builder is called with ``(options, spec)`` and
+    returns a function from ``past``, ``observed`` and ``length`` to quantiles `(batch, horizon, targets, levels)`.
+
+    Custom Keras layers must be registered with Keras in the same module, see `keras.saving`.
 
     Args:
-        name: what the user calls it.
-        summary: one line for ``tsattn models``.
-        options: the class of its options, each of which has a default and, for people, a description.
-        graph: whether its targets are the nodes of a graph.
+        name: Name of the model.
+        summary: One line for ``tsattn models``.
+        options: Class of the options. Every field needs a default, and a description for the help.
+        graph: Whether the targets are the nodes of a graph.
 
     Raises:
-        ConfigError: the name is taken or cannot be one, or the options are none.
+        ConfigError: The name is taken or invalid, or the options are not a class of options.
 
     Example:
         >>> @register("pooled", "attention pooling of embedded segments")
@@ -150,28 +151,30 @@ def register(
         ...         self.pooling = AttentionPooling(options.width)
         ...         self.head = DirectHead(options, spec)
         ...
-        ...     def __call__(self, series, target=None):
-        ...         cut = self.segments(series)
-        ...         return Decoded(self.head(self.pooling(cut.tokens, mask=cut.mask), series.static))
+        ...     def __call__(self, inputs, target=None):
+        ...         window = self.segments(inputs)
+        ...         pooled = self.pooling(window.tokens, mask=window.mask)
+        ...         return ArchitectureOutputs(self.head(pooled, inputs.static))
         >>> Forecaster("pooled").fit(frame)
     """
     if not re.fullmatch(r"[^\W\d][\w-]*", name):
         raise ConfigError(f"expected a name of letters, digits, _ and -, such as my_model. Received: name={name!r}")
     if name == AUTO:
-        raise ConfigError(f"model {AUTO} is the best of several: register yours under another name")
-    if not (isinstance(options, type) and issubclass(options, Options)):
+        raise ConfigError(f"model {AUTO} is reserved for the best of several models", "use another name")
+    if not (isinstance(options, type) and issubclass(options, BaseConfig)):
         raise ConfigError(f"model {name}: expected options that are a subclass of NetworkOptions, got {options!r}")
     for key, field in options.model_fields.items():
-        if field.is_required() or key == "name":
-            mend = "another name, for model.name is that of the model" if key == "name" else "a default"
-            raise ConfigError(f"model {name}: option '{key}' needs {mend}")
+        if key == "name":
+            raise ConfigError(f"model {name}: option 'name' needs another name, because model.name is the model itself")
+        if field.is_required():
+            raise ConfigError(f"model {name}: option '{key}' needs a default")
 
     def add(builder: B) -> B:
         module = builder.__module__
-        # A cell of a notebook, or a module that is reloaded, registers its model again.
+        # A notebook cell, or a reloaded module, registers its model again.
         if name in MODELS and MODELS[name].module != module:
-            whose = f"of {MODELS[name].module}" if MODELS[name].module else "of tsattn"
-            raise ConfigError(f"there is a model '{name}' already, {whose}: register yours under another name")
+            owner = MODELS[name].module or "tsattn"
+            raise ConfigError(f"model '{name}' is already registered by {owner}", "use another name")
         MODELS[name] = ModelEntry(name, summary, options, builder, issubclass(options, NetworkOptions), graph, module)
         return builder
 
@@ -179,25 +182,25 @@ def register(
 
 
 @cache
-def _import_packages() -> None:
-    """Import what the entry points of installed packages name, once."""
-    for point in entry_points(group=ENTRY_POINTS):
+def _import_entry_points() -> None:
+    """Import the entry points of installed packages, once."""
+    for point in entry_points(group=ENTRY_POINT_GROUP):
         try:
             point.load()
         except ImportError as error:
             raise ConfigError(
-                f"the entry point {ENTRY_POINTS}: {point.name} = {point.value} cannot be imported: {error}: mend or "
-                "remove the package that has it"
+                f"entry point {ENTRY_POINT_GROUP}: {point.name} = {point.value} cannot be imported: {error}",
+                "fix or uninstall its package",
             ) from None
 
 
 def all_models() -> dict[str, ModelEntry]:
-    """Return the models by name, with those of installed packages.
+    """Return the models by name, including those of installed packages.
 
     Raises:
-        ConfigError: such a package cannot be imported.
+        ConfigError: An entry point cannot be imported.
     """
-    _import_packages()
+    _import_entry_points()
     return MODELS
 
 
@@ -205,43 +208,44 @@ def get_model(name: str) -> ModelEntry:
     """Return the model called ``name``.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: The name is unknown.
     """
     if name not in MODELS and name not in all_models():
         raise ConfigError(
-            f"there is no model '{name}'; the models are {', '.join(MODELS)}: one of your own needs its module, by "
-            "--import MODULE, or imported"
+            f"there is no model '{name}'; the models are {', '.join(MODELS)}",
+            "import the module that registers it, if it is a custom model",
         )
     return MODELS[name]
 
 
 def register_layers() -> None:
-    """Import every model, and what stands around them, which makes their layers known to Keras.
-
-    A process that loads a saved model needs them.
-    """
+    """Import every model, which registers all layers with Keras. Required before a saved model is loaded."""
     importlib.import_module(f"{_NETWORK}.forecast_model")
     for entry in MODELS.values():
-        entry.build()
+        entry.load_builder()
 
 
-def check_graph(entry: ModelEntry, options: Options, graph: str | None, *, source: str = "the configuration") -> None:
-    """Raise a ConfigError where a graph is given to a model that takes none, or is missing where it is asked for."""
+def check_graph(
+    entry: ModelEntry, options: BaseConfig, graph: str | None, *, source: str = "the configuration"
+) -> None:
+    """Raise a ConfigError if a graph is given to a model that takes none, or is missing although required."""
     if graph is not None and not entry.graph:
-        takers = ", ".join(name for name, other in MODELS.items() if other.graph)
+        graph_models = ", ".join(name for name, other in MODELS.items() if other.graph)
         raise ConfigError(
-            f"{source}: graph={graph!r} needs a model that takes a graph, which {entry.name} does not: "
-            f"leave it out, or give one of the models {takers}"
+            f"{source}: graph={graph!r} needs a model that takes a graph, which {entry.name} does not",
+            "leave {graph} out",
+            f"use one of the models {graph_models}",
         )
     if graph is None and isinstance(options, GraphAttentionOptions) and "given" in options.graphs:
         raise ConfigError(
-            f"{source}: model.adjacency={options.adjacency} needs the file of a graph: give it as graph, or set "
-            "model.adjacency=learned"
+            f"{source}: model.adjacency={options.adjacency} needs a graph",
+            "give its file with {graph}",
+            "set model.adjacency=learned",
         )
 
 
-def resolve_options(model: dict[str, Any], *, source: str = "the configuration") -> tuple[ModelEntry, Options]:
-    """Split ``{"name": ..., option: value}`` into the model and its validated options."""
+def resolve_options(model: dict[str, Any], *, source: str = "the configuration") -> tuple[ModelEntry, BaseConfig]:
+    """Return the entry and the validated options of a model ``{"name": ..., option: value}``."""
     entry = get_model(str(model.get("name", "seq2seq")))
     options = {key: value for key, value in model.items() if key != "name"}
-    return entry, validated(entry.options, options, f"{source}: model {entry.name}")
+    return entry, validate(entry.options, options, f"{source}: model {entry.name}")

@@ -1,4 +1,4 @@
-"""What is added to the forecast of a network, in scaled space, and is simple enough to be learned from few data."""
+"""Residual branches: simple models whose forecast is added to that of the network, in scaled space."""
 
 from __future__ import annotations
 
@@ -8,55 +8,54 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.layers.masking import Tensor, sequence_mask
-from tsattn.layers.windowing import move_back
+from tsattn.layers.ops import Tensor, sequence_mask, shift_right
 from tsattn.models.options import NetworkOptions
 from tsattn.timeseries.window_spec import WindowSpec
 
 
-class Beside:
-    """The way back to a typical level, and a linear regression on the history, as far as the options have them.
+class ResidualBranches:
+    """Mean reversion and linear regression, as far as the options include them.
 
     Args:
-        options: those of the network.
-        spec: the window.
+        options: Options of the network.
+        spec: The window.
     """
 
     def __init__(self, options: NetworkOptions, spec: WindowSpec) -> None:
-        self.reversion = (
-            LevelReversion(spec.horizon, spec.season, name="level_reversion") if options.reversion else None
+        self.mean_reversion = (
+            LevelReversion(spec.horizon, spec.season, name="level_reversion") if options.mean_reversion else None
         )
-        self.linear = LinearPath(spec.horizon, name="linear_path") if options.linear else None
+        self.linear = LinearPath(spec.horizon, name="linear_path") if options.linear_residual else None
 
     def __call__(self, values: Tensor, observed: Tensor, length: Tensor, center: Tensor, scale: Tensor) -> list[Tensor]:
-        """Return what there is to add, each `(batch, horizon, channels)`."""
-        added = [] if self.linear is None else [self.linear(values, length)]
-        return added if self.reversion is None else [*added, self.reversion(values, observed, length, center, scale)]
+        """Return the terms to add, each `(batch, horizon, channels)`."""
+        terms = [] if self.linear is None else [self.linear(values, length)]
+        if self.mean_reversion is not None:
+            terms.append(self.mean_reversion(values, observed, length, center, scale))
+        return terms
 
 
-GAIN = 3.0
-"""How much larger the steps of a training are for these weights than for others."""
+LINEAR_GAIN = 3.0
+"""Factor of the learning rate for the weights of `LinearPath`."""
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class LinearPath(keras.layers.Layer):
-    """Each step of the horizon as a linear function of the scaled history of its channel.
+    """Linear regression of each step of the horizon on the scaled history of its channel (NLinear).
 
-    Of a short history a regression takes most of what there is to know, and takes it from few data where a network
-    learns them by heart. The network beside it begins with what is left.
-
-    A step is known by its distance from the end of the history. What is missing, or lies before a short history, counts
-    as 0: where windows are centred on it, as the last value (NLinear: Zeng et al. 2023). It begins at 0.
+    With a short history a regression captures most of the signal, from few data that a network would overfit. The
+    weights belong to distances from the end of the history. Missing steps, and steps before a short history, count
+    as 0, the value that windows are centered on. The initial output is 0.
 
     Args:
-        horizon: steps to forecast.
+        horizon: Steps to forecast.
 
     Call arguments:
         values: `(batch, context, channels)`, scaled, right-padded, 0 where missing.
         length: `(batch,)`, the number of valid steps.
 
     Output shape:
-        `(batch, horizon, channels)`, scaled: what is added to a forecast.
+        `(batch, horizon, channels)`, scaled.
 
     Reference:
         Zeng, Chen, Zhang and Xu 2023, Are Transformers Effective for Time Series Forecasting?
@@ -73,55 +72,50 @@ class LinearPath(keras.layers.Layer):
         )
 
     def call(self, values: Tensor, length: Tensor) -> Tensor:
-        last = move_back(ops.cast(values, "float32"), values.shape[1] - ops.cast(length, "int32"))
-        return ops.einsum("btc,cth->bhc", last, ops.convert_to_tensor(self.kernel) * GAIN)
+        last = shift_right(ops.cast(values, "float32"), values.shape[1] - ops.cast(length, "int32"))
+        return ops.einsum("btc,cth->bhc", last, ops.convert_to_tensor(self.kernel) * LINEAR_GAIN)
 
     def compute_output_spec(self, values: Any, *args: Any, **kwargs: Any) -> Any:
         return keras.KerasTensor((values.shape[0], self.horizon, values.shape[2]), dtype="float32")
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "horizon": self.horizon}
 
+REVERSION_DROPOUT = 0.5
+"""Dropout rate of the levels in training, which regularizes the reversion weights."""
 
-RATE = 0.5
-"""Share of the levels that are not told in training, so that less is built on them."""
+MAX_DISTANCE = 4.0
+"""Distance from the typical level, in standard deviations, from which on a level does not revert."""
 
-REACH = 4.0
-"""Spreads from the typical level at which a level is no longer one of the series that were seen."""
-
-GAIN_REVERSION = 10.0
-"""How much larger the steps of a training are for the shares than for other weights."""
+REVERSION_GAIN = 10.0
+"""Factor of the learning rate for the weights of `LevelReversion`."""
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class LevelReversion(keras.layers.Layer):
-    """How far each step of the horizon goes back from the recent level of a series to that of its history, and to the
-    typical one of the training data.
+    """Mean reversion: move each step of the horizon towards the mean of the history and a typical level.
 
-    A window that is scaled by itself does not tell whether its level is a high one. Series that are bound to a level
-    return to it, the further the longer the horizon; of those that are not, the learned shares are 0. The level of the
-    history tells how far the typical one has moved since the training.
+    A window that is scaled by its own statistics does not show whether its level is high. Each step of the horizon has
+    two learned weights, at least 0: one towards the typical level of the training data, and one towards the mean of
+    the history, which shows how far the typical level has moved since the training.
 
-    A few months of data hold few swings of a level, so that a share that fits them promises too much. Levels are
-    dropped at random in training, which for a linear share is ridge regression with a penalty of their variance, and
-    halves it (Wager et al. 2013).
+    A few months of data hold few swings of a level, so that unregularized weights are too large. Dropout of the levels
+    in training acts as a ridge penalty with their variance, and halves the weights.
 
-    A level that is further than four spreads from the typical one belongs to another series, and is left where it is;
-    the effect fades on the way there.
+    The effect fades with the distance from the typical level and ends at four standard deviations: such a level
+    belongs to another series.
 
     Args:
-        horizon: steps to forecast.
-        season: last steps of the history whose mean is the recent level.
+        horizon: Steps to forecast.
+        season: Steps at the end of the history whose mean is the recent level.
 
     Call arguments:
         values: `(batch, context, channels)`, scaled.
-        observed: the same shape, 0 where missing.
+        observed: `(batch, context, channels)`, 0 where missing.
         length: `(batch,)`, the number of valid steps.
-        center: `(batch, 1, channels)`, which the values were centered on.
-        scale: the same shape, which they were divided by.
+        center: `(batch, 1, channels)`, center of the scaling.
+        scale: `(batch, 1, channels)`, divisor of the scaling.
 
     Output shape:
-        `(batch, horizon, channels)`, scaled: what is added to a forecast.
+        `(batch, horizon, channels)`, scaled.
 
     Reference:
         Wager, Wang and Liang 2013, Dropout Training as Adaptive Regularization.
@@ -131,17 +125,17 @@ class LevelReversion(keras.layers.Layer):
         super().__init__(**{"autocast": False, **kwargs})
         self.horizon = horizon
         self.season = season
-        self._dropout = keras.layers.Dropout(RATE, dtype="float32")
-        self._history_dropout = keras.layers.Dropout(RATE, dtype="float32")
+        self._dropout = keras.layers.Dropout(REVERSION_DROPOUT, dtype="float32")
+        self._history_dropout = keras.layers.Dropout(REVERSION_DROPOUT, dtype="float32")
 
     def build(self, values_shape: Any, *other_shapes: Any) -> None:
         channels = values_shape[2]
-        self.share = self._share("share", channels)
-        self.history_share = self._share("history_share", channels)
-        self.level = self._statistic("level", channels)
-        self.spread = self._statistic("spread", channels)
+        self.typical_weight = self._add_reversion_weight("typical_weight", channels)
+        self.history_weight = self._add_reversion_weight("history_weight", channels)
+        self.level = self._add_statistic("level", channels)
+        self.spread = self._add_statistic("spread", channels)
 
-    def _share(self, name: str, channels: int) -> Any:
+    def _add_reversion_weight(self, name: str, channels: int) -> Any:
         return self.add_weight(
             name=name,
             shape=(self.horizon, channels),
@@ -150,13 +144,13 @@ class LevelReversion(keras.layers.Layer):
             dtype="float32",
         )
 
-    def _statistic(self, name: str, channels: int) -> Any:
+    def _add_statistic(self, name: str, channels: int) -> Any:
         return self.add_weight(
             name=name, shape=(channels,), initializer="zeros", trainable=False, dtype="float32", autocast=False
         )
 
     def fit(self, level: Sequence[float], spread: Sequence[float]) -> None:
-        """Take the typical level of the training data and their spread, [channels] each; a spread of 0 for no level."""
+        """Set the typical level of the training data and its spread, [channels] each; a spread of 0 disables it."""
         self.level.assign(list(level))
         self.spread.assign(list(spread))
 
@@ -171,35 +165,32 @@ class LevelReversion(keras.layers.Layer):
     ) -> Tensor:
         values, observed = ops.cast(values, "float32"), ops.cast(observed, "float32")
         length, context = ops.cast(length, "int32"), values.shape[1]
-        # The JAX backend does not take a variable inside `where`.
+        # The JAX backend does not accept a variable inside `where`.
         level, spread = ops.convert_to_tensor(self.level), ops.convert_to_tensor(self.spread)
         valid = sequence_mask(length, context)
-        whole, _ = _mean(values, observed, valid)
-        mean, count = _mean(values, observed, valid & ~sequence_mask(length - self.season, context))
-        away = level - (center + scale * mean)
-        reach = REACH * spread
-        far = ops.abs(away) / ops.where(reach > 0, reach, ops.ones_like(reach))
-        near = 1.0 - ops.where(reach > 0, ops.minimum(far, 1.0), ops.ones_like(far)) ** 4
-        none = ops.zeros_like(away)
-        to_typical = self._dropout(ops.where(count > 0, near * away / scale, none), training=training)
-        to_history = self._history_dropout(ops.where(count > 0, whole - mean, none), training=training)
-        share, history_share = ops.convert_to_tensor(self.share), ops.convert_to_tensor(self.history_share)
-        return GAIN_REVERSION * (share * to_typical + history_share * to_history)
+        history_mean, _ = _observed_mean(values, observed, valid)
+        recent_mean, count = _observed_mean(values, observed, valid & ~sequence_mask(length - self.season, context))
+        distance = level - (center + scale * recent_mean)
+        reach = MAX_DISTANCE * spread
+        relative = ops.abs(distance) / ops.where(reach > 0, reach, ops.ones_like(reach))
+        fading = 1.0 - ops.where(reach > 0, ops.minimum(relative, 1.0), ops.ones_like(relative)) ** 4
+        zeros = ops.zeros_like(distance)
+        to_typical = self._dropout(ops.where(count > 0, fading * distance / scale, zeros), training=training)
+        to_history = self._history_dropout(ops.where(count > 0, history_mean - recent_mean, zeros), training=training)
+        typical, history = ops.convert_to_tensor(self.typical_weight), ops.convert_to_tensor(self.history_weight)
+        return REVERSION_GAIN * (typical * to_typical + history * to_history)
 
     def compute_output_spec(self, values: Any, *args: Any, **kwargs: Any) -> Any:
         return keras.KerasTensor((values.shape[0], self.horizon, values.shape[2]), dtype="float32")
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "horizon": self.horizon, "season": self.season}
 
-
-def _mean(values: Tensor, observed: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean of what is observed at some steps, and how many these are, both `(batch, 1, channels)`.
+def _observed_mean(values: Tensor, observed: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the number of the observed values at some steps, both `(batch, 1, channels)`.
 
     Args:
         values: `(batch, context, channels)`.
-        observed: the same shape, 0 where missing.
-        steps: `(batch, context)`, whether they count.
+        observed: `(batch, context, channels)`, 0 where missing.
+        steps: Boolean `(batch, context)`, the steps that count.
     """
     seen = observed * ops.cast(ops.expand_dims(steps, -1), "float32")
     count = ops.sum(seen, axis=1, keepdims=True)

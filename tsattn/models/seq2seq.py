@@ -7,13 +7,12 @@ from typing import Any
 import keras
 
 from tsattn.layers import Attention, AttentionDecoder, LocalAlignment, ParallelDecoder
-from tsattn.layers.masking import Tensor
-from tsattn.models import defaults as rules
-from tsattn.models.architecture import Core, Decoded, Series, Weights
-from tsattn.models.components import HorizonSegments, HorizonSteps, QuantileHead
-from tsattn.models.copying import copying
+from tsattn.layers.ops import Tensor
+from tsattn.models.architecture import Architecture, ArchitectureInputs, ArchitectureOutputs, AttentionWeights
+from tsattn.models.components import HorizonSegments, HorizonSteps, QuantileHead, Segments, rnn_cell, rnn_layer
+from tsattn.models.copying import copy_branch
+from tsattn.models.defaults import default_patch_length, fill_options
 from tsattn.models.options import Seq2SeqOptions
-from tsattn.models.recurrent import Segments, rnn_cell, rnn_layer
 from tsattn.timeseries.window_spec import WindowSpec
 
 
@@ -29,10 +28,10 @@ def _teacher_forcing(options: Seq2SeqOptions) -> Any:
 
 
 class _Seq2Seq:
-    """The layers of both decoders' common part."""
+    """Layers that both decoders need."""
 
     def __init__(self, options: Seq2SeqOptions, spec: WindowSpec, portable: bool) -> None:
-        self.patch = options.patch_length or rules.patch_length(spec.season)
+        self.patch = options.patch_length or default_patch_length(spec.season)
         self.count = -(-spec.horizon // self.patch)
         self.width = len(spec.targets) if options.channels == "joint" else 1
         self.attention = None if options.attention == "none" else _attention(options)
@@ -45,24 +44,24 @@ class _Seq2Seq:
         self.dropout = keras.layers.Dropout(options.dropout, name="dropout")
         self.steps = HorizonSteps(spec.horizon, (self.width, len(spec.levels)), name="horizon_steps")
         self.output_size = self.patch * self.width * len(spec.levels)
-        self.ahead_segments = HorizonSegments(self.patch, name="ahead_segments")
-        self.embed_ahead = keras.layers.Dense(max(options.width // 2, 1), activation="relu", name="ahead_embedding")
-        self.join_ahead = keras.layers.Concatenate(name="state_and_ahead")
+        self.future_segments = HorizonSegments(self.patch, name="ahead_segments")
+        self.embed_future = keras.layers.Dense(max(options.width // 2, 1), activation="relu", name="ahead_embedding")
+        self.join_future = keras.layers.Concatenate(name="state_and_ahead")
 
-    def ahead(self, series: Series, state: Tensor | None = None) -> list[Tensor]:
-        """Return what is known of each segment of the horizon, `(rows, segments, features)`; empty if nothing is.
+    def future(self, inputs: ArchitectureInputs, state: Tensor | None = None) -> list[Tensor]:
+        """Return the embedded future covariates of each segment, `(rows, segments, features)`; empty without any.
 
-        Where a state of each segment is given, it is what the same day means for this series: a weekend for a shop or
-        for an office.
+        With the state of each segment the embedding depends on the series: a weekend means one thing for a shop and
+        another for an office.
         """
-        if series.ahead is None:
+        if inputs.future_covariates is None:
             return []
-        segments = self.ahead_segments(series.ahead)
-        return [self.embed_ahead(segments if state is None else self.join_ahead([state, segments]))]
+        segments = self.future_segments(inputs.future_covariates)
+        return [self.embed_future(segments if state is None else self.join_future([state, segments]))]
 
-    def decoded(self, raw: Tensor, weights: Tensor) -> Decoded:
-        attention = Weights(weights, self.segments.steps, self.patch) if self.attention else None
-        return Decoded(self.steps(raw), attention)
+    def outputs(self, raw: Tensor, weights: Tensor) -> ArchitectureOutputs:
+        attention = AttentionWeights(weights, self.segments.steps, self.patch) if self.attention else None
+        return ArchitectureOutputs(self.steps(raw), attention)
 
 
 class _Parallel(_Seq2Seq):
@@ -76,27 +75,27 @@ class _Parallel(_Seq2Seq):
             bridge=options.bidirectional,
             name="decoder",
         )
-        self.copy = copying(options, spec, self.segments, str(options.attention))
+        self.copy = copy_branch(options, spec, self.segments, str(options.attention))
         self.join = keras.layers.Concatenate(name="state_and_context")
         self.head = QuantileHead(self.output_size, len(spec.levels), spec.median, name="head")
 
-    def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
-        cut = self.segments(series)
-        memory, *state = self.encoder(cut.tokens, mask=cut.mask)
-        read, weights = self.decoder(
+    def __call__(self, inputs: ArchitectureInputs, target: Tensor | None = None) -> ArchitectureOutputs:
+        window = self.segments(inputs)
+        memory, *state = self.encoder(window.tokens, mask=window.mask)
+        decoded, weights = self.decoder(
             memory,
             initial_state=state,
-            features=series.static,
-            memory_mask=cut.mask,
+            features=inputs.static,
+            memory_mask=window.mask,
             return_attention_scores=True,
         )
-        ahead = self.ahead(series, read)
+        future = self.future(inputs, decoded)
         if self.copy is None:
-            read = self.join([read, *ahead]) if ahead else read
-            return self.decoded(self.head(self.dropout(read)), weights)
-        copied = self.copy(read, memory, cut)
-        read = self.join([read, copied.context, *ahead])
-        return self.copy.added(self.steps(self.head(self.dropout(read))), copied)
+            decoded = self.join([decoded, *future]) if future else decoded
+            return self.outputs(self.head(self.dropout(decoded)), weights)
+        copied = self.copy(decoded, memory, window)
+        decoded = self.join([decoded, copied.context, *future])
+        return self.copy.combine(self.steps(self.head(self.dropout(decoded))), copied)
 
 
 class _Autoregressive(_Seq2Seq):
@@ -118,24 +117,24 @@ class _Autoregressive(_Seq2Seq):
         self.repeat = keras.layers.RepeatVector(self.count, name="repeat_static")
         self.join = keras.layers.Concatenate(name="features")
 
-    def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
-        cut = self.segments(series)
-        memory, *state = self.encoder(self.dropout(cut.tokens), mask=cut.mask)
-        features = [*([] if series.static is None else [self.repeat(series.static)]), *self.ahead(series)]
+    def __call__(self, inputs: ArchitectureInputs, target: Tensor | None = None) -> ArchitectureOutputs:
+        window = self.segments(inputs)
+        memory, *state = self.encoder(self.dropout(window.tokens), mask=window.mask)
+        features = [*([] if inputs.static is None else [self.repeat(inputs.static)]), *self.future(inputs)]
         raw, weights = self.decoder(
             memory,
             initial_state=state,
             targets=None if target is None else self.target_segments(target),
             features=self.join(features) if len(features) > 1 else features[0] if features else None,
-            memory_mask=cut.mask,
+            memory_mask=window.mask,
             return_attention_scores=True,
         )
-        return self.decoded(raw, weights)
+        return self.outputs(raw, weights)
 
 
-def seq2seq(options: Seq2SeqOptions, spec: WindowSpec, portable: bool) -> Core:
+def seq2seq(options: Seq2SeqOptions, spec: WindowSpec, portable: bool) -> Architecture:
     """Return the encoder-decoder (Bahdanau et al. 2015; over segments: Lin et al. 2023)."""
-    options = rules.resolve(options, spec.season)
+    options = fill_options(options, spec.season)
     if options.decoder == "parallel":
         return _Parallel(options, spec, portable)
     return _Autoregressive(options, spec, portable)

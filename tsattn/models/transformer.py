@@ -8,21 +8,20 @@ import keras
 from keras import ops
 
 from tsattn.layers import PositionalEncoding, TransformerDecoderBlock, TransformerEncoderBlock
-from tsattn.layers.masking import Tensor, loop
-from tsattn.models import defaults as rules
-from tsattn.models.architecture import Core, Decoded, Series, Weights
-from tsattn.models.components import HorizonSegments, HorizonSteps, QuantileHead
-from tsattn.models.copying import copying
+from tsattn.layers.ops import Tensor, fori_loop
+from tsattn.models.architecture import Architecture, ArchitectureInputs, ArchitectureOutputs, AttentionWeights
+from tsattn.models.components import HorizonSegments, HorizonSteps, QuantileHead, SegmentedWindow, Segments
+from tsattn.models.copying import copy_branch
+from tsattn.models.defaults import default_patch_length, fill_options
 from tsattn.models.options import TransformerOptions
-from tsattn.models.recurrent import Cut, Segments
 from tsattn.timeseries.window_spec import WindowSpec
 
 
 class _Transformer:
-    """The encoder, and what both decoders share."""
+    """The encoder, and layers that both decoders need."""
 
     def __init__(self, options: TransformerOptions, spec: WindowSpec) -> None:
-        self.patch = options.patch_length or rules.patch_length(spec.season)
+        self.patch = options.patch_length or default_patch_length(spec.season)
         self.count = -(-spec.horizon // self.patch)
         self.levels = len(spec.levels)
         width = len(spec.targets) if options.channels == "joint" else 1
@@ -41,8 +40,8 @@ class _Transformer:
         ]
         self.encoder_norm = _last_norm(options, "encoder_norm")
         self.steps = HorizonSteps(spec.horizon, (width, self.levels), name="horizon_steps")
-        self.ahead_segments = HorizonSegments(self.patch, name="ahead_segments")
-        self.embed_ahead = keras.layers.Dense(max(options.width // 2, 1), activation="relu", name="ahead_embedding")
+        self.future_segments = HorizonSegments(self.patch, name="ahead_segments")
+        self.embed_future = keras.layers.Dense(max(options.width // 2, 1), activation="relu", name="ahead_embedding")
         self.repeat = keras.layers.RepeatVector(self.count, name="repeat_static")
         self.join = keras.layers.Concatenate(name="features")
 
@@ -50,22 +49,23 @@ class _Transformer:
     def encoding(options: TransformerOptions, steps: int, **kwargs: Any) -> PositionalEncoding:
         return PositionalEncoding(options.positions, steps if options.positions == "learned" else None, **kwargs)
 
-    def remember(self, cut: Cut) -> Tensor:
+    def encode(self, window: SegmentedWindow) -> Tensor:
         """Return the memory `(rows, segments, units)`."""
-        x = self.positions(cut.tokens, mask=cut.mask)
+        x = self.positions(window.tokens, mask=window.mask)
         for block in self.encoder:
-            # The weights cost nothing where they are not read, and `attention_maps` finds them.
-            x, _ = block(x, mask=cut.mask, return_attention_scores=True)
+            # `attention_maps` reads the weights; they cost nothing if they are unused.
+            x, _ = block(x, mask=window.mask, return_attention_scores=True)
         return x if self.encoder_norm is None else self.encoder_norm(x)
 
-    def features(self, series: Series) -> list[Tensor]:
-        """Return what is known of each segment of the horizon, `(rows, segments, features)`; empty if nothing is."""
-        static = [] if series.static is None else [self.repeat(series.static)]
-        ahead = [] if series.ahead is None else [self.embed_ahead(self.ahead_segments(series.ahead))]
-        return static + ahead
+    def features(self, inputs: ArchitectureInputs) -> list[Tensor]:
+        """Return the features of each segment of the horizon, `(rows, segments, features)`; empty without any."""
+        static = [] if inputs.static is None else [self.repeat(inputs.static)]
+        if inputs.future_covariates is None:
+            return static
+        return [*static, self.embed_future(self.future_segments(inputs.future_covariates))]
 
-    def decoded(self, raw: Tensor, weights: Tensor) -> Decoded:
-        return Decoded(self.steps(raw), Weights(weights, self.segments.steps, self.patch))
+    def outputs(self, raw: Tensor, weights: Tensor) -> ArchitectureOutputs:
+        return ArchitectureOutputs(self.steps(raw), AttentionWeights(weights, self.segments.steps, self.patch))
 
 
 class _Parallel(_Transformer):
@@ -80,24 +80,26 @@ class _Parallel(_Transformer):
         self.decoder_norm = _last_norm(options, "decoder_norm")
         self.dropout = keras.layers.Dropout(options.dropout, name="dropout")
         self.head = QuantileHead(self.output_size, self.levels, spec.median, name="head")
-        self.copy = copying(options, spec, self.segments)
+        self.copy = copy_branch(options, spec, self.segments)
         self.join_context = keras.layers.Concatenate(name="state_and_context")
 
-    def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
-        cut = self.segments(series)
-        memory, features = self.remember(cut), self.features(series)
+    def __call__(self, inputs: ArchitectureInputs, target: Tensor | None = None) -> ArchitectureOutputs:
+        window = self.segments(inputs)
+        memory, features = self.encode(window), self.features(inputs)
         x = self.queries(memory)
         x = self.query_positions(self.embed_queries(self.join([x, *features])) if features else x)
         weights = None
         for block in self.decoder:
-            # No segment is made of another, so that each may see them all.
-            x, _, weights = block(x, memory, memory_mask=cut.mask, use_causal_mask=False, return_attention_scores=True)
+            # Queries do not depend on earlier outputs, so each may attend to all of them.
+            x, _, weights = block(
+                x, memory, memory_mask=window.mask, use_causal_mask=False, return_attention_scores=True
+            )
         x = x if self.decoder_norm is None else self.decoder_norm(x)
         if self.copy is None:
-            return self.decoded(self.head(self.dropout(x)), weights)
-        copied = self.copy(x, memory, cut)
+            return self.outputs(self.head(self.dropout(x)), weights)
+        copied = self.copy(x, memory, window)
         x = self.join_context([x, copied.context])
-        return self.copy.added(self.steps(self.head(self.dropout(x))), copied)
+        return self.copy.combine(self.steps(self.head(self.dropout(x))), copied)
 
 
 class _Autoregressive(_Transformer):
@@ -116,32 +118,32 @@ class _Autoregressive(_Transformer):
             name="decoder",
         )
 
-    def __call__(self, series: Series, target: Tensor | None = None) -> Decoded:
-        cut = self.segments(series)
-        memory, features = self.remember(cut), self.features(series)
+    def __call__(self, inputs: ArchitectureInputs, target: Tensor | None = None) -> ArchitectureOutputs:
+        window = self.segments(inputs)
+        memory, features = self.encode(window), self.features(inputs)
         raw, weights = self.decoder(
             memory,
             targets=None if target is None else self.target_segments(target),
             features=self.join(features) if len(features) > 1 else features[0] if features else None,
-            memory_mask=cut.mask,
+            memory_mask=window.mask,
         )
-        return self.decoded(raw, weights)
+        return self.outputs(raw, weights)
 
 
 def _last_norm(options: TransformerOptions, name: str) -> keras.layers.Layer | None:
-    """Return the normalisation behind a stack of blocks that normalise before their sublayers."""
+    """Return the final layer normalization of a stack of pre-norm blocks, or None for post-norm blocks."""
     return keras.layers.LayerNormalization(epsilon=1e-5, name=name) if options.norm == "pre" else None
 
 
-def transformer(options: TransformerOptions, spec: WindowSpec, portable: bool) -> Core:
+def transformer(options: TransformerOptions, spec: WindowSpec, portable: bool) -> Architecture:
     """Return the encoder-decoder (Vaswani et al. 2017; over segments: Nie et al. 2023, PatchTST)."""
-    options = rules.resolve(options, spec.season)
+    options = fill_options(options, spec.season)
     return _Parallel(options, spec) if options.decoder == "parallel" else _Autoregressive(options, spec)
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class LearnedQueries(keras.layers.Layer):
-    """Learned vectors, the same for each row of what it is called on: `(batch, ...)` to `(batch, count, units)`."""
+    """Learned vectors, the same for each row of the inputs: `(batch, ...)` to `(batch, count, units)`."""
 
     def __init__(self, count: int, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -164,39 +166,36 @@ class LearnedQueries(keras.layers.Layer):
     def compute_output_shape(self, inputs_shape: Any) -> Any:
         return (inputs_shape[0], self.count, self.units)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "count": self.count, "units": self.units}
-
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class TransformerDecoder(keras.layers.Layer):
-    """Decodes segment after segment, each from the medians of those before it and from a memory.
+    """Transformer decoder that decodes segment after segment, each from the previous medians and a memory.
 
-    In training it is fed the `targets`, all segments at once under a causal mask (teacher forcing); else one after the
-    other, with what it made itself. What the self-attention reads is kept from step to step.
+    In training the decoder is fed the `targets`, all segments at once under a causal mask (teacher forcing). Otherwise
+    it is fed its own output, one segment after the other; keys and values of the self-attention are cached.
 
     Masked memory gets a weight of exactly 0. The outputs carry no mask.
 
     Args:
-        steps: segments to decode.
-        output_units: numbers of a segment: its steps, values and levels, the levels last.
-        levels: number of quantile levels.
-        median: index of the level that is fed back.
-        units: width of the blocks.
-        heads: attention heads.
-        layers: number of blocks.
-        feedforward_units: hidden units of each block's feed-forward network.
-        dropout: share dropped inside the blocks in training.
-        head_dropout: share of features dropped before the head in training.
+        steps: Number of segments to decode.
+        output_units: Outputs per segment: its steps, values and levels, the levels last.
+        levels: Number of quantile levels.
+        median: Index of the level that is fed back.
+        units: Width of the blocks.
+        heads: Attention heads.
+        layers: Number of blocks.
+        feedforward_units: Hidden units of the feed-forward network of each block.
+        dropout: Dropout rate inside the blocks.
+        head_dropout: Dropout rate of the features before the head.
         norm: `"pre"` or `"post"`, see `TransformerDecoderBlock`.
         positions: `"sinusoidal"` or `"learned"`, see `PositionalEncoding`.
 
     Call arguments:
-        memory: `(batch, keys, features)`, such as an encoder's outputs.
+        memory: `(batch, keys, features)`, such as the outputs of an encoder.
         targets: `(batch, steps, output_units / levels)`, fed in training.
-        features: `(batch, steps, size)`, what is known of each segment.
-        memory_mask: boolean `(batch, keys)`; True means keep.
-        training: whether to force `targets` and apply dropout.
+        features: `(batch, steps, size)`, features of each segment.
+        memory_mask: Boolean `(batch, keys)`; True means keep.
+        training: Whether to use `targets` and apply dropout.
 
     Output shape:
         `(batch, steps, output_units)`, and the last block's weights over the memory `(batch, heads, steps, keys)`.
@@ -274,29 +273,29 @@ class TransformerDecoder(keras.layers.Layer):
     ) -> tuple[Tensor, Tensor]:
         features = None if features is None else ops.cast(features, self.compute_dtype)
         if targets is None or not training:
-            return self._free(features, memory, memory_mask)
-        x, maps = self._at_once(targets, features, memory, memory_mask, training)
+            return self._decode_stepwise(features, memory, memory_mask)
+        x, maps = self._decode_parallel(targets, features, memory, memory_mask, training)
         x = x if self._norm is None else self._norm(x)
         return self._head(self._dropout(x, training=training)), maps[-1][1]
 
     def attention(
         self, outputs: Tensor, memory: Tensor, features: Tensor | None = None, memory_mask: Tensor | None = None
     ) -> list[tuple[Tensor, Tensor]]:
-        """Return the weights of every block as it decodes, from what it decoded and what it was called on.
+        """Return the attention weights of every block, from the outputs and inputs of the decoder.
 
-        Fed with what it made, all segments at once see what each saw in its turn.
+        Fed with its own outputs, the parallel pass computes the weights of the stepwise one.
 
         Returns:
-            A block each: its weights over the segments before, `(batch, heads, steps, steps)`, and over the memory.
+            For each block the weights over the previous segments, `(batch, heads, steps, steps)`, and over the memory.
         """
-        made = ops.reshape(outputs, (-1, self.steps, self._fed, self.levels))[..., self.median]
+        medians = ops.reshape(outputs, (-1, self.steps, self._fed, self.levels))[..., self.median]
         features = None if features is None else ops.cast(features, self.compute_dtype)
-        return self._at_once(made, features, memory, memory_mask, False)[1]
+        return self._decode_parallel(medians, features, memory, memory_mask, False)[1]
 
     def _start(self, batch: Any) -> Tensor:
         return ops.broadcast_to(ops.cast(self.start, self.compute_dtype), (batch, self._fed))
 
-    def _at_once(
+    def _decode_parallel(
         self,
         targets: Tensor,
         features: Tensor | None,
@@ -304,17 +303,19 @@ class TransformerDecoder(keras.layers.Layer):
         memory_mask: Tensor | None,
         training: bool | None,
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Return what the blocks make of all segments under a causal mask, and the weights of each block."""
+        """Return the output of the blocks for all segments under a causal mask, and the weights of each block."""
         targets = ops.cast(targets, self.compute_dtype)
         start = ops.expand_dims(self._start(ops.shape(targets)[0]), 1)
         fed = ops.concatenate([start, targets[:, :-1]], axis=1)
-        x, maps = self._positions(self._embed(_joined(fed, features))), []
+        x, maps = self._positions(self._embed(_concatenate(fed, features))), []
         for block in self._blocks:
             x, own, over = block(x, memory, memory_mask=memory_mask, return_attention_scores=True, training=training)
             maps.append((own, over))
         return x, maps
 
-    def _free(self, features: Tensor | None, memory: Tensor, memory_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _decode_stepwise(
+        self, features: Tensor | None, memory: Tensor, memory_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         batch, keys = ops.shape(memory)[0], ops.shape(memory)[1]
         positions = self._positions(ops.zeros((1, self.steps, self.units), self.compute_dtype))
         steps = ops.arange(self.steps, dtype="int32")
@@ -326,25 +327,25 @@ class TransformerDecoder(keras.layers.Layer):
             return ops.where(at, ops.expand_dims(part, axis), whole)
 
         def body(number: Any, carry: Any) -> Any:
-            fed, made, seen, caches = carry
-            x = self._embed(_joined(fed, None if features is None else ops.take(features, number, axis=1)))
+            fed, outputs, maps, caches = carry
+            x = self._embed(_concatenate(fed, None if features is None else ops.take(features, number, axis=1)))
             x = x + ops.take(positions, number, axis=1)
-            kept, weights = [], None
+            new_caches, weights = [], None
             for block, cache in zip(self._blocks, caches, strict=True):
                 x, cache, weights = block.step(x, cache, number, memory, memory_mask)
-                kept.append(cache)
+                new_caches.append(cache)
             output = self._head(x if self._norm is None else self._norm(x))
             fed = ops.reshape(output, (-1, self._fed, self.levels))[:, :, self.median]
-            return fed, put(made, output, number, 1), put(seen, weights, number, 2), tuple(kept)
+            return fed, put(outputs, output, number, 1), put(maps, weights, number, 2), tuple(new_caches)
 
-        first = (
+        initial = (
             self._start(batch),
             ops.zeros((batch, self.steps, self.output_units), self.compute_dtype),
             ops.zeros((batch, self.heads, self.steps, keys), self.compute_dtype),
             tuple(block.initial_cache(batch, self.steps) for block in self._blocks),
         )
-        _, made, seen, _ = loop(self.steps, body, first)
-        return made, seen
+        _, outputs, maps, _ = fori_loop(self.steps, body, initial)
+        return outputs, maps
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         return None
@@ -354,26 +355,9 @@ class TransformerDecoder(keras.layers.Layer):
         shapes = ((batch, self.steps, self.output_units), (batch, self.heads, self.steps, keys))
         return tuple(keras.KerasTensor(shape, dtype=self.compute_dtype) for shape in shapes)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "steps": self.steps,
-            "output_units": self.output_units,
-            "levels": self.levels,
-            "median": self.median,
-            "units": self.units,
-            "heads": self.heads,
-            "layers": self.layers,
-            "feedforward_units": self.feedforward_units,
-            "dropout": self.dropout,
-            "head_dropout": self.head_dropout,
-            "norm": self.norm,
-            "positions": self.positions,
-        }
-
 
 class DecoderAttention(keras.layers.Layer):
-    """`TransformerDecoder.attention` as a layer, for a graph that looks into a decoder. Not for saving."""
+    """`TransformerDecoder.attention` as a layer, for `attention_maps`. It cannot be saved."""
 
     def __init__(self, decoder: TransformerDecoder, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -385,5 +369,5 @@ class DecoderAttention(keras.layers.Layer):
         return self._decoder.attention(outputs, memory, features, memory_mask)
 
 
-def _joined(fed: Tensor, features: Tensor | None) -> Tensor:
+def _concatenate(fed: Tensor, features: Tensor | None) -> Tensor:
     return fed if features is None else ops.concatenate([fed, features], axis=-1)

@@ -1,4 +1,4 @@
-"""What training minimises: the loss over the observed targets, each series by its own scale."""
+"""Training losses over observed targets, with errors divided by the scale of their series."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ import keras
 from keras import ops
 
 from tsattn.config import Loss
-from tsattn.layers.distribution_layers import get_distribution
-from tsattn.layers.masking import Tensor
+from tsattn.layers.distributions import get_distribution
+from tsattn.layers.ops import Tensor
 from tsattn.models.forecast_model import ForecastGraph, window_inputs
 from tsattn.timeseries.window_spec import TARGET, TARGET_OBSERVED, TARGET_SCALE
 
 
 class ForecastLoss(keras.layers.Layer):
-    """Adds the mean loss over observed targets to the losses: of all levels in training, else of the forecast.
+    """Add the mean loss over observed targets: of all levels in training, of the point forecast in validation.
 
-    The loss of a level is the pinball loss. The forecast, level 0.5, may have half the squared error instead, and is
-    the mean then, where it is the median else.
+    The loss of a level is the pinball loss. With ``squared`` the loss of level 0.5, the point forecast, is half the
+    squared error, which estimates the mean instead of the median.
 
-    A validation loss is that of the forecast alone. The tails go on to improve long after it is at its best, and would
-    stop a training too late.
+    The validation loss is that of the point forecast alone: the outer quantiles improve long after the point forecast
+    is at its best, and would stop a training too late.
 
-    Errors are divided by one scale a series, not by that of each window: within a series, what is missed in a calm
-    week must not count more than the same in a lively one, as no metric counts it so.
+    Errors are divided by one scale per series, not per window: as in every metric, an error in a quiet window of a
+    series must not weigh more than the same error in a volatile one.
 
     Args:
-        levels: quantile levels.
-        squared: whether the forecast has the squared error.
+        levels: Quantile levels.
+        squared: Whether the point forecast has the squared error.
 
     Call arguments:
-        quantiles: `(batch, members, horizon, channels, levels)` in scaled space. In training each member of an
-            ensemble is held to the target by itself, else their mean is.
+        quantiles: `(batch, members, horizon, channels, levels)` in scaled space. In training each ensemble member has
+            its own loss, otherwise their mean has one.
         target: `(batch, horizon, channels)` in scaled space.
-        observed: the same shape; what is 0 does not count.
-        weight: `(batch, 1, channels)`, the window's scale over that of its series.
-        training: whether all levels count.
+        observed: `(batch, horizon, channels)`; targets with 0 are ignored.
+        weight: `(batch, 1, channels)`, scale of the window divided by that of its series.
+        training: Whether all levels count.
 
     Output shape:
         `(batch,)`, the loss of each window, summed over its observed targets.
@@ -72,45 +72,25 @@ class ForecastLoss(keras.layers.Layer):
         return keras.KerasTensor((quantiles.shape[0],), dtype="float32")
 
 
-def training_model(graph: ForecastGraph, loss: Loss = "pinball") -> keras.Model:
-    """Return the training twin of a graph: it shares the weights, takes the target too and adds the loss."""
-    shapes = window_inputs(graph.spec, training=True)
-    target, observed, scale = shapes[TARGET], shapes[TARGET_OBSERVED], shapes[TARGET_SCALE]
-    scaled = graph.scale_target(target, observed)
-    of_series = keras.ops.expand_dims(scale, 1)
-    added: keras.layers.Layer
-    if graph.distribution is None:
-        members, _ = graph.scaled_quantiles(scaled)
-        added = ForecastLoss(graph.spec.levels, loss == "squared", name="loss")
-    else:
-        members, _ = graph.parameters(scaled, scaled=not graph.distribution.counts)
-        added = LikelihoodLoss(graph.distribution.name, name="loss")
-    counts = graph.distribution is not None and graph.distribution.counts
-    held, weight = (target, 1.0 / of_series) if counts else (scaled, graph.window.scale / of_series)
-    by_window = added(keras.ops.stack(members, axis=1), held, observed, weight)
-    inputs = {**graph.inputs, TARGET: target, TARGET_OBSERVED: observed, TARGET_SCALE: scale}
-    return keras.Model(inputs, by_window, name="training")
-
-
 class LikelihoodLoss(keras.layers.Layer):
-    """Adds the mean over observed targets to the losses: of the negative log likelihood in training, else of the error.
+    """Add the mean loss over observed targets: the negative log-likelihood in training, the error in validation.
 
-    A likelihood is free of units but for a constant, and weighs errors by the scale that the network itself is unsure
-    by; so each window counts as it is. Densities are told in units of the series, as errors are.
+    The likelihood is invariant to units up to a constant, and weighs errors by the predicted scale, so windows are not
+    weighted. Densities are in units of the series, as errors are.
 
-    A validation loss is half the absolute error of the forecast, as it is of quantiles (`ForecastLoss`): what is chosen
-    by it, the epoch and in a comparison the model, is chosen by the same measure whatever is forecast.
+    The validation loss is half the absolute error of the forecast, as with quantiles (`ForecastLoss`), so that epochs
+    and models are selected by the same measure whatever the output.
 
     Args:
-        distribution: its name, see `tsattn.layers.DistributionHead`.
+        distribution: Name of the distribution, see `tsattn.layers.DistributionHead`.
 
     Call arguments:
-        parameters: `(batch, members, horizon, channels, parameters)`. In training each member of an ensemble is held to
-            the target by itself, else the mean of their parameters is.
+        parameters: `(batch, members, horizon, channels, parameters)`. In training each ensemble member has its own
+            loss, otherwise the mean of their parameters has one.
         target: `(batch, horizon, channels)`, in the units of the parameters: scaled space, or counts.
-        observed: the same shape; what is 0 does not count.
-        weight: `(batch, 1, channels)`, that unit over the scale of the series.
-        training: whether the likelihood counts.
+        observed: `(batch, horizon, channels)`; targets with 0 are ignored.
+        weight: `(batch, 1, channels)`, that unit divided by the scale of the series.
+        training: Whether to use the likelihood.
 
     Output shape:
         `(batch,)`, the loss of each window, summed over its observed targets.
@@ -126,7 +106,7 @@ class LikelihoodLoss(keras.layers.Layer):
         target = ops.cast(target, "float32")
         if training:
             likelihood = ops.mean(self._family.log_likelihood(parameters, ops.expand_dims(target, 1)), axis=1)
-            losses = -likelihood if self._family.counts else ops.log(weight) - likelihood
+            losses = -likelihood if self._family.is_discrete else ops.log(weight) - likelihood
         else:
             forecast = self._family.quantiles(ops.mean(parameters, axis=1), 0.0)
             losses = ops.abs(target - forecast) * weight / 2
@@ -136,3 +116,25 @@ class LikelihoodLoss(keras.layers.Layer):
 
     def compute_output_spec(self, parameters: Any, *args: Any, **kwargs: Any) -> Any:
         return keras.KerasTensor((parameters.shape[0],), dtype="float32")
+
+
+def training_model(graph: ForecastGraph, loss: Loss = "pinball") -> keras.Model:
+    """Return the training model of a forecaster: the same weights, the target as additional input, and the loss."""
+    shapes = window_inputs(graph.spec, training=True)
+    target, observed, scale = shapes[TARGET], shapes[TARGET_OBSERVED], shapes[TARGET_SCALE]
+    scaled = graph.scale_target(target, observed)
+    series_scale = keras.ops.expand_dims(scale, 1)
+    layer: keras.layers.Layer
+    if graph.distribution is None:
+        members, _ = graph.scaled_quantiles(scaled)
+        layer = ForecastLoss(graph.spec.levels, loss == "squared", name="loss")
+    else:
+        members, _ = graph.parameters(scaled, scaled=not graph.distribution.is_discrete)
+        layer = LikelihoodLoss(graph.distribution.name, name="loss")
+    if graph.distribution is not None and graph.distribution.is_discrete:
+        expected, weight = target, 1.0 / series_scale
+    else:
+        expected, weight = scaled, graph.window.scale / series_scale
+    losses = layer(keras.ops.stack(members, axis=1), expected, observed, weight)
+    inputs = {**graph.inputs, TARGET: target, TARGET_OBSERVED: observed, TARGET_SCALE: scale}
+    return keras.Model(inputs, losses, name="training")

@@ -1,0 +1,151 @@
+"""Tensor operations that `keras.ops` lacks: masked softmax, batched gathers, loops that can be unrolled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+"""A tensor of the active Keras backend."""
+
+
+def to_float32(scores: Tensor) -> Tensor:
+    """Cast scores to float32; infinities of float16 become large finite numbers."""
+    is_half = keras.backend.standardize_dtype(scores.dtype) == "float16"
+    scores = ops.cast(scores, "float32")
+    # float16 overflows at 65,504, and a softmax of infinities is NaN. In float32 an infinity is a diverged training.
+    return ops.where(ops.isinf(scores), ops.sign(scores) * 3e38, scores) if is_half else scores
+
+
+def masked_softmax(scores: Tensor, mask: Tensor | None, dtype: str | None = None) -> Tensor:
+    """Apply softmax along the last axis, in float32. Masked entries get exactly 0, as does a fully masked row.
+
+    Args:
+        scores: `(..., keys)`.
+        mask: Boolean, broadcastable to the scores; True means keep. None keeps everything.
+        dtype: Dtype of the weights. If None, that of the scores.
+    """
+    dtype = dtype or scores.dtype
+    scores = to_float32(scores)
+    keep = ops.ones_like(scores, dtype="bool") if mask is None else ops.cast(mask, "bool")
+    # Close to the lowest float32: scores of unscaled values can be lower than the customary -1e9.
+    scores = ops.where(keep, scores, -3e38)
+    # Written out because Keras's softmax warns about a single key, which a short history may have.
+    weights = ops.where(keep, ops.exp(scores - ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))), 0.0)
+    total = ops.sum(weights, axis=-1, keepdims=True)
+    return ops.cast(weights / ops.where(total > 0, total, 1.0), dtype)
+
+
+def resolve_mask(mask: Tensor | None, values: Tensor) -> Tensor:
+    """Return the mask of `values` as booleans; all True if `mask` is None.
+
+    Args:
+        mask: `(batch, time)`; further axes before the features are allowed.
+        values: `(batch, time, features)`.
+    """
+    return ops.ones_like(values[..., 0], dtype="bool") if mask is None else ops.cast(mask, "bool")
+
+
+def zero_masked(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Set values to 0 where the mask is False, NaN included.
+
+    Args:
+        values: `(batch, time, features)`; further axes before the features are allowed.
+        mask: `(batch, time)`. None masks nothing.
+    """
+    if mask is None:
+        return values
+    return ops.where(ops.expand_dims(ops.cast(mask, "bool"), -1), values, ops.zeros_like(values))
+
+
+def sequence_mask(length: Tensor, steps: Tensor | int) -> Tensor:
+    """Return a boolean mask `(batch, steps)` that is True at the first `length` `(batch,)` steps."""
+    return ops.arange(steps, dtype="int32")[None, :] < ops.cast(length, "int32")[:, None]
+
+
+def batched_take(values: Tensor, index: Tensor) -> Tensor:
+    """Gather steps of each row: a faster `take_along_axis` over time.
+
+    Args:
+        values: `(batch, time, features)`.
+        index: `(batch, steps)`, int32 in 0 to time - 1.
+    """
+    batch, time = ops.shape(values)[0], ops.shape(values)[1]
+    flat_index = ops.arange(batch, dtype="int32")[:, None] * time + index
+    return ops.take(ops.reshape(values, (-1, values.shape[2])), flat_index, axis=0)
+
+
+def shift_right(values: Tensor, shift: Tensor) -> Tensor:
+    """Shift each row towards the end, fill with zeros from the left and drop steps that leave on the right.
+
+    Args:
+        values: `(batch, time, features)`.
+        shift: `(batch,)`, int32, 0 or more.
+    """
+    index = ops.arange(ops.shape(values)[1], dtype="int32")[None, :] - shift[:, None]
+    return zero_masked(batched_take(values, ops.maximum(index, 0)), index >= 0)
+
+
+def last_observed(values: Tensor, observed: Tensor) -> Tensor:
+    """Return the last observed value of each channel, `(batch, 1, channels)`; 0 without any.
+
+    Args:
+        values: `(batch, time, channels)`.
+        observed: The same shape, 0 where a value is missing or padded.
+    """
+    step = ops.arange(1, ops.shape(values)[1] + 1, dtype="float32")[None, :, None] * ops.cast(observed, "float32")
+    is_last = ops.logical_and(step == ops.max(step, axis=1, keepdims=True), step > 0)
+    return ops.sum(ops.where(is_last, values, ops.zeros_like(values)), axis=1, keepdims=True)
+
+
+_UNROLL: ContextVar[bool] = ContextVar("unroll", default=False)
+
+
+@contextmanager
+def unroll_loops() -> Iterator[None]:
+    """Unroll every `scan` and `fori_loop` of static length that is traced inside the context.
+
+    `keras.ops.scan` on TensorFlow uses tensor lists, which ONNX and LiteRT do not support.
+    """
+    token = _UNROLL.set(True)
+    try:
+        yield
+    finally:
+        _UNROLL.reset(token)
+
+
+def scan(step: Callable[[Any, Any], tuple[Any, Any]], initial: Any, inputs: Any, length: Any) -> tuple[Any, Any]:
+    """Return the final carry and the stacked outputs, as `keras.ops.scan`; unrolled inside `unroll_loops`.
+
+    Args:
+        step: Maps a carry and one step of the inputs to the next carry and an output.
+        initial: The initial carry.
+        inputs: Tensors with the steps on the first axis.
+        length: Number of steps; a tensor if dynamic.
+    """
+    if not (_UNROLL.get() and isinstance(length, int)):
+        carry, outputs = ops.scan(step, initial, inputs, length=length if isinstance(length, int) else None)
+        return carry, outputs
+    carry, collected = initial, []
+    for number in range(length):
+        carry, output = step(carry, keras.tree.map_structure(lambda part, n=number: part[n], inputs))
+        collected.append(output)
+    return carry, keras.tree.map_structure(lambda *parts: ops.stack(parts), *collected)
+
+
+def fori_loop(count: int, body: Callable[[Any, Any], Any], initial: Any) -> Any:
+    """Return the final carry, as `keras.ops.fori_loop` from 0 to `count`; unrolled inside `unroll_loops`.
+
+    Unlike `scan` it has no outputs per step. JAX cannot differentiate it.
+    """
+    if not _UNROLL.get():
+        return ops.fori_loop(0, count, body, initial)
+    carry = initial
+    for number in range(count):
+        carry = body(number, carry)
+    return carry
