@@ -40,8 +40,9 @@ def test_series_end_with_their_last_value_and_have_future_covariates() -> None:
     panel, schema = load(frame(), GIVEN)
     assert panel.targets == ("y",) and panel.lengths.tolist() == [20, 12]
     assert panel.covariates is not None and panel.covariates.series.lengths.tolist() == [24, 16]
-    assert [d.value for d in schema.inferred_settings if d.field in ("future covariates", "past covariates")] == ["price", "visits"]
-    reason = next(d.reason for d in schema.inferred_settings if d.field == "freq")
+    settings = {setting.field: setting.value for setting in schema.inferred_settings}
+    assert (settings["future covariates"], settings["past covariates"]) == ("price", "visits")
+    reason = next(setting.reason for setting in schema.inferred_settings if setting.field == "freq")
     assert "2 of 40 steps have no row" in reason, "rows of future covariates are not gaps"
     again, _ = load(frame(), schema=schema)
     np.testing.assert_array_equal(again.covariates.series.values, panel.covariates.series.values)

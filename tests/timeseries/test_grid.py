@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -89,11 +87,6 @@ def test_integer_grids_count_integers() -> None:
 def test_a_time_off_the_grid_is_refused(grid: Grid, time: str | int) -> None:
     with pytest.raises(DataError, match=f"off the grid of '{grid.freq}' steps"):
         grid.positions([time])
-
-
-def test_json_round_trip() -> None:
-    for grid in (Grid("30min", "2021-05-01T00:00:00+00:00", "UTC"), Grid("1", 1700)):
-        assert Grid.from_dict(json.loads(json.dumps(grid.to_dict()))) == grid
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -290,15 +290,6 @@ class Grid:
         before = pd.date_range(ends[0], ends[1], freq=self.offset).as_unit("us").asi8
         after = pd.date_range(ends[1], ends[2], freq=self.offset).as_unit("us").asi8
         return np.union1d(before, after)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a JSON-serializable dictionary."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Undo `to_dict`."""
-        return cls(**values)
 
 
 def _days(micros: Any) -> Any:
