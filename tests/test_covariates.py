@@ -1,4 +1,4 @@
-"""Covariates from a file to a forecast and a served graph."""
+"""Covariates in fit, predict, export and backtest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRAINING = {"epochs": 10, "learning_rate": 3e-3, "refit": False}
 
 
 def frame(steps: int = 800) -> pd.DataFrame:
-    """Hours whose value is a daily season and an effect of heat, which is known for the hours to come as well."""
+    """Hours with a daily season and an effect of heat, a future covariate."""
     rng = np.random.default_rng(0)
     heat, visits = rng.normal(20, 5, steps), rng.normal(size=steps)
     value = 100 + 3 * np.sin(np.arange(steps) * 2 * np.pi / 24) + 2 * np.abs(heat - 18) + rng.normal(0, 0.5, steps)
@@ -43,7 +43,7 @@ def test_a_covariate_that_explains_the_target_halves_the_error(fitted: Forecaste
     assert errors[0] < 0.5 * errors[1]
 
 
-def test_the_forecast_follows_the_last_value_and_what_is_known_ahead(fitted: Forecaster, tmp_path: Path) -> None:
+def test_the_forecast_depends_on_future_covariates(fitted: Forecaster, tmp_path: Path) -> None:
     data = frame()
     forecast = fitted.predict()
     assert len(forecast) == HORIZON and forecast["ds"].iloc[0] == data["ds"].iloc[-HORIZON]
@@ -59,7 +59,7 @@ def test_the_forecast_follows_the_last_value_and_what_is_known_ahead(fitted: For
         fitted.predict(history.drop(columns="heat"))
 
 
-def test_what_is_not_known_ahead_does_not_leak(fitted: Forecaster) -> None:
+def test_past_covariates_do_not_leak(fitted: Forecaster) -> None:
     data = frame()
     changed = data.copy()
     changed.loc[len(data) - HORIZON :, "visits"] = 1e6
@@ -76,9 +76,9 @@ def test_saved_and_served(fitted: Forecaster, tmp_path: Path) -> None:
     np.testing.assert_allclose(loaded.predict()["y"], expected, rtol=1e-6)
     assert loaded.spec_ == fitted.spec_ and loaded.config_ == fitted.config_
     served = tf.saved_model.load(tmp_path / "run" / "saved_model" / "1").signatures["serving_default"]
-    told = json.loads((tmp_path / "run" / "saved_model" / "1" / "assets.extra" / "tsattn.json").read_text())
-    assert told["past_covariates"] == ["heat", "visits"] and told["future_covariates"] == ["heat"]
-    assert (told["horizon"], told["targets"], told["levels"]) == (HORIZON, ["y"], [0.1, 0.5, 0.9])
+    metadata = json.loads((tmp_path / "run" / "saved_model" / "1" / "assets.extra" / "tsattn.json").read_text())
+    assert metadata["past_covariates"] == ["heat", "visits"] and metadata["future_covariates"] == ["heat"]
+    assert (metadata["horizon"], metadata["targets"], metadata["levels"]) == (HORIZON, ["y"], [0.1, 0.5, 0.9])
     data = frame()
     history, ahead = data.iloc[:-HORIZON], data.iloc[-HORIZON:]
     answer = served(
@@ -91,7 +91,7 @@ def test_saved_and_served(fitted: Forecaster, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_backtest_knows_what_lies_ahead_of_each_origin() -> None:
+def test_a_backtest_uses_future_covariates() -> None:
     training = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
     forecaster = Forecaster("seq2seq", HORIZON, **ROLES, training=training)
     plain = forecaster.backtest(frame(300), folds=2)
@@ -112,8 +112,8 @@ def test_the_command_line(tmp_path: Path) -> None:
     given = ("--out", out, "--horizon", 12, "--model", "seq2seq")
     result = tsattn("fit", tmp_path / "history.csv", *given, *columns, *quick)
     assert result.exit_code == 0, result.output
-    assert "known ahead" in result.stderr and "known before" in result.stderr
-    assert "Note: 12 of 12 values that should be known ahead are missing" in result.stderr
+    assert "future covariates" in result.stderr and "past covariates" in result.stderr
+    assert "Note: 12 of 12 values of future covariates are missing" in result.stderr
     known = tsattn("predict", out, "--future", tmp_path / "ahead.csv")
     assert known.exit_code == 0 and "Note:" not in known.stderr and len(known.stdout.splitlines()) == 13
     assert "Note:" in tsattn("predict", out).stderr
@@ -132,16 +132,16 @@ SHOPS: dict[str, Any] = {"target": "sales", "context": 3, "options": {"units": 3
 
 
 def shops() -> pd.DataFrame:
-    """Days of shops that are busy at the weekend, or shut then, by their kind; a season with its level a shop."""
+    """Days of shops that are busy or closed at the weekend depending on their kind, on different levels."""
     rng = np.random.default_rng(0)
-    # The last week, which is validated on, begins on a Friday: three days before it do not show a weekend.
-    stamps = pd.date_range("2024-01-01", "2024-04-25")
+    # The last week, the validation part, begins on a Friday: the context of three days has no weekend.
+    times = pd.date_range("2024-01-01", "2024-04-25")
     parts = []
     for number in range(30):
         kind = ("mall", "office")[number % 2]
         sign = {"mall": 1, "office": -1}[kind]
-        sales = 50 + number + 10 * sign * (stamps.day_of_week >= 5) + rng.normal(0, 1, len(stamps))
-        parts.append(pd.DataFrame({"shop": f"S{number:02d}", "date": stamps, "sales": sales, "kind": kind}))
+        sales = 50 + number + 10 * sign * (times.day_of_week >= 5) + rng.normal(0, 1, len(times))
+        parts.append(pd.DataFrame({"shop": f"S{number:02d}", "date": times, "sales": sales, "kind": kind}))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -151,7 +151,7 @@ def weekly() -> Forecaster:
 
 
 @pytest.mark.slow
-def test_calendar_and_kind_explain_what_a_short_history_does_not(weekly: Forecaster) -> None:
+def test_calendar_and_static_covariate_halve_the_error(weekly: Forecaster) -> None:
     alone = Forecaster("seq2seq", 7, **SHOPS, static_covariates=()).fit(shops())
     assert weekly.schema_.static_covariates == ("kind",) and alone.schema_.static_covariates == ()
     errors = [model.scores_.set_index("model").loc["seq2seq", "mae"] for model in (weekly, alone)]
@@ -175,9 +175,11 @@ def test_static_covariates_saved_and_served(weekly: Forecaster, tmp_path: Path) 
     new = shops().replace("office", "kiosk")
     np.testing.assert_allclose(loaded.predict(new)["y"], weekly.predict(new)["y"], rtol=1e-6)
     served = tf.saved_model.load(tmp_path / "run" / "saved_model" / "1").signatures["serving_default"]
-    told = json.loads((tmp_path / "run" / "saved_model" / "1" / "assets.extra" / "tsattn.json").read_text())
-    assert told["static"] == {"static_kind": {"name": "kind", "categories": ["mall", "office"]}}
-    assert told["past_covariates"] == told["future_covariates"] == [], "the graph knows the calendar"
+    metadata = json.loads((tmp_path / "run" / "saved_model" / "1" / "assets.extra" / "tsattn.json").read_text())
+    assert metadata["static"] == {"static_kind": {"name": "kind", "categories": ["mall", "office"]}}
+    assert metadata["past_covariates"] == metadata["future_covariates"] == [], (
+        "the graph computes the calendar features"
+    )
     for data, kinds in ((shops(), ["mall", "office"]), (new, ["mall", "kiosk"])):
         history = np.stack([data.query(f"shop == 'S0{number}'")[["sales"]] for number in (0, 1)])
         answer = served(
@@ -190,8 +192,8 @@ def test_static_covariates_saved_and_served(weekly: Forecaster, tmp_path: Path) 
         np.testing.assert_allclose(answer["forecast"].numpy().ravel(), wanted, rtol=1e-4)
 
 
-def test_nothing_of_the_validation_part_reaches_the_training() -> None:
-    """New categories and other numbers in the validation part move no weight: it only chooses the epoch."""
+def test_weights_do_not_depend_on_the_validation_part() -> None:
+    """New categories and other numbers in the validation part do not change the weights."""
     data = shops()[shops()["date"] < "2024-03-01"].assign(weather="fine", heat=np.arange(60.0).tolist() * 30)
     late = data["date"] >= data["date"].max() - pd.Timedelta(days=6)
     changed = data.copy()

@@ -1,4 +1,4 @@
-"""Training that starts from the weights of a run."""
+"""Fine-tuning: training that starts from the weights of a run."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from cli.conftest import tsattn
 from tsattn import Forecaster
 from tsattn.errors import ConfigError, DataError, RunError
 
-SMALL: dict[str, Any] = {"options": {"units": 8, "lookbacks": 1}, "context": 16, "season": 1}
+SMALL: dict[str, Any] = {"options": {"units": 8, "context_scales": 1}, "context": 16, "season": 1}
 HISTORY, HORIZON = 33, 7
 
 
 def shops(count: int, steps: int, seed: int = 0) -> pd.DataFrame:
-    """Days of shops on scales of their own, with a wave of nine days, which is no season that anything copies."""
-    rng, stamps = np.random.default_rng(seed), pd.date_range("2024-01-01", periods=steps)
+    """Days of shops on different scales, with a wave of nine days, which is not the season."""
+    rng, times = np.random.default_rng(seed), pd.date_range("2024-01-01", periods=steps)
     parts = []
     for number in range(count):
         heat = rng.normal(20, 5, steps)
         wave = 5 * np.sin(np.arange(steps) * 2 * np.pi / 9 + rng.uniform(0, 6))
         sales = 10 ** rng.uniform(0, 3) * (20 + wave + rng.normal(0, 0.3, steps))
         kind = ("mall", "office")[number % 2]
-        columns = {"shop": f"{seed}-{number}", "day": stamps, "sales": sales, "heat": heat, "kind": kind}
+        columns = {"shop": f"{seed}-{number}", "day": times, "sales": sales, "heat": heat, "kind": kind}
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
 
@@ -51,49 +51,49 @@ TRAINING = {"epochs": 1, "steps_per_epoch": 10}
 
 
 @pytest.mark.slow
-def test_fine_tuned_on_a_few_rows_is_better_than_from_the_beginning(run: Path) -> None:
+def test_fine_tuning_on_few_rows_is_better_than_training(run: Path) -> None:
     before = contents(run)
     new = shops(1, HISTORY + HORIZON, seed=5)
     history, truth = new.iloc[:HISTORY], new["sales"].iloc[HISTORY:].to_numpy()
-    tuned = Forecaster(init=run, training=TRAINING).fit(history)
+    tuned = Forecaster(init_from=run, training=TRAINING).fit(history)
     given: dict[str, Any] = {"target": "sales", "past_covariates": "heat", "static_covariates": "kind", **SMALL}
     fresh = Forecaster("seq2seq", HORIZON, **given, training=TRAINING).fit(history)
     errors = [np.abs(model.predict()["y"].to_numpy() - truth).mean() for model in (tuned, fresh)]
     assert errors[0] < 0.7 * errors[1]
     assert tuned.spec_ == Forecaster.load(run).spec_ and tuned.config_.model["units"] == 8
-    assert contents(run) == before, "the run that it starts from stays as it is"
+    assert contents(run) == before, "the initial run is not changed"
 
 
 @pytest.mark.slow
-def test_the_run_decides_what_it_knows(run: Path, tmp_path: Path) -> None:
+def test_options_and_statistics_are_inherited(run: Path, tmp_path: Path) -> None:
     new = shops(1, HISTORY, seed=5).assign(kind="kiosk")
     new["heat"] += 100
-    tuned = Forecaster(init=run, training=TRAINING).fit(new)
+    tuned = Forecaster(init_from=run, training=TRAINING).fit(new)
     loaded = Forecaster.load(run)
-    assert tuned.schema_.categories == {"kind": ("mall", "office")}, "an unknown category stays one"
-    kept = {"covariate_scaling": True, "scaling": False}
-    for name, same in kept.items():
+    assert tuned.schema_.categories == {"kind": ("mall", "office")}, "new categories are unknown"
+    inherited = {"covariate_scaling": True, "scaling": False}
+    for name, same in inherited.items():
         pairs = zip(*(model.model_.get_layer(name).get_weights() for model in (tuned, loaded)), strict=True)
         assert all(np.array_equal(*pair) for pair in pairs) is same, name
     tuned.save(tmp_path / "tuned")
     again = Forecaster.load(tmp_path / "tuned")
     pd.testing.assert_frame_equal(again.predict(), tuned.predict())
-    assert again.history_ == tuned.history_ and again.init == str(run)
+    assert again.history_ == tuned.history_ and again.init_from == str(run)
 
 
 @pytest.mark.slow
-def test_weights_that_no_epoch_makes_better_are_kept(run: Path, tmp_path: Path) -> None:
+def test_weights_stay_if_no_epoch_improves_them(run: Path, tmp_path: Path) -> None:
     ruinous = {"epochs": 1, "steps_per_epoch": 5, "learning_rate": 0.5}
     new = shops(1, HISTORY, seed=5)
-    tuned = Forecaster(init=run, training=ruinous).fit(new)
-    assert tuned.history_ is not None and tuned.history_.chosen == 0
+    tuned = Forecaster(init_from=run, training=ruinous).fit(new)
+    assert tuned.history_ is not None and tuned.history_.best_epoch == 0
     np.testing.assert_allclose(tuned.predict()["y"], Forecaster.load(run).predict(new)["y"], rtol=0.05)
     tuned.save(tmp_path / "tuned")
     assert Forecaster.load(tmp_path / "tuned").history_ == tuned.history_
 
 
 CONTRADICTIONS = [
-    ({"horizon": 5}, "horizon=5 contradicts .* which has 7: leave it out"),
+    ({"horizon": 5}, "horizon=5 contradicts .* which has 7: leave it out or train from the beginning"),
     ({"model": "tcn"}, "model.name=tcn contradicts .* seq2seq"),
     ({"options": {"units": 16}}, "model.units=16 contradicts .* 8"),
     ({"context": 20}, "context=20 contradicts .* 16"),
@@ -104,14 +104,14 @@ CONTRADICTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("given", "told"), CONTRADICTIONS, ids=str)
-def test_what_contradicts_the_run_is_named(run: Path, given: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
-        Forecaster(init=run, **given).fit(shops(1, HISTORY))
+@pytest.mark.parametrize(("given", "message"), CONTRADICTIONS, ids=str)
+def test_contradicting_options(run: Path, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Forecaster(init_from=run, **given).fit(shops(1, HISTORY))
 
 
-def test_data_that_contradict_the_run_are_named(run: Path, tmp_path: Path) -> None:
-    tuned, data = Forecaster(init=run, target="sales", horizon=HORIZON, freq="D"), shops(1, 60)
+def test_contradicting_data(run: Path, tmp_path: Path) -> None:
+    tuned, data = Forecaster(init_from=run, target="sales", horizon=HORIZON, freq="D"), shops(1, 60)
     with pytest.raises(DataError, match="expected a column 'heat'"):
         tuned.fit(data.drop(columns="heat"))
     with pytest.raises(DataError, match=r"expected steps of 'D' .* got 'h'"):
@@ -119,10 +119,10 @@ def test_data_that_contradict_the_run_are_named(run: Path, tmp_path: Path) -> No
     with pytest.raises(DataError, match="at least 15 rows"):
         tuned.fit(data.iloc[:10])
     with pytest.raises(RunError, match="expected a run directory"):
-        Forecaster(init=tmp_path).fit(data)
+        Forecaster(init_from=tmp_path).fit(data)
     Forecaster("naive", HORIZON).fit(data[["day", "sales"]]).save(tmp_path / "naive")
     with pytest.raises(ConfigError, match="naive has no weights to start from"):
-        Forecaster(init=tmp_path / "naive").fit(data)
+        Forecaster(init_from=tmp_path / "naive").fit(data)
 
 
 @pytest.mark.slow
@@ -130,19 +130,23 @@ def test_the_command_line(run: Path, tmp_path: Path) -> None:
     shops(1, HISTORY, seed=5).to_csv(tmp_path / "new.csv", index=False)
     quick = ("--set", "training.epochs=1", "--set", "training.steps_per_epoch=2", "--no-refit")
     out = tmp_path / "tuned"
-    result = tsattn("fit", tmp_path / "new.csv", "--init", run, "--out", out, *quick)
+    result = tsattn("fit", tmp_path / "new.csv", "--init-from", run, "--out", out, *quick)
     assert result.exit_code == 0, result.output
     # The table folds long paths.
-    assert f"asin{run}" in re.sub(r"\s", "", result.stderr) and f'init = "{run}"' in (out / "config.toml").read_text()
+    assert (
+        f"asin{run}" in re.sub(r"\s", "", result.stderr) and f'init_from = "{run}"' in (out / "config.toml").read_text()
+    )
     assert len((out / "forecast.csv").read_text().splitlines()) == HORIZON + 1
-    result = tsattn("fit", tmp_path / "new.csv", "--init", run, "--horizon", 3)
+    result = tsattn("fit", tmp_path / "new.csv", "--init-from", run, "--horizon", 3)
     assert result.exit_code == 2 and "horizon=3" in result.stderr and "Traceback" not in result.output
 
 
 @pytest.mark.slow
-def test_a_backtest_tells_what_its_start_has_seen(run: Path) -> None:
-    """The run has seen 120 days; the first fold of 130 begins before they end, that of 140 does not."""
-    tuned = Forecaster(init=run, training={**TRAINING, "refit": False})
-    told = tuned.backtest(shops(1, 130), 2).notes[0]
-    assert told.startswith("The run that the training starts from has seen data up to 2024-04-29, and the first fold")
-    assert not [note for note in tuned.backtest(shops(1, 140), 2).notes if "has seen" in note]
+def test_a_backtest_notes_overlap_with_the_initial_run(run: Path) -> None:
+    """The run was trained on 120 days; the first fold of 130 begins before their end, that of 140 does not."""
+    tuned = Forecaster(init_from=run, training={**TRAINING, "refit": False})
+    note = tuned.backtest(shops(1, 130), 2).notes[0]
+    assert note.startswith(
+        "The run that the training starts from was trained on data up to 2024-04-29, and the first fold"
+    )
+    assert not [note for note in tuned.backtest(shops(1, 140), 2).notes if "was trained on data up to" in note]

@@ -1,4 +1,4 @@
-"""The forecaster in Python: frames in, frames out."""
+"""The forecaster in Python: fit, predict, save and load."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from tsattn import Forecaster
 from tsattn.errors import ConfigError, DataError, RunError, TsattnError
-from tsattn.forecasting.fit import Watch
+from tsattn.forecasting.fit import CallbackFactory
 from tsattn.models import BASELINES
 
 QUICK: dict[str, Any] = {
@@ -28,8 +28,8 @@ def ragged(seed: int = 0) -> pd.DataFrame:
     parts = []
     for name, steps, scale in (("a", 120, 1.0), ("b", 90, 1e4), ("c", 20, 1e-3)):
         values = scale * (5 + np.sin(np.arange(steps) * 2 * np.pi / 7) + rng.normal(0, 0.1, steps))
-        stamps = pd.date_range("2024-03-01", periods=steps)
-        parts.append(pd.DataFrame({"unique_id": name, "ds": stamps, "y": values}))
+        times = pd.date_range("2024-03-01", periods=steps)
+        parts.append(pd.DataFrame({"unique_id": name, "ds": times, "y": values}))
     frame = pd.concat(parts, ignore_index=True)
     frame.loc[[5, 6, 140, 141, 142], "y"] = np.nan
     return frame
@@ -41,7 +41,7 @@ def fitted() -> Forecaster:
     return Forecaster(horizon=7, seed=1, **QUICK).fit(ragged())
 
 
-def test_scikit_learn_manners() -> None:
+def test_scikit_learn_parameters() -> None:
     forecaster = Forecaster(model="attention_pooling", horizon=3, levels=(0.25, 0.5, 0.75), **QUICK)
     parameters = forecaster.get_params()
     assert parameters["horizon"] == 3 and parameters["options"] == {"units": 8}
@@ -50,12 +50,12 @@ def test_scikit_learn_manners() -> None:
     assert copy.set_params(horizon=5).horizon == 5
 
 
-def test_predict_before_fit_says_so() -> None:
+def test_predict_before_fit_is_an_error() -> None:
     with pytest.raises(ValueError, match="not fitted"):
         Forecaster().predict()
 
 
-def test_every_series_gets_its_future(fitted: Forecaster) -> None:
+def test_every_series_is_forecast(fitted: Forecaster) -> None:
     forecast = fitted.predict()
     assert list(forecast.columns) == ["unique_id", "ds", "y", "y-lo-80", "y-hi-80"]
     assert dict(forecast.groupby("unique_id")["ds"].min()) == {
@@ -66,7 +66,7 @@ def test_every_series_gets_its_future(fitted: Forecaster) -> None:
     assert (forecast.groupby("unique_id").size() == 7).all()
     level = forecast.groupby("unique_id")["y"].mean()
     assert level["a"] == pytest.approx(5, rel=0.5) and level["b"] == pytest.approx(5e4, rel=0.5)
-    assert level["c"] == pytest.approx(5e-3, rel=0.5), "the short series is forecast on its own scale"
+    assert level["c"] == pytest.approx(5e-3, rel=0.5), "the short series has its own scale"
 
 
 def test_forecast_follows_the_scale_of_the_data(fitted: Forecaster) -> None:
@@ -77,7 +77,7 @@ def test_forecast_follows_the_scale_of_the_data(fitted: Forecaster) -> None:
 
 
 def test_only_the_context_matters(fitted: Forecaster) -> None:
-    # A marker before the look-back of the longest series must not move its forecast.
+    # An outlier before the context of the longest series must not change its forecast.
     frame = ragged()
     frame.loc[0, "y"] = 1e6
     context = fitted.spec_.context
@@ -86,8 +86,7 @@ def test_only_the_context_matters(fitted: Forecaster) -> None:
 
 
 def test_the_future_does_not_leak_into_the_weights() -> None:
-    # The validation part decides the number of epochs and nothing else: with that fixed, changing it beyond
-    # recognition leaves the weights as they are.
+    # The validation part determines the number of epochs only: if that is fixed, the weights do not depend on it.
     frame = ragged().query("unique_id == 'a'")
     changed = frame.copy()
     changed.iloc[-20:, 2] = 1e6
@@ -123,7 +122,7 @@ def test_same_seed_same_forecast() -> None:
     assert np.abs(one - other).max() > 0
 
 
-def test_wide_data_have_a_forecast_for_each_column() -> None:
+def test_wide_data_are_forecast_by_column() -> None:
     steps = np.arange(60)
     frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=60), "low": np.sin(steps), "high": 100 + steps})
     forecaster = Forecaster(horizon=4, **QUICK).fit(frame)
@@ -140,13 +139,13 @@ def test_save_and_load(fitted: Forecaster, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(loaded.predict(), fitted.predict())
     pd.testing.assert_frame_equal(loaded.scores_, fitted.scores_, check_exact=False)
     assert loaded.config_ == fitted.config_ and loaded.spec_ == fitted.spec_ and loaded.history_ == fitted.history_
-    with pytest.raises(RunError, match="is there already"):
+    with pytest.raises(RunError, match="already exists"):
         fitted.save(tmp_path / "run")
     with pytest.raises(RunError, match="expected a run directory"):
         Forecaster.load(tmp_path)
 
 
-def test_saved_model_agrees_with_python(fitted: Forecaster, tmp_path: Path) -> None:
+def test_saved_model_equals_python(fitted: Forecaster, tmp_path: Path) -> None:
     import tensorflow as tf
 
     fitted.save(tmp_path / "run")
@@ -164,19 +163,19 @@ def test_saved_model_agrees_with_python(fitted: Forecaster, tmp_path: Path) -> N
 
 
 def test_a_failed_save_leaves_nothing(fitted: Forecaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import tsattn.run
+    import tsattn.run_directory
 
     def fail(*args: object, **kwargs: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(tsattn.run, "write_report", fail)
+    monkeypatch.setattr(tsattn.run_directory, "write_report", fail)
     with pytest.raises(OSError, match="disk full"):
         fitted.save(tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("model", ["naive", "seasonal_naive", "drift", "seasonal_mean"])
-def test_a_baseline_is_a_model_like_any(model: str, tmp_path: Path) -> None:
+def test_baselines(model: str, tmp_path: Path) -> None:
     forecaster = Forecaster(model, horizon=7).fit(ragged())
     assert forecaster.history_ is None and set(forecaster.scores_["model"]) >= {model, "naive"}
     forecaster.save(tmp_path / "run")
@@ -189,7 +188,7 @@ def test_seasonal_naive_repeats_the_last_week() -> None:
     np.testing.assert_allclose(forecast["y"], np.resize(frame["y"].to_numpy()[-7:], 10), rtol=1e-6)
 
 
-def test_wrong_parameters() -> None:
+def test_invalid_parameters() -> None:
     frame = ragged()
     with pytest.raises(ConfigError, match="there is no model 'prophet'"):
         Forecaster("prophet").fit(frame)
@@ -203,31 +202,31 @@ def test_wrong_parameters() -> None:
         Forecaster(horizon=7, validation=119).fit(frame)
 
 
-def test_a_training_that_diverges_says_so() -> None:
+def test_diverging_training_is_an_error() -> None:
     training = {**QUICK["training"], "learning_rate": 1e30}
     with pytest.raises(TsattnError, match=r"diverged.*learning_rate"):
         Forecaster(horizon=7, options=QUICK["options"], training=training).fit(ragged())
 
 
 def noise(steps: int = 120) -> pd.DataFrame:
-    """A mean with white noise around it: nothing is better than the mean."""
+    """A mean with white noise: the mean is the best forecast."""
     values = np.random.default_rng(8).normal(50, 2, steps)
     return pd.DataFrame({"ds": pd.date_range("2024-03-01", periods=steps), "y": values})
 
 
-def noted(titles: list[str]) -> Watch:
-    """Return what notes the titles of the trainings."""
+def record(titles: list[str]) -> CallbackFactory:
+    """Return a callback factory that records the titles of the trainings."""
 
-    def watch(title: str) -> nullcontext[None]:
+    def callback(title: str) -> nullcontext[None]:
         titles.append(title)
         return nullcontext()
 
-    return watch
+    return callback
 
 
 @pytest.fixture(scope="module")
 def titles() -> list[str]:
-    """What the trainings of `fallen_back` were called."""
+    """Titles of the trainings of `fallen_back`."""
     return []
 
 
@@ -235,29 +234,29 @@ def titles() -> list[str]:
 def fallen_back(titles: list[str]) -> Forecaster:
     """The default on white noise."""
     training = {**QUICK["training"], "refit": True}
-    return Forecaster(horizon=5, season=1, training=training).fit(noise(), watch=noted(titles))
+    return Forecaster(horizon=5, season=1, training=training).fit(noise(), callback=record(titles))
 
 
 def test_the_default_falls_back_on_a_baseline(fallen_back: Forecaster, titles: list[str]) -> None:
     assert titles == ["training"], "a baseline is not trained to the end"
     assert fallen_back.config_.model == {"name": "seasonal_mean"} and fallen_back.get_params()["model"] is None
-    assert fallen_back.choice_ is not None and fallen_back.choice_.kept == "seasonal_mean"
+    assert fallen_back.choice_ is not None and fallen_back.choice_.selected == "seasonal_mean"
     named = Forecaster("seasonal_mean", horizon=5, season=1).fit(noise())
     pd.testing.assert_frame_equal(fallen_back.predict(), named.predict())
     assert fallen_back.spec_ == named.spec_ and named.choice_ is None
-    assert set(fallen_back.scores_["model"]) == {"seq2seq", *BASELINES}, "what the network was worth is still told"
+    assert set(fallen_back.scores_["model"]) == {"seq2seq", *BASELINES}, "with the scores of the network"
     assert fallen_back.history_ is not None
-    assert "seasonal_mean" in fallen_back.verdict() and "--model seq2seq" in fallen_back.verdict()
+    assert "seasonal_mean" in fallen_back.summary() and "model=seq2seq" in fallen_back.summary()
 
 
-def test_a_baseline_that_was_kept_is_saved_and_exported_like_any_model(fallen_back: Forecaster, tmp_path: Path) -> None:
+def test_a_selected_baseline_is_saved_and_exported(fallen_back: Forecaster, tmp_path: Path) -> None:
     import tensorflow as tf
 
     fallen_back.save(tmp_path / "run")
     loaded = Forecaster.load(tmp_path / "run")
     pd.testing.assert_frame_equal(loaded.predict(), fallen_back.predict())
     assert loaded.model == "seasonal_mean" and loaded.spec_ == fallen_back.spec_
-    assert loaded.choice_ == fallen_back.choice_ and loaded.verdict() == fallen_back.verdict()
+    assert loaded.choice_ == fallen_back.choice_ and loaded.summary() == fallen_back.summary()
     served = tf.saved_model.load(tmp_path / "run" / "saved_model" / "1").signatures["serving_default"]
     past = noise()["y"].to_numpy("float32")[None, :, None]
     answer = served(past=tf.constant(past), length=tf.constant([past.shape[1]]))
@@ -268,19 +267,19 @@ def test_a_baseline_that_was_kept_is_saved_and_exported_like_any_model(fallen_ba
 
 
 @pytest.mark.parametrize("given", [{"model": "seq2seq"}, {"options": {"units": 8}}], ids=str)
-def test_a_network_that_was_asked_for_is_kept(given: dict[str, Any]) -> None:
+def test_a_network_that_is_named_or_configured_is_used(given: dict[str, Any]) -> None:
     forecaster = Forecaster(**given, horizon=5, season=1, training=QUICK["training"]).fit(noise())
     assert forecaster.config_.model["name"] == "seq2seq" and forecaster.choice_ is None
-    assert forecaster.model_.count_params() > 0 and "seq2seq" in forecaster.verdict()
+    assert forecaster.model_.count_params() > 0 and "seq2seq" in forecaster.summary()
 
 
 @pytest.mark.slow
-def test_a_network_that_is_better_is_kept_and_trained_to_the_end() -> None:
+def test_a_better_network_is_selected_and_trained_to_the_end() -> None:
     # A period that is not the season: no baseline follows it, and any network does.
     steps = np.arange(300)
     frame = pd.DataFrame({"ds": steps, "y": 10 + np.sin(steps * 2 * np.pi / 9)})
     titles: list[str] = []
-    forecaster = Forecaster(horizon=4, season=1, training={"epochs": 6}).fit(frame, watch=noted(titles))
+    forecaster = Forecaster(horizon=4, season=1, training={"epochs": 6}).fit(frame, callback=record(titles))
     assert forecaster.config_.model["name"] == "seq2seq" and titles == ["training", "training to the end"]
-    assert forecaster.choice_ is not None and forecaster.choice_.keeps_network
-    assert forecaster.verdict().startswith("Kept: seq2seq.")
+    assert forecaster.choice_ is not None and forecaster.choice_.uses_network
+    assert forecaster.summary().startswith("Selected: seq2seq.")

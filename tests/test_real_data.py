@@ -1,4 +1,4 @@
-"""The main job with no option but `--out`, as a subprocess, on real files; and the accuracy of the default."""
+"""`tsattn fit` with default options on real files, and the accuracy of the default."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.slow
 
 
 def fit(data: Path, out: Path) -> subprocess.CompletedProcess[str]:
-    """Run `tsattn fit` in a process of its own."""
+    """Run `tsattn fit` in a subprocess."""
     command = [sys.executable, "-c", "from tsattn.cli import main; main()", "fit", str(data), "--out", str(out)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-# co2 is fitted by a command of the README, Airline by its Python, which run as well.
+# co2 and Airline are fitted by the tests of the README.
 @pytest.mark.parametrize(
     ("name", "season", "horizon", "first"),
     [
@@ -58,4 +58,4 @@ def test_etth1_by_the_protocol(data_dir: Path) -> None:
 
 @pytest.mark.accuracy
 def test_m4_hourly_by_the_protocol(data_dir: Path) -> None:
-    assert benchmark("m4-hourly", data_dir).figures[TEST]["owa"] <= 0.44  # what the competition's winner had
+    assert benchmark("m4-hourly", data_dir).figures[TEST]["owa"] <= 0.44  # the winner of the competition

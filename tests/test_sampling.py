@@ -1,4 +1,4 @@
-"""Sample paths of a fitted forecaster, in Python, in the command line and in the SavedModel."""
+"""Sample paths in Python, on the command line and in the SavedModel."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def normal() -> Forecaster:
     return fitted("normal", "positive")
 
 
-def test_paths_are_a_long_frame_and_have_the_forecast_s_quantiles(normal: Forecaster) -> None:
+def test_paths_have_the_quantiles_of_the_forecast(normal: Forecaster) -> None:
     paths, forecast = normal.sample(samples=2000, seed=1), normal.predict()
     assert list(paths) == ["unique_id", "sample", "ds", "y"]
     assert len(paths) == 2 * 2000 * HORIZON
@@ -63,24 +63,24 @@ def test_paths_are_a_long_frame_and_have_the_forecast_s_quantiles(normal: Foreca
     assert paths["y"].min() >= 0
 
 
-def test_a_seed_gives_the_same_paths_again(normal: Forecaster, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_paths(normal: Forecaster, tmp_path: Path) -> None:
     paths = normal.sample(samples=5, seed=3)
     pd.testing.assert_frame_equal(paths, normal.sample(samples=5, seed=3))
     assert not np.allclose(paths["y"], normal.sample(samples=5, seed=4)["y"])
 
 
-def test_paths_may_be_shorter_and_of_other_data(normal: Forecaster) -> None:
+def test_shorter_paths_and_other_data(normal: Forecaster) -> None:
     known = normal.sample(data(), samples=3)
     short = normal.sample(data(), samples=3, horizon=2)
     pd.testing.assert_frame_equal(short, known.groupby(["unique_id", "sample"]).head(2).reset_index(drop=True))
-    assert normal.sample(data(), samples=2, at="2024-05-01")["ds"].min() == pd.Timestamp("2024-05-02")
-    with pytest.raises(ConfigError, match="1 to the 6 steps that were fitted"):
+    assert normal.sample(data(), samples=2, cutoff="2024-05-01")["ds"].min() == pd.Timestamp("2024-05-02")
+    with pytest.raises(ConfigError, match="1 to the 6 steps that the model was fitted for"):
         normal.sample(horizon=7)
-    with pytest.raises(ConfigError, match="samples must be a whole number, 1 or more"):
+    with pytest.raises(ConfigError, match="samples must be an integer, 1 or more"):
         normal.sample(samples=0)
 
 
-def test_what_does_not_go_together_is_refused() -> None:
+def test_contradicting_options() -> None:
     with pytest.raises(ConfigError, match=r"negative_binomial is a distribution of counts.*support=real"):
         fitted("negative_binomial")
     with pytest.raises(ConfigError, match=r"likelihood.*training.loss=squared"):
@@ -90,7 +90,7 @@ def test_what_does_not_go_together_is_refused() -> None:
 
 
 @pytest.mark.parametrize("format", ["onnx", "openvino", "litert"])
-def test_formats_without_the_operations_of_counts_are_refused_at_once(format: Any, tmp_path: Path) -> None:
+def test_formats_without_the_operations_for_counts_are_rejected(format: Any, tmp_path: Path) -> None:
     config = RunConfig(model={"name": "seq2seq", "head": "negative_binomial"})
     forecaster: Any = SimpleNamespace(config=config, spec=WindowSpec(8, HORIZON, ("y",)))
     shape = {"batch": 1, "time": 20} if format == "litert" else {}
@@ -110,7 +110,7 @@ OTHERS = [pytest.param(head, marks=pytest.mark.slow) for head in ("student_t", "
 def saved(
     request: pytest.FixtureRequest, normal: Forecaster, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Forecaster, Path]:
-    """A forecaster and its run directory, with a SavedModel that was compared with it."""
+    """A forecaster and its run directory with a verified SavedModel."""
     support = "count" if request.param == "negative_binomial" else "real"
     forecaster = normal if request.param == "normal" else fitted(request.param, support)
     path = tmp_path_factory.mktemp("runs") / "run"
@@ -118,7 +118,7 @@ def saved(
     return forecaster, path
 
 
-def test_a_run_draws_the_same_paths(saved: tuple[Forecaster, Path]) -> None:
+def test_a_saved_run_draws_the_same_paths(saved: tuple[Forecaster, Path]) -> None:
     forecaster, path = saved
     known = forecaster.sample(samples=4, seed=2)
     again = Forecaster.load(path)
@@ -129,7 +129,7 @@ def test_a_run_draws_the_same_paths(saved: tuple[Forecaster, Path]) -> None:
     printed = pd.read_csv(io.StringIO(result.stdout), parse_dates=["ds"])
     assert list(printed) == ["unique_id", "sample", "ds", "y"]
     np.testing.assert_allclose(printed["y"], known["y"], rtol=1e-5)
-    assert run("predict", str(path), "--samples", "4", "--roll").exit_code == 2
+    assert run("predict", str(path), "--samples", "4", "--recursive").exit_code == 2
 
 
 def test_the_saved_model_draws_paths(saved: tuple[Forecaster, Path]) -> None:
@@ -137,10 +137,10 @@ def test_the_saved_model_draws_paths(saved: tuple[Forecaster, Path]) -> None:
 
     forecaster, path = saved
     version = path / "saved_model" / "1"
-    said = json.loads((version / "assets.extra" / "tsattn.json").read_text())
-    assert said["outputs"]["sample"]["samples"]["shape"] == ["batch", "num_samples", HORIZON, 2]
-    assert set(said["drawn"]) == {"num_samples", "seed"}
-    assert said["agreement"]["largest_difference"] <= 1e-5
+    metadata = json.loads((version / "assets.extra" / "tsattn.json").read_text())
+    assert metadata["outputs"]["sample"]["samples"]["shape"] == ["batch", "num_samples", HORIZON, 2]
+    assert set(metadata["drawn"]) == {"num_samples", "seed"}
+    assert metadata["agreement"]["largest_difference"] <= 1e-5
     assert "`num_samples`" in (version / "MODEL_CARD.md").read_text()
     loaded = tf.saved_model.load(str(version))
     past = forecaster.panel_.values[None].astype("float32")
@@ -167,11 +167,11 @@ def test_the_saved_model_draws_paths(saved: tuple[Forecaster, Path]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("head", ["normal", "student_t"])
-def test_the_other_formats_hold_the_quantiles(head: str, tmp_path: Path) -> None:
+def test_other_formats_have_the_quantiles(head: str, tmp_path: Path) -> None:
     forecaster = fitted(head)
     for format in ("onnx", "openvino", "litert", "keras"):
         shape = {"batch": 1, "time": 20} if format == "litert" else {}
-        # Compared with the model in Python before it is put in place.
+        # The export compares it with the model in Python.
         version = forecaster.export(tmp_path / format, format, **shape)  # type: ignore[arg-type]
         assert "sample" not in json.loads((version / "tsattn.json").read_text())["outputs"]
 
@@ -185,7 +185,7 @@ TRUTH = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("head", TRUTH)
-def test_the_quantiles_of_known_distributions_are_found(head: str) -> None:
+def test_quantiles_of_known_distributions(head: str) -> None:
     support, drawn, (low, high) = TRUTH[head]
     rng = np.random.default_rng(0)
     frame = pd.concat(
@@ -201,7 +201,7 @@ def test_the_quantiles_of_known_distributions_are_found(head: str) -> None:
         options={"units": 16, "head": head, "patch_length": 4, "scaling": "standard", "dropout": 0.1},
         training={"epochs": 8, "steps_per_epoch": 60},
     ).fit(frame)
-    # As the network gives them, without what calibrates them.
+    # Without calibration.
     layer = forecaster.model_.get_layer("calibrated_quantiles")
     layer.fit(np.ones(layer.factors.shape))
     made = forecaster.predict().mean(numeric_only=True)
@@ -211,8 +211,8 @@ def test_the_quantiles_of_known_distributions_are_found(head: str) -> None:
 
 
 @pytest.mark.slow
-def test_sums_over_the_horizon_of_an_autoregression_are_covered() -> None:
-    # Of one that returns: the scale of a window, and so the width of a step, grows as a walk drifts away from 0.
+def test_coverage_of_sums_of_an_autoregression() -> None:
+    # A stationary one: the scale of a window, and the width of a step, grow with the distance of a walk from 0.
     rng = np.random.default_rng(0)
     walks = {f"w{i}": lfilter([1.0], [1.0, -0.9], rng.normal(size=700)) for i in range(12)}
     days = pd.date_range("2024-01-01", periods=700)
@@ -234,7 +234,7 @@ def test_sums_over_the_horizon_of_an_autoregression_are_covered() -> None:
         layer.fit(persistence)
         inside = []
         for origin in range(400, 688, 12):
-            paths = forecaster.sample(frame, at=str(days[origin - 1]), samples=400, seed=origin)
+            paths = forecaster.sample(frame, cutoff=str(days[origin - 1]), samples=400, seed=origin)
             totals = paths.groupby(["unique_id", "sample"])["y"].sum().groupby("unique_id").quantile([0.1, 0.9])
             for series, walk in walks.items():
                 total = walk[origin : origin + 12].sum()

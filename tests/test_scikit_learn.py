@@ -1,4 +1,4 @@
-"""A forecaster among scikit-learn's estimators: its own checks, searches and folds in time."""
+"""The forecaster as a scikit-learn estimator: estimator checks, searches and time series splits."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tsattn import Forecaster
 from tsattn.errors import DataError
 
 EXCEPTIONS = {
-    "check_dtype_object": "it expects a TypeError of a cell that is no number; here it is a ValueError with its place",
-    "check_estimators_nan_inf": "a missing value is a gap, which forecasts allow for",
+    "check_dtype_object": "it expects a TypeError for a cell that is not a number; here it is a ValueError",
+    "check_estimators_nan_inf": "missing values are gaps, which are allowed",
     "check_fit1d": "an array of steps is one series",
-    "check_fit2d_1sample": "one step is too short in other words",
-    "check_fit2d_predict1d": "the same, of a forecaster of one series that is given one of several",
-    "check_fit_idempotent": "it subtracts predictions, and a forecast has names and stamps",
-    "check_estimators_pickle": "it subtracts predictions, and a forecast has names and stamps",
-    "check_fit_score_takes_y": "a score is that of what follows the training data, not of the same rows",
+    "check_fit2d_1sample": "one step is too short, with another message",
+    "check_fit2d_predict1d": "the same, for a forecaster of one series that predicts several",
+    "check_fit_idempotent": "it subtracts predictions, and a forecast has ids and timestamps",
+    "check_estimators_pickle": "it subtracts predictions, and a forecast has ids and timestamps",
+    "check_fit_score_takes_y": "the score is that of the data after the training data, not of the same rows",
     "check_pipeline_consistency": "the same",
-    "check_methods_sample_order_invariance": "the order of rows without stamps is their time",
-    "check_methods_subset_invariance": "a forecast is that of a whole history",
-    "check_n_features_in": "the columns are read by name, and some are ids or stamps",
+    "check_methods_sample_order_invariance": "the order of rows without timestamps is their time",
+    "check_methods_subset_invariance": "a forecast depends on the whole history",
+    "check_n_features_in": "columns are read by name, and some are ids or timestamps",
     "check_n_features_in_after_fitting": "the same",
 }
-"""scikit-learn's checks that a forecaster is not meant to pass, and why; docs/scikit-learn.md tells them."""
+"""Checks of scikit-learn that a forecaster cannot pass, with the reason; listed in docs/scikit-learn.md."""
 
 
 def test_every_other_check_of_scikit_learn_passes() -> None:
@@ -53,19 +53,19 @@ def test_a_search_over_models_with_folds_in_time() -> None:
     assert search.cv_results_["split2_test_score"][1] == by_hand.score(line()[70:])
 
 
-def test_a_score_is_minus_the_mase_behind_the_training_data() -> None:
+def test_the_score_is_minus_the_mase_after_the_training_data() -> None:
     data = line()
     fitted = Forecaster("naive", horizon=5, season=1, context=20).fit(data[:70])
     values = data["y"].to_numpy()
     errors = np.abs(values[70:80] - np.repeat(values[[69, 74]], 5))
     assert fitted.score(data) == pytest.approx(-errors.mean() / np.abs(np.diff(values[:70])).mean(), rel=1e-5)
-    # Scaled by the end of the training data alone, which is what a run keeps of them.
+    # Scaled by the end of the training data, the part that is stored.
     assert fitted.score(data[70:]) == pytest.approx(-errors.mean() / np.abs(np.diff(values[50:70])).mean(), rel=1e-5)
     constant = Forecaster("drift", horizon=5).fit(data.assign(y=2.0)[:70])
-    assert constant.score(data.assign(y=5.0)[70:]) < 0, "in units of the data, where nothing scales the error"
+    assert constant.score(data.assign(y=5.0)[70:]) < 0, "in units of the data, without a scale"
 
 
-def test_several_series_fold_by_rows_in_order_of_time() -> None:
+def test_splits_of_several_series_sorted_by_time() -> None:
     both = pd.concat([line().assign(unique_id=name) for name in "ab"]).sort_values(["ds", "unique_id"])
     scores = cross_val_score(Forecaster("drift", horizon=5), both, cv=TimeSeriesSplit(3, test_size=20))
     assert len(scores) == 3 and (scores < 0).all() and np.isfinite(scores).all()
@@ -87,7 +87,7 @@ def test_parameters_of_a_network() -> None:
 
 
 @pytest.mark.parametrize("columns", [1, 3])
-def test_arrays_are_steps_by_series(columns: int) -> None:
+def test_arrays_have_the_shape_steps_by_series(columns: int) -> None:
     values = np.random.default_rng(1).normal(size=(60, columns)).cumsum(axis=0)
     fitted = Forecaster("naive", horizon=4).fit(values)
     names = ["y"] if columns == 1 else ["y1", "y2", "y3"]
@@ -102,7 +102,7 @@ def test_arrays_are_steps_by_series(columns: int) -> None:
         pd.testing.assert_frame_equal(series, forecast)
 
 
-def test_what_is_masked_is_missing() -> None:
+def test_masked_values_are_missing() -> None:
     values = np.random.default_rng(1).integers(0, 9, 60)
     values[-1] = 999
     masked = np.ma.masked_equal(values, 999)
@@ -118,6 +118,6 @@ RECORDS = np.zeros(9, dtype=[("ds", "i8"), ("y", "f4")])
 @pytest.mark.parametrize(
     "wrong", [np.zeros((2, 3, 4)), np.zeros((0, 2)), np.zeros(3, dtype=complex), RECORDS, [1.0, 2.0], None]
 )
-def test_what_is_no_data(wrong: object) -> None:
+def test_invalid_data(wrong: object) -> None:
     with pytest.raises(DataError, match="expected"):
         Forecaster("naive").fit(wrong)  # type: ignore[arg-type]

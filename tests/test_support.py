@@ -1,4 +1,4 @@
-"""Targets that cannot be below 0, or are whole numbers."""
+"""Targets that are not negative, or are counts."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ QUICK = {"epochs": 1, "refit": False}
 
 
 def sales(seed: int = 0) -> pd.DataFrame:
-    """Few pieces a day, often none."""
+    """Small daily counts, often 0."""
     pieces = np.random.default_rng(seed).poisson(0.7, 200)
     return pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=200), "sold": pieces})
 
 
 @pytest.mark.parametrize("model", ["naive", "seq2seq"])
-def test_no_bound_lies_below_0_and_counts_are_whole(model: str, tmp_path: Path) -> None:
+def test_forecasts_are_within_the_domain(model: str, tmp_path: Path) -> None:
     options = {"units": 4} if model == "seq2seq" else None
     training = QUICK if model == "seq2seq" else None
     made = {}
     for support in ("real", "positive", "count"):
         forecaster = Forecaster(model, 14, season=7, support=support, options=options, training=training)
         made[support] = forecaster.fit(sales()).predict()[["y-lo-80", "y", "y-hi-80"]].to_numpy()
-    assert made["real"].min() < 0, "without a support the lower bound goes below 0 here"
+    assert made["real"].min() < 0, "without a domain the lower bound is negative here"
     np.testing.assert_allclose(made["positive"], np.maximum(made["real"], 0), atol=1e-5)
     np.testing.assert_array_equal(made["count"], np.round(made["positive"]))
     forecaster.save(tmp_path / "run")
@@ -38,7 +38,7 @@ def test_no_bound_lies_below_0_and_counts_are_whole(model: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("support", "value"), [("positive", -1.0), ("count", -1.0), ("count", 0.5)])
-def test_data_of_another_support_are_refused(support: str, value: float) -> None:
+def test_data_outside_the_domain_are_rejected(support: str, value: float) -> None:
     data = sales().astype({"sold": float})
     data.loc[7, "sold"] = value
     with pytest.raises(DataError, match=rf"support={support} means .* Received: {value:g} in 'sold', and 1 such"):

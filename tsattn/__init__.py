@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tsattn.errors import TsattnError
     from tsattn.forecaster import Forecaster
+    from tsattn.forecasting.fitted import FittedForecaster
     from tsattn.tuning import tune
 
-__all__ = ["Forecaster", "TsattnError", "tune"]
+__all__ = ["FittedForecaster", "Forecaster", "TsattnError", "tune"]
 
-_HOMES = {"Forecaster": "tsattn.forecaster", "TsattnError": "tsattn.errors", "tune": "tsattn.tuning"}
+_MODULES = {
+    "FittedForecaster": "tsattn.forecasting.fitted",
+    "Forecaster": "tsattn.forecaster",
+    "TsattnError": "tsattn.errors",
+    "tune": "tsattn.tuning",
+}
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use, so that `import tsattn` does not import TensorFlow.
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'tsattn' has no attribute '{name}'")
 
 

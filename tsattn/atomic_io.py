@@ -1,12 +1,14 @@
-"""A folder that appears whole or not at all."""
+"""Files, folders and numbered versions that are written whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
+import time
+import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,40 +16,47 @@ from tsattn.errors import RunError
 
 if TYPE_CHECKING:
     import pandas as pd
-import time
-from contextlib import suppress
+
+READ_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile)
+"""Exceptions that readers raise for files that are truncated, modified or of another format."""
+
+PARTIAL_PREFIX = ".new-"
+"""Prefix of the name of a version that is being written."""
+
+STALE_SECONDS = 24 * 3600
+"""Age at which a partial version is considered abandoned."""
 
 
-def check_free(path: Path, *, overwrite: bool = False) -> None:
-    """Check that a folder can be written, before work is spent on what goes into it.
+def check_directory(path: Path, *, overwrite: bool = False) -> None:
+    """Check that a run directory can be written, before any work.
 
     Raises:
-        RunError: it is there already and must not be replaced, or it is no folder.
+        RunError: It exists and must not be replaced, or it cannot be written.
     """
     if path.exists() and not overwrite:
-        raise RunError(f"{path}: is there already: give another --out, or --overwrite to replace it")
+        raise RunError(f"{path}: already exists", "choose another path", "set {overwrite} to replace it")
     if path.exists() and not (path / "run.json").exists():
-        raise RunError(f"{path}: expected a run directory to overwrite, and it is none: give another --out")
-    there = next(parent for parent in path.absolute().parents if parent.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise RunError(f"{path}: cannot be written, because {there} cannot: give another --out")
+        raise RunError(f"{path}: expected a run directory to overwrite, got something else", "choose another path")
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+        raise RunError(f"{path}: cannot be written, because {parent} cannot", "choose another path")
 
 
 @contextmanager
 def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary folder beside ``path`` that takes its place when all went well, and is removed when not.
+    """Yield a temporary folder that becomes the run directory ``path`` on success and is removed on failure.
 
     Raises:
-        RunError: ``path`` is there already, or cannot be written.
+        RunError: As of `check_directory`.
     """
-    check_free(path, overwrite=overwrite)
-    with swapped(path) as temporary:
+    check_directory(path, overwrite=overwrite)
+    with replace_directory(path) as temporary:
         yield temporary
 
 
 @contextmanager
-def swapped(path: Path) -> Iterator[Path]:
-    """Like `new_directory`, in the place of whatever folder is there.
+def replace_directory(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder that replaces the folder ``path``, if any, on success and is removed on failure.
 
     Raises:
         RunError: ``path`` cannot be written.
@@ -56,7 +65,7 @@ def swapped(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}") from None
+        raise _write_error(path, error) from None
     try:
         yield temporary
         temporary.chmod(0o755)
@@ -70,37 +79,44 @@ def swapped(path: Path) -> Iterator[Path]:
 
 
 def check_file(path: Path, *, overwrite: bool) -> None:
-    """Check that a file can be written, before work is spent on what goes into it.
+    """Check that a file can be written, before any work.
 
     Raises:
-        RunError: it is there already and must not be replaced, or its folder is not there or cannot be written.
+        RunError: It exists and must not be replaced, or its folder is missing or cannot be written.
     """
     if path.is_dir() or not path.parent.is_dir():
-        raise RunError(f"{path}: expected a file in a folder that is there: give another one")
+        raise RunError(f"{path}: expected a file in an existing folder", "choose another path")
     if path.is_file() and not overwrite:
-        raise RunError(f"{path}: is there already: give another --out, or --overwrite to replace it")
+        raise RunError(f"{path}: already exists", "choose another path", "set {overwrite} to replace it")
     if not os.access(path if _is_stream(path) else path.parent, os.W_OK):
-        raise RunError(f"{path}: cannot be written: give another one")
+        raise RunError(f"{path}: cannot be written", "choose another path")
 
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
-    """Write a frame as Parquet or JSON (a list of records) where the name ends so, else as CSV.
-
-    A file that was there is replaced.
+    """Write a frame as Parquet or JSON (a list of records) by the suffix of the path, else as CSV; replaces the file.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: It cannot be written.
     """
-    _whole(path, lambda target: _write(frame, target, path.suffix))
+
+    def write(target: Path) -> None:
+        if path.suffix == ".parquet":
+            frame.to_parquet(target, index=False)
+        elif path.suffix == ".json":
+            frame.to_json(target, orient="records", date_format="iso", double_precision=15, indent=1)
+        else:
+            frame.to_csv(target, index=False)
+
+    _write_file(path, write)
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write a text in the same way."""
-    _whole(path, lambda target: target.write_text(text, encoding="utf-8"))
+    """Write a text file, as `write_frame` does."""
+    _write_file(path, lambda target: target.write_text(text, encoding="utf-8"))
 
 
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Have something written into a temporary file that takes the place of ``path`` when all went well."""
+def _write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Call ``write`` with a temporary file that replaces ``path`` on success."""
     try:
         if _is_stream(path):
             write(path)
@@ -115,82 +131,65 @@ def _whole(path: Path, write: Callable[[Path], object]) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}") from None
+        raise _write_error(path, error) from None
 
 
 def _is_stream(path: Path) -> bool:
-    """Tell whether a path is a pipe or a terminal, such as /dev/stdout, which no file may take the place of."""
+    """Return whether a path is a pipe or a terminal, such as /dev/stdout, which a file cannot replace."""
     return path.exists() and not path.is_file()
 
 
-def _write(frame: pd.DataFrame, path: Path, suffix: str) -> None:
-    if suffix == ".parquet":
-        frame.to_parquet(path, index=False)
-    elif suffix == ".json":
-        frame.to_json(path, orient="records", date_format="iso", double_precision=15, indent=1)
-    else:
-        frame.to_csv(path, index=False)
+def _write_error(path: Path, error: OSError) -> RunError:
+    return RunError(f"{path}: cannot be written: {error.strerror}")
 
 
-NEW = ".new-"
-"""What the name of a folder begins with that is still written."""
-
-STALE = 24 * 3600
-"""Seconds after which it is no more."""
-
-
-def version_of(name: str) -> int | None:
-    """Return the number that a name is, if it is one that a client can ask for; it may begin with zeros."""
+def parse_version(name: str) -> int | None:
+    """Return the version number in the name of a folder, or None; leading zeros are allowed."""
     if not (name.isascii() and name.isdecimal()) or len(name) > 19:
         return None
     number = int(name)
     return number if 0 < number < 2**63 else None
 
 
-def taken_in(folder: Path) -> list[int]:
-    """Return the numbers that the files and folders in a folder have for a name, ascending."""
-    numbers = (version_of(child.name) for child in folder.iterdir())
+def list_versions(folder: Path) -> list[int]:
+    """Return the version numbers of the files and folders in a folder, ascending."""
+    numbers = (parse_version(child.name) for child in folder.iterdir())
     return sorted(number for number in numbers if number is not None)
 
 
 def add_version(folder: Path, write: Callable[[Path], None]) -> Path:
-    """Return the next version in a folder, which ``write`` made in a temporary folder and a rename put in place.
+    """Add the next version to a folder: ``write`` fills a temporary folder, which is then renamed.
 
     Raises:
-        RunError: the folder cannot be written.
+        RunError: The folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _clear(folder)
-        temporary = Path(tempfile.mkdtemp(prefix=NEW, dir=folder))
+        for partial in folder.glob(f"{PARTIAL_PREFIX}*"):
+            if time.time() - partial.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(partial, ignore_errors=True)
+        temporary = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=folder))
     except OSError as error:
-        raise RunError(f"{folder}: cannot be written: {error.strerror}") from None
+        raise _write_error(folder, error) from None
     try:
         write(temporary)
         temporary.chmod(0o755)
-        return _place(temporary, folder)
+        return _rename_to_next(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         with suppress(OSError):
-            # Where nothing was put in place, a folder that was made for it goes again.
+            # Remove the folder if it is empty because the write failed.
             folder.rmdir()
 
 
-def _clear(folder: Path) -> None:
-    """Remove what exports that were killed have left."""
-    for left in folder.glob(f"{NEW}*"):
-        if time.time() - left.stat().st_mtime > STALE:
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _place(temporary: Path, folder: Path) -> Path:
-    """Rename a folder to the next version; where another export was faster, to the one after it."""
+def _rename_to_next(temporary: Path, folder: Path) -> Path:
+    """Rename a folder to the next version; if another process has just added that one, to the one after it."""
     while True:
-        path = folder / str(max(taken_in(folder), default=0) + 1)
+        path = folder / str(max(list_versions(folder), default=0) + 1)
         try:
             temporary.rename(path)
         except OSError as error:
             if not path.is_dir():
-                raise RunError(f"{path}: cannot be written: {error.strerror}") from None
+                raise _write_error(path, error) from None
         else:
             return path

@@ -1,4 +1,4 @@
-"""Backtests against loops written by hand, and what must not leak into them."""
+"""Backtests compared with loops written by hand, and tests for leaks of the future."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tsattn import Forecaster
 from tsattn.errors import ConfigError, DataError
-from tsattn.evaluation.backtest import Backtest
+from tsattn.evaluation.rolling_origin import Backtest
 
 BASELINES = ["naive", "seasonal_naive", "drift", "seasonal_mean"]
 QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
@@ -24,8 +24,8 @@ def ragged() -> pd.DataFrame:
     parts = []
     for name, steps, scale in (("a", 80, 1.0), ("b", 61, 1e3), ("c", 10, 1e-2)):
         values = scale * (5 + np.sin(np.arange(steps) * 2 * np.pi / WEEK) + rng.normal(0, 0.3, steps))
-        stamps = pd.date_range("2024-03-01", periods=steps)
-        parts.append(pd.DataFrame({"unique_id": name, "ds": stamps, "y": values.astype("float32")}))
+        times = pd.date_range("2024-03-01", periods=steps)
+        parts.append(pd.DataFrame({"unique_id": name, "ds": times, "y": values.astype("float32")}))
     frame = pd.concat(parts, ignore_index=True)
     frame.loc[[20, 62, 75, 76, 130], "y"] = np.nan
     return frame
@@ -35,7 +35,7 @@ def by_hand(frame: pd.DataFrame, count: int) -> pd.DataFrame:
     """The seasonal naive forecasts of a rolling origin with their errors, series by series and origin by origin."""
     rows = []
     for name, group in frame.groupby("unique_id"):
-        values, stamps = group["y"].to_numpy("float64"), group["ds"].to_numpy()
+        values, times = group["y"].to_numpy("float64"), group["ds"].to_numpy()
         first = len(values) - HORIZON - (count - 1) * STEP
         known = values[: max(first, 0)]
         scale = np.nanmean(np.abs(known[WEEK:] - known[:-WEEK])) if len(known) > WEEK else np.nan
@@ -52,7 +52,7 @@ def by_hand(frame: pd.DataFrame, count: int) -> pd.DataFrame:
             rows.append(
                 {
                     "unique_id": name,
-                    "cutoff": stamps[origin - 1],
+                    "cutoff": times[origin - 1],
                     "guess": guess,
                     "mase": np.nanmean(error) / scale,
                     "smape": np.nanmean(200 * error / (np.abs(actual) + np.abs(guess))),
@@ -63,7 +63,7 @@ def by_hand(frame: pd.DataFrame, count: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_seasonal_naive_as_a_loop_by_hand() -> None:
+def test_seasonal_naive_equals_a_loop_by_hand() -> None:
     frame = ragged()
     result = Forecaster("seasonal_naive", horizon=HORIZON, season=WEEK).backtest(frame, 3, STEP)
     known = by_hand(frame, 3).set_index(["unique_id", "cutoff"]).sort_index()
@@ -77,10 +77,10 @@ def test_seasonal_naive_as_a_loop_by_hand() -> None:
         np.testing.assert_allclose(found[metric], known[metric], rtol=1e-5)
         row = result.scores.set_index("model").loc["seasonal_naive"]
         assert row[metric] == pytest.approx(np.nanmean(known[metric]), rel=1e-5)
-    assert np.isnan(found.loc["c", "mase"]).all(), "nothing of it was trained on, so nothing scales it"
+    assert np.isnan(found.loc["c", "mase"]).all(), "without training data it has no scale"
 
 
-def test_forecasts_in_long_form() -> None:
+def test_forecasts_are_in_long_format() -> None:
     frame = ragged()
     result = Forecaster("naive", horizon=HORIZON, levels=(0.1, 0.3, 0.5, 0.9)).backtest(frame, 3, STEP)
     names = ["naive", "seasonal_naive", "drift", "seasonal_mean"]
@@ -91,8 +91,8 @@ def test_forecasts_in_long_form() -> None:
     assert (ahead == np.arange(1, HORIZON + 1)).all()
     truth = result.forecasts.merge(frame, on=["unique_id", "ds"], how="left", suffixes=("", "_read"))
     np.testing.assert_array_equal(truth["y"], truth["y_read"])
-    assert truth["y"].isna().any(), "what was not observed is forecast, and not scored"
-    assert result.cutoffs["left_out"].tolist() == [1, 0, 0] and result.cutoffs["series"].tolist() == [2, 3, 3]
+    assert truth["y"].isna().any(), "missing values are forecast, but not scored"
+    assert result.cutoffs["skipped"].tolist() == [1, 0, 0] and result.cutoffs["series"].tolist() == [2, 3, 3]
 
 
 def test_coverage_and_skill() -> None:
@@ -100,35 +100,35 @@ def test_coverage_and_skill() -> None:
     scores, forecasts = result.scores.set_index("model"), result.forecasts.dropna(subset="y")
     for name in BASELINES:
         inside = forecasts["y"].between(forecasts[f"{name}-lo-80"], forecasts[f"{name}-hi-80"])
-        shares = inside.groupby([forecasts["unique_id"], forecasts["cutoff"]]).mean()
-        assert scores.loc[name, "coverage-80"] == pytest.approx(shares.mean())
+        coverage = inside.groupby([forecasts["unique_id"], forecasts["cutoff"]]).mean()
+        assert scores.loc[name, "coverage-80"] == pytest.approx(coverage.mean())
     np.testing.assert_allclose(scores["skill"], 1 - scores["mase"] / scores.loc["seasonal_naive", "mase"])
     assert list(scores["mase"]) == sorted(scores["mase"]) and scores.loc["seasonal_naive", "skill"] == 0
-    assert any("c" in sentence and "MASE" in sentence for sentence in result.scored.left_out)
+    assert any("c" in sentence and "MASE" in sentence for sentence in result.scored.notes)
 
 
-def test_without_an_interval_there_is_no_coverage() -> None:
+def test_no_coverage_without_intervals() -> None:
     result = Forecaster("naive", horizon=HORIZON, levels=(0.5,)).backtest(ragged(), 2)
     assert not [name for name in result.scores if name.startswith(("coverage", "width", "winkler"))]
     assert "wql" in result.scores and list(result.scored.by_origin) == ["unique_id", "cutoff", *result.scores]
     assert list(result.forecasts.columns)[4:] == BASELINES
 
 
-def test_a_season_that_repeats_itself_leaves_no_skill_to_tell() -> None:
-    stamps = pd.date_range("2024-01-01", periods=60)
-    frame = pd.DataFrame({"ds": stamps, "y": np.arange(60.0)})
+def test_skill_is_missing_if_the_season_repeats_exactly() -> None:
+    times = pd.date_range("2024-01-01", periods=60)
+    frame = pd.DataFrame({"ds": times, "y": np.arange(60.0)})
     scores = Forecaster("naive", horizon=4).backtest(frame, 3).scores.set_index("model")
     assert scores.loc["drift", "mase"] == pytest.approx(0, abs=1e-6)
     assert scores["mase"].notna().all()
     constant = Forecaster("naive", horizon=4).backtest(frame.assign(y=3.0), 3)
     assert constant.scores[["mase", "rmsse", "skill"]].isna().all(axis=None) and (constant.scores["mae"] == 0).all()
-    assert constant.scored.left_out[0].startswith("MASE and RMSSE leave out 1 of 1 series (y): the seasonal naive")
+    assert constant.scored.notes[0].startswith("MASE and RMSSE leave out 1 of 1 series (y): the seasonal naive")
 
 
-def test_several_targets_are_series_of_their_own() -> None:
+def test_targets_are_scored_as_separate_series() -> None:
     steps = np.arange(60)
-    stamps = pd.date_range("2024-01-01", periods=60, freq="h", tz="Europe/Vienna")
-    frame = pd.DataFrame({"ds": stamps, "low": np.sin(steps), "high": 100.0 + steps})
+    times = pd.date_range("2024-01-01", periods=60, freq="h", tz="Europe/Vienna")
+    frame = pd.DataFrame({"ds": times, "low": np.sin(steps), "high": 100.0 + steps})
     result = Forecaster("naive", horizon=3).backtest(frame, 4)
     assert result.cutoffs["series"].tolist() == [2] * 4 and len(result.forecasts) == 4 * 2 * 3
     for name in ("low", "high"):
@@ -145,26 +145,26 @@ def network() -> Forecaster:
 
 @pytest.fixture(scope="module")
 def titles() -> list[str]:
-    """What the trainings of `plain` were called."""
+    """Titles of the trainings of `plain`."""
     return []
 
 
 @pytest.fixture(scope="module")
 def plain(network: Forecaster, titles: list[str]) -> dict[str, Backtest]:
-    """Two origins, trained once and for each."""
+    """Backtests with two origins, trained once and for each."""
 
-    def watch(title: str) -> nullcontext[None]:
+    def callback(title: str) -> nullcontext[None]:
         titles.append(title)
         return nullcontext()
 
     results = {}
     for refit in ("never", "every"):
-        results[refit] = network.backtest(ragged(), 2, STEP, refit, watch=watch)  # type: ignore[arg-type]
+        results[refit] = network.backtest(ragged(), 2, STEP, refit, callback=callback)  # type: ignore[arg-type]
     return results
 
 
 @pytest.mark.parametrize(("refit", "number"), [("never", 0), ("every", 1)])
-def test_nothing_after_an_origin_moves_its_forecast(
+def test_data_after_an_origin_do_not_change_its_forecast(
     network: Forecaster, plain: dict[str, Backtest], refit: Any, number: int
 ) -> None:
     changed = ragged()
@@ -180,20 +180,20 @@ def test_nothing_after_an_origin_moves_its_forecast(
     )
     if number == 0:
         moved = marked.forecasts["seq2seq"][rows:] - plain[refit].forecasts["seq2seq"][rows:]
-        assert moved.abs().max() > 1e6, "the marker does move what comes after it"
+        assert moved.abs().max() > 1e6, "the changed data do change later forecasts"
 
 
-def test_training_anew_learns_what_came_between(plain: dict[str, Backtest], titles: list[str]) -> None:
+def test_refit_learns_from_the_data_between_origins(plain: dict[str, Backtest], titles: list[str]) -> None:
     assert titles == ["training", "origin 1 of 2, training", "origin 2 of 2, training"]
-    once, anew = (plain[refit].forecasts for refit in ("never", "every"))
-    pd.testing.assert_frame_equal(once[: 3 * HORIZON], anew[: 3 * HORIZON], check_exact=True)
-    assert (once["seq2seq"] != anew["seq2seq"])[3 * HORIZON :].any()
-    np.testing.assert_array_equal(once["seasonal_naive"], anew["seasonal_naive"])
+    once, again = (plain[refit].forecasts for refit in ("never", "every"))
+    pd.testing.assert_frame_equal(once[: 3 * HORIZON], again[: 3 * HORIZON], check_exact=True)
+    assert (once["seq2seq"] != again["seq2seq"])[3 * HORIZON :].any()
+    np.testing.assert_array_equal(once["seasonal_naive"], again["seasonal_naive"])
     scores = [plain[refit].scores.set_index("model").loc["naive", "mase"] for refit in ("never", "every")]
-    assert scores[0] == scores[1], "scaled alike, whatever was trained"
+    assert scores[0] == scores[1], "the scale does not depend on the training"
 
 
-def test_a_fitted_forecaster_stays_as_it_is() -> None:
+def test_a_backtest_does_not_change_the_forecaster() -> None:
     fitted = Forecaster("drift", horizon=HORIZON).fit(ragged())
     before, forecast = dict(vars(fitted)), fitted.predict()
     fitted.backtest(ragged(), 2)
@@ -204,20 +204,20 @@ def test_a_fitted_forecaster_stays_as_it_is() -> None:
     assert not [name for name in vars(fresh) if name.endswith("_")]
 
 
-def test_wrong_words() -> None:
+def test_invalid_arguments() -> None:
     network = Forecaster(horizon=HORIZON)
     with pytest.raises(ConfigError, match="refit must be one of never, every"):
         network.backtest(ragged(), refit="sometimes")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="folds must be 1 or more"):
         network.backtest(ragged(), folds=0)
-    with pytest.raises(DataError, match=r"the frame: a backtest of 70 folds .* at most 65 folds or a horizon of"):
+    with pytest.raises(DataError, match=r"the frame: a backtest of 70 folds .* set folds= to at most 65 or set hor"):
         network.backtest(ragged(), folds=70)
     with pytest.raises(DataError, match="the frame before origin 1 of 2: the validation part must"):
         Forecaster(horizon=HORIZON, validation=70).backtest(ragged(), 2)
 
 
 def noise_then_slope() -> pd.DataFrame:
-    """A mean with noise for 70 steps, then a steep line: what is best changes."""
+    """A mean with noise for 70 steps, then a steep line: the best baseline changes."""
     noise = np.random.default_rng(1).normal(20, 1, 130)
     return pd.DataFrame(
         {"ds": pd.date_range("2024-03-01", periods=130), "y": noise + 5 * np.maximum(np.arange(130) - 70, 0)}
@@ -225,24 +225,24 @@ def noise_then_slope() -> pd.DataFrame:
 
 
 @pytest.mark.slow
-def test_the_default_is_a_row_of_its_own_and_chooses_anew() -> None:
+def test_the_default_is_a_separate_row_and_chooses_at_every_refit() -> None:
     default = Forecaster(horizon=HORIZON, season=1, training=QUICK)
-    once, anew = (default.backtest(noise_then_slope(), 2, 55, refit) for refit in ("never", "every"))
-    assert [choice.kept for choice in once.choices["default"]] == ["seasonal_mean"]
+    once, again = (default.backtest(noise_then_slope(), 2, 55, refit) for refit in ("never", "every"))
+    assert [choice.selected for choice in once.choices["default"]] == ["seasonal_mean"]
     assert once.label("default") == "default (seasonal_mean)" and once.models == ("default",)
     assert set(once.scores["model"]) == {"default", *BASELINES}
     for end in ("", "-lo-80", "-hi-80"):
         np.testing.assert_array_equal(once.forecasts[f"default{end}"], once.forecasts[f"seasonal_mean{end}"])
-    kept = [choice.kept for choice in anew.choices["default"]]
+    selected = [choice.selected for choice in again.choices["default"]]
     assert (
-        kept[0] == "seasonal_mean"
-        and kept[1] in ("naive", "drift")
-        and anew.label("default") == f"default (seasonal_mean, {kept[1]})"
+        selected[0] == "seasonal_mean"
+        and selected[1] in ("naive", "drift")
+        and again.label("default") == f"default (seasonal_mean, {selected[1]})"
     )
-    np.testing.assert_array_equal(anew.forecasts["default"][:HORIZON], anew.forecasts["seasonal_mean"][:HORIZON])
-    np.testing.assert_array_equal(anew.forecasts["default"][HORIZON:], anew.forecasts[kept[1]][HORIZON:])
+    np.testing.assert_array_equal(again.forecasts["default"][:HORIZON], again.forecasts["seasonal_mean"][:HORIZON])
+    np.testing.assert_array_equal(again.forecasts["default"][HORIZON:], again.forecasts[selected[1]][HORIZON:])
 
 
-def test_a_model_that_was_named_or_given_an_option_is_a_row_by_its_name(plain: dict[str, Backtest]) -> None:
+def test_a_named_model_is_a_row_with_its_name(plain: dict[str, Backtest]) -> None:
     assert plain["never"].models == (plain["never"].label("seq2seq"),) == ("seq2seq",) and not plain["never"].choices
     assert Forecaster("drift", horizon=HORIZON).backtest(ragged(), 2).models == ("drift",)

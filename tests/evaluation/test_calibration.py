@@ -1,4 +1,4 @@
-"""Calibration: the conformal quantile by hand, and the coverage of later windows that nothing was fitted to."""
+"""Calibration: the conformal quantile by hand, and the coverage of later windows."""
 
 from __future__ import annotations
 
@@ -24,45 +24,45 @@ def test_the_rank_of_a_conformal_quantile_by_hand() -> None:
     assert conformal_factor(nine, two, 0.8) == 8 / 2
     assert conformal_factor(nine, -two, 0.1) == 4 / 2
     assert conformal_factor(nine, -two, 0.2) == 2 / 2
-    # Not beyond the median: of errors that all lie above, the lower level keeps nothing.
+    # Not beyond the median: if all errors are above it, the factor of a lower level is 0.
     assert conformal_factor(np.abs(nine), -two, 0.1) == 0
     # One of eight is beyond the 0.9 quantile as often as not.
     assert conformal_factor(nine[:8], two[:8], 0.9) == 1 == conformal_factor(nine[:8], -two[:8], 0.1)
     missing = np.stack([nine, np.where(np.arange(9) < 8, nine, np.nan)], axis=1)
     assert conformal_factor(missing, np.stack([two, two], axis=1), 0.9).tolist() == [4.5, 1]
     assert conformal_factor(np.full((3, 1), np.nan), np.ones((3, 1)), 0.9).tolist() == [1]
-    assert conformal_factor(nine, np.where(np.arange(9) < 8, two, 0), 0.9) == 1  # no width, no residual
+    assert conformal_factor(nine, np.where(np.arange(9) < 8, two, 0), 0.9) == 1  # windows without width are ignored
 
 
 def noise(series: int, steps: int, seed: int = 0) -> pd.DataFrame:
-    """White noise around a level, which a naive forecast takes for a random walk: its intervals are too wide."""
+    """White noise around a level. A naive forecast assumes a random walk, so its intervals are too wide."""
     values = 100 + np.random.default_rng(seed).standard_t(4, (series, steps))
     days = pd.date_range("2024-01-01", periods=steps)
     return pd.concat([pd.DataFrame({"unique_id": f"s{i}", "ds": days, "y": row}) for i, row in enumerate(values)])
 
 
 def later(forecaster: Forecaster, data: pd.DataFrame) -> tuple[Array, Array, Array]:
-    """Quantiles before and after the calibration, and the truth, of the last horizon of each series."""
+    """Quantiles without and with calibration, and the observed values, of the last horizon of each series."""
     from tsattn.data.loader import load
 
     panel = load(data)[0]
     series = np.arange(len(panel))
     origin = panel.lengths - HORIZON
-    actual = np.stack([panel.series(i)[-HORIZON:, 0] for i in series])
+    actual = np.stack([panel.series[i][-HORIZON:, 0] for i in series])
     model = forecaster.model_
     before = keras.Model(model.input, {"quantiles": model.get_layer("calibrated_quantiles").input})
     made = (predict_windows(each, forecaster.spec_, panel, series, origin)[:, :, 0] for each in (before, model))
     return *made, actual
 
 
-def test_later_windows_are_covered_as_they_should_be() -> None:
+def test_coverage_of_later_windows() -> None:
     data = noise(400, 60)
     known = data[data["ds"] < data["ds"].max() - pd.Timedelta(days=HORIZON - 1)]
     forecaster = Forecaster("naive", HORIZON, season=1).fit(known)
     before, after, actual = later(forecaster, data)
     inside = [((actual >= made[..., 0]) & (actual <= made[..., 2])).mean(axis=0) for made in (before, after)]
     assert inside[0][-1] > 0.95, "the last step of a random walk's interval is far too wide here"
-    # 400 series a step: a standard deviation of .02, and as much again from those that calibrated.
+    # 400 series per step: a standard deviation of .02, and the same from the calibration.
     np.testing.assert_allclose(inside[1], 0.8, atol=0.09)
     assert inside[1].mean() == pytest.approx(0.8, abs=0.03)
     np.testing.assert_array_equal(after[..., 1], before[..., 1])
@@ -71,7 +71,7 @@ def test_later_windows_are_covered_as_they_should_be() -> None:
     assert (found.levels, found.uncalibrated, found.distinct) == ((0.1, 0.9), (), 400)
 
 
-def test_a_level_that_too_few_windows_tell_of_is_left_and_named() -> None:
+def test_levels_with_too_few_windows_are_uncalibrated() -> None:
     forecaster = Forecaster("naive", HORIZON, season=1, levels=(0.1, 0.4, 0.5, 0.9)).fit(noise(3, 60))
     found = forecaster.calibration_
     assert (found.levels, found.uncalibrated, found.distinct) == ((0.4,), (0.1, 0.9), 3)
@@ -88,8 +88,8 @@ def test_factors_are_saved_with_the_model(tmp_path: Path) -> None:
     assert (np.asarray(again.model_.get_layer("calibrated_quantiles").factors) != 1).any()
 
 
-def test_nothing_is_moved_where_there_is_no_window() -> None:
+def test_no_calibration_without_windows() -> None:
     forecaster = Forecaster("naive", HORIZON, season=1).fit(noise(1, 40))
     model, spec, panel = forecaster.model_, forecaster.spec_, forecaster.panel_
-    found = calibrate(model, spec, panel.head(len(panel.values)), HORIZON)
+    found = calibrate(model, spec, panel.drop_last(len(panel.values)), HORIZON)
     assert (found.windows, found.levels) == (0, ())

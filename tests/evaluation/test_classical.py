@@ -1,4 +1,4 @@
-"""Classical baselines against `statsforecast` called by hand."""
+"""Classical baselines compared with direct calls of `statsforecast`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy.typing as npt
 import pytest
 
 from tsattn.errors import ConfigError, RunError
-from tsattn.scoring.classical import CLASSICAL, Classical, check_classical, unfitted
+from tsattn.scoring.classical import CLASSICAL, ClassicalForecaster, check_classical
+from tsattn.scoring.window_forecaster import FitFailures, WindowForecasts
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.ragged import RaggedArray
 from tsattn.timeseries.window_spec import WindowSpec
 
 models = pytest.importorskip("statsforecast.models", reason="statsforecast, from the extra baselines, is not installed")
@@ -22,12 +24,12 @@ SPEC = WindowSpec(12, HORIZON, ("a", "b"), SEASON, LEVELS)
 
 
 class Zero:
-    """Forecasts nothing but 0, so that it is seen where it stands in."""
+    """Forecasts 0, so that its use is visible."""
 
     spec = SPEC
 
-    def forecast(self, panel: Panel, series: Any, origin: Any) -> npt.NDArray[Any]:
-        return np.zeros((len(series), HORIZON, 2, len(LEVELS)))
+    def forecast(self, panel: Panel, series: Any, origin: Any) -> WindowForecasts:
+        return WindowForecasts(np.zeros((len(series), HORIZON, 2, len(LEVELS))))
 
 
 def panel() -> Panel:
@@ -36,7 +38,9 @@ def panel() -> Panel:
     wave = 10 + np.sin(steps * 2 * np.pi / SEASON) + np.random.default_rng(0).normal(0, 0.2, 48)
     values = np.stack([wave, 100 - wave], axis=1).astype("float32")
     values = np.concatenate([values, values[:2]])
-    return Panel(values, np.array([0, 48, 50]), ("long", "short"), ("a", "b"), np.zeros(2, "int64"), Grid("1", 0))
+    return Panel(
+        RaggedArray(values, np.array([0, 48, 50])), ("long", "short"), ("a", "b"), np.zeros(2, "int64"), Grid("1", 0)
+    )
 
 
 def quantiles(name: str, history: npt.NDArray[Any], horizon: int = HORIZON) -> npt.NDArray[Any]:
@@ -46,37 +50,38 @@ def quantiles(name: str, history: npt.NDArray[Any], horizon: int = HORIZON) -> n
 
 
 @pytest.mark.parametrize("name", list(CLASSICAL))
-def test_each_origin_is_forecast_from_what_lies_before_it(name: str) -> None:
+def test_each_origin_is_forecast_from_the_data_before_it(name: str) -> None:
     known = panel()
-    rival = Classical(name, SPEC, Zero())
-    found = rival.forecast(known, np.array([0, 0]), np.array([40, 30]))
-    assert found.shape == (2, HORIZON, 2, len(LEVELS)) and rival.failed == 0
-    np.testing.assert_allclose(found[0, :, 0], quantiles(name, known.series(0)[:40, 0]), rtol=1e-9)
-    np.testing.assert_allclose(found[1, :, 1], quantiles(name, known.series(0)[:30, 1]), rtol=1e-9)
+    forecaster = ClassicalForecaster(name, SPEC, Zero())
+    forecasts = forecaster.forecast(known, np.array([0, 0]), np.array([40, 30]))
+    found = forecasts.quantiles
+    assert found.shape == (2, HORIZON, 2, len(LEVELS)) and forecasts.failures == FitFailures(0, 4)
+    np.testing.assert_allclose(found[0, :, 0], quantiles(name, known.series[0][:40, 0]), rtol=1e-9)
+    np.testing.assert_allclose(found[1, :, 1], quantiles(name, known.series[0][:30, 1]), rtol=1e-9)
     known.values[40:48] = 1e9
-    np.testing.assert_array_equal(rival.forecast(known, np.array([0, 0]), np.array([40, 30])), found)
+    again = forecaster.forecast(known, np.array([0, 0]), np.array([40, 30]))
+    np.testing.assert_array_equal(again.quantiles, found)
 
 
-def test_gaps_are_bridged_and_missing_ends_are_forecast_too() -> None:
+def test_gaps_are_interpolated_and_missing_ends_are_forecast() -> None:
     known = panel()
-    expected = known.series(0)[:40, 0].copy()
+    expected = known.series[0][:40, 0].copy()
     expected[20] = (expected[19] + expected[21]) / 2
     known.values[20, 0] = known.values[40:42, 0] = known.values[0, 1] = np.nan
-    found = Classical("autoets", SPEC, Zero()).forecast(known, np.array([0]), np.array([42]))
+    found = ClassicalForecaster("autoets", SPEC, Zero()).forecast(known, np.array([0]), np.array([42])).quantiles
     np.testing.assert_allclose(found[0, :, 0], quantiles("autoets", expected, HORIZON + 2)[2:], rtol=1e-6)
-    np.testing.assert_allclose(found[0, :, 1], quantiles("autoets", known.series(0)[1:42, 1]), rtol=1e-9)
+    np.testing.assert_allclose(found[0, :, 1], quantiles("autoets", known.series[0][1:42, 1]), rtol=1e-9)
 
 
-def test_another_forecast_stands_in_where_nothing_can_be_fitted() -> None:
-    rival = Classical("autoets", SPEC, Zero())
-    found = rival.forecast(panel(), np.array([0, 1]), np.array([40, 2]))
-    assert (found[1] == 0).all() and (found[0] != 0).all()
-    assert unfitted(rival.name, rival.failed, rival.fitted) == (
-        "autoets could not be fitted to 2 of 4 histories; the seasonal naive forecast stands in there."
+def test_fallback_for_histories_without_a_fit() -> None:
+    forecasts = ClassicalForecaster("autoets", SPEC, Zero()).forecast(panel(), np.array([0, 1]), np.array([40, 2]))
+    assert (forecasts.quantiles[1] == 0).all() and (forecasts.quantiles[0] != 0).all()
+    assert forecasts.failures.summary("autoets") == (
+        "autoets could not be fitted to 2 of 4 histories; the seasonal naive forecast is used instead."
     )
 
 
-def test_a_package_that_is_missing_and_a_name_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_and_unknown_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"out of autoets, autotheta, autoarima\. Received: ets"):
         check_classical(["ets"])
     monkeypatch.setitem(sys.modules, "statsforecast.models", None)

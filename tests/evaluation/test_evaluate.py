@@ -1,4 +1,4 @@
-"""A fitted forecaster held against data, against slices cut by hand."""
+"""Evaluation of a fitted forecaster, compared with slices cut by hand."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def frame(steps: int = 80, names: str = "ab", first: str = "2024-03-01") -> pd.D
     parts = []
     for number, name in enumerate(names):
         values = 10**number * (5 + np.sin(np.arange(80) * 2 * np.pi / WEEK) + rng.normal(0, 0.3, 80))[:steps]
-        stamps = pd.date_range(first, periods=steps)
-        parts.append(pd.DataFrame({"unique_id": name, "ds": stamps, "y": values.astype("float32")}))
+        times = pd.date_range(first, periods=steps)
+        parts.append(pd.DataFrame({"unique_id": name, "ds": times, "y": values.astype("float32")}))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -33,12 +33,12 @@ def cutoffs(result: pd.DataFrame) -> list[str]:
     return sorted(set(result["cutoff"].dt.strftime("%Y-%m-%d")))
 
 
-def test_by_default_all_that_lies_behind_the_training_data(fitted: Forecaster) -> None:
+def test_by_default_all_data_after_the_training_data(fitted: Forecaster) -> None:
     result = fitted.evaluate(frame(77))
-    # 17 new days hold 3 horizons, counted from the end; histories end 2, 7 and 12 days behind the training data.
+    # 17 new days hold 3 horizons, counted from the end; histories end 2, 7 and 12 days after the training data.
     days = [str(day.date()) for day in pd.Timestamp("2024-04-29") + pd.to_timedelta([2, 7, 12], "D")]
     assert cutoffs(result.forecasts) == days
-    assert result.about == f"6 forecasts of 2 series, 5 steps each: histories end from {days[0]} to {days[-1]}."
+    assert result.summary == f"6 forecasts of 2 series, 5 steps each: histories end from {days[0]} to {days[-1]}."
     truth = frame(77).set_index(["unique_id", "ds"])["y"]
     keys = pd.MultiIndex.from_frame(result.forecasts[["unique_id", "ds"]])
     np.testing.assert_array_equal(result.forecasts["y"], truth[keys])
@@ -48,7 +48,7 @@ def test_by_default_all_that_lies_behind_the_training_data(fitted: Forecaster) -
     assert len(result.scored.by_series) == 2 * 4 and len(result.scored.by_step) == HORIZON * 4
 
 
-def test_a_forecast_of_an_evaluation_is_that_of_predict(fitted: Forecaster) -> None:
+def test_forecasts_equal_those_of_predict(fitted: Forecaster) -> None:
     forecasts = fitted.evaluate(frame(75)).forecasts
     known = fitted.predict(frame(70))
     last = forecasts[forecasts["cutoff"] == forecasts["cutoff"].max()].reset_index(drop=True)
@@ -57,71 +57,73 @@ def test_a_forecast_of_an_evaluation_is_that_of_predict(fitted: Forecaster) -> N
     np.testing.assert_array_equal(last["ds"], known["ds"])
 
 
-def test_data_that_begin_behind_the_training_data_follow_them(fitted: Forecaster) -> None:
+def test_data_that_begin_after_the_training_data_continue_them(fitted: Forecaster) -> None:
     whole, new = frame(75), frame(75).query("ds >= '2024-04-30'")
     assert len(new) == 2 * 15
     with_history, alone = fitted.evaluate(whole), fitted.evaluate(new)
     pd.testing.assert_frame_equal(with_history.forecasts, alone.forecasts)
     gap = fitted.evaluate(frame(80).query("ds >= '2024-05-02'")).forecasts
     first = gap[gap["cutoff"] == "2024-04-29"].groupby("unique_id")["y"]
-    assert (first.apply(lambda values: values.isna().sum()) == 2).all(), "forecast, and not scored"
+    assert (first.apply(lambda values: values.isna().sum()) == 2).all(), "forecast, but not scored"
     assert np.isfinite(gap["seasonal_naive"]).all()
 
 
-def test_which_origins(fitted: Forecaster) -> None:
+def test_origins(fitted: Forecaster) -> None:
     every = fitted.evaluate(frame(77), step=1).forecasts
     assert len(cutoffs(every)) == 17 - HORIZON + 1
     newest = fitted.evaluate(frame(77), step=2, origins=2).forecasts
     assert cutoffs(newest) == cutoffs(every)[-3::2]
-    assert cutoffs(fitted.evaluate(frame(77), last=12).forecasts) == cutoffs(every)[-6::5]
+    assert cutoffs(fitted.evaluate(frame(77), last_steps=12).forecasts) == cutoffs(every)[-6::5]
 
 
-def test_what_was_trained_on_is_told(fitted: Forecaster) -> None:
+def test_overlap_with_the_training_data_is_noted(fitted: Forecaster) -> None:
     with pytest.raises(
-        DataError, match=r"the frame: expected at least 5 rows behind .* end at 2024-04-29, .* are 4: .*--last"
+        DataError, match=r"the frame: expected at least 5 rows after .* end at 2024-04-29, .* are 4: .*last_steps="
     ):
         fitted.evaluate(frame(64))
-    result = fitted.evaluate(frame(64), last=10)
+    result = fitted.evaluate(frame(64), last_steps=10)
     assert result.notes == (
-        "4 of 4 forecasts do not lie behind the data that the run was trained on, which end at 2024-04-29: those "
-        "that it was trained on look better than new ones will be.",
+        "4 of 4 forecasts do not start after the training data, which end at 2024-04-29: errors on training data are "
+        "lower than on new data.",
     )
-    half = fitted.evaluate(frame(70), last=20).notes
-    assert half[0].startswith("4 of 8 forecasts do not lie behind the data that the run was trained on")
+    half = fitted.evaluate(frame(70), last_steps=20).notes
+    assert half[0].startswith("4 of 8 forecasts do not start after the training data")
 
 
-def test_other_series_are_new_from_a_look_back_on(fitted: Forecaster) -> None:
+def test_other_series_are_covered_from_a_context_on(fitted: Forecaster) -> None:
     other = frame(50).replace({"unique_id": {"a": "c", "b": "d"}})
     result = fitted.evaluate(other)
     first = pd.Timestamp("2024-03-01") + pd.Timedelta(days=fitted.spec_.context - 1)
     assert result.notes == () and first <= result.forecasts["cutoff"].min() < first + pd.Timedelta(days=HORIZON)
     short = pd.concat([other.groupby("unique_id").head(5), frame(77)])
-    assert fitted.evaluate(short).notes == ("Left out, with too few rows to forecast: 2 of 4 series.",)
+    assert fitted.evaluate(short).notes == ("Skipped 2 of 4 series, which have too few rows.",)
 
 
-def test_without_stamps_the_same_data_are_known_and_others_are_not() -> None:
+def test_without_timestamps_only_identical_data_are_recognised() -> None:
     values = frame(TRAINED, "a")[["y"]]
     fitted = Forecaster("naive", horizon=HORIZON, season=WEEK).fit(values)
-    with pytest.raises(DataError, match="behind the data that the run was trained on"):
+    with pytest.raises(DataError, match="rows after the training data"):
         fitted.evaluate(values)
-    assert "2 of 2 forecasts do not lie behind" in fitted.evaluate(values, last=10).notes[0]
-    assert fitted.evaluate(values + 1).notes[0].startswith("Without time stamps nothing tells which rows")
+    assert "2 of 2 forecasts do not start after" in fitted.evaluate(values, last_steps=10).notes[0]
+    assert (
+        fitted.evaluate(values + 1).notes[0].startswith("Without timestamps it is unknown which rows are training data")
+    )
 
 
-def test_wrong_numbers_and_short_data(fitted: Forecaster) -> None:
+def test_invalid_numbers_and_short_data(fitted: Forecaster) -> None:
     with pytest.raises(ConfigError, match="origins must be 1 or more"):
         fitted.evaluate(frame(77), origins=0)
-    with pytest.raises(DataError, match="is to fit into the last 3: give a last of 5"):
-        fitted.evaluate(frame(77), last=3)
+    with pytest.raises(DataError, match="does not fit into the last 3: set last_steps= to at least 5"):
+        fitted.evaluate(frame(77), last_steps=3)
     with pytest.raises(DataError, match="at least 6 rows, and the longest has 4"):
         fitted.evaluate(frame(4).replace({"unique_id": {"a": "c", "b": "d"}}))
     empty = frame(77)
     empty.loc[empty["ds"] >= "2024-05-01", "y"] = np.nan
-    with pytest.raises(DataError, match="but all are empty: leave out rows that are still to come"):
+    with pytest.raises(DataError, match="but all are empty: remove the rows that lie in the future"):
         fitted.evaluate(empty)
 
 
-def test_covariates_of_the_training_data_lead_new_ones() -> None:
+def test_covariates_of_the_training_data_are_prepended() -> None:
     data = frame(80, "a").assign(heat=np.arange(80.0))
     fitted = Forecaster(
         "seq2seq",

@@ -1,4 +1,4 @@
-"""Metrics against `utilsforecast` called by hand, and against formulas in NumPy."""
+"""Metrics compared with direct calls of `utilsforecast` and with formulas in NumPy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from utilsforecast import losses
 
-from tsattn.scoring.metrics import Scores, score, selection
+from tsattn.scoring.metrics import Scores, displayed_metrics, score
 
 LEVELS = (0.05, 0.1, 0.3, 0.5, 0.9, 0.95)
 ENDS = ("", "-lo-80", "-hi-80", "-lo-90", "-hi-90", "-q-0.3")
@@ -20,7 +20,7 @@ QUANTILES = {
 
 
 def forecasts() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Two origins of three series on different scales, with gaps and a zero; and what came before."""
+    """Forecasts of three series on different scales at two origins, with gaps and a zero; and the training data."""
     rng = np.random.default_rng(4)
     rows, past = [], []
     for name, scale in (("a", 1.0), ("b", 1e4), ("c", 1e-3)):
@@ -54,18 +54,18 @@ def by_utilsforecast(metric: str) -> pd.DataFrame:
         return getattr(losses, metric)(known, MODELS, SEASON, training)
     if metric == "wql":
         return losses.scaled_crps(known, QUANTILES, np.array(LEVELS))
-    kind, _, share = metric.partition("-")
-    if share:
-        return getattr(losses, {"winkler": "winkler_score"}.get(kind, kind))(known, MODELS, int(share))
+    kind, _, percent = metric.partition("-")
+    if percent:
+        return getattr(losses, {"winkler": "winkler_score"}.get(kind, kind))(known, MODELS, int(percent))
     return getattr(losses, metric)(known, MODELS)
 
 
 FACTORS = {"smape": 200.0, "mape": 100.0}
-INTERVALS = [f"{kind}-{share}" for kind in ("coverage", "winkler") for share in (80, 90)]
+INTERVALS = [f"{kind}-{percent}" for kind in ("coverage", "winkler") for percent in (80, 90)]
 
 
 @pytest.mark.parametrize("metric", ["mae", "rmse", "smape", "mape", "mase", "rmsse", "wql", *INTERVALS])
-def test_each_origin_of_each_series_is_as_utilsforecast_has_it(metric: str, scored: Scores) -> None:
+def test_origins_equal_utilsforecast(metric: str, scored: Scores) -> None:
     known = by_utilsforecast(metric).set_index(["unique_id", "cutoff"]).sort_index()
     for model in MODELS:
         rows = scored.by_origin.query("model == @model").set_index(["unique_id", "cutoff"])
@@ -85,7 +85,7 @@ def pinball(frame: pd.DataFrame, model: str) -> tuple[npt.NDArray[np.float64], n
     return np.where(actual > quantiles, levels * (actual - quantiles), (1 - levels) * (quantiles - actual)), actual
 
 
-def test_quantile_losses_are_weighted_by_all_that_a_row_stands_for(scored: Scores) -> None:
+def test_quantile_losses_are_weighted_by_all_rows_of_a_group(scored: Scores) -> None:
     frame = forecasts()[0]
     frame["step"] = np.tile(np.arange(1, HORIZON + 1), 6)
     for model in MODELS:
@@ -122,7 +122,7 @@ def test_each_step_of_the_horizon_over_all_origins(scored: Scores) -> None:
         )
 
 
-def test_skill_is_what_is_saved_of_the_seasonal_naive_error(scored: Scores) -> None:
+def test_skill_relative_to_the_seasonal_naive_forecast(scored: Scores) -> None:
     total = scored.total.set_index("model")
     assert total.loc["seasonal_naive", "skill"] == 0
     assert total.loc["other", "skill"] == pytest.approx(
@@ -134,8 +134,8 @@ def test_skill_is_what_is_saved_of_the_seasonal_naive_error(scored: Scores) -> N
         np.testing.assert_allclose(skill["other"], 1 - mase["other"] / mase["seasonal_naive"])
 
 
-def test_a_table_shows_a_short_selection_with_the_widest_interval(scored: Scores) -> None:
-    assert selection(scored.total.columns) == ("mase", "skill", "smape", "mae", "rmse", "wql", "coverage-90")
+def test_displayed_metrics_with_the_widest_interval(scored: Scores) -> None:
+    assert displayed_metrics(scored.total.columns) == ("mase", "skill", "smape", "mae", "rmse", "wql", "coverage-90")
     assert list(scored.total["mase"]) == sorted(scored.total["mase"])
 
 
@@ -144,17 +144,16 @@ def one_step(**actual: float) -> pd.DataFrame:
     return frame.assign(**{"naive-lo-80": 0.0, "naive-hi-80": 2.0})
 
 
-def test_what_has_no_scale_is_told_and_not_divided_by() -> None:
+def test_metrics_without_a_scale_are_noted() -> None:
     training = pd.DataFrame({"unique_id": [*"aaabbbc"], "ds": [0, 1, 2, 0, 1, 2, 0], "y": [1.0, 2, 4, 5, 5, 5, 1]})
     frame = one_step(a=3.0, b=0.0, c=2.0, d=0.0)
     found = score(frame, ["naive"], 1, (0.1, 0.5, 0.9), training)
-    assert found.left_out == (
+    assert found.notes == (
         "MASE and RMSSE leave out 1 of 4 series (b): the seasonal naive forecast has no error in the "
         "history to divide by.",
-        "MASE and RMSSE leave out 2 of 4 series (c, d): the history holds no two values that are a season apart, to "
-        "divide by their difference.",
-        "MAPE leaves out 2 of 4 values, in 2 series: they are 0, and nothing divides by 0.",
-        "WQL of single series leaves out 2 of 4 series (b, d): all values that were forecast are 0.",
+        "MASE and RMSSE leave out 2 of 4 series (c, d): the history has no two values one season apart.",
+        "MAPE leaves out 2 of 4 values, in 2 series: they are 0.",
+        "WQL of single series leaves out 2 of 4 series (b, d): all observed values are 0.",
     )
     rows = found.by_series.set_index("unique_id")
     assert rows.loc["a", "mase"] == pytest.approx(2 / 1.5) and rows.loc[["b", "c", "d"], "mase"].isna().all()
@@ -167,6 +166,6 @@ def test_what_has_no_scale_is_told_and_not_divided_by() -> None:
     assert "skill" not in total
 
 
-def test_nothing_is_left_out_of_plain_data() -> None:
+def test_no_notes_on_complete_data() -> None:
     training = pd.DataFrame({"unique_id": "a", "ds": range(3), "y": [1.0, 2.0, 4.0]})
-    assert score(one_step(a=3.0), ["naive"], 1, (0.1, 0.5, 0.9), training).left_out == ()
+    assert score(one_step(a=3.0), ["naive"], 1, (0.1, 0.5, 0.9), training).notes == ()

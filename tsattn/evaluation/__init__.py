@@ -1,1 +1,1 @@
-"""How good a forecast is, and against what."""
+"""Evaluation: backtests, evaluation on new data and selection of a model."""

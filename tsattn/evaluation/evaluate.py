@@ -1,68 +1,80 @@
-"""A fitted run held against data, without training it again."""
+"""Evaluation of a fitted forecaster on data, without training it again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from tsattn.errors import DataError
-from tsattn.evaluation.origins import Stretch
-from tsattn.scoring.classical import Classical, Rival, unfitted
-from tsattn.scoring.comparison import forecast_origins
+from tsattn.data.loader import Frame, load, source_name
+from tsattn.evaluation.origins import empty_targets_error, plan_evaluation
+from tsattn.forecasting.fitted import FittedForecaster
+from tsattn.scoring.classical import check_classical
+from tsattn.scoring.comparison import KerasForecaster, classical_forecasters, forecast_origins, with_naive_baselines
 from tsattn.scoring.metrics import Scores, score
+from tsattn.scoring.model_choice import ranking_metric
+from tsattn.scoring.window_forecaster import WindowForecaster
 from tsattn.timeseries.frames import history_frame
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How good a fitted run was on data.
+    """Forecasts and scores of a fitted forecaster and the baselines.
 
     Args:
-        forecasts: ``unique_id``, ``cutoff`` (the last stamp of the history), ``ds``, ``y`` as it was observed (NaN
-            where it was not), and for each model its forecast and bounds, such as ``naive``, ``naive-lo-80``,
-            ``naive-hi-80``; series by series and origin by origin, horizon rows each.
-        scored: how good they were, in total, by origin, series and step.
-        model: which of the models is the run's.
-        about: how many forecasts there were, and where their histories ended.
-        notes: sentences on what the scores are to be read with: data that the run was trained on, what they leave out.
+        forecasts: ``unique_id``, ``cutoff`` (last timestamp of the history), ``ds``, ``y`` (observed, NaN where
+            missing), and for each model its forecast and bounds, such as ``naive``, ``naive-lo-80``, ``naive-hi-80``.
+            Sorted by series and cutoff, with one row per step.
+        scored: Metrics in total, by origin, series and step.
+        model: Name of the forecaster among the models.
+        summary: Number of forecasts and range of the cutoffs.
+        notes: Sentences on the interpretation of the scores, such as overlap with the training data.
     """
 
     forecasts: pd.DataFrame
     scored: Scores
     model: str
-    about: str
+    summary: str
     notes: tuple[str, ...] = ()
 
     @property
     def scores(self) -> pd.DataFrame:
-        """A row a model, best first: ``model``, ``mase``, ``skill`` and the other metrics, means over all forecasts."""
+        """Leaderboard, best first: ``model``, ``mase``, ``skill`` and other metrics, means over all forecasts."""
         return self.scored.total
 
+    @property
+    def score(self) -> float:
+        """Minus the MASE of the forecaster, or minus its MAE if no series has a MASE."""
+        return -float(self.scores.set_index("model")[ranking_metric(self.scores)].astype(float)[self.model])
 
-def run_evaluation(stretch: Stretch, name: str, candidates: Mapping[str, Rival]) -> Evaluation:
-    """Forecast a stretch with every model and score the forecasts.
 
-    MASE is scaled by the error of the seasonal naive forecast in what lies before the first origin of each series.
+def evaluate(
+    fitted: FittedForecaster,
+    X: Frame | Path | str,
+    *,
+    origins: int | None = None,
+    step: int | None = None,
+    last_steps: int | None = None,
+    baselines: Sequence[str] = (),
+) -> Evaluation:
+    """Forecast data and score the forecasts; see `tsattn.Forecaster.evaluate`.
 
-    Args:
-        stretch: the forecasts to make.
-        name: which of the models is the run's.
-        candidates: the models by name.
+    MASE is scaled by the error of the seasonal naive forecast before the first origin of each series.
     """
-    spec = stretch.windows.spec
-    series, origin = stretch.windows.locate(np.arange(len(stretch.windows)))
-    forecasts = forecast_origins(candidates, stretch.panel, series, origin)
+    check_classical(baselines)
+    panel = load(X, schema=fitted.schema, covariates=fitted.needs_covariates)[0]
+    windows = plan_evaluation(fitted, panel, origins=origins, step=step, last_steps=last_steps, source=source_name(X))
+    spec = fitted.spec
+    forecasters: dict[str, WindowForecaster] = {
+        **with_naive_baselines(fitted.name, KerasForecaster(fitted.model, spec), windows.panel),
+        **classical_forecasters(baselines, windows.panel, spec),
+    }
+    forecasts, failures = forecast_origins(forecasters, windows.panel, *windows.pairs())
     if not forecasts["y"].notna().any():
-        raise DataError(
-            f"{stretch.source}: expected values to hold the forecasts against, but all are empty: "
-            "leave out rows that are still to come"
-        )
-    training = history_frame(stretch.history())
-    scored = score(forecasts, list(candidates), spec.season, spec.levels, training)
-    classical = (rival for rival in candidates.values() if isinstance(rival, Classical))
-    failures = (unfitted(rival.name, rival.failed, rival.fitted) for rival in classical)
-    notes = (*stretch.notes, *scored.left_out, *(told for told in failures if told))
-    return Evaluation(forecasts, scored, name, stretch.sentence(), notes)
+        raise empty_targets_error(windows.source)
+    scored = score(forecasts, list(forecasters), spec.season, spec.levels, history_frame(windows.history()))
+    failure_notes = (failure.summary(name) for name, failure in failures.items())
+    notes = (*windows.notes, *scored.notes, *(note for note in failure_notes if note))
+    return Evaluation(forecasts, scored, fitted.name, windows.summary(), notes)

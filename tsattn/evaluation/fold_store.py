@@ -1,12 +1,12 @@
-"""What is done of a backtest, kept in a folder so that it goes on where it was stopped.
+"""Folder of a backtest: finished folds, so that an interrupted backtest resumes, and the results.
 
 ====================================  =========================================================================
-``backtest.json``                     what the backtest is of: data, origins, options with their files, versions
-``folds/1/seq2seq.parquet``           the forecasts of a model for a fold
-``folds/1/seq2seq.json``              the options that made them, and what the model chose
-``forecasts.csv``                     all forecasts, a column a model, when all is done
-``leaderboard.csv``                   the scores of the models, best first
-``scores.csv``                        the same by series and origin
+``backtest.json``                     identity of the backtest: data, origins, options with their files, versions
+``folds/1/seq2seq.parquet``           forecasts of a model for a fold
+``folds/1/seq2seq.json``              ``options`` of the model, its ``model_choice`` and ``fit_failures``
+``forecasts.csv``                     all forecasts, one column per model
+``leaderboard.csv``                   scores of the models, best first
+``scores.csv``                        scores by series and origin
 ====================================  =========================================================================
 """
 
@@ -15,225 +15,222 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from tsattn.atomic_io import write_frame, write_text
+from tsattn.atomic_io import READ_ERRORS, write_frame, write_text
 from tsattn.config import RunConfig
 from tsattn.errors import RunError
-from tsattn.evaluation.origins import BacktestPlan
+from tsattn.evaluation.origins import EvaluationWindows
 from tsattn.scoring.metrics import Scores
-from tsattn.scoring.model_choice import Chosen, read_chosen
-from tsattn.timeseries.panel import summary
+from tsattn.scoring.model_choice import ModelChoice, read_model_choice
+from tsattn.scoring.window_forecaster import FitFailures
+from tsattn.timeseries.panel import summarize_panel
 
-ABOUT = "backtest.json"
-PARTS = "folds"
+DESCRIPTION = "backtest.json"
+FOLDS = "folds"
 RESULTS = ("forecasts.csv", "leaderboard.csv", "scores.csv")
 
 
 @dataclass(frozen=True)
 class Fold:
-    """What a model forecast at one origin of all series.
+    """Forecasts of a model at one origin of all series.
 
     Args:
         forecasts: ``unique_id``, ``cutoff``, ``ds``, ``y`` and the columns of the model.
-        choice: what was kept, where the model chose.
-        unfitted: histories that a classical baseline could not be fitted to.
-        histories: those that it was to be fitted to.
+        choice: Record of the choice, if the model makes one.
+        failures: Histories that a classical baseline could not be fitted to.
     """
 
     forecasts: pd.DataFrame
-    choice: Chosen | None = None
-    unfitted: int = 0
-    histories: int = 0
+    choice: ModelChoice | None = None
+    failures: FitFailures = field(default_factory=FitFailures)
 
 
-class Folds:
-    """The folds of a backtest that are done.
+class FoldStore:
+    """Stores the finished folds of a backtest.
 
     Args:
-        folder: where they are kept; None keeps nothing.
-        asked: what the backtest is of, see `about`.
-        anew: whether a backtest that is there is removed, when `begin` is called.
+        folder: Folder of the backtest; None stores nothing.
+        description: Identity of the backtest, see `describe_backtest`.
+        replace: Whether `begin` removes the backtest that is there.
     """
 
-    def __init__(self, folder: Path | None = None, asked: dict[str, Any] | None = None, *, anew: bool = False) -> None:
+    def __init__(
+        self, folder: Path | None = None, description: dict[str, Any] | None = None, *, replace: bool = False
+    ) -> None:
         self._folder = folder
-        self._asked = asked
-        self._anew = anew
+        self._description = description
+        self._replace = replace
 
     @classmethod
-    def open(cls, folder: Path, plan: BacktestPlan, config: RunConfig, refit: str, *, overwrite: bool = False) -> Folds:
-        """Return the folds of a backtest in a folder, which `begin` makes, or has some of the same backtest already.
+    def open(
+        cls, folder: Path, windows: EvaluationWindows, config: RunConfig, refit: str, *, overwrite: bool = False
+    ) -> FoldStore:
+        """Return the store of a backtest in a folder, which is new or has finished folds of the same backtest.
 
         Args:
-            folder: where they are kept.
-            plan: the series and their origins.
-            config: the configuration, of which everything counts but the model: each model has its own forecasts.
-            refit: how often models are trained.
-            overwrite: whether a backtest in the folder is removed; what else is there stays.
+            folder: Folder of the backtest.
+            windows: The forecasts to make.
+            config: The configuration. Its model does not matter: forecasts are stored per model.
+            refit: How often models are trained.
+            overwrite: Whether another backtest in the folder is removed; other files stay.
 
         Raises:
-            RunError: there is another backtest, or something else.
+            RunError: The folder holds another backtest, or something else.
         """
-        asked = about(plan, config, refit)
-        there = known(folder)
-        anew = overwrite and there is not None
-        if there is not None and there != asked and not anew:
+        description = describe_backtest(windows, config, refit)
+        found = read_description(folder)
+        if found is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(f"{folder}: already exists and is not a backtest", "choose another {out}")
+        if found not in (None, description) and not overwrite:
             raise RunError(
-                f"{folder}: is a backtest of {_difference(there, asked)}: give another --out, or --overwrite to "
-                "replace it"
+                f"{folder}: holds a backtest with {_difference(found or {}, description)}",
+                "choose another {out}",
+                "set {overwrite} to replace it",
             )
-        elif there is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunError(f"{folder}: is there already and is no backtest: give another --out")
-        return cls(folder, asked, anew=anew)
+        return cls(folder, description, replace=overwrite and found is not None)
 
     def begin(self) -> None:
-        """Make the folder, when it is known that the backtest can be.
+        """Create the folder.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: It cannot be written.
         """
         if self._folder is None:
             return
-        if self._anew:
+        if self._replace:
             _remove(self._folder)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{self._folder}: cannot be written: {error.strerror}") from None
-        write_text(json.dumps(self._asked, indent=2) + "\n", self._folder / ABOUT)
+        _make_folder(self._folder)
+        write_text(json.dumps(self._description, indent=2) + "\n", self._folder / DESCRIPTION)
 
-    def read(self, number: int, name: str, asked: dict[str, Any]) -> Fold | None:
-        """Return the fold of a model where it is done.
+    def read(self, number: int, name: str, options: dict[str, Any]) -> Fold | None:
+        """Return the fold of a model if it is finished.
 
         Raises:
-            RunError: it was done with other options, or cannot be read.
+            RunError: It was made with other options, or cannot be read.
         """
         if self._folder is None or not self._path(number, name, "parquet").exists():
             return None
+        path = self._path(number, name, "parquet")
         try:
-            told = json.loads(self._path(number, name, "json").read_text())
-            choice = told["choice"] and read_chosen(told["choice"])
-            frame = pd.read_parquet(self._path(number, name, "parquet"))
-            fold = Fold(frame, choice, told["unfitted"], told["histories"])
-        except (OSError, ValueError, LookupError, TypeError) as error:
+            record = json.loads(self._path(number, name, "json").read_text())
+            choice = record["model_choice"] and read_model_choice(record["model_choice"])
+            fold = Fold(pd.read_parquet(path), choice, FitFailures(**record["fit_failures"]))
+            same = record["options"] == _as_json(options)
+        except READ_ERRORS as error:
+            raise RunError(f"{path}: cannot be read: {error}", "set {overwrite} to repeat the backtest") from None
+        if not same:
             raise RunError(
-                f"{self._path(number, name, 'parquet')}: cannot be read: {error}: give --overwrite to do all again"
-            ) from None
-        if told["model"] != _plain(asked):
-            raise RunError(
-                f"{self._folder}: has forecasts of {name} with other options: give another --out, or --overwrite to "
-                "do all again"
+                f"{self._folder}: has forecasts of {name} with other options",
+                "choose another {out}",
+                "set {overwrite} to repeat the backtest",
             )
         return fold
 
-    def write(self, number: int, name: str, asked: dict[str, Any], fold: Fold) -> Fold:
-        """Keep the fold of a model, whole or not at all, and return it as it will be read."""
+    def write(self, number: int, name: str, options: dict[str, Any], fold: Fold) -> Fold:
+        """Store the fold of a model, whole or not at all, and return it as `read` does."""
         if self._folder is None:
             return fold
-        told = {
-            "model": _plain(asked),
-            "choice": None if fold.choice is None else fold.choice.to_dict(),
-            "unfitted": fold.unfitted,
-            "histories": fold.histories,
+        record = {
+            "options": _as_json(options),
+            "model_choice": fold.choice and fold.choice.to_dict(),
+            "fit_failures": asdict(fold.failures),
         }
-        try:
-            self._path(number, name, "json").parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{self._folder}: cannot be written: {error.strerror}") from None
-        # The forecasts come last: where they are, all is.
-        write_text(json.dumps(told, indent=2) + "\n", self._path(number, name, "json"))
+        _make_folder(self._path(number, name, "json").parent)
+        # `read` looks for the forecasts, so they are written last.
+        write_text(json.dumps(record, indent=2) + "\n", self._path(number, name, "json"))
         write_frame(fold.forecasts, self._path(number, name, "parquet"))
-        found = self.read(number, name, asked)
-        assert found is not None
-        return found
+        stored = self.read(number, name, options)
+        assert stored is not None
+        return stored
 
     def finish(self, forecasts: pd.DataFrame, scores: Scores) -> None:
-        """Write all forecasts and the scores."""
+        """Write the results."""
         if self._folder is None:
             return
         results = (forecasts, scores.total, scores.by_origin)
         for name, frame in zip(RESULTS, results, strict=True):
             write_frame(frame, self._folder / name)
 
-    def _path(self, number: int, name: str, ending: str) -> Path:
+    def _path(self, number: int, name: str, suffix: str) -> Path:
         assert self._folder is not None
-        return self._folder / PARTS / str(number + 1) / f"{name}.{ending}"
+        return self._folder / FOLDS / str(number + 1) / f"{name}.{suffix}"
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written: {error.strerror}") from None
 
 
 def _remove(folder: Path) -> None:
-    """Remove what a backtest has written, and nothing else that is in its folder."""
+    """Remove the files of a backtest and nothing else in its folder."""
     try:
-        if (folder / PARTS).exists():
-            shutil.rmtree(folder / PARTS)
-        for name in (*RESULTS, ABOUT):
+        if (folder / FOLDS).exists():
+            shutil.rmtree(folder / FOLDS)
+        for name in (*RESULTS, DESCRIPTION):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise RunError(f"{error.filename}: cannot be removed: {error.strerror}") from None
 
 
-def known(folder: Path) -> dict[str, Any] | None:
-    """Return what the backtest in a folder is of; None where there is none."""
+def read_description(folder: Path) -> dict[str, Any] | None:
+    """Return the identity of the backtest in a folder; None if there is no backtest."""
     try:
-        told = json.loads((folder / ABOUT).read_text())
+        description = json.loads((folder / DESCRIPTION).read_text())
     except (OSError, ValueError):
         return None
-    return told if isinstance(told, dict) else None
+    return description if isinstance(description, dict) else None
 
 
-def about(plan: BacktestPlan, config: RunConfig, refit: str) -> dict[str, Any]:
-    """Return what a backtest is of: the same for backtests whose forecasts may stand in one table."""
-    schema = plan.schema
+def describe_backtest(windows: EvaluationWindows, config: RunConfig, refit: str) -> dict[str, Any]:
+    """Return the identity of a backtest, which is the same for backtests whose forecasts are comparable."""
+    schema = windows.schema
+    covariates = [*schema.future_covariates, *schema.past_covariates, *schema.static_covariates]
     return {
-        "data": summary(plan.panel),
-        "window": {"horizon": schema.horizon, "season": schema.season, "covariates": list(_covariates(plan))},
-        "backtest": {"folds": len(plan), "step": plan.step, "refit": refit},
+        "data": summarize_panel(windows.panel),
+        "window": {"horizon": schema.horizon, "season": schema.season, "covariates": covariates},
+        "backtest": {"folds": len(windows), "step": windows.step, "refit": refit},
         "options": config.model_dump(mode="json", exclude={"model"}),
-        "files": _files(config),
+        "files": _hash_files(config),
         "versions": {name: version(name) for name in ("tsattn", "keras", "numpy")},
     }
 
 
-def _files(config: RunConfig) -> dict[str, str]:
-    """Return hashes of the files that options name, for what they hold may change."""
-    named = {"graph": config.data.graph, "init": config.init and str(Path(config.init) / "model.keras")}
-    paths = {name: Path(path) for name, path in named.items() if path is not None}
+def _hash_files(config: RunConfig) -> dict[str, str]:
+    """Return hashes of the files that options name, whose contents may change."""
+    weights = config.init_from and str(Path(config.init_from) / "model.keras")
+    paths = {name: Path(path) for name, path in (("graph", config.data.graph), ("init_from", weights)) if path}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items() if path.is_file()}
 
 
-def _covariates(plan: BacktestPlan) -> tuple[str, ...]:
-    schema = plan.schema
-    return (*schema.future_covariates, *schema.past_covariates, *schema.static_covariates)
-
-
-def _difference(there: dict[str, Any], asked: dict[str, Any]) -> str:
-    """Return in what a backtest is another one."""
+def _difference(found: dict[str, Any], description: dict[str, Any]) -> str:
+    """Return the first difference between two descriptions."""
     words = {
         "data": "other data",
         "versions": "other versions of tsattn, Keras or NumPy",
-        "files": "another graph, or another run to start from",
+        "files": "another graph or other initial weights",
     }
-    for group, values in asked.items():
-        old = there.get(group)
+    for group, values in description.items():
+        old = found.get(group)
         if old == values:
             continue
         if group in words or not isinstance(old, dict):
-            return words.get(group, "another form")
+            return words.get(group, "another format")
         changed = next((key for key in values if old.get(key) != values[key]), group)
-        return (
-            f"another {changed} ({old.get(changed)}, now {values[changed]})"
-            if group != "options"
-            else (f"other options ({changed})")
-        )
-    return "another form"
+        if group == "options":
+            return f"other options ({changed})"
+        return f"{changed}={old.get(changed)} instead of {values.get(changed)}"
+    return "another format"
 
 
-def _plain(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return options as JSON gives them back."""
-    plain: dict[str, Any] = json.loads(json.dumps(asked))
-    return plain
+def _as_json(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options as they are read from JSON."""
+    result: dict[str, Any] = json.loads(json.dumps(options))
+    return result

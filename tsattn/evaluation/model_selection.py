@@ -1,17 +1,18 @@
-"""Which of several models is the best on given data: ``--model auto``.
+"""Selection of the best of several models, for ``model="auto"``, by a short backtest.
 
-Each candidate is trained once, on what lies before some folds, and forecasts them, a horizon after another: about a
-fifth of a single series, less of many. The naive baselines do so too. The least mean error wins, or
-the first network that comes within a standard error of it, and is then fitted to all of the data as if it had been
-named. If a naive baseline wins, that is what is kept.
+Each candidate is trained once, on the data before the folds, which take about a fifth of a single series and less of
+each of many. The naive baselines are candidates as well. The model with the lowest mean error is selected, or the first
+network within a standard error of it, and then fitted to all of the data as if it had been named.
 
-The time is kept by a budget: a candidate is begun only if what is left suffices for it and for fitting the best anew.
+The time is limited: a candidate is skipped if the remaining time does not suffice to train it like the previous ones
+and to fit the best one again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from time import monotonic
 
 import numpy as np
@@ -19,110 +20,135 @@ import pandas as pd
 
 from tsattn.config import AUTO, RunConfig, SelectionConfig
 from tsattn.errors import ConfigError, DataError
-from tsattn.evaluation.backtest import Entrant, beside, entrant, run_backtest
-from tsattn.evaluation.origins import BacktestPlan, plan_backtest
-from tsattn.forecasting.fit import Watch, fit_model
+from tsattn.evaluation.origins import EvaluationWindows, plan_backtest
+from tsattn.evaluation.rolling_origin import Candidate, baseline_candidates, network_candidate, run_backtest
+from tsattn.forecasting.fit import CallbackFactory, fit_model
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.models import BASELINES, get_model
-from tsattn.scoring.model_choice import Selection, metric_of
+from tsattn.scoring.model_choice import ModelSelection, ranking_metric
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
 
-CANDIDATES = ("seq2seq", "attention_pooling", "tcn", "transformer")
-"""Networks that are compared, in this order."""
+DEFAULT_NETWORKS = ("seq2seq", "attention_pooling", "tcn", "transformer")
+"""Networks that are compared by default, in this order."""
 
-BUDGET = 1200.0
-"""Seconds for all of it, where nothing else is said."""
+DEFAULT_SECONDS = 1200.0
+"""Default time limit for comparison and final fit."""
 
-SHARE = 5
-"""The part of a typical series that is forecast: a fifth."""
+FORECAST_PART = 5
+"""The part of a series of median length that is forecast: a fifth."""
 
-MANY = 30
-"""Forecasts that tell enough: so many of one series, or one of each of so many, which keeps least from the training.
-Without a third of the steps of M4 Hourly seq2seq has a MASE of 1.24 for .73, and the baselines lose nothing."""
+MIN_FORECASTS = 30
+"""Number of forecasts, over all series, that suffices to compare models. Further folds would only shorten the training
+data; see docs/design/model-choice.md."""
 
-LEAST = 3
-"""Forecasts of few series that there are at least, though they take more than a fifth."""
+MIN_FOLDS = 3
+"""Minimum number of folds for few series, even if they take more than a fifth."""
 
-REFIT = 2.0
-"""What fitting a candidate to all of the data takes, in units of its training on the part before the folds."""
+REFIT_TIME_RATIO = 2.0
+"""Time to fit a candidate to all of the data, relative to its training before the folds."""
 
 
-def select(config: RunConfig, panel: Panel, schema: Schema, source: str, watch: Watch | None) -> Selection:
-    """Compare models by a short backtest.
+def fit(
+    config: RunConfig, panel: Panel, schema: Schema, source: str = "the panel", callback: CallbackFactory | None = None
+) -> FittedForecaster:
+    """Fit a configuration: a named model, the default, or for the model ``auto`` the best of several.
 
     Args:
-        config: the configuration of every candidate, apart from the model.
-        panel: the series.
-        schema: how they were read.
-        source: what errors call the data.
-        watch: shows the trainings.
+        config: The configuration.
+        panel: The series.
+        schema: How they were read.
+        source: Name of the data in errors.
+        callback: Makes the callback of each training.
 
     Raises:
-        ConfigError: a candidate cannot be one.
-        DataError: the data are too short for a backtest.
+        ConfigError: An option has a value that is not allowed.
+        DataError: The data are too short for the horizon, or do not fit the model.
     """
-    asked = config.selection or SelectionConfig()
-    names = asked.models or CANDIDATES
-    for name in names:
+    if config.model.get("name") != AUTO:
+        return fit_model(config, panel, schema, source, callback)
+    selection = select_model(config, panel, schema, source, callback)
+    best = config.with_model(selection.selected).model_copy(update={"selection": None})
+    if selection.selected in BASELINES:
+        # A baseline has none of the options of a network.
+        data = config.data.model_copy(update={"graph": None})
+        best = best.model_copy(update={"model": {"name": selection.selected}, "data": data})
+    return replace(fit_model(best, panel, schema, source, callback), choice=selection)
+
+
+def select_model(
+    config: RunConfig, panel: Panel, schema: Schema, source: str, callback: CallbackFactory | None
+) -> ModelSelection:
+    """Compare models by a short backtest; arguments as of `fit`.
+
+    Raises:
+        ConfigError: A candidate is not a network.
+        DataError: The data are too short for a backtest.
+    """
+    options = config.selection or SelectionConfig()
+    networks = options.models or DEFAULT_NETWORKS
+    for name in networks:
         if name == AUTO or name in BASELINES or not get_model(name).trained:
             raise ConfigError(
-                f"selection.models={','.join(names)}: expected networks, which {name} is not; the naive baselines are "
-                "compared in any case"
+                f"selection.models={','.join(networks)}: expected networks, which {name} is not; the naive baselines "
+                "are always compared"
             )
-    plan = _plan(config, panel, schema, asked.folds, source)
-    clock = _Clock(BUDGET if asked.budget is None else asked.budget)
-    left_out: list[str] = []
+    windows = _plan_comparison(config, panel, schema, options.folds, source)
+    timer = _Timer(DEFAULT_SECONDS if options.max_seconds is None else options.max_seconds)
+    skipped: list[str] = []
 
-    def candidates() -> Iterator[Entrant]:
-        yield from beside(config, plan, BASELINES)
-        for name in names:
-            allowed = clock.allowance()
-            if allowed is None:
-                left_out.append(name)
+    def candidates() -> Iterator[Candidate]:
+        yield from baseline_candidates(config, windows, BASELINES)
+        for name in networks:
+            seconds = timer.next_limit()
+            if seconds is None:
+                skipped.append(name)
                 continue
-            training = config.training.model_copy(update={"seconds": min(allowed, config.training.seconds or allowed)})
-            own = config.named(name).model_copy(update={"selection": None, "training": training})
-            with clock.timing(name):
-                yield entrant(own, fit_model, plan, name, watch, about=f"comparing, {name}")
+            limit = min(seconds, config.training.max_seconds or seconds)
+            training = config.training.model_copy(update={"max_seconds": limit})
+            own = config.with_model(name).model_copy(update={"selection": None, "training": training})
+            with timer.measure(name):
+                yield network_candidate(own, fit_model, windows, name, callback, label=f"comparing, {name}")
 
-    result = run_backtest(plan, candidates(), ())
-    scores, metric = result.scores, metric_of(result.scores)
-    best_first = scores.assign(order=scores[metric].astype(float).fillna(np.inf)).sort_values("order", kind="stable")
-    scores = best_first.drop(columns="order").reset_index(drop=True)
-    kept = first_as_good(result.scored.by_origin, metric, str(scores["model"].iloc[0]), list(clock.took))
-    return Selection(kept, scores, metric, len(plan), plan.schema.horizon, clock.took, tuple(left_out))
+    result = run_backtest(windows, candidates())
+    metric = ranking_metric(result.scores)
+    ranks = result.scores[metric].astype(float).fillna(np.inf).sort_values(kind="stable").index
+    scores = result.scores.loc[ranks].reset_index(drop=True)
+    best = str(scores["model"].iloc[0])
+    selected = first_within_standard_error(result.scored.by_origin, metric, best, list(timer.seconds))
+    return ModelSelection(selected, scores, metric, len(windows), windows.schema.horizon, timer.seconds, tuple(skipped))
 
 
-def first_as_good(errors: pd.DataFrame, metric: str, best: str, networks: Sequence[str]) -> str:
-    """Return the first of some networks that is no more than a standard error behind the best one.
+def first_within_standard_error(errors: pd.DataFrame, metric: str, best: str, networks: Sequence[str]) -> str:
+    """Return the first of some networks whose error is at most a standard error above that of the best model.
 
-    A network is another one whenever it is trained, so that the least error of near equals is luck; the first one is
-    that which the benchmarks favour. This is the one standard error rule of Breiman et al. 1984 (Classification and
-    Regression Trees), with the error of the mean difference over series and folds. A baseline that is best stays so.
+    Each training of a network gives another error, so the order of similar ones is chance, and the first network is the
+    one that the benchmarks favour. This is the one-standard-error rule of Breiman et al. 1984 (Classification and
+    Regression Trees), for the mean difference over series and folds. A baseline that is best is returned.
 
     Args:
-        errors: a row a model, series and fold: ``unique_id``, ``cutoff``, ``model`` and the metric.
-        metric: what decides.
-        best: the model with the least mean.
-        networks: in order of preference.
+        errors: ``unique_id``, ``cutoff``, ``model`` and the metric.
+        metric: The deciding error.
+        best: The model with the lowest mean error.
+        networks: Names in order of preference.
     """
     if best not in networks:
         return best
     table = errors.pivot(index=["unique_id", "cutoff"], columns="model", values=metric).astype(float)
     for name in networks:
-        behind = (table[name] - table[best]).dropna()
-        if len(behind) > 1 and behind.mean() <= behind.std() / np.sqrt(len(behind)):
+        excess = (table[name] - table[best]).dropna()
+        if len(excess) > 1 and excess.mean() <= excess.std() / np.sqrt(len(excess)):
             return name
     return best
 
 
-def _plan(config: RunConfig, panel: Panel, schema: Schema, folds: int | None, source: str) -> BacktestPlan:
-    """Return where candidates are compared: enough folds, as far as a fifth of the data holds them."""
-    known = {"season": schema.season, "horizon": schema.horizon}
-    data = config.data.model_copy(update=known)
-    room = int(np.median(panel.lengths)) // SHARE // schema.horizon
-    wanted = folds or min(-(-MANY // (len(panel) * len(panel.targets))), max(room, LEAST))
+def _plan_comparison(
+    config: RunConfig, panel: Panel, schema: Schema, folds: int | None, source: str
+) -> EvaluationWindows:
+    """Plan enough folds to compare models, as far as a fifth of the data has room for them."""
+    data = config.data.model_copy(update={"season": schema.season, "horizon": schema.horizon})
+    room = int(np.median(panel.lengths)) // FORECAST_PART // schema.horizon
+    wanted = folds or min(-(-MIN_FORECASTS // (len(panel) * len(panel.targets))), max(room, MIN_FOLDS))
     for count in range(wanted, 1, -1):
         try:
             return plan_backtest(panel, schema, data, count, source=source)
@@ -132,45 +158,28 @@ def _plan(config: RunConfig, panel: Panel, schema: Schema, folds: int | None, so
     return plan_backtest(panel, schema, data, 1, source=source)
 
 
-class _Clock:
-    """Tells how long the next candidate may take.
+class _Timer:
+    """Divides the time limit among the candidates and the final fit."""
 
-    Args:
-        budget: seconds for all candidates and for fitting the best one anew.
-    """
-
-    def __init__(self, budget: float) -> None:
-        self._end = monotonic() + budget
-        self.took: dict[str, float] = {}
+    def __init__(self, max_seconds: float) -> None:
+        self._end = monotonic() + max_seconds
+        self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def timing(self, name: str) -> Iterator[None]:
-        """Take the time of a candidate."""
+    def measure(self, name: str) -> Iterator[None]:
+        """Measure the time of a candidate."""
         start = monotonic()
         yield
-        self.took[name] = round(monotonic() - start, 1)
+        self.seconds[name] = round(monotonic() - start, 1)
 
-    def allowance(self) -> float | None:
-        """Return the seconds that the next candidate may be trained; None where it cannot be like those before.
+    def next_limit(self) -> float | None:
+        """Return the time limit of the next candidate; None if it is shorter than the mean of the previous ones.
 
-        The first one is trained in any case, and cut off where the time is over.
+        The first candidate is always trained, and stopped at its limit.
         """
-        left, known = max(self._end - monotonic(), 1.0), list(self.took.values())
-        own = left / (1 + REFIT)
-        if not known:
-            return own
-        own = min(own, left - REFIT * max(known))
-        return own if own >= sum(known) / len(known) else None
-
-
-def fit(config: RunConfig, panel: Panel, schema: Schema, source: str, watch: Watch | None = None) -> FittedForecaster:
-    """Train a forecaster: a named model, the default, or for ``auto`` the best of several."""
-    if config.model.get("name") != AUTO:
-        return fit_model(config, panel, schema, source, watch)
-    selection = select(config, panel, schema, source, watch)
-    best = config.named(selection.kept).model_copy(update={"selection": None})
-    if selection.kept in BASELINES:
-        # A baseline takes none of the options of a network.
-        data = config.data.model_copy(update={"graph": None})
-        best = best.model_copy(update={"model": {"name": selection.kept}, "data": data})
-    return fit_model(best, panel, schema, source, watch).chosen_as(selection)
+        left, previous = max(self._end - monotonic(), 1.0), list(self.seconds.values())
+        limit = left / (1 + REFIT_TIME_RATIO)
+        if not previous:
+            return limit
+        limit = min(limit, left - REFIT_TIME_RATIO * max(previous))
+        return limit if limit >= sum(previous) / len(previous) else None

@@ -1,77 +1,126 @@
-"""Where a backtest cuts the series: the origins of a rolling forecast, and what is known before them."""
+"""Forecast origins: where a backtest or an evaluation splits series into history and future."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tsattn._text import format_timestamp
 from tsattn.config import DataConfig
 from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.frames import series_names
-from tsattn.timeseries.panel import Covariates, Panel, fingerprint
+from tsattn.timeseries.panel import Panel, fingerprint
+from tsattn.timeseries.ragged import Ints, concat_ranges
 from tsattn.timeseries.schema import Schema
-from tsattn.timeseries.seasonality import decide_horizon, decide_season
-from tsattn.timeseries.window_spec import WindowSpec
-from tsattn.timeseries.windows import Windows, shortest
+from tsattn.timeseries.seasonality import infer_horizon, infer_season
+from tsattn.timeseries.windows import min_series_length
 
-Ints = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    from tsattn.forecasting.fitted import FittedForecaster
 
-ENDLESS = 10**6
-"""A season, in steps, that leads to the longest horizon there can be."""
+UNBOUNDED_SEASON = 10**6
+"""A season, in steps, that leads to the longest possible horizon."""
 
 
 @dataclass(frozen=True)
-class BacktestPlan:
-    """A backtest that has not run yet.
+class EvaluationWindows:
+    """Forecasts to make on known data. Origins are counted from the end of each series, the last a horizon before it.
 
     Args:
-        panel: the whole series.
-        schema: how they were read; season and horizon are those that the first training part shows.
-        step: steps between two origins.
-        origins: steps of history, int64 [origins, series], oldest first; below 1 where a series is too short.
-        source: what errors call the data.
+        panel: The series.
+        schema: How they were read, with the season and horizon of the forecasts.
+        step: Steps between two origins.
+        counts: Number of forecasts of each series, the newest ones, int64 [series].
+        source: Name of the data in errors.
+        notes: Sentences on the interpretation of the scores, such as overlap with the training data.
     """
 
     panel: Panel
     schema: Schema
     step: int
-    origins: Ints
+    counts: Ints
     source: str = "the panel"
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """Number of origins."""
-        return len(self.origins)
+        """Number of folds, each with at most one origin per series."""
+        return int(self.counts.max())
 
-    def series(self, number: int) -> Ints:
-        """Return the indices of the series that are forecast at an origin, counted from 0."""
-        return np.flatnonzero(self.origins[number] > 0)
+    @property
+    def origins(self) -> Ints:
+        """Steps of history, int64 [folds, series], oldest first; 0 where a series is not forecast."""
+        origins = fold_origins(self.panel.lengths, self.schema.horizon, len(self), self.step)
+        return np.where(np.arange(len(self), 0, -1)[:, None] <= self.counts, origins, 0)
 
-    def training(self, number: int = 0) -> Panel:
-        """Return what lies before an origin, without the series that have nothing there."""
-        return _before(self.panel, self.origins[number])
+    def series(self, fold: int) -> Ints:
+        """Return the indices of the series that are forecast at a fold, counted from 0."""
+        return np.flatnonzero(self.origins[fold])
+
+    def training(self, fold: int = 0) -> Panel:
+        """Return the data before a fold, without the series that are not forecast there."""
+        return self.panel.slice(0, self.origins[fold]).drop_empty()
+
+    def history(self) -> Panel:
+        """Return the data before the first origin of each series that is forecast."""
+        return self.panel.slice(0, self._first).drop_empty()
+
+    def pairs(self) -> tuple[Ints, Ints]:
+        """Return series index and origin of all forecasts, sorted by series and origin, each int64 [forecasts]."""
+        series = np.repeat(np.arange(len(self.panel), dtype=np.int64), self.counts)
+        return series, self._first[series] + self.step * concat_ranges(np.zeros_like(self.counts), self.counts)
+
+    @property
+    def _first(self) -> Ints:
+        """First origin of each series; 0 for a series that is not forecast."""
+        first = self.panel.lengths - self.schema.horizon - (self.counts - 1) * self.step
+        return np.where(self.counts > 0, first, 0)
 
     @property
     def cutoffs(self) -> pd.DataFrame:
-        """A row an origin, oldest first.
+        """One row per fold, oldest first.
 
-        ``first`` and ``last`` are the last stamps of the history of the earliest and the latest series; ``series`` is
-        the number of series that are forecast, ``left_out`` of those that are too short (by `series_names`).
+        ``first`` and ``last`` are the last timestamps of the history of the earliest and the latest series. ``series``
+        is the number of series that are forecast, ``skipped`` that of series that are too short.
         """
-        names = len(series_names(self.panel)) // len(self.panel)
+        targets = len(series_names(self.panel)) // len(self.panel)
         rows = []
-        for number in range(len(self)):
-            chosen = self.series(number)
-            last = self.panel.starts[chosen] + self.origins[number, chosen] - 1
-            ends = self.panel.grid.at([last.min(), last.max()])
-            left_out = len(self.panel) - len(chosen)
-            rows.append((ends[0], ends[1], names * len(chosen), names * left_out))
-        return pd.DataFrame(rows, columns=["first", "last", "series", "left_out"])
+        for fold, origins in enumerate(self.origins):
+            series = self.series(fold)
+            last = self.panel.starts[series] + origins[series] - 1
+            ends = self.panel.grid.times([last.min(), last.max()])
+            rows.append((ends[0], ends[1], targets * len(series), targets * (len(self.panel) - len(series))))
+        return pd.DataFrame(rows, columns=["first", "last", "series", "skipped"])
+
+    def summary(self) -> str:
+        """Return the number of forecasts and the range of their cutoffs."""
+        series, origin = self.pairs()
+        last = self.panel.starts[series] + origin - 1
+        times = self.panel.grid.times([int(last.min()), int(last.max())])
+        ends = list(dict.fromkeys(format_timestamp(time) for time in times))
+        targets, horizon = len(self.panel.targets), self.schema.horizon
+        count = targets * len(series)
+        where = f"histories end from {ends[0]} to {ends[1]}" if len(ends) > 1 else f"the history ends at {ends[0]}"
+        forecasts = "1 forecast" if count == 1 else f"{count} forecasts"
+        steps = "1 step" if horizon == 1 else f"{horizon} steps"
+        return f"{forecasts} of {targets * len(np.unique(series))} series, {steps} each: {where}."
+
+
+def empty_targets_error(source: str) -> DataError:
+    """Return the error for data without any value to score forecasts on."""
+    return DataError(
+        f"{source}: expected values after the first origin to score the forecasts, but all are empty",
+        "remove the rows that lie in the future",
+    )
+
+
+def _check_counts(**counts: int | None) -> None:
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} must be 1 or more. Received: {name}={value}")
 
 
 def plan_backtest(
@@ -81,302 +130,223 @@ def plan_backtest(
     folds: int = 5,
     step: int | None = None,
     source: str = "the panel",
-) -> BacktestPlan:
-    """Return where a backtest cuts the series, with season and horizon as they show before the first origin.
+) -> EvaluationWindows:
+    """Plan a backtest, with season and horizon inferred from the data before the first origin.
 
-    What is inferred from the values, the season and by it the horizon of series without dates, is inferred anew from
-    what lies before the first origin. Columns, stamps, their frequency and the lengths are those of the whole data.
+    Columns, timestamps, their frequency and the lengths are those of the whole data.
 
     Args:
-        panel: the series.
-        schema: how they were read.
-        config: what the user said about the data.
-        folds: how many times to forecast; the last time a horizon before the end of each series.
-        step: steps between two origins; None for what `step_between` chooses.
-        source: what errors call the data.
+        panel: The series.
+        schema: How they were read.
+        config: Options of the data.
+        folds: Number of forecasts of each series; the last one is a horizon before its end.
+        step: Steps between two origins; defaults to `choose_step`.
+        source: Name of the data in errors.
 
     Raises:
         ConfigError: ``folds`` or ``step`` is below 1.
-        DataError: the series are too short, or have no values after the first origin.
+        DataError: The series are too short, or have no values after the first origin.
     """
-    for name, value in (("folds", folds), ("step", step)):
-        if value is not None and value < 1:
-            raise ConfigError(f"{name} must be 1 or more. Received: {name}={value}")
-    seen = _surely_before(panel, config, folds, step)
-    horizon = decide_horizon(panel, config, int(decide_season(seen, config).value))
-    ahead = int(horizon.value)
-    between = step_between(panel.lengths, ahead, folds, step, source)
-    history = origins_of(panel.lengths, ahead, folds, between)
-    season = decide_season(_before(panel, history[0]), config)
-    if decide_horizon(panel, config, int(season.value)).value != horizon.value:
-        horizon = horizon.model_copy(update={"reason": f"{horizon.reason}, in an early part of the data"})
-    if not np.isfinite(panel.tail(ahead + (folds - 1) * between).values).any():
-        raise DataError(
-            f"{source}: expected values after the first origin to hold the forecasts against, but all are empty: "
-            "leave out rows that are still to come"
-        )
-    anew = {"season": season, "horizon": horizon}
-    found = {
+    _check_counts(folds=folds, step=step)
+    early = _data_before_any_origin(panel, config, folds, step)
+    decided = infer_horizon(panel, config, int(infer_season(early, config).value))
+    horizon = int(decided.value)
+    between = choose_step(panel.lengths, horizon, folds, step, source)
+    first = fold_origins(panel.lengths, horizon, folds, between)[0]
+    season = infer_season(panel.slice(0, first).drop_empty(), config)
+    if infer_horizon(panel, config, int(season.value)).value != decided.value:
+        decided = decided.model_copy(update={"reason": f"{decided.reason}, in an early part of the data"})
+    if not np.isfinite(panel.tail(horizon + (folds - 1) * between).values).any():
+        raise empty_targets_error(source)
+    new = {"season": season, "horizon": decided}
+    update = {
         "season": int(season.value),
-        "horizon": ahead,
-        "decisions": tuple(anew.get(decision.field, decision) for decision in schema.decisions),
+        "horizon": horizon,
+        "inferred_settings": tuple(new.get(setting.field, setting) for setting in schema.inferred_settings),
     }
-    return BacktestPlan(panel, schema.model_copy(update=found), between, history, source)
+    counts = np.clip((panel.lengths - horizon - 1) // between + 1, 0, folds)
+    return EvaluationWindows(panel, schema.model_copy(update=update), between, counts, source)
 
 
-def origins_of(lengths: Ints, horizon: int, count: int, step: int) -> Ints:
-    """Return the origins of each series, counted from its own end, the last a horizon before it.
+def fold_origins(lengths: Ints, horizon: int, folds: int, step: int) -> Ints:
+    """Return the origins of each series, counted from its end, int64 [folds, series], oldest first.
 
-    Args:
-        lengths: steps of each series, int64 [series].
-        horizon: steps of a forecast.
-        count: number of origins.
-        step: steps between two of them.
-
-    Returns:
-        Steps of history, int64 [count, series], oldest first; below 1 where a series is too short.
+    They are below 1 where a series is too short.
     """
-    return lengths[None, :] - horizon - step * np.arange(count - 1, -1, -1, dtype=np.int64)[:, None]
+    return lengths - horizon - step * np.arange(folds - 1, -1, -1, dtype=np.int64)[:, None]
 
 
-def step_between(lengths: Ints, horizon: int, count: int, step: int | None = None, source: str = "the panel") -> int:
-    """Return the steps between two origins.
+def choose_step(lengths: Ints, horizon: int, folds: int, step: int | None = None, source: str = "the panel") -> int:
+    """Return the steps between two origins: ``step`` if it is given, else at most the horizon.
 
-    The horizon, so that every value is forecast once; or less, so that the targets overlap, as far as it takes for a
-    series of the median length to keep half of its steps before the first origin, and for the longest to keep two
-    horizons and a step, which a training needs. At least 1: then a typical series may keep less than half. A ``step``
-    that was given is taken as it is.
+    Forecasts overlap if the series are short: as far as needed for a series of median length to have half of its steps
+    before the first origin, and for the longest series to have two horizons and a step, which a training needs. The
+    minimum is 1.
 
     Raises:
-        DataError: the longest series is too short for so many origins, or for so many so far apart.
+        DataError: The longest series is too short.
     """
-    longest, typical = int(lengths.max()), float(np.median(lengths))
-    room = longest - horizon - shortest(horizon)
-    if room < (count - 1) * (step or 1):
-        raise DataError(_too_short(lengths, horizon, count, step, source))
-    if step is not None or count == 1:
+    longest, median = int(lengths.max()), float(np.median(lengths))
+    room = longest - horizon - min_series_length(horizon)
+    if room < (folds - 1) * (step or 1):
+        raise _too_short_error(lengths, horizon, folds, step, source)
+    if step is not None or folds == 1:
         return step or horizon
-    half = int(typical / 2) - horizon
-    return max(min(horizon, half // (count - 1), room // (count - 1)), 1)
+    half = int(median / 2) - horizon
+    return max(min(horizon, half // (folds - 1), room // (folds - 1)), 1)
 
 
-def _too_short(lengths: Ints, horizon: int, count: int, step: int | None, source: str) -> str:
-    """Return the message of a DataError: what is needed, what came, and the options that would fit."""
-    longest, most = int(lengths.max()), _most(lengths, count, step)
-    least, apart = shortest(horizon) + horizon, step or 1
-    mends = []
-    if step is not None and longest - least >= count - 1 > 0:
-        mends.append(f"a step of at most {(longest - least) // (count - 1)}")
-    if longest >= least and count > 1:
-        fitting = (longest - least) // apart + 1
-        mends.append(f"at most {fitting} folds" if fitting > 1 else "1 fold")
-    if most >= 1:
-        mends.append(f"a horizon of at most {most}")
-    wanted = f"{count} folds" if count > 1 else "1 fold"
-    wanted += f" {step} steps apart" if step is not None and count > 1 else ""
-    return (
-        f"{source}: a backtest of {wanted} with a horizon of {horizon} needs a series of at least "
-        f"{least + (count - 1) * apart} rows, and the longest has {longest}: give {' or '.join(mends) or 'more data'}"
+def _too_short_error(lengths: Ints, horizon: int, folds: int, step: int | None, source: str) -> DataError:
+    """Return the error for a backtest that does not fit into the series, with values that would fit."""
+    longest, required, between = int(lengths.max()), min_series_length(horizon) + horizon, step or 1
+    hints = []
+    if step is not None and longest - required >= folds - 1 > 0:
+        hints.append(f"set {{step}} to at most {(longest - required) // (folds - 1)}")
+    if longest >= required and folds > 1:
+        hints.append(f"set {{folds}} to at most {(longest - required) // between + 1}")
+    if (max_horizon := _max_horizon(lengths, folds, step)) >= 1:
+        hints.append(f"set {{horizon}} to at most {max_horizon}")
+    count = f"{folds} folds" if folds > 1 else "1 fold"
+    count += f" {step} steps apart" if step is not None and folds > 1 else ""
+    return DataError(
+        f"{source}: a backtest of {count} with a horizon of {horizon} needs a series of at least "
+        f"{required + (folds - 1) * between} rows, and the longest has {longest}",
+        *(hints or ["provide more data"]),
     )
 
 
-def _surely_before(panel: Panel, config: DataConfig, count: int, step: int | None) -> Panel:
-    """Return what lies before the first origin for whatever horizon a season may lead to.
+def _max_horizon(lengths: Ints, folds: int, step: int | None) -> int:
+    """Return the longest horizon that fits this many folds; below 1 if none does."""
+    return int(lengths.max() - 1 - (folds - 1) * (step or 1)) // 3
 
-    Where the horizon follows from the season, it moves the first origin, behind which no season may be looked for.
+
+def _data_before_any_origin(panel: Panel, config: DataConfig, folds: int, step: int | None) -> Panel:
+    """Return the data before the first origin for every horizon that a season may lead to.
+
+    The season may determine the horizon, which determines the first origin, and data after it must not influence the
+    season.
     """
-    horizons = range(1, min(int(decide_horizon(panel, config, ENDLESS).value), _most(panel.lengths, count, step)) + 1)
-    spans = (ahead + (count - 1) * step_between(panel.lengths, ahead, count, step) for ahead in horizons)
-    return _before(panel, panel.lengths - max(spans, default=0))
+    limit = int(infer_horizon(panel, config, UNBOUNDED_SEASON).value)
+    horizons = range(1, min(limit, _max_horizon(panel.lengths, folds, step)) + 1)
+    spans = (horizon + (folds - 1) * choose_step(panel.lengths, horizon, folds, step) for horizon in horizons)
+    return panel.slice(0, panel.lengths - max(spans, default=0)).drop_empty()
 
 
-def _most(lengths: Ints, count: int, step: int | None) -> int:
-    """Return the longest horizon for which so many origins fit; below 1 where none does."""
-    return int(lengths.max() - 1 - (count - 1) * (step or 1)) // 3
-
-
-def _before(panel: Panel, origin: Ints) -> Panel:
-    return panel.cut(np.zeros_like(panel.lengths), np.maximum(origin, 0)).without_empty()
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """The forecasts that an evaluation asks for.
-
-    Args:
-        panel: the series, with the end of the training data before them where the data begin behind it.
-        windows: which origins of which series.
-        notes: sentences on what they are to be read with: rows that were trained on, series without a forecast.
-        source: what errors call the data.
-    """
-
-    panel: Panel
-    windows: Windows
-    notes: tuple[str, ...]
-    source: str = "the panel"
-
-    def history(self) -> Panel:
-        """Return what lies before the first origin of each series that is forecast."""
-        first = np.where(self.windows.counts > 0, self.windows.first, 0)
-        return self.panel.cut(np.zeros_like(first), first).without_empty()
-
-    def sentence(self) -> str:
-        """Return how many forecasts there are, and where their histories end."""
-        series, origin = self.windows.locate(np.arange(len(self.windows)))
-        last = self.panel.starts[series] + origin - 1
-        ends = list(
-            dict.fromkeys(format_timestamp(stamp) for stamp in self.panel.grid.at([int(last.min()), int(last.max())]))
-        )
-        width = len(self.panel.targets)
-        count, names = width * len(series), width * len(np.unique(series))
-        where = f"histories end from {ends[0]} to {ends[1]}" if len(ends) > 1 else f"the history ends at {ends[0]}"
-        forecasts = "1 forecast" if count == 1 else f"{count} forecasts"
-        steps = "1 step" if self.windows.spec.horizon == 1 else f"{self.windows.spec.horizon} steps"
-        return f"{forecasts} of {names} series, {steps} each: {where}."
-
-
-def find_stretch(
+def plan_evaluation(
+    fitted: FittedForecaster,
     panel: Panel,
-    schema: Schema,
-    spec: WindowSpec,
-    known: Panel,
-    training: Mapping[str, Any],
     *,
     origins: int | None = None,
     step: int | None = None,
-    last: int | None = None,
+    last_steps: int | None = None,
     source: str = "the panel",
-) -> Stretch:
-    """Return the forecasts to hold against a panel.
+) -> EvaluationWindows:
+    """Plan the evaluation of a fitted forecaster on a panel that was read by its schema.
 
-    By default they cover what lies behind the data that the run was trained on, a horizon after another and counted
-    from the end. Series that it was not trained on, and series without stamps, are covered from a look-back on.
+    By default the forecasts cover the data after the training data, one horizon after the other, counted from the end.
+    Series that are not part of the training data, and series without timestamps, are covered from a context on.
 
     Args:
-        panel: the series, read by the schema of the run.
-        schema: that schema.
-        spec: the window of the model.
-        known: the end of every series of the training data.
-        training: what `tsattn.data.fingerprint.summary` says of the training data.
-        origins: how many forecasts of each series, the newest ones; None for all.
-        step: steps between two of them; None for the horizon.
-        last: forecasts only the last steps of each series, trained on or not.
-        source: what errors call the data.
+        fitted: The forecaster.
+        panel: The series. The end of the training data is prepended to those that begin after it.
+        origins: Maximum number of forecasts of each series, the newest ones.
+        step: Steps between two origins; defaults to the horizon.
+        last_steps: Cover only the last steps of each series, including training data.
+        source: Name of the data in errors.
 
     Raises:
-        ConfigError: a number is below 1.
-        DataError: no series is long enough behind the training data.
+        ConfigError: A number is below 1.
+        DataError: No series is long enough after the training data.
     """
-    for name, value in (("origins", origins), ("step", step), ("last", last)):
-        if value is not None and value < 1:
-            raise ConfigError(f"{name} must be 1 or more. Received: {name}={value}")
-    # The fingerprint is that of the data as they came.
-    same = fingerprint(panel) == training.get("fingerprint")
-    if schema.time:
-        panel = _with_history(panel, known, spec.context)
-    trained = _trained(panel, known) if schema.time else np.full(len(panel), -1, dtype=np.int64)
-    if same:
+    _check_counts(origins=origins, step=step, last_steps=last_steps)
+    spec, dated, training = fitted.spec, bool(fitted.schema.time), fitted.training_data
+    is_training_data = fingerprint(panel) == training.get("fingerprint")
+    if dated:
+        panel = _prepend_history(panel, fitted.panel, spec.context)
+    trained = _trained_steps(panel, fitted.panel) if dated else np.full(len(panel), -1, dtype=np.int64)
+    if is_training_data:
         trained = panel.lengths
     newest, between = panel.lengths - spec.horizon, step or spec.horizon
-    if last is not None:
-        first = np.maximum(panel.lengths - last, 1)
+    if last_steps is not None:
+        first = np.maximum(panel.lengths - last_steps, 1)
     else:
         first = np.maximum(np.where(trained >= 0, trained, np.minimum(spec.context, newest)), 1)
-    count = np.maximum((newest - first) // between + 1, 0)
-    if origins is not None:
-        count = np.minimum(count, origins)
-    windows = Windows(panel, spec, newest - (count - 1) * between, newest, between)
-    if not len(windows):
-        raise DataError(_too_short_stretch(panel, spec, trained, training, last, source))
-    return Stretch(panel, windows, _notes(windows, trained, training, told=bool(schema.time) or same), source)
+    counts = np.clip((newest - first) // between + 1, 0, origins)
+    if not counts.any():
+        raise _no_windows_error(panel, spec.horizon, trained, training, last_steps, source)
+    schema = fitted.schema.model_copy(update={"season": spec.season, "horizon": spec.horizon})
+    windows = EvaluationWindows(panel, schema, between, counts, source)
+    return replace(windows, notes=_notes(windows, trained, training, known=dated or is_training_data))
 
 
-def _trained(panel: Panel, known: Panel) -> Ints:
-    """Return the steps of each series that do not lie behind its training data; -1 where it was not trained on."""
-    ends = dict(zip(known.ids, (known.starts + known.lengths).tolist(), strict=True))
-    found = [ends.get(id, start - 1) - start for id, start in zip(panel.ids, panel.starts.tolist(), strict=True)]
+def _trained_steps(panel: Panel, training: Panel) -> Ints:
+    """Return the steps of each series up to the end of its training data; -1 if it is not part of them."""
+    ends = dict(zip(training.ids, (training.starts + training.lengths).tolist(), strict=True))
+    steps = [ends.get(id, start - 1) - start for id, start in zip(panel.ids, panel.starts.tolist(), strict=True)]
     unknown = np.array([id not in ends for id in panel.ids])
-    return np.where(unknown, -1, np.maximum(np.array(found, dtype=np.int64), 0))
+    return np.where(unknown, -1, np.maximum(np.array(steps, dtype=np.int64), 0))
 
 
-def _with_history(panel: Panel, known: Panel, context: int) -> Panel:
-    """Return the panel with what is known of the steps before each series, where there is no more than a context."""
-    index = {id: number for number, id in enumerate(known.ids)}
+def _prepend_history(panel: Panel, training: Panel, context: int) -> Panel:
+    """Prepend the end of the training data to each series that begins less than a context after it."""
+    index = {id: number for number, id in enumerate(training.ids)}
     partner = np.array([index.get(id, -1) for id in panel.ids])
-    before = np.where(partner >= 0, panel.starts - known.starts[partner], 0)
-    beyond = before - np.where(partner >= 0, known.lengths[partner], 0)
-    before = np.where((before > 0) & (beyond < context), before, 0)
+    before = np.where(partner >= 0, panel.starts - training.starts[partner], 0)
+    gap = before - np.where(partner >= 0, training.lengths[partner], 0)
+    before = np.where((before > 0) & (gap < context), before, 0)
     if not before.any():
         return panel
-    values = [
-        _led(panel.series(number), known.series(int(partner[number])), int(steps))
-        for number, steps in enumerate(before)
-    ]
-    covariates, own = panel.covariates, known.covariates
+    partner = np.maximum(partner, 0)
+    series = training.series.take(partner).resize(before).append(panel.series)
+    covariates, own = panel.covariates, training.covariates
     if covariates is not None and own is not None:
         columns = [own.names.index(name) for name in covariates.names]
-        parts = []
-        for number, steps in enumerate(before):
-            mine = covariates.values[covariates.offsets[number] : covariates.offsets[number + 1]]
-            other = int(partner[number])
-            theirs = own.values[own.offsets[other] : own.offsets[other + 1]][:, columns]
-            parts.append(_led(mine, theirs, int(steps)))
-        lengths = covariates.lengths + before
-        offsets = np.append(0, np.cumsum(lengths)).astype(np.int64)
-        covariates = Covariates(np.concatenate(parts), offsets, covariates.names, covariates.ahead)
-    return replace(
-        panel,
-        values=np.concatenate(values),
-        offsets=np.append(0, np.cumsum(panel.lengths + before)).astype(np.int64),
-        starts=panel.starts - before,
-        covariates=covariates,
-    )
+        history = own.series.take(partner).resize(before)
+        history = replace(history, values=history.values[:, columns])
+        covariates = replace(covariates, series=history.append(covariates.series))
+    return replace(panel, series=series, starts=panel.starts - before, covariates=covariates)
 
 
-def _led(values: npt.NDArray[np.float32], known: npt.NDArray[np.float32], steps: int) -> npt.NDArray[np.float32]:
-    """Return values with ``steps`` rows before them: those that are known, then gaps."""
-    led = np.full((steps, values.shape[1]), np.nan, dtype=np.float32)
-    led[: len(known)] = known[:steps]
-    return np.concatenate([led, values])
-
-
-def _notes(windows: Windows, trained: Ints, training: Mapping[str, Any], *, told: bool) -> tuple[str, ...]:
-    """Return what the scores are to be read with."""
+def _notes(windows: EvaluationWindows, trained: Ints, training: Mapping[str, Any], *, known: bool) -> tuple[str, ...]:
+    """Return sentences on overlap with the training data and on skipped series."""
     notes = []
-    series, origin = windows.locate(np.arange(len(windows)))
-    seen = int((origin < trained[series]).sum())
-    if seen:
-        which = f"{seen} of {len(series)} forecasts"
+    series, origin = windows.pairs()
+    overlapping = int((origin < trained[series]).sum())
+    if overlapping:
         notes.append(
-            f"{which} do not lie behind the data that the run was trained on, which end at {training['last']}: those "
-            "that it was trained on look better than new ones will be."
+            f"{overlapping} of {len(series)} forecasts do not start after the training data, which end at "
+            f"{training['last']}: errors on training data are lower than on new data."
         )
-    if not told:
+    if not known:
         notes.append(
-            "Without time stamps nothing tells which rows the run was trained on: forecasts of those look better than "
-            "new ones will be."
+            "Without timestamps it is unknown which rows are training data: errors on those are lower than on new data."
         )
-    empty = int((windows.counts == 0).sum())
-    if empty:
-        notes.append(f"Left out, with too few rows to forecast: {empty} of {len(windows.panel)} series.")
+    skipped = int((windows.counts == 0).sum())
+    if skipped:
+        notes.append(f"Skipped {skipped} of {len(windows.panel)} series, which have too few rows.")
     return tuple(notes)
 
 
-def _too_short_stretch(
-    panel: Panel, spec: WindowSpec, trained: Ints, training: Mapping[str, Any], last: int | None, source: str
-) -> str:
-    """Return the message of a DataError: what is needed, what came, and what to do."""
-    horizon, longest = spec.horizon, int(panel.lengths.max())
-    if last is not None and last < horizon:
-        return f"{source}: a forecast has {horizon} steps, and is to fit into the last {last}: give a last of {horizon}"
-    if longest <= horizon:
-        return (
-            f"{source}: a forecast of {horizon} steps needs a series of at least {horizon + 1} rows, "
-            f"and the longest has {longest}: give more data"
+def _no_windows_error(
+    panel: Panel, horizon: int, trained: Ints, training: Mapping[str, Any], last_steps: int | None, source: str
+) -> DataError:
+    """Return the error for series that are too short for any forecast."""
+    longest = int(panel.lengths.max())
+    if last_steps is not None and last_steps < horizon:
+        return DataError(
+            f"{source}: a forecast of {horizon} steps does not fit into the last {last_steps}",
+            f"set {{last_steps}} to at least {horizon}",
         )
-    behind = int((panel.lengths - np.maximum(trained, 0))[trained >= 0].max(initial=0))
-    return (
-        f"{source}: expected at least {horizon} rows behind the data that the run was trained on, which end at "
-        f"{training['last']}, but there are {behind}: give newer data, or a last of {horizon} or more (--last) to "
-        "score rows that it was trained on"
+    if longest <= horizon:
+        return DataError(
+            f"{source}: a forecast of {horizon} steps needs a series of at least {horizon + 1} rows, and the longest "
+            f"has {longest}",
+            "provide more data",
+        )
+    new = int((panel.lengths - np.maximum(trained, 0))[trained >= 0].max(initial=0))
+    return DataError(
+        f"{source}: expected at least {horizon} rows after the training data, which end at {training['last']}, but "
+        f"there are {new}",
+        "provide newer data",
+        f"set {{last_steps}} to at least {horizon} to score training data",
     )

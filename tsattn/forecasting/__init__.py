@@ -1,0 +1,1 @@
+"""Forecasting: fit one model, store it and predict with it."""

@@ -1,8 +1,8 @@
-"""The state of a fitted forecaster: what training gives, and what prediction, export and the run directory take."""
+"""The state of a fitted forecaster: the result of training, and the input of prediction, export and run directory."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -13,7 +13,7 @@ from tsattn.models import resolve_options
 from tsattn.models.forecast_model import build_graph
 from tsattn.models.options import NetworkOptions
 from tsattn.scoring.calibration import Calibration
-from tsattn.scoring.model_choice import Chosen, verdict
+from tsattn.scoring.model_choice import ModelChoice, comparison_summary
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
 from tsattn.timeseries.window_spec import WindowSpec
@@ -22,20 +22,20 @@ from tsattn.training.trainer import History
 
 @dataclass(frozen=True)
 class FittedForecaster:
-    """A trained model with everything needed to use it.
+    """A trained model with everything that is needed to use it.
 
     Args:
-        config: the fully resolved configuration.
-        schema: how the data were read.
-        spec: the window that the model takes.
-        model: the Keras model from window to quantiles.
-        panel: the end of every training series, from which `predict` continues.
-        training_data: size, time range and hash of the training data.
-        scores: the model and the naive baselines on the validation part.
-        left_out: what the metrics leave out, as sentences.
-        calibration: which quantile levels were calibrated.
-        history: losses by epoch; None where nothing was trained.
-        choice: which model was chosen and why; None where a model was named.
+        config: The configuration with every option filled in.
+        schema: How the data were read.
+        spec: The window that the model takes.
+        model: The Keras model from window to quantiles.
+        panel: The end of every training series, which `predict` continues.
+        training_data: Size, time range and hash of the training data; see `tsattn.timeseries.panel.summarize_panel`.
+        scores: Metrics of the model and the naive baselines on the validation part, best first.
+        notes: Sentences on what these metrics leave out.
+        calibration: Which quantile levels are calibrated.
+        history: Losses by epoch; None if nothing was trained.
+        choice: Which model was selected and why; None if a model was named.
     """
 
     config: RunConfig
@@ -45,10 +45,10 @@ class FittedForecaster:
     panel: Panel
     training_data: dict[str, Any]
     scores: pd.DataFrame
-    left_out: tuple[str, ...]
+    notes: tuple[str, ...]
     calibration: Calibration
     history: History | None = None
-    choice: Chosen | None = None
+    choice: ModelChoice | None = None
 
     @property
     def name(self) -> str:
@@ -57,16 +57,12 @@ class FittedForecaster:
 
     @property
     def needs_covariates(self) -> bool:
-        """Whether the model takes covariates; a baseline that was chosen instead of a network does not."""
+        """Whether the model takes covariates. A baseline that replaces a network does not."""
         return bool(self.spec.past_covariates or self.spec.static)
 
-    def verdict(self) -> str:
-        """Return one sentence on the chosen model against the best naive baseline."""
-        return self.choice.sentence() if self.choice is not None else verdict(self.scores, self.name)
-
-    def chosen_as(self, choice: Chosen) -> FittedForecaster:
-        """Return the same state with another reason for its choice."""
-        return replace(self, choice=choice)
+    def summary(self) -> str:
+        """Return one sentence on the selected model compared with the best naive baseline."""
+        return comparison_summary(self.scores, self.name) if self.choice is None else self.choice.summary()
 
     def portable_model(self) -> keras.Model:
         """Return the inference model without device-specific operations."""

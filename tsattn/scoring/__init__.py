@@ -1,0 +1,1 @@
+"""Scoring: metrics, baselines, calibration and the choice of a model."""

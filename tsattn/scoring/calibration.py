@@ -1,4 +1,4 @@
-"""Conformalised quantile regression: how far the quantiles of a model are off where it was not trained."""
+"""Conformalised quantile regression: quantiles of a model corrected by its errors on the validation part."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import ndtri
 
-from tsattn.models.forecast_model import CALIBRATED, DISTRIBUTION
+from tsattn.models.forecast_model import CALIBRATION_LAYER, DISTRIBUTION_LAYER
 from tsattn.scoring.comparison import predict_windows
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.window_spec import TARGET, TARGET_OBSERVED, WindowSpec
 from tsattn.timeseries.windows import Windows, gather
 
-MOST_ROWS = 4_000
-"""Most windows times targets that factors are taken from; more of them are thinned out evenly."""
+MAX_ROWS = 4_000
+"""Maximum of windows times targets for the calibration; more of them are thinned out evenly."""
 
-DOUBT = 20
-"""Windows that do not overlap whose word counts as much as that of the model."""
+SHRINKAGE_WINDOWS = 20
+"""Number of non-overlapping windows at which a factor or correlation is shrunk by half: with ``d`` windows it moves
+``d / (d + 20)`` of the way from its prior value to the estimate."""
 
-NEAR = 4
-"""The steps whose residuals count for a step are those up to the horizon divided by this before and behind it."""
+NEIGHBOURHOOD = 4
+"""An estimate for a step uses the steps up to ``horizon // 4`` before and after it."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What calibrated a model.
+    """Summary of a calibration.
 
     Args:
-        windows: number of windows that the factors were taken from, which may overlap.
-        distinct: the most of them that do not overlap.
-        levels: the levels that were calibrated.
-        uncalibrated: those that were left as they are, because too few windows tell of them: the 0.1 quantile takes
-            nine that do not overlap.
+        windows: Number of windows, which may overlap.
+        distinct: Maximum number of them that do not overlap.
+        levels: Calibrated levels.
+        uncalibrated: Levels with too few windows: the 0.1 quantile requires nine that do not overlap.
     """
 
     windows: int
@@ -48,119 +48,109 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Return what `to_dict` was made of, by way of JSON or not."""
+        """Read the result of `to_dict`."""
         levels, uncalibrated = (tuple(values[name]) for name in ("levels", "uncalibrated"))
         return cls(values["windows"], values["distinct"], levels, uncalibrated)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it as JSON takes it, and as ``told`` in words."""
-        return {**asdict(self), "told": self.sentence()}
+        """Return the fields and the summary as JSON types."""
+        return {**asdict(self), "summary": self.summary()}
 
-    def sentence(self) -> str:
-        """Return in one sentence what the intervals are worth."""
+    def summary(self) -> str:
+        """Return one sentence on the calibration of the intervals."""
         if not self.levels and not self.uncalibrated:
-            return "There is the median alone, and no interval to calibrate."
-        named = ", ".join(f"{level:g}" for level in self.uncalibrated)
+            return "Only the median is forecast, so there is no interval to calibrate."
         if not self.levels:
             few = f"{self.distinct} windows that do not overlap" if self.distinct != 1 else "one window"
-            return f"The intervals are uncalibrated: behind the training part there is room for {few}, too few to tell."
-        told = f"Intervals calibrated on {self.windows} windows behind the training part"
-        return f"{told}." if not named else f"{told}; too few for the levels {named}, which are uncalibrated."
+            return f"The intervals are uncalibrated: the validation part has room for {few}, which is too few."
+        text = f"Intervals calibrated on {self.windows} windows of the validation part"
+        names = ", ".join(f"{level:g}" for level in self.uncalibrated)
+        return f"{text}; too few for the levels {names}, which are uncalibrated." if names else f"{text}."
 
 
 def calibrate(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> Calibration:
-    """Set the factors of a model by the windows whose target lies in the last steps of each series.
+    """Fit the calibration factors of a model on the windows whose target lies in the last steps of each series.
 
-    Where paths can be drawn from it, how their steps depend on each other as well, see `persistence`.
+    For models that can draw sample paths, the autocorrelation of the errors is fitted as well; see
+    `error_autocorrelation`.
 
-    The residual of a level is what was observed minus the median, in units of what the level lies from the median. The
-    factor of a step is the conformal quantile of the residuals of that step and of those around it, a quarter of the
-    horizon before and behind, of which one step alone has too few: of `n` the one of rank `ceil((n + 1) level)` above
-    the median, and as much below it, so that for exchangeable windows the share of values under the moved quantile is
-    the level, or up to `1 / n` more (less). Windows of one series are not exchangeable, and few of them say little: of
-    `d` that do not overlap, the factor goes `d / (d + 20)` of the way from 1.
+    The residual of a quantile is the observed value minus the median, divided by the quantile minus the median. The
+    factor of a step is the conformal quantile of the residuals of that step and its neighbours: of ``n`` residuals, the
+    one of rank ``ceil((n + 1) level)`` above the median, correspondingly below it. For exchangeable windows, the
+    fraction of values below the scaled quantile is then the level, within ``1 / n``. Windows of one series are not
+    exchangeable and their number is small, so the factor is shrunk towards 1; see `SHRINKAGE_WINDOWS`.
 
     Args:
-        model: an inference model whose factors are 1; it was not trained on those steps.
-        spec: its window.
-        panel: the series.
-        steps: length of the validation part.
-
-    Returns:
-        What was calibrated.
+        model: Inference model whose factors are 1 and that was not trained on these steps.
+        spec: Its window.
+        panel: The series.
+        steps: Length of the validation part.
     """
-    windows = Windows.over_last(panel, spec, steps, max(MOST_ROWS // len(spec.targets), 1))
+    windows = Windows.in_last_steps(panel, spec, steps, max(MAX_ROWS // len(spec.targets), 1))
     distinct = int((np.clip(panel.lengths - 1, 0, steps) // spec.horizon).sum())
-    layer = model.get_layer(CALIBRATED)
-    paths = next((layer for layer in model.layers if layer.name == DISTRIBUTION), None)
-    factors, told = np.ones(layer.factors.shape), []
-    # So many windows that do not overlap that one of them is expected beyond the level.
+    layer = model.get_layer(CALIBRATION_LAYER)
+    distribution = next((layer for layer in model.layers if layer.name == DISTRIBUTION_LAYER), None)
+    factors, calibrated = np.ones(layer.factors.shape), []
+    # At least one of the non-overlapping windows is expected beyond the level.
     enough = [x for x, level in enumerate(spec.levels) if (distinct + 1) * min(level, 1 - level) >= 1]
-    if len(windows) and (enough or paths is not None):
-        quantiles, actual = _validation(model, spec, windows)
-        middle = quantiles[..., spec.median]
-        if paths is not None:
+    if len(windows) and (enough or distribution is not None):
+        quantiles, actual = _predict_validation(model, spec, windows)
+        median = quantiles[..., spec.median]
+        if distribution is not None:
             width = quantiles[..., -1] - quantiles[..., 0]
-            paths.fit(persistence(actual - middle, width if len(spec.levels) > 1 else np.ones_like(width), distinct))
+            scale = width if len(spec.levels) > 1 else np.ones_like(width)
+            distribution.fit(error_autocorrelation(actual - median, scale, distinct))
         for index in (x for x in enough if x != spec.median):
             for step in range(spec.horizon):
-                near = slice(max(step - spec.horizon // NEAR, 0), step + spec.horizon // NEAR + 1)
-                error, distance = (actual - middle)[:, near], (quantiles[..., index] - middle)[:, near]
-                # Every window gives as many residuals as there are steps near.
+                near = slice(max(step - spec.horizon // NEIGHBOURHOOD, 0), step + spec.horizon // NEIGHBOURHOOD + 1)
+                error, distance = (actual - median)[:, near], (quantiles[..., index] - median)[:, near]
+                # Every window gives one residual per step of the neighbourhood.
                 flat = error.reshape(-1, error.shape[-1]), distance.reshape(-1, error.shape[-1])
                 factors[step, :, index] = conformal_factor(flat[0], flat[1], spec.levels[index])
-            told.append(spec.levels[index])
-    layer.fit(1 + (factors - 1) * distinct / (distinct + DOUBT))
-    left = tuple(level for level in spec.levels if level != 0.5 and level not in told)
-    return Calibration(len(windows), distinct, tuple(told), left)
+            calibrated.append(spec.levels[index])
+    layer.fit(1 + (factors - 1) * distinct / (distinct + SHRINKAGE_WINDOWS))
+    uncalibrated = tuple(level for level in spec.levels if level != 0.5 and level not in calibrated)
+    return Calibration(len(windows), distinct, tuple(calibrated), uncalibrated)
 
 
 def conformal_factor(error: Floats, distance: Floats, level: float) -> Floats:
-    """Return the conformal quantile, over the first axis, of errors in units of a distance; 1 where too few are left.
+    """Return the conformal quantile of errors in units of a distance over the first axis; 1 if there are too few.
 
     Args:
-        error: observed minus median, [windows, ...]; NaN is left out.
-        distance: quantile minus median, the same shape; windows where it is 0 are left out.
-        level: of the quantile; above 0.5 its distance is 0 or more, else 0 or less.
+        error: Observed value minus median, [windows, ...]; NaN is ignored.
+        distance: Quantile minus median, the same shape; windows where it is 0 are ignored.
+        level: Level of the quantile. The distance is not negative above 0.5 and not positive below it.
     """
     residuals = np.where(distance != 0, error / np.where(distance != 0, distance, 1.0), np.nan)
     ordered = np.sort(residuals, axis=0)  # NaN comes last
     count = np.isfinite(ordered).sum(axis=0)
-    # A rounding error must not cost a rank.
+    # The tolerance prevents a rounding error from raising the rank by one.
     rank = np.ceil((count + 1) * max(level, 1 - level) - 1e-9).astype(int)
     enough = (rank <= count) & (count > 0)
     chosen = np.take_along_axis(ordered, np.where(enough, rank - 1, 0)[None], axis=0)[0]
     return np.where(enough, np.maximum(chosen, 0.0), 1.0)
 
 
-def _validation(model: keras.Model, spec: WindowSpec, windows: Windows) -> tuple[Floats, Floats]:
-    """Return quantiles as they are before the calibration, and what was observed; NaN where nothing was."""
+def _predict_validation(model: keras.Model, spec: WindowSpec, windows: Windows) -> tuple[Floats, Floats]:
+    """Return quantiles and observed values (NaN where missing) of windows."""
     series, origin = windows.locate(np.arange(len(windows)))
-    made = predict_windows(model, spec, windows.panel, series, origin)
+    quantiles = predict_windows(model, spec, windows.panel, series, origin)
     truth = gather(windows.panel, spec, series, origin)
     actual = np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.nan)
-    return made.astype(np.float64), actual.astype(np.float64)
+    return quantiles.astype(np.float64), actual.astype(np.float64)
 
 
-NEAR = 4
-"""The pairs of steps that count for one are those up to the horizon divided by this before and behind it."""
+def error_autocorrelation(errors: npt.ArrayLike, spread: npt.ArrayLike, distinct: int) -> Floats:
+    """Return the correlation of the error of each step with that of the previous step, [horizon, targets], first 0.
 
-DOUBT = 20
-"""Windows that do not overlap whose word on one step counts as much as that of all steps together."""
-
-
-def persistence(errors: npt.ArrayLike, spread: npt.ArrayLike, distinct: int) -> Floats:
-    """Return the correlation of the error of each step with that of the step before, `[horizon, targets]`, first 0.
-
-    It is that of the normal scores of the errors, in units of what the model expects of them, so that neither their
-    distribution nor a few large ones matter. All steps of a target have one correlation to begin with; of `d` windows
-    that do not overlap, that of a step and those around it, a quarter of the horizon before and behind, counts for
-    `d / (d + 20)` of what is used, for errors may go on otherwise after the first steps than far ahead.
+    The correlation is computed from the normal scores of the standardised errors, so that their distribution and
+    outliers do not matter. The correlation over all steps of a target is the prior; the estimate of a step and its
+    neighbours is shrunk towards it, see `SHRINKAGE_WINDOWS`.
 
     Args:
-        errors: observed minus forecast, `[windows, horizon, targets]`; NaN where nothing was observed.
-        spread: what is expected of them, such as the width of an interval, of the same shape and 0 or more.
-        distinct: the most windows that do not overlap.
+        errors: Observed value minus forecast, [windows, horizon, targets]; NaN where missing.
+        spread: Expected size of the errors, such as the width of an interval; the same shape, not negative.
+        distinct: Maximum number of windows that do not overlap.
 
     References:
         Liu, Lafferty and Wasserman 2009, The Nonparanormal (correlations of normal scores).
@@ -174,13 +164,13 @@ def persistence(errors: npt.ArrayLike, spread: npt.ArrayLike, distinct: int) -> 
     both = np.isfinite(before) & np.isfinite(after)
     before, after = np.where(both, before, 0.0), np.where(both, after, 0.0)
     sums = [part.sum(axis=0) for part in (before * after, before**2, after**2)]
-    of_all = _correlation(*(part.sum(axis=0) for part in sums))
-    made = np.zeros((horizon, targets))
+    prior = _correlation(*(part.sum(axis=0) for part in sums))
+    result = np.zeros((horizon, targets))
     for step in range(1, horizon):
-        near = slice(max(step - 1 - horizon // NEAR, 0), step + horizon // NEAR)
-        of_step = _correlation(*(part[near].sum(axis=0) for part in sums))
-        made[step] = of_all + (of_step - of_all) * distinct / (distinct + DOUBT)
-    return made
+        near = slice(max(step - 1 - horizon // NEIGHBOURHOOD, 0), step + horizon // NEIGHBOURHOOD)
+        estimate = _correlation(*(part[near].sum(axis=0) for part in sums))
+        result[step] = prior + (estimate - prior) * distinct / (distinct + SHRINKAGE_WINDOWS)
+    return result
 
 
 def _correlation(common: Floats, before: Floats, after: Floats) -> Floats:

@@ -1,16 +1,17 @@
-"""Errors of forecasts, group by group; what they mean is left to `utilsforecast` wherever it has them.
+"""Metrics of forecasts by group, computed by `utilsforecast` where it has them.
 
 ========================  ==========================================================================================
-``mase``, ``rmsse``       mean absolute, root mean squared error over that of the seasonal naive forecast of the
-                          training data (Hyndman and Koehler 2006; Makridakis et al. 2022, the M5 competition)
-``smape``, ``mape``       the absolute error in percent of the mean of forecast and value, 0 to 200; of the value
+``mase``, ``rmsse``       mean absolute and root mean squared error, divided by that of the seasonal naive forecast
+                          within the training data (Hyndman and Koehler 2006; Makridakis et al. 2022, M5 competition)
+``smape``, ``mape``       absolute error in percent of the mean of forecast and value, 0 to 200; in percent of the value
 ``mae``, ``rmse``         in the units of the data
-``wql``                   weighted quantile loss: twice the pinball loss of all levels, their mean, over the sum of the
-                          absolute values (Park et al. 2022); the more levels, the nearer to the CRPS (Gneiting and
-                          Raftery 2007)
-``coverage-80``           the share of values inside the 80 % interval; so for every interval that the levels form
-``width-80``              upper less lower bound, in the units of the data
-``winkler-80``            interval score: the width, and 2 / (1 - 0.8) times what a value lies outside (Winkler 1972)
+``wql``                   weighted quantile loss: twice the pinball loss, averaged over all levels, divided by the sum
+                          of the absolute values (Park et al. 2022); approaches the CRPS as levels are added (Gneiting
+                          and Raftery 2007)
+``coverage-80``           fraction of the values inside the 80 % interval; the same for every interval of the levels
+``width-80``              upper minus lower bound, in the units of the data
+``winkler-80``            interval score: the width, plus 2 / (1 - 0.8) times the distance of a value outside the
+                          interval to its nearer bound (Winkler 1972)
 ========================  ==========================================================================================
 """
 
@@ -23,28 +24,29 @@ import numpy as np
 import pandas as pd
 from utilsforecast import losses
 
-from tsattn.timeseries.frames import level_columns
+from tsattn.timeseries.frames import quantile_columns
 
 Keys = tuple[str, ...]
-"""``unique_id``, alone or with one more column: what a group of rows has in common."""
+"""Columns that define the groups: ``unique_id``, alone or with one more."""
 
 _PERCENT = {"smape": 200.0, "mape": 100.0}
-"""`utilsforecast` has sMAPE from 0 to 1, the M4 competition and this package from 0 to 200; and MAPE as a share."""
+"""Factors to percent: `utilsforecast` has sMAPE from 0 to 1 (0 to 200 here, as in the M4 competition) and MAPE as a
+fraction."""
 
 
-def shares(levels: Sequence[float]) -> tuple[str, ...]:
-    """Return the shares of the intervals in percent, as in ``y-lo-80``, the widest first."""
-    # Narrow intervals come first among the columns.
-    names = [name.removeprefix("y-lo-") for name in level_columns(levels) if name.startswith("y-lo-")]
+def interval_percents(levels: Sequence[float]) -> tuple[str, ...]:
+    """Return the nominal coverage of the intervals in percent, as in ``y-lo-80``, the widest first."""
+    # Narrow intervals come first in `quantile_columns`.
+    names = [name.removeprefix("y-lo-") for name in quantile_columns(levels) if name.startswith("y-lo-")]
     return tuple(reversed(names))
 
 
 def metric_names(levels: Sequence[float]) -> tuple[str, ...]:
-    """Return the columns of metrics: those that the tables show first, then the others."""
-    intervals = shares(levels)
-    widest = tuple(f"coverage-{share}" for share in intervals[:1])
-    rest = tuple(f"coverage-{share}" for share in intervals[1:])
-    bounds = tuple(f"{kind}-{share}" for kind in ("width", "winkler") for share in intervals)
+    """Return the columns of metrics: first those that tables display, then the others."""
+    intervals = interval_percents(levels)
+    widest = tuple(f"coverage-{percent}" for percent in intervals[:1])
+    rest = tuple(f"coverage-{percent}" for percent in intervals[1:])
+    bounds = tuple(f"{kind}-{percent}" for kind in ("width", "winkler") for percent in intervals)
     return ("mase", "smape", "mae", "rmse", "wql", *widest, "rmsse", "mape", *rest, *bounds)
 
 
@@ -52,11 +54,12 @@ def naive_scales(training: pd.DataFrame, season: int) -> pd.DataFrame:
     """Return the errors of the seasonal naive forecast within the training data, which scale MASE and RMSSE.
 
     Args:
-        training: ``unique_id, ds, y`` in order of time.
-        season: season length in steps.
+        training: ``unique_id, ds, y``, sorted by time.
+        season: Season length in steps.
 
     Returns:
-        ``mae`` and ``rmse`` by ``unique_id``: 0 where each season is the one before, NaN where there is no second one.
+        ``mae`` and ``rmse`` by ``unique_id``: 0 if every season repeats the previous one, NaN if the data are no longer
+        than one season.
     """
     lagged = training[["unique_id", "y"]].astype({"y": "float64"})
     lagged["lag"] = lagged.groupby("unique_id", sort=False)["y"].shift(season)
@@ -67,14 +70,15 @@ def naive_scales(training: pd.DataFrame, season: int) -> pd.DataFrame:
 def group_errors(
     known: pd.DataFrame, models: Sequence[str], levels: Sequence[float], scales: pd.DataFrame, keys: Keys
 ) -> pd.DataFrame:
-    """Return every metric of each group of rows.
+    """Return all metrics of each group of rows.
 
     Args:
-        known: the ``keys``, ``y`` without a missing value, a column a model and its bounds, such as ``naive-lo-80``.
-        models: names of the models.
-        levels: quantile levels, which name the bounds.
-        scales: what `naive_scales` gives.
-        keys: what the rows of a group have in common.
+        known: The ``keys``, ``y`` without missing values, and for each model its forecast and bounds, such as ``naive``
+            and ``naive-lo-80``.
+        models: Names of the models.
+        levels: Quantile levels.
+        scales: Result of `naive_scales`.
+        keys: Columns that define the groups.
 
     Returns:
         ``keys``, ``model`` and the columns of `metric_names`, sorted by the keys; NaN where an error has no scale.
@@ -87,11 +91,11 @@ def group_errors(
         "smape": losses.smape(known, names, **group),
         "mape": losses.mape(known, names, **group),
     }
-    for share in shares(levels):
-        level = float(share) if "." in share else int(share)
-        found[f"coverage-{share}"] = losses.coverage(known, names, level, **group)
-        found[f"width-{share}"] = _width(known, names, share, keys)
-        found[f"winkler-{share}"] = losses.winkler_score(known, names, level, **group)
+    for percent in interval_percents(levels):
+        level = float(percent) if "." in percent else int(percent)
+        found[f"coverage-{percent}"] = losses.coverage(known, names, level, **group)
+        found[f"width-{percent}"] = _width(known, names, percent, keys)
+        found[f"winkler-{percent}"] = losses.winkler_score(known, names, level, **group)
     long = {
         metric: errors.melt(list(keys), names, "model").set_index([*keys, "model"])["value"].astype("float64")
         for metric, errors in found.items()
@@ -103,7 +107,8 @@ def group_errors(
     for metric, error in (("mase", "mae"), ("rmsse", "rmse")):
         frame[metric] = frame[error] / scale[error].where(scale[error] > 0).to_numpy()
     frame = frame.reset_index()
-    frame["wql"] = _joined(frame, weighted_quantile_loss(known, names, levels, keys), keys)
+    by = [*keys, "model"]
+    frame["wql"] = frame[by].merge(weighted_quantile_loss(known, names, levels, keys), how="left", on=by)["wql"]
     order = frame[list(keys)].apply(lambda column: column.factorize(sort=True)[0])
     ranks = np.lexsort([order[key] for key in reversed(keys)])
     return frame.iloc[ranks][[*keys, "model", *metric_names(levels)]].reset_index(drop=True)
@@ -112,14 +117,16 @@ def group_errors(
 def weighted_quantile_loss(
     known: pd.DataFrame, models: Sequence[str], levels: Sequence[float], keys: Keys = ()
 ) -> pd.DataFrame:
-    """Return the weighted quantile loss over all levels: of each group of rows, or of all rows together.
+    """Return the weighted quantile loss over all levels, of each group of rows or, without ``keys``, of all rows.
 
     Returns:
-        ``keys``, ``model``, ``wql``; NaN where all values of a group are 0, so that nothing weighs its loss.
+        ``keys``, ``model``, ``wql``; NaN where all values of a group are 0.
     """
     names = list(models)
     columns = {
-        name: [f"{name}{key.removeprefix('y')}" for key, _ in sorted(level_columns(levels).items(), key=lambda x: x[1])]
+        name: [
+            f"{name}{key.removeprefix('y')}" for key, _ in sorted(quantile_columns(levels).items(), key=lambda x: x[1])
+        ]
         for name in names
     }
     whole = "unique_id" not in keys
@@ -134,50 +141,43 @@ def weighted_quantile_loss(
     return melted
 
 
-def _joined(frame: pd.DataFrame, values: pd.DataFrame, keys: Keys) -> pd.Series:
-    """Return the last column of one frame in the order of another's groups and models."""
-    by = [*keys, "model"]
-    return frame[by].merge(values, how="left", on=by)[values.columns[-1]]
-
-
-def _width(known: pd.DataFrame, names: Sequence[str], share: str, keys: Keys) -> pd.DataFrame:
-    """Return the mean width of an interval, laid out as `utilsforecast` has its losses."""
-    widths = {name: known[f"{name}-hi-{share}"] - known[f"{name}-lo-{share}"] for name in names}
+def _width(known: pd.DataFrame, names: Sequence[str], percent: str, keys: Keys) -> pd.DataFrame:
+    """Return the mean width of an interval, in the layout of the losses of `utilsforecast`."""
+    widths = {name: known[f"{name}-hi-{percent}"] - known[f"{name}-lo-{percent}"] for name in names}
     return pd.DataFrame(widths).groupby([known[key] for key in keys]).mean().reset_index()
 
 
 REFERENCE = "seasonal_naive"
-"""The model that skill is told against."""
+"""The model that the skill is relative to."""
 
-_MOST_NAMES = 5
+_MAX_NAMES = 5
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How good the forecasts of several models were.
+    """Metrics of the forecasts of several models.
 
-    Every table has a row a model, with ``skill`` and the metrics of `tsattn.evaluation.metrics`. Each series at each
-    origin is scored by itself; ``total`` and ``by_series`` are the means of that, ``by_step`` scores each step of a
-    series over all origins, and is the mean over series. Where there are no origins, each series is scored as a whole.
-    The weighted quantile loss is never a mean, its weights being the sums over all that a row stands for. Missing
-    values count nowhere.
+    Every table has one row per model and group, with ``skill`` and the metrics of this module. Each series is scored at
+    each origin; ``total`` and ``by_series`` are means of these scores. ``by_step`` scores each step of a series over
+    all origins and averages over the series. The weighted quantile loss is computed from all rows of a group instead of
+    averaged. Missing values are ignored.
 
-    ``skill`` is the part of the MASE of the seasonal naive forecast that a model saves: 1 less their ratio. It is 0
-    where both are equal, and negative where the model is worse.
+    ``skill`` is 1 minus the ratio of the MASE to that of the seasonal naive forecast: 0 for equal models, negative for
+    a worse one.
 
     Args:
-        total: best MASE first, or MAE where no series has a MASE.
-        by_origin: the same of each ``unique_id`` and ``cutoff``; of each ``unique_id`` where there are no origins.
-        by_series: the same of each ``unique_id``.
-        by_step: the same of each ``step`` of the horizon, from 1; empty where there are no origins.
-        left_out: sentences on what has no scale to be divided by, and is therefore left out of a metric.
+        total: One row per model, sorted by MASE, or MAE where no series has a MASE.
+        by_origin: By ``unique_id`` and ``cutoff``; by ``unique_id`` alone if there are no origins.
+        by_series: By ``unique_id``.
+        by_step: By ``step`` of the horizon, from 1; empty if there are no origins.
+        notes: Sentences on series and values that a metric leaves out because there is no scale to divide by.
     """
 
     total: pd.DataFrame
     by_origin: pd.DataFrame
     by_series: pd.DataFrame
     by_step: pd.DataFrame
-    left_out: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def score(
@@ -186,17 +186,17 @@ def score(
     """Score forecasts.
 
     Args:
-        frame: ``unique_id``, ``y``, a column a model with its bounds, such as ``naive-lo-80``; and ``cutoff`` with the
-            steps of each horizon in order, or not. Rows whose ``y`` is missing do not count.
-        models: names of the models.
-        season: season length in steps.
-        levels: quantile levels, which name the bounds.
-        training: ``unique_id, ds, y`` of what was trained on, in order of time; MASE and RMSSE are scaled by the errors
-            of the seasonal naive forecast in it.
+        frame: ``unique_id``, ``y`` (NaN where missing), and for each model its forecast and bounds, such as ``naive``
+            and ``naive-lo-80``. With ``cutoff``, the rows of each origin are in order of time.
+        models: Names of the models.
+        season: Season length in steps.
+        levels: Quantile levels.
+        training: Training data ``unique_id, ds, y``, sorted by time; the errors of the seasonal naive forecast in it
+            scale MASE and RMSSE.
     """
     names, scales = list(models), naive_scales(training, season)
-    columns = ["y", *(f"{name}{key.removeprefix('y')}" for name in names for key in level_columns(levels))]
-    # In single precision the sum of many errors is off in the sixth digit.
+    columns = ["y", *(f"{name}{key.removeprefix('y')}" for name in names for key in quantile_columns(levels))]
+    # In single precision the sum of many errors is wrong in the sixth digit.
     known = frame.astype(dict.fromkeys(columns, "float64"))
     keys: Keys = ("unique_id",)
     if "cutoff" in known:
@@ -211,18 +211,17 @@ def score(
         by_step = _means(steps, "step", weighted_quantile_loss(known, names, levels, ("step",)))
     total = _means(by_origin, None, weighted_quantile_loss(known, names, levels))
     total = total.set_index("model").loc[names].reset_index().sort_values(["mase", "mae"], ignore_index=True)
-    told = _without_scale(frame, scales) + _zeros(known)
     return Scores(
         total=_with_skill(total, ()),
         by_origin=_with_skill(by_origin, keys),
         by_series=_with_skill(by_series, ("unique_id",)),
         by_step=_with_skill(by_step, ("step",)),
-        left_out=tuple(told),
+        notes=(*_describe_missing_scales(frame, scales), *_describe_zeros(known)),
     )
 
 
 def _means(errors: pd.DataFrame, key: str | None, weighted: pd.DataFrame) -> pd.DataFrame:
-    """Return the means of errors by ``key`` and model, or by model, with the weighted quantile losses put in."""
+    """Return the means of errors by ``key`` and model, or by model; ``weighted`` replaces the quantile losses."""
     by = ["model"] if key is None else [key, "model"]
     metrics = [name for name in errors if name not in ("unique_id", "cutoff", "step", "model")]
     means = errors.groupby(by, sort=False)[metrics].mean().reset_index()
@@ -230,7 +229,7 @@ def _means(errors: pd.DataFrame, key: str | None, weighted: pd.DataFrame) -> pd.
 
 
 def _with_skill(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Return a table with ``skill`` behind the MASE, where the seasonal naive forecast is one of the models."""
+    """Add the column ``skill`` after the MASE if the seasonal naive forecast is one of the models."""
     if REFERENCE not in set(table["model"]):
         return table
     reference = table.loc[table["model"] == REFERENCE, [*keys, "mase"]].rename(columns={"mase": "skill"})
@@ -244,53 +243,49 @@ def _with_skill(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     return found
 
 
-def _without_scale(frame: pd.DataFrame, scales: pd.DataFrame) -> list[str]:
-    """Return sentences on the series that have no MASE or RMSSE."""
+def _describe_missing_scales(frame: pd.DataFrame, scales: pd.DataFrame) -> list[str]:
+    """Return sentences on the series without MASE and RMSSE."""
     ids = pd.Index(frame["unique_id"].unique())
     known = scales["mae"].reindex(ids)
     constant, short = ids[(known == 0).to_numpy()], ids[known.isna().to_numpy()]
-    told = []
+    notes = []
     if len(constant):
-        told.append(
-            f"MASE and RMSSE leave out {_listed(constant, len(ids))}: the seasonal naive forecast has no error in the "
-            "history to divide by."
+        notes.append(
+            f"MASE and RMSSE leave out {_list_series(constant, len(ids))}: the seasonal naive forecast has no error in "
+            "the history to divide by."
         )
     if len(short):
-        told.append(
-            f"MASE and RMSSE leave out {_listed(short, len(ids))}: the history holds no two values that are a season "
-            "apart, to divide by their difference."
+        notes.append(
+            f"MASE and RMSSE leave out {_list_series(short, len(ids))}: the history has no two values one season apart."
         )
-    return told
+    return notes
 
 
-def _zeros(known: pd.DataFrame) -> list[str]:
-    """Return sentences on the values that have no MAPE, and the series that have no weighted quantile loss."""
+def _describe_zeros(known: pd.DataFrame) -> list[str]:
+    """Return sentences on the values without MAPE and the series without a weighted quantile loss."""
     zero = known["y"] == 0
     if not zero.any():
         return []
     series = known.loc[zero, "unique_id"].nunique()
     within = "1 series" if series == 1 else f"{series} series"
-    told = [f"MAPE leaves out {zero.sum()} of {len(known)} values, in {within}: they are 0, and nothing divides by 0."]
+    notes = [f"MAPE leaves out {zero.sum()} of {len(known)} values, in {within}: they are 0."]
     empty = zero.groupby(known["unique_id"], sort=False).all()
     if empty.any():
-        names = _listed(empty.index[empty], len(empty))
-        told.append(f"WQL of single series leaves out {names}: all values that were forecast are 0.")
-    return told
+        names = _list_series(empty.index[empty], len(empty))
+        notes.append(f"WQL of single series leaves out {names}: all observed values are 0.")
+    return notes
 
 
-def _listed(names: pd.Index, total: int) -> str:
+def _list_series(names: pd.Index, total: int) -> str:
     """Return "2 of 7 series (a, b)"."""
-    some = ", ".join(str(name) for name in names[:_MOST_NAMES])
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    some = ", ".join(str(name) for name in names[:_MAX_NAMES])
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
     return f"{len(names)} of {total} series ({some}{more})"
 
 
-def selection(columns: Iterable[str]) -> tuple[str, ...]:
-    """Return the metrics that a table shows by default, out of those that it has.
-
-    Args:
-        columns: those of a table of scores; of coverages the first one counts, which is that of the widest interval.
-    """
+def displayed_metrics(columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the metrics to display, out of the columns of a table of scores."""
     names = list(columns)
+    # The first coverage is that of the widest interval.
     coverage = [name for name in names if name.startswith("coverage-")][:1]
     return tuple(name for name in ("mase", "skill", "smape", "mae", "rmse", "wql", *coverage) if name in names)

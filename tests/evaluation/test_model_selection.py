@@ -1,4 +1,4 @@
-"""`--model auto`: the best of several by a short backtest, within a time."""
+"""The model `auto`: the best of several by a short backtest, within a time limit."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from cli.conftest import TINY, tsattn
 
 from tsattn import Forecaster
 from tsattn.errors import ConfigError
-from tsattn.evaluation.model_selection import first_as_good
-from tsattn.scoring.model_choice import Selection
+from tsattn.evaluation.model_selection import first_within_standard_error
+from tsattn.scoring.model_choice import ModelSelection
 
 QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
 NETWORKS = ("attention_pooling", "tcn")
 
 
 def repeated() -> pd.DataFrame:
-    """A week that repeats itself, which the seasonal naive forecast knows to the last digit."""
+    """A week that repeats exactly, so that the seasonal naive forecast has no error."""
     values = np.array([3.0, 8, 1, 9, 4, 7, 2])
     return pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=140), "y": np.tile(values, 20)})
 
 
 def rising() -> pd.DataFrame:
-    """A line with noise, whose slope the drift knows best."""
+    """A line with noise, on which drift is best."""
     noise = np.random.default_rng(0).normal(0, 0.1, 120)
     return pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=120), "y": np.arange(120.0) + noise})
 
@@ -40,40 +40,40 @@ def fitted() -> Forecaster:
     return auto().fit(repeated())
 
 
-def test_a_baseline_that_wins_is_what_is_kept(fitted: Forecaster) -> None:
+def test_a_baseline_can_be_selected(fitted: Forecaster) -> None:
     choice = fitted.choice_
-    assert isinstance(choice, Selection) and choice.kept == fitted.config_.model["name"] == "seasonal_naive"
+    assert isinstance(choice, ModelSelection) and choice.selected == fitted.config_.model["name"] == "seasonal_naive"
     assert set(choice.scores["model"]) == {*NETWORKS, "naive", "seasonal_naive", "drift", "seasonal_mean"}
-    assert choice.folds == 5 and choice.steps == 5, "a fifth of 140 steps holds 28 // 5 horizons"
+    assert choice.folds == 5 and choice.steps == 5, "a fifth of 140 steps has room for 28 // 5 horizons"
     np.testing.assert_allclose(fitted.predict()["y"], repeated()["y"][:5])
-    assert choice.sentence().startswith("Kept: seasonal_naive, the best of 6 models over 5 folds of 5 steps: MAE 0 ")
-    assert fitted.verdict() == choice.sentence()
+    assert choice.summary().startswith("Selected: seasonal_naive, the best of 6 models over 5 folds of 5 steps: MAE 0 ")
+    assert fitted.summary() == choice.summary()
 
 
 @pytest.mark.slow
-def test_the_table_is_that_of_a_backtest(fitted: Forecaster) -> None:
-    assert isinstance(fitted.choice_, Selection)
+def test_the_scores_equal_those_of_a_backtest(fitted: Forecaster) -> None:
+    assert isinstance(fitted.choice_, ModelSelection)
     known = Forecaster(horizon=5, season=7, training=QUICK).backtest(repeated(), 5, models=NETWORKS).scores
     found = fitted.choice_.scores.set_index("model").loc[known["model"]].reset_index()
     pd.testing.assert_frame_equal(found[["model", "mae", "wql"]], known[["model", "mae", "wql"]], check_exact=True)
     assert list(fitted.choice_.scores["mae"]) == sorted(known["mae"])
 
 
-def test_it_is_the_model_that_it_names(fitted: Forecaster) -> None:
+def test_the_result_equals_that_of_the_named_model(fitted: Forecaster) -> None:
     plain = Forecaster("seasonal_naive", horizon=5, training=QUICK).fit(repeated())
     pd.testing.assert_frame_equal(fitted.predict(), plain.predict())
     pd.testing.assert_frame_equal(fitted.scores_, plain.scores_)
-    assert fitted.config_ == plain.config_, "which makes the same run again"
+    assert fitted.config_ == plain.config_, "which reproduces the run"
     assert fitted.model == "auto" and fitted.get_params()["selection"] == {"models": NETWORKS}
 
 
 @pytest.mark.slow
-def test_a_run_and_its_export_are_those_of_any_model(fitted: Forecaster, tmp_path: Path) -> None:
+def test_run_and_export(fitted: Forecaster, tmp_path: Path) -> None:
     import tensorflow as tf
 
     fitted.save(tmp_path / "run")
     again = Forecaster.load(tmp_path / "run")
-    assert isinstance(again.choice_, Selection) and again.choice_.sentence() == fitted.verdict()
+    assert isinstance(again.choice_, ModelSelection) and again.choice_.summary() == fitted.summary()
     pd.testing.assert_frame_equal(again.choice_.scores, fitted.choice_.scores)  # type: ignore[union-attr]
     serve = tf.saved_model.load(str(tmp_path / "run" / "saved_model" / "1")).signatures["serving_default"]
     week = repeated()["y"].to_numpy("float32")[None, :7, None]
@@ -82,40 +82,42 @@ def test_a_run_and_its_export_are_those_of_any_model(fitted: Forecaster, tmp_pat
 
 
 @pytest.mark.slow
-def test_without_time_only_the_first_network_is_there() -> None:
-    found = auto(budget=1e-3).fit(rising())
+def test_without_time_only_the_first_network_is_compared() -> None:
+    found = auto(max_seconds=1e-3).fit(rising())
     choice = found.choice_
-    assert isinstance(choice, Selection) and choice.left_out == ("tcn",) and list(choice.seconds) == [NETWORKS[0]]
-    assert "For lack of time without tcn: give a longer --budget." in choice.sentence()
-    assert found.config_.model["name"] == "drift" and found.config_.training.seconds is None
+    assert isinstance(choice, ModelSelection) and choice.skipped == ("tcn",) and list(choice.seconds) == [NETWORKS[0]]
+    assert "Skipped for lack of time: tcn. Increase selection.max_seconds to include them." in choice.summary()
+    assert found.config_.model["name"] == "drift" and found.config_.training.max_seconds is None
 
 
-def test_options_of_the_networks_do_not_keep_a_baseline_from_winning(limits: list[float]) -> None:
-    given = auto(models=["tcn"]).set_params(options={"units": 4, "head": "normal"}, training={**QUICK, "seconds": 7})
+def test_a_baseline_can_be_selected_despite_options_of_networks(limits: list[float]) -> None:
+    given = auto(models=["tcn"]).set_params(
+        options={"units": 4, "head": "normal"}, training={**QUICK, "max_seconds": 7}
+    )
     found = given.fit(rising())
-    assert isinstance(found.choice_, Selection) and found.choice_.kept == "drift"
-    assert found.config_.model == {"name": "drift"} and found.config_.training.seconds == 7
-    assert limits == [7], "a limit that was given holds, though the budget leaves more"
+    assert isinstance(found.choice_, ModelSelection) and found.choice_.selected == "drift"
+    assert found.config_.model == {"name": "drift"} and found.config_.training.max_seconds == 7
+    assert limits == [7], "the given limit holds, though more time is left"
     plain = Forecaster("drift", horizon=5).fit(rising())
     pd.testing.assert_frame_equal(found.predict(), plain.predict())
 
 
 @pytest.mark.slow
-def test_data_for_fewer_folds_than_wanted() -> None:
+def test_short_data_have_fewer_folds() -> None:
     short = auto().fit(repeated()[:22])
-    assert isinstance(short.choice_, Selection) and 1 <= short.choice_.folds <= 3
+    assert isinstance(short.choice_, ModelSelection) and 1 <= short.choice_.folds <= 3
     with pytest.raises(Exception, match="a backtest of 9 folds"):
         auto(folds=9).fit(repeated()[:22])
 
 
-def test_words_that_mean_nothing(tmp_path: Path) -> None:
+def test_invalid_options(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected networks, which naive is not"):
         auto(models=["naive"]).fit(repeated())
     with pytest.raises(ConfigError, match="there is no model 'arima'"):
         auto(models="arima").fit(repeated())
-    with pytest.raises(ConfigError, match="init is the weights of one"):
-        Forecaster("auto", horizon=5, init=tmp_path).fit(repeated())
-    with pytest.raises(ConfigError, match=r"'selection\.networks'; the options here are models, budget, folds"):
+    with pytest.raises(ConfigError, match="init_from holds the weights of one"):
+        Forecaster("auto", horizon=5, init_from=tmp_path).fit(repeated())
+    with pytest.raises(ConfigError, match=r"'selection\.networks'; the options here are models, max_seconds, folds"):
         auto(networks=3).fit(repeated())
 
 
@@ -125,15 +127,15 @@ def test_the_command(tmp_path: Path) -> None:
     arguments = (tmp_path / "data.csv", "--horizon", 5, "--set", "selection.models=tcn", *TINY)
     result = tsattn("fit", *arguments, "--model", "auto", "--budget", "2m", "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
-    assert "Over 4 folds behind its training, best first" in result.stderr
-    assert "Kept: drift, the best of 5 models over 4 folds of 5 steps: MASE" in result.stderr
+    assert "In a backtest of 4 folds, best first" in result.stderr
+    assert "Selected: drift, the best of 5 models over 4 folds of 5 steps: MASE" in result.stderr
     result = tsattn("fit", *arguments, "--model", "tcn")
     assert result.exit_code == 2 and "selection is what --model auto compares" in result.stderr
     result = tsattn("fit", *arguments, "--model", "auto", "--budget", "soon")
     assert result.exit_code == 2 and "write it as 90, 30s, 20m or 1.5h" in result.stderr
 
 
-def test_in_a_backtest_it_is_a_row_like_the_others() -> None:
+def test_auto_in_a_backtest() -> None:
     result = Forecaster(horizon=5, training=QUICK, selection={"models": "tcn"}).backtest(
         rising(), 2, models=["auto", "drift"]
     )
@@ -141,15 +143,17 @@ def test_in_a_backtest_it_is_a_row_like_the_others() -> None:
     np.testing.assert_array_equal(result.forecasts["auto"], result.forecasts["drift"])
 
 
-def test_of_networks_that_are_as_good_the_first_is_kept() -> None:
-    """Paired over series and folds: a difference below its standard error tells nothing."""
+def test_of_similar_networks_the_first_is_selected() -> None:
+    """Errors are paired over series and folds; a difference below its standard error is ignored."""
     common, swing = np.random.default_rng(0).normal(1, 0.3, 40), np.tile([1.0, -1.0], 20)
     # Standard errors of 0.2 / sqrt(39) = 0.032 and 0.05 / sqrt(39) = 0.008.
     columns = {"best": common, "near": common + 0.02 + 0.2 * swing, "far": common + 0.02 + 0.05 * swing}
     columns["naive"] = columns["near"]
     keys = {"unique_id": np.repeat(["a", "b"], 20), "cutoff": np.tile(np.arange(20), 2)}
     errors = pd.concat([pd.DataFrame({**keys, "model": name, "mase": values}) for name, values in columns.items()])
-    assert first_as_good(errors, "mase", "best", ["far", "near", "best"]) == "near"
-    assert first_as_good(errors, "mase", "best", ["far", "best", "near"]) == "best"
-    assert first_as_good(errors, "mase", "naive", ["near", "best"]) == "naive", "a baseline that is best stays so"
-    assert first_as_good(errors[errors["cutoff"] == 0][:1], "mase", "best", ["best"]) == "best"
+    assert first_within_standard_error(errors, "mase", "best", ["far", "near", "best"]) == "near"
+    assert first_within_standard_error(errors, "mase", "best", ["far", "best", "near"]) == "best"
+    assert first_within_standard_error(errors, "mase", "naive", ["near", "best"]) == "naive", (
+        "a baseline that is best is selected"
+    )
+    assert first_within_standard_error(errors[errors["cutoff"] == 0][:1], "mase", "best", ["best"]) == "best"

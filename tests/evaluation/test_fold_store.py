@@ -1,4 +1,4 @@
-"""Backtests of several models, kept fold by fold: what was stopped goes on, and gives what it would have given."""
+"""Backtests of several models with stored folds: an interrupted backtest resumes with the same result."""
 
 from __future__ import annotations
 
@@ -15,52 +15,52 @@ from tsattn import Forecaster
 from tsattn.config import DataConfig, RunConfig
 from tsattn.data.loader import load
 from tsattn.errors import ConfigError, RunError
-from tsattn.evaluation.backtest import Backtest, Refit
-from tsattn.evaluation.fold_store import Folds
+from tsattn.evaluation.fold_store import FoldStore
 from tsattn.evaluation.origins import plan_backtest
+from tsattn.evaluation.rolling_origin import Backtest, Refit
 
 QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
 NETWORKS = ["attention_pooling", "tcn"]
-ASKED: dict[Refit, list[str]] = {"never": NETWORKS, "every": ["tcn"]}
+MODELS: dict[Refit, list[str]] = {"never": NETWORKS, "every": ["tcn"]}
 FOLDS = 2
 
 
 def series(steps: int = 90) -> pd.DataFrame:
     noise = np.random.default_rng(3).normal(0, 0.3, steps)
-    stamps = pd.date_range("2024-03-01", periods=steps, tz="Europe/Vienna")
-    return pd.DataFrame({"ds": stamps, "y": 5 + np.sin(np.arange(steps) * 2 * np.pi / 7) + noise})
+    times = pd.date_range("2024-03-01", periods=steps, tz="Europe/Vienna")
+    return pd.DataFrame({"ds": times, "y": 5 + np.sin(np.arange(steps) * 2 * np.pi / 7) + noise})
 
 
 def forecaster(**more: object) -> Forecaster:
     return Forecaster(horizon=5, training=QUICK, **more)  # type: ignore[arg-type]
 
 
-class Stop(Exception):
-    """Stands for the end of the process."""
+class Interrupt(Exception):
+    """Simulates the end of the process."""
 
 
-class Watch:
-    """Counts the trainings, and ends the process before one of them."""
+class Callback:
+    """Counts the trainings and interrupts one of them."""
 
-    def __init__(self, most: int = 100) -> None:
+    def __init__(self, limit: int = 100) -> None:
         self.titles: list[str] = []
-        self._most = most
+        self._limit = limit
 
     @contextmanager
     def __call__(self, title: str) -> Iterator[None]:
-        if len(self.titles) == self._most:
-            raise Stop
+        if len(self.titles) == self._limit:
+            raise Interrupt
         self.titles.append(title)
         yield
 
 
 @pytest.fixture(scope="module")
 def whole() -> dict[Refit, Backtest]:
-    """Backtests that nothing stopped, and that are not kept."""
-    return {refit: forecaster().backtest(series(), FOLDS, refit=refit, models=ASKED[refit]) for refit in ASKED}
+    """Uninterrupted backtests without a store."""
+    return {refit: forecaster().backtest(series(), FOLDS, refit=refit, models=MODELS[refit]) for refit in MODELS}
 
 
-def test_several_models_are_those_that_stand_alone(whole: dict[Refit, Backtest]) -> None:
+def test_several_models_give_the_results_of_single_ones(whole: dict[Refit, Backtest]) -> None:
     result = whole["never"]
     assert result.models == ("attention_pooling", "tcn") and result.best in NETWORKS
     assert set(result.scores["model"]) == {*NETWORKS, "naive", "seasonal_naive", "drift", "seasonal_mean"}
@@ -74,20 +74,20 @@ def test_several_models_are_those_that_stand_alone(whole: dict[Refit, Backtest])
 
 
 @pytest.mark.parametrize("refit", ["never", "every"])
-def test_what_was_stopped_goes_on(refit: Refit, whole: dict[Refit, Backtest], tmp_path: Path) -> None:
-    out, models = tmp_path / "kept", ASKED[refit]
-    with pytest.raises(Stop):
-        forecaster().backtest(series(), FOLDS, refit=refit, models=models, out=out, watch=Watch(1))
+def test_an_interrupted_backtest_resumes(refit: Refit, whole: dict[Refit, Backtest], tmp_path: Path) -> None:
+    out, models = tmp_path / "stored", MODELS[refit]
+    with pytest.raises(Interrupt):
+        forecaster().backtest(series(), FOLDS, refit=refit, models=models, out=out, callback=Callback(1))
     done = [path.stem for path in out.rglob("*.parquet")]
     assert done == [models[0]] * (FOLDS if refit == "never" else 1) and not (out / "leaderboard.csv").exists()
 
-    # Of a fold that was being written there is the half that comes first, which must not count.
+    # The JSON file of a fold is written first; alone it must not count as a finished fold.
     half = out / "folds" / str(FOLDS) / "tcn.json"
     half.parent.mkdir(exist_ok=True)
     half.write_text("{")
-    watch = Watch()
-    result = forecaster().backtest(series(), FOLDS, refit=refit, models=models, out=out, watch=watch)
-    assert len(watch.titles) == 1
+    callback = Callback()
+    result = forecaster().backtest(series(), FOLDS, refit=refit, models=models, out=out, callback=callback)
+    assert len(callback.titles) == 1
     pd.testing.assert_frame_equal(result.scores, whole[refit].scores, check_exact=True)
     columns = [name for name in result.forecasts if name not in ("unique_id", "cutoff", "ds")]
     pd.testing.assert_frame_equal(result.forecasts[columns], whole[refit].forecasts[columns], check_exact=True)
@@ -95,20 +95,20 @@ def test_what_was_stopped_goes_on(refit: Refit, whole: dict[Refit, Backtest], tm
 
 
 @pytest.mark.slow
-def test_a_model_that_lost_some_folds_is_trained_on_the_same_part(whole: dict[Refit, Backtest], tmp_path: Path) -> None:
-    out = tmp_path / "kept"
+def test_a_model_with_lost_folds_is_trained_on_the_same_data(whole: dict[Refit, Backtest], tmp_path: Path) -> None:
+    out = tmp_path / "stored"
     forecaster().backtest(series(), FOLDS, models=["tcn"], out=out)
     (out / "folds" / str(FOLDS) / "tcn.parquet").unlink()
     result = forecaster().backtest(series(), FOLDS, models=["tcn"], out=out)
     np.testing.assert_array_equal(result.forecasts["tcn"], whole["never"].forecasts["tcn"])
 
 
-def test_all_is_written_and_more_models_only_add(tmp_path: Path) -> None:
-    out = tmp_path / "kept"
+def test_results_are_written_and_more_models_can_be_added(tmp_path: Path) -> None:
+    out = tmp_path / "stored"
     first = forecaster().backtest(series(), FOLDS, models=["tcn"], out=out)
-    watch = Watch()
-    both = forecaster().backtest(series(), FOLDS, models=NETWORKS, out=out, watch=watch)
-    assert watch.titles == ["attention_pooling, training"]
+    callback = Callback()
+    both = forecaster().backtest(series(), FOLDS, models=NETWORKS, out=out, callback=callback)
+    assert callback.titles == ["attention_pooling, training"]
     np.testing.assert_array_equal(first.forecasts["tcn"], both.forecasts["tcn"])
     board = pd.read_csv(out / "leaderboard.csv")
     np.testing.assert_allclose(board["mase"], both.scores["mase"])
@@ -121,25 +121,25 @@ def test_all_is_written_and_more_models_only_add(tmp_path: Path) -> None:
         np.testing.assert_array_equal(part["tcn"], both.forecasts["tcn"][number * 5 : number * 5 + 5])
 
 
-def test_what_the_default_chose_is_kept_too(tmp_path: Path) -> None:
+def test_choices_are_stored(tmp_path: Path) -> None:
     flat = series().assign(y=np.random.default_rng(1).normal(20, 1, 90))
-    results = [forecaster(season=1).backtest(flat, 2, out=tmp_path / "kept") for _ in range(2)]
+    results = [forecaster(season=1).backtest(flat, 2, out=tmp_path / "stored") for _ in range(2)]
     assert results[0].choices == results[1].choices and results[1].label("default") == "default (seasonal_mean)"
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"folds": 3}, "another folds"),
-        ({"refit": "every"}, "another refit"),
+        ({"folds": 3}, "folds=2 instead of 3"),
+        ({"refit": "every"}, "refit=never instead of every"),
         ({"data": series(91)}, "other data"),
         ({"seed": 1}, r"other options \(seed\)"),
         ({"options": {"units": 7}}, "has forecasts of tcn with other options"),
     ],
 )
-def test_another_backtest_is_not_mixed_in(changed: dict[str, object], words: str, tmp_path: Path) -> None:
+def test_another_backtest_is_rejected(changed: dict[str, object], words: str, tmp_path: Path) -> None:
     given: dict[str, object] = {"folds": FOLDS, "refit": "never", "data": series(), "seed": 0, "options": None}
-    out = tmp_path / "kept"
+    out = tmp_path / "stored"
     for number, values in enumerate((given, {**given, **changed})):
         # The naive ones have no options, and need no training.
         name = "tcn" if "options" in changed else "naive"
@@ -148,34 +148,34 @@ def test_another_backtest_is_not_mixed_in(changed: dict[str, object], words: str
         if number == 0:
             made.backtest(*arguments, out=out)  # type: ignore[arg-type]
         else:
-            with pytest.raises(RunError, match=f"{words}.* --out"):
+            with pytest.raises(RunError, match=f"{words}.* out="):
                 made.backtest(*arguments, out=out)  # type: ignore[arg-type]
 
 
-def test_another_graph_in_the_same_file_is_another_backtest(tmp_path: Path) -> None:
+def test_a_changed_graph_file_is_another_backtest(tmp_path: Path) -> None:
     panel, schema = load(series(), DataConfig(horizon=5))
-    plan = plan_backtest(panel, schema, DataConfig(horizon=5), FOLDS)
-    graph, out = tmp_path / "graph.csv", tmp_path / "kept"
+    windows = plan_backtest(panel, schema, DataConfig(horizon=5), FOLDS)
+    graph, out = tmp_path / "graph.csv", tmp_path / "stored"
     config = RunConfig(data=DataConfig(horizon=5, graph=str(graph)))
     graph.write_text("a,b\n0,1\n1,0\n")
-    Folds.open(out, plan, config, "never").begin()
-    Folds.open(out, plan, config, "never").begin()
+    FoldStore.open(out, windows, config, "never").begin()
+    FoldStore.open(out, windows, config, "never").begin()
     graph.write_text("a,b\n0,1\n0,0\n")
-    with pytest.raises(RunError, match=r"another graph.* --out"):
-        Folds.open(out, plan, config, "never")
+    with pytest.raises(RunError, match=r"another graph.* out="):
+        FoldStore.open(out, windows, config, "never")
 
 
-def test_a_folder_of_something_else_stays(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(RunError, match="is there already and is no backtest"):
+    with pytest.raises(RunError, match="already exists and is not a backtest"):
         Forecaster("naive", horizon=5).backtest(series(), out=tmp_path)
     (tmp_path / "empty").mkdir()
     Forecaster("naive", horizon=5).backtest(series(), 1, out=tmp_path / "empty")
-    told = json.loads((tmp_path / "empty" / "backtest.json").read_text())
-    assert told["backtest"] == {"folds": 1, "step": 5, "refit": "never"} and told["data"]["series"] == 1
+    description = json.loads((tmp_path / "empty" / "backtest.json").read_text())
+    assert description["backtest"] == {"folds": 1, "step": 5, "refit": "never"} and description["data"]["series"] == 1
 
 
-def test_models_that_cannot_be() -> None:
+def test_invalid_models() -> None:
     with pytest.raises(ConfigError, match="there is no model 'arima'"):
         Forecaster(horizon=5).backtest(series(), models=["tcn", "arima"])
     with pytest.raises(ConfigError, match="unknown option 'units'"):

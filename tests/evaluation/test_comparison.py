@@ -1,4 +1,4 @@
-"""Scores against formulas in NumPy."""
+"""Scores of a comparison compared with formulas in NumPy."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import pytest
 
 from tsattn.models import get_model
 from tsattn.models.forecast_model import build_baseline
-from tsattn.scoring.comparison import Candidate, compare, rank_baselines
+from tsattn.scoring.comparison import KerasForecaster, compare, rank_baselines
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import WIDE_ID, Panel
+from tsattn.timeseries.ragged import RaggedArray
 from tsattn.timeseries.window_spec import WindowSpec
 
 
@@ -21,10 +22,12 @@ def test_seasonal_naive_of_two_channels(levels: tuple[float, ...], ends: tuple[i
     season, horizon, steps = 4, 3, 10
     values = rng.normal(size=(60, 2)).astype("float32") * np.array([1, 100], "float32")
     values[55, 0] = np.nan
-    panel = Panel(values, np.array([0, 60]), (WIDE_ID,), ("a", "b"), np.zeros(1, "int64"), Grid("1", 0))
+    panel = Panel(
+        RaggedArray.from_lengths(values, np.array([60])), (WIDE_ID,), ("a", "b"), np.zeros(1, "int64"), Grid("1", 0)
+    )
     spec = WindowSpec(20, horizon, ("a", "b"), season, levels)
     model = build_baseline(get_model("seasonal_naive"), spec)
-    scores = compare({"seasonal_naive": Candidate(model, spec)}, panel, steps).total.iloc[0]
+    scores = compare({"seasonal_naive": KerasForecaster(model, spec)}, panel, steps).total.iloc[0]
 
     errors: list[list[float]] = [[], []]
     for origin in range(50, 58):
@@ -49,7 +52,7 @@ def test_baselines_are_ranked_from_a_third_of_each_series_on() -> None:
     lengths = np.array([60, 31, 5])
     values = rng.normal(size=(96, 1)).astype("float32")
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    panel = Panel(values, offsets, ("a", "b", "c"), ("y",), np.zeros(3, "int64"), Grid("1", 0))
+    panel = Panel(RaggedArray(values, offsets), ("a", "b", "c"), ("y",), np.zeros(3, "int64"), Grid("1", 0))
     scores = rank_baselines(panel, WindowSpec(20, horizon, ("y",), season)).set_index("model")
     maes, mases = [], []
     for index, first in enumerate((20, 10, 1)):

@@ -1,4 +1,4 @@
-"""How errors go on, found again in simulated ones; and what sums over a path are worth by it."""
+"""Autocorrelation of simulated errors, and the distribution of sums over sample paths."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from keras_help import outputs
 from numpy_reference import Array
 
 from tsattn.layers import ForecastDistribution
-from tsattn.scoring.calibration import persistence
+from tsattn.scoring.calibration import error_autocorrelation
 
 HORIZON = 12
 
@@ -29,41 +29,41 @@ def spreads(rho: float) -> Array:
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.6, 1.0])
-def test_the_correlation_of_neighbours_is_found(rho: float) -> None:
+def test_correlation_of_adjacent_steps(rho: float) -> None:
     errors = autoregression(rho, 4000)
-    found = persistence(errors, np.broadcast_to(spreads(rho), errors.shape), 4000)
+    found = error_autocorrelation(errors, np.broadcast_to(spreads(rho), errors.shape), 4000)
     steps = np.arange(1, HORIZON)
     known = rho * spreads(rho)[:-1, 0] / spreads(rho)[1:, 0]
     assert found[0, 0] == 0
-    # Neighbours have a say in what is found for a step.
+    # The estimate of a step includes its neighbours.
     np.testing.assert_allclose(found[steps, 0], known, atol=0.06 if rho < 1 else 0.15)
     np.testing.assert_allclose(found[4:-4, 0], known[3:-4], atol=0.04)
 
 
-def test_missing_values_large_errors_and_units_do_not_matter() -> None:
+def test_invariance_to_missing_values_outliers_and_units() -> None:
     errors = autoregression(0.8, 3000)
     spread = np.broadcast_to(spreads(0.8), errors.shape)
-    known = persistence(errors, spread, 3000)
+    known = error_autocorrelation(errors, spread, 3000)
     rng = np.random.default_rng(1)
     units = np.exp(rng.normal(size=(3000, 1, 1)))
     holes = np.where(rng.random(errors.shape) < 0.3, np.nan, errors * units)
-    np.testing.assert_allclose(persistence(holes, spread * units, 3000), known, atol=0.04)
-    np.testing.assert_allclose(persistence(errors**3, spread**3, 3000), known, atol=0.02)
+    np.testing.assert_allclose(error_autocorrelation(holes, spread * units, 3000), known, atol=0.04)
+    np.testing.assert_allclose(error_autocorrelation(errors**3, spread**3, 3000), known, atol=0.02)
 
 
 def test_without_windows_or_spread_steps_are_independent() -> None:
     nothing = np.full((3, HORIZON, 2), np.nan)
-    assert not persistence(nothing, np.ones_like(nothing), 0).any()
-    assert not persistence(np.ones((3, HORIZON, 2)), np.zeros((3, HORIZON, 2)), 3).any()
+    assert not error_autocorrelation(nothing, np.ones_like(nothing), 0).any()
+    assert not error_autocorrelation(np.ones((3, HORIZON, 2)), np.zeros((3, HORIZON, 2)), 3).any()
 
 
-def test_one_window_tells_of_all_steps_together() -> None:
-    found = persistence(np.sin(np.arange(HORIZON) / 4)[None, :, None], np.ones((1, HORIZON, 1)), 1)
+def test_a_single_window_estimates_all_steps_together() -> None:
+    found = error_autocorrelation(np.sin(np.arange(HORIZON) / 4)[None, :, None], np.ones((1, HORIZON, 1)), 1)
     assert (found[1:] > 0.5).all()
 
 
 @pytest.mark.parametrize("rho", [0.8, 1.0])
-def test_sums_over_a_path_are_as_uncertain_as_they_are(rho: float) -> None:
+def test_coverage_of_sums_over_a_path(rho: float) -> None:
     past, later = autoregression(rho, 400), autoregression(rho, 4000, seed=1)
     spread = spreads(rho)
     layer = ForecastDistribution("normal", (0.1, 0.5, 0.9))
@@ -72,11 +72,11 @@ def test_sums_over_a_path_are_as_uncertain_as_they_are(rho: float) -> None:
     noise = np.random.default_rng(2).normal(size=(1, 4000, HORIZON, 1)).astype("float32")
     coverage = {}
     for name, found in {
-        "paths": persistence(past, np.broadcast_to(spread, past.shape), 400),
+        "paths": error_autocorrelation(past, np.broadcast_to(spread, past.shape), 400),
         "independent": np.zeros((HORIZON, 1)),
     }.items():
         layer.fit(found)
-        drawn = layer.quantiles_at(keras.ops.convert_to_tensor(parameters), layer.scores(noise))
+        drawn = layer.quantiles_at(keras.ops.convert_to_tensor(parameters), layer.correlate(noise))
         low, high = np.quantile(outputs(drawn)[0].sum(axis=(2, 3))[0], [0.1, 0.9])
         total = later.sum(axis=(1, 2))
         coverage[name] = float(((total >= low) & (total <= high)).mean())
