@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tsattn._text import quote_text, quote_list
+from tsattn._text import quote_list, quote_text
 from tsattn.errors import DataError
 from tsattn.timeseries.frames import series_names
 from tsattn.timeseries.panel import WIDE_ID, Panel

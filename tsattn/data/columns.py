@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +24,20 @@ MAX_INTEGER = 2.0**53
 """Whole numbers below it are exact as float64."""
 
 
-def is_text(column: pd.Series[Any]) -> bool:
-    """Return whether a column holds text."""
+Kind = Literal["number", "bool", "date", "text", "other"]
+"""Type of a column; "date" are pandas datetimes."""
+
+
+def kind_of(column: pd.Series[Any]) -> Kind:
+    """Return the type of a column."""
     dtype = column.cat.categories.dtype if is_categorical(column) else column.dtype
-    return bool(pd.api.types.is_string_dtype(dtype) or pd.api.types.is_object_dtype(dtype))
+    if pd.api.types.is_bool_dtype(dtype):
+        return "bool"
+    if pd.api.types.is_numeric_dtype(dtype):
+        return "number"
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        return "date"
+    return "text" if pd.api.types.is_string_dtype(dtype) or pd.api.types.is_object_dtype(dtype) else "other"
 
 
 def is_categorical(column: pd.Series[Any]) -> bool:
@@ -35,19 +45,9 @@ def is_categorical(column: pd.Series[Any]) -> bool:
     return isinstance(column.dtype, pd.CategoricalDtype)
 
 
-def is_date(column: pd.Series[Any]) -> bool:
-    """Return whether a column holds pandas datetimes."""
-    return bool(pd.api.types.is_datetime64_any_dtype(column.dtype))
-
-
-def is_number(column: pd.Series[Any]) -> bool:
-    """Return whether a column holds numbers; booleans are not numbers."""
-    return bool(pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype))
-
-
 def is_whole(column: pd.Series[Any]) -> bool:
     """Return whether a column holds only whole numbers and missing values."""
-    if not is_number(column):
+    if kind_of(column) != "number":
         return False
     if pd.api.types.is_integer_dtype(column.dtype):
         return bool(column.notna().any())
@@ -71,7 +71,7 @@ def parse_numbers(column: pd.Series[Any]) -> tuple[Floats, Bools]:
         texts, rows = unique_texts(column)
         numbers, invalid_texts = parse_numbers(texts)
         return numbers[rows], invalid_texts[rows]
-    if is_text(column):
+    if kind_of(column) == "text":
         values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         invalid = np.isnan(values) & ~(column.isna() | column.isin(MISSING)).to_numpy()
     else:

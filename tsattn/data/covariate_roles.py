@@ -14,7 +14,7 @@ from tsattn.data.columns import Bools, Ints, encode
 from tsattn.data.frequency import to_integers
 from tsattn.data.roles import Role, is_counter
 from tsattn.data.table import Column, Table
-from tsattn.errors import ConfigError, DataError
+from tsattn.errors import ConfigError
 from tsattn.timeseries.calendar import AUTO, applicable_cycles, calendar_feature_names, check_calendar, seasonal_cycles
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import InferredSetting, Schema
@@ -91,26 +91,22 @@ def infer_categories(table: Table, covariates: CovariateRoles, config: DataConfi
     categories = {}
     for name in covariates.columns:
         column = table[name]
-        if column.is_date:
-            raise DataError(f"{table.name}: column '{name}': expected numbers or categories as a covariate, got dates")
+        if column.kind == "date":
+            raise column.error("expected numbers or categories as a covariate, got dates")
         if not _is_category(column, config):
             # Raises an error if a cell is not a number.
             _ = column.numbers
             continue
         values = tuple(sorted(text for text in column.labels[1] if text.strip()))
         if len(values) > MAX_CATEGORIES and name not in covariates.static.columns:
-            raise DataError(
-                f"{table.name}: column '{name}': expected at most {MAX_CATEGORIES} categories in a covariate that "
-                f"changes, got {len(values):,}",
-                "leave it out",
-                "merge some of them",
-            )
+            message = f"expected at most {MAX_CATEGORIES} categories in a covariate that changes, got {len(values):,}"
+            raise column.error(message, "leave it out", "merge some of them")
         categories[name] = values
     return replace(covariates, categories=categories)
 
 
 def _is_category(column: Column, config: DataConfig) -> bool:
-    return column.name in (config.categories or ()) or (column.is_text and not column.is_numeric_text)
+    return column.name in (config.categories or ()) or (column.kind == "text" and not column.is_numeric_text)
 
 
 def infer_static_covariates(
@@ -119,9 +115,7 @@ def infer_static_covariates(
     """Return covariates with the columns that have one value per series, each shared by several series.
 
     Args:
-        table: Rows.
         covariates: Covariates so far. Nothing is inferred if the user named static ones, or said that there are none.
-        config: Options of the user.
         used: Columns with another role.
         codes: Index of the series of each row, int64 [rows].
     """
@@ -149,9 +143,7 @@ def infer_future_covariates(
     """Return covariates with the columns that continue in every row after the last target.
 
     Args:
-        table: Rows.
         covariates: Covariates so far. Nothing is inferred if the user named future ones, or said that there are none.
-        config: Options of the user.
         used: Columns with another role.
         targets: Columns to forecast.
         codes: Index of the series of each row, int64 [rows].
@@ -182,9 +174,9 @@ def _candidates(table: Table, used: tuple[str, ...], config: DataConfig) -> list
 
 def _may_be_covariate(column: Column, config: DataConfig) -> bool:
     """Return whether a column can be a covariate without being named by the user."""
-    if not (column.is_number or column.is_text or column.is_bool) or column.values.isna().all() or is_counter(column):
+    if column.kind not in ("number", "bool", "text") or column.values.isna().all() or is_counter(column):
         return False
-    if column.is_text and 0.5 <= column.numeric_fraction < 1:
+    if column.kind == "text" and 0.5 <= column.numeric_fraction < 1:
         # Mixed numbers and categories.
         return False
     return not _is_category(column, config) or column.values.nunique() <= MAX_CATEGORIES

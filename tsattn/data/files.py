@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from tsattn._text import quote_list
-from tsattn.data.columns import is_categorical, is_date
+from tsattn.data.columns import is_categorical, kind_of
 from tsattn.data.delimited import read_delimited
 from tsattn.data.table import FILE, Origin, Table
 from tsattn.errors import DataError
@@ -192,7 +192,7 @@ def _to_frame(table: Any) -> pd.DataFrame:
     pool.release_unused()
     for name in [name for name in frame.columns if re.fullmatch(r"__index_level_\d+__", name)]:
         # An unnamed pandas index holds the timestamps or only numbers the rows.
-        frame = frame.rename(columns={name: "ds"}) if is_date(frame[name]) else frame.drop(columns=name)
+        frame = frame.rename(columns={name: "ds"}) if kind_of(frame[name]) == "date" else frame.drop(columns=name)
     # A delimiter at the end of every line makes an empty column.
     frame = frame.drop(columns=[name for name in frame if not str(name).strip() and frame[name].isna().all()])
     nested = [name for name in frame.columns if frame[name].dtype == object]

@@ -52,18 +52,14 @@ _LAYOUTS: dict[Layout, str] = {
 
 
 def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
-    """Return the series of a table, and the schema that is inferred from it.
-
-    Args:
-        table: Rows.
-        config: Options of the user, which are not inferred.
+    """Return the series of a table, and the schema that is inferred from it and the options of the user.
 
     Raises:
         DataError: The table cannot be read as series.
         ConfigError: An option is invalid.
     """
     if not len(table) or not table.columns:
-        raise DataError(f"{table.name}: expected rows of data, got none")
+        raise table.error("expected rows of data, got none")
     months = unpivot_months(table) if config.time is None and config.target is None else None
     if months is None:
         time = _apply_freq(table, find_time(table, config.time), config.freq)
@@ -73,9 +69,7 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
     times = table.timestamps(time.columns, time.time_format) if time.columns else None
     given = given_covariates(table, config)
     if months is not None and (given.future.columns or given.past.columns):
-        raise DataError(
-            f"{table.name}: expected one row per timestamp for future and past covariates, got one column per month"
-        )
+        raise table.error("expected one row per timestamp for future and past covariates, got one column per month")
     layout, id = _layout(table, config, time, times, given)
     unused: tuple[str, ...] = ()
     if layout == "rows":
@@ -140,15 +134,11 @@ def _apply_freq(table: Table, time: Role, freq: str | None) -> Role:
         return time
     name = time.columns[0]
     if not is_calendar:
-        raise DataError(
-            f"{table.name}: column '{name}': expected integers for the frequency {freq}, got dates",
-            "set {freq} to a calendar frequency such as h, D, W-SAT or MS",
-        )
+        message = f"expected integers for the frequency {freq}, got dates"
+        raise table[name].error(message, "set {freq} to a calendar frequency such as h, D, W-SAT or MS")
     if not table.frame[name].between(1000, 2999).all():
-        raise DataError(
-            f"{table.name}: column '{name}': expected dates for the frequency {freq}, got whole numbers",
-            "set {freq} to a whole number such as 1",
-        )
+        message = f"expected dates for the frequency {freq}, got whole numbers"
+        raise table[name].error(message, "set {freq} to a whole number such as 1")
     return replace(time, time_format="%Y", reason=f"'{name}' holds years, which the frequency {freq} makes dates")
 
 
@@ -168,9 +158,7 @@ def _layout(
     if not id.columns:
         return "wide", id
     if given.future.columns or given.past.columns:
-        raise DataError(
-            f"{table.name}: expected one row per timestamp for future and past covariates, got one row per series"
-        )
+        raise table.error("expected one row per timestamp for future and past covariates, got one row per series")
     check_unique_rows(table, codes, id.columns)
     return "rows", id
 
@@ -202,11 +190,8 @@ def _grid(
     freq = config.freq
     found = infer_freq(times, series)
     if freq is None and found is None:
-        raise DataError(
-            f"{table.name}: column '{'+'.join(time.columns)}': expected a series of at least two timestamps to infer "
-            "the frequency",
-            "set {freq}",
-        )
+        message = "expected a series of at least two timestamps to infer the frequency"
+        raise table.error(message, "set {freq}", names=time.columns)
     if found is not None and (freq is None or (freq == "W" and found.startswith("W-"))):
         freq = found
     grid, regular = best_grid(str(freq), times)

@@ -71,25 +71,20 @@ def load(
 def load_table(table: Table, schema: Schema, *, covariates: bool = True) -> tuple[Panel, Schema]:
     """Read series from a table by a schema.
 
-    Args:
-        table: Rows.
-        schema: How to read them.
-        covariates: Whether the covariates of ``schema`` are required.
-
     Returns:
-        The series, and the schema without absent covariates.
+        The series, and the schema, without absent covariates unless ``covariates`` are required.
 
     Raises:
         DataError: The table does not fit ``schema``.
     """
     if not len(table):
-        raise DataError(f"{table.name}: expected rows of data, got none")
+        raise table.error("expected rows of data, got none")
     if schema.layout == "months":
         months = unpivot_months(table)
         if months is None:
-            raise DataError(
-                f"{table.name}: expected one row per year and one column per month, as in the data of the schema, got "
-                f"the columns {quote_list(table.columns)}"
+            raise table.error(
+                "expected one row per year and one column per month, as in the data of the schema, got the columns "
+                f"{quote_list(table.columns)}"
             )
         table = months
     if not covariates:
@@ -218,9 +213,5 @@ def _check_frequency(table: Table, schema: Schema) -> None:
         return
     freq = infer_freq(times, series)
     if freq not in (None, schema.freq):
-        raise DataError(
-            f"{table.name}: column '{'+'.join(schema.time)}': expected steps of '{schema.freq}' as in the data of the "
-            f"schema, got '{freq}'",
-            "resample the data to that frequency",
-            "fit a new model",
-        )
+        message = f"expected steps of '{schema.freq}' as in the data of the schema, got '{freq}'"
+        raise table.error(message, "resample the data to that frequency", "fit a new model", names=schema.time)

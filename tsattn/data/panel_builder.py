@@ -7,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from tsattn._text import quote_text, format_timestamp, quote_list
+from tsattn._text import format_timestamp, quote_list, quote_text
 from tsattn.data.columns import Bools, Floats, Ints, to_label
 from tsattn.data.frequency import aggregate
 from tsattn.data.table import Table
-from tsattn.errors import DataError
 from tsattn.timeseries.grid import is_sorted
 from tsattn.timeseries.panel import Covariates, Panel, StaticCovariate
 from tsattn.timeseries.ragged import RaggedArray
@@ -39,11 +38,8 @@ def to_panel(table: Table, schema: Schema, *, unique: bool = False) -> Panel:
     needed += schema.static_covariates
     absent = [name for name in needed if name not in table]
     if absent:
-        raise DataError(
-            f"{table.name}: expected a column '{absent[0]}', got the columns {quote_list(table.columns)}",
-            "add the column",
-            "rename one",
-        )
+        message = f"expected a column '{absent[0]}', got the columns {quote_list(table.columns)}"
+        raise table.error(message, "add the column", "rename one")
     codes, ids = table.series(schema.id)
     static = tuple(_static_covariate(table, name, codes, schema) for name in schema.static_covariates)
     if schema.layout == "rows":
@@ -89,11 +85,8 @@ def check_duplicates(table: Table, codes: Ints, position: Ints, time: tuple[str,
     hints = ["remove one of the rows", "aggregate them with {on_duplicate}"]
     if not id:
         hints.insert(1, "name the column that identifies series with {id}")
-    raise DataError(
-        f"{table.locate(row, *time)}: expected each timestamp{whose} once, got {timestamp} in {table.row_name(first)} "
-        "as well",
-        *hints,
-    )
+    message = f"expected each timestamp{whose} once, got {timestamp} in {table.row_name(first)} as well"
+    raise table.error(message, *hints, names=time, row=row)
 
 
 def _positions(table: Table, times: pd.Index, schema: Schema) -> Ints:
@@ -101,19 +94,16 @@ def _positions(table: Table, times: pd.Index, schema: Schema) -> Ints:
     zone = str(times.tz) if isinstance(times, pd.DatetimeIndex) and times.tz is not None else None
     if (zone is None) != (schema.tz is None):
         expected, got = (name or "no time zone" for name in (schema.tz, zone))
-        raise DataError(
-            f"{table.name}: column '{'+'.join(schema.time)}': expected timestamps with {expected}, got {got}"
-        )
+        raise table.error(f"expected timestamps with {expected}, got {got}", names=schema.time)
     position, on_grid = schema.grid.locate(times, nearest=schema.nearest)
     if not on_grid.all() and schema.resample is None:
         row = int(np.argmin(on_grid))
-        raise DataError(
-            f"{table.locate(row, *schema.time)}: expected steps of '{schema.freq}' from "
-            f"{format_timestamp(schema.grid.times([0])[0])} on, got {format_timestamp(times[row])}, which is between "
-            "two of them",
-            "correct the timestamp",
-            "set another {freq}",
-            "aggregate the rows of each step with {resample}",
+        raise table.error(
+            f"expected steps of '{schema.freq}' from {format_timestamp(schema.grid.times([0])[0])} on, got "
+            f"{format_timestamp(times[row])}, which is between two of them",
+            *("correct the timestamp", "set another {freq}", "aggregate the rows of each step with {resample}"),
+            names=schema.time,
+            row=row,
         )
     return position
 
@@ -123,15 +113,13 @@ def _panel_from_rows(table: Table, schema: Schema, codes: Ints, ids: tuple[str, 
     check_unique_rows(table, codes, schema.id)
     names = [name for name in table.columns if name not in (*schema.id, *schema.static_covariates)]
     if not names:
-        raise DataError(f"{table.name}: expected columns with the values of each series after {quote_list(schema.id)}")
+        raise table.error(f"expected columns with the values of each series after {quote_list(schema.id)}")
     values = np.stack([table[name].numbers for name in names], axis=1)
     observed = np.isfinite(values)
     lengths = np.where(observed.any(axis=1), values.shape[1] - np.argmax(observed[:, ::-1], axis=1), 0)
     if not lengths.all():
         row = int(np.argmin(lengths))
-        raise DataError(
-            f"{table.locate(row)}: expected the values of series '{ids[row]}', got empty cells", "remove the row"
-        )
+        raise table.error(f"expected the values of series '{ids[row]}', got empty cells", "remove the row", row=row)
     inside = np.arange(values.shape[1]) < lengths[:, None]
     series = RaggedArray.from_lengths(values[inside][:, None], lengths)
     return Panel(series, ids, schema.targets, np.zeros(len(ids), dtype=np.int64), schema.grid)
@@ -142,12 +130,8 @@ def check_unique_rows(table: Table, codes: Ints, id: tuple[str, ...]) -> None:
     duplicated = pd.Series(codes).duplicated().to_numpy()
     if duplicated.any():
         row = int(np.argmax(duplicated))
-        raise DataError(
-            f"{table.locate(row, *id)}: expected each id once without a time column, got "
-            f"'{table.frame[id[0]].iloc[row]}' again",
-            "add a time column",
-            "name it with {time}",
-        )
+        message = f"expected each id once without a time column, got '{table.frame[id[0]].iloc[row]}' again"
+        raise table.error(message, "add a time column", "name it with {time}", names=id, row=row)
 
 
 def _scatter(table: Table, values: Floats, codes: Ints, position: Ints, ids: tuple[str, ...], schema: Schema) -> Panel:
@@ -166,13 +150,14 @@ def _scatter(table: Table, values: Floats, codes: Ints, position: Ints, ids: tup
     if lengths.sum() > max(MAX_STEPS_PER_ROW * len(values), 100_000):
         worst = int(np.argmax(lengths))
         reach = " to ".join(format_timestamp(time) for time in schema.grid.times([starts[worst], ends[worst]]))
-        which = f"series '{ids[worst]}'" if schema.id else f"column '{'+'.join(schema.time)}'"
-        raise DataError(
-            f"{table.name}: {which}: expected timestamps at most of the '{schema.freq}' steps, got "
-            f"{int((codes == worst).sum())} rows from {reach}",
-            "correct the timestamps",
-            "set a longer {freq}",
+        message = (
+            f"expected timestamps at most of the '{schema.freq}' steps, got {int((codes == worst).sum())} rows from "
+            f"{reach}"
         )
+        if schema.id:
+            message = f"series '{ids[worst]}': {message}"
+        names = () if schema.id else schema.time
+        raise table.error(message, "correct the timestamps", "set a longer {freq}", names=names)
     if int(lengths.sum()) == len(values) and ordered:
         series = RaggedArray.from_lengths(values, lengths)
     else:
@@ -236,10 +221,8 @@ def _static_covariate(table: Table, name: str, codes: Ints, schema: Schema) -> S
     if other.any():
         row = int(np.argmax(other))
         got, before = (quote_text(to_label(table.frame[name].iloc[index])) for index in (row, int(first[codes[row]])))
-        raise DataError(
-            f"{table.locate(row, name)}: expected one value for the whole series, got {got} after {before}",
-            "make a column that changes a past or future covariate",
-        )
+        message = f"expected one value for the whole series, got {got} after {before}"
+        raise table[name].error(message, "make a column that changes a past or future covariate", row=row)
     if name in schema.categories:
         return StaticCovariate(name, value, tuple(texts))
     return StaticCovariate(name, np.append(levels, np.nan).astype(np.float32)[value])

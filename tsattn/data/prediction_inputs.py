@@ -30,14 +30,12 @@ def add_future_covariates(panel: Panel, table: Table, schema: Schema) -> Panel:
     """
     future = schema.future_covariates
     if not future or panel.covariates is None:
-        raise DataError(f"{table.name}: expected a model with future covariates, got one that was fitted without any")
+        raise table.error("expected a model with future covariates, got one that was fitted without any")
     if not len(table):
-        raise DataError(f"{table.name}: expected rows of future covariates, got none")
+        raise table.error("expected rows of future covariates, got none")
     if not schema.time:
-        raise DataError(
-            f"{table.name}: expected data with timestamps for separate future covariates, got rows without",
-            "append the rows to the history",
-        )
+        message = "expected data with timestamps for separate future covariates, got rows without"
+        raise table.error(message, "append the rows to the history")
     as_past = {"targets": (), "future_covariates": (), "past_covariates": future, "static_covariates": ()}
     given = to_panel(table, schema.model_copy(update=as_past))
     covariates = given.covariates
@@ -45,7 +43,7 @@ def add_future_covariates(panel: Panel, table: Table, schema: Schema) -> Panel:
     index = {id: number for number, id in enumerate(panel.ids)}
     unknown = [id for id in given.ids if id not in index]
     if unknown:
-        raise DataError(f"{table.name}: expected the series of the history, got {quote_list(unknown)}")
+        raise table.error(f"expected the series of the history, got {quote_list(unknown)}")
     series = np.repeat(np.array([index[id] for id in given.ids], dtype=np.int64), given.lengths)
     position = concat_ranges(given.starts, given.lengths) - panel.starts[series]
     later = position >= 0
@@ -119,20 +117,12 @@ def _warn(panel: Panel, series: Ints, lengths: Ints, cutoff: Cutoff) -> None:
     """Warn about series that are dropped, and about those that end before the cutoff."""
     dropped = [panel.ids[index] for index in sorted(set(range(len(panel))) - set(series.tolist()))]
     ended = [panel.ids[index] for index in series if panel.lengths[index] < lengths[index]]
-    if dropped:
-        warnings.warn(
-            f"{len(dropped)} of {len(panel)} series have no history before {cutoff} and are left out: "
-            f"{quote_list(dropped)}",
-            DataWarning,
-            stacklevel=5,
-        )
-    if ended:
-        warnings.warn(
-            f"{len(ended)} of {len(panel)} series end before {cutoff}, and the steps up to it are missing values: "
-            f"{quote_list(ended)}",
-            DataWarning,
-            stacklevel=5,
-        )
+    no_history = f"have no history up to {cutoff} and are left out"
+    early = f"end before {cutoff}, and the steps up to it are missing values"
+    for ids, message in ((dropped, no_history), (ended, early)):
+        if ids:
+            text = f"{len(ids)} of {len(panel)} series {message}: {quote_list(ids)}"
+            warnings.warn(text, DataWarning, stacklevel=5)
 
 
 def _find_position(panel: Panel, cutoff: Cutoff, schema: Schema, source: str) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tsattn._text import quote_text, quote_list
+from tsattn._text import quote_list, quote_text
 from tsattn.data.table import FILE, Column, Table
 from tsattn.data.timestamps import (
     EPOCH_UNITS,
@@ -22,7 +22,6 @@ from tsattn.data.timestamps import (
     is_time_of_day,
     parse,
 )
-from tsattn.errors import DataError
 
 ID_NAMES = ("unique_id", "id", "item_id", "series_id", "series", "item", "store", "sku", "sensor", "station")
 """Usual names of id columns, in order of preference."""
@@ -57,8 +56,7 @@ def find_id(table: Table, given: str | None, used: Iterable[str], times: npt.NDA
     """Return the columns that identify series; none for a single series.
 
     Args:
-        table: Rows.
-        given: Columns that the user named.
+        given: Option of the user.
         used: Columns with another role.
         times: Timestamps as integers, int64 [rows].
     """
@@ -100,7 +98,7 @@ def find_row_id(table: Table, given: str | None, used: Iterable[str]) -> Role:
         name = min(repeated, key=lambda column: _name_rank(column.name)).name
         return Role((name,), f"'{name}' has a usual name of an id and names the series")
     first, rest = candidates[0], candidates[1:]
-    is_id = (first.is_text and not first.is_numeric_text) or first.name.lower() in ID_NAMES
+    is_id = (first.kind == "text" and not first.is_numeric_text) or first.name.lower() in ID_NAMES
     if is_id and (not first.values.is_unique or (len(rest) > 1 and all(_is_target(other) for other in rest))):
         return Role((first.name,), f"'{first.name}' is the first column and names the series")
     return Role((), "no column names series, so the table is one series")
@@ -116,13 +114,13 @@ def _may_be_id(column: Column) -> bool:
     if _has_id_name(column):
         return True
     is_part = column.name.lower() in PARTS or has_times_of_day(column.values)
-    return column.is_text and not is_part and not column.is_numeric_text
+    return column.kind == "text" and not is_part and not column.is_numeric_text
 
 
 def _has_id_name(column: Column) -> bool:
     name = column.name.lower()
     words = [*re.split(r"[^a-z0-9]+", name), name]
-    return (column.is_whole or column.is_text) and (name == FILE or bool(_ID_WORDS.intersection(words)))
+    return (column.is_whole or column.kind == "text") and (name == FILE or bool(_ID_WORDS.intersection(words)))
 
 
 def _rank(column: Column) -> tuple[int, int]:
@@ -137,8 +135,7 @@ def find_targets(table: Table, given: Iterable[str] | None, used: Sequence[str],
     """Return the columns to forecast.
 
     Args:
-        table: Rows.
-        given: Columns that the user named.
+        given: Option of the user.
         used: Columns with another role.
         long: Whether the table has id columns.
 
@@ -155,24 +152,21 @@ def find_targets(table: Table, given: Iterable[str] | None, used: Sequence[str],
         columns = tuple(name for name in table.columns if name not in taken and _is_target(table[name]))
         reason = "every column with numbers"
     if not columns:
-        raise DataError(
-            f"{table.name}: expected a column with numbers to forecast; the columns are {quote_list(table.columns)}"
-            + _describe_text(table, used)
+        text = _describe_text(table, used)
+        raise table.error(
+            f"expected a column with numbers to forecast; the columns are {quote_list(table.columns)}{text}"
         )
     for name in columns:
         if np.isnan(table[name].numbers).all():
-            raise DataError(
-                f"{table.name}: column '{name}': expected numbers to forecast, got empty cells only",
-                "remove the column",
-                "name other columns with {target}",
-            )
+            message = "expected numbers to forecast, got empty cells only"
+            raise table[name].error(message, "remove the column", "name other columns with {target}")
     return Role(columns, reason, given is not None)
 
 
 def _describe_text(table: Table, used: Iterable[str]) -> str:
     """Return an example of the text in a column that may have been meant to be numbers."""
     taken = set(used)
-    texts = [name for name in table.columns if name not in taken and table[name].is_text]
+    texts = [name for name in table.columns if name not in taken and table[name].kind == "text"]
     filled = table[texts[-1]].values.dropna() if texts else pd.Series(dtype=object)
     if filled.empty:
         return ""
@@ -190,9 +184,9 @@ def calendar_copies(table: Table, times: pd.Index, used: Iterable[str]) -> tuple
 
 def _is_target(column: Column) -> bool:
     """Return whether a column holds numbers that do not merely number the rows."""
-    if column.is_text:
+    if column.kind == "text":
         return column.name != FILE and column.is_numeric_text
-    return column.is_number and not is_counter(column)
+    return column.kind == "number" and not is_counter(column)
 
 
 def is_counter(column: Column) -> bool:
@@ -202,7 +196,7 @@ def is_counter(column: Column) -> bool:
         return column.is_whole and bool(column.values.is_unique)
     if name in _COUNTERS:
         return column.is_whole and bool((column.values.diff().iloc[1:] == 1).all())
-    if name not in TIME_NAMES or not column.is_number or len(column.values) < 2:
+    if name not in TIME_NAMES or column.kind != "number" or len(column.values) < 2:
         return False
     return bool((column.values.diff().iloc[1:] > 0).all())
 
@@ -227,9 +221,7 @@ def find_time(table: Table, given: str | None) -> Role:
         time_format = dates.get("ds") or detect_number_format(table["ds"].values)
         return _add_time_of_day(table, _time_role("ds", "'ds' is the usual name of the time column", time_format))
     if len(dates) > 1:
-        raise DataError(
-            f"{table.name}: expected one time column, got dates in {quote_list(dates)}", "name one with {time}"
-        )
+        raise table.error(f"expected one time column, got dates in {quote_list(dates)}", "name one with {time}")
     if dates:
         name, time_format = next(iter(dates.items()))
         return _add_time_of_day(table, _time_role(name, f"'{name}' is the only column with dates", time_format))
@@ -237,20 +229,18 @@ def find_time(table: Table, given: str | None) -> Role:
         return Role(tuple(parts), f"{quote_list(parts)} form the date", time_format="parts")
     plain = [name for name in table.columns if name in whole and _counts_time(table[name])]
     if len(plain) > 1:
-        raise DataError(
-            f"{table.name}: expected one time column, got {quote_list(plain)}, which all have usual names of one",
-            "name one with {time}",
-        )
+        message = f"expected one time column, got {quote_list(plain)}, which all have usual names of one"
+        raise table.error(message, "name one with {time}")
     if plain:
         name = plain[0]
         time_format = detect_number_format(table[name].values)
         return _time_role(name, f"'{name}' is a usual name of a time column", time_format)
     for name in table.columns:
-        if name.lower() in TIME_NAMES and table[name].is_text:
+        if name.lower() in TIME_NAMES and table[name].kind == "text":
             return _given_time(table, (name,))
     steps = "so the rows are steps 0, 1, 2, ..."
     for name in table.columns:
-        if name.lower() in TIME_NAMES and name not in whole and table[name].is_number:
+        if name.lower() in TIME_NAMES and name not in whole and table[name].kind == "number":
             return Role((), f"'{name}' holds neither dates nor whole numbers, {steps}")
     return Role((), f"no column holds dates or has a usual name of a time column, {steps}")
 
@@ -268,8 +258,8 @@ def _given_time(table: Table, names: tuple[str, ...]) -> Role:
             day = next(name for name in names if name != clocks[0])
             return _join_time_of_day(_given_time(table, (day,)), clocks[0])
         if "year" not in lower or not set(lower) <= set(PARTS):
-            raise DataError(
-                f"{table.name}: expected several time columns to be a date and a time of day, or calendar parts named "
+            raise table.error(
+                "expected several time columns to be a date and a time of day, or calendar parts named "
                 f"{quote_list(PARTS)}, got {quote_list(names)}"
             )
         return Role(names, f"{quote_list(names)} form the date", given=True, time_format="parts")
@@ -278,10 +268,8 @@ def _given_time(table: Table, names: tuple[str, ...]) -> Role:
     if time_format is None:
         cells = column.values
         row = 0 if cells.isna().all() else int(np.argmax(cells.notna()))
-        raise DataError(
-            f"{column.locate(row)}: expected dates such as 2020-12-31 or whole numbers, got '{cells.iloc[row]}'",
-            "name another column with {time}",
-        )
+        message = f"expected dates such as 2020-12-31 or whole numbers, got '{cells.iloc[row]}'"
+        raise column.error(message, "name another column with {time}", row=row)
     return Role(names, f"its timestamps are {_describe(time_format)}", given=True, time_format=time_format)
 
 
@@ -316,7 +304,7 @@ def _describe(time_format: str) -> str:
 
 def _is_digits(column: Column) -> bool:
     """Return whether a text column holds only whole numbers, such as 01."""
-    filled = column.values.dropna() if column.is_text else column.values.iloc[:0]
+    filled = column.values.dropna() if column.kind == "text" else column.values.iloc[:0]
     return len(filled) > 0 and bool(filled.astype("str").str.fullmatch(r"\d+").all())
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tsattn._text import quote_text, quote_list
+from tsattn._text import quote_list, quote_text
 from tsattn.data import columns, timestamps
 from tsattn.data.columns import Floats, Ints
 from tsattn.errors import DataError
@@ -61,6 +61,12 @@ class Origin:
             row -= rows
         return f"line {row + 2}"
 
+    def error(self, message: str, hints: tuple[str, ...], names: Iterable[str], label: Any | None) -> DataError:
+        """Return a DataError about columns and the row with an index label; see `Table.error`."""
+        parts = [self.name, *([] if label is None else [self.row_name(label)])]
+        column = "+".join(names)
+        return DataError(": ".join([*parts, *([f"column '{column}'"] if column else []), message]), *hints)
+
 
 def _row_in_file(path: Path, row: int) -> str:
     if not path.is_file() or path.suffix.lower() in (".gz", ".bz2", ".zst"):
@@ -91,29 +97,14 @@ class Column:
         self.origin = origin
         self.name = str(values.name)
 
-    def locate(self, row: int) -> str:
-        """Return table, row and column of a cell, for messages."""
-        return f"{self.origin.name}: {self.origin.row_name(self.values.index[row])}: column '{self.name}'"
+    def error(self, message: str, *hints: str, row: int | None = None) -> DataError:
+        """Return a DataError about the column, with the name of a row where it is given."""
+        return self.origin.error(message, hints, [self.name], None if row is None else self.values.index[row])
 
     @cached_property
-    def is_text(self) -> bool:
-        """Whether it holds text."""
-        return columns.is_text(self.values)
-
-    @cached_property
-    def is_date(self) -> bool:
-        """Whether it holds pandas datetimes."""
-        return columns.is_date(self.values)
-
-    @cached_property
-    def is_bool(self) -> bool:
-        """Whether it holds booleans."""
-        return bool(pd.api.types.is_bool_dtype(self.values.dtype))
-
-    @cached_property
-    def is_number(self) -> bool:
-        """Whether it holds numbers; booleans are not numbers."""
-        return columns.is_number(self.values)
+    def kind(self) -> columns.Kind:
+        """Type of the column."""
+        return columns.kind_of(self.values)
 
     @cached_property
     def is_whole(self) -> bool:
@@ -137,10 +128,10 @@ class Column:
         Raises:
             DataError: The dates are ambiguous.
         """
-        if self.is_date:
+        if self.kind == "date":
             return "date"
         try:
-            return timestamps.detect_format(self.values) if self.is_text else None
+            return timestamps.detect_format(self.values) if self.kind == "text" else None
         except DataError as error:
             raise DataError(f"{self.origin.name}: {error.message}", *error.hints) from None
 
@@ -151,16 +142,13 @@ class Column:
         Raises:
             DataError: A cell is not a finite number.
         """
-        if not (self.is_number or self.is_bool or self.is_text):
-            raise DataError(
-                f"{self.origin.name}: column '{self.name}': expected numbers, got dates",
-                "name other columns with {target}",
-            )
+        if self.kind not in ("number", "bool", "text"):
+            raise self.error("expected numbers, got dates", "name other columns with {target}")
         values, invalid = columns.parse_numbers(self.values)
         if invalid.any():
             row = int(np.argmax(invalid))
             cell = quote_text(self.values.iloc[row])
-            raise DataError(f"{self.locate(row)}: expected a number, got {cell}", "write it as 1034.5", "leave it out")
+            raise self.error(f"expected a number, got {cell}", "write it as 1034.5", "leave it out", row=row)
         return values
 
     @cached_property
@@ -213,9 +201,9 @@ class Table:
         """Return the name of a row, such as "line 3", for messages."""
         return self.origin.row_name(self.frame.index[row])
 
-    def locate(self, row: int, *names: str) -> str:
-        """Return table, row and columns of a cell, for messages."""
-        return f"{self.name}: {self.row_name(row)}" + (f": column '{'+'.join(names)}'" if names else "")
+    def error(self, message: str, *hints: str, names: Iterable[str] = (), row: int | None = None) -> DataError:
+        """Return a DataError about the table, with the names of columns and a row where they are given."""
+        return self.origin.error(message, hints, names, None if row is None else self.frame.index[row])
 
     def find_columns(self, text: str, option: str) -> tuple[str, ...]:
         """Return the columns that an option names, separated by commas.
@@ -226,10 +214,8 @@ class Table:
         names = (text,) if text in self else tuple(part.strip() for part in text.split(","))
         for name in names:
             if name not in self:
-                raise DataError(
-                    f"{self.name}: there is no column '{name}', the columns are {quote_list(self.columns)}",
-                    f"correct {{{option}}}",
-                )
+                columns = quote_list(self.columns)
+                raise self.error(f"there is no column '{name}', the columns are {columns}", f"correct {{{option}}}")
         return names
 
     def timestamps(self, names: tuple[str, ...], time_format: str) -> pd.Index:
@@ -256,13 +242,10 @@ class Table:
         cell = " ".join(str(self.frame[name].iloc[row]) for name in names)
         empty = self.frame[list(names)].iloc[row].isna().any() or not cell.strip()
         got = "an empty cell" if empty else f"'{cell}'"
-        kind = {"integer": "a whole number", "date": "a date such as 2020-12-31"}
-        raise DataError(
-            f"{self.locate(row, *names)}: expected {kind.get(time_format, f'a timestamp as {time_format}')} as in the "
-            f"other rows, got {got}",
-            "correct the timestamp",
-            "remove the row",
-        )
+        kinds = {"integer": "a whole number", "date": "a date such as 2020-12-31"}
+        kind = kinds.get(time_format, f"a timestamp as {time_format}")
+        message = f"expected {kind} as in the other rows, got {got}"
+        raise self.error(message, "correct the timestamp", "remove the row", names=names, row=row)
 
     def series(self, id: tuple[str, ...]) -> SeriesCodes:
         """Return the index of the series of each row and the ids, which join the values of id columns by "/".
@@ -284,11 +267,8 @@ class Table:
             empty = np.append([not str(value).strip() for value in values], True)
             if empty[:-1].any() or (codes < 0).any():
                 row = int(np.argmax(empty[codes]))
-                raise DataError(
-                    f"{self.locate(row, name)}: expected the id of a series, got an empty cell",
-                    "write an id",
-                    "remove the row",
-                )
+                message = "expected the id of a series, got an empty cell"
+                raise self.error(message, "write an id", "remove the row", names=[name], row=row)
             texts = [columns.to_label(value) for value in values]
             if joint is None:
                 joint, ids = codes, texts

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tsattn.data.columns import MAX_INTEGER, Bools, Ints, is_categorical, is_date, is_text, is_whole, unique_texts
+from tsattn.data.columns import MAX_INTEGER, Bools, Ints, is_categorical, is_whole, kind_of, unique_texts
 from tsattn.errors import DataError
 from tsattn.timeseries.grid import to_microseconds
 
@@ -18,43 +18,15 @@ FORMATS = (
     *DAY_FIRST,
     *(form.replace("%d", "%_").replace("%m", "%d").replace("%_", "%m") for form in DAY_FIRST),
     *("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%Y/%m/%d", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S"),
-    *(
-        "%Y%m",
-        "%Y/%m",
-        "%m/%Y",
-        "%b-%Y",
-        "%b %Y",
-        "%B %Y",
-        "%b-%y",
-        "%d-%b-%Y",
-        "%d %b %Y",
-        "%d-%b-%y",
-        "%b %d, %Y",
-    ),
+    *("%Y%m", "%Y/%m", "%m/%Y", "%b-%Y", "%b %Y", "%B %Y", "%b-%y", "%d-%b-%Y", "%d %b %Y", "%d-%b-%y", "%b %d, %Y"),
 )
 """Date formats besides ISO that are tried, in the syntax of strptime."""
 
 PARTS = ("year", "quarter", "month", "day", "hour", "minute")
 """Calendar parts that may be separate columns, in this order."""
 
-TIME_NAMES = frozenset(
-    [
-        "ds",
-        "date",
-        "datetime",
-        "timestamp",
-        "time",
-        "year",
-        "month",
-        "quarter",
-        "week",
-        "day",
-        "period",
-        "yearmonth",
-        "step",
-        "t",
-    ]
-)
+TIME_NAMES = frozenset(("ds", "date", "datetime", "timestamp", "time", "year", "month", "quarter", "week", "day"))
+TIME_NAMES |= {"period", "yearmonth", "step", "t"}
 """Usual names of time columns; a column of whole numbers is a time column only with one of them."""
 
 TIME_SUFFIX = " and time"
@@ -77,7 +49,7 @@ def is_joint(time_format: str) -> bool:
 
 def has_times_of_day(column: pd.Series[Any]) -> bool:
     """Return whether a column holds times of day: text such as 17:24, or hours in a column with such a name."""
-    if is_text(column):
+    if kind_of(column) == "text":
         filled = _filled(_spread(column))
         padded = filled.str.fullmatch(r"\d\d") if _words(column) & _CLOCKS else False
         clocks = filled.str.fullmatch(_CLOCK) & filled.str.contains(r"\d[:.]\d")
@@ -183,7 +155,7 @@ def parse(columns: pd.Series[Any] | pd.DataFrame, time_format: str) -> tuple[pd.
     if time_format == "quarter":
         found = columns.astype(str).str.extract(_QUARTER)
         return _parse_parts(pd.DataFrame({"year": found[0], "quarter": found[1]}))
-    if is_date(columns):
+    if kind_of(columns) == "date":
         return _dates(columns)
     if time_format in EPOCH_UNITS:
         return _parse_epoch(columns, EPOCH_UNITS[time_format])
@@ -200,7 +172,7 @@ def parse(columns: pd.Series[Any] | pd.DataFrame, time_format: str) -> tuple[pd.
 
 
 def _floats(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
-    numbers = pd.to_numeric(column, errors="coerce") if is_text(column) else column
+    numbers = pd.to_numeric(column, errors="coerce") if kind_of(column) == "text" else column
     return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
@@ -242,7 +214,7 @@ def _parse_time_of_day(column: pd.Series[Any]) -> tuple[Ints, Bools]:
         texts, rows = unique_texts(column)
         micros, invalid = _parse_time_of_day(texts)
         return micros[rows], invalid[rows]
-    if is_text(column):
+    if kind_of(column) == "text":
         found = column.astype(str).str.extract(f"^{_CLOCK}$")
         hours, minutes, seconds = (pd.to_numeric(found[i].fillna("0" if i else "x"), errors="coerce") for i in range(3))
         half = found[3].str.lower()
