@@ -1,4 +1,4 @@
-"""A fitted run that the tests of the command line share."""
+"""Fixtures of the tests of the command line."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tsattn.cli import main
 DATASETS = Path(__file__).parents[2] / "datasets"
 
 TINY = ("--set", "training.epochs=2", "--set", "training.steps_per_epoch=5", "--set", "training.refit=false")
-"""A training of a moment, for tests that are not about accuracy; without an option of the model, which names it."""
+"""A short training. It sets no option of the model, which would count as naming the model."""
 
 FAST = (*TINY, "--set", "model.units=8")
-"""A training of a moment of a small network."""
+"""A short training of a small network."""
 
 
 def tsattn(*arguments: object) -> Result:
@@ -36,7 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with white noise around a mean, which no network forecasts better than that mean."""
+    """A file of white noise, which no network forecasts better than its mean."""
     path = tmp_path_factory.mktemp("data") / "noise.csv"
     values = np.random.default_rng(8).normal(50, 2, 120)
     pd.DataFrame({"ds": pd.date_range("2024-03-01", periods=120), "y": values}).to_csv(path, index=False)

@@ -1,4 +1,4 @@
-"""The commands that do not train, and wrong usage."""
+"""Commands that do not train, errors and wrong usage."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def test_tensorflow_is_not_imported(arguments: tuple[str, ...]) -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_it_is_run_as_a_module_too() -> None:
+def test_command_line_runs_as_a_module() -> None:
     command = [sys.executable, "-m", "tsattn", "no_such"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2 and "Usage: python -m tsattn" in result.stderr
 
 
-def test_models_lists_options_with_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_lists_options_and_values(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     assert "attention_pooling" in tsattn("models").output
     options = tsattn("models", "seq2seq").output
@@ -55,14 +55,14 @@ def test_models_lists_options_with_their_values(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("name", ["seq2seq", "attention_pooling", "tcn", "graph_attention", "transformer"])
-def test_the_setting_that_models_shows_as_an_example_is_one_that_fit_takes(name: str) -> None:
+def test_example_setting_of_models_is_valid(name: str) -> None:
     shown = tsattn("models", name).output.strip().splitlines()[-1]
     settings = shown.split("--set ")[1:]
     config = RunConfig.from_dict(override({"model": {"name": name}}, settings), source="test")
     assert settings and resolve_options(config.model)[0].name == name
 
 
-def test_inspect_tells_the_reading_and_what_was_given() -> None:
+def test_inspect_prints_inferred_and_given_settings() -> None:
     result = tsattn("inspect", DATASETS / "co2.csv", "--horizon", 4)
     assert result.exit_code == 0
     assert "W-SAT" in result.stdout and "52" in result.stdout and "given" in result.stdout
@@ -93,7 +93,7 @@ WRONG_USAGE = [
 
 
 @pytest.mark.parametrize(("arguments", "named"), WRONG_USAGE, ids=lambda part: " ".join(part)[:40])
-def test_wrong_usage_is_exit_2(
+def test_wrong_usage_gives_exit_code_2(
     arguments: tuple[str, ...], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -113,8 +113,8 @@ BAD_DATA = {
         ["start", "end", "--time"],
     ),
     "text among numbers": ("ds,y\n2024-01-01,1\n2024-01-02,many\n2024-01-03,3\n", (), ["y", "line 3", "many"]),
-    "a stamp twice": ("ds,y\n2024-01-01,1\n2024-01-02,2\n2024-01-02,3\n2024-01-03,3\n", (), ["line 4"]),
-    "a stamp that is none": ("ds,y\n2024-01-01,1\n2024-01-02,2\nsoon,3\n", ("--time", "ds"), ["line 4", "soon"]),
+    "a duplicate timestamp": ("ds,y\n2024-01-01,1\n2024-01-02,2\n2024-01-02,3\n2024-01-03,3\n", (), ["line 4"]),
+    "an invalid timestamp": ("ds,y\n2024-01-01,1\n2024-01-02,2\nsoon,3\n", ("--time", "ds"), ["line 4", "soon"]),
     "too few rows": ("ds,y\n2024-01-01,1\n2024-01-02,2\n2024-01-03,4\n", ("--horizon", 5), ["horizon", "3"]),
     "a target that is all missing": (
         "ds,y\n" + "".join(f"2024-01-{d:02},\n" for d in range(1, 30)),
@@ -126,7 +126,7 @@ BAD_DATA = {
 
 
 @pytest.mark.parametrize("case", BAD_DATA)
-def test_bad_data_is_one_line_and_exit_1(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_data_gives_one_line_and_exit_code_1(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content, options, named = BAD_DATA[case]
     monkeypatch.chdir(tmp_path)
     if content is not None:
@@ -139,16 +139,16 @@ def test_bad_data_is_one_line_and_exit_1(case: str, tmp_path: Path, monkeypatch:
     assert {path.name for path in tmp_path.iterdir()} <= {"data.csv"}
 
 
-def test_where_nothing_can_be_written_is_said_before_the_training(tmp_path: Path) -> None:
+def test_unwritable_directory_is_reported_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = tsattn("fit", DATASETS / "Airline.csv", "--out", tmp_path / "file" / "run")
     assert result.exit_code == 1 and "cannot be written" in result.stderr
     assert "1 series" not in result.stderr
 
 
-def test_rows_that_are_left_blank_to_be_filled(tmp_path: Path) -> None:
+def test_blank_rows_to_be_filled_by_the_forecast(tmp_path: Path) -> None:
     rows = [f"2024-{1 + day // 28:02}-{1 + day % 28:02},{day % 7 if day < 140 else ''}" for day in range(168)]
     (tmp_path / "data.csv").write_text("ds,y\n" + "\n".join(rows) + "\n")
     result = tsattn("fit", tmp_path / "data.csv", "--out", tmp_path / "run", "--freq", "D", "--horizon", 14)
-    assert result.exit_code == 1 and "leave out rows" in result.stderr
+    assert result.exit_code == 1 and "remove the rows that lie in the future" in result.stderr
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""`tsattn evaluate`, as a person meets it."""
+"""`tsattn evaluate`: output, files, errors, classical baselines."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ MODELS = ["drift", "naive", "seasonal_mean", "seasonal_naive"]
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on the airline passengers without their last 30 months."""
+    """A run on the airline passengers without the last 30 months."""
     folder = tmp_path_factory.mktemp("runs") / "old"
     Forecaster("drift", horizon=6).fit(pd.read_csv(AIRLINE)[:-30]).save(folder)
     return folder
 
 
-def test_a_run_on_what_has_come_since(old: Path, tmp_path: Path) -> None:
+def test_run_is_scored_on_newer_data(old: Path, tmp_path: Path) -> None:
     out, scores = tmp_path / "forecasts.csv", tmp_path / "scores.json"
     result = tsattn("evaluate", old, AIRLINE, "--by", "step", "-o", out, "--scores", scores)
     assert result.exit_code == 0, result.output
     assert "5 forecasts of 1 series, 6 steps each: histories end from 1958-06-01 to 1960-06-01." in result.stderr
     rows = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("  ") and line.strip()]
     assert sorted(rows[1:5]) == MODELS and rows[6:] == ["1", "2", "3", "4", "5", "6"]
-    assert "The naive baseline seasonal_naive won: drift has MASE" in result.stdout.splitlines()[-1]
-    assert "trained on" not in result.output
+    assert "The naive baseline seasonal_naive is better: drift has MASE" in result.stdout.splitlines()[-1]
+    assert "training data" not in result.output
 
     forecasts = pd.read_csv(out)
     truth = pd.read_csv(AIRLINE)["Passengers"].to_numpy()
@@ -45,20 +45,17 @@ def test_a_run_on_what_has_come_since(old: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(naive, np.abs(forecasts["y"] - forecasts["naive"]).to_numpy().reshape(5, 6).mean(0))
 
 
-def test_data_that_were_trained_on(old: Path, tmp_path: Path) -> None:
+def test_training_data_need_last_steps(old: Path, tmp_path: Path) -> None:
     pd.read_csv(AIRLINE)[:-30].to_csv(tmp_path / "seen.csv", index=False)
     result = tsattn("evaluate", old, tmp_path / "seen.csv")
     assert result.exit_code == 1 and "Traceback" not in result.output
-    assert "seen.csv: expected at least 6 rows behind the data that the run was trained on" in result.stderr
-    result = tsattn("evaluate", old, tmp_path / "seen.csv", "--last", 12)
+    assert "seen.csv: expected at least 6 rows after the training data" in result.stderr
+    result = tsattn("evaluate", old, tmp_path / "seen.csv", "--last-steps", 12)
     assert result.exit_code == 0, result.output
-    assert (
-        "2 of 2 forecasts do not lie behind the data that the run was trained on, which end at 1958-06-01"
-        in result.stdout
-    )
+    assert "2 of 2 forecasts do not start after the training data, which end at 1958-06-01" in result.stdout
 
 
-def test_a_classical_baseline_beside_it(old: Path) -> None:
+def test_classical_baseline_is_added(old: Path) -> None:
     pytest.importorskip("statsforecast", reason="statsforecast, from the extra baselines, is not installed")
     result = tsattn("evaluate", old, AIRLINE, "--origins", 1, "--baseline", "autotheta", "--by", "series")
     assert result.exit_code == 0, result.output
@@ -66,7 +63,7 @@ def test_a_classical_baseline_beside_it(old: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["evaluate", "backtest"])
-def test_the_command_that_installs_what_is_missing(old: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_reported(old: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "statsforecast.models", None)
     result = tsattn(command, *([old] if command == "evaluate" else []), AIRLINE, "--baseline", "autoets")
     assert result.exit_code == 1 and "pip install 'tsattn[baselines]'" in result.stderr
@@ -74,7 +71,7 @@ def test_the_command_that_installs_what_is_missing(old: Path, command: str, monk
     assert tsattn(command, old, AIRLINE, "--baseline", "ets").exit_code == 2
 
 
-def test_classical_baselines_in_a_backtest_see_what_lies_before_each_origin(tmp_path: Path) -> None:
+def test_classical_baselines_of_a_backtest_use_the_data_before_each_origin(tmp_path: Path) -> None:
     models = pytest.importorskip(
         "statsforecast.models", reason="statsforecast, from the extra baselines, is not installed"
     )

@@ -1,4 +1,4 @@
-"""`tsattn fit` and `tsattn predict`, as a person meets them."""
+"""`tsattn fit` and `tsattn predict`: files, forecasts, errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FILES = {
 def test_run_directory_is_complete(run: Path) -> None:
     assert {path.name for path in run.iterdir()} == FILES
     assert (run / "saved_model" / "1" / "saved_model.pb").is_file()
-    assert [path.name for path in run.parent.iterdir()] == ["airline"], "nothing temporary is left"
+    assert [path.name for path in run.parent.iterdir()] == ["airline"], "no temporary files remain"
 
 
 def test_forecast_follows_the_data(run: Path) -> None:
@@ -43,7 +43,7 @@ def test_forecast_follows_the_data(run: Path) -> None:
     assert forecast["y"].between(200, 1000).all(), "in original units"
 
 
-def test_config_has_nothing_left_open(run: Path) -> None:
+def test_config_has_all_options(run: Path) -> None:
     config = tomllib.loads((run / "config.toml").read_text())
     assert config["data"] | {"context": 72} == {
         "freq": "MS", "season": 12, "horizon": 12, "context": 72, "validation": 21, "support": "real"
@@ -54,7 +54,7 @@ def test_config_has_nothing_left_open(run: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_config_of_a_run_makes_it_again(run: Path, tmp_path: Path) -> None:
+def test_config_of_a_run_repeats_it(run: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     result = tsattn("fit", DATASETS / "Airline.csv", "--config", run / "config.toml", "--out", again)
     assert result.exit_code == 0, result.output
@@ -62,7 +62,7 @@ def test_the_config_of_a_run_makes_it_again(run: Path, tmp_path: Path) -> None:
 
 
 def test_metrics_hold_the_model_and_every_baseline(run: Path) -> None:
-    rows = {row["model"]: row for row in json.loads((run / "metrics.json").read_text())["validation"]}
+    rows = {row["model"]: row for row in json.loads((run / "metrics.json").read_text())["scores"]}
     assert set(rows) == {"seq2seq", "naive", "seasonal_naive", "drift", "seasonal_mean"}
     values = pd.read_csv(DATASETS / "Airline.csv")["Passengers"].to_numpy(float)
     windows = range(144 - 21, 144 - 12 + 1)
@@ -97,7 +97,7 @@ def test_predict_from_other_data(run: Path, tmp_path: Path) -> None:
     assert np.isfinite(forecast["y"]).all() and forecast["y"].between(0, 10).all(), "on the scale of the history"
 
 
-def test_predict_says_what_does_not_fit(run: Path, tmp_path: Path) -> None:
+def test_predict_reports_missing_columns(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     path.write_text("Date,Riders\n1961-01,3\n1961-02,4\n")
     result = tsattn("predict", run, path)
@@ -105,7 +105,7 @@ def test_predict_says_what_does_not_fit(run: Path, tmp_path: Path) -> None:
     assert "other.csv" in result.stderr and "Passengers" in result.stderr and "Traceback" not in result.output
 
 
-def test_predict_says_what_cannot_be_written_or_read(run: Path, tmp_path: Path) -> None:
+def test_predict_reports_files_that_cannot_be_written_or_read(run: Path, tmp_path: Path) -> None:
     result = tsattn("predict", run, "-o", tmp_path / "nowhere" / "forecast.csv")
     assert result.exit_code == 1 and "nowhere" in result.stderr
     damaged = tmp_path / "damaged"
@@ -116,7 +116,7 @@ def test_predict_says_what_cannot_be_written_or_read(run: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("context.npz", b"PK\x03\x04", "damaged"),
         ("model.keras", b"PK\x03\x04", "cannot be read as a Keras model"),
@@ -124,27 +124,27 @@ def test_predict_says_what_cannot_be_written_or_read(run: Path, tmp_path: Path) 
         ("run.json", b"[1]", "expected a run directory"),
     ],
 )
-def test_a_damaged_run_is_told_in_words(run: Path, tmp_path: Path, name: str, content: bytes, told: str) -> None:
+def test_damaged_run_gives_one_line(run: Path, tmp_path: Path, name: str, content: bytes, message: str) -> None:
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / name).write_bytes(content)
     result = tsattn("export", tmp_path / "run")
     assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
-    assert told in result.stderr and len(result.stderr.splitlines()) == 1
+    assert message in result.stderr and len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.slow
-def test_files_of_another_run_are_told(run: Path, tmp_path: Path) -> None:
+def test_files_of_another_run_are_refused(run: Path, tmp_path: Path) -> None:
     (tmp_path / "two.csv").write_text(
         "ds,a,b\n" + "".join(f"2024-01-{day:02},{day},{day % 3}\n" for day in range(1, 29))
     )
     other = tmp_path / "other"
     assert tsattn("fit", tmp_path / "two.csv", "--model", "naive", "--out", other).exit_code == 0
-    for name, told in (("context.npz", "series of this run"), ("model.keras", "model of this run")):
+    for name, message in (("context.npz", "series of this run"), ("model.keras", "model of this run")):
         mixed = tmp_path / name
         shutil.copytree(run, mixed)
         shutil.copy(other / name, mixed / name)
         result = tsattn("predict", mixed)
-        assert result.exit_code == 1 and told in result.stderr, result.output
+        assert result.exit_code == 1 and message in result.stderr, result.output
 
 
 def test_overwrite_replaces_a_run(run: Path, tmp_path: Path) -> None:
@@ -165,14 +165,14 @@ def test_overwrite_replaces_the_run_of_the_name_of_the_data(tmp_path: Path, monk
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["Airline", "Airline-2"]
 
 
-def test_an_existing_directory_is_kept(run: Path) -> None:
+def test_existing_directory_is_not_replaced(run: Path) -> None:
     before = (run / "forecast.csv").read_bytes()
     result = tsattn("fit", DATASETS / "Airline.csv", "--out", run, *FAST)
     assert result.exit_code == 1 and "--overwrite" in result.stderr
     assert (run / "forecast.csv").read_bytes() == before
 
 
-def test_overwrite_spares_what_is_no_run(tmp_path: Path) -> None:
+def test_overwrite_does_not_replace_other_directories(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     result = tsattn("fit", DATASETS / "Airline.csv", "--out", tmp_path, "--overwrite")
     assert result.exit_code == 1 and (tmp_path / "precious.txt").exists()
@@ -198,14 +198,14 @@ def test_every_attention_is_an_option(tmp_path: Path) -> None:
 
 
 def test_the_table_names_the_winner(tmp_path: Path) -> None:
-    # A season that repeats exactly: no network is better than the seasonal naive forecast, which is perfect.
+    # For an exact season, the seasonal naive forecast has no error.
     values = np.tile([3.0, 7.0, 1.0, 9.0, 4.0, 4.0, 8.0], 12)
     frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=84), "y": values})
     frame.to_csv(tmp_path / "weeks.csv", index=False)
     result = tsattn("fit", tmp_path / "weeks.csv", "--out", tmp_path / "run", "--model", "naive")
     assert result.exit_code == 0, result.output
     assert "seasonal_naive" in result.stderr
-    assert (tmp_path / "run" / "saved_model" / "1").is_dir(), "a baseline is exported like any model"
+    assert (tmp_path / "run" / "saved_model" / "1").is_dir(), "a baseline is exported as well"
 
 
 @pytest.mark.slow
@@ -227,14 +227,15 @@ def test_recipes(recipe: str, tmp_path: Path) -> None:
     assert np.isfinite(forecast.drop(columns=["unique_id", "ds"])).to_numpy().all()
 
 
-def test_falling_back_on_a_baseline_is_said(noise: Path, tmp_path: Path) -> None:
+def test_baseline_fallback_is_reported(noise: Path, tmp_path: Path) -> None:
     result = tsattn("fit", noise, "--out", tmp_path / "run", "--season", 1, "--horizon", 5, *TINY)
     assert result.exit_code == 0, result.output
-    reason = "Kept: seasonal_mean, the best naive baseline over the history. seq2seq is "
-    assert reason in result.stderr and "name it: --model seq2seq." in result.stderr
+    reason = "Selected: seasonal_mean, the best naive baseline over the history. seq2seq is "
+    assert reason in result.stderr and "set model=seq2seq." in result.stderr
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics["choice"]["kept"] == "seasonal_mean" and metrics["choice"]["reason"] in result.stderr
-    assert {row["model"] for row in metrics["validation"]} >= {"seq2seq", "seasonal_mean"}
+    choice = metrics["model_choice"]
+    assert choice["selected"] == "seasonal_mean" and choice["summary"] in result.stderr
+    assert {row["model"] for row in metrics["scores"]} >= {"seq2seq", "seasonal_mean"}
     assert 'name = "seasonal_mean"' in (tmp_path / "run" / "config.toml").read_text()
     report = (tmp_path / "run" / "report.html").read_text()
     assert reason in report and "The network was not selected" in report
@@ -243,15 +244,15 @@ def test_falling_back_on_a_baseline_is_said(noise: Path, tmp_path: Path) -> None
     np.testing.assert_allclose(pd.read_csv(tmp_path / "run" / "forecast.csv")["y"], expected, rtol=1e-5)
 
 
-def test_a_network_that_was_named_is_kept(noise: Path, tmp_path: Path) -> None:
-    arguments = ("--season", 1, "--horizon", 5, *TINY, "--model", "seq2seq", "--budget", "10m")
+def test_named_network_is_used(noise: Path, tmp_path: Path) -> None:
+    arguments = ("--season", 1, "--horizon", 5, *TINY, "--model", "seq2seq", "--time-limit", "10m")
     result = tsattn("fit", noise, "--out", tmp_path / "run", *arguments)
     assert result.exit_code == 0, result.output
-    assert "Kept:" not in result.stderr
+    assert "Selected:" not in result.stderr
     config = (tmp_path / "run" / "config.toml").read_text()
     assert 'name = "seq2seq"' in config and "max_seconds = 600" in config
-    assert "over in epoch" not in result.stderr
+    assert "ended the training" not in result.stderr
     short = tsattn("fit", noise, "--out", tmp_path / "short", *arguments[:-1], "0.001s")
-    assert "The time for the training was over in epoch 1, and the weights after epoch 1 are kept" in short.stderr
+    assert "The time limit ended the training in epoch 1; the weights after epoch 1 are used" in short.stderr
     assert Forecaster.load(tmp_path / "short").history_.out_of_time  # type: ignore[union-attr]
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["choice"] is None
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["model_choice"] is None

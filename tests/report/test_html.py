@@ -13,11 +13,11 @@ import pytest
 from frames import many, series
 
 from tsattn.report.html import write_report
-from tsattn.timeseries.schema import Decision
+from tsattn.timeseries.schema import InferredSetting
 
-DECISIONS = (
-    Decision(field="time", value="ds", given=False, reason="'ds' is the only column with dates"),
-    Decision(field="season", value="24", given=True, reason="hours of a day"),
+SETTINGS = (
+    InferredSetting(field="time", value="ds", given=False, reason="'ds' is the only column with dates"),
+    InferredSetting(field="season", value="24", given=True, reason="hours of a day"),
 )
 SCORES = pd.DataFrame(
     {
@@ -32,9 +32,9 @@ SCORES = pd.DataFrame(
     }
 )
 METRICS = ["Model", "MASE", "Skill", "sMAPE", "MAE", "RMSE", "WQL", "Coverage"]
-LOSSES = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "validation": [3.0, 2.5, 2.7]})
-LOSSES["chosen"] = LOSSES["epoch"] == 2
-NO_LOSSES = pd.DataFrame(columns=["epoch", "loss", "validation", "chosen"])
+LOSSES = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 2.5, 2.7]})
+LOSSES["best"] = LOSSES["epoch"] == 2
+NO_LOSSES = pd.DataFrame(columns=["epoch", "loss", "val_loss", "best"])
 
 
 class Page(HTMLParser):
@@ -81,14 +81,14 @@ def report(path: Path, frames: tuple[pd.DataFrame, ...] | None = None, **changes
     past, ahead = frames or series(pd.date_range("2024-01-01", periods=200, freq="h"), 48)
     arguments = {
         "title": "Sales, 48 hours ahead",
-        "decisions": DECISIONS,
+        "inferred_settings": SETTINGS,
         "scores": SCORES,
         "losses": LOSSES,
         "history": past,
         "forecast": ahead,
         "config": '[model]\nname = "seq2seq"\n',
         "season": 24,
-        "verdict": "seq2seq beats every baseline.",
+        "summary": "seq2seq beats every baseline.",
     }
     file = path / "report.html"
     write_report(file, **{**arguments, **changes})
@@ -162,7 +162,7 @@ def test_baseline_has_no_training_section(tmp_path: Path) -> None:
 
 
 def test_training_without_validation_has_one_curve(tmp_path: Path) -> None:
-    page = report(tmp_path, losses=LOSSES.assign(validation=None, chosen=False))
+    page = report(tmp_path, losses=LOSSES.assign(val_loss=None, best=False))
     legend = page.source.split("<h2>Training</h2>")[1].split("</ul>")[0]
     assert "training" in legend and "validation" not in legend
 
@@ -170,14 +170,14 @@ def test_training_without_validation_has_one_curve(tmp_path: Path) -> None:
 def test_markup_in_the_data_is_escaped(tmp_path: Path) -> None:
     nasty = "<script>alert('x')</script> & \"co\""
     frames = series(np.arange(40), 5, nasty)
-    decision = Decision(field=nasty, value=nasty, given=False, reason=nasty)
+    setting = InferredSetting(field=nasty, value=nasty, given=False, reason=nasty)
     scores = SCORES.assign(model=[nasty, *SCORES["model"][1:]])
     page = report(
         tmp_path,
         frames,
         title=nasty,
-        verdict=nasty,
-        decisions=(decision,),
+        summary=nasty,
+        inferred_settings=(setting,),
         scores=scores,
         config=f"# {nasty}\n",
     )

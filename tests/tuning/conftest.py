@@ -1,4 +1,4 @@
-"""The small network is known while these tests run, and not behind them."""
+"""Register the small network for these tests only."""
 
 from __future__ import annotations
 

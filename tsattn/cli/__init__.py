@@ -1,4 +1,4 @@
-"""The command line. Each command parses and prints; what it does is imported when it runs."""
+"""Command line. Each command parses its options, imports what it needs, runs it and prints the result."""
 
 from __future__ import annotations
 
@@ -9,16 +9,30 @@ import click
 
 from tsattn.errors import ConfigError, TsattnError
 
-COMMANDS = ("fit", "tune", "predict", "export", "serve", "evaluate", "backtest", "inspect", "models", "datasets")
+COMMANDS = {
+    "fit": "fit",
+    "tune": "tune",
+    "predict": "predict",
+    "export": "export",
+    "serve": "serve",
+    "evaluate": "evaluate",
+    "backtest": "backtest",
+    "inspect": "info",
+    "models": "info",
+    "datasets": "info",
+}
+"""Commands in the order of the help, with the modules that define them."""
+
+_FLAGS = {"max_seconds": "--time-limit"}
 
 
 def flag(option: str) -> str:
     """Return an option as the command line spells it."""
-    return f"--{option.replace('_', '-')}"
+    return _FLAGS.get(option, f"--{option.replace('_', '-')}")
 
 
 class _Commands(click.Group):
-    """Loads a command when it is asked for, and turns the errors of users into one line."""
+    """Imports commands on demand and prints errors that users can fix in one line."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -26,7 +40,7 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"tsattn.cli.{name}"), name)
+        command: click.Command = getattr(importlib.import_module(f"tsattn.cli.{COMMANDS[name]}"), name)
         return command
 
     def invoke(self, context: click.Context) -> Any:
@@ -41,13 +55,13 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tsattn")
 def main() -> None:
-    """Forecast time series with attention: from a CSV to a served forecast.
+    r"""Forecast time series with attention: from a CSV file to a served forecast.
 
     \b
-      tsattn fit sales.csv              train, compare with naive baselines, export
-      tsattn predict runs/sales         forecast what comes next
-      tsattn serve runs/sales           answer others, by HTTP
-      tsattn evaluate runs/sales new.csv  how good is it on what has come since?
-      tsattn tune sales.csv             search for better options
-      tsattn backtest sales.csv         how good would forecasts have been?
+      tsattn fit sales.csv                train, compare with baselines, export
+      tsattn predict runs/sales           forecast the next steps
+      tsattn serve runs/sales             serve the model by HTTP
+      tsattn evaluate runs/sales new.csv  score the model on newer data
+      tsattn tune sales.csv               search for better options
+      tsattn backtest sales.csv           score forecasts of the past
     """

@@ -7,44 +7,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
+from tsattn._logging import silence_stderr
 from tsattn.cli.options import (
+    PATH,
     baseline_option,
-    comparing_options,
-    console,
+    config_options,
     data_name,
-    quiet_start,
+    free_path,
     read_config,
-    several_models,
+    split_names,
 )
+from tsattn.cli.output import console, count, schema_table, scores_table
+from tsattn.config import AUTO
 
 if TYPE_CHECKING:
-    from tsattn.config import RunConfig
-    from tsattn.evaluation.backtest import Backtest, Refit
-    from tsattn.evaluation.origins import BacktestPlan
+    from tsattn.evaluation.origins import EvaluationWindows
+    from tsattn.evaluation.rolling_origin import Backtest, Refit
 
 
 @click.command()
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("--folds", type=click.IntRange(1), default=5, show_default=True, help="How many times to forecast.")
-@click.option("--step", type=click.IntRange(1), help="Steps between them [default: the horizon, less for short data].")
+@click.argument("data", type=PATH)
+@click.option("--folds", type=click.IntRange(1), default=5, show_default=True, help="Number of forecast origins.")
+@click.option(
+    "--step", type=click.IntRange(1), help="Steps between two origins.  [default: the horizon, or less for short data]"
+)
 @click.option(
     "--refit",
     type=click.Choice(["never", "every"]),
     default="never",
     show_default=True,
-    help="Train once, before the first fold, or before every one.",
+    help="Train once, before the first fold, or again before every fold.",
 )
 @baseline_option
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder of the results [default: backtests/ and DATA's name].",
-)
-@click.option("--overwrite", is_flag=True, help="Do all again where that folder has a backtest already.")
-@comparing_options
+@click.option("-o", "--out", type=PATH, help="Folder of the results.  [default: backtests/ and the name of DATA]")
+@click.option("--overwrite", is_flag=True, help="Replace an existing backtest in that folder.")
+@config_options("Model or models to compare, see `tsattn models`.", "NAME[,...]")
 def backtest(
     data: Path,
     folds: int,
@@ -54,114 +52,99 @@ def backtest(
     out: Path | None,
     overwrite: bool,
     model: str | None,
-    **given: Any,
+    **options: Any,
 ) -> None:
-    """Forecast the past of DATA, again and again, and score it.
+    """Forecast the past of DATA from several origins and score the forecasts.
 
-    The last forecast begins a horizon before the end of each series, the others --step before one another; each sees
-    only what lies before it. The naive baselines stand beside the models, autoets,autotheta,autoarima among --model or
-    by --baseline. Without --model it is the network, or where it is no better a naive baseline, as in `tsattn fit`.
+    The last origin is one horizon before the end of each series, the others precede it by --step each. A forecast uses
+    only data before its origin. The naive baselines are always compared; autoets, autotheta and autoarima are with
+    --baseline or as a --model. Without --model, the model is selected as by `tsattn fit`.
 
-    The forecasts of every fold are kept as they come: stopped and started again by the same command, it goes on.
+    The forecasts of each fold are written as soon as they are available. The same command resumes a stopped backtest.
     """
-    from tsattn.cli.tables import reading
     from tsattn.evaluation.origins import plan_backtest
     from tsattn.forecasting.finetuning import read_series
     from tsattn.scoring.classical import check_classical
 
-    models = several_models(model)
-    config = read_config(**given, model=_own(models))
+    models = split_names(model)
+    config = read_config(**options, model=_configured_model(models))
     check_classical(baselines)
-    terminal = console()
+    terminal = console(stderr=True)
     panel, schema = read_series(data, config)
-    plan = plan_backtest(panel, schema, config.data, folds, step, str(data))
-    terminal.print(reading(plan.schema, panel))
-    terminal.print(_told(plan, refit, given_step=step is not None))
-    with quiet_start():
+    windows = plan_backtest(panel, schema, config.data, folds, step, str(data))
+    terminal.print(schema_table(windows.schema, panel))
+    terminal.print(_describe_windows(windows, refit, is_step_given=step is not None))
+    with silence_stderr():
         from tsattn.cli.progress import BacktestBar
-        from tsattn.evaluation.fold_store import Folds
-        from tsattn.forecaster import Forecaster
+        from tsattn.evaluation.backtest import backtest_windows
+        from tsattn.evaluation.fold_store import FoldStore, describe_backtest, read_description
 
-    forecaster = Forecaster.from_config(config)
-    place = out or _free(Path("backtests") / data_name(data), plan, config, refit)
-    kept = Folds.open(place, plan, config, refit, overwrite=overwrite)
+    description = describe_backtest(windows, config, refit)
+    folder = out or free_path(Path("backtests") / data_name(data), lambda path: read_description(path) == description)
+    store = FoldStore.open(folder, windows, config, refit, overwrite=overwrite)
     with BacktestBar(terminal) as bar:
-        result = forecaster.backtest_plan(
-            plan,
+        result = backtest_windows(
+            config,
+            windows,
             refit=refit,
             models=models,
             baselines=baselines,
-            folds=kept,
-            watch=bar.watch,
-            tell=bar.tell,
+            store=store,
+            callback=bar.training_bar,
+            on_progress=bar.update,
         )
     _print(result, folds)
-    terminal.print(f"\nWritten: {place}/ with leaderboard.csv, scores.csv and forecasts.csv.")
+    terminal.print(f"\nWritten: {folder}/ with leaderboard.csv, scores.csv and forecasts.csv.")
 
 
-def _own(models: Sequence[str]) -> str | None:
-    """Return the model whose options are those that are given; the others take the same ones, classical ones none."""
-    from tsattn.config import AUTO
+def _configured_model(models: Sequence[str]) -> str | None:
+    """Return the model that is checked against the given options: `auto` or the first that is not classical."""
     from tsattn.scoring.classical import CLASSICAL
 
-    # What `auto` is given besides is refused beside a name.
     return AUTO if AUTO in models else next((name for name in models if name not in CLASSICAL), None)
 
 
-def _free(path: Path, plan: BacktestPlan, config: RunConfig, refit: str) -> Path:
-    """Return a folder that is not there yet, or has some of the same backtest: the given one, or that with a number."""
-    from tsattn.evaluation.fold_store import about, known
-
-    asked, number, free = about(plan, config, refit), 1, path
-    while free.exists() and known(free) != asked:
-        number += 1
-        free = path.with_name(f"{path.name}-{number}")
-    return free
-
-
-def _told(plan: BacktestPlan, refit: str, *, given_step: bool) -> str:
-    """Return where the series are cut, in a few lines."""
+def _describe_windows(windows: EvaluationWindows, refit: str, *, is_step_given: bool) -> str:
+    """Return the origins and the training data of the folds in a few lines."""
     from tsattn._text import format_timestamp
 
-    cutoffs, horizon, lengths = plan.cutoffs, plan.schema.horizon, plan.training().lengths
+    cutoffs, horizon, lengths = windows.cutoffs, windows.schema.horizon, windows.training().lengths
     first, last = cutoffs.iloc[0], cutoffs.iloc[-1]
-    span = list(dict.fromkeys(format_timestamp(stamp) for stamp in (cutoffs["first"].min(), cutoffs["last"].max())))
+    span = list(dict.fromkeys(format_timestamp(time) for time in (cutoffs["first"].min(), cutoffs["last"].max())))
     ends = f"histories end from {span[0]} to {span[-1]}" if len(span) > 1 else f"the history ends at {span[0]}"
-    apart = f", {_count(plan.step, 'step')} apart" if len(plan) > 1 else ""
-    lines = [f"{_count(len(plan), 'fold')}{apart}: {ends}; the forecast is what follows, {_count(horizon, 'step')}."]
-    if plan.step < horizon and len(plan) > 1:
-        why = "" if given_step else f"The data are too short for {horizon} steps between them: "
-        lines.append(f"{why}the forecasts overlap." if why else "The forecasts overlap.")
-    known = " to ".join(dict.fromkeys([str(lengths.min()), str(lengths.max())]))
-    often = {"never": "Trained once, on the {} steps before the first fold."}
-    often["every"] = "Trained anew before every fold, on {} steps before the first."
-    lines.append(often[refit].format(known))
-    if first["left_out"]:
-        total = first["left_out"] + first["series"]
+    distance = f", {count(windows.step, 'step')} apart" if len(windows) > 1 else ""
+    lines = [
+        f"{count(len(windows), 'fold')}{distance}: {ends}; each forecast covers the next {count(horizon, 'step')}."
+    ]
+    if windows.step < horizon and len(windows) > 1:
+        reason = "" if is_step_given else f"The data are too short for {horizon} steps between origins: "
+        lines.append(f"{reason}{'the' if reason else 'The'} forecasts overlap.")
+    steps = " to ".join(dict.fromkeys([str(lengths.min()), str(lengths.max())]))
+    if refit == "never":
+        lines.append(f"Trained once, on the {steps} steps before the first fold.")
+    else:
+        lines.append(f"Trained again before every fold, on {steps} steps before the first.")
+    if first["skipped"]:
+        total = first["skipped"] + first["series"]
         lines.append(
-            f"Left out, being too short: {first['left_out']} of {total} series at the first fold, "
-            f"{last['left_out']} at the last."
+            f"Left out because they are too short: {first['skipped']} of {total} series at the first fold, "
+            f"{last['skipped']} at the last."
         )
     return "\n".join(lines)
 
 
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}" if number == 1 else f"{number} {name}s"
-
-
 def _print(result: Backtest, folds: int) -> None:
     """Print the result on standard output."""
-    from tsattn.cli.tables import scores_table
-    from tsattn.scoring.model_choice import verdict
+    from tsattn.scoring.model_choice import comparison_summary
 
-    terminal = Console(highlight=False, markup=False, soft_wrap=True)
-    where = f"over {_count(folds, 'fold')}"
+    terminal = console()
+    where = f"over {count(folds, 'fold')}"
     labels = {name: result.label(name) for name in result.models}
     scores = result.scores.replace({"model": labels})
     terminal.print(scores_table(scores, tuple(labels.values()), where.capitalize()))
-    choices = dict.fromkeys(choice.sentence() for made in result.choices.values() for choice in made)
+    choices = dict.fromkeys(choice.summary() for choices in result.choices.values() for choice in choices)
     for sentence in (*result.notes, *choices):
         terminal.print(sentence)
     if len(labels) > 1:
         terminal.print(f"Best of {', '.join(labels)}: {labels[result.best]}.")
-    terminal.print(verdict(scores, labels[result.best], where))
+    terminal.print(comparison_summary(scores, labels[result.best], where))

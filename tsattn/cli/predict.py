@@ -6,63 +6,70 @@ from pathlib import Path
 
 import click
 
-from tsattn.cli.options import console, import_option, notes, quiet_start
+from tsattn._logging import silence_stderr
+from tsattn.cli.options import PATH, import_option
+from tsattn.cli.output import console, notes
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--future", type=click.Path(path_type=Path), help="File with what is known ahead, for the steps of the horizon."
-)
+@click.argument("run", type=PATH)
+@click.argument("data", type=PATH, required=False)
+@click.option("--future", type=PATH, help="File with the future covariates over the horizon.")
 @import_option
-@click.option("--at", metavar="DATE", help="Forecast as of this stamp, the last one that is seen [default: the end].")
-@click.option("--horizon", type=click.IntRange(1), help="Steps to forecast [default: those that were fitted].")
 @click.option(
-    "--roll", is_flag=True, help="Allow a longer horizon: the median forecast counts as history, intervals too narrow."
+    "--cutoff",
+    metavar="TIMESTAMP",
+    help="Last timestamp of the history: later values are not used.  [default: the end of the data]",
+)
+@click.option("--horizon", type=click.IntRange(1), help="Number of steps to forecast.  [default: as fitted]")
+@click.option(
+    "--recursive",
+    is_flag=True,
+    help="Allow a horizon longer than fitted: median forecasts serve as history, and intervals are too narrow.",
 )
 @click.option(
     "--samples",
     type=click.IntRange(1),
     metavar="N",
-    help="Draw N paths a series instead, a row a step (unique_id, sample, ds, y), from a run with a model.head.",
+    help="Draw N sample paths per series, one row per step (unique_id, sample, ds, y). The run needs a model.head.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the paths.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV or Parquet file [default: -, printed CSV].")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the samples.")
+@click.option("-o", "--out", type=PATH, help="CSV or Parquet file, or - for CSV on standard output.  [default: -]")
 def predict(
     run: Path,
     data: Path | None,
     future: Path | None,
-    at: str | None,
+    cutoff: str | None,
     horizon: int | None,
-    roll: bool,
+    recursive: bool,
     samples: int | None,
     seed: int,
-    output: Path | None,
+    out: Path | None,
 ) -> None:
-    """Forecast with the forecaster in RUN what follows DATA, or what follows its training data.
+    """Forecast the steps after DATA, or after the training data, with the forecaster in RUN.
 
-    DATA has the form that was fitted; its series may be others, shorter, longer or with gaps. The covariates that are
-    known ahead stand in its rows behind the history, or in a file of their own, FUTURE.
+    DATA has the format of the training data. Its series may be others, shorter, longer or with gaps. Future covariates
+    are in the rows of DATA after the history, or in the file FUTURE.
     """
     from tsattn.atomic_io import check_file, write_frame
 
-    if samples is not None and roll:
-        raise click.UsageError("--samples draws paths of the fitted horizon: leave out --roll")
-    output = None if str(output) == "-" else output
-    if output is not None:
-        check_file(output, overwrite=True)
-    with quiet_start():
+    if samples is not None and recursive:
+        raise click.UsageError("--samples draws paths over the fitted horizon: leave out --recursive")
+    out = None if str(out) == "-" else out
+    if out is not None:
+        check_file(out, overwrite=True)
+    with silence_stderr():
         from tsattn.forecaster import Forecaster
-    with notes(console()):
+    terminal = console(stderr=True)
+    with notes(terminal):
         forecaster = Forecaster.load(run)
         if samples is None:
-            forecast = forecaster.predict(data, future, at=at, horizon=horizon, roll=roll)
+            forecast = forecaster.predict(data, future, cutoff=cutoff, horizon=horizon, recursive=recursive)
         else:
-            forecast = forecaster.sample(data, future, samples=samples, seed=seed, at=at, horizon=horizon)
+            forecast = forecaster.sample(data, future, samples=samples, seed=seed, cutoff=cutoff, horizon=horizon)
     if forecaster.calibration_.uncalibrated:
-        console().print(forecaster.calibration_.sentence())
-    if output is None:
+        terminal.print(forecaster.calibration_.summary())
+    if out is None:
         click.echo(forecast.to_csv(index=False), nl=False)
     else:
-        write_frame(forecast, output)
+        write_frame(forecast, out)

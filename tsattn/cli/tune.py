@@ -13,159 +13,140 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tsattn.cli.options import (
-    Duration,
-    console,
-    data_name,
-    notes,
-    quiet_start,
-    read_config,
-    search_options,
-    several_models,
-)
+from tsattn._logging import silence_stderr
+from tsattn.cli.options import PATH, Duration, config_options, data_name, read_config, split_names
+from tsattn.cli.output import console, count, notes, schema_table
+from tsattn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tsattn.tuning import Tuning
+    from tsattn.tuning import TuningResult
 
-SHOWN = 10
-"""Trials in the table."""
+MAX_TRIALS_SHOWN = 10
+"""Maximum number of trials in the table."""
 
 
 @click.command()
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("--trials", type=click.IntRange(1), default=30, show_default=True, help="Trials of the whole search.")
-@click.option("--time", "duration", type=Duration(), metavar="TIME", help="End by then: 30s, 20m, 1.5h.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes that share the trials.")
-@click.option("--journal", type=click.Path(path_type=Path), help="File to go on from [default: beside --out].")
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="Configuration to write [default: DATA's name, -tuned.toml]."
-)
-@click.option("--overwrite", is_flag=True, help="Replace that file if it is there; the journal is kept.")
-@search_options
+@click.argument("data", type=PATH)
+@click.option("--trials", type=click.IntRange(1), default=30, show_default=True, help="Number of trials of the search.")
+@click.option("--time-limit", type=Duration(), help="Maximum time for the search: 90, 30s, 20m, 1.5h.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Number of processes.")
+@click.option("--journal", type=PATH, help="File from which the search resumes.  [default: next to --out]")
+@click.option("-o", "--out", type=PATH, help="Configuration file to write.  [default: DATA-tuned.toml]")
+@click.option("--overwrite", is_flag=True, help="Replace an existing configuration file, but not the journal.")
+@config_options("Models to search, see `tsattn models`.  [default: seq2seq]", "NAME[,...]")
 def tune(
     data: Path,
     trials: int,
-    duration: float | None,
+    time_limit: float | None,
     jobs: int,
     journal: Path | None,
     out: Path | None,
     overwrite: bool,
-    **given: Any,
+    **options: Any,
 ) -> None:
-    """Search for the options by which a model forecasts DATA best, and write them as a configuration.
+    """Search for the options with which a model forecasts DATA best.
 
-    `tsattn fit DATA --config` takes it. What is given by --set, --config or an option stays; `tsattn models NAME` and
-    the documentation tell what is searched. --model a,b searches several models. The validation part decides, and
-    nothing behind it is read; the default is the first trial, so that the result is never worse there.
+    The result is a configuration for `tsattn fit DATA --config`. Options that are given by --set, --config or a flag
+    are fixed; `tsattn models NAME` lists those that are searched. Trials are compared on the validation part, and data
+    after it are not used. The default is the first trial, so that the result is never worse there.
 
-    The same command goes on where it was stopped (with --overwrite, where it has written its result), and a second one
-    started beside it shares the trials: both by the journal.
+    The same command resumes a stopped search from the journal, with --overwrite also a finished one. Several commands
+    with the same journal divide the trials.
     """
     from tsattn.atomic_io import check_file, write_text
-    from tsattn.cli.tables import reading
-    from tsattn.errors import ConfigError
     from tsattn.forecasting.finetuning import read_series
 
     started = monotonic()
-    models = several_models(given.pop("model"))
-    configs = [read_config(**given, model=name) for name in models or (None,)]
+    models = split_names(options.pop("model"))
+    configs = [read_config(**options, model=name) for name in models or (None,)]
     path = out or Path(f"{data_name(data)}-tuned.toml")
-    kept = journal or path.with_suffix(".journal")
-    if kept == path:
-        raise ConfigError(f"{path}: cannot be the journal and the configuration: give another --out or --journal")
+    journal = journal or path.with_suffix(".journal")
+    if journal == path:
+        raise ConfigError(f"{path}: the journal and the configuration are the same file: set another --journal")
     check_file(path, overwrite=overwrite)
-    terminal = console()
+    terminal = console(stderr=True)
     panel, schema = read_series(data, configs[0])
-    terminal.print(reading(schema, panel))
-    with quiet_start():
+    terminal.print(schema_table(schema, panel))
+    with silence_stderr():
         from tsattn.cli.progress import TuningBar
         from tsattn.tuning.tuner import tune_panel
 
-    with notes(terminal), _resumable(terminal, kept), TuningBar(terminal, duration) as bar:
-        tuning = tune_panel(
+    with notes(terminal), _resume_hint(terminal, journal), TuningBar(terminal, time_limit) as bar:
+        result = tune_panel(
             configs[0],
             panel,
             schema,
             source=str(data),
             models=models,
             trials=trials,
-            deadline=started + duration if duration else float("inf"),
-            journal=kept,
+            deadline=started + time_limit if time_limit else float("inf"),
+            journal=journal,
             jobs=jobs,
-            watch=bar,
+            on_progress=bar,
         )
-    _print(tuning)
-    write_text(_described(tuning) + tuning.config.to_toml(), path)
+    terminal_out = console()
+    terminal_out.print(_trials_table(result))
+    for sentence in (_count_states(result), result.summary(), _compare_baseline(result)):
+        if sentence:
+            terminal_out.print(sentence)
+    comment = f"# Found by tsattn tune, {len(result.trials)} trials. {result.summary()}\n"
+    write_text(comment + result.config.to_toml(), path)
     terminal.print(f"\nWritten: {path}. Fit with it: tsattn fit {data} --config {path}")
 
 
 @contextmanager
-def _resumable(terminal: Console, journal: Path) -> Iterator[None]:
-    """Say where a search that is interrupted goes on."""
+def _resume_hint(terminal: Console, journal: Path) -> Iterator[None]:
+    """Print how to resume a search that the user interrupts."""
     try:
         yield
     except KeyboardInterrupt:
-        terminal.print(f"Stopped. The same command goes on from {journal}.")
+        terminal.print(f"Stopped. The same command resumes from {journal}.")
         raise
 
 
-def _print(tuning: Tuning) -> None:
-    """Print the result on standard output."""
-    terminal = Console(highlight=False, markup=False, soft_wrap=True)
-    terminal.print(_table(tuning))
-    for sentence in (_counts(tuning), tuning.sentence(), _beside(tuning)):
-        if sentence:
-            terminal.print(sentence)
-
-
-def _table(tuning: Tuning) -> Table:
-    """Return the best trials, a row a trial."""
-    whole = [row for row in tuning.trials.to_dict("records") if row["state"] == "complete"]
-    several = len({row["model"] for row in whole}) > 1
+def _trials_table(result: TuningResult) -> Table:
+    """Return a table of the best trials and the defaults."""
+    complete = [row for row in result.trials.to_dict("records") if row["state"] == "complete"]
+    several = len({row["model"] for row in complete}) > 1
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"The best trials: {tuning.metric.upper()} on the validation part, lower is better",
+        title=f"The best trials: {result.metric.upper()} on the validation part, lower is better",
         title_justify="left",
     )
-    for title in ("rank", tuning.metric.upper()):
+    for title in ("rank", result.metric.upper()):
         table.add_column(title, justify="right", no_wrap=True)
     if several:
         table.add_column("model", no_wrap=True)
-    table.add_column("what is not the default's", overflow="fold")
+    table.add_column("changed options", overflow="fold")
     for title in ("epochs", "seconds"):
         table.add_column(title, justify="right", no_wrap=True)
-    for rank, row in enumerate(whole, start=1):
-        if rank > SHOWN and not row["default"]:
+    for rank, row in enumerate(complete, start=1):
+        if rank > MAX_TRIALS_SHOWN and not row["default"]:
             continue
-        options = ", ".join(f"{key.partition('.')[2]}={value}" for key, value in tuning.changed[row["number"]].items())
-        what = "the default" if row["default"] else options or "nothing"
-        cells = [str(rank), f"{row['error']:.4g}", *([row["model"]] if several else []), what]
-        epochs = f"{row['epochs']}{'+' if row['cut'] else ''}"
+        changed = result.changed[row["number"]]
+        options = ", ".join(f"{key.partition('.')[2]}={value}" for key, value in changed.items())
+        cells = [str(rank), f"{row['error']:.4g}", *([row["model"]] if several else [])]
+        cells.append("the default" if row["default"] else options or "none")
+        epochs = f"{row['epochs']}{'+' if row['out_of_time'] else ''}"
         table.add_row(*cells, epochs, f"{row['seconds']:.0f}", style="bold" if rank == 1 else None)
     return table
 
 
-def _counts(tuning: Tuning) -> str:
-    """Return how the trials ended."""
-    states = tuning.trials["state"].value_counts()
-    words = {"complete": "trained", "pruned": "pruned", "failed": "failed", "running": "still run elsewhere"}
-    known = [f"{states[state]} {word}" for state, word in words.items() if state in states]
-    total = len(tuning.trials)
-    cut = int(tuning.trials["cut"].sum())
-    told = f" In {cut} of them the time was over (+): the same command, with --overwrite, trains on." if cut else ""
-    return f"{total} {'trial' if total == 1 else 'trials'}: {', '.join(known)}.{told}"
+def _count_states(result: TuningResult) -> str:
+    """Return how many trials ended in each state."""
+    states = result.trials["state"].value_counts()
+    words = {"complete": "trained", "pruned": "pruned", "failed": "failed", "running": "running in other processes"}
+    counts = [f"{states[state]} {word}" for state, word in words.items() if state in states]
+    cut = int(result.trials["out_of_time"].sum())
+    resume = f" The time limit cut {cut} of them (+): the same command with --overwrite resumes." if cut else ""
+    return f"{count(len(result.trials), 'trial')}: {', '.join(counts)}.{resume}"
 
 
-def _beside(tuning: Tuning) -> str:
-    """Return what the best of the naive baselines is worth."""
-    if not tuning.baselines:
+def _compare_baseline(result: TuningResult) -> str:
+    """Return a sentence on the best naive baseline."""
+    if not result.baselines:
         return ""
-    name = min(tuning.baselines, key=lambda key: tuning.baselines[key])
-    error = tuning.baselines[name]
-    won = " None of these trials is better." if error <= tuning.error else ""
-    return f"The best naive baseline there is {name}: {tuning.metric.upper()} {error:.4g}.{won}"
-
-
-def _described(tuning: Tuning) -> str:
-    """Return what the configuration is, as comments in it."""
-    return f"# Found by tsattn tune, {len(tuning.trials)} trials. {tuning.sentence()}\n"
+    name = min(result.baselines, key=lambda key: result.baselines[key])
+    error = result.baselines[name]
+    verdict = " No trial is better." if error <= result.error else ""
+    return f"The best naive baseline is {name}: {result.metric.upper()} {error:.4g}.{verdict}"

@@ -36,7 +36,7 @@ from tsattn.report.plots import (
     time_zone,
     write_png,
 )
-from tsattn.timeseries.schema import Decision
+from tsattn.timeseries.schema import InferredSetting
 
 _DPI = 200
 _WIDE = (9.6, 3.5)
@@ -55,31 +55,31 @@ def write_report(
     path: Path,
     *,
     title: str,
-    decisions: Sequence[Decision],
+    inferred_settings: Sequence[InferredSetting],
     scores: pd.DataFrame,
     losses: pd.DataFrame,
     history: pd.DataFrame,
     forecast: pd.DataFrame,
     config: str,
     season: int,
-    verdict: str,
-    left_out: Sequence[str] = (),
+    summary: str,
+    notes: Sequence[str] = (),
 ) -> None:
     """Write the report of a run as one HTML file.
 
     Args:
         path: File to write.
         title: Headline.
-        decisions: Settings of the schema, given or inferred.
+        inferred_settings: Settings of the schema, given or inferred.
         scores: Models and baselines, best first: `model`, `mase`, `skill`, `smape`, `mae`, `rmse`, `wql`, and coverages
             such as `coverage-80`. Missing metrics are not shown.
-        losses: Training curve: `epoch`, `loss`, `validation`, `chosen`. Empty if nothing was trained.
+        losses: Training curve: `epoch`, `loss`, `val_loss`, `best`. Empty if nothing was trained.
         history: `unique_id`, `ds`, `y`, with gaps as NaN.
         forecast: `unique_id`, `ds`, `y` and the bounds of intervals, such as `y-lo-80`, `y-hi-80`.
         config: Whole configuration in TOML; `model.name` is the highlighted row of ``scores``.
         season: Season length in steps; 1 for no season.
-        verdict: Comparison of the model with the baselines, in a sentence or two.
-        left_out: Sentences about series that the scores leave out.
+        summary: Comparison of the model with the baselines, in a sentence or two.
+        notes: Sentences about series that the scores leave out.
     """
     model = str(tomllib.loads(config).get("model", {}).get("name", ""))
     intervals = find_intervals(forecast)
@@ -94,16 +94,16 @@ def write_report(
     )
     page = environment.get_template("report.html.j2").render(
         title=title,
-        verdict=verdict,
+        summary=summary,
         forecast_legend=_forecast_legend(intervals),
         plots=[_plot(excerpt, is_only=len(shown) == 1) for excerpt in shown],
         shown_series=count_shown(forecast),
         time_zone=time_zone(forecast["ds"]),
-        left_out=left_out,
+        notes=notes,
         metrics=metrics,
         scores=_score_rows(scores, model, metrics),
         training=_training(losses, model) if len(losses) else None,
-        decisions=decisions,
+        inferred_settings=inferred_settings,
         config=config,
         **_forecast_values(forecast),
     )
@@ -146,8 +146,8 @@ def _forecast_legend(intervals: Sequence[Interval]) -> list[tuple[str, str, str]
 
 
 def _training(losses: pd.DataFrame, model: str) -> dict[str, Any]:
-    chosen = losses.loc[losses["chosen"].astype(bool), "epoch"]
-    validated = losses["validation"].notna().any()
+    chosen = losses.loc[losses["best"].astype(bool), "epoch"]
+    validated = losses["val_loss"].notna().any()
     return {
         "legend": [
             ("line", INK, "training"),

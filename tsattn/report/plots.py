@@ -96,9 +96,9 @@ def draw_losses(axes: Axes, losses: pd.DataFrame) -> None:
     """Draw training and validation loss by epoch, and mark the selected epoch."""
     epoch = _floats(losses["epoch"])
     marker = "o" if len(epoch) <= _MAX_MARKERS else ""
-    chosen = losses["chosen"].to_numpy(dtype=bool)
+    chosen = losses["best"].to_numpy(dtype=bool)
     axes.plot(epoch, _floats(losses["loss"]), color=INK, linewidth=1.4, marker=marker, markersize=3.5)
-    axes.plot(epoch, _floats(losses["validation"]), color=ACCENT, linewidth=1.7, marker=marker, markersize=3.5)
+    axes.plot(epoch, _floats(losses["val_loss"]), color=ACCENT, linewidth=1.7, marker=marker, markersize=3.5)
     for at in epoch[chosen]:
         axes.axvline(at, color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=1.5)
     _style(axes)

@@ -1,49 +1,45 @@
-"""The options of the server."""
+"""Settings of the server."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from tsattn.config import Options
+from tsattn.config import BaseConfig
 
 
-class Settings(Options):
-    """How a model is served.
+class Settings(BaseConfig):
+    """Addresses, limits and batching of the server."""
 
-    Args:
-        host: address to bind to.
-        port: of HTTP; 0 for a free one.
-        grpc_port: of gRPC; 0 for a free one, None for none.
-        name: of the model in addresses; by default the name it was exported by.
-        labels: versions by their label, kept loaded beside the latest.
-        poll_seconds: time between two looks for a new version; 0 never looks.
-        batching: whether requests that wait are run together.
-        max_batch_size: rows that are run together at most; a larger request is run in parts.
-        batch_timeout_micros: time that the first request of a batch waits for others while the model is free.
-        num_batch_threads: batches that are run at a time.
-        max_enqueued_batches: batches of ``max_batch_size`` rows that may wait; what comes beyond them is answered 429.
-        max_request_bytes: longest body or gRPC message.
-        read_timeout: seconds for a request to arrive.
-        request_timeout: seconds from its arrival to its answer.
-        shutdown_timeout: seconds that requests in flight have to finish at the end.
-        max_connections: requests that are read or answered at a time; what comes beyond them is answered 503.
-        token: what clients have to send as ``Authorization: Bearer``; None for everybody.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = Field(8501, ge=0, le=65535)
-    grpc_port: int | None = Field(None, ge=0, le=65535)
-    name: str | None = None
-    labels: dict[str, int] = Field({})
-    poll_seconds: float = Field(2.0, ge=0)
-    batching: bool = True
-    max_batch_size: int = Field(128, ge=1)
-    batch_timeout_micros: int = Field(0, ge=0)
-    num_batch_threads: int = Field(1, ge=1)
-    max_enqueued_batches: int = Field(100, ge=1)
-    max_request_bytes: int = Field(16 * 2**20, ge=1)
-    read_timeout: float = Field(30.0, gt=0)
-    request_timeout: float = Field(30.0, gt=0)
-    shutdown_timeout: float = Field(30.0, gt=0)
-    max_connections: int = Field(1024, ge=1)
-    token: str | None = Field(None, min_length=1)
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all interfaces")
+    port: int = Field(8501, ge=0, le=65535, description="HTTP port; 0 for a free one")
+    grpc_port: int | None = Field(
+        None, ge=0, le=65535, description="gRPC port, usually 8500; 0 for a free one, no gRPC by default"
+    )
+    name: str | None = Field(
+        None, description="name of the model in URLs; by default the name with which it was exported"
+    )
+    labels: dict[str, int] = Field({}, description="versions by label, which stay loaded next to the latest version")
+    poll_seconds: float = Field(2.0, ge=0, description="interval between checks for a new version; 0 for no checks")
+    batching: bool = Field(True, description="run waiting requests in one batch")
+    max_batch_size: int = Field(128, ge=1, description="maximum number of rows per batch; larger requests are split")
+    batch_timeout_micros: int = Field(
+        0, ge=0, description="maximum time that the first request of a batch waits for others while the model is idle"
+    )
+    num_batch_threads: int = Field(1, ge=1, description="number of batches that run at the same time")
+    max_enqueued_batches: int = Field(
+        100, ge=1, description="maximum number of waiting batches; further requests are answered with status 429"
+    )
+    max_request_bytes: int = Field(
+        16 * 2**20, ge=1, description="maximum size of a request; larger ones are answered with status 413"
+    )
+    read_timeout: float = Field(30.0, gt=0, description="seconds for a request to arrive, else status 408")
+    request_timeout: float = Field(30.0, gt=0, description="seconds from arrival to answer, else status 504")
+    shutdown_timeout: float = Field(
+        30.0, gt=0, description="seconds for requests in progress to finish when the server stops"
+    )
+    max_connections: int = Field(
+        1024, ge=1, description="maximum number of requests in progress; further ones are answered with status 503"
+    )
+    token: str | None = Field(
+        None, min_length=1, description="token that clients send as Authorization: Bearer; not required by default"
+    )

@@ -1,4 +1,4 @@
-"""What a search found, and how far it is."""
+"""Progress and result of a search."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tsattn.config import RunConfig
 from tsattn.errors import RunError
-from tsattn.tuning.study import CUT, DEFAULT, Journal, counted, standing_of
+from tsattn.tuning.study import DEFAULT, OUT_OF_TIME, StudyStore, count_trials, effective_trials
 
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.RUNNING: "running"}
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How far a search is.
+class SearchProgress:
+    """Progress of a search.
 
     Args:
-        done: trials that are done.
-        trials: how many it has.
-        best: the least error so far; NaN where none is known.
-        default: that of the default; the same.
-        metric: which error it is; empty where none is known.
-        now: what is being done, in a few words.
+        done: Number of finished trials.
+        trials: Number of all trials.
+        best: Lowest error so far; NaN if there is no result.
+        default: Error of the default; NaN if there is no result.
+        metric: Name of the error; empty if there is no result.
+        activity: Current activity in a few words.
     """
 
     done: int
@@ -34,41 +34,41 @@ class Standing:
     best: float = math.nan
     default: float = math.nan
     metric: str = ""
-    now: str = ""
+    activity: str = ""
 
     @classmethod
-    def of(cls, journal: Journal, trials: int, now: str = "") -> Self:
-        """Return how far the search of a journal is."""
-        known = journal.trials()
-        done, whole = standing_of(known, trials)[0], _whole(counted(known))
-        if not whole:
-            return cls(len(done), trials, now=now)
+    def from_store(cls, store: StudyStore, trials: int, activity: str = "") -> Self:
+        """Return the progress of a search."""
+        known = store.trials()
+        done, complete = count_trials(known, trials)[0], _complete(effective_trials(known))
+        if not complete:
+            return cls(done, trials, activity=activity)
         return cls(
-            len(done),
+            done,
             trials,
-            min(_error(trial) for trial in whole),
-            min((_error(trial) for trial in whole if DEFAULT in trial.user_attrs), default=math.nan),
-            whole[0].user_attrs["metric"],
-            now,
+            min(_error(trial) for trial in complete),
+            min((_error(trial) for trial in complete if DEFAULT in trial.user_attrs), default=math.nan),
+            complete[0].user_attrs["metric"],
+            activity,
         )
 
 
 @dataclass(frozen=True)
-class Tuning:
-    """What a search found.
+class TuningResult:
+    """Result of a search.
 
     Args:
-        config: the best configuration, with nothing of the model left open; that of the default where nothing is
-            better.
-        trials: a row a trial, best first: ``number``, ``state`` (complete, pruned, running or failed), ``error``,
-            ``model``, ``epochs``, ``seconds``, ``default`` (whether it is that of its model), ``cut`` (whether the
-            time was over before its training), ``reason`` (why it was pruned), and a column for each option searched.
-        metric: the error that decided, on the validation part: mase, or rmsse for a squared loss; mae or rmse where
-            the data give no scale.
-        error: that of the best configuration.
-        default: that of the default, of several models the best of theirs; NaN where it could not be trained.
-        changed: by number of a trial, its options that are not those of its model's default.
-        baselines: the errors of the naive baselines.
+        config: The best configuration, with all options of the model set. It is the default if no trial is better.
+        trials: One row per trial, best first: ``number``, ``state`` (complete, pruned, running or failed), ``error``,
+            ``model``, ``epochs``, ``seconds``, ``default`` (whether it is the default of its model), ``out_of_time``
+            (whether the time limit ended its training), ``reason`` (why it was pruned), and one column per searched
+            option.
+        metric: The error that decides, on the validation part: mase, or rmsse for a squared loss; mae or rmse if the
+            data give no scale.
+        error: Error of the best configuration.
+        default: Error of the default, the lowest one for several models; NaN if it could not be trained.
+        changed: By trial number, the options that differ from the default of the model.
+        baselines: Errors of the naive baselines.
     """
 
     config: RunConfig
@@ -84,54 +84,49 @@ class Tuning:
         """The row of the best trial."""
         return self.trials.iloc[0]
 
-    @property
-    def running(self) -> int:
-        """Trials that other processes still work on."""
-        return int((self.trials["state"] == "running").sum())
-
-    def sentence(self) -> str:
-        """Return by how much the best is better than the default."""
+    def summary(self) -> str:
+        """Return a sentence that compares the best trial with the default."""
         name = f"{self.metric.upper()} on the validation part"
         if self.error < self.default:
             return f"{name}: default {self.default:.4g}, best {self.error:.4g} ({self.error / self.default - 1:.1%})."
         if math.isnan(self.default):
             return f"{name}: best {self.error:.4g}. The default could not be trained."
-        return f"{name}: default {self.default:.4g}. Nothing was better, and the default is kept."
+        return f"{name}: default {self.default:.4g}. No trial is better, and the default is used."
 
     @classmethod
-    def of(cls, journal: Journal) -> Self:
-        """Return what the search of a journal has found.
+    def from_store(cls, store: StudyStore) -> Self:
+        """Return the result of a search.
 
         Raises:
-            RunError: no trial was trained.
+            RunError: No trial is complete.
         """
-        known = counted(journal.trials())
-        whole = _whole(known)
-        if not whole:
-            raise RunError(f"{journal.path}: no trial could be trained{_why(known)}")
-        defaults = {trial.user_attrs["model"]: trial for trial in whole if DEFAULT in trial.user_attrs}
-        # Where a trial is no better than a default, that is simpler.
-        best = min(whole, key=lambda trial: (_error(trial), DEFAULT not in trial.user_attrs, trial.number))
+        trials = effective_trials(store.trials())
+        complete = _complete(trials)
+        if not complete:
+            raise RunError(f"{store.path}: no trial could be trained{_describe_failure(trials)}")
+        defaults = {trial.user_attrs["model"]: trial for trial in complete if DEFAULT in trial.user_attrs}
+        # Of equal errors, that of a default is preferred.
+        best = min(complete, key=lambda trial: (_error(trial), DEFAULT not in trial.user_attrs, trial.number))
         return cls(
-            RunConfig.from_dict(best.user_attrs["config"], source=str(journal.path)),
-            _frame(known),
+            RunConfig.from_dict(best.user_attrs["config"], source=str(store.path)),
+            _frame(trials),
             best.user_attrs["metric"],
             _error(best),
             min((_error(trial) for trial in defaults.values()), default=math.nan),
-            {trial.number: _changed(trial.user_attrs, defaults) for trial in whole},
+            {trial.number: _changed_options(trial.user_attrs, defaults) for trial in complete},
             {name: error for name, error in best.user_attrs["errors"].items() if name != best.user_attrs["model"]},
         )
 
 
-def _changed(attributes: dict[str, Any], defaults: dict[str, FrozenTrial]) -> dict[str, Any]:
-    """Return the options of a trial that are not those of its model's default."""
+def _changed_options(attributes: dict[str, Any], defaults: dict[str, FrozenTrial]) -> dict[str, Any]:
+    """Return the options of a trial that differ from the default of its model."""
     default = defaults.get(attributes["model"])
-    known = {} if default is None else default.user_attrs["values"]
-    return {option: value for option, value in attributes["values"].items() if known.get(option) != value}
+    values = {} if default is None else default.user_attrs["values"]
+    return {option: value for option, value in attributes["values"].items() if values.get(option) != value}
 
 
-def _whole(known: list[FrozenTrial]) -> list[FrozenTrial]:
-    return [trial for trial in known if trial.state == TrialState.COMPLETE]
+def _complete(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    return [trial for trial in trials if trial.state == TrialState.COMPLETE]
 
 
 def _error(trial: FrozenTrial) -> float:
@@ -139,14 +134,14 @@ def _error(trial: FrozenTrial) -> float:
     return trial.value
 
 
-def _why(known: list[FrozenTrial]) -> str:
-    if any(trial.state == TrialState.RUNNING for trial in known):
-        return " so far; another process works on it"
-    reasons = [str(reason) for trial in known if (reason := trial.user_attrs.get("reason"))]
+def _describe_failure(trials: list[FrozenTrial]) -> str:
+    if any(trial.state == TrialState.RUNNING for trial in trials):
+        return " so far; another process is running one"
+    reasons = [str(reason) for trial in trials if (reason := trial.user_attrs.get("reason"))]
     return f": {reasons[0]}" if reasons else ""
 
 
-def _frame(known: list[FrozenTrial]) -> pd.DataFrame:
+def _frame(trials: list[FrozenTrial]) -> pd.DataFrame:
     """Return the trials as a frame, best first."""
     rows = [
         {
@@ -157,11 +152,11 @@ def _frame(known: list[FrozenTrial]) -> pd.DataFrame:
             "epochs": trial.user_attrs.get("epochs", len(trial.intermediate_values)),
             "seconds": trial.user_attrs.get("seconds", math.nan),
             "default": DEFAULT in trial.user_attrs,
-            "cut": CUT in trial.user_attrs,
+            "out_of_time": OUT_OF_TIME in trial.user_attrs,
             "reason": trial.user_attrs.get("reason"),
             **trial.user_attrs.get("values", {}),
         }
-        for trial in known
+        for trial in trials
         if trial.state != TrialState.WAITING
     ]
     order = sorted(rows, key=lambda row: (math.isnan(row["error"]), row["error"], not row["default"], row["number"]))

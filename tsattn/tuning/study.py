@@ -1,4 +1,8 @@
-"""Locks that the system takes back when the process ends that holds them, however it ends."""
+"""The Optuna study of a search, in a journal file that several processes use at the same time.
+
+Optuna's heartbeat, which detects dead workers, needs a database, `Study.optimize` and a grace period. Locks of the
+operating system detect them at once, with the journal file alone.
+"""
 
 from __future__ import annotations
 
@@ -17,28 +21,28 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
 
 from tsattn.errors import RunError
-from tsattn.tuning.search_space import Space
+from tsattn.tuning.search_space import SearchSpace
 
 if sys.platform != "win32":
     import fcntl
 
 
 class Locks:
-    """Numbered locks between processes: each is a byte of one file, which stays empty.
+    """Numbered locks between processes, each on one byte of an empty file.
 
-    They hold between processes, not between threads of one. Where the system has none of them (Windows), every
-    process takes itself to be the only one.
+    The operating system releases the locks of a process that ends, however it ends. They do not work between threads.
+    On Windows there are no locks: every process acts as if it were the only one.
 
     Args:
-        path: the file; made if it is not there.
+        path: The file; created if it does not exist.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("ab")
 
-    def take(self, number: int, *, wait: bool = False) -> bool:
-        """Take a lock; tell whether it was free. With ``wait`` it is, sooner or later."""
+    def acquire(self, number: int, *, wait: bool = False) -> bool:
+        """Acquire a lock and return whether it was free. With ``wait``, block until it is."""
         if sys.platform != "win32":
             try:
                 fcntl.lockf(self._file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, number)
@@ -47,44 +51,44 @@ class Locks:
         return True
 
     def release(self, number: int) -> None:
-        """Give a lock back."""
+        """Release a lock."""
         if sys.platform != "win32":
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, number)
 
     def is_free(self, number: int) -> bool:
-        """Tell whether no other process holds a lock."""
-        free = self.take(number)
+        """Return whether no other process holds a lock."""
+        free = self.acquire(number)
         if free:
             self.release(number)
         return free
 
     @contextmanager
-    def held(self, number: int) -> Iterator[None]:
+    def hold(self, number: int) -> Iterator[None]:
         """Wait for a lock and hold it."""
-        self.take(number, wait=True)
-        while not self._is_there():
-            # Removed by the process that held it, so that others would lock another file.
+        self.acquire(number, wait=True)
+        while not self._is_current():
+            # The process that held the lock has removed the file, so that others would lock a different one.
             self._file.close()
             self._file = self._path.open("ab")
-            self.take(number, wait=True)
+            self.acquire(number, wait=True)
         try:
             yield
         finally:
             self.release(number)
 
     def remove(self) -> None:
-        """Remove the file, in the lock that all wait for, where nobody holds another."""
+        """Remove the file. The caller holds the lock that all processes wait for, and nobody holds another one."""
         with suppress(PermissionError):  # on Windows, while others have it open
             self._path.unlink(missing_ok=True)
 
-    def _is_there(self) -> bool:
+    def _is_current(self) -> bool:
         try:
             return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
         except FileNotFoundError:
             return False
 
     def close(self) -> None:
-        """Give all locks back."""
+        """Release all locks."""
         self._file.close()
 
 
@@ -92,186 +96,192 @@ STUDY = "tsattn"
 """Name of the study in the journal."""
 
 SEARCH = "search"
-"""Attribute of the study: what the search is of."""
+"""Attribute of the study: data, options and search space."""
 
 RETRY_OF = "retry_of"
-"""Attribute of a trial: the number of the one that it does again."""
+"""Attribute of a trial: number of the trial that it repeats."""
 
 DEFAULT = "default"
 """Attribute of a trial: it is the default of its model."""
 
-CUT = "cut"
-"""Attribute of a trial: the time was over before its training was."""
+OUT_OF_TIME = "cut"
+"""Attribute of a trial: the time limit ended its training."""
 
 SAME_AS = "same_as"
-"""Attribute of a trial that was not done: the number of the one with the same options."""
+"""Attribute of a trial that was skipped: number of the trial with the same options."""
 
 ENDED = "ended"
-"""Attribute of a trial: how many processes have ended over its options before it."""
+"""Attribute of a trial: number of processes that ended during earlier attempts."""
 
-TRIES = 3
-"""Processes that may end over the same options, be it that they are killed or that the memory does not hold them."""
+MAX_ATTEMPTS = 3
+"""Maximum number of processes that may end with the same options, be it that they are killed or run out of memory."""
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
-STARTUP = 10
-"""Trials that are drawn at random before the sampler learns from them."""
+STARTUP_TRIALS = 10
+"""Number of random trials before the sampler uses their results."""
 
 PRUNER = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
-"""Stops a training whose best validation loss so far is worse than the median of the others at the same epoch."""
+"""Prunes a training whose best validation loss is worse than the median of the others at the same epoch."""
 
-_SETUP = 0
-"""The lock for what only one process may do at a time; the others are of trials."""
+_SETUP_LOCK = 0
+"""Lock for the steps that one process does at a time; the other locks belong to trials."""
 
 
-class Journal:
-    """The journal of one search, open in this process.
+class StudyStore:
+    """The journal of one search, opened by this process.
 
     Args:
-        path: the file.
-        seed: seed of the proposals.
+        path: The file.
+        seed: Seed of the sampler.
     """
 
     def __init__(self, path: Path, seed: int) -> None:
         self.path = path
         self._seed = seed
-        self._own: int | None = None
+        self._current: int | None = None
         try:
-            _check(path)
+            _check_file(path)
             self._locks = Locks(path.with_name(f"{path.name}.running"))
-            with self._locks.held(_SETUP), quiet():
-                _mend(path)
+            with self._locks.hold(_SETUP_LOCK), _quiet_optuna():
+                _drop_partial_line(path)
                 self.study = optuna.create_study(
                     storage=_storage(path), study_name=STUDY, load_if_exists=True, pruner=PRUNER
                 )
         except OSError as error:
-            raise RunError(f"{path}: cannot be used as a journal: {error.strerror}: give another one") from None
+            raise RunError(f"{path}: cannot be used as a journal: {error.strerror}", "name another {journal}") from None
 
     @classmethod
-    def open(cls, path: Path, space: Space, fingerprint: str) -> Self:
-        """Open the journal of a search, or begin it with the default of every model.
+    def open(cls, path: Path, space: SearchSpace, fingerprint: str) -> Self:
+        """Open the journal of a search, or create it with the default of every model as the first trials.
 
         Args:
-            path: the file.
-            space: what is searched.
-            fingerprint: that of the data.
+            fingerprint: Fingerprint of the data.
 
         Raises:
-            RunError: it is no journal, that of another search, or cannot be written.
+            RunError: The file is not a journal, belongs to another search, or cannot be written.
         """
-        journal = cls(path, space.config.seed)
+        store = cls(path, space.config.seed)
         search = {
             "data": fingerprint,
-            "options": _flat(space.config.model_dump(mode="json", exclude_none=True)),
-            "space": space.described(),
+            "options": _flatten(space.config.model_dump(mode="json", exclude_none=True)),
+            "space": space.describe(),
         }
         try:
-            journal._begin(space, search)
+            store._initialize(space, search)
         except BaseException:
-            journal.close()
+            store.close()
             raise
-        return journal
+        return store
 
-    def _begin(self, space: Space, search: dict[str, Any]) -> None:
-        """Line up the defaults of a search that is new, and check that another one is this."""
-        with self._locks.held(_SETUP):
-            known = self.study.user_attrs.get(SEARCH)
-            if known is None:
-                # A process may have been ended amid this.
-                begun = self.trials()
-                if any(trial.state != TrialState.WAITING for trial in begun):
-                    raise _foreign(self.path)
-                for model in space.models[len(begun) :]:
-                    self.study.enqueue_trial(space.start(model), user_attrs={DEFAULT: True})
+    def _initialize(self, space: SearchSpace, search: dict[str, Any]) -> None:
+        """Enqueue the defaults of a new search, or check that an existing one is the same."""
+        with self._locks.hold(_SETUP_LOCK):
+            existing = self.study.user_attrs.get(SEARCH)
+            if existing is None:
+                # A process may have ended in the middle of this.
+                enqueued = self.trials()
+                if any(trial.state != TrialState.WAITING for trial in enqueued):
+                    raise _not_a_journal(self.path)
+                for model in space.models[len(enqueued) :]:
+                    self.study.enqueue_trial(space.default_parameters(model), user_attrs={DEFAULT: True})
                 self.study.set_user_attr(SEARCH, search)
-            elif known != search:
+            elif existing != search:
                 raise RunError(
-                    f"{self.path}: is the journal of another search, {_difference(known, search)}: "
-                    "give another journal, or remove it to begin anew"
+                    f"{self.path}: is the journal of another search, {_describe_difference(existing, search)}",
+                    "name another {journal}",
+                    "remove the file to start again",
                 )
 
     def trials(self) -> list[FrozenTrial]:
         """Return all trials."""
         return self.study.get_trials(deepcopy=False)
 
-    def ask(self, trials: int, *, last: bool) -> optuna.Trial | None:
-        """Return a trial for this process to do, or None where there is none.
+    def ask(self, trials: int, *, is_time_over: bool) -> optuna.Trial | None:
+        """Return a trial for this process to run, or None if the search is complete.
 
         Args:
-            trials: how many the search has.
-            last: whether the time is over, so that there is none where anything is known.
+            trials: Number of trials of the search.
+            is_time_over: If set, return a trial only if no trial is complete yet.
         """
-        with self._locks.held(_SETUP), quiet():
-            known = self.trials()
-            if last and any(trial.state == TrialState.COMPLETE for trial in known):
+        with self._locks.hold(_SETUP_LOCK), _quiet_optuna():
+            existing = self.trials()
+            if is_time_over and any(trial.state == TrialState.COMPLETE for trial in existing):
                 return None
-            self._again(known)
-            if standing_of(self.trials(), trials)[1] <= 0:
+            self._enqueue_unfinished(existing)
+            if count_trials(self.trials(), trials)[1] <= 0:
                 return None
-            # Of its own seed, so that a search that was stopped goes on as it would have, and processes differ.
-            state = int(np.random.SeedSequence((self._seed, len(known))).generate_state(1)[0])
+            # One seed per trial: a resumed search continues as it would have, and processes differ.
+            seed = int(np.random.SeedSequence((self._seed, len(existing))).generate_state(1)[0])
             self.study.sampler = optuna.samplers.TPESampler(
-                n_startup_trials=STARTUP,
-                seed=state,
+                n_startup_trials=STARTUP_TRIALS,
+                seed=seed,
                 multivariate=True,
                 group=True,
                 constant_liar=True,
             )
             trial = self.study.ask()
-            self._own = trial.number
-            self._locks.take(_SETUP + 1 + trial.number)
+            self._current = trial.number
+            self._locks.acquire(_SETUP_LOCK + 1 + trial.number)
             return trial
 
-    def tell(self, trial: optuna.Trial, state: TrialState, value: float | None = None) -> None:
-        """Write down how a trial ended."""
+    def finish(self, trial: optuna.Trial, state: TrialState, value: float | None = None) -> None:
+        """Record the result of a trial."""
         self.study.tell(trial, value, state)
-        self._locks.release(_SETUP + 1 + trial.number)
-        self._own = None
+        self._locks.release(_SETUP_LOCK + 1 + trial.number)
+        self._current = None
 
     def close(self) -> None:
-        """Give back what this process holds, and tidy up where none works on the search."""
-        with self._locks.held(_SETUP):
+        """Release the locks of this process, and remove their file if no process runs a trial."""
+        with self._locks.hold(_SETUP_LOCK):
             if all(trial.state != TrialState.RUNNING for trial in self.trials()):
                 self._locks.remove()
         self._locks.close()
 
-    def _again(self, known: list[FrozenTrial]) -> None:
-        """Line up again what was left or cut short; what has ended several processes is left at that."""
-        repeated = {trial.user_attrs[RETRY_OF] for trial in known if RETRY_OF in trial.user_attrs}
-        for trial in known:
-            left = (
+    def _enqueue_unfinished(self, existing: list[FrozenTrial]) -> None:
+        """Enqueue again what a dead process or the time limit left unfinished, up to `MAX_ATTEMPTS`."""
+        repeated = _repeated_numbers(existing)
+        for trial in existing:
+            is_abandoned = (
                 trial.state == TrialState.RUNNING
-                and trial.number != self._own
-                and self._locks.is_free(_SETUP + 1 + trial.number)
+                and trial.number != self._current
+                and self._locks.is_free(_SETUP_LOCK + 1 + trial.number)
             )
-            if left:
+            if is_abandoned:
                 self.study.tell(trial.number, state=TrialState.FAIL)
-            ended = trial.user_attrs.get(ENDED, 0) + int(left)
-            cut = trial.state == TrialState.COMPLETE and CUT in trial.user_attrs and trial.number not in repeated
-            if cut or (left and ended < TRIES):
-                kept = {DEFAULT: True} if DEFAULT in trial.user_attrs else {}
+            ended = trial.user_attrs.get(ENDED, 0) + int(is_abandoned)
+            is_cut = (
+                trial.state == TrialState.COMPLETE and OUT_OF_TIME in trial.user_attrs and trial.number not in repeated
+            )
+            if is_cut or (is_abandoned and ended < MAX_ATTEMPTS):
+                default = {DEFAULT: True} if DEFAULT in trial.user_attrs else {}
                 parameters = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-                self.study.enqueue_trial(parameters, user_attrs={RETRY_OF: trial.number, ENDED: ended, **kept})
+                self.study.enqueue_trial(parameters, user_attrs={RETRY_OF: trial.number, ENDED: ended, **default})
 
 
-def counted(known: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Return trials without those that were done again, or not done for being the same as another."""
-    again = {trial.user_attrs[RETRY_OF] for trial in known if RETRY_OF in trial.user_attrs and trial.state in FINISHED}
-    return [trial for trial in known if trial.number not in again and SAME_AS not in trial.user_attrs]
+def _repeated_numbers(trials: list[FrozenTrial], states: tuple[TrialState, ...] = tuple(TrialState)) -> set[int]:
+    """Return the numbers of trials that others, in some states, repeat."""
+    return {trial.user_attrs[RETRY_OF] for trial in trials if RETRY_OF in trial.user_attrs and trial.state in states}
 
 
-def standing_of(known: list[FrozenTrial], trials: int) -> tuple[list[FrozenTrial], int]:
-    """Return the trials that are done, and how many of a number are still to be begun."""
-    repeated = {trial.user_attrs[RETRY_OF] for trial in known if RETRY_OF in trial.user_attrs}
-    ended = [trial for trial in counted(known) if trial.state.is_finished()]
-    done = [trial for trial in ended if trial.number not in repeated]
-    running = sum(trial.state == TrialState.RUNNING for trial in known)
-    return done, trials - len(done) - running
+def effective_trials(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Return trials without those that were repeated, and those that were skipped as duplicates."""
+    repeated = _repeated_numbers(trials, FINISHED)
+    return [trial for trial in trials if trial.number not in repeated and SAME_AS not in trial.user_attrs]
+
+
+def count_trials(trials: list[FrozenTrial], total: int) -> tuple[int, int]:
+    """Return how many trials are done, and how many of ``total`` are not started yet."""
+    repeated = _repeated_numbers(trials)
+    ended = [trial for trial in effective_trials(trials) if trial.state.is_finished()]
+    done = sum(trial.number not in repeated for trial in ended)
+    running = sum(trial.state == TrialState.RUNNING for trial in trials)
+    return done, total - done - running
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Optuna from telling of studies that are made, and of arguments that may change."""
+def _quiet_optuna() -> Iterator[None]:
+    """Suppress Optuna's messages about new studies and experimental arguments."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -286,22 +296,22 @@ def _storage(path: Path) -> JournalStorage:
     return JournalStorage(JournalFileBackend(str(path)))
 
 
-def _check(path: Path) -> None:
-    """Raise a RunError where there is a file that is no journal, before anything is written."""
+def _check_file(path: Path) -> None:
+    """Raise a RunError if an existing file is not a journal, before anything is written to it."""
     if not path.exists() or not path.stat().st_size:
         return
     with path.open("rb") as file:
-        known = file.readline().startswith(b'{"op_code":')
+        is_journal = file.readline().startswith(b'{"op_code":')
     try:
-        names = [study.study_name for study in _storage(path).get_all_studies()] if known else []
+        names = [study.study_name for study in _storage(path).get_all_studies()] if is_journal else []
     except (ValueError, LookupError, TypeError, AttributeError):
-        known, names = False, []
-    if not known or (names and STUDY not in names):
-        raise _foreign(path)
+        is_journal, names = False, []
+    if not is_journal or (names and STUDY not in names):
+        raise _not_a_journal(path)
 
 
-def _mend(path: Path) -> None:
-    """Cut off the last line where a process was ended while it wrote it, so that none is appended to it."""
+def _drop_partial_line(path: Path) -> None:
+    """Remove an incomplete last line, left by a process that was killed, so that nothing is appended to it."""
     if not path.exists() or not path.stat().st_size:
         return
     lock = JournalFileSymlinkLock(str(path))
@@ -316,26 +326,26 @@ def _mend(path: Path) -> None:
         lock.release()
 
 
-def _foreign(path: Path) -> RunError:
-    return RunError(f"{path}: expected a journal of `tsattn tune`, but it is none: give another one")
+def _not_a_journal(path: Path) -> RunError:
+    return RunError(f"{path}: expected a journal of `tsattn tune`, got another file", "name another {journal}")
 
 
-def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested options with dotted names."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat.update(_flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value})
+        flat.update(_flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
     return flat
 
 
-def _difference(known: dict[str, Any], search: dict[str, Any]) -> str:
-    """Return in words what another search is of."""
-    if known.get("data") != search["data"]:
+def _describe_difference(existing: dict[str, Any], search: dict[str, Any]) -> str:
+    """Return how another search differs."""
+    if existing.get("data") != search["data"]:
         return "of other data"
-    if known.get("space", {}).keys() != search["space"].keys():
-        return f"of the models {', '.join(known.get('space', {}))}"
-    theirs, ours = known.get("options", {}), search["options"]
+    if existing.get("space", {}).keys() != search["space"].keys():
+        return f"of the models {', '.join(existing.get('space', {}))}"
+    theirs, ours = existing.get("options", {}), search["options"]
     for key in sorted({*theirs, *ours}):
         if theirs.get(key) != ours.get(key):
             return f"with {key}={theirs[key]}" if key in theirs else f"without {key}={ours[key]}"
-    return "which searched other options or values"
+    return "with other searched options or values"

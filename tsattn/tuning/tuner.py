@@ -1,4 +1,4 @@
-"""The search as a whole."""
+"""The search for options that forecast the validation part better."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from tsattn.config import RunConfig
-from tsattn.data.loader import Frame
-from tsattn.data.locations import name_of
+from tsattn.data.loader import Frame, source_name
 from tsattn.errors import ConfigError
 from tsattn.forecasting.finetuning import read_series
 from tsattn.models import get_model
 from tsattn.timeseries.panel import Panel, fingerprint
 from tsattn.timeseries.schema import Schema
-from tsattn.tuning.result import Standing, Tuning
-from tsattn.tuning.search_space import Space
-from tsattn.tuning.study import Journal
-from tsattn.tuning.worker import Task, Watch, Work, run_processes, work
+from tsattn.tuning.result import SearchProgress, TuningResult
+from tsattn.tuning.search_space import SearchSpace, check_not_fine_tuned
+from tsattn.tuning.study import StudyStore
+from tsattn.tuning.worker import OnProgress, SearchTask, WorkerJob, run_processes, run_trials
 
 if TYPE_CHECKING:
     from tsattn.forecaster import Forecaster
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "seq2seq"
 
-TRIALS = 30
-"""Trials of a search that is not told how many."""
+DEFAULT_TRIALS = 30
 
 
 def tune(
@@ -39,61 +37,59 @@ def tune(
     X: Frame | Path | str,
     *,
     models: Sequence[str] = (),
-    trials: int = TRIALS,
-    time: float | None = None,
+    trials: int = DEFAULT_TRIALS,
+    max_seconds: float | None = None,
     journal: Path | str | None = None,
     jobs: int = 1,
-    watch: Watch | None = None,
-) -> Tuning:
+    on_progress: OnProgress | None = None,
+) -> TuningResult:
     """Search for the options of a model and its training that forecast the validation part best.
 
-    Trained is on what lies before the validation part, as `Forecaster.fit` does it, and compared by what that has in
-    ``scores_``: MASE, or RMSSE for a squared loss. What a forecaster has set stays; what else its model and
-    `tsattn.config` declare a space of is searched, see `tsattn.space`: by the tree-structured Parzen estimator,
-    multivariate, each model's options by themselves. The first trial of each model is its default, so that what is
-    found is never worse. A training whose validation loss is worse than the median of the others at the same epoch is
-    pruned.
+    Each trial trains like `Forecaster.fit` on the data before the validation part. Trials are compared by an error in
+    ``scores_``: MASE, or RMSSE for a squared loss. Options that the forecaster sets are fixed; all others with a search
+    space (`tsattn.config`) are searched by a multivariate tree-structured Parzen estimator, for each model by itself.
+    The first trial of each model is its default, so that the result is never worse. A training is pruned if its
+    validation loss is above the median of the others at the same epoch.
 
     Args:
-        forecaster: a forecaster or configuration: what is fixed. It stays as it is.
-        X: what `tsattn.data.load` reads.
-        models: names of the models; if left out that of the forecaster, or seq2seq.
-        trials: how many the search has, those in the journal among them.
-        time: seconds after which it ends; a training that is cut short counts by what it is worth then.
-        journal: file that the search goes on from, and shares with other processes; None keeps none.
-        jobs: processes that this one starts for it. As always where Python starts processes, a script has to begin it
-            under ``if __name__ == "__main__"``.
-        watch: told how far it is.
+        forecaster: Forecaster or configuration with the fixed options. It is not changed.
+        X: Data that `tsattn.data.load` reads.
+        models: Names of the models; by default that of the forecaster, or seq2seq.
+        trials: Number of trials of the search, including those in the journal.
+        max_seconds: Time limit. A training that it interrupts counts with the error reached so far.
+        journal: File from which the search resumes, and which several processes may use; None for no file.
+        jobs: Number of processes. As always with Python's multiprocessing, a script needs
+            ``if __name__ == "__main__"``.
+        on_progress: Called with the progress of the search.
 
     Raises:
-        ConfigError: an option has a value that is not allowed, or nothing is left to search.
-        DataError: the data cannot be read as series, or are too short.
-        RunError: the journal is none, or that of another search, or nothing could be trained.
+        ConfigError: An option has a value that is not allowed, or no option is left to search.
+        DataError: The data cannot be read as series, or are too short.
+        RunError: The journal is invalid or belongs to another search, or no trial could be trained.
 
     Example:
-        >>> tuning = tune(Forecaster(horizon=24), frame, trials=30, time=1200)
-        >>> print(tuning.sentence())
-        >>> Forecaster.from_config(tuning.config).fit(frame)
+        >>> result = tune(Forecaster(horizon=24), frame, trials=30, max_seconds=1200)
+        >>> print(result.summary())
+        >>> Forecaster.from_config(result.config).fit(frame)
 
     Reference:
         Bergstra et al. 2011, Algorithms for Hyper-Parameter Optimization; Akiba et al. 2019, Optuna.
     """
     started = monotonic()
     config = forecaster if isinstance(forecaster, RunConfig) else forecaster.to_config()
-    if config.init is not None:
-        raise ConfigError("a search trains from the beginning: leave init out")
+    check_not_fine_tuned(config)
     panel, schema = read_series(X, config)
     return tune_panel(
         config,
         panel,
         schema,
-        source=name_of(X),
+        source=source_name(X),
         models=models,
         trials=trials,
-        deadline=math.inf if time is None else started + time,
+        deadline=math.inf if max_seconds is None else started + max_seconds,
         journal=journal,
         jobs=jobs,
-        watch=watch,
+        on_progress=on_progress,
     )
 
 
@@ -104,43 +100,43 @@ def tune_panel(
     *,
     source: str = "the panel",
     models: Sequence[str] = (),
-    trials: int = TRIALS,
+    trials: int = DEFAULT_TRIALS,
     deadline: float = math.inf,
     journal: Path | str | None = None,
     jobs: int = 1,
-    watch: Watch | None = None,
-) -> Tuning:
-    """Like `tune`, of data that were read already; the deadline is one of `time.monotonic`."""
+    on_progress: OnProgress | None = None,
+) -> TuningResult:
+    """Run `tune` on data that are read already, with a deadline on the clock of `time.monotonic`."""
     for name, number in {"trials": trials, "jobs": jobs}.items():
         if number < 1:
             raise ConfigError(f"expected {name} of at least 1. Received: {name}={number}")
     names = tuple(models) or (str(config.model.get("name", DEFAULT_MODEL)),)
-    space = Space.of(config, names, panel, schema, source)
-    task = Task(space, panel, schema, source, trials, deadline)
+    space = SearchSpace.from_config(config, names, panel, schema, source)
+    task = SearchTask(space, panel, schema, source, trials, deadline)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal" if journal is None else Path(journal)
-        return _search(task, path, jobs, watch)
+        return _search(task, path, jobs, on_progress)
 
 
-def _search(task: Task, path: Path, jobs: int, watch: Watch | None) -> Tuning:
-    print_of_data = fingerprint(task.panel)
-    with closing(Journal.open(path, task.space, print_of_data)) as journal:
+def _search(task: SearchTask, path: Path, jobs: int, on_progress: OnProgress | None) -> TuningResult:
+    data = fingerprint(task.panel)
+    with closing(StudyStore.open(path, task.space, data)) as store:
 
-        def look() -> None:
-            if watch is not None:
-                watch(Standing.of(journal, task.trials))
+        def report() -> None:
+            if on_progress is not None:
+                on_progress(SearchProgress.from_store(store, task.trials))
 
-        look()
+        report()
         if jobs > 1:
-            registered = (get_model(name).module for name in task.space.models)
-            modules = tuple(dict.fromkeys(module for module in registered if module is not None))
-            run_processes(jobs, Work(partial(_share, task, print_of_data, path), modules), look)
+            modules = (get_model(name).module for name in task.space.models)
+            unique = tuple(dict.fromkeys(module for module in modules if module is not None))
+            run_processes(jobs, WorkerJob(partial(_run_worker_trials, task, data, path), unique), report)
         else:
-            work(task, journal, watch)
-        return Tuning.of(journal)
+            run_trials(task, store, on_progress)
+        return TuningResult.from_store(store)
 
 
-def _share(task: Task, print_of_data: str, path: Path) -> None:
-    """Work on a search beside other processes."""
-    with closing(Journal.open(path, task.space, print_of_data)) as journal:
-        work(task, journal)
+def _run_worker_trials(task: SearchTask, data: str, path: Path) -> None:
+    """Run trials of a search in a worker process."""
+    with closing(StudyStore.open(path, task.space, data)) as store:
+        run_trials(task, store)

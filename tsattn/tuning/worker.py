@@ -1,4 +1,4 @@
-"""One trial: a training by some options, watched epoch by epoch, and its error on the validation part."""
+"""Run trials, in this process or in several worker processes."""
 
 from __future__ import annotations
 
@@ -30,140 +30,136 @@ from tsattn.errors import ConfigError, RunError, TsattnError
 from tsattn.forecasting.fit import fit_model
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
-from tsattn.tuning.result import Standing
-from tsattn.tuning.search_space import Space
-from tsattn.tuning.study import CUT, DEFAULT, RETRY_OF, SAME_AS, Journal
+from tsattn.tuning.result import SearchProgress
+from tsattn.tuning.search_space import SearchSpace
+from tsattn.tuning.study import DEFAULT, OUT_OF_TIME, RETRY_OF, SAME_AS, StudyStore
 
-Told = Callable[[str], None]
-"""Takes what is being done, in a few words, after every epoch and every trial."""
+OnActivity = Callable[[str], None]
+"""Takes the current activity in a few words, after every epoch and trial."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """What every process of a search works on.
+class SearchTask:
+    """Data and limits of a search, the same in every process.
 
     Args:
-        space: what is searched.
-        panel: the series.
-        schema: how they were read.
-        source: what errors call the data.
-        trials: how many trials the search has.
-        deadline: when the time is over, as `time.monotonic` counts it; infinity for never.
+        source: Name of the data in errors.
+        trials: Number of trials of the search.
+        deadline: Time on the clock of `time.monotonic` at which the search ends; infinity for no limit.
     """
 
-    space: Space
+    space: SearchSpace
     panel: Panel
     schema: Schema
     source: str
     trials: int
     deadline: float = math.inf
 
-    def is_over(self) -> bool:
-        """Tell whether the time is over."""
+    def is_time_over(self) -> bool:
+        """Return whether the deadline has passed."""
         return monotonic() >= self.deadline
 
 
-class Watcher(keras.callbacks.Callback):
-    """Writes the validation loss of each epoch down, prunes a training that is weak, stops it when the time is over.
+class TrialCallback(keras.callbacks.Callback):
+    """Reports the validation loss of each epoch, prunes weak trainings and stops them at the deadline.
 
     Args:
-        trial: the trial.
-        task: what the search works on.
-        told: told of each epoch.
-        spare: whether it must not be pruned.
+        can_prune: Whether the training may be pruned.
     """
 
-    def __init__(self, trial: optuna.Trial, task: Task, told: Told, *, spare: bool) -> None:
+    def __init__(self, trial: optuna.Trial, task: SearchTask, on_activity: OnActivity, *, can_prune: bool) -> None:
         super().__init__()
         self._trial = trial
         self._task = task
-        self._told = told
-        self._spare = spare
+        self._on_activity = on_activity
+        self._can_prune = can_prune
         self.epochs = 0
-        self.cut = False
+        self.out_of_time = False
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if self._task.is_over():
-            # The part of the epoch that was trained is validated all the same.
-            self.cut = self.model.stop_training = True
+        """Stop the training at the deadline."""
+        if self._task.is_time_over():
+            # Keras validates after the incomplete epoch as well.
+            self.out_of_time = self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Report the validation loss and prune the trial if it is weak."""
         self.epochs = epoch + 1
         self._trial.report(float((logs or {})["val_loss"]), epoch)
-        self._told(f"trial {self._trial.number + 1}, epoch {self.epochs}")
-        if not self._spare and not self.cut and self._trial.should_prune():
+        self._on_activity(f"trial {self._trial.number + 1}, epoch {self.epochs}")
+        if self._can_prune and not self.out_of_time and self._trial.should_prune():
             raise optuna.TrialPruned
 
 
-def metric_of(loss: Loss, scores: pd.DataFrame) -> str:
-    """Return the error that trials are compared by: that which suits the loss, scaled where the data give a scale."""
+def tuning_metric(loss: Loss, scores: pd.DataFrame) -> str:
+    """Return the error that decides: the one for the loss, scaled if the data give a scale."""
     scaled, plain = ("rmsse", "rmse") if loss == "squared" else ("mase", "mae")
     return scaled if np.isfinite(scores[scaled].astype(float)).any() else plain
 
 
-def run_trial(trial: optuna.Trial, task: Task, journal: Journal, told: Told) -> bool:
-    """Train by what a trial proposes and write down how it ended; tell whether it was new.
+def run_trial(trial: optuna.Trial, task: SearchTask, store: StudyStore, on_activity: OnActivity) -> bool:
+    """Train with the options of a trial, record the result, and return whether the trial was new.
 
-    What the rules refuse, what diverges and what the memory does not hold is pruned, with the reason.
+    Trials that are refused by rules, diverge or run out of memory are pruned, with the reason.
     """
     model, values = task.space.suggest(trial)
     trial.set_user_attr("model", model)
     trial.set_user_attr("values", values)
-    same = _same(trial, journal, model, values)
-    if same is not None:
-        trial.set_user_attr(SAME_AS, same)
-        journal.tell(trial, TrialState.FAIL)
+    duplicate = _find_duplicate(trial, store, model, values)
+    if duplicate is not None:
+        trial.set_user_attr(SAME_AS, duplicate)
+        store.finish(trial, TrialState.FAIL)
         return False
-    told(f"trial {trial.number + 1}")
+    on_activity(f"trial {trial.number + 1}")
     started = monotonic()
-    given = task.space.configured(model, values)
+    given = task.space.with_values(model, values)
     config = given.model_copy(update={"training": given.training.model_copy(update={"refit": False})})
-    watcher = Watcher(trial, task, told, spare=DEFAULT in trial.user_attrs)
+    callback = TrialCallback(trial, task, on_activity, can_prune=DEFAULT not in trial.user_attrs)
     value: float | None = None
     reason: str | None = None
     try:
-        fitted = fit_model(config, task.panel, task.schema, task.source, lambda title: nullcontext(watcher))
+        fitted = fit_model(config, task.panel, task.schema, task.source, lambda title: nullcontext(callback))
         scores = fitted.scores
-        metric = metric_of(config.training.loss, scores)
+        metric = tuning_metric(config.training.loss, scores)
         errors = {str(row["model"]): float(row[metric]) for row in scores.to_dict("records")}
         value = errors[model]
         resolved = fitted.config.model_copy(update={"training": given.training})
         trial.set_user_attr("config", resolved.model_dump(mode="json", exclude_none=True))
         trial.set_user_attr("metric", metric)
         trial.set_user_attr("errors", {name: error for name, error in errors.items() if math.isfinite(error)})
-        if watcher.cut:
-            trial.set_user_attr(CUT, True)
+        if callback.out_of_time:
+            trial.set_user_attr(OUT_OF_TIME, True)
     except optuna.TrialPruned:
-        reason = "weaker than the others at the same epoch"
+        reason = "validation loss above the median of the other trials"
     except TsattnError as error:
         reason = str(error)
-    except (MemoryError, _exhausted()):
-        reason = "the memory does not hold it"
+    except (MemoryError, _out_of_memory_error()):
+        reason = "out of memory"
     if value is not None and not math.isfinite(value):
-        value, reason = None, "its forecast is no number"
-    for key, known in {"epochs": watcher.epochs, "seconds": monotonic() - started, "reason": reason}.items():
-        trial.set_user_attr(key, known)
-    journal.tell(trial, TrialState.PRUNED if value is None else TrialState.COMPLETE, value)
-    # A model and what it was trained with hold each other, and would pile up.
+        value, reason = None, "the error is not a finite number"
+    for key, attribute in {"epochs": callback.epochs, "seconds": monotonic() - started, "reason": reason}.items():
+        trial.set_user_attr(key, attribute)
+    store.finish(trial, TrialState.PRUNED if value is None else TrialState.COMPLETE, value)
+    # A model and its optimizer refer to each other and would accumulate.
     gc.collect()
     return True
 
 
-def _same(trial: optuna.Trial, journal: Journal, model: str, values: dict[str, Any]) -> int | None:
-    """Return the number of a trial with the same options that is done or being done, if there is one."""
+def _find_duplicate(trial: optuna.Trial, store: StudyStore, model: str, values: dict[str, Any]) -> int | None:
+    """Return the number of an earlier trial with the same options that is done or running, if any."""
     if DEFAULT in trial.user_attrs or RETRY_OF in trial.user_attrs:
         return None
-    proposed = json.loads(json.dumps(values))
-    for other in journal.trials():
-        known = other.user_attrs
-        alike = known.get("model") == model and known.get("values") == proposed
-        if other.number < trial.number and alike and SAME_AS not in known and other.state != TrialState.FAIL:
+    stored = json.loads(json.dumps(values))
+    for other in store.trials():
+        attributes = other.user_attrs
+        is_equal = attributes.get("model") == model and attributes.get("values") == stored
+        if other.number < trial.number and is_equal and SAME_AS not in attributes and other.state != TrialState.FAIL:
             return other.number
     return None
 
 
-def _exhausted() -> type[Exception]:
-    """Return the error of a device without memory."""
+def _out_of_memory_error() -> type[Exception]:
+    """Return the error of the backend for a device without free memory."""
     if keras.backend.backend() != "tensorflow":
         return MemoryError
     import tensorflow as tf
@@ -172,126 +168,125 @@ def _exhausted() -> type[Exception]:
     return error
 
 
-Watch = Callable[[Standing], None]
-"""Takes how far a search is."""
+OnProgress = Callable[[SearchProgress], None]
+"""Takes the progress of a search."""
 
-MOST_SAME = 20
-"""Proposals in a row that were made before, after which a space is taken to be at its end."""
+MAX_DUPLICATES = 20
+"""Number of consecutive duplicates after which a search space counts as exhausted."""
 
 
-def work(task: Task, journal: Journal, watch: Watch | None = None) -> None:
-    """Do trials of a search until it has all of them, or the time is over.
+def run_trials(task: SearchTask, store: StudyStore, on_progress: OnProgress | None = None) -> None:
+    """Run trials of a search until all are done, or the time is over.
 
     Args:
-        task: what to work on.
-        journal: its journal.
-        watch: told of every epoch and every trial.
+        on_progress: Called after every epoch and trial.
     """
 
-    def told(now: str) -> None:
-        if watch is not None:
-            watch(Standing.of(journal, task.trials, now))
+    def on_activity(activity: str) -> None:
+        if on_progress is not None:
+            on_progress(SearchProgress.from_store(store, task.trials, activity))
 
-    same = 0
-    while same < MOST_SAME:
-        trial = journal.ask(task.trials, last=task.is_over())
+    duplicates = 0
+    while duplicates < MAX_DUPLICATES:
+        trial = store.ask(task.trials, is_time_over=task.is_time_over())
         if trial is None:
             break
-        same = 0 if run_trial(trial, task, journal, told) else same + 1
-        told("")
+        duplicates = 0 if run_trial(trial, task, store, on_activity) else duplicates + 1
+        on_activity("")
 
 
-INTERVAL = 0.5
-"""Seconds from one look at the journal to the next."""
+POLL_SECONDS = 0.5
+"""Interval between two reads of the journal while worker processes run."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a process does.
+class WorkerJob:
+    """Job of a worker process.
 
     Args:
-        do: the work.
-        modules: what registers the models; imported first.
+        run: Function to call.
+        modules: Modules that register models, imported first.
     """
 
-    do: Callable[[], None]
+    run: Callable[[], None]
     modules: tuple[str, ...]
 
 
-def run_processes(jobs: int, work: Work, look: Callable[[], None]) -> None:
-    """Let several processes do the same work and wait for them.
+def run_processes(jobs: int, job: WorkerJob, on_poll: Callable[[], None]) -> None:
+    """Run the same job in several processes and wait for them.
 
     Args:
-        jobs: how many.
-        work: what each of them does; it is pickled.
-        look: called now and then.
+        jobs: Number of processes.
+        job: Job of each process; it is pickled.
+        on_poll: Called every `POLL_SECONDS`.
 
     Raises:
-        ConfigError: a model was registered where no other process finds it.
-        RunError: a process has ended before its work.
-        TsattnError: what one of them raised.
+        ConfigError: A model is registered in a script, which other processes cannot import.
+        RunError: A process has ended early.
+        TsattnError: An error in one of the processes.
     """
-    if "__main__" in work.modules:
-        raise ConfigError("several jobs need a model that is registered in a module, which each of them imports")
-    given = pickle.dumps(work)
+    if "__main__" in job.modules:
+        raise ConfigError("several jobs need models that are registered in a module that other processes can import")
+    pickled = pickle.dumps(job)
     context = multiprocessing.get_context("spawn")
     running: dict[BaseProcess, Connection] = {}
     try:
         for _ in range(jobs):
             receive, send = context.Pipe(duplex=False)
-            process = context.Process(target=_work, args=(jobs, given, send), daemon=True)
+            process = context.Process(target=_run_worker, args=(jobs, pickled, send), daemon=True)
             process.start()
             send.close()
             running[process] = receive
         while running:
-            wait([process.sentinel for process in running], timeout=INTERVAL)
-            look()
+            wait([process.sentinel for process in running], timeout=POLL_SECONDS)
+            on_poll()
             for ended in [process for process in running if not process.is_alive()]:
-                _check(ended, running.pop(ended))
+                _raise_error(ended, running.pop(ended))
     finally:
-        for left in running:
-            left.terminate()
-            left.join()
+        for remaining in running:
+            remaining.terminate()
+            remaining.join()
 
 
-def _check(process: BaseProcess, receive: Connection) -> None:
-    """Raise what a process that has ended has raised."""
+def _raise_error(process: BaseProcess, receive: Connection) -> None:
+    """Raise the error of a process that has ended, if any."""
     try:
         error = receive.recv()
     except EOFError:
         raise RunError(
-            f"a process of the search was ended from outside (exit code {process.exitcode}), perhaps for want of "
-            "memory: the same command goes on, with fewer --jobs"
+            f"a worker process was killed (exit code {process.exitcode}), possibly for lack of memory",
+            "resume the search with fewer {jobs}",
         ) from None
     if error is not None:
         raise error
 
 
-def _work(jobs: int, given: bytes, send: Connection) -> None:
-    """Work on a search in a process of its own, and say what went wrong."""
-    Thread(target=_end_with_parent, daemon=True).start()
-    # TensorFlow tells of its start past Python; and several of them share the cores and the memory of a device.
+def _run_worker(jobs: int, pickled: bytes, send: Connection) -> None:
+    """Run a job in a worker process and send its error."""
+    Thread(target=_exit_with_parent, daemon=True).start()
+    # TensorFlow's native code writes start-up messages to standard error.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    # The processes divide the cores and the memory of the device.
     threads = max((os.cpu_count() or 1) // jobs, 1)
     for name, value in {"INTRAOP_THREADS": threads, "INTEROP_THREADS": threads}.items():
         os.environ.setdefault(f"TF_NUM_{name}", str(value))
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    told: Exception | None = None
+    failure: Exception | None = None
     try:
-        # Unpickled behind all this, for it imports TensorFlow.
-        work: Work = pickle.loads(given)
-        for module in work.modules:
+        # Unpickling imports TensorFlow, which reads the variables above.
+        job: WorkerJob = pickle.loads(pickled)
+        for module in job.modules:
             importlib.import_module(module)
-        work.do()
+        job.run()
     except TsattnError as error:
-        told = error
+        failure = error
     except Exception:
-        told = RuntimeError(traceback.format_exc())
-    send.send(told)
+        failure = RuntimeError(traceback.format_exc())
+    send.send(failure)
 
 
-def _end_with_parent() -> None:
-    """End this process when that which has started it has ended."""
+def _exit_with_parent() -> None:
+    """Exit this process when its parent process ends."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -1,4 +1,4 @@
-"""The search as a whole, on a small network."""
+"""A whole search, with a small network."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tuning.small import QUICK, days
 from tsattn import Forecaster
 from tsattn.config import RunConfig
 from tsattn.errors import ConfigError, DataError, RunError
-from tsattn.tuning import Standing, Tuning, tune
+from tsattn.tuning import SearchProgress, TuningResult, tune
 
 
 def small(options: dict[str, Any] | None = None, **training: Any) -> Forecaster:
-    """Return a forecaster of which two options are searched, or those that are not given."""
+    """Return a forecaster with two searched options, of which the given ones are fixed."""
     return Forecaster(
         "small", horizon=7, context=28, options={"odd": False, **(options or {})}, training=QUICK | training
     )
 
 
 def error_of(config: RunConfig, metric: str = "mase") -> float:
-    """Return the error of a fresh fit on the validation part."""
+    """Return the error of a new fit on the validation part."""
     scores = Forecaster.from_config(config).fit(days()).scores_.set_index("model")
     return float(scores.loc["small", metric])
 
@@ -38,23 +38,23 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tuning(journal: Path) -> Tuning:
-    """Four trials, done once and then read from the journal."""
+def tuning(journal: Path) -> TuningResult:
+    """Four trials, run once and then read from the journal."""
     return tune(small(refit=False), days(), trials=4, journal=journal)
 
 
-def test_a_fit_with_what_was_found_has_the_error_that_was_told(tuning: Tuning) -> None:
+def test_fit_with_the_result_has_the_reported_error(tuning: TuningResult) -> None:
     assert tuning.metric == "mase" and tuning.error <= tuning.default
     assert error_of(tuning.config) == pytest.approx(tuning.error, rel=1e-6)
     assert error_of(small(refit=False).to_config()) == pytest.approx(tuning.default, rel=1e-6)
     config = tuning.config
     assert (config.data.validation, config.data.horizon, config.data.context) == (18, 7, 28)
-    assert config.training == small(refit=False).to_config().training, "what was set stays"
+    assert config.training == small(refit=False).to_config().training, "fixed options stay"
     again = RunConfig.from_dict(config.model_dump(mode="json", exclude_none=True))
     assert again == config
 
 
-def test_the_trials_are_told_best_first(tuning: Tuning) -> None:
+def test_trials_are_sorted_by_error(tuning: TuningResult) -> None:
     trials = tuning.trials
     assert len(trials) == 4 and sorted(trials["number"]) == list(range(4))
     errors = trials["error"].dropna()
@@ -66,100 +66,101 @@ def test_the_trials_are_told_best_first(tuning: Tuning) -> None:
         "gain": tuning.best["model.gain"],
         "bias": tuning.best["model.bias"],
     }
-    assert f"default {tuning.default:.4g}" in tuning.sentence()
+    assert f"default {tuning.default:.4g}" in tuning.summary()
     assert set(tuning.baselines) == {"naive", "seasonal_naive", "drift", "seasonal_mean"}
 
 
-def test_what_is_done_is_not_done_again(tuning: Tuning, journal: Path) -> None:
-    told: list[Standing] = []
-    again = tune(small(refit=False), days(), trials=4, journal=journal, watch=told.append)
-    assert [standing.done for standing in told] == [4], "nothing was trained"
+def test_finished_trials_are_not_repeated(tuning: TuningResult, journal: Path) -> None:
+    reported: list[SearchProgress] = []
+    again = tune(small(refit=False), days(), trials=4, journal=journal, on_progress=reported.append)
+    assert [progress.done for progress in reported] == [4], "nothing was trained"
     pd.testing.assert_frame_equal(again.trials, tuning.trials)
-    more = tune(small(refit=False), days(), trials=5, journal=journal, watch=told.append)
-    assert len(more.trials) == 5 and told[-1].done == 5 and told[-1].best == more.error
+    more = tune(small(refit=False), days(), trials=5, journal=journal, on_progress=reported.append)
+    assert len(more.trials) == 5 and reported[-1].done == 5 and reported[-1].best == more.error
     merged = more.trials.merge(tuning.trials, on=["number", "error", "seconds"])
-    assert len(merged) == 4, "and those that were there are as they were"
+    assert len(merged) == 4, "and the existing ones are unchanged"
     with pytest.raises(RunError, match="of another search, of other data"):
         tune(small(refit=False), days(121), trials=9, journal=journal)
 
 
 @pytest.mark.slow
-def test_a_ruined_training_is_pruned_from_its_learning_curve() -> None:
+def test_bad_training_is_pruned_by_its_learning_curve() -> None:
     tuning = tune(small(epochs=4, patience=4), days(), trials=14)
     pruned = tuning.trials[tuning.trials["state"] == "pruned"]
     assert len(pruned) and set(pruned["model.gain"]) == {1000.0}
-    assert set(pruned["reason"]) == {"weaker than the others at the same epoch"}
+    assert set(pruned["reason"]) == {"validation loss above the median of the other trials"}
     assert (pruned["epochs"] < 4).all() and (tuning.trials["epochs"] == 4).any()
 
 
-def test_a_space_that_is_at_its_end_ends_the_search() -> None:
+def test_exhausted_search_space_ends_the_search() -> None:
     tuning = tune(small({"bias": 0.0}), days(), trials=50)
     assert len(tuning.trials) == 2 and set(tuning.trials["model.gain"]) == {1.0, 1000.0}
 
 
-def test_options_that_are_refused_do_not_end_the_search() -> None:
+def test_refused_options_do_not_end_the_search() -> None:
     forecaster = Forecaster("small", horizon=7, context=28, options={"bias": 0.0, "gain": 1.0}, training=QUICK)
     tuning = tune(forecaster, days(), trials=4)
     reasons = tuning.trials.set_index("model.odd")["reason"]
     assert reasons[True] == "odd options are refused" and tuning.config.model["odd"] is False
-    assert tuning.changed[tuning.best["number"]] == {} and "the default is kept" in tuning.sentence()
+    assert tuning.changed[tuning.best["number"]] == {} and "the default is used" in tuning.summary()
 
 
-def test_where_nothing_can_be_trained_the_reason_is_told() -> None:
+def test_reason_is_reported_if_no_trial_can_be_trained() -> None:
     with pytest.raises(RunError, match="no trial could be trained: odd options are refused"):
         tune(small({"odd": True}), days(), trials=2)
     with pytest.raises(DataError, match="horizon"):
         tune(Forecaster("small", horizon=70), days())
     with pytest.raises(ConfigError, match="trials=0"):
         tune(small(), days(), trials=0)
-    with pytest.raises(ConfigError, match="leave init out"):
-        tune(Forecaster(init="runs/x"), days())
+    with pytest.raises(ConfigError, match="leave out init_from="):
+        tune(Forecaster(init_from="runs/x"), days())
 
 
-def test_hardly_any_time_is_enough_for_the_default(tmp_path: Path) -> None:
+def test_default_is_trained_even_without_time(tmp_path: Path) -> None:
     forecaster = small(epochs=30, steps_per_epoch=200, patience=30)
     journal = tmp_path / "journal"
-    tuning = tune(forecaster, days(), time=1e-3, journal=journal)
-    assert len(tuning.trials) == 1 and tuning.best["default"] and tuning.best["cut"] and tuning.best["epochs"] == 1
+    tuning = tune(forecaster, days(), max_seconds=1e-3, journal=journal)
+    assert (
+        len(tuning.trials) == 1 and tuning.best["default"] and tuning.best["out_of_time"] and tuning.best["epochs"] == 1
+    )
     assert math.isfinite(tuning.error) and tuning.config.model["name"] == "small"
-    assert len(tune(forecaster, days(), trials=1, journal=journal, time=1e-3).trials) == 1
+    assert len(tune(forecaster, days(), trials=1, journal=journal, max_seconds=1e-3).trials) == 1
 
 
-def test_a_training_that_was_cut_short_is_done_whole_when_there_is_time(tmp_path: Path) -> None:
+def test_training_ended_by_the_time_limit_is_repeated(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    cut = tune(small(), days(), time=1e-3, journal=journal)
+    cut = tune(small(), days(), max_seconds=1e-3, journal=journal)
     tuning = tune(small(), days(), trials=1, journal=journal)
-    assert cut.best["cut"] and not tuning.best["cut"] and tuning.best["epochs"] == 2
+    assert cut.best["out_of_time"] and not tuning.best["out_of_time"] and tuning.best["epochs"] == 2
     assert len(tuning.trials) == 1 and tuning.best["default"], "and counts once"
 
 
 @pytest.mark.slow
-def test_a_squared_loss_is_judged_by_squared_errors() -> None:
+def test_squared_loss_is_compared_by_rmsse() -> None:
     tuning = tune(small(loss="squared"), days(), trials=2)
     config = tuning.config.model_copy(update={"training": tuning.config.training.model_copy(update={"refit": False})})
     assert tuning.metric == "rmsse" and error_of(config, "rmsse") == pytest.approx(tuning.error, rel=1e-6)
 
 
 @pytest.mark.slow
-def test_data_without_a_scale_are_judged_in_their_units() -> None:
+def test_data_without_a_scale_are_compared_by_mae() -> None:
     frame = days().assign(y=np.tile([1.0, 5.0, 2.0, 8.0, 3.0, 3.0, 9.0], 18)[:120])
     assert tune(small(), frame, trials=1).metric == "mae"
 
 
-def test_only_what_was_known_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is trained on ends before the validation part."""
-    from tsattn.forecasting.fit import Fitting
+def test_training_data_end_before_the_validation_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tsattn.forecasting.fit import NetworkTrainer
 
     lengths = []
-    train = Fitting.train
+    train = NetworkTrainer.train
 
-    def watched(self: Fitting, panel: Any, *args: Any, **kwargs: Any) -> Any:
+    def watched(self: NetworkTrainer, panel: Any, *args: Any, **kwargs: Any) -> Any:
         lengths.append((int(panel.lengths.max()), kwargs["validate"][1]))
         return train(self, panel, *args, **kwargs)
 
-    monkeypatch.setattr(Fitting, "train", watched)
+    monkeypatch.setattr(NetworkTrainer, "train", watched)
     tune(small(), days(), trials=1)
-    assert lengths == [(102, 18)], "once, and not on to the end"
+    assert lengths == [(102, 18)], "once, without the final training"
 
 
 def test_optuna_and_tensorflow_are_imported_late() -> None:
@@ -171,12 +172,12 @@ def test_optuna_and_tensorflow_are_imported_late() -> None:
 
 
 @pytest.mark.slow
-def test_processes_share_the_trials(tmp_path: Path) -> None:
-    told: list[Standing] = []
+def test_several_processes_divide_the_trials(tmp_path: Path) -> None:
+    reported: list[SearchProgress] = []
     journal = tmp_path / "journal"
-    tuning = tune(small(), days(), trials=9, jobs=2, journal=journal, watch=told.append)
+    tuning = tune(small(), days(), trials=9, jobs=2, journal=journal, on_progress=reported.append)
     trials = tuning.trials
-    assert len(trials) == 9 and set(trials["state"]) <= {"complete", "pruned"} and told[-1].done == 9
+    assert len(trials) == 9 and set(trials["state"]) <= {"complete", "pruned"} and reported[-1].done == 9
     assert len(trials[["model.gain", "model.bias"]].drop_duplicates()) == 9
     assert error_of(tuning.config.model_copy(update={"training": small(refit=False).to_config().training})) == (
         pytest.approx(tuning.error, rel=1e-6)

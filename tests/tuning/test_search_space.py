@@ -1,4 +1,4 @@
-"""What is searched, and what is not."""
+"""The search space: declared options, fixed options, defaults."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ import pytest
 from pydantic import Field
 from tuning.small import QUICK, days
 
-from tsattn.config import Choice, Range, RunConfig, Times, declared
+from tsattn.config import Choice, Multiples, Range, RunConfig, option_spaces
 from tsattn.data.loader import load
 from tsattn.errors import ConfigError
 from tsattn.models import MODELS, NetworkOptions, get_model, register, resolve_options
-from tsattn.models.defaults import COPY_HEADS, Known, resolve
-from tsattn.models.options import CANNOT_COPY
+from tsattn.models.defaults import COPY_HEADS, DataSummary, fill_options
+from tsattn.models.options import WITHOUT_COPYING
 from tsattn.models.registry import check_graph
-from tsattn.tuning.search_space import Space
+from tsattn.tuning.search_space import SearchSpace
 
 TRAINED = [name for name, entry in MODELS.items() if entry.trained and entry.module is None]
 
 
-def space_of(model: dict[str, Any], frame: Any = None, **groups: Any) -> Space:
-    """Return the space of a configuration on some days, or other data."""
+def space_of(model: dict[str, Any], frame: Any = None, **groups: Any) -> SearchSpace:
+    """Return the search space of a configuration for daily or other data."""
     config = RunConfig.from_dict({"model": model, **groups})
     panel, schema = load(days() if frame is None else frame, config.data)
-    return Space.of(config, [model.get("name", "seq2seq")], panel, schema, "data")
+    return SearchSpace.from_config(config, [model.get("name", "seq2seq")], panel, schema, "data")
 
 
-def values_of(space: Space) -> dict[str, tuple[Any, ...]]:
-    """Return the values of what is a choice, by option."""
+def values_of(space: SearchSpace) -> dict[str, tuple[Any, ...]]:
+    """Return the values of each `Choice`, by option."""
     (several,) = space.dimensions.values()
     return {x.option: x.space.values for x in several if isinstance(x.space, Choice)}
 
 
 def nodes() -> pd.DataFrame:
-    """Four columns of days."""
+    """Return four daily series."""
     frame = days(150).rename(columns={"y": "a"})
     return frame.assign(b=frame["a"].shift(1).bfill(), c=frame["a"] * 2, d=frame["a"].iloc[::-1].to_numpy())
 
 
-def sampled(space: Space, number: int) -> list[tuple[str, dict[str, Any]]]:
-    """Return what random trials propose."""
+def sampled(space: SearchSpace, number: int) -> list[tuple[str, dict[str, Any]]]:
+    """Return the models and option values of random trials."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     return [space.suggest(study.ask()) for _ in range(number)]
 
 
-def test_the_default_is_what_the_rules_make_of_the_data_and_part_of_the_space() -> None:
+def test_default_follows_the_rules_and_is_in_the_space() -> None:
     space = space_of({"name": "seq2seq"})
-    default = space.default("seq2seq")
+    default = space.default_values("seq2seq")
     assert default["model.units"] == 64 and default["model.patch_length"] == 7 and default["model.copy_heads"] == 4
     assert default["model.dropout"] == 0.5 and default["training.learning_rate"] == 3e-4
     values = values_of(space)
@@ -59,68 +59,68 @@ def test_the_default_is_what_the_rules_make_of_the_data_and_part_of_the_space() 
     assert values["model.patch_length"] == (4, 7, 14), "half of it, itself, twice: whole steps"
     assert default["data.context"] in values["data.context"]
     assert max(values["data.context"]) <= 120, "no longer than the data"
-    assert space.configured("seq2seq", default) == RunConfig.from_dict({"model": {"name": "seq2seq"}})
+    assert space.with_values("seq2seq", default) == RunConfig.from_dict({"model": {"name": "seq2seq"}})
 
 
-def test_what_a_user_has_set_is_not_searched() -> None:
+def test_given_options_are_not_searched() -> None:
     space = space_of(
         {"name": "tcn", "units": 48, "pooling": "attention"},
         training={"learning_rate": 0.002, "batch_size": 16},
     )
-    searched = set(space.default("tcn"))
+    searched = set(space.default_values("tcn"))
     assert not searched & {"model.units", "model.pooling", "training.learning_rate", "training.batch_size"}
     assert {"model.dropout", "model.kernel_size", "data.context"} <= searched
     for _, values in sampled(space, 20):
-        config = space.configured("tcn", values)
+        config = space.with_values("tcn", values)
         assert config.model["units"] == 48 and config.training.learning_rate == 0.002
-    assert "data.context" not in space_of({"name": "tcn"}, data={"context": 30}).default("tcn")
+    assert "data.context" not in space_of({"name": "tcn"}, data={"context": 30}).default_values("tcn")
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_nothing_is_proposed_that_the_rules_refuse(name: str) -> None:
+def test_all_proposals_are_valid(name: str) -> None:
     space = space_of({"name": name}, nodes())
-    assert declared(get_model(name).options)
-    known = Known(values=480, horizons=20, horizon=7, context=50)
+    assert option_spaces(get_model(name).options)
+    known = DataSummary(values=480, horizons=20, horizon=7, context=50)
     for _, values in sampled(space, 60):
-        config = space.configured(name, values)
+        config = space.with_values(name, values)
         RunConfig.from_dict(config.model_dump())
         entry, options = resolve_options(config.model)
         check_graph(entry, options, None)
         assert isinstance(options, NetworkOptions)
-        resolve(options, 7, known)
+        fill_options(options, 7, known)
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [(key, value) for key, several in CANNOT_COPY.items() for value in several]
+    ("option", "value"), [(key, value) for key, several in WITHOUT_COPYING.items() for value in several]
 )
-def test_copying_is_not_searched_where_there_is_none(option: str, value: str) -> None:
+def test_copy_options_are_not_searched_without_copy_attention(option: str, value: str) -> None:
     space = space_of({"name": "seq2seq", option: value})
-    assert not {"model.copy_heads", "model.copy_dropout"} & set(space.default("seq2seq"))
-    assert ("model.attend" in space.default("seq2seq")) == (value == "autoregressive")
+    assert not {"model.copy_heads", "model.copy_dropout"} & set(space.default_values("seq2seq"))
+    assert ("model.attend" in space.default_values("seq2seq")) == (value == "autoregressive")
 
 
-def test_an_option_that_depends_on_a_searched_one_comes_and_goes_with_it() -> None:
+def test_dependent_option_is_searched_only_if_it_has_an_effect() -> None:
     proposed = [values for _, values in sampled(space_of({"name": "seq2seq"}), 40)]
     assert {values["model.copy_heads"] for values in proposed} == {0, COPY_HEADS}
     for values in proposed:
         assert ("model.copy_dropout" in values) == (values["model.copy_heads"] > 0)
 
 
-def test_several_models_each_have_their_own_options() -> None:
+def test_each_model_has_its_own_options() -> None:
     config = RunConfig.from_dict({"training": QUICK})
     panel, schema = load(days(), config.data)
-    space = Space.of(config, ["tcn", "attention_pooling"], panel, schema, "data")
+    space = SearchSpace.from_config(config, ["tcn", "attention_pooling"], panel, schema, "data")
     proposed = sampled(space, 30)
     assert {model for model, _ in proposed} == {"tcn", "attention_pooling"}
     for model, values in proposed:
         assert ("model.kernel_size" in values) == (model == "tcn")
-        assert space.configured(model, values).model["name"] == model
+        assert space.with_values(model, values).model["name"] == model
 
 
-def test_a_model_of_ones_own_declares_its_space() -> None:
+def test_custom_model_declares_its_space() -> None:
     class Own(NetworkOptions):
         depth: Annotated[int, Range(1, 3)] = Field(5)
-        width_: Annotated[int | None, Times(1, 2)] = Field(10)
+        width_: Annotated[int | None, Multiples(1, 2)] = Field(10)
         mode: Annotated[str, Choice("a", "b")] = Field("c")
         rate: Annotated[float, Range(1e-3, 1e-1, log=True)] = Field(0.5)
         fixed: int = Field(3)
@@ -135,13 +135,13 @@ def test_a_model_of_ones_own_declares_its_space() -> None:
     assert "model.fixed" not in proposed[0]
 
 
-def test_what_cannot_be_searched_is_told() -> None:
-    with pytest.raises(ConfigError, match="naive has nothing to tune: give one of seq2seq"):
+def test_errors_for_spaces_that_cannot_be_searched() -> None:
+    with pytest.raises(ConfigError, match="expected a model with options to tune, such as seq2seq, "):
         space_of({"name": "naive"})
-    with pytest.raises(ConfigError, match="leave init out"):
-        space_of({"name": "seq2seq"}, init="runs/x")
+    with pytest.raises(ConfigError, match="leave out init_from="):
+        space_of({"name": "seq2seq"}, init_from="runs/x")
     fixed = {"name": "small", "gain": 1.0, "bias": 0.0, "odd": False}
-    with pytest.raises(ConfigError, match="nothing is left to search"):
+    with pytest.raises(ConfigError, match="no option is left to search"):
         space_of(fixed, training=QUICK, data={"context": 14})
     with pytest.raises(ConfigError, match="unitz"):
         space_of({"name": "seq2seq", "unitz": 3})
@@ -150,5 +150,5 @@ def test_what_cannot_be_searched_is_told() -> None:
         mode: Annotated[str, Range(0, 1)] = Field("c")
 
     register("wrong", "", Wrong)(lambda *_: None)
-    with pytest.raises(ConfigError, match="mode: its space is a range of numbers"):
+    with pytest.raises(ConfigError, match="mode: its search space needs a default that is a number, got 'c'"):
         space_of({"name": "wrong"})

@@ -1,0 +1,100 @@
+"""``tsattn inspect``, ``tsattn models`` and ``tsattn datasets``: commands that only print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from tsattn.cli.options import PATH, data_options, import_option
+from tsattn.cli.output import console, schema_table, text_table
+
+
+@click.command()
+@click.argument("data", type=PATH)
+@data_options
+def inspect(data: Path, **options: Any) -> None:
+    """Print how DATA is read: columns, frequency, season, horizon. Nothing is written."""
+    from tsattn.config import DataConfig, validate
+    from tsattn.data.loader import load
+
+    panel, schema = load(data, validate(DataConfig, options, "the options"))
+    console().print(schema_table(schema, panel))
+
+
+@click.command()
+@click.argument("name", required=False)
+@import_option
+def models(name: str | None) -> None:
+    """List the models, or the options of one."""
+    from tsattn.config import option_spaces
+    from tsattn.models import all_models, get_model
+
+    terminal = console()
+    if name is None:
+        terminal.print(text_table(("model", "description"), [(it.name, it.summary) for it in all_models().values()]))
+        terminal.print("tsattn models NAME lists the options of a model; tsattn fit DATA --model NAME fits it.")
+        return
+    entry = get_model(name)
+    fields = entry.options.model_fields
+    spaces = option_spaces(entry.options)
+    rows = [
+        (
+            key,
+            _format_type(field.annotation),
+            _format_default(field.default),
+            f"{field.description}\ntune: {spaces[key]}" if key in spaces else field.description,
+        )
+        for key, field in fields.items()
+    ]
+    terminal.print(f"{entry.name}: {entry.summary}")
+    if not rows:
+        terminal.print("It has no options.")
+        return
+    terminal.print(text_table(("option", "values", "default", "description"), rows))
+    example = next(((key, field.default) for key, field in fields.items() if field.default is not None), None)
+    setting = f" --set model.{example[0]}={_format_default(example[1])}" if example else ""
+    terminal.print(f"tsattn fit DATA --model {name}{setting}")
+
+
+def _format_default(value: object) -> str:
+    """Return a default as a user types it."""
+    return "by rule" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _format_type(annotation: object) -> str:
+    """Return the choices or the type of a field."""
+    choices = get_args(annotation)
+    if type(None) in choices:
+        return _format_type(next(choice for choice in choices if choice is not type(None)))
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return " | ".join(choices)
+    names = {bool: "true | false", int: "integer", float: "number", str: "text"}
+    return next((text for kind, text in names.items() if annotation is kind), str(annotation))
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def datasets(context: click.Context) -> None:
+    """List example datasets: bundled ones and public ones to download."""
+    if context.invoked_subcommand is not None:
+        return
+    from tsattn.data.datasets import DATASETS
+
+    terminal = console()
+    head = ("name", "description", "columns", "licence", "source")
+    rows = [
+        (it.name, it.description, it.shape, it.licence, it.url or "bundled with tsattn") for it in DATASETS.values()
+    ]
+    terminal.print(text_table(head, rows))
+    terminal.print('tsattn datasets fetch NAME prints the path: tsattn fit "$(tsattn datasets fetch airline)"')
+
+
+@datasets.command()
+@click.argument("name")
+def fetch(name: str) -> None:
+    """Print the path of the dataset NAME; download it first if necessary."""
+    from tsattn.data.datasets import fetch as fetch_dataset
+
+    click.echo(fetch_dataset(name))

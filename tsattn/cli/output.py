@@ -1,0 +1,141 @@
+"""Consoles, notes and tables of the command line."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tsattn.cli import flag
+from tsattn.errors import DataWarning
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tsattn.timeseries.panel import Panel
+    from tsattn.timeseries.schema import Schema
+
+_METRICS = {"mase": "MASE", "skill": "skill %", "smape": "sMAPE", "mae": "MAE", "rmse": "RMSE", "wql": "WQL"}
+
+MAX_GROUPS = 100
+"""Maximum number of series or steps in a table."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return the console for results, or that of standard error for progress and notes."""
+    return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def notes(terminal: Console) -> Iterator[None]:
+    """Print warnings about the data as notes, each of them once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        yield
+    data_warnings = [warning.message for warning in caught if isinstance(warning.message, DataWarning)]
+    for message in dict.fromkeys(warning.format(flag) for warning in data_warnings):
+        terminal.print(f"Note: {message}.")
+    for warning in caught:
+        if warning.category is not DataWarning:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 fold" or "2 folds"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def schema_table(schema: Schema, panel: Panel) -> Table:
+    """Return the settings with which the data were read, and their reasons."""
+    lengths = panel.lengths
+    span = " to ".join(dict.fromkeys([str(lengths.min()), str(lengths.max())]))
+    table = _table(f"{len(panel)} series of {span} steps, {schema.layout} data")
+    table.add_column("setting")
+    table.add_column("value", overflow="fold")
+    table.add_column("reason", overflow="fold", style="dim")
+    for setting in schema.inferred_settings:
+        reason = "given" if setting.given else setting.reason
+        table.add_row(setting.field, Text(setting.value), Text(reason))
+    return table
+
+
+def text_table(head: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Table:
+    """Return a table of text. Its first column, of names to type, is not wrapped."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for number, title in enumerate(head):
+        table.add_column(title, overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*(Text(cell or "") for cell in row))
+    return table
+
+
+def scores_table(scores: pd.DataFrame, names: Sequence[str], where: str = "On the validation part") -> Table:
+    """Return the scores of models and baselines, best first, with the models in bold."""
+    title = f"{where}, best first: errors, lower is better"
+    if any(str(name).startswith("coverage-") for name in scores):
+        title += "; % within the interval, best at its level"
+    if "skill" in scores:
+        title += "\nskill: reduction of the MASE against the seasonal naive forecast, higher is better"
+    table = _table(title)
+    table.add_column("model")
+    metrics = _add_metrics(table, scores)
+    for row in scores.to_dict("records"):
+        figures = [_format_metric(metric, row[metric]) for metric in metrics]
+        table.add_row(str(row["model"]), *figures, style="bold" if row["model"] in names else None)
+    return _at_full_width(table)
+
+
+def grouped_scores_table(scores: pd.DataFrame, name: str) -> Table:
+    """Return the scores of one model by series or by step of the horizon."""
+    key = str(scores.columns[0])
+    selected = scores[scores["model"] == name]
+    title = f"{name} by {'series' if key == 'unique_id' else key}"
+    if len(selected) > MAX_GROUPS:
+        title += f": the first {MAX_GROUPS} of {len(selected)}, all of them with --scores"
+    table = _table(title)
+    table.add_column(key)
+    metrics = _add_metrics(table, scores)
+    for row in selected.head(MAX_GROUPS).to_dict("records"):
+        table.add_row(str(row[key]), *(_format_metric(metric, row[metric]) for metric in metrics))
+    return _at_full_width(table)
+
+
+def _table(title: str) -> Table:
+    return Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+
+
+def _at_full_width(table: Table) -> Table:
+    """Return a table whose names and figures are not cut in a narrow terminal."""
+    table.width = Console(width=10_000).measure(table).maximum
+    return table
+
+
+def _add_metrics(table: Table, scores: pd.DataFrame) -> tuple[str, ...]:
+    """Add a column for each displayed metric and return the metrics."""
+    from tsattn.scoring.metrics import displayed_metrics
+
+    metrics = displayed_metrics(scores.columns)
+    for metric in metrics:
+        title = _METRICS.get(metric, f"in {metric.removeprefix('coverage-')} %")
+        table.add_column(title, justify="right")
+    return metrics
+
+
+def _format_metric(metric: str, value: Any) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    if metric.startswith("coverage-"):
+        return f"{100 * value:.0f}"
+    if metric == "skill":
+        return f"{100 * value:.1f}"
+    if metric in ("mase", "wql"):
+        return f"{value:.3f}"
+    # The same number of digits in every row aligns the column.
+    return f"{value:.2f}" if metric == "smape" else f"{value:#.4g}".rstrip(".")
