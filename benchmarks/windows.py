@@ -42,27 +42,28 @@ def rates(data: pd.DataFrame, batches: int) -> dict[str, float]:
     """Return how many windows a second are made, and are trained on."""
     import keras
 
-    from tsattn.forecasting.fit import window_sizes, window_spec
-    from tsattn.models import defaults as rules
+    from tsattn.forecasting.fit import window_sizes
+    from tsattn.models.defaults import DataSummary, default_patch_length, fill_options
     from tsattn.models import resolve_options
     from tsattn.models.forecast_model import build_graph
     from tsattn.models.options import NetworkOptions
     from tsattn.training.batches import ShuffledWindows
-    from tsattn.training.defaults import error_scales, plan, scaling_statistics, training_windows
+    from tsattn.training.defaults import error_scales, plan_training, scaling_statistics, training_windows
     from tsattn.training.losses import training_model
+    from tsattn.timeseries.window_spec import WindowSpec
 
     config = RunConfig()
     panel, schema = load(data, DataConfig(horizon=48))
     context, steps = window_sizes(config, panel, schema, "generated data")
-    spec = window_spec(schema, config, context)
-    panel = panel.head(steps)
+    spec = WindowSpec.from_schema(schema, config, context)
+    panel = panel.drop_last(steps)
     entry, options = resolve_options(config.model)
     assert isinstance(options, NetworkOptions)
-    graph = build_graph(entry, rules.resolve(options, spec.season, rules.Known.of(panel, spec)), spec)
+    graph = build_graph(entry, fill_options(options, spec.season, DataSummary.of(panel, spec)), spec)
     graph.scaling.fit(*scaling_statistics(panel))
-    windows = training_windows(panel, spec, rules.patch_length(spec.season))
-    size = plan(config.training, windows, graph.channels).batch_size
-    made = ShuffledWindows(windows, size, batches, 0, error_scales(panel), graph.lookbacks)
+    windows = training_windows(panel, spec, default_patch_length(spec.season))
+    size = plan_training(config.training, windows, graph.channels).batch_size
+    made = ShuffledWindows(windows, size, batches, 0, error_scales(panel), graph.context_lengths)
     model = training_model(graph)
     model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
     model.optimizer.build(model.trainable_variables)

@@ -1,12 +1,12 @@
-"""What `tsattn tune` searches of an option, declared beside the option itself.
+"""Configuration of a run: data, model and training.
 
-An option is searched where its annotation says in what space::
+`tsattn tune` searches an option whose annotation declares a space::
 
     depth: Annotated[int, Choice(1, 2, 3)] = Field(2, ge=1, description="layers that mix each segment")
-    rate: Annotated[float, Range(0.0, 0.5)] = Field(0.1, ge=0, lt=1, description="share that is dropped")
+    rate: Annotated[float, Range(0.0, 0.5)] = Field(0.1, ge=0, lt=1, description="dropout rate")
 
-Others stay as they are, and so does what a user has set. The default always belongs to the space, with what a rule
-makes of it for the data where it is None.
+Options without a space keep their value, and so do options that the user has set. The space always contains the
+default; where the default is None, the value that a rule computes from the data.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tsattn.errors import ConfigError
 
 Unless = Mapping[str, tuple[Any, ...]]
-"""Values of other options of the same model, of any of which an option is not searched; a model without them does not
-mind."""
+"""Values of other options of the same model that exclude an option from the search. Options that a model does not have
+are ignored."""
 
 
 @dataclass(frozen=True, init=False)
 class Choice:
-    """One of several values: numbers, which have an order then, or names.
+    """One of several values: names, or numbers in ascending order.
 
     Args:
-        values: the values.
-        unless: what other options must not be, or this one has no use.
+        values: The values.
+        unless: Values of other options with which this option has no effect.
     """
 
     values: tuple[Any, ...]
@@ -51,13 +51,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Range:
-    """A number from ``low`` to ``high``, both included; a whole one where both are.
+    """A number from ``low`` to ``high``, both included; an integer if both bounds are.
 
     Args:
-        low: the least.
-        high: the most.
-        log: search the logarithm, where the order of magnitude is what matters.
-        unless: what other options must not be, or this one has no use.
+        low: Lower bound.
+        high: Upper bound.
+        log: Whether to sample on a logarithmic scale.
+        unless: Values of other options with which this option has no effect.
     """
 
     low: float
@@ -70,12 +70,12 @@ class Range:
 
 
 @dataclass(frozen=True, init=False)
-class Times:
-    """A whole number: one of several multiples of the default, such as the rule for the data gives it.
+class Multiples:
+    """An integer: the default, or what a rule computes from the data, times one of several factors.
 
     Args:
-        factors: the multiples.
-        unless: what other options must not be, or this one has no use.
+        factors: The factors.
+        unless: Values of other options with which this option has no effect.
     """
 
     factors: tuple[float, ...]
@@ -89,164 +89,200 @@ class Times:
         return ", ".join(f"{factor:g}" for factor in self.factors) + " times the default"
 
 
-Declared = Choice | Range | Times
+OptionSpace = Choice | Range | Multiples
 
 
-def declared(options: type[BaseModel]) -> dict[str, Declared]:
-    """Return the spaces that a group of options declares, by the name of the option."""
+def option_spaces(options: type[BaseModel]) -> dict[str, OptionSpace]:
+    """Return the search spaces that a group of options declares, by option name."""
     return {
-        name: known
+        name: space
         for name, option in options.model_fields.items()
-        for known in option.metadata
-        if isinstance(known, (Choice, Range, Times))
+        for space in option.metadata
+        if isinstance(space, OptionSpace)
     }
 
 
-T = TypeVar("T", bound="Options")
+T = TypeVar("T", bound="BaseConfig")
 
 AUTO = "auto"
-"""The name of the model that is the best of several, see `tsattn.evaluation.auto`."""
+"""Model name that selects the best of several models, see `tsattn.evaluation.model_selection`."""
 
 
-Combine = Literal["mean", "sum", "last"]
-"""How several values of one step become one; missing ones are skipped."""
+Aggregation = Literal["mean", "sum", "last"]
+"""How several values of one time step are aggregated; missing values are skipped."""
 
 
-class Options(BaseModel):
-    """Base of every group of options: frozen, and an unknown key is an error."""
+class BaseConfig(BaseModel):
+    """Base class of every group of options: frozen, unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
+def _split_names(value: Any) -> Any:
+    """Return names that are separated by commas as a tuple."""
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+def _path_to_text(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
 Support = Literal["real", "positive", "count"]
-"""What values a target can have: any, none below 0, or 0, 1, 2, ..."""
+"""Domain of the targets: all numbers, numbers of 0 and more, or the integers 0, 1, 2, ..."""
 
 Loss = Literal["pinball", "squared"]
-"""What a network is trained for: pinball makes the forecast the median, squared the mean."""
+"""Training loss: pinball estimates the median, squared the mean."""
 
 
-class DataConfig(Options):
-    """How a file is read as series. What is left out is inferred from the data and told."""
+class DataConfig(BaseConfig):
+    """How a table is read as time series. Options that are left out are inferred from the data and reported."""
 
-    time: str | None = Field(None, description="column of the time stamps")
-    id: str | None = Field(None, description="column that tells the series apart (long data)")
+    time: str | None = Field(
+        None, description="column of the timestamps; several columns of date and time, or of year, month, ..."
+    )
+    id: str | None = Field(None, description="column that identifies the series (long format)")
     target: tuple[str, ...] | None = Field(None, description="columns to forecast")
-    future_covariates: tuple[str, ...] | None = Field(None, description="columns known over the horizon too, or none")
-    past_covariates: tuple[str, ...] | None = Field(None, description="columns known up to the forecast only")
-    static_covariates: tuple[str, ...] | None = Field(None, description="columns with one value a series, or none")
+    future_covariates: tuple[str, ...] | None = Field(
+        None,
+        description="columns known over the horizon as well, or none; by default the columns with values after the end "
+        "of the targets",
+    )
+    past_covariates: tuple[str, ...] | None = Field(None, description="columns known up to the forecast origin only")
+    static_covariates: tuple[str, ...] | None = Field(
+        None,
+        description="columns with one value per series, or none; by default those with values that several series have",
+    )
     categories: tuple[str, ...] | None = Field(
-        None, description="covariates that are categories though they are numbers"
+        None, description="covariates that are categories although they hold numbers"
     )
     calendar: tuple[str, ...] | None = Field(
-        None, description="cycles of the calendar as covariates; auto for those that fit"
+        None, description="calendar cycles to use as covariates, such as day_of_week; auto for those that fit the data"
     )
-    holidays: str | None = Field(None, description="country whose public holidays are a covariate: DE, or DE-BY")
-    graph: str | None = Field(None, description="CSV of the graph between targets: a matrix, or a list of edges")
+    holidays: str | None = Field(
+        None, description="country, or subdivision, whose public holidays are a covariate: DE or DE-BY"
+    )
+    graph: str | None = Field(
+        None, description="CSV file of the graph between the targets: a weight matrix or a list of edges"
+    )
     support: Support = Field(
-        "real", description="what values the targets can have: any, none below 0 (positive), or 0, 1, 2, ... (count)"
+        "real",
+        description="domain of the targets: real numbers, positive (no value below 0) or count (0, 1, 2, ...); "
+        "forecasts and intervals are restricted to it",
     )
-    freq: str | None = Field(None, description="pandas frequency alias (h, D, MS, W-SAT), or a whole number")
-    on_duplicate: Combine | None = Field(None, description="what rows with the same stamp become; refused if left out")
-    resample: Combine | None = Field(None, description="what the values within a step become, for stamps off the grid")
-    season: int | None = Field(None, ge=1, description="season length in steps; 1 where there is none")
-    horizon: int | None = Field(None, ge=1, description="steps to forecast")
-    context: Annotated[int | None, Times(0.25, 0.5, 1, 2)] = Field(
-        None, ge=1, description="look-back: steps of history the model sees"
+    freq: str | None = Field(
+        None, description="frequency: a pandas alias (h, 15min, D, W-SAT, MS) or an integer for integer timestamps"
     )
-    validation: int | None = Field(None, ge=1, description="last steps of each series kept for validation")
+    on_duplicate: Aggregation | None = Field(
+        None, description="how rows with the same timestamp are aggregated; an error by default"
+    )
+    resample: Aggregation | None = Field(
+        None, description="how rows within one time step are aggregated when timestamps are off the frequency's grid"
+    )
+    season: int | None = Field(None, ge=1, description="season length in steps; 1 for no season")
+    horizon: int | None = Field(None, ge=1, description="number of steps to forecast")
+    context: Annotated[int | None, Multiples(0.25, 0.5, 1, 2)] = Field(
+        None, ge=1, description="context length: number of past steps that the model sees"
+    )
+    validation: int | None = Field(
+        None, ge=1, description="number of steps at the end of each series that are held out for validation"
+    )
 
-    @field_validator("graph", mode="before")
-    @classmethod
-    def _path_as_text(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, Path) else value
+    _paths = field_validator("graph", mode="before")(_path_to_text)
 
     @field_validator(
         "target", "future_covariates", "past_covariates", "static_covariates", "categories", "calendar", mode="before"
     )
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
-        if value == "none":
-            return ()
-        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+        return () if value == "none" else _split_names(value)
 
 
-class TrainingConfig(Options):
-    """How the model is trained. What is left out is chosen by rule from the size of the data."""
+class TrainingConfig(BaseConfig):
+    """How the network is trained. Options that are left out follow by rule from the size of the data."""
 
-    epochs: int | None = Field(None, ge=1, description="most epochs; training stops earlier by itself")
-    batch_size: Annotated[int | None, Times(0.5, 1, 2)] = Field(None, ge=1, description="windows in a batch")
-    steps_per_epoch: int | None = Field(None, ge=1, description="most batches in an epoch")
-    sampling: Literal["windows", "series"] = Field(
-        "windows", description="windows: each as often; series: each series as often, however long"
+    epochs: int | None = Field(None, ge=1, description="maximum number of epochs; training may stop earlier")
+    batch_size: Annotated[int | None, Multiples(0.5, 1, 2)] = Field(
+        None, ge=1, description="number of windows per batch"
     )
-    short_histories: float = Field(
+    steps_per_epoch: int | None = Field(None, ge=1, description="maximum number of batches per epoch")
+    sampling: Literal["windows", "series"] = Field(
+        "windows",
+        description="windows draws every window equally often, series every series equally often, whatever its length",
+    )
+    history_truncation: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="share of the windows whose history is cut to a random length, a segment at least, so that series "
-        "with less than the context are forecast well, too",
+        description="fraction of the training windows whose history is truncated to a random length of at least one "
+        "segment, so that series shorter than the context are forecast well",
     )
     learning_rate: Annotated[float | None, Range(1e-4, 1e-2, log=True)] = Field(
-        None, gt=0, description="step size of Adam"
+        None, gt=0, description="learning rate of Adam"
     )
     loss: Loss = Field(
         "pinball",
-        description="what the forecast is trained for: pinball makes it the median, of least absolute error, squared "
-        "the mean, of least squared error; the other levels are quantiles in both",
+        description="loss of the point forecast: pinball estimates the median, squared the mean; the other levels are "
+        "quantiles with either",
     )
-    seconds: float | None = Field(
-        None, gt=0, description="most seconds of the training, of which the one to the end of the data has a third"
+    max_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="maximum training time in seconds; the final training up to the end of the data gets a third of it",
     )
-    patience: int = Field(3, ge=1, description="epochs without improvement before training stops")
-    refit: bool = Field(True, description="train on to the end of the data, for half the chosen epochs")
+    patience: int = Field(3, ge=1, description="number of epochs without improvement before training stops")
+    refit: bool = Field(
+        True, description="continue training up to the end of the data, for half the number of selected epochs"
+    )
 
 
-class SelectionConfig(Options):
-    """What ``--model auto`` compares, and for how long."""
+class SelectionConfig(BaseConfig):
+    """Which models the model ``auto`` compares, and for how long."""
 
-    models: tuple[str, ...] | None = Field(None, description="networks to compare, in this order, while there is time")
-    budget: float | None = Field(None, gt=0, description="seconds for all of it; the rest of the models is left out")
-    folds: int | None = Field(None, ge=1, description="how many times each model forecasts; by rule if left out")
+    models: tuple[str, ...] | None = Field(
+        None, description="networks to compare, in this order, as long as there is time"
+    )
+    max_seconds: float | None = Field(
+        None, gt=0, description="maximum time in seconds for the comparison and the final fit; other models are skipped"
+    )
+    folds: int | None = Field(None, ge=1, description="number of backtest folds; by rule if left out")
 
-    @field_validator("models", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+    _names = field_validator("models", mode="before")(_split_names)
 
 
-class RunConfig(Options):
-    """Everything that decides a run, apart from the data.
+class RunConfig(BaseConfig):
+    """Everything that determines a run, apart from the data.
 
-    Where ``model`` is empty, it is seq2seq or, where that is no better, a naive baseline. A model that has a name or an
-    option is trained and kept, whatever its scores.
+    If ``model`` is empty, seq2seq is trained and a naive baseline replaces it where the network is not better. A model
+    that has a name or an option is used whatever its scores.
     """
 
-    model: dict[str, Any] = Field({}, description="name of the model and its options; if left out, it is chosen")
+    model: dict[str, Any] = Field({}, description="name of the model and its options; chosen if left out")
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
-    levels: tuple[float, ...] = Field((0.1, 0.5, 0.9), description="quantile levels; 0.5 is the forecast")
-    seed: int = Field(0, ge=0, description="seed of every random choice")
-    selection: SelectionConfig | None = Field(None, description="what the model auto is chosen from")
-    init: str | None = Field(None, description="run directory whose weights the training starts from")
+    levels: tuple[float, ...] = Field(
+        (0.1, 0.5, 0.9), description="quantile levels, ascending; 0.5 is the point forecast"
+    )
+    seed: int = Field(0, ge=0, description="seed of the random number generators")
+    selection: SelectionConfig | None = Field(None, description="candidates and time limit of the model auto")
+    init_from: str | None = Field(None, description="run directory to fine-tune: training starts from its weights")
 
     @model_validator(mode="after")
-    def _one_start(self) -> Self:
-        if self.init is not None and self.model.get("name") == AUTO:
-            raise ValueError("model=auto compares several models, and init is the weights of one: leave one out")
+    def _check_init_from(self) -> Self:
+        if self.init_from is not None and self.model.get("name") == AUTO:
+            raise ValueError(
+                "model=auto compares several models, but init_from holds the weights of one: leave one of them out"
+            )
         return self
 
-    @field_validator("init", mode="before")
-    @classmethod
-    def _init_as_text(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, Path) else value
+    _paths = field_validator("init_from", mode="before")(_path_to_text)
 
     @field_validator("levels")
     @classmethod
-    def _levels_in_order(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+    def _check_levels(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
         if list(levels) != sorted(set(levels)) or not all(0 < level < 1 for level in levels):
             raise ValueError("must be ascending and between 0 and 1")
         if 0.5 not in levels:
-            raise ValueError("must hold 0.5, the level of the point forecast")
+            raise ValueError("must contain 0.5, the level of the point forecast")
         return levels
 
     @classmethod
@@ -254,61 +290,57 @@ class RunConfig(Options):
         """Validate nested ``values``.
 
         Raises:
-            ConfigError: a key is unknown or a value is not allowed; the message names it.
+            ConfigError: A key is unknown or a value is not allowed; the message names it.
         """
-        return validated(cls, values, source)
+        return validate(cls, values, source)
 
     @classmethod
     def read(cls, path: Path | str, settings: Iterable[str] = ()) -> Self:
-        """Read a TOML file and lay ``key=value`` settings over it."""
+        """Read a TOML file and override it with ``key=value`` settings."""
         return cls.from_dict(override(read_toml(path), settings), source=str(path))
 
-    def named(self, model: str) -> Self:
+    def with_model(self, model: str) -> Self:
         """Return this configuration with another model."""
         return self.model_copy(update={"model": {**self.model, "name": model}})
 
     def to_toml(self) -> str:
-        """Return the TOML form; options that are left to inference are left out."""
+        """Return the configuration as TOML, without the options that are None."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
-def validated(kind: type[T], values: dict[str, Any], source: str) -> T:
-    """Return ``kind(**values)``, with pydantic's complaints as one :class:`ConfigError`."""
+def validate(kind: type[T], values: dict[str, Any], source: str) -> T:
+    """Return ``kind(**values)`` and raise validation errors as :class:`ConfigError`."""
     try:
         return kind(**values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            message = f"{source}: unknown option '{key}'; the options here are {_known(kind, first['loc'][:-1])}"
-        else:
-            message = (
-                f"{source}: '{key}' = {first['input']!r} is not allowed: {first['msg'].removeprefix('Value error, ')}"
-            )
-        raise ConfigError(message) from None
+            names = ", ".join(_option_names(kind, first["loc"][:-1])) or "none"
+            raise ConfigError(f"{source}: unknown option '{key}'; the options here are {names}") from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{source}: '{key}' = {first['input']!r} is not allowed: {reason}") from None
 
 
-def _known(kind: type[BaseModel], path: tuple[int | str, ...]) -> str:
+def _option_names(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     """Return the names of the options in the group at a path."""
     for part in path:
         annotation = kind.model_fields[str(part)].annotation
         for group in (annotation, *get_args(annotation)):
             if isinstance(group, type) and issubclass(group, BaseModel):
                 kind = group
-    return ", ".join(kind.model_fields) or "none"
+    return list(kind.model_fields)
 
 
-def group_of(values: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a group of options, made if it is not there.
+def get_group(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a group of options; create it if it is missing.
 
     Raises:
-        ConfigError: there is a value in its place.
+        ConfigError: The name holds a value instead of a group.
     """
     group = values.setdefault(name, {})
     if not isinstance(group, dict):
-        raise ConfigError(
-            f"'{name}' holds a value, {group!r}, where a group of options is expected, as in model.name=seq2seq"
-        )
+        raise ConfigError(f"'{name}' holds a value, {group!r}, but is a group of options, as in model.name=seq2seq")
     return group
 
 
@@ -323,16 +355,16 @@ def read_toml(path: Path | str) -> dict[str, Any]:
 
 
 def override(values: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
-    """Return ``values`` with dotted ``key=value`` settings laid over it; a value is read as JSON, else as text."""
+    """Return ``values`` updated with dotted ``key=value`` settings; a value that is not JSON is text."""
     result = copy.deepcopy(values)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
-            raise ConfigError(f"'{setting}' is no setting: write it as key=value, such as model.units=64")
+            raise ConfigError(f"expected a setting key=value, such as model.units=64. Received: {setting!r}")
         *parents, last = key.strip().split(".")
         group = result
         for parent in parents:
-            group = group_of(group, parent)
+            group = get_group(group, parent)
         try:
             group[last] = json.loads(text)
         except json.JSONDecodeError:

@@ -18,8 +18,20 @@ ROOT = Path(__file__).parents[2]
 Configuration = dict[str, Any]
 """`RunConfig` as JSON has it, options of the model filled in, without the seed; and perhaps `FALLBACK`."""
 
-ONCE = {"model.reversion": False, "model.linear": False, "training.short_histories": 0.0}
+ONCE = {"model.mean_reversion": False, "model.linear_residual": False, "training.history_truncation": 0.0}
 """What the code did before there were these options, where that is not what their defaults do."""
+
+RENAMED = {
+    "model.members": "model.ensemble_size",
+    "model.lookbacks": "model.context_scales",
+    "model.path_dropout": "model.copy_only_rate",
+    "model.reversion": "model.mean_reversion",
+    "model.linear": "model.linear_residual",
+    "training.short_histories": "training.history_truncation",
+    "training.seconds": "training.max_seconds",
+    "init": "init_from",
+}
+"""Options by the names that recorded results and their fingerprints have, with the names of today."""
 
 FALLBACK = "fallback"
 """True where no model was named and the default may keep a naive baseline instead of the network."""
@@ -58,8 +70,18 @@ def run_config(configuration: Configuration, seed: int) -> RunConfig:
 
 
 def fingerprint(configuration: Configuration) -> str:
-    """Return eight hexadecimal digits that tell configurations apart."""
-    return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()[:8]
+    """Return eight hexadecimal digits that identify a configuration, computed with the recorded option names."""
+    recorded = {new: old for old, new in RENAMED.items()}
+    named = {
+        recorded.get(key, key): {
+            recorded.get(f"{key}.{name}", f"{key}.{name}").removeprefix(f"{key}."): option
+            for name, option in value.items()
+        }
+        if isinstance(value, dict)
+        else value
+        for key, value in configuration.items()
+    }
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def agrees(earlier: Configuration, task: Task, wanted: Configuration) -> bool:
@@ -73,6 +95,7 @@ def agrees(earlier: Configuration, task: Task, wanted: Configuration) -> bool:
     before, now = (
         _flat({key: x for key, x in values.items() if told is None or key in told}) for values in (earlier, wanted)
     )
+    before = {RENAMED.get(key, key): value for key, value in before.items()}
     if any(now.get(key, ...) != value for key, value in before.items()):
         return False
     default = {**_flat(resolve(task, [f"model.name={name}"])), **ONCE}

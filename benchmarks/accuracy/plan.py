@@ -1,4 +1,4 @@
-"""What is run and shown: ``plan.toml``, validated, and the runs that follow from it."""
+"""What is run and shown: ``plan.toml``, validate, and the runs that follow from it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pydantic import field_validator
 
 from benchmarks.accuracy.configuration import Configuration, fingerprint, resolve
 from benchmarks.accuracy.tasks import TEST, Stage, Task, task
-from tsattn.config import Options, read_toml, validated
+from tsattn.config import BaseConfig, read_toml, validate
 from tsattn.errors import ConfigError
 
 PLAN = Path(__file__).with_name("plan.toml")
 
 
-class Variant(Options):
+class Variant(BaseConfig):
     """One row of ours: a configuration by name.
 
     Args:
@@ -43,7 +43,7 @@ class Variant(Options):
         return resolve(of, [*self.settings, *season, *more], self.config)
 
 
-class Table(Options):
+class Table(BaseConfig):
     """One section of the results.
 
     Args:
@@ -95,7 +95,7 @@ class Table(Options):
         return [task(name) for name in self.tasks if variant.tasks is None or name in variant.tasks]
 
 
-class Plan(Options):
+class Plan(BaseConfig):
     """The whole benchmark: its seeds and tables."""
 
     seeds: tuple[int, ...]
@@ -134,7 +134,7 @@ def read_plan(path: Path = PLAN) -> Plan:
     Raises:
         ConfigError: a key is unknown or a value is not allowed.
     """
-    return validated(Plan, read_toml(path), str(path))
+    return validate(Plan, read_toml(path), str(path))
 
 
 def runs(plan: Plan, stage: Stage, choice: Choice) -> list[Run]:

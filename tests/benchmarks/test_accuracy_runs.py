@@ -70,10 +70,10 @@ def test_a_result_from_before_an_option_was_there_is_one_with_its_default() -> N
 
 def test_a_result_from_before_an_option_that_is_now_in_use_is_one_without_it() -> None:
     of = task("etth1-96")
-    earlier = resolve(of, ["training.short_histories=0"])
-    del earlier["model"]["reversion"]
-    assert agrees(earlier, of, resolve(of, ["training.short_histories=0", "model.reversion=false"]))
-    assert not agrees(earlier, of, resolve(of, ["training.short_histories=0"]))
+    earlier = resolve(of, ["training.history_truncation=0"])
+    del earlier["model"]["mean_reversion"]
+    assert agrees(earlier, of, resolve(of, ["training.history_truncation=0", "model.mean_reversion=false"]))
+    assert not agrees(earlier, of, resolve(of, ["training.history_truncation=0"]))
 
 
 def test_how_models_are_trained_is_nothing_to_a_naive_one() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy_reference import Array
 
-from tsattn.models import defaults as rules
+from tsattn.models.defaults import DataSummary, fill_options
 from tsattn.models import resolve_options
 from tsattn.models.forecast_model import build_graph
 from tsattn.models.residual import GAIN as LINEAR_GAIN
@@ -118,14 +118,14 @@ def test_a_linear_function_of_the_last_steps() -> None:
 @pytest.mark.parametrize("name", ["seq2seq", "attention_pooling", "graph_attention"])
 def test_both_are_trained(name: str) -> None:
     spec = WindowSpec(CONTEXT, HORIZON, ("a", "b"), SEASON)
-    entry, options = resolve_options({"name": name, "units": 4, "reversion": True, "linear": True})
+    entry, options = resolve_options({"name": name, "units": 4, "mean_reversion": True, "linear_residual": True})
     graph = build_graph(entry, options, spec)
-    assert graph.beside.reversion is not None and graph.beside.linear is not None
+    assert graph.residual.mean_reversion is not None and graph.residual.linear is not None
     # Windows around 50 are followed by 60, the typical level.
-    graph.beside.reversion.fit([60.0, 60.0], [9.0, 9.0])
+    graph.residual.mean_reversion.fit([60.0, 60.0], [9.0, 9.0])
     # A share that begins at 0, its bound, stays there where it is not wanted.
-    way_back = graph.beside.reversion
-    begin = ((way_back.share, 0.125), (way_back.history_share, 0.125), (graph.beside.linear.kernel, 0.0))
+    way_back = graph.residual.mean_reversion
+    begin = ((way_back.share, 0.125), (way_back.history_share, 0.125), (graph.residual.linear.kernel, 0.0))
     for weight, value in begin:
         weight.assign(np.full(weight.shape, value))
     rng, model = np.random.default_rng(0), training_model(graph)
@@ -142,13 +142,13 @@ def test_both_are_trained(name: str) -> None:
 
 def test_one_series_has_a_level_that_a_short_context_does_not_show_and_several_have_not() -> None:
     options = resolve_options({"name": "seq2seq"})[1]
-    asked = resolve_options({"name": "seq2seq", "reversion": True})[1]
-    one, several = (rules.Known(60_000, 100.0, 96, 96, series=series) for series in (1, 414))
-    assert not rules.resolve(options, 24, rules.Known(60_000, 100.0, 96, 720)).reversion
-    assert rules.resolve(options, 24, one).reversion and not rules.resolve(options, 24, several).reversion
-    assert rules.resolve(asked, 24, several).reversion
+    asked = resolve_options({"name": "seq2seq", "mean_reversion": True})[1]
+    one, several = (DataSummary(60_000, 100.0, 96, 96, series=series) for series in (1, 414))
+    assert not fill_options(options, 24, DataSummary(60_000, 100.0, 96, 720)).mean_reversion
+    assert fill_options(options, 24, one).mean_reversion and not fill_options(options, 24, several).mean_reversion
+    assert fill_options(asked, 24, several).mean_reversion
     level_told = resolve_options({"name": "seq2seq", "scaling": "training"})[1]
-    assert not rules.resolve(level_told, 24, one).reversion
+    assert not fill_options(level_told, 24, one).mean_reversion
 
 
 @pytest.mark.parametrize(
@@ -156,5 +156,5 @@ def test_one_series_has_a_level_that_a_short_context_does_not_show_and_several_h
 )
 def test_a_short_context_that_was_seen_many_times_has_a_regression(context: int, values: int, linear: bool) -> None:
     options = resolve_options({"name": "seq2seq"})[1]
-    assert rules.resolve(options, 24, rules.Known(values, values / 48, 48, context)).linear is linear
-    assert not rules.resolve(options, 24, rules.Known(values, values / 48, 48, context, series=8)).linear
+    assert fill_options(options, 24, DataSummary(values, values / 48, 48, context)).linear_residual is linear
+    assert not fill_options(options, 24, DataSummary(values, values / 48, 48, context, series=8)).linear_residual

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras_help import with_random_weights
 
-from tsattn.models import defaults as rules
+from tsattn.models.defaults import fill_options
 from tsattn.models import resolve_options
 from tsattn.models.covariates import StaticEmbedding
 from tsattn.models.forecast_model import build_graph
@@ -30,14 +30,14 @@ from tsattn.timeseries.window_spec import (
 from tsattn.training.losses import training_model
 
 SPEC = WindowSpec(12, 5, ("a", "b"), 4, past_covariates=("x", "z"), future_covariates=("x",))
-STATIC = StaticInput.several(("size", "kind", "age"), {"kind": ("mall", "street")})
+STATIC = StaticInput.from_names(("size", "kind", "age"), {"kind": ("mall", "street")})
 KINDS: dict[str, dict[str, Any]] = {
-    "parallel": {"name": "seq2seq", "units": 4, "lookbacks": 1},
-    "lookbacks": {"name": "seq2seq", "units": 4, "lookbacks": 2},
+    "parallel": {"name": "seq2seq", "units": 4, "context_scales": 1},
+    "context_scales": {"name": "seq2seq", "units": 4, "context_scales": 2},
     "without copying": {"name": "seq2seq", "units": 4, "copy_heads": 0},
     "joint": {"name": "seq2seq", "units": 4, "channels": "joint"},
     "step by step": {"name": "seq2seq", "units": 4, "decoder": "autoregressive"},
-    "ensemble": {"name": "seq2seq", "units": 4, "members": 2},
+    "ensemble": {"name": "seq2seq", "units": 4, "ensemble_size": 2},
     "transformer": {"name": "transformer", "units": 4, "heads": 2},
     "transformer step by step": {"name": "transformer", "units": 4, "heads": 2, "decoder": "autoregressive"},
     "pooling": {"name": "attention_pooling", "units": 4},
@@ -49,7 +49,7 @@ LENGTHS = np.array([12, 7, 1])
 
 def make(kind: str, spec: WindowSpec = SPEC) -> Any:
     entry, options = resolve_options({"dropout": 0.0, **KINDS[kind]})
-    return build_graph(entry, rules.resolve(options, spec.season), spec)
+    return build_graph(entry, fill_options(options, spec.season), spec)
 
 
 def batch(padding: float = np.nan) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import keras
@@ -72,6 +73,18 @@ def call(model: keras.Model, given: dict[str, Array]) -> dict[str, Array]:
     return dict(zip(sorted(model.output), outputs(model(given)), strict=True))
 
 
+@cache
+def shared_model(name: str) -> keras.Model:
+    """A model that no test changes."""
+    return make_model(name)
+
+
+@cache
+def forecast(name: str) -> Array:
+    """Its quantiles for `GIVEN`."""
+    return quantiles(shared_model(name), GIVEN)
+
+
 def quantiles(model: keras.Model, given: Histories, content: float = 0.0) -> Array:
     return call(model, window(given, content=content))[QUANTILES]
 
@@ -103,8 +116,7 @@ def losses(name: str) -> Array:
 
 @pytest.mark.parametrize("name", marked(ALL))
 def test_padding_and_gaps_never_change_a_forecast(name: str) -> None:
-    model, scale = make_model(name), spread(GIVEN)
-    known = quantiles(model, GIVEN)
+    model, known, scale = shared_model(name), forecast(name), spread(GIVEN)
     assert np.isfinite(known).all()
     for content in (np.nan, np.inf, 1e30, -7.0):
         error = np.abs(quantiles(model, GIVEN, content) - known) / scale
@@ -113,8 +125,7 @@ def test_padding_and_gaps_never_change_a_forecast(name: str) -> None:
 
 @pytest.mark.parametrize("name", marked(ALL))
 def test_a_history_alone_gives_what_it_gives_in_a_batch(name: str) -> None:
-    model, scale = make_model(name), spread(GIVEN)
-    known = quantiles(model, GIVEN)
+    model, known, scale = shared_model(name), forecast(name), spread(GIVEN)
     for row, history in enumerate(GIVEN.rows()):
         alone = quantiles(model, Histories(history[None], GIVEN.length[row : row + 1]))
         assert np.abs((alone[0] - known[row]) / scale[row]).max() <= 1e-5
@@ -122,21 +133,21 @@ def test_a_history_alone_gives_what_it_gives_in_a_batch(name: str) -> None:
 
 @pytest.mark.parametrize("name", marked(ALL))
 def test_what_lies_before_the_context_is_never_seen(name: str) -> None:
-    model, longer = make_model(name), histories([16, 13])
+    model, longer = shared_model(name), histories([16, 13])
     cut = Histories(np.stack([row[-SPEC.context :] for row in longer.rows()]), np.array([10, 10], dtype="int32"))
     np.testing.assert_array_equal(quantiles(model, longer), quantiles(model, cut))
 
 
 @pytest.mark.parametrize("name", marked(ALL))
 def test_quantiles_ascend_and_have_the_shape_of_the_contract(name: str) -> None:
-    result = quantiles(make_model(name), GIVEN)
+    result = forecast(name)
     assert result.shape == (6, SPEC.horizon, 2, len(SPEC.levels))
     assert (np.diff(result, axis=-1) >= 0).all()
 
 
 @pytest.mark.parametrize("name", marked(ALL))
 def test_channels_are_independent_unless_they_are_joint_or_nodes(name: str) -> None:
-    model, known = make_model(name), quantiles(make_model(name), GIVEN)
+    model, known = shared_model(name), forecast(name)
     changed = Histories(GIVEN.past.copy(), GIVEN.length)
     changed.past[:, :, 1] = 1000 - 3 * GIVEN.past[::-1, :, 1]
     result = quantiles(model, changed)
@@ -153,16 +164,15 @@ def test_a_history_with_nothing_observed_has_a_finite_forecast(name: str) -> Non
     for row in (0, 4):
         given[PAST][row], given[OBSERVED][row] = 0, 0
     given[LENGTH][0] = 0
-    model = make_model(name)
-    result = call(model, given)[QUANTILES]
+    result = call(shared_model(name), given)[QUANTILES]
     assert np.isfinite(result).all()
     rest = [1, 2, 3, 5]
-    np.testing.assert_allclose(result[rest], quantiles(model, GIVEN)[rest], rtol=1e-5)
+    np.testing.assert_allclose(result[rest], forecast(name)[rest], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", marked(name for name in NETWORKS if name not in WITHOUT_ATTENTION))
 def test_attention_is_told_with_the_steps_it_stands_for(name: str) -> None:
-    result = call(make_model(name), window(GIVEN))
+    result = call(shared_model(name), window(GIVEN))
     attention, keys, queries = result[ATTENTION], result[KEY_STEPS], result[QUERY_STEPS]
     heads = 4 if name in COPYING else NETWORKS[name].get("heads", 1)
     assert attention.shape[1:3] == (1 if name.startswith("joint") else 2, heads)
@@ -182,20 +192,19 @@ def test_attention_is_told_with_the_steps_it_stands_for(name: str) -> None:
 
 @pytest.mark.parametrize("name", marked(WITHOUT_ATTENTION))
 def test_no_attention_tells_none(name: str) -> None:
-    assert set(make_model(name).output) == {QUANTILES}
+    assert set(shared_model(name).output) == {QUANTILES}
 
 
 @pytest.mark.parametrize("name", marked(ALL))
 def test_a_saved_model_forecasts_the_same(name: str, tmp_path: Any) -> None:
-    model = make_model(name)
-    model.save(tmp_path / "model.keras")
+    shared_model(name).save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(quantiles(again, GIVEN), quantiles(model, GIVEN))
+    np.testing.assert_array_equal(quantiles(again, GIVEN), forecast(name))
 
 
 @pytest.mark.parametrize("name", marked(ON_JAX))
 def test_jax_forecasts_the_same(name: str, on_jax: Future[Arrays]) -> None:
-    error = np.abs(on_jax.result()[name] - quantiles(make_model(name), GIVEN)) / spread(GIVEN)
+    error = np.abs(on_jax.result()[name] - forecast(name)) / spread(GIVEN)
     assert error.max() <= 1e-5
 
 
@@ -239,7 +248,7 @@ def test_an_ensemble_forecasts_the_mean_of_its_members() -> None:
 @pytest.mark.parametrize("name", marked(["lookbacks", "pooling_lookbacks", "tcn_pooling"]))
 def test_lookbacks_forecast_the_mean_of_whole_and_shorter_histories(name: str) -> None:
     several = make_model(name)
-    alone = make_graph({**NETWORKS[name], "lookbacks": 1}).inference()
+    alone = make_graph({**NETWORKS[name], "context_scales": 1}).inference()
     uncalibrated(several, alone)
     whole = call(alone, window(GIVEN))
     short = np.minimum(GIVEN.length, SPEC.context // 2)

@@ -19,7 +19,7 @@ from numpy_reference import Array
 from tsattn import Forecaster
 from tsattn.data.loader import load
 from tsattn.errors import ConfigError, DataError
-from tsattn.models import defaults as rules
+from tsattn.models.defaults import DataSummary, fill_options
 from tsattn.models import resolve_options
 from tsattn.models.attention_maps import attention_maps
 from tsattn.scoring.comparison import predict_windows
@@ -52,7 +52,7 @@ def moved_by(model: Any, node: str) -> str:
 
 @pytest.mark.parametrize("temporal", ["gru", "tcn"])
 def test_what_no_edge_leads_to_stays_as_it_is(temporal: str) -> None:
-    one, two = (make(CHAIN, layers=layers, temporal=temporal, members=2) for layers in (1, 2))
+    one, two = (make(CHAIN, layers=layers, temporal=temporal, ensemble_size=2) for layers in (1, 2))
     assert [moved_by(one, node) for node in NODES] == ["ab", "bc", "c", "de", "e"]
     assert [moved_by(two, node) for node in NODES] == ["abc", "bc", "c", "de", "e"]
     nothing = make(np.zeros((5, 5)), temporal=temporal)
@@ -109,10 +109,10 @@ def test_a_node_without_any_history_counts_as_one_without_edges(mixing: str) -> 
 @pytest.mark.parametrize(("graph", "expected"), [(True, "both"), (False, "learned")])
 def test_a_graph_that_is_given_is_used_beside_a_learned_one(graph: bool, expected: str) -> None:
     options = resolve_options({"name": "graph_attention"})[1]
-    known = rules.Known(values=10_000, horizons=100, horizon=24, context=96, graph=graph)
-    assert rules.resolve(options, 24, known).adjacency == expected
+    known = DataSummary(values=10_000, horizons=100, horizon=24, context=96, graph=graph)
+    assert fill_options(options, 24, known).adjacency == expected
     asked = resolve_options({"name": "graph_attention", "adjacency": "none"})[1]
-    assert rules.resolve(asked, 24, known).adjacency == "none"
+    assert fill_options(asked, 24, known).adjacency == "none"
 
 
 HORIZON = 4
@@ -136,7 +136,7 @@ def errors(graph: Path | str | None, **options: Any) -> dict[str, float]:
         season=HORIZON,
         context=12,
         graph=graph,
-        options={"units": 32, "dropout": 0.0, "block_dropout": 0.0, "lookbacks": 1, "layers": 1, **options},
+        options={"units": 32, "dropout": 0.0, "block_dropout": 0.0, "context_scales": 1, "layers": 1, **options},
         training={"epochs": 6, "learning_rate": 5e-3, "refit": False},
     ).fit(data)
     panel = load(data)[0]
@@ -235,7 +235,7 @@ def test_what_fits_no_graph_is_refused_before_anything_is_trained(edges: Path, t
         DataError, data.drop(columns="a"), "graph_attention", "edges.csv", "the series 'b', 'c'", "'a'", graph=edges
     )
     long = data.melt("ds", var_name="unique_id", value_name="y")
-    refused(DataError, long, "graph_attention", "3 series of the one target 'y'", "give a column a series", graph=edges)
+    refused(DataError, long, "graph_attention", "3 series of the one target 'y'", "provide one column per series", graph=edges)
     refused(DataError, data[["ds", "a"]], "graph_attention", "1 series of the one target 'a'")
     refused(ConfigError, data, "graph_attention", "channels", "independent", options={"channels": "joint"})
 

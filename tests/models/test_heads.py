@@ -14,9 +14,9 @@ from numpy_reference import Array
 from scipy import stats
 
 from tsattn.layers import SortedQuantiles
-from tsattn.models.forecast_model import DISTRIBUTION, core_window
+from tsattn.models.forecast_model import DISTRIBUTION_LAYER, architecture_window
 from tsattn.models.options import NetworkOptions
-from tsattn.models.sampling import has_paths, paths
+from tsattn.models.sampling import can_sample, sample_paths
 from tsattn.timeseries.window_spec import (
     FUTURE_COVARIATES,
     LENGTH,
@@ -76,15 +76,15 @@ def test_every_architecture_forecasts_a_distribution(name: str, head: str) -> No
 def test_quantiles_are_as_they_were() -> None:
     graph = make_graph(NETWORKS["parallel"])
     model = graph.inference()
-    assert core_window(SPEC, NetworkOptions()) is SPEC
-    assert not has_paths(model) and PARAMETERS not in model.output
-    assert DISTRIBUTION not in {layer.name for layer in model.layers}
+    assert architecture_window(SPEC, NetworkOptions()) is SPEC
+    assert not can_sample(model) and PARAMETERS not in model.output
+    assert DISTRIBUTION_LAYER not in {layer.name for layer in model.layers}
     assert any(isinstance(layer, SortedQuantiles) for layer in model.layers)
     assert isinstance(training_model(graph).get_layer("loss"), ForecastLoss)
 
 
 def test_the_parameters_of_members_and_lookbacks_are_averaged() -> None:
-    graph = make_graph({"name": "seq2seq", "head": "normal", "members": 2})
+    graph = make_graph({"name": "seq2seq", "head": "normal", "ensemble_size": 2})
     members = keras.Model(graph.inputs, graph.parameters()[0])
     one, other = outputs(members(windows()))
     assert not np.allclose(one, other)
@@ -112,7 +112,7 @@ def test_paths_of_a_model_have_its_quantiles(head: str) -> None:
     model = make_graph({"name": "seq2seq", "head": head}, spec_of(head)).inference()
     model.get_layer("calibrated_quantiles").fit(np.broadcast_to([1.5, 1.0, 0.5, 0.8], (SPEC.horizon, 2, 4)))
     noise = np.random.default_rng(0).normal(size=(3, 1500, SPEC.horizon, 2)).astype("float32")
-    drawn = outputs(paths(model, windows(), keras.ops.convert_to_tensor(noise)))[0]
+    drawn = outputs(sample_paths(model, windows(), keras.ops.convert_to_tensor(noise)))[0]
     quantiles = outputs(model(windows())[QUANTILES])[0]
     assert drawn.shape == noise.shape
     for level, found in zip(SPEC.levels, np.moveaxis(quantiles, -1, 0), strict=True):

@@ -17,10 +17,10 @@ import pytest
 from cli.conftest import tsattn
 
 from tsattn import Forecaster
-from tsattn.config import Options
+from tsattn.config import BaseConfig
 from tsattn.errors import ConfigError, RunError
 from tsattn.layers import AttentionPooling
-from tsattn.models import MODELS, Decoded, DirectHead, NetworkOptions, Segments, register, registry
+from tsattn.models import MODELS, ArchitectureOutputs, DirectHead, NetworkOptions, Segments, register, registry
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-models.md").read_text()
 QUICK: dict[str, Any] = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
@@ -53,9 +53,9 @@ def pooled(name: str = "pooled") -> None:
             self.pooling = AttentionPooling(options.width)
             self.head = DirectHead(options, spec)
 
-        def __call__(self, series: Any, target: Any = None) -> Decoded:
+        def __call__(self, series: Any, target: Any = None) -> ArchitectureOutputs:
             cut = self.segments(series)
-            return Decoded(self.head(self.pooling(cut.tokens, mask=cut.mask), series.static))
+            return ArchitectureOutputs(self.head(self.pooling(cut.tokens, mask=cut.mask), series.static))
 
 
 @pytest.mark.slow
@@ -63,7 +63,7 @@ def test_a_registered_network_is_fitted_saved_and_loaded(tmp_path: Path) -> None
     import tensorflow as tf
 
     pooled()
-    forecaster = Forecaster("pooled", horizon=7, options={"units": 4, "members": 2}, training=QUICK).fit(days())
+    forecaster = Forecaster("pooled", horizon=7, options={"units": 4, "ensemble_size": 2}, training=QUICK).fit(days())
     forecaster.save(tmp_path / "run")
     loaded = Forecaster.load(tmp_path / "run")
     pd.testing.assert_frame_equal(loaded.predict(), forecaster.predict())
@@ -73,12 +73,12 @@ def test_a_registered_network_is_fitted_saved_and_loaded(tmp_path: Path) -> None
     np.testing.assert_allclose(answer, forecaster.predict()["y"], atol=1e-5 * past.std())
     assert json.loads((tmp_path / "run" / "run.json").read_text())["model_module"] == __name__
     del MODELS["pooled"]
-    with pytest.raises(RunError, match=rf"'pooled', which the module {re.escape(__name__)} registers: import it"):
+    with pytest.raises(RunError, match=rf"'pooled' is not registered; module {re.escape(__name__)} registers it: import"):
         Forecaster.load(tmp_path / "run")
 
 
 def test_a_registered_model_without_weights(tmp_path: Path) -> None:
-    class Shift(Options):
+    class Shift(BaseConfig):
         by: float = 1.0
 
     @register("shifted", "the last value and a bit", Shift)
@@ -138,10 +138,10 @@ def test_the_models_of_installed_packages_are_known(tmp_path: Path, monkeypatch:
         "from tsattn.models import register\nregister('packaged', 'from a package')(lambda *_: None)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    registry._import_packages.cache_clear()
+    registry._import_entry_points.cache_clear()
     assert "from a package" in tsattn("models").output
     assert tsattn("models", "packaged").exit_code == 0
-    registry._import_packages.cache_clear()
+    registry._import_entry_points.cache_clear()
 
 
 @pytest.mark.slow
@@ -164,4 +164,4 @@ def test_the_page_tells_the_whole_way(tmp_path: Path) -> None:
         assert result.returncode == 0, (command, result.stderr)
     assert (tmp_path / "runs" / "mixed" / "keras" / "1" / "model.keras").is_file()
     unknown = tsattn("predict", tmp_path / "runs" / "mixed")
-    assert unknown.exit_code == 1 and "--import my_models" in unknown.stderr
+    assert unknown.exit_code == 1 and "import my_models first" in unknown.stderr

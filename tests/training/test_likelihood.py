@@ -75,7 +75,7 @@ def test_it_is_the_mean_negative_log_likelihood_of_what_was_observed(head: str) 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_in_validation_it_is_half_the_absolute_error_of_the_forecast(head: str) -> None:
-    made, given = graph(head, members=2), batch()
+    made, given = graph(head, ensemble_size=2), batch()
     model = training_model(made)
     model(given, training=False)
     window = {name: given[name] for name in (PAST, OBSERVED, LENGTH)}

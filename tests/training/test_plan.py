@@ -8,9 +8,16 @@ import pytest
 from tsattn.config import TrainingConfig
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.ragged import RaggedArray
 from tsattn.timeseries.window_spec import WindowSpec
 from tsattn.timeseries.windows import Windows
-from tsattn.training.defaults import error_scales, plan, scaling_statistics, training_windows, validation_steps
+from tsattn.training.defaults import (
+    default_validation_steps,
+    error_scales,
+    plan_training,
+    scaling_statistics,
+    training_windows,
+)
 
 SPEC = WindowSpec(48, 12, ("y",), season=12)
 
@@ -20,7 +27,7 @@ def panel(*lengths: int, scale: float = 1.0) -> Panel:
     values = (scale * rng.normal(10, 2, (sum(lengths), 1))).astype("float32")
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     ids = tuple(f"s{index}" for index in range(len(lengths)))
-    return Panel(values, offsets, ids, ("y",), np.zeros(len(lengths), "int64"), Grid("1", 0))
+    return Panel(RaggedArray(values, offsets), ids, ("y",), np.zeros(len(lengths), "int64"), Grid("1", 0))
 
 
 def test_few_windows_are_made_up_for_by_short_histories() -> None:
@@ -30,29 +37,29 @@ def test_few_windows_are_made_up_for_by_short_histories() -> None:
 
 @pytest.mark.parametrize(("length", "channels"), [(40, 1), (2_000, 1), (100_000, 1), (100_000, 7), (2_000, 207)])
 def test_a_training_is_neither_endless_nor_empty(length: int, channels: int) -> None:
-    windows = Windows.before_end(panel(length), SPEC, 12)
-    chosen = plan(TrainingConfig(), windows, channels)
-    assert chosen.epochs >= 1 and 50 <= chosen.steps <= 200
+    windows = Windows.for_training(panel(length), SPEC, 12)
+    chosen = plan_training(TrainingConfig(), windows, channels)
+    assert chosen.epochs >= 1 and 50 <= chosen.steps_per_epoch <= 200
     assert 1 <= chosen.batch_size * channels <= max(224, channels)
-    assert (chosen.epochs - 1) * chosen.steps * chosen.batch_size * channels <= 320_000
+    assert (chosen.epochs - 1) * chosen.steps_per_epoch * chosen.batch_size * channels <= 320_000
 
 
 def test_short_histories_are_cheaper_and_may_be_trained_on_for_longer() -> None:
-    windows = Windows.before_end(panel(100_000), SPEC, 12)
-    epochs = [plan(TrainingConfig(), windows, 7, segments).epochs for segments in (30, 12, 6, 4)]
+    windows = Windows.for_training(panel(100_000), SPEC, 12)
+    epochs = [plan_training(TrainingConfig(), windows, 7, segments).epochs for segments in (30, 12, 6, 4)]
     assert epochs[0] == epochs[1] and epochs[2] == 2 * epochs[1] and epochs[3] == 3 * epochs[1] <= 30
 
 
 def test_what_is_configured_is_taken() -> None:
-    windows = Windows.before_end(panel(500), SPEC, 12)
-    chosen = plan(TrainingConfig(epochs=3, batch_size=5, steps_per_epoch=7), windows, 1)
-    assert (chosen.epochs, chosen.batch_size, chosen.steps) == (3, 5, 7)
+    windows = Windows.for_training(panel(500), SPEC, 12)
+    chosen = plan_training(TrainingConfig(epochs=3, batch_size=5, steps_per_epoch=7), windows, 1)
+    assert (chosen.epochs, chosen.batch_size, chosen.steps_per_epoch) == (3, 5, 7)
 
 
 def test_validation_holds_a_horizon_and_shrinks_with_the_number_of_series() -> None:
-    assert validation_steps(panel(1000), 12) == 150
-    assert validation_steps(panel(*[1000] * 100), 12) == 15
-    assert validation_steps(panel(50), 12) == 12
+    assert default_validation_steps(panel(1000), 12) == 150
+    assert default_validation_steps(panel(*[1000] * 100), 12) == 15
+    assert default_validation_steps(panel(50), 12) == 12
 
 
 def test_scaling_statistics_are_those_of_the_typical_series() -> None:
@@ -60,7 +67,7 @@ def test_scaling_statistics_are_those_of_the_typical_series() -> None:
     values.values[:300] *= 1000
     values.values[5] = np.nan
     median, spread, ratio = scaling_statistics(values)
-    series = [values.series(index).astype(float) for index in range(3)]
+    series = [values.series[index].astype(float) for index in range(3)]
     assert median[0] == pytest.approx(np.median([np.nanmedian(one) for one in series]))
     assert spread[0] == pytest.approx(np.median([np.nanstd(one) for one in series]))
     assert ratio[0] == pytest.approx(np.median([np.nanstd(one) / np.nanmean(np.abs(one)) for one in series]))
@@ -79,7 +86,7 @@ def table(*series: list[list[float]]) -> Panel:
     offsets = np.concatenate([[0], np.cumsum([len(one) for one in series])])
     values = np.concatenate([np.reshape(one, (len(one), 2)) for one in series]).astype("float32")
     ids = tuple(f"s{index}" for index in range(len(series)))
-    return Panel(values, offsets, ids, ("a", "b"), np.zeros(len(series), "int64"), Grid("1", 0))
+    return Panel(RaggedArray(values, offsets), ids, ("a", "b"), np.zeros(len(series), "int64"), Grid("1", 0))
 
 
 def test_errors_are_measured_by_the_deviation_of_each_series() -> None:

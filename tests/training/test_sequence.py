@@ -12,10 +12,11 @@ from tsattn.models import resolve_options
 from tsattn.models.forecast_model import build_graph
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.ragged import RaggedArray
 from tsattn.timeseries.window_spec import LENGTH, PAST, TARGET, TARGET_SCALE, WindowSpec
 from tsattn.timeseries.windows import Windows
 from tsattn.training.batches import OrderedWindows, ShuffledWindows
-from tsattn.training.defaults import Plan
+from tsattn.training.defaults import TrainingPlan
 from tsattn.training.trainer import train
 
 ONE = np.ones((1, 1), "float32")
@@ -36,13 +37,13 @@ class Recorder(keras.Model):
 
 def test_each_epoch_of_a_fit_has_the_batches_of_its_number() -> None:
     values = np.arange(40, dtype="float32")[:, None]
-    panel = Panel(values, np.array([0, 40]), ("s",), ("y",), np.zeros(1, np.int64), Grid("D", "2024-01-01"))
-    windows = Windows.before_end(panel, WindowSpec(context=4, horizon=2, targets=("y",)), history=4)
+    panel = Panel(RaggedArray(values, np.array([0, 40])), ("s",), ("y",), np.zeros(1, np.int64), Grid("D", "2024-01-01"))
+    windows = Windows.for_training(panel, WindowSpec(context=4, horizon=2, targets=("y",)), min_history=4)
     size, steps, epochs = 8, 5, 3
     model = Recorder()
     model.compile(run_eagerly=True)
     batches = ShuffledWindows(windows, size, steps, seed=7, scales=ONE)
-    turning = keras.callbacks.LambdaCallback(on_epoch_begin=batches.begin_epoch)
+    turning = keras.callbacks.LambdaCallback(on_epoch_begin=batches.set_epoch)
     model.fit(batches, initial_epoch=1, epochs=1 + epochs, callbacks=[turning], verbose=0, shuffle=False)
     assert len(model.seen) == steps * epochs
     for number, batch in enumerate(model.seen):
@@ -61,12 +62,12 @@ def test_the_training_loop_tells_the_epoch_and_keeps_the_order(monkeypatch: pyte
 
     monkeypatch.setattr(ShuffledWindows, "__getitem__", recorded)
     values = np.random.default_rng(0).normal(size=(40, 1)).astype("float32")
-    panel = Panel(values, np.array([0, 40]), ("s",), ("y",), np.zeros(1, np.int64), Grid("D", "2024-01-01"))
+    panel = Panel(RaggedArray(values, np.array([0, 40])), ("s",), ("y",), np.zeros(1, np.int64), Grid("D", "2024-01-01"))
     spec = WindowSpec(context=4, horizon=2, targets=("y",))
     entry, options = resolve_options({"name": "seq2seq", "units": 2, "patch_length": 2})
-    windows = Windows.before_end(panel, spec, history=4)
+    windows = Windows.for_training(panel, spec, min_history=4)
     graph = build_graph(entry, options, spec)
-    history = train(graph, windows, Plan(2, 8, 5), learning_rate=1e-3, patience=3, seed=0, scales=ONE)
+    history = train(graph, windows, TrainingPlan(2, 8, 5), learning_rate=1e-3, patience=3, seed=0, scales=ONE)
     assert len(history.loss) == 2
     # Keras may look at batches to learn their shapes before it begins.
     assert asked[-10:] == [(epoch, batch) for epoch in range(2) for batch in range(5)]
@@ -78,8 +79,8 @@ def test_each_window_has_the_scale_of_its_series() -> None:
     values = np.repeat(np.arange(4), lengths)[:, None] * [1, 10] + [1, 1]
     offsets, ids = np.concatenate([[0], np.cumsum(lengths)]), ("a", "b", "c", "d")
     grid = Grid("D", "2024-01-01")
-    panel = Panel(values.astype("float32"), offsets, ids, ("y", "z"), np.zeros(4, np.int64), grid)
-    windows = Windows.before_end(panel, WindowSpec(context=4, horizon=2, targets=("y", "z")), history=4)
+    panel = Panel(RaggedArray(values.astype("float32"), offsets), ids, ("y", "z"), np.zeros(4, np.int64), grid)
+    windows = Windows.for_training(panel, WindowSpec(context=4, horizon=2, targets=("y", "z")), min_history=4)
     scales = np.random.default_rng(0).uniform(1, 9, (4, 2)).astype("float32")
     seen = set()
     for batches in (ShuffledWindows(windows, 4, 5, 0, scales), OrderedWindows(windows, 4, scales)):
@@ -94,8 +95,8 @@ def test_each_window_has_the_scale_of_its_series() -> None:
 
 def test_each_window_is_given_one_of_the_lookbacks() -> None:
     values = np.arange(60, dtype="float32")[:, None]
-    panel = Panel(values, np.array([0, 60]), ("s",), ("y",), np.zeros(1, np.int64), Grid("D", "2024-01-01"))
-    windows = Windows.before_end(panel, WindowSpec(context=8, horizon=2, targets=("y",)), history=3)
+    panel = Panel(RaggedArray(values, np.array([0, 60])), ("s",), ("y",), np.zeros(1, np.int64), Grid("D", "2024-01-01"))
+    windows = Windows.for_training(panel, WindowSpec(context=8, horizon=2, targets=("y",)), min_history=3)
     made, again, whole = (ShuffledWindows(windows, 16, 3, 5, ONE, lookbacks) for lookbacks in ([8, 4], [8, 4], None))
     drawn = []
     for number in range(3):
@@ -117,8 +118,8 @@ def uneven() -> Windows:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     values = np.arange(lengths.sum(), dtype="float32")[:, None]
     ids = tuple("abcde")
-    panel = Panel(values, offsets, ids, ("y",), np.zeros(5, np.int64), Grid("D", "2024-01-01"))
-    return Windows.before_end(panel, WindowSpec(context=8, horizon=4, targets=("y",)), history=4)
+    panel = Panel(RaggedArray(values, offsets), ids, ("y",), np.zeros(5, np.int64), Grid("D", "2024-01-01"))
+    return Windows.for_training(panel, WindowSpec(context=8, horizon=4, targets=("y",)), min_history=4)
 
 
 def test_a_balanced_epoch_has_each_series_as_often() -> None:
@@ -127,24 +128,24 @@ def test_a_balanced_epoch_has_each_series_as_often() -> None:
     first, again = ([batches[number][0] for number in range(20)] for _ in range(2))
     targets = np.concatenate([batch[TARGET][:, 0, 0] for batch in first])
     np.testing.assert_array_equal(targets, np.concatenate([batch[TARGET][:, 0, 0] for batch in again]))
-    series = np.searchsorted(windows.panel.offsets, targets, side="right") - 1
+    series = np.searchsorted(windows.panel.series.offsets, targets, side="right") - 1
     assert np.bincount(series, minlength=5).tolist() == [50, 0, 50, 50, 50], "'b' is too short for a window"
     assert len(np.unique(targets[series == 2])) > 30, "a long one is gone through all over"
-    batches.begin_epoch(1)
+    batches.set_epoch(1)
     assert (batches[0][0][TARGET] != first[0][TARGET]).any()
 
 
 def test_histories_are_cut_at_random() -> None:
     windows = uneven()
     scales = np.ones((5, 1), "float32")
-    whole, cut = (ShuffledWindows(windows, 500, 1, 0, scales, short=share)[0][0] for share in (0, 0.5))
+    whole, cut = (ShuffledWindows(windows, 500, 1, 0, scales, truncation_rate=rate)[0][0] for rate in (0, 0.5))
     np.testing.assert_array_equal(whole[TARGET], cut[TARGET])
     changed = (whole[LENGTH] != cut[LENGTH]).mean()
     assert 0.35 < changed < 0.55 and (cut[LENGTH] <= whole[LENGTH]).all() and set(cut[LENGTH]) == set(range(1, 9))
     long = whole[LENGTH] == 8
     few = (cut[LENGTH][long] <= 2).mean() / (cut[LENGTH][long] < 8).mean()
     assert few == pytest.approx(0.5, abs=0.1), "lengths of 1 or 2 are as many as those of 3 to 7"
-    least = ShuffledWindows(windows, 500, 1, 0, scales, short=0.5, shortest=3)[0][0][LENGTH]
+    least = ShuffledWindows(windows, 500, 1, 0, scales, truncation_rate=0.5, min_history=3)[0][0][LENGTH]
     assert set(least[long]) == set(range(3, 9)) and (least >= np.minimum(whole[LENGTH], 3)).all()
     short = int(np.argmin(cut[LENGTH] - whole[LENGTH]))
     kept = cut[LENGTH][short]

@@ -1,0 +1,1 @@
+"""Training of networks: batches, losses, sizes by rule and the training loop."""

@@ -1,4 +1,4 @@
-"""Windows as a Keras dataset: a thin adapter."""
+"""Windows as Keras datasets."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from tsattn.timeseries.panel import Floats
+from tsattn.timeseries.ragged import Floats, Ints
 from tsattn.timeseries.window_spec import TARGET_SCALE
-from tsattn.timeseries.windows import Batch, Ints, Windows
+from tsattn.timeseries.windows import Batch, Windows
 
 
 class ShuffledWindows(keras.utils.PyDataset):
     """Training batches of constant size; batch k is a pure function of (seed, epoch, k).
 
-    Fit with `shuffle=False` and `begin_epoch` as callback: else Keras shuffles the batches anew, and no epoch is told.
+    Fit with `shuffle=False` and `set_epoch` as callback: otherwise Keras shuffles the batches again, and the epoch does
+    not change.
 
     Args:
-        windows: where they come from.
-        batch_size: windows in a batch.
-        steps: batches in an epoch; more than there are windows for begins again.
-        seed: seed of the order.
-        scales: what errors are divided by, [series, targets].
-        lookbacks: steps of history; each window is given one of them at random. None: all of the context.
-        balanced: draw each series as often as the others, instead of each window.
-        short: share of the windows whose history is cut to a random length.
-        shortest: least such length, in steps.
+        windows: The windows to draw from.
+        batch_size: Windows per batch.
+        steps: Batches per epoch; after the last window the next round begins.
+        seed: Seed of the order.
+        scales: Scales by which errors are divided, [series, targets].
+        context_lengths: Context lengths in steps, one of which is drawn per window. None uses the whole context.
+        balanced: Whether to draw every series equally often, instead of every window.
+        truncation_rate: Fraction of the windows whose history is truncated to a random length.
+        min_history: Minimum length of a truncated history, in steps.
     """
 
     def __init__(
@@ -36,47 +37,47 @@ class ShuffledWindows(keras.utils.PyDataset):
         steps: int,
         seed: int,
         scales: Floats,
-        lookbacks: Sequence[int] | None = None,
+        context_lengths: Sequence[int] | None = None,
         *,
         balanced: bool = False,
-        short: float = 0.0,
-        shortest: int = 1,
+        truncation_rate: float = 0.0,
+        min_history: int = 1,
     ) -> None:
         super().__init__()
         self._scales = scales
-        self._lookbacks = np.array(lookbacks or [windows.spec.context])
+        self._context_lengths = np.array(context_lengths or [windows.spec.context])
         self._windows = windows
         self._batch_size = batch_size
         self._steps = steps
         self._seed = seed
-        self._drawn = windows.balanced if balanced else windows.shuffled
-        self._short = short
-        self._shortest = shortest
+        self._draw = windows.balanced if balanced else windows.shuffled
+        self._truncation_rate = truncation_rate
+        self._min_history = min_history
         self.epoch = 0
 
     def __len__(self) -> int:
         return self._steps
 
     def __getitem__(self, batch: int) -> tuple[Batch]:
-        index = self._drawn(self._seed, self.epoch, batch, self._batch_size)
-        draw = np.random.default_rng((self._seed, self.epoch, batch))
-        most = draw.choice(self._lookbacks, len(index))
-        if self._short:
-            cut = draw.random(len(index)) < self._short
-            # By its logarithm: what one step more tells, it tells of few.
-            lengths = self._shortest * ((most + 1) / self._shortest) ** draw.random(len(index))
-            most = np.where(cut, lengths, most).astype(np.int64)
-        return (_with_scales(self._windows, index, self._scales, most),)
+        index = self._draw(self._seed, self.epoch, batch, self._batch_size)
+        generator = np.random.default_rng((self._seed, self.epoch, batch))
+        most = generator.choice(self._context_lengths, len(index))
+        if self._truncation_rate:
+            truncated = generator.random(len(index)) < self._truncation_rate
+            # Log-uniform lengths: one more step matters most when the history is short.
+            lengths = self._min_history * ((most + 1) / self._min_history) ** generator.random(len(index))
+            most = np.where(truncated, lengths, most).astype(np.int64)
+        return (_gather(self._windows, index, self._scales, most),)
 
-    def begin_epoch(self, epoch: int, logs: object = None) -> None:
-        """Turn to an epoch, as a Keras callback is told of it."""
-        # Not counted in `on_epoch_end`: Keras calls that once before the first epoch as well, and a resumed training
-        # does not begin at 0.
+    def set_epoch(self, epoch: int, logs: object = None) -> None:
+        """Set the epoch; usable as a Keras callback."""
+        # Not counted in `on_epoch_end`: Keras also calls that before the first epoch, and a resumed training does not
+        # start at 0.
         self.epoch = epoch
 
 
 class OrderedWindows(keras.utils.PyDataset):
-    """Every window once, in order, for validation; ``scales`` as above."""
+    """Every window once, in order, for validation; ``scales`` as in `ShuffledWindows`."""
 
     def __init__(self, windows: Windows, batch_size: int, scales: Floats) -> None:
         super().__init__()
@@ -90,9 +91,9 @@ class OrderedWindows(keras.utils.PyDataset):
     def __getitem__(self, batch: int) -> tuple[Batch]:
         first = batch * self._batch_size
         last = min(first + self._batch_size, len(self._windows))
-        return (_with_scales(self._windows, np.arange(first, last), self._scales),)
+        return (_gather(self._windows, np.arange(first, last), self._scales),)
 
 
-def _with_scales(windows: Windows, index: Ints, scales: Floats, most: Ints | None = None) -> Batch:
+def _gather(windows: Windows, index: Ints, scales: Floats, most: Ints | None = None) -> Batch:
     series, _ = windows.locate(index)
-    return {**windows.gather(index, most=most), TARGET_SCALE: scales[series]}
+    return {**windows.gather(index, max_length=most), TARGET_SCALE: scales[series]}

@@ -1,4 +1,7 @@
-"""What is not configured is chosen here by rule, from the data and never from a file's name."""
+"""Sizes of a training, its windows and statistics by rule, from the data.
+
+The experiments that the rules rest on are in ``docs/design/training.md``.
+"""
 
 from __future__ import annotations
 
@@ -8,129 +11,127 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsattn.config import TrainingConfig
-from tsattn.models.defaults import FEW_VALUES, SHORT_HISTORY, patch_length
-from tsattn.timeseries.panel import Floats, Panel
+from tsattn.models.defaults import SHORT_CONTEXT_SEGMENTS, SMALL_DATA_VALUES, default_patch_length
+from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.ragged import Floats
 from tsattn.timeseries.window_spec import WindowSpec
 from tsattn.timeseries.windows import Windows
 
-WINDOWS = 128
-"""Windows of a batch of one channel. On M4 Hourly half the batch and twice the steps gave more for the same time."""
+MAX_BATCH_WINDOWS = 128
+"""Maximum number of windows per batch."""
 
-ROWS = 224
-"""Most rows of a batch: windows times independent channels, which tell more than as many rows of one window."""
+MAX_BATCH_ROWS = 224
+"""Maximum number of rows per batch: windows times independent channels, whose rows are correlated within a window."""
 
-NODES = 16
-"""Nodes of a graph that count as one row: they are seen together, and move together."""
+NODES_PER_ROW = 16
+"""Nodes of a graph that count as one row, because they are strongly correlated."""
 
-STEPS = (50, 200)
-"""Least and most batches of an epoch; few windows are gone through several times."""
+MIN_STEPS_PER_EPOCH, MAX_STEPS_PER_EPOCH = 50, 200
+"""Minimum and maximum number of batches per epoch; an epoch over few windows repeats them."""
 
-MOST_ROWS = 320_000
-"""Most rows of a training: a few minutes on two cores, whatever the number of channels."""
+MAX_TRAINING_ROWS = 320_000
+"""Maximum number of rows of a training: a few minutes on two cores, whatever the number of channels."""
 
-FEW_WINDOWS = 1000
-"""Below so many windows with a whole context, shorter histories are trained on too."""
+MIN_FULL_WINDOWS = 1000
+"""With fewer windows of a whole context, windows with a shorter history are used as well."""
 
-VALIDATION_ROWS = 4000
-"""Most rows that an epoch is validated on; more of them are thinned out evenly."""
+MAX_VALIDATION_ROWS = 4000
+"""Maximum number of rows per validation; more windows are subsampled evenly."""
 
-MOST_SERIES = 1000
-"""Series that the statistics of the scaling are taken from; more of them are thinned out evenly."""
+MAX_STATISTICS_SERIES = 1000
+"""Maximum number of series for the statistics of the scaling; more are subsampled evenly."""
 
-EPOCHS = 30
-"""Most epochs."""
+MAX_EPOCHS = 30
 
-TUNING = 0.3
-"""Steps of a training that starts from trained weights, as a share of those that start from random ones."""
+FINE_TUNING_RATE = 0.3
+"""Factor of the default learning rate when training starts from trained weights."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Sizes of one training, and what its batches are drawn from.
+class TrainingPlan:
+    """Sizes of a training and how its batches are drawn.
 
     Args:
-        epochs: most epochs.
-        batch_size: windows in a batch.
-        steps: batches in an epoch.
-        balanced: draw each series as often as the others, instead of each window.
-        short: share of the windows whose history is cut to a random length.
-        shortest: the shortest of these, in steps: a segment.
+        epochs: Maximum number of epochs.
+        batch_size: Windows per batch.
+        steps_per_epoch: Batches per epoch.
+        balanced: Whether to draw every series equally often, instead of every window.
+        truncation_rate: Fraction of the windows whose history is truncated to a random length.
+        min_history: Minimum length of a truncated history in steps: a segment.
     """
 
     epochs: int
     batch_size: int
-    steps: int
+    steps_per_epoch: int
     balanced: bool = False
-    short: float = 0.0
-    shortest: int = 1
+    truncation_rate: float = 0.0
+    min_history: int = 1
 
 
-def plan(config: TrainingConfig, windows: Windows, rows_per_window: int, segments: int = SHORT_HISTORY) -> Plan:
-    """Return the sizes of a training.
+def plan_training(
+    config: TrainingConfig, windows: Windows, rows_per_window: int, segments: int = SHORT_CONTEXT_SEGMENTS
+) -> TrainingPlan:
+    """Return the sizes of a training, with defaults for what the configuration leaves out.
 
     Args:
-        config: what is not left open.
-        windows: what is trained on.
-        rows_per_window: rows of the network that a window is.
-        segments: segments of the history of a row.
+        config: The configuration.
+        windows: The training windows.
+        rows_per_window: Rows of the network per window.
+        segments: Segments of the history of a row.
     """
     count = max(len(windows), 1)
-    most_windows = min(WINDOWS, max(ROWS // rows_per_window, 1))
-    # A batch of a sixteenth of the windows at most, so that an epoch over few of them is still a few steps.
-    batch = config.batch_size or min(most_windows, max(count // 16, 8))
-    least, most = STEPS
-    steps = min(max(-(-count // batch), least), config.steps_per_epoch or most)
-    most_rows = MOST_ROWS * max(SHORT_HISTORY / segments, 1.0)
-    affordable = max(int(most_rows // (steps * batch * rows_per_window)), 1)
-    epochs = config.epochs or min(EPOCHS, affordable)
-    shortest = min(patch_length(windows.spec.season), windows.spec.context)
-    return Plan(epochs, batch, steps, config.sampling == "series", config.short_histories, shortest)
+    max_windows = min(MAX_BATCH_WINDOWS, max(MAX_BATCH_ROWS // rows_per_window, 1))
+    # At most a sixteenth of the windows, so that an epoch over few windows still has a few steps.
+    batch_size = config.batch_size or min(max_windows, max(count // 16, 8))
+    steps = min(max(-(-count // batch_size), MIN_STEPS_PER_EPOCH), config.steps_per_epoch or MAX_STEPS_PER_EPOCH)
+    max_rows = MAX_TRAINING_ROWS * max(SHORT_CONTEXT_SEGMENTS / segments, 1.0)
+    max_epochs = max(int(max_rows // (steps * batch_size * rows_per_window)), 1)
+    epochs = config.epochs or min(MAX_EPOCHS, max_epochs)
+    min_history = min(default_patch_length(windows.spec.season), windows.spec.context)
+    return TrainingPlan(epochs, batch_size, steps, config.sampling == "series", config.history_truncation, min_history)
 
 
-def learning_rate(values: int, *, tuning: bool = False) -> float:
-    """Return the step size of Adam for data with so many observed values.
+def default_learning_rate(values: int, *, fine_tuning: bool = False) -> float:
+    """Return the learning rate of Adam for data with this many observed values.
 
-    Of few data a network is at its best after an epoch or two of large steps, and goes past it.
+    On small data large steps reach the optimum after an epoch or two and overfit from then on.
 
     Args:
-        values: number of observed values.
-        tuning: whether it starts from weights that were trained before.
+        values: Number of observed values.
+        fine_tuning: Whether the training starts from trained weights.
     """
-    rate = 3e-4 if values < FEW_VALUES else 1e-3
-    return TUNING * rate if tuning else rate
+    rate = 3e-4 if values < SMALL_DATA_VALUES else 1e-3
+    return FINE_TUNING_RATE * rate if fine_tuning else rate
 
 
 def training_windows(panel: Panel, spec: WindowSpec, segment: int) -> Windows:
-    """Return the windows to train on: those with a whole context of history, or where they are few, a segment of it.
-
-    Measured as the MASE of four rolling forecasts of each of three short series (144 to 309 steps), relative to the
-    seasonal naive forecast: .74 with the short histories and .91 without. On M4 Hourly, which has windows enough, the
-    short ones harm: OWA .550 with and .532 without.
-    """
-    windows = Windows.before_end(panel, spec, spec.context)
-    return windows if len(windows) >= FEW_WINDOWS else Windows.before_end(panel, spec, min(segment, spec.context))
+    """Return the training windows: those with a whole context of history, or at least a segment if they are few."""
+    windows = Windows.for_training(panel, spec, spec.context)
+    return (
+        windows if len(windows) >= MIN_FULL_WINDOWS else Windows.for_training(panel, spec, min(segment, spec.context))
+    )
 
 
-def validation_steps(panel: Panel, horizon: int) -> int:
-    """Return the last steps of each series that are kept for validation, no less than the horizon.
+def default_validation_steps(panel: Panel, horizon: int) -> int:
+    """Return the number of steps at the end of each series that are held out for validation, at least the horizon.
 
-    15 % of one series; of many series less each, since together they still make many windows.
+    15 % of a single series, and less per series of several, because together they still have many windows.
     """
     return max(horizon, int(0.15 * np.median(panel.lengths) / np.sqrt(len(panel))))
 
 
 def scaling_statistics(panel: Panel) -> tuple[list[float], list[float], list[float]]:
-    """Return median, spread and spread over mean absolute value of each channel, the typical ones over the series.
+    """Return median, standard deviation and its ratio to the mean absolute value of each channel.
 
     Returns:
-        Three lists of [channels], for `tsattn.layers.InstanceScaling.fit`: medians over the series of each series'
-        own figure. Where nothing is known, or nothing moves, they are 0, 1 and 0.1.
+        Three lists of [channels] for `tsattn.layers.InstanceScaling.fit`, each the median over the series. A channel
+        without a finite value, or a constant one, has 0, 1 and 0.1.
     """
-    chosen = range(0, len(panel), max(-(-len(panel) // MOST_SERIES), 1))
+    subset = range(0, len(panel), max(-(-len(panel) // MAX_STATISTICS_SERIES), 1))
     columns = range(len(panel.targets))
-    figures = [[_figures(panel.series(index)[:, column]) for index in chosen] for column in columns]
-    typical = [[_typical(values) for values in zip(*rows, strict=True)] for rows in figures]
-    median, spread, ratio = (list(values) for values in zip(*typical, strict=True))
+    statistics = [[_statistics(panel.series[index][:, column]) for index in subset] for column in columns]
+    medians = [[_finite_median(values) for values in zip(*rows, strict=True)] for rows in statistics]
+    median, spread, ratio = (list(values) for values in zip(*medians, strict=True))
     return (
         [value if np.isfinite(value) else 0.0 for value in median],
         [value if value > 0 else 1.0 for value in spread],
@@ -139,35 +140,36 @@ def scaling_statistics(panel: Panel) -> tuple[list[float], list[float], list[flo
 
 
 def error_scales(panel: Panel, *, common: bool = False) -> Floats:
-    """Return what errors of each series are divided by, [series, targets] float32: its standard deviation.
+    """Return the scales by which the errors of each series are divided, [series, targets] float32.
 
-    Where that says nothing (a constant or unknown series) it is the typical one of the target, or 1.
+    The scale is the standard deviation of the series. For a constant or empty series it is the median over the other
+    series of the target, or 1.
 
     Args:
-        panel: the series.
-        common: whether the targets measure one thing, as the nodes of a graph do, so that a unit missed counts the same
-            in each: their root mean square for all of them.
+        panel: The series.
+        common: Whether all targets measure the same quantity, as the nodes of a graph do, and have one scale: the root
+            mean square of their scales.
     """
-    spreads = np.array([[_figures(column)[1] for column in panel.series(index).T] for index in range(len(panel))])
-    known = np.isfinite(spreads) & (spreads > 0)
+    spreads = np.array([[_statistics(column)[1] for column in panel.series[index].T] for index in range(len(panel))])
+    valid = np.isfinite(spreads) & (spreads > 0)
     typical = [
-        float(np.median(column[seen])) if seen.any() else 1.0 for column, seen in zip(spreads.T, known.T, strict=True)
+        float(np.median(column[keep])) if keep.any() else 1.0 for column, keep in zip(spreads.T, valid.T, strict=True)
     ]
-    scales = np.where(known, spreads, typical)
+    scales = np.where(valid, spreads, typical)
     if common:
         scales = np.broadcast_to(np.sqrt(np.mean(scales**2, axis=1, keepdims=True)), scales.shape)
     return scales.astype(np.float32)
 
 
-def _figures(values: Floats) -> tuple[float, float, float]:
-    """Median, standard deviation and its ratio to the mean absolute value; NaN where nothing is known."""
-    known = values[np.isfinite(values)].astype(np.float64)
-    if not known.size:
+def _statistics(values: Floats) -> tuple[float, float, float]:
+    """Return median, standard deviation and its ratio to the mean absolute value; NaN without a finite value."""
+    finite = values[np.isfinite(values)].astype(np.float64)
+    if not finite.size:
         return (np.nan, np.nan, np.nan)
-    spread, level = float(known.std()), float(np.abs(known).mean())
-    return float(np.median(known)), spread, spread / level if level > 0 else np.nan
+    spread, level = float(finite.std()), float(np.abs(finite).mean())
+    return float(np.median(finite)), spread, spread / level if level > 0 else np.nan
 
 
-def _typical(values: Sequence[float]) -> float:
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.median(known)) if known else np.nan
+def _finite_median(values: Sequence[float]) -> float:
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.median(finite)) if finite else np.nan
