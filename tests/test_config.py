@@ -26,10 +26,10 @@ def test_toml_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(config.to_toml())
     assert RunConfig.read(path) == config
-    assert "context" not in tomllib.loads(path.read_text())["data"], "what is left to inference is left out"
+    assert "context" not in tomllib.loads(path.read_text())["data"], "options left to inference are left out"
 
 
-def test_settings_go_before_the_file(tmp_path: Path) -> None:
+def test_settings_override_the_file(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("seed = 1\n[model]\nname = 'seq2seq'\nunits = 32\n")
     config = RunConfig.read(path, ["model.units=64", "model.rnn=lstm", "data.target=y", "training.refit=false"])
@@ -61,7 +61,7 @@ def test_override_leaves_its_argument_alone() -> None:
         ({"data": {"season": 0}}, ["data.season"]),
     ],
 )
-def test_what_is_not_allowed_is_named(values: dict[str, Any], named: list[str]) -> None:
+def test_invalid_options_are_named(values: dict[str, Any], named: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         RunConfig.from_dict(values, source="run.toml")
     message = str(caught.value)
@@ -69,7 +69,7 @@ def test_what_is_not_allowed_is_named(values: dict[str, Any], named: list[str]) 
     assert all(part in message for part in named), message
 
 
-def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("seed: 1")
     with pytest.raises(ConfigError, match=r"config\.toml: expected a TOML file"):

@@ -2,7 +2,7 @@
 
 `tsattn tune` searches an option whose annotation declares a space::
 
-    depth: Annotated[int, Choice(1, 2, 3)] = Field(2, ge=1, description="layers that mix each segment")
+    depth: Annotated[int, Choice(1, 2, 3)] = Field(2, ge=1, description="layers that mix each patch")
     rate: Annotated[float, Range(0.0, 0.5)] = Field(0.1, ge=0, lt=1, description="dropout rate")
 
 Options without a space keep their value, and so do options that the user has set. The space always contains the
@@ -214,7 +214,7 @@ class TrainingConfig(BaseConfig):
         ge=0,
         le=1,
         description="fraction of the training windows whose history is truncated to a random length of at least one "
-        "segment, so that series shorter than the context are forecast well",
+        "patch, so that series shorter than the context are forecast well",
     )
     learning_rate: Annotated[float | None, Range(1e-4, 1e-2, log=True)] = Field(
         None, gt=0, description="learning rate of Adam"

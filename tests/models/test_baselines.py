@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from keras_help import outputs
-from made import Histories, histories, make_model, window
 from numpy_reference import Array
+from small_models import Histories, histories, make_model, window
 
 from tsattn.timeseries.window_spec import WindowSpec
 

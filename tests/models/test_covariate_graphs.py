@@ -1,8 +1,9 @@
-"""Every architecture with covariates: shapes, what is unknown or padded, training, and the look-backs."""
+"""Every architecture with covariates: shapes, missing and padded values, training, and context scales."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import keras
@@ -10,9 +11,9 @@ import numpy as np
 import pytest
 from keras_help import with_random_weights
 
-from tsattn.models.defaults import fill_options
 from tsattn.models import resolve_options
 from tsattn.models.covariates import StaticEmbedding
+from tsattn.models.defaults import fill_options
 from tsattn.models.forecast_model import build_graph
 from tsattn.timeseries.window_spec import (
     FUTURE_COVARIATES,
@@ -52,6 +53,22 @@ def make(kind: str, spec: WindowSpec = SPEC) -> Any:
     return build_graph(entry, fill_options(options, spec.season), spec)
 
 
+@cache
+def model_of(kind: str) -> keras.Model:
+    """A model of an architecture with covariates of every kind; no test changes it."""
+    graph = make(kind, replace(SPEC, static=STATIC))
+    assert graph.static_numbers == ("size", "age")
+    model = with_random_weights(graph.inference())
+    graph.static_scaling.fit([100.0, 5.0], [20.0, 2.0])
+    return model
+
+
+def static_inputs() -> dict[str, Any]:
+    static = {"static_size": [80, 120, np.nan], "static_age": [5, 5, 5], "static_kind": [1, 2, 0]}
+    types = {"static_size": "float32", "static_age": "float32", "static_kind": "int32"}
+    return {name: np.array(values, types[name]) for name, values in static.items()}
+
+
 def batch(padding: float = np.nan) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     valid = np.arange(12)[None, :, None] < LENGTHS[:, None, None]
@@ -73,19 +90,19 @@ def quantiles(model: keras.Model, given: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_features_of_padding_are_nothing_and_those_ahead_count(kind: str) -> None:
-    model = with_random_weights(make(kind).inference())
-    known = quantiles(model, batch())
+    model, static = model_of(kind), static_inputs()
+    known = quantiles(model, batch() | static)
     assert known.shape == (3, 5, 2, 3) and np.isfinite(known).all()
     assert (np.diff(known, axis=-1) >= 0).all()
-    np.testing.assert_allclose(quantiles(model, batch(1e9)), known, rtol=1e-5)
-    ahead = batch()
+    np.testing.assert_allclose(quantiles(model, batch(1e9) | static), known, rtol=1e-5)
+    ahead = batch() | static
     ahead[FUTURE_COVARIATES][:, 2] += 1
     moved = np.abs(quantiles(model, ahead) - known).max(axis=(0, 2, 3))
     assert moved[2] > 0.01
-    before = batch()
+    before = batch() | static
     before[PAST_COVARIATES][0, 11, 1] += 1
-    assert np.abs(quantiles(model, before) - known)[0].max() > 1e-4
-    assert np.abs(quantiles(model, before) - known)[1:].max() == 0
+    moved = np.abs(quantiles(model, before) - known)
+    assert moved[0].max() > 1e-4 and moved[1:].max() == 0
 
 
 @pytest.mark.parametrize("kind", ["parallel", "step by step", "pooling"])
@@ -93,7 +110,7 @@ def test_training_begins_without_an_effect_and_learns_one(kind: str) -> None:
     graph = make(kind)
     model = training_model(graph)
     given = batch()
-    # All of the target is what the feature does.
+    # The target is the effect of the feature alone.
     given[TARGET] = (50 + 20 * given[FUTURE_COVARIATES] * np.ones(2)).astype("float32")
     given |= {TARGET_OBSERVED: np.ones((3, 5, 2), "float32"), TARGET_SCALE: np.full((3, 2), 5, "float32")}
     effect = next(layer for layer in model.layers if layer.name == "covariate_effect")
@@ -106,14 +123,8 @@ def test_training_begins_without_an_effect_and_learns_one(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_static_covariates_tell_series_apart(kind: str) -> None:
-    graph = make(kind, replace(SPEC, static=STATIC))
-    assert graph.static_numbers == ("size", "age")
-    model = with_random_weights(graph.inference())
-    graph.static_scaling.fit([100.0, 5.0], [20.0, 2.0])
-    static = {"static_size": [80, 120, np.nan], "static_age": [5, 5, 5], "static_kind": [1, 2, 0]}
-    types = {"static_size": "float32", "static_age": "float32", "static_kind": "int32"}
-    given = batch() | {name: np.array(values, types[name]) for name, values in static.items()}
+def test_static_covariates_change_the_forecast_of_their_series_alone(kind: str) -> None:
+    model, given = model_of(kind), batch() | static_inputs()
     known = quantiles(model, given)
     assert known.shape == (3, 5, 2, 3) and np.isfinite(known).all()
     for name, row, value in (("static_size", 0, 120), ("static_kind", 1, 1), ("static_kind", 2, 2)):
@@ -130,6 +141,6 @@ def test_an_embedding_of_categories_learns_what_an_unknown_one_is() -> None:
     category = np.full(400, 2, "int32")
     called = keras.ops.convert_to_numpy(layer([category], training=True))
     unknown, known = (keras.ops.convert_to_numpy(layer([np.array([n], "int32")]))[0] for n in (0, 2))
-    share = np.isclose(called, unknown).all(axis=1).mean()
-    assert 0.4 < share < 0.6 and (np.isclose(called, unknown) | np.isclose(called, known)).all()
+    fraction = np.isclose(called, unknown).all(axis=1).mean()
+    assert 0.4 < fraction < 0.6 and (np.isclose(called, unknown) | np.isclose(called, known)).all()
     np.testing.assert_array_equal(layer([category])[5], known)

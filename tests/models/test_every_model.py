@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import pytest
 from keras_help import outputs
-from made import ALL, NETWORKS, SPEC, Histories, histories, make_graph, make_model, marked, spread, window
 from numpy_reference import Array
 from on_jax import Arrays, run_on_jax
+from small_models import ALL, NETWORKS, SPEC, Histories, histories, make_graph, make_model, marked, spread, window
 
 from tsattn.models import BASELINES
 from tsattn.timeseries.window_spec import (
@@ -36,7 +36,7 @@ ON_JAX = (
     "autoregressive",
     "joint",
     "attention_pooling",
-    "lookbacks",
+    "context_scales",
     "after_the_cell",
     "tcn",
     "graph",
@@ -44,14 +44,16 @@ ON_JAX = (
     "transformer_autoregressive",
     *BASELINES,
 )
+SLOW_ON_JAX = {"autoregressive", "joint", "context_scales", "transformer"}
+"""Models whose operations on JAX the others have as well."""
 TRAINED = ("parallel", "autoregressive", "after_the_cell", "transformer", "transformer_autoregressive")
 COPYING = (
     "parallel",
     "stepwise",
     "joint",
     "ensemble",
-    "lookbacks",
-    "beside",
+    "context_scales",
+    "residual_branches",
     "joint_lookbacks_of_an_ensemble",
     "transformer",
     "tcn",
@@ -63,10 +65,18 @@ GIVEN = histories([1, 2, 4, 7, 10, 10])
 
 
 @pytest.fixture(scope="module", autouse=True)
-def on_jax() -> Iterator[Future[Arrays]]:
-    """Forecasts and a training on JAX, made beside the first tests of the module."""
+def on_jax(request: pytest.FixtureRequest) -> Iterator[Future[Arrays]]:
+    """Forecasts and a training on JAX, computed while the first tests of the module run."""
+    tests: dict[str, list[str]] = {
+        test_jax_forecasts_the_same.__name__: [],
+        test_jax_trains_like_tensorflow.__name__: [],
+    }
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and item.originalname in tests:
+            tests[item.originalname].append(item.callspec.params["name"])
+    forecast, trained = (np.array(names, dtype=str) for names in tests.values())
     with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(run_on_jax, __file__, "figures", {})
+        yield pool.submit(run_on_jax, __file__, "figures", {"forecast": forecast, "trained": trained})
 
 
 def call(model: keras.Model, given: dict[str, Array]) -> dict[str, Array]:
@@ -94,10 +104,10 @@ def figures(arrays: dict[str, Any]) -> dict[str, Any]:
     import jax
 
     given, made = window(GIVEN), {}
-    for name in ON_JAX:
+    for name in map(str, arrays["forecast"]):
         # Jitted because JAX compiles one operation after the other else, which takes longer.
         made[name] = np.asarray(jax.jit(make_model(name))(given)[QUANTILES])
-    return {**made, **{f"loss/{name}": losses(name) for name in TRAINED}}
+    return {**made, **{f"loss/{name}": losses(name) for name in map(str, arrays["trained"])}}
 
 
 def losses(name: str) -> Array:
@@ -171,7 +181,7 @@ def test_a_history_with_nothing_observed_has_a_finite_forecast(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", marked(name for name in NETWORKS if name not in WITHOUT_ATTENTION))
-def test_attention_is_told_with_the_steps_it_stands_for(name: str) -> None:
+def test_attention_is_returned_with_the_steps_of_its_queries_and_keys(name: str) -> None:
     result = call(shared_model(name), window(GIVEN))
     attention, keys, queries = result[ATTENTION], result[KEY_STEPS], result[QUERY_STEPS]
     heads = 4 if name in COPYING else NETWORKS[name].get("heads", 1)
@@ -191,7 +201,7 @@ def test_attention_is_told_with_the_steps_it_stands_for(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", marked(WITHOUT_ATTENTION))
-def test_no_attention_tells_none(name: str) -> None:
+def test_models_without_attention_return_none(name: str) -> None:
     assert set(shared_model(name).output) == {QUANTILES}
 
 
@@ -202,13 +212,13 @@ def test_a_saved_model_forecasts_the_same(name: str, tmp_path: Any) -> None:
     np.testing.assert_array_equal(quantiles(again, GIVEN), forecast(name))
 
 
-@pytest.mark.parametrize("name", marked(ON_JAX))
+@pytest.mark.parametrize("name", marked(ON_JAX, SLOW_ON_JAX))
 def test_jax_forecasts_the_same(name: str, on_jax: Future[Arrays]) -> None:
     error = np.abs(on_jax.result()[name] - forecast(name)) / spread(GIVEN)
     assert error.max() <= 1e-5
 
 
-@pytest.mark.parametrize("name", marked(TRAINED))
+@pytest.mark.parametrize("name", marked(TRAINED, SLOW_ON_JAX))
 def test_jax_trains_like_tensorflow(name: str, on_jax: Future[Arrays]) -> None:
     jax_losses, known = on_jax.result()[f"loss/{name}"], losses(name)
     assert jax_losses[-1] < 0.9 * jax_losses[0]
@@ -218,7 +228,7 @@ def test_jax_trains_like_tensorflow(name: str, on_jax: Future[Arrays]) -> None:
 
 
 def by_path(layer: Any) -> dict[str, Any]:
-    """Weights by their paths, without the numbers that Keras appends to tell layers of one name apart."""
+    """Weights by their paths, without the numbers that Keras appends to repeated layer names."""
     return {re.sub(r"_\d+(?=/)", "", weight.path): weight for weight in layer.weights}
 
 
@@ -245,8 +255,8 @@ def test_an_ensemble_forecasts_the_mean_of_its_members() -> None:
     assert np.abs(parts[0][QUANTILES] - parts[1][QUANTILES]).max() > 0.1
 
 
-@pytest.mark.parametrize("name", marked(["lookbacks", "pooling_lookbacks", "tcn_pooling"]))
-def test_lookbacks_forecast_the_mean_of_whole_and_shorter_histories(name: str) -> None:
+@pytest.mark.parametrize("name", marked(["context_scales", "pooling_lookbacks", "tcn_pooling"]))
+def test_context_scales_forecast_the_mean_of_whole_and_shorter_histories(name: str) -> None:
     several = make_model(name)
     alone = make_graph({**NETWORKS[name], "context_scales": 1}).inference()
     uncalibrated(several, alone)
@@ -260,9 +270,9 @@ def test_lookbacks_forecast_the_mean_of_whole_and_shorter_histories(name: str) -
     np.testing.assert_allclose(together[QUANTILES], mean, rtol=1e-5, atol=1e-4)
     assert np.abs(whole[QUANTILES] - half[QUANTILES]).max() > 0.1
     for row, keys in enumerate(whole[KEY_STEPS]):
-        count, kept = (int((steps[:, 0] >= 0).sum()) for steps in (keys, half[KEY_STEPS][row]))
+        count, short_count = (int((steps[:, 0] >= 0).sum()) for steps in (keys, half[KEY_STEPS][row]))
         expected = whole[ATTENTION][row].copy()
         # The shorter history's last key ends where the whole one's does.
-        expected[..., count - kept : count] += half[ATTENTION][row][..., :kept]
+        expected[..., count - short_count : count] += half[ATTENTION][row][..., :short_count]
         np.testing.assert_allclose(together[ATTENTION][row], expected / 2, atol=1e-5)
         np.testing.assert_array_equal(together[KEY_STEPS][row], keys)

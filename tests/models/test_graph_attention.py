@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli.conftest import TINY, tsattn
-from made import SPEC, Histories, histories, make_graph, window
 from numpy_reference import Array
+from small_models import SPEC, Histories, histories, make_graph, window
 
 from tsattn import Forecaster
 from tsattn.data.loader import load
 from tsattn.errors import ConfigError, DataError
-from tsattn.models.defaults import DataSummary, fill_options
 from tsattn.models import resolve_options
 from tsattn.models.attention_maps import attention_maps
+from tsattn.models.defaults import DataSummary, fill_options
 from tsattn.scoring.comparison import predict_windows
 from tsattn.timeseries.window_spec import OBSERVED, PAST, QUANTILES
 
@@ -34,7 +35,7 @@ CHAIN[[0, 1, 3], [1, 2, 4]] = [1.0, 0.5, 2.0]
 
 def make(edges: Array, **options: Any) -> Any:
     graph = make_graph({"name": "graph_attention", "adjacency": "given", **options}, replace(SPEC, targets=NODES))
-    graph.connect(edges)
+    graph.set_adjacency(edges)
     return graph.inference()
 
 
@@ -42,45 +43,48 @@ def quantiles(model: Any, given: Histories) -> Array:
     return np.asarray(model(window(given, replace(SPEC, targets=NODES)))[QUANTILES])
 
 
-def moved_by(model: Any, node: str) -> str:
-    """The nodes whose forecast is another where one node's history is; the others' are equal to the last bit."""
-    changed = Histories(GIVEN.past.copy(), GIVEN.length)
-    changed.past[:, :, NODES.index(node)] *= 1 + np.random.default_rng(0).random(GIVEN.past.shape[:2])
-    moved = (quantiles(model, changed) != quantiles(model, GIVEN)).any(axis=(0, 1, 3))
-    return "".join(np.array(NODES)[moved])
+def moved_by_each(model: Any) -> list[str]:
+    """For each node the nodes whose forecast its history changes; the other forecasts are bit-identical."""
+    known, found = quantiles(model, GIVEN), []
+    for node in range(len(NODES)):
+        changed = Histories(GIVEN.past.copy(), GIVEN.length)
+        changed.past[:, :, node] *= 1 + np.random.default_rng(0).random(GIVEN.past.shape[:2])
+        moved = (quantiles(model, changed) != known).any(axis=(0, 1, 3))
+        found.append("".join(np.array(NODES)[moved]))
+    return found
 
 
 @pytest.mark.parametrize("temporal", ["gru", "tcn"])
 def test_what_no_edge_leads_to_stays_as_it_is(temporal: str) -> None:
     one, two = (make(CHAIN, layers=layers, temporal=temporal, ensemble_size=2) for layers in (1, 2))
-    assert [moved_by(one, node) for node in NODES] == ["ab", "bc", "c", "de", "e"]
-    assert [moved_by(two, node) for node in NODES] == ["abc", "bc", "c", "de", "e"]
+    assert moved_by_each(one) == ["ab", "bc", "c", "de", "e"]
+    assert moved_by_each(two) == ["abc", "bc", "c", "de", "e"]
     nothing = make(np.zeros((5, 5)), temporal=temporal)
-    assert [moved_by(nothing, node) for node in NODES] == list(NODES)
+    assert moved_by_each(nothing) == list(NODES)
     without = make(CHAIN, adjacency="none", temporal=temporal)
-    assert [moved_by(without, node) for node in NODES] == list(NODES)
+    assert moved_by_each(without) == list(NODES)
 
 
 def test_diffusion_goes_two_edges_along_and_against_them() -> None:
     model = make(CHAIN, mixing="diffusion", layers=1)
-    assert [moved_by(model, node) for node in NODES] == ["abc", "abc", "abc", "de", "de"]
+    assert moved_by_each(model) == ["abc", "abc", "abc", "de", "de"]
 
 
 @pytest.mark.parametrize("options", [{}, {"mixing": "diffusion"}, {"adjacency": "both"}])
 def test_nodes_have_all_others_for_neighbours_where_all_are(options: dict[str, Any]) -> None:
-    assert [moved_by(make(np.ones((5, 5)), **options), node) for node in NODES] == ["abcde"] * 5
+    assert moved_by_each(make(np.ones((5, 5)), **options)) == ["abcde"] * 5
 
 
 def test_a_learned_graph_needs_no_given_one() -> None:
     model = make_graph({"name": "graph_attention"}, replace(SPEC, targets=NODES)).inference()
-    assert [moved_by(model, node) for node in NODES] == ["abcde"] * 5
+    assert moved_by_each(model) == ["abcde"] * 5
 
 
-def test_the_maps_between_nodes_are_told_on_request() -> None:
+def test_attention_maps_between_nodes() -> None:
     graph = make_graph({"name": "graph_attention", "adjacency": "both", "heads": 3}, replace(SPEC, targets=NODES))
-    graph.connect(CHAIN)
-    told = attention_maps(graph.inference())
-    maps = {name: np.asarray(found[0]) for name, found in told(window(GIVEN, replace(SPEC, targets=NODES))).items()}
+    graph.set_adjacency(CHAIN)
+    model = attention_maps(graph.inference())
+    maps = {name: np.asarray(found[0]) for name, found in model(window(GIVEN, replace(SPEC, targets=NODES))).items()}
     assert set(maps) == {f"attention_{kind}_{number}" for kind in ("given", "learned") for number in range(2)}
     reached = (CHAIN.T > 0) | np.eye(5, dtype=bool)
     for name, weights in maps.items():
@@ -97,9 +101,10 @@ def test_a_node_without_any_history_counts_as_one_without_edges(mixing: str) -> 
     given = window(GIVEN, replace(SPEC, targets=NODES))
     given[OBSERVED][:, :, 1] = 0
     made = []
-    for between, content in ((full, 0.0), (full, np.nan), (cut, 0.0)):
+    whole = make(full, mixing=mixing)
+    for model, content in ((whole, 0.0), (whole, np.nan), (make(cut, mixing=mixing), 0.0)):
         given[PAST][:, :, 1] = content
-        made.append(np.asarray(make(between, mixing=mixing)(given)[QUANTILES]))
+        made.append(np.asarray(model(given)[QUANTILES]))
     assert np.isfinite(made[0]).all()
     np.testing.assert_array_equal(made[1], made[0])
     others = [0, 2, 3, 4]
@@ -107,7 +112,7 @@ def test_a_node_without_any_history_counts_as_one_without_edges(mixing: str) -> 
 
 
 @pytest.mark.parametrize(("graph", "expected"), [(True, "both"), (False, "learned")])
-def test_a_graph_that_is_given_is_used_beside_a_learned_one(graph: bool, expected: str) -> None:
+def test_a_given_graph_is_used_together_with_a_learned_one(graph: bool, expected: str) -> None:
     options = resolve_options({"name": "graph_attention"})[1]
     known = DataSummary(values=10_000, horizons=100, horizon=24, context=96, graph=graph)
     assert fill_options(options, 24, known).adjacency == expected
@@ -119,12 +124,18 @@ HORIZON = 4
 
 
 def following(steps: int = 900) -> pd.DataFrame:
-    """Three columns of noise, of which b is what a was a horizon before: nothing of b's own history tells it."""
+    """Three columns of noise; b repeats a with a delay of one horizon, which the history of b does not predict."""
     rng = np.random.default_rng(0)
     noise = rng.normal(50, 5, (steps, 3))
     noise[HORIZON:, 1] = noise[:-HORIZON, 0] + rng.normal(0, 0.3, steps - HORIZON)
-    stamps = pd.date_range("2024-01-01", periods=steps, freq="h")
-    return pd.DataFrame(noise, columns=["a", "b", "c"]).assign(ds=stamps)
+    times = pd.date_range("2024-01-01", periods=steps, freq="h")
+    return pd.DataFrame(noise, columns=["a", "b", "c"]).assign(ds=times)
+
+
+@cache
+def errors_without_edges() -> dict[str, float]:
+    """Errors of the model that uses no edge."""
+    return errors(None, adjacency="none")
 
 
 def errors(graph: Path | str | None, **options: Any) -> dict[str, float]:
@@ -162,7 +173,7 @@ def edges(tmp_path: Path) -> Path:
     ],
 )
 def test_a_column_that_follows_another_is_forecast_by_the_graph_alone(options: dict[str, Any], edges: Path) -> None:
-    without, with_graph = errors(edges, adjacency="none"), errors(edges, **options)
+    without, with_graph = errors_without_edges(), errors(edges, **options)
     assert without["b"] > 3.5, "the mean of the noise is as good as it gets"
     assert with_graph["b"] < 0.4 * without["b"]
     assert with_graph["a"] > 3.5 and with_graph["c"] > 3.5, "nothing is known of these"
@@ -186,7 +197,7 @@ def test_from_a_file_to_a_served_graph_which_needs_it_no_more(edges: Path, tmp_p
     given = next(values for path, values in weights.items() if "given_adjacency" in path)
     np.testing.assert_array_equal(given, [[0, 1, 0], [0, 0, 0], [0, 0, 0]])
     known = forecaster.predict()
-    # In a process of its own, which knows no layer that the model does not bring.
+    # In a new process, which knows only the layers that the model brings.
     script = f"from tsattn.cli import main; main(['predict', {str(run)!r}])"
     written = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert written.returncode == 0, written.stderr
@@ -210,8 +221,8 @@ def test_a_backtest_takes_the_graph(edges: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0 and "graph_attention" in result.output, result.output
 
 
-def refused(error: type[Exception], data: pd.DataFrame, model: str | None, *told: str, **given: Any) -> None:
-    with pytest.raises(error, match=".*".join(map(re.escape, told))):
+def refused(error: type[Exception], data: pd.DataFrame, model: str | None, *parts: str, **given: Any) -> None:
+    with pytest.raises(error, match=".*".join(map(re.escape, parts))):
         Forecaster(model, HORIZON, **given).fit(data)
 
 
@@ -235,7 +246,14 @@ def test_what_fits_no_graph_is_refused_before_anything_is_trained(edges: Path, t
         DataError, data.drop(columns="a"), "graph_attention", "edges.csv", "the series 'b', 'c'", "'a'", graph=edges
     )
     long = data.melt("ds", var_name="unique_id", value_name="y")
-    refused(DataError, long, "graph_attention", "3 series of the one target 'y'", "provide one column per series", graph=edges)
+    refused(
+        DataError,
+        long,
+        "graph_attention",
+        "3 series of the one target 'y'",
+        "provide one column per series",
+        graph=edges,
+    )
     refused(DataError, data[["ds", "a"]], "graph_attention", "1 series of the one target 'a'")
     refused(ConfigError, data, "graph_attention", "channels", "independent", options={"channels": "joint"})
 

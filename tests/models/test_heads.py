@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import pytest
 from keras_help import outputs
-from made import NETWORKS, SPEC, make_graph
 from numpy_reference import Array
 from scipy import stats
+from small_models import NETWORKS, SPEC, make_graph
 
 from tsattn.layers import SortedQuantiles
 from tsattn.models.forecast_model import DISTRIBUTION_LAYER, architecture_window
@@ -29,8 +29,9 @@ from tsattn.timeseries.window_spec import (
 from tsattn.training.losses import ForecastLoss, training_model
 
 HEADS = ("normal", "student_t", "negative_binomial")
-QUICK = ("joint_lookbacks_of_an_ensemble", "tcn")
+QUICK = ("context_scales", "tcn")
 MORE = (
+    "joint_lookbacks_of_an_ensemble",
     "parallel",
     "autoregressive",
     "joint_autoregressive",
@@ -83,7 +84,7 @@ def test_quantiles_are_as_they_were() -> None:
     assert isinstance(training_model(graph).get_layer("loss"), ForecastLoss)
 
 
-def test_the_parameters_of_members_and_lookbacks_are_averaged() -> None:
+def test_the_parameters_of_ensemble_members_are_averaged() -> None:
     graph = make_graph({"name": "seq2seq", "head": "normal", "ensemble_size": 2})
     members = keras.Model(graph.inputs, graph.parameters()[0])
     one, other = outputs(members(windows()))
@@ -93,9 +94,9 @@ def test_the_parameters_of_members_and_lookbacks_are_averaged() -> None:
 
 
 @pytest.mark.parametrize("head", ["normal", "student_t"])
-def test_covariates_that_are_known_ahead_move_the_location_alone(head: str) -> None:
+def test_future_covariates_move_the_location_alone(head: str) -> None:
     spec = replace(SPEC, past_covariates=("x",), future_covariates=("x",))
-    # Without copying, what the core reads of them is the history and the features alone, which stay as they are.
+    # Without copy attention the architecture reads the unchanged history and features only.
     graph = make_graph({"name": "attention_pooling", "patch_length": 3, "head": head}, spec)
     model = graph.inference()
     rng = np.random.default_rng(3)
@@ -108,7 +109,7 @@ def test_covariates_that_are_known_ahead_move_the_location_alone(head: str) -> N
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_paths_of_a_model_have_its_quantiles(head: str) -> None:
+def test_sample_paths_have_the_quantiles_of_the_model(head: str) -> None:
     model = make_graph({"name": "seq2seq", "head": head}, spec_of(head)).inference()
     model.get_layer("calibrated_quantiles").fit(np.broadcast_to([1.5, 1.0, 0.5, 0.8], (SPEC.horizon, 2, 4)))
     noise = np.random.default_rng(0).normal(size=(3, 1500, SPEC.horizon, 2)).astype("float32")

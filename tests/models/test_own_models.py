@@ -53,9 +53,9 @@ def pooled(name: str = "pooled") -> None:
             self.pooling = AttentionPooling(options.width)
             self.head = DirectHead(options, spec)
 
-        def __call__(self, series: Any, target: Any = None) -> ArchitectureOutputs:
-            cut = self.segments(series)
-            return ArchitectureOutputs(self.head(self.pooling(cut.tokens, mask=cut.mask), series.static))
+        def __call__(self, inputs: Any, target: Any = None) -> ArchitectureOutputs:
+            window = self.segments(inputs)
+            return ArchitectureOutputs(self.head(self.pooling(window.tokens, mask=window.mask), inputs.static))
 
 
 @pytest.mark.slow
@@ -73,7 +73,9 @@ def test_a_registered_network_is_fitted_saved_and_loaded(tmp_path: Path) -> None
     np.testing.assert_allclose(answer, forecaster.predict()["y"], atol=1e-5 * past.std())
     assert json.loads((tmp_path / "run" / "run.json").read_text())["model_module"] == __name__
     del MODELS["pooled"]
-    with pytest.raises(RunError, match=rf"'pooled' is not registered; module {re.escape(__name__)} registers it: import"):
+    with pytest.raises(
+        RunError, match=rf"'pooled' is not registered; module {re.escape(__name__)} registers it: import"
+    ):
         Forecaster.load(tmp_path / "run")
 
 
@@ -98,9 +100,9 @@ def test_a_registered_model_without_weights(tmp_path: Path) -> None:
 
 
 def test_a_name_that_cannot_be() -> None:
-    with pytest.raises(ConfigError, match="model auto is the best of several"):
+    with pytest.raises(ConfigError, match="model auto is reserved for the best of several models"):
         register("auto", "")
-    with pytest.raises(ConfigError, match="there is a model 'tcn' already, of tsattn"):
+    with pytest.raises(ConfigError, match="model 'tcn' is already registered by tsattn"):
         pooled("tcn")
     pooled("mine")
     pooled("mine")
@@ -120,20 +122,24 @@ def test_a_name_that_cannot_be() -> None:
             register("other", "", options)
 
 
-def test_a_module_that_cannot_be_imported_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_cannot_be_imported_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_models.py").write_text("import nothing_such\n")
     (tmp_path / "taken.py").write_text("from tsattn.models import register\nregister('tcn', '')(print)\n")
-    for name, told in (("nowhere", "there is none in"), ("my_models.py", "nothing_such"), ("taken", "'tcn' already")):
+    for name, message in (
+        ("nowhere", "there is none in"),
+        ("my_models.py", "nothing_such"),
+        ("taken", "'tcn' is already"),
+    ):
         result = tsattn("models", "--import", name)
-        assert result.exit_code == 2 and told in result.output and "Traceback" not in result.output
+        assert result.exit_code == 2 and message in result.output and "Traceback" not in result.output
 
 
 def test_the_models_of_installed_packages_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = tmp_path / "mine-1.0.dist-info"
-    told.mkdir()
-    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
-    (told / "entry_points.txt").write_text("[tsattn.models]\nmixed = my_models\n")
+    metadata = tmp_path / "mine-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[tsattn.models]\nmixed = my_models\n")
     (tmp_path / "my_models.py").write_text(
         "from tsattn.models import register\nregister('packaged', 'from a package')(lambda *_: None)\n"
     )
@@ -145,8 +151,8 @@ def test_the_models_of_installed_packages_are_known(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.slow
-def test_the_page_tells_the_whole_way(tmp_path: Path) -> None:
-    """What docs/own-models.md has people type, each command in a process of its own."""
+def test_the_commands_of_the_page(tmp_path: Path) -> None:
+    """The commands of docs/own-models.md, each in a new process."""
     (tmp_path / "my_models.py").write_text(re.findall(r"```python\n(# my_models.*?)```", PAGE, re.S)[0])
     days(200).to_csv(tmp_path / "data.csv", index=False)
     (commands,) = re.findall(r"```sh\n(.*?)```", PAGE, re.S)

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import pytest
 from keras_help import outputs
-from made import SPEC, Histories, histories, make_graph, window
 from numpy_reference import (
     Array,
     calibrated,
@@ -23,6 +22,7 @@ from numpy_reference import (
     softmax,
     sorted_quantiles,
 )
+from small_models import SPEC, Histories, histories, make_graph, window
 
 from tsattn.timeseries.window_spec import ATTENTION, QUANTILES, WindowSpec
 
@@ -32,8 +32,8 @@ LEVELS = len(SPEC.levels)
 SEGMENTS = math.ceil(SPEC.horizon / PATCH)
 
 
-Decoded = tuple[Array, Array, Array]
-"""Free numbers [segments, patch * levels], attention [heads, queries, keys] and what was copied [segments, patch]."""
+Outputs = tuple[Array, Array, Array]
+"""Unconstrained outputs [segments, patch * levels], attention [heads, queries, keys], copied base [segments, patch]."""
 
 DECODERS: dict[str, dict[str, Any]] = {
     "copying": {},
@@ -84,18 +84,18 @@ class Reference:
         return weights @ memory, weights
 
     def states(self, state: list[Array], channel: Array) -> Array:
-        """Decoder states [segments, units], each from the same state and a query of its own."""
+        """Decoder states [segments, units], each from the same state and a separate query."""
         queries = self.weights["decoder/queries"]
         return np.stack([self.cell(np.concatenate([query, channel]), state, "decoder")[0] for query in queries])
 
-    def copying(self, memory: Array, state: list[Array], channel: Array, values: Array, observed: Array) -> Decoded:
+    def copying(self, memory: Array, state: list[Array], channel: Array, values: Array, observed: Array) -> Outputs:
         hidden = self.states(state, channel)
         arrays = [x[None] for x in (hidden, memory, values, observed, np.ones(len(memory)))]
         context, copied, attention = copy_attention("scaled_dot", *arrays, self.parts("copy_attention"))
         raw = [self.dense(np.concatenate(parts), "head") for parts in zip(hidden, context[0], strict=True)]
         return np.stack(raw), attention[0], copied[0]
 
-    def parallel(self, memory: Array, state: list[Array], channel: Array, *_: Array) -> Decoded:
+    def parallel(self, memory: Array, state: list[Array], channel: Array, *_: Array) -> Outputs:
         raw, attention = [], []
         for hidden in self.states(state, channel):
             context, weights = self.attend(hidden, memory)
@@ -103,7 +103,7 @@ class Reference:
             attention.append(weights)
         return np.stack(raw), np.stack(attention)[None], np.zeros((SEGMENTS, PATCH))
 
-    def autoregressive(self, memory: Array, state: list[Array], channel: Array, *_: Array) -> Decoded:
+    def autoregressive(self, memory: Array, state: list[Array], channel: Array, *_: Array) -> Outputs:
         fed, raw, attention = self.weights["decoder/start"], [], []
         for _ in range(SEGMENTS):
             context, weights = self.attend(state[0], memory)
@@ -115,10 +115,10 @@ class Reference:
 
     def forecast(self, history: Array, channel: int, decoder: str, method: str) -> tuple[Array, Array, float]:
         """Quantiles [horizon, levels], attention [heads, queries, keys] and the scale, from a raw history [steps]."""
-        kept = history[-SPEC.context :].astype(float)
-        center, scale = scale_of(kept, method, self.weights["scaling/ratio"][channel])
-        observed = np.isfinite(kept)
-        scaled = np.where(observed, (kept - center) / scale, 0)
+        recent = history[-SPEC.context :].astype(float)
+        center, scale = scale_of(recent, method, self.weights["scaling/ratio"][channel])
+        observed = np.isfinite(recent)
+        scaled = np.where(observed, (recent - center) / scale, 0)
         memory, state = self.encode(scaled, observed)
         decode = {"copying": self.copying, "no_copy": self.parallel, "autoregressive": self.autoregressive}[decoder]
         vector = self.weights["channel_embedding/embedding"][channel]
@@ -154,7 +154,7 @@ def test_a_whole_forecast_in_numpy(decoder: str, method: str, kind: str) -> None
 
 
 def test_the_copied_history_is_scaled_back_with_the_forecast() -> None:
-    # With a head that gives nothing and all weight on the last season, what is left is the seasonal naive forecast.
+    # With a head of zeros and all weight on the last season, the forecast is the seasonal naive one.
     graph = make_graph({"name": "seq2seq", "patch_length": PATCH})
     model = graph.inference()
     copy = model.get_layer("copy_attention")

@@ -1,4 +1,4 @@
-"""The Transformer's decoders, and what its layers look at."""
+"""The decoders of the Transformer, and the attention maps of its layers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from keras_help import on_tensorflow, outputs, with_random_weights
-from made import SPEC, histories, make_graph, window
 from numpy_reference import Array
+from small_models import SPEC, histories, make_graph, window
 
 from tsattn.layers.ops import unroll_loops
 from tsattn.models.attention_maps import attention_maps
@@ -81,12 +81,11 @@ def test_written_out_the_loop_gives_the_same() -> None:
 
 @pytest.mark.parametrize("decoder", ["parallel", "autoregressive"])
 @pytest.mark.parametrize("members", [1, 2])
-def test_every_head_of_every_layer_is_told_on_request(members: int, decoder: str) -> None:
+def test_attention_maps_of_every_head_of_every_layer(members: int, decoder: str) -> None:
     options = {"name": "transformer", "heads": 3, "ensemble_size": members, "decoder": decoder, "copy_heads": 0}
     model = make_graph(options).inference()
     given = window(histories([1, 4, 10]))
-    told = attention_maps(model)
-    made = {name: outputs(maps) for name, maps in told(given).items()}
+    made = {name: outputs(maps) for name, maps in attention_maps(model)(given).items()}
     last_block = "decoder_1" if decoder == "parallel" else "decoder/block_1"
     ends = [f"{part}{number}" for part in ("encoder_", last_block[:-1]) for number in range(2)]
     starts = [""] if members == 1 else [f"member_{number}/" for number in range(members)]

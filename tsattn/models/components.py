@@ -1,4 +1,4 @@
-"""Parts that architectures have in common: segments, recurrent layers, heads, and layers that reshape."""
+"""Parts that architectures have in common: patches, recurrent layers, heads, and layers that reshape."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tsattn.timeseries.window_spec import WindowSpec
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class SegmentMask(keras.layers.Layer):
-    """Mask of the segments with a valid step in right-padded windows: `(batch,)` to boolean `(batch, segments)`."""
+    """Mask of the patches with a valid step in right-padded windows: `(batch,)` to boolean `(batch, segments)`."""
 
     def __init__(self, segments: int, patch_length: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -35,7 +35,7 @@ class SegmentMask(keras.layers.Layer):
 class SegmentSteps(keras.layers.Layer):
     """First and last step of the window in each segment: lengths `(batch,)` to int32 `(batch, segments, 2)`.
 
-    Both are -1 for a padded segment.
+    Both are -1 for a padded patch.
     """
 
     def __init__(self, segments: int, patch_length: int, **kwargs: Any) -> None:
@@ -108,7 +108,7 @@ class QuerySteps(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class HorizonSteps(keras.layers.Layer):
-    """Reshape forecast segments to steps: `(batch, segments, patch * size)` to `(batch, horizon, *item)`."""
+    """Reshape forecast patches to steps: `(batch, segments, patch * size)` to `(batch, horizon, *item)`."""
 
     def __init__(self, horizon: int, item: tuple[int, ...], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -125,7 +125,7 @@ class HorizonSteps(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class HorizonSegments(keras.layers.Layer):
-    """Reshape steps to segments, padded with 0: `(batch, horizon, size)` to `(batch, segments, patch * size)`."""
+    """Reshape steps to patches, padded with 0: `(batch, horizon, size)` to `(batch, segments, patch * size)`."""
 
     def __init__(self, patch_length: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -307,10 +307,10 @@ def rnn_cell(kind: str, units: int) -> keras.layers.Layer:
 
 @dataclass(frozen=True)
 class SegmentedWindow:
-    """A window in segments.
+    """A window in patches.
 
     Args:
-        tokens: `(rows, segments, units)`, the embedded segments.
+        tokens: `(rows, segments, units)`, the embedded patches.
         values: `(rows, segments, patch_length * width)`, 0 where missing.
         observed: `(rows, segments, patch_length * width)`, 0 or 1.
         mask: Boolean `(rows, segments)`.
@@ -323,11 +323,11 @@ class SegmentedWindow:
 
 
 class Segments:
-    """Embed the segments of a window as tokens, with their mask and their time steps.
+    """Embed the patches of a window as tokens, with their mask and their time steps.
 
     Args:
         context: Steps of the window.
-        patch_length: Steps per segment.
+        patch_length: Steps per patch.
         units: Size of a token.
     """
 
@@ -372,12 +372,12 @@ class DirectHead:
 
 
 class PooledSegments:
-    """Attention pooling of encoded segments, with the attention weights.
+    """Attention pooling of encoded patches, with the attention weights.
 
     Args:
         units: Size of the projection.
         heads: Number of context vectors.
-        segments: The segments.
+        segments: The patches.
         horizon: Steps to forecast.
     """
 

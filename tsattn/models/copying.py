@@ -1,4 +1,4 @@
-"""Copy attention inside a network: forecast segments of the history, so that the network learns the difference."""
+"""Copy attention inside a network: forecast patches of the history, so that the network learns the difference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CopyOutput:
 
     Args:
         context: `(rows, queries, size of the memory)`, the attended memory.
-        base: `(rows, horizon, width, 1)`, the copied segments.
+        base: `(rows, horizon, width, 1)`, the copied patches.
         weights: Attention weights.
     """
 
@@ -28,12 +28,12 @@ class CopyOutput:
 
 
 class CopyBranch:
-    """Attention from the segments of the forecast to those of the history, whose values it copies.
+    """Attention from the patches of the forecast to those of the history, whose values it copies.
 
     Args:
         options: Options of the network, with at least one copy head.
         spec: The window.
-        segments: Segments of the history.
+        segments: Patches of the history.
         score: Name of the attention score.
     """
 
@@ -62,7 +62,7 @@ class CopyBranch:
         return CopyOutput(context, self._steps(copied), weights)
 
     def combine(self, raw: Tensor, copied: CopyOutput) -> ArchitectureOutputs:
-        """Return outputs `raw` `(rows, horizon, width, levels)` on top of the copied segments."""
+        """Return outputs `raw` `(rows, horizon, width, levels)` on top of the copied patches."""
         raw = raw if self._copy_only is None else self._copy_only(raw)
         return ArchitectureOutputs(raw, copied.weights, copied.base)
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=NetworkOptions)
 
-MAX_SEGMENTS = 30
-"""Maximum number of segments of a context."""
+MAX_PATCHES = 30
+"""Maximum number of patches of a context."""
 
 MIN_PATCH_LENGTH = 4
 MAX_PATCH_LENGTH = 48
-"""Minimum and maximum length of a segment, in steps."""
+"""Minimum and maximum length of a patch, in steps."""
 
 SMALL_DATA_VALUES = 200_000
 """Data with fewer observed values are small: the network is narrower, copies less and takes smaller training steps."""
@@ -33,15 +33,15 @@ SMALL_DATA_COPY_DROPOUT = 0.5
 
 MAX_COPY_ONLY_RATE = 0.5
 COPY_ONLY_HORIZONS = 14
-COPY_ONLY_SEGMENTS = 28
+COPY_ONLY_PATCHES = 28
 """The copy-only rate is at most `MAX_COPY_ONLY_RATE`, at most `COPY_ONLY_HORIZONS` divided by the number of horizons in
-the data, and at most the number of segments of the horizon divided by `COPY_ONLY_SEGMENTS`."""
+the data, and at most the number of patches of the horizon divided by `COPY_ONLY_PATCHES`."""
 
-MIN_SEGMENTS_FOR_SCALES = 4
-"""Contexts with fewer segments are read at their full length only."""
+MIN_PATCHES_FOR_SCALES = 4
+"""Contexts with fewer patches are read at their full length only."""
 
-SHORT_CONTEXT_SEGMENTS = 12
-"""A context of fewer segments is short: mean reversion and linear residual are added, and training runs over more rows,
+SHORT_CONTEXT_PATCHES = 12
+"""A context of fewer patches is short: mean reversion and linear residual are added, and training runs over more rows,
 as each costs less."""
 
 MIN_CONTEXTS_FOR_LINEAR = 20
@@ -81,17 +81,17 @@ class DataSummary:
 def default_patch_length(season: int, context: int | None = None) -> int:
     """Return the steps per segment: a season, an equal part of a long season, or several short seasons.
 
-    A context that is shorter than this is read step by step, or in at most `MAX_SEGMENTS` segments.
+    A context that is shorter than this is read step by step, or in at most `MAX_PATCHES` patches.
     """
     if season < MIN_PATCH_LENGTH:
         patch = season * -(-MIN_PATCH_LENGTH // season)
     else:
         patch = -(-season // -(-season // MAX_PATCH_LENGTH))
-    return -(-context // MAX_SEGMENTS) if context is not None and context < patch else patch
+    return -(-context // MAX_PATCHES) if context is not None and context < patch else patch
 
 
 def default_context(season: int, horizon: int, length: int) -> int:
-    """Return the context length in steps: whole segments, at most 30 and at most about half of a series.
+    """Return the context length in steps: whole patches, at most 30 and at most about half of a series.
 
     The other half leaves room to sample several windows per series.
 
@@ -101,8 +101,8 @@ def default_context(season: int, horizon: int, length: int) -> int:
         length: Steps of a typical (the median) training series.
     """
     patch = default_patch_length(season)
-    segments = int((length - horizon) * 0.55) // patch
-    return patch * min(max(segments, 1), MAX_SEGMENTS)
+    patches = int((length - horizon) * 0.55) // patch
+    return patch * min(max(patches, 1), MAX_PATCHES)
 
 
 def default_units(values: int) -> int:
@@ -117,29 +117,29 @@ def default_copy_dropout(values: int) -> float:
 
 def default_context_scales(context: int, season: int) -> int:
     """Return the number of context lengths: the whole context and its last half, unless the context is short."""
-    return 2 if context >= MIN_SEGMENTS_FOR_SCALES * default_patch_length(season) else 1
+    return 2 if context >= MIN_PATCHES_FOR_SCALES * default_patch_length(season) else 1
 
 
-def covering_blocks(kernel_size: int, segments: int) -> int:
-    """Return the number of blocks of dilation 1, 2, 4, ... whose receptive field covers the segments."""
+def covering_blocks(kernel_size: int, patches: int) -> int:
+    """Return the number of blocks of dilation 1, 2, 4, ... whose receptive field covers the patches."""
     reach = 2 * (kernel_size - 1)
     # The receptive field is 1 + reach * (2 ** blocks - 1).
-    return max(-(-(segments - 1) // reach), 1).bit_length()
+    return max(-(-(patches - 1) // reach), 1).bit_length()
 
 
-def tcn_depth(options: TCNOptions, segments: int) -> int:
+def tcn_depth(options: TCNOptions, patches: int) -> int:
     """Return the number of blocks of dilated convolutions: as configured, or enough to cover the whole context.
 
     Raises:
-        ConfigError: The receptive field of the last segment, the only one read, is less than half of the context.
+        ConfigError: The receptive field of the last patch, the only one read, is less than half of the context.
     """
-    least = covering_blocks(options.kernel_size, segments)
+    least = covering_blocks(options.kernel_size, patches)
     seen = 1 + 2 * (options.kernel_size - 1) * (2 ** (options.depth or least) - 1)
-    if options.pooling == "last" and 2 * seen < segments:
+    if options.pooling == "last" and 2 * seen < patches:
         raise ConfigError(
             "expected a receptive field of at least half of the context if its last segment alone is read. Received: "
-            f"model.depth={options.depth} and model.kernel_size={options.kernel_size}, which see {seen} of {segments} "
-            "segments",
+            f"model.depth={options.depth} and model.kernel_size={options.kernel_size}, which see {seen} of {patches} "
+            "patches",
             f"leave model.depth out ({least} blocks see all)",
             "shorten the context with {context}",
             "set model.pooling=attention",
@@ -147,7 +147,7 @@ def tcn_depth(options: TCNOptions, segments: int) -> int:
     return options.depth or least
 
 
-def default_copy_only_rate(horizons: float, segments: int) -> float:
+def default_copy_only_rate(horizons: float, patches: int) -> float:
     """Return the fraction of the series of a training batch that are forecast by the copy attention alone.
 
     This regularizes the rest of the network for a long horizon that the data contain only a few times. A horizon of one
@@ -155,14 +155,14 @@ def default_copy_only_rate(horizons: float, segments: int) -> float:
 
     Args:
         horizons: Number of horizons in the training data.
-        segments: Segments of the horizon.
+        patches: Patches of the horizon.
     """
-    return round(min(MAX_COPY_ONLY_RATE, COPY_ONLY_HORIZONS / max(horizons, 1.0), segments / COPY_ONLY_SEGMENTS), 2)
+    return round(min(MAX_COPY_ONLY_RATE, COPY_ONLY_HORIZONS / max(horizons, 1.0), patches / COPY_ONLY_PATCHES), 2)
 
 
 def _is_short_context(data: DataSummary, patch: int) -> bool:
     """Return whether the context is a short one of a single series, too short to show changes of its level."""
-    return data.series == 1 and data.context < SHORT_CONTEXT_SEGMENTS * patch
+    return data.series == 1 and data.context < SHORT_CONTEXT_PATCHES * patch
 
 
 def uses_mean_reversion(options: NetworkOptions, data: DataSummary, patch: int) -> bool:

@@ -18,7 +18,7 @@ from tsattn.timeseries.window_spec import WindowSpec
 
 
 class _TemporalEncoder:
-    """Encode the segments of the history of each node as one vector `(rows, units)`."""
+    """Encode the patches of the history of each node as one vector `(rows, units)`."""
 
     def __init__(self, options: GraphAttentionOptions, spec: WindowSpec, portable: bool) -> None:
         patch = options.patch_length or default_patch_length(spec.season)

@@ -54,7 +54,7 @@ class NetworkOptions(BaseConfig):
         "independent", description="forecast each target separately with common weights, or all targets jointly"
     )
     patch_length: Annotated[int | None, Multiples(0.5, 1, 2)] = Field(
-        None, ge=1, description="number of steps per segment (patch); 1 reads step by step; by rule from the season"
+        None, ge=1, description="number of steps per patch; 1 reads step by step; by rule from the season if left out"
     )
     mean_reversion: bool | None = Field(
         None,
@@ -92,12 +92,12 @@ WITHOUT_COPYING = {
 
 
 class CopyingOptions(NetworkOptions):
-    """Options of the architectures that copy segments of the history into the forecast by attention."""
+    """Options of the architectures that copy patches of the history into the forecast by attention."""
 
     copy_heads: Annotated[int | None, Choice(0, 4, unless=WITHOUT_COPYING)] = Field(
         None,
         ge=0,
-        description="heads of the copy attention, which copies past segments into the forecast; 0 disables it; by "
+        description="heads of the copy attention, which copies past patches into the forecast; 0 disables it; by "
         "default 4, or 0 without attention, with an alignment other than softmax or an autoregressive decoder",
     )
     copy_dropout: Annotated[float | None, Range(0.0, 0.8, unless={**WITHOUT_COPYING, "copy_heads": (0,)})] = Field(
@@ -122,10 +122,10 @@ class Seq2SeqOptions(CopyingOptions):
         "autoregressive decoder",
     )
     alignment: Alignment = Field("softmax", description="how attention scores become weights")
-    local_window: float = Field(10.0, ge=1, description="segments on either side of the centre of a local alignment")
+    local_window: float = Field(10.0, ge=1, description="patches on either side of the centre of a local alignment")
     bidirectional: bool = Field(False, description="read the history in both directions")
     decoder: Literal["parallel", "autoregressive"] = Field(
-        "parallel", description="decode all segments at once, or one after the other from the previous median"
+        "parallel", description="decode all patches at once, or one after the other from the previous median"
     )
     attend: Annotated[Literal["before", "after"], Choice("before", "after", unless={"decoder": ("parallel",)})] = Field(
         "before",
@@ -166,7 +166,7 @@ class AttentionPoolingOptions(NetworkOptions):
 class TCNOptions(CopyingOptions):
     """Options of the dilated causal convolutions with a direct multi-horizon head."""
 
-    kernel_size: Annotated[int, Choice(2, 3, 5)] = Field(3, ge=2, description="kernel size in segments")
+    kernel_size: Annotated[int, Choice(2, 3, 5)] = Field(3, ge=2, description="kernel size in patches")
     depth: int | None = Field(
         None,
         ge=1,
@@ -179,7 +179,7 @@ class TCNOptions(CopyingOptions):
     )
     weight_norm: bool = Field(False, description="use weight normalization: separate norm and direction of each filter")
     pooling: Annotated[Literal["last", "attention"], Choice("last", "attention")] = Field(
-        "last", description="how the history is summarized: by its last segment, or by attention pooling"
+        "last", description="how the history is summarized: by its last patch, or by attention pooling"
     )
 
 
@@ -210,7 +210,7 @@ class GraphAttentionOptions(NetworkOptions):
         2, ge=1, le=8, description="number of mixing layers; each reaches neighbours one edge further away"
     )
     heads: int = Field(4, ge=1, description="heads of the attention between nodes")
-    kernel_size: int = Field(3, ge=2, description="kernel size in segments, with temporal=tcn")
+    kernel_size: int = Field(3, ge=2, description="kernel size in patches, with temporal=tcn")
     block_dropout: Annotated[float, Range(0.0, 0.5)] = Field(
         0.1, ge=0, lt=1, description="dropout rate of the outputs of convolutions and mixing layers"
     )
@@ -224,7 +224,7 @@ class GraphAttentionOptions(NetworkOptions):
 
 
 class TransformerOptions(CopyingOptions):
-    """Options of the Transformer encoder-decoder over segments of time."""
+    """Options of the Transformer encoder-decoder over patches of time."""
 
     heads: Annotated[int, Choice(2, 4, 8)] = Field(
         4, ge=1, description="attention heads per layer, with units / heads units each"
@@ -240,10 +240,10 @@ class TransformerOptions(CopyingOptions):
     )
     norm: Literal["pre", "post"] = Field("pre", description="layer normalization before or after the sublayers")
     positions: Literal["sinusoidal", "learned"] = Field(
-        "sinusoidal", description="positional encoding of the distance between a segment and the forecast origin"
+        "sinusoidal", description="positional encoding of the distance between a patch and the forecast origin"
     )
     decoder: Literal["parallel", "autoregressive"] = Field(
         "parallel",
-        description="decode all segments at once, or one after the other from the previous median, with teacher "
+        description="decode all patches at once, or one after the other from the previous median, with teacher "
         "forcing in training",
     )

@@ -73,7 +73,7 @@ MODELS: dict[str, ModelEntry] = {
     for entry in (
         ModelEntry(
             "seq2seq",
-            "recurrent encoder-decoder with attention over segments of time (the default)",
+            "recurrent encoder-decoder with attention over patches of time (the default)",
             Seq2SeqOptions,
             f"{_NETWORK}.seq2seq:seq2seq",
         ),
@@ -91,7 +91,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "transformer",
-            "Transformer encoder-decoder over segments of time",
+            "Transformer encoder-decoder over patches of time",
             TransformerOptions,
             f"{_NETWORK}.transformer:transformer",
         ),

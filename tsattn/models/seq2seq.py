@@ -1,4 +1,4 @@
-"""Recurrent encoder-decoder with attention over segments of time."""
+"""Recurrent encoder-decoder with attention over patches of time."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class _Seq2Seq:
         self.join_future = keras.layers.Concatenate(name="state_and_ahead")
 
     def future(self, inputs: ArchitectureInputs, state: Tensor | None = None) -> list[Tensor]:
-        """Return the embedded future covariates of each segment, `(rows, segments, features)`; empty without any.
+        """Return the embedded future covariates of each patch, `(rows, segments, features)`; empty without any.
 
-        With the state of each segment the embedding depends on the series: a weekend means one thing for a shop and
+        With the state of each patch the embedding depends on the series: a weekend means one thing for a shop and
         another for an office.
         """
         if inputs.future_covariates is None:

@@ -1,4 +1,4 @@
-"""Dilated causal convolutions over segments of time with a direct multi-horizon head."""
+"""Dilated causal convolutions over patches of time with a direct multi-horizon head."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transformer encoder-decoder over segments of time."""
+"""Transformer encoder-decoder over patches of time."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class _Transformer:
         return x if self.encoder_norm is None else self.encoder_norm(x)
 
     def features(self, inputs: ArchitectureInputs) -> list[Tensor]:
-        """Return the features of each segment of the horizon, `(rows, segments, features)`; empty without any."""
+        """Return the features of each patch of the horizon, `(rows, segments, features)`; empty without any."""
         static = [] if inputs.static is None else [self.repeat(inputs.static)]
         if inputs.future_covariates is None:
             return static
@@ -169,15 +169,15 @@ class LearnedQueries(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class TransformerDecoder(keras.layers.Layer):
-    """Transformer decoder that decodes segment after segment, each from the previous medians and a memory.
+    """Transformer decoder that decodes patch after patch, each from the previous medians and a memory.
 
-    In training the decoder is fed the `targets`, all segments at once under a causal mask (teacher forcing). Otherwise
-    it is fed its own output, one segment after the other; keys and values of the self-attention are cached.
+    In training the decoder is fed the `targets`, all patches at once under a causal mask (teacher forcing). Otherwise
+    it is fed its own output, one patch after the other; keys and values of the self-attention are cached.
 
     Masked memory gets a weight of exactly 0. The outputs carry no mask.
 
     Args:
-        steps: Number of segments to decode.
+        steps: Number of patches to decode.
         output_units: Outputs per segment: its steps, values and levels, the levels last.
         levels: Number of quantile levels.
         median: Index of the level that is fed back.
@@ -193,7 +193,7 @@ class TransformerDecoder(keras.layers.Layer):
     Call arguments:
         memory: `(batch, keys, features)`, such as the outputs of an encoder.
         targets: `(batch, steps, output_units / levels)`, fed in training.
-        features: `(batch, steps, size)`, features of each segment.
+        features: `(batch, steps, size)`, features of each patch.
         memory_mask: Boolean `(batch, keys)`; True means keep.
         training: Whether to use `targets` and apply dropout.
 
@@ -286,7 +286,7 @@ class TransformerDecoder(keras.layers.Layer):
         Fed with its own outputs, the parallel pass computes the weights of the stepwise one.
 
         Returns:
-            For each block the weights over the previous segments, `(batch, heads, steps, steps)`, and over the memory.
+            For each block the weights over the previous patches, `(batch, heads, steps, steps)`, and over the memory.
         """
         medians = ops.reshape(outputs, (-1, self.steps, self._fed, self.levels))[..., self.median]
         features = None if features is None else ops.cast(features, self.compute_dtype)
@@ -303,7 +303,7 @@ class TransformerDecoder(keras.layers.Layer):
         memory_mask: Tensor | None,
         training: bool | None,
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Return the output of the blocks for all segments under a causal mask, and the weights of each block."""
+        """Return the output of the blocks for all patches under a causal mask, and the weights of each block."""
         targets = ops.cast(targets, self.compute_dtype)
         start = ops.expand_dims(self._start(ops.shape(targets)[0]), 1)
         fed = ops.concatenate([start, targets[:, :-1]], axis=1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsattn.config import TrainingConfig
-from tsattn.models.defaults import SHORT_CONTEXT_SEGMENTS, SMALL_DATA_VALUES, default_patch_length
+from tsattn.models.defaults import SHORT_CONTEXT_PATCHES, SMALL_DATA_VALUES, default_patch_length
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import Floats
 from tsattn.timeseries.window_spec import WindowSpec
@@ -57,7 +57,7 @@ class TrainingPlan:
         steps_per_epoch: Batches per epoch.
         balanced: Whether to draw every series equally often, instead of every window.
         truncation_rate: Fraction of the windows whose history is truncated to a random length.
-        min_history: Minimum length of a truncated history in steps: a segment.
+        min_history: Minimum length of a truncated history in steps: a patch.
     """
 
     epochs: int
@@ -69,7 +69,7 @@ class TrainingPlan:
 
 
 def plan_training(
-    config: TrainingConfig, windows: Windows, rows_per_window: int, segments: int = SHORT_CONTEXT_SEGMENTS
+    config: TrainingConfig, windows: Windows, rows_per_window: int, patches: int = SHORT_CONTEXT_PATCHES
 ) -> TrainingPlan:
     """Return the sizes of a training, with defaults for what the configuration leaves out.
 
@@ -77,14 +77,14 @@ def plan_training(
         config: The configuration.
         windows: The training windows.
         rows_per_window: Rows of the network per window.
-        segments: Segments of the history of a row.
+        patches: Patches of the history of a row.
     """
     count = max(len(windows), 1)
     max_windows = min(MAX_BATCH_WINDOWS, max(MAX_BATCH_ROWS // rows_per_window, 1))
     # At most a sixteenth of the windows, so that an epoch over few windows still has a few steps.
     batch_size = config.batch_size or min(max_windows, max(count // 16, 8))
     steps = min(max(-(-count // batch_size), MIN_STEPS_PER_EPOCH), config.steps_per_epoch or MAX_STEPS_PER_EPOCH)
-    max_rows = MAX_TRAINING_ROWS * max(SHORT_CONTEXT_SEGMENTS / segments, 1.0)
+    max_rows = MAX_TRAINING_ROWS * max(SHORT_CONTEXT_PATCHES / patches, 1.0)
     max_epochs = max(int(max_rows // (steps * batch_size * rows_per_window)), 1)
     epochs = config.epochs or min(MAX_EPOCHS, max_epochs)
     min_history = min(default_patch_length(windows.spec.season), windows.spec.context)
@@ -105,7 +105,7 @@ def default_learning_rate(values: int, *, fine_tuning: bool = False) -> float:
 
 
 def training_windows(panel: Panel, spec: WindowSpec, segment: int) -> Windows:
-    """Return the training windows: those with a whole context of history, or at least a segment if they are few."""
+    """Return the training windows: those with a whole context of history, or at least a patch if they are few."""
     windows = Windows.for_training(panel, spec, spec.context)
     return (
         windows if len(windows) >= MIN_FULL_WINDOWS else Windows.for_training(panel, spec, min(segment, spec.context))

@@ -1,4 +1,4 @@
-"""What a Keras training really sees of the shuffled windows, epoch by epoch."""
+"""The batches that a Keras training sees, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class Recorder(keras.Model):
 
 def test_each_epoch_of_a_fit_has_the_batches_of_its_number() -> None:
     values = np.arange(40, dtype="float32")[:, None]
-    panel = Panel(RaggedArray(values, np.array([0, 40])), ("s",), ("y",), np.zeros(1, np.int64), Grid("D", "2024-01-01"))
+    panel = Panel(
+        RaggedArray(values, np.array([0, 40])), ("s",), ("y",), np.zeros(1, np.int64), Grid("D", "2024-01-01")
+    )
     windows = Windows.for_training(panel, WindowSpec(context=4, horizon=2, targets=("y",)), min_history=4)
     size, steps, epochs = 8, 5, 3
     model = Recorder()
@@ -52,7 +54,7 @@ def test_each_epoch_of_a_fit_has_the_batches_of_its_number() -> None:
         np.testing.assert_array_equal(batch, known)
 
 
-def test_the_training_loop_tells_the_epoch_and_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_training_loop_sets_the_epoch_and_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
     original = ShuffledWindows.__getitem__
 
@@ -62,7 +64,9 @@ def test_the_training_loop_tells_the_epoch_and_keeps_the_order(monkeypatch: pyte
 
     monkeypatch.setattr(ShuffledWindows, "__getitem__", recorded)
     values = np.random.default_rng(0).normal(size=(40, 1)).astype("float32")
-    panel = Panel(RaggedArray(values, np.array([0, 40])), ("s",), ("y",), np.zeros(1, np.int64), Grid("D", "2024-01-01"))
+    panel = Panel(
+        RaggedArray(values, np.array([0, 40])), ("s",), ("y",), np.zeros(1, np.int64), Grid("D", "2024-01-01")
+    )
     spec = WindowSpec(context=4, horizon=2, targets=("y",))
     entry, options = resolve_options({"name": "seq2seq", "units": 2, "patch_length": 2})
     windows = Windows.for_training(panel, spec, min_history=4)
@@ -74,7 +78,7 @@ def test_the_training_loop_tells_the_epoch_and_keeps_the_order(monkeypatch: pyte
 
 
 def test_each_window_has_the_scale_of_its_series() -> None:
-    # Each value tells its series; the second one is too short to have a window.
+    # Each value identifies its series; the second one is too short to have a window.
     lengths = [9, 2, 12, 7]
     values = np.repeat(np.arange(4), lengths)[:, None] * [1, 10] + [1, 1]
     offsets, ids = np.concatenate([[0], np.cumsum(lengths)]), ("a", "b", "c", "d")
@@ -93,11 +97,13 @@ def test_each_window_has_the_scale_of_its_series() -> None:
     assert seen == {0, 2, 3}
 
 
-def test_each_window_is_given_one_of_the_lookbacks() -> None:
+def test_each_window_has_one_of_the_context_lengths() -> None:
     values = np.arange(60, dtype="float32")[:, None]
-    panel = Panel(RaggedArray(values, np.array([0, 60])), ("s",), ("y",), np.zeros(1, np.int64), Grid("D", "2024-01-01"))
+    panel = Panel(
+        RaggedArray(values, np.array([0, 60])), ("s",), ("y",), np.zeros(1, np.int64), Grid("D", "2024-01-01")
+    )
     windows = Windows.for_training(panel, WindowSpec(context=8, horizon=2, targets=("y",)), min_history=3)
-    made, again, whole = (ShuffledWindows(windows, 16, 3, 5, ONE, lookbacks) for lookbacks in ([8, 4], [8, 4], None))
+    made, again, whole = (ShuffledWindows(windows, 16, 3, 5, ONE, lengths) for lengths in ([8, 4], [8, 4], None))
     drawn = []
     for number in range(3):
         (batch,), (same,), (full,) = made[number], again[number], whole[number]
@@ -148,5 +154,5 @@ def test_histories_are_cut_at_random() -> None:
     least = ShuffledWindows(windows, 500, 1, 0, scales, truncation_rate=0.5, min_history=3)[0][0][LENGTH]
     assert set(least[long]) == set(range(3, 9)) and (least >= np.minimum(whole[LENGTH], 3)).all()
     short = int(np.argmin(cut[LENGTH] - whole[LENGTH]))
-    kept = cut[LENGTH][short]
-    np.testing.assert_array_equal(cut[PAST][short, :kept], whole[PAST][short, : whole[LENGTH][short]][-kept:])
+    length = cut[LENGTH][short]
+    np.testing.assert_array_equal(cut[PAST][short, :length], whole[PAST][short, : whole[LENGTH][short]][-length:])

@@ -1,4 +1,4 @@
-"""What is added to a network's forecast: the way back to a typical level, and a linear regression on the history."""
+"""Residual branches of a network: mean reversion and linear regression."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from numpy_reference import Array
 
-from tsattn.models.defaults import DataSummary, fill_options
 from tsattn.models import resolve_options
+from tsattn.models.defaults import DataSummary, fill_options
 from tsattn.models.forecast_model import build_graph
-from tsattn.models.residual import GAIN as LINEAR_GAIN
-from tsattn.models.residual import GAIN_REVERSION as GAIN
-from tsattn.models.residual import REACH, LevelReversion, LinearPath
+from tsattn.models.residual import LINEAR_GAIN, MAX_DISTANCE, REVERSION_GAIN, LevelReversion, LinearPath
 from tsattn.timeseries.window_spec import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
 from tsattn.training.losses import training_model
 
@@ -36,19 +34,19 @@ def scaled_window(padding: float = 0.0) -> dict[str, Any]:
     }
 
 
-def reversion(level: float = 52.0, spread: float = 4.0, history: float = 0.0) -> tuple[LevelReversion, Array]:
+def reversion_layer(level: float = 52.0, spread: float = 4.0, history: float = 0.0) -> tuple[LevelReversion, Array]:
     layer = LevelReversion(HORIZON, SEASON)
     layer(**scaled_window())
-    share = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
-    layer.share.assign(share / GAIN)
-    layer.history_share.assign(history * share / GAIN)
+    weights = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
+    layer.typical_weight.assign(weights / REVERSION_GAIN)
+    layer.history_weight.assign(history * weights / REVERSION_GAIN)
     layer.fit([level] * CHANNELS, [spread] * CHANNELS)
-    return layer, share
+    return layer, weights
 
 
 @pytest.mark.parametrize("history", [0.0, 0.7])
-def test_a_share_of_the_way_from_the_last_season_to_the_typical_level_and_that_of_the_history(history: float) -> None:
-    layer, share = reversion(history=history)
+def test_reversion_from_the_last_season_to_the_typical_level_and_the_mean_of_the_history(history: float) -> None:
+    layer, weights = reversion_layer(history=history)
     given = scaled_window()
     result = keras.ops.convert_to_numpy(layer(**given))
     for row, length in enumerate(LENGTHS):
@@ -61,21 +59,21 @@ def test_a_share_of_the_way_from_the_last_season_to_the_typical_level_and_that_o
                 continue
             recent = center + scale * given["values"][row, last, channel][seen].mean()
             away = 52.0 - recent
-            kept = 1 - min(abs(away) / (REACH * 4.0), 1.0) ** 4
+            fading = 1 - min(abs(away) / (MAX_DISTANCE * 4.0), 1.0) ** 4
             ever = given["observed"][row, :length, channel] > 0
             back = center + scale * given["values"][row, :length, channel][ever].mean() - recent
-            added = share[:, channel] * (kept * away + history * back) / scale
+            added = weights[:, channel] * (fading * away + history * back) / scale
             np.testing.assert_allclose(result[row, :, channel], added, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("level", "spread"), [(1000.0, 4.0), (-1000.0, 4.0), (52.0, 0.0)])
-def test_a_level_that_was_never_seen_is_left_where_it_is(level: float, spread: float) -> None:
-    layer, _ = reversion(level, spread)
+def test_levels_outside_the_training_range_do_not_revert(level: float, spread: float) -> None:
+    layer, _ = reversion_layer(level, spread)
     assert (keras.ops.convert_to_numpy(layer(**scaled_window())) == 0).all()
 
 
-def test_what_is_learned_of_a_level_is_about_half_of_what_fits() -> None:
-    """Against least squares with a penalty of the variance, which is what the dropout of a half comes to."""
+def test_dropout_halves_the_learned_reversion() -> None:
+    """Compare with ridge regression with the variance as penalty, which dropout of .5 amounts to."""
     rng = np.random.default_rng(0)
     recent = rng.normal(0, 1, (4000, 1, 1)).astype("float32")
     rest = {
@@ -93,11 +91,11 @@ def test_what_is_learned_of_a_level_is_about_half_of_what_fits() -> None:
     model.compile(keras.optimizers.Adam(3e-4), "mse", jit_compile=False)
     target = (-0.8 * recent + rng.normal(0, 0.1, recent.shape)).astype("float32")
     model.fit(given, target, batch_size=100, epochs=20, verbose=0)
-    share = float(keras.ops.convert_to_numpy(layer.share)[0, 0]) * GAIN
-    assert share == pytest.approx(0.4, abs=0.05)
-    assert np.abs(keras.ops.convert_to_numpy(layer.history_share)).max() == 0, "one step is its own history"
+    learned = float(keras.ops.convert_to_numpy(layer.typical_weight)[0, 0]) * REVERSION_GAIN
+    assert learned == pytest.approx(0.4, abs=0.05)
+    assert np.abs(keras.ops.convert_to_numpy(layer.history_weight)).max() == 0, "one step is its own history"
     model.fit(given, -target, batch_size=100, epochs=20, verbose=0)
-    assert float(keras.ops.convert_to_numpy(layer.share)[0, 0]) >= 0, "no forecast runs away from a level"
+    assert float(keras.ops.convert_to_numpy(layer.typical_weight)[0, 0]) >= 0, "no forecast runs away from a level"
 
 
 def test_a_linear_function_of_the_last_steps() -> None:
@@ -123,9 +121,9 @@ def test_both_are_trained(name: str) -> None:
     assert graph.residual.mean_reversion is not None and graph.residual.linear is not None
     # Windows around 50 are followed by 60, the typical level.
     graph.residual.mean_reversion.fit([60.0, 60.0], [9.0, 9.0])
-    # A share that begins at 0, its bound, stays there where it is not wanted.
-    way_back = graph.residual.mean_reversion
-    begin = ((way_back.share, 0.125), (way_back.history_share, 0.125), (graph.residual.linear.kernel, 0.0))
+    # A weight that begins at 0, its bound, stays there if its gradient is positive.
+    layer = graph.residual.mean_reversion
+    begin = ((layer.typical_weight, 0.125), (layer.history_weight, 0.125), (graph.residual.linear.kernel, 0.0))
     for weight, value in begin:
         weight.assign(np.full(weight.shape, value))
     rng, model = np.random.default_rng(0), training_model(graph)
@@ -147,8 +145,8 @@ def test_one_series_has_a_level_that_a_short_context_does_not_show_and_several_h
     assert not fill_options(options, 24, DataSummary(60_000, 100.0, 96, 720)).mean_reversion
     assert fill_options(options, 24, one).mean_reversion and not fill_options(options, 24, several).mean_reversion
     assert fill_options(asked, 24, several).mean_reversion
-    level_told = resolve_options({"name": "seq2seq", "scaling": "training"})[1]
-    assert not fill_options(level_told, 24, one).mean_reversion
+    with_level = resolve_options({"name": "seq2seq", "scaling": "training"})[1]
+    assert not fill_options(with_level, 24, one).mean_reversion
 
 
 @pytest.mark.parametrize(

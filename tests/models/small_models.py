@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "context_scales": {"name": "seq2seq", "context_scales": 2},
     "joint_lookbacks_of_an_ensemble": {"name": "seq2seq", "context_scales": 3, "ensemble_size": 2, "channels": "joint"},
     "joint": {"name": "seq2seq", "channels": "joint"},
-    "beside": {"name": "seq2seq", "context_scales": 2, "mean_reversion": True, "linear_residual": True},
+    "residual_branches": {"name": "seq2seq", "context_scales": 2, "mean_reversion": True, "linear_residual": True},
     "local": {"name": "seq2seq", "attention": "general", "alignment": "local", "local_window": 1.5},
     "monotonic": {"name": "seq2seq", "attention": "cosine", "alignment": "monotonic", "bidirectional": True},
     "after_the_cell": {
@@ -120,10 +120,10 @@ MUCH_LIKE_OTHERS = {
 """Variants for which the slow tests will do."""
 
 
-def marked(names: Iterable[str]) -> list[Any]:
+def marked(names: Iterable[str], slow: Collection[str] = MUCH_LIKE_OTHERS) -> list[Any]:
     """Names as parameters of a test, those for which the slow tests will do marked so."""
     assert set(NETWORKS) >= MUCH_LIKE_OTHERS
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name in MUCH_LIKE_OTHERS)) for name in names]
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in slow)) for name in names]
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Histories:
     """Raw histories of different lengths.
 
     Args:
-        past: [batch, time, channels], NaN where missing, anything behind the length.
+        past: [batch, time, channels], NaN where missing, anything after the length.
         length: [batch].
     """
 
@@ -160,19 +160,19 @@ def histories(lengths: list[int], time: int | None = None, channels: int = 2) ->
 
 
 def window(given: Histories, spec: WindowSpec = SPEC, content: float = 0.0) -> dict[str, Array]:
-    """The window contract, filled by a loop; ``content`` stands where nothing was observed.
+    """Fill a window by a loop, with ``content`` at unobserved steps.
 
-    A model never looks at what is not observed, so only the contract asks for 0 there.
+    The window contract asks for 0 there, but models ignore unobserved values.
     """
     shape = (len(given.past), spec.context, given.past.shape[2])
     values, observed = np.full(shape, content, dtype="float32"), np.zeros(shape, dtype="float32")
     length = np.zeros(shape[0], dtype="int32")
     for row, history in enumerate(given.rows()):
-        kept = history[-spec.context :]
-        length[row] = len(kept)
-        for step, channel in np.ndindex(*kept.shape):
-            if np.isfinite(kept[step, channel]):
-                values[row, step, channel], observed[row, step, channel] = kept[step, channel], 1
+        recent = history[-spec.context :]
+        length[row] = len(recent)
+        for step, channel in np.ndindex(*recent.shape):
+            if np.isfinite(recent[step, channel]):
+                values[row, step, channel], observed[row, step, channel] = recent[step, channel], 1
     return {PAST: values, OBSERVED: observed, LENGTH: length}
 
 

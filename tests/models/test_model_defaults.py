@@ -1,4 +1,4 @@
-"""Segment and look-back by rule."""
+"""Default options by rule."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any, get_args
 
 import keras
 import pytest
-from made import SPEC, make_graph
+from small_models import SPEC, make_graph
 
 from tsattn.errors import ConfigError
 from tsattn.layers import TemporalConvBlock, receptive_field, register_score
 from tsattn.layers.alignments import ALIGNMENTS
 from tsattn.layers.attention_scores import SCORES
-from tsattn.models.defaults import DataSummary, default_context, default_patch_length, fill_options, tcn_depth
 from tsattn.models import resolve_options
+from tsattn.models.defaults import DataSummary, default_context, default_patch_length, fill_options, tcn_depth
 from tsattn.models.options import Alignment, Score, Seq2SeqOptions, TCNOptions
 
 
@@ -51,9 +51,9 @@ def test_the_width_follows_the_data_unless_it_is_given() -> None:
     assert fill_options(given, 24, known(100)).units == fill_options(given, 24, known(10**8)).units == 20
 
 
-def test_the_network_beside_the_copying_is_held_down_where_few_far_horizons_are_seen() -> None:
-    shares = [resolved(known=known(horizons=count)).copy_only_rate or 0.0 for count in (3, 12, 60, 400, 10**5)]
-    assert shares == sorted(shares, reverse=True) and 0 < shares[0] < 1 and shares[-1] == 0
+def test_the_copy_only_rate_is_high_if_the_data_hold_few_long_horizons() -> None:
+    rates = [resolved(known=known(horizons=count)).copy_only_rate or 0.0 for count in (3, 12, 60, 400, 10**5)]
+    assert rates == sorted(rates, reverse=True) and 0 < rates[0] < 1 and rates[-1] == 0
     near, far = (resolved(known=known(horizons=3, horizon=steps)).copy_only_rate or 0.0 for steps in (24, 720))
     assert 0 <= near < 0.1 < far, "a season ahead needs the network, however few data there are"
     assert resolved(known=known(horizons=3), copy_only_rate=0.2).copy_only_rate == 0.2
@@ -93,12 +93,12 @@ def test_the_depth_follows_the_segments_of_the_context_unless_it_is_given() -> N
 def test_convolutions_that_see_little_of_what_they_are_given_are_refused() -> None:
     short = resolve_options({"name": "tcn", "depth": 1})[1]
     with pytest.raises(
-        ConfigError, match=r"depth=1 and model\.kernel_size=3, which see 5 of 30 segments.*4 blocks see all"
+        ConfigError, match=r"depth=1 and model\.kernel_size=3, which see 5 of 30 patches.*4 blocks see all"
     ):
         fill_options(short, 24, known())
     pooled = short.model_copy(update={"pooling": "attention"})
     assert fill_options(pooled, 24, known()).depth == 1, "attention pooling reads all of them"
-    with pytest.raises(ConfigError, match="which see 5 of 12 segments"):
+    with pytest.raises(ConfigError, match="which see 5 of 12 patches"):
         make_graph({"name": "tcn", "depth": 1, "patch_length": 1}, replace(SPEC, context=12))
 
 
@@ -141,7 +141,7 @@ def test_copying_that_cannot_be_is_refused(options: dict[str, Any], why: str) ->
         resolved(copy_heads=2, **options)
 
 
-def test_a_score_of_ones_own_is_an_option_by_its_name() -> None:
+def test_a_custom_score_is_an_option_by_its_name() -> None:
     with pytest.raises(ConfigError, match=r"'attention' = 'minus_distance' is not allowed: expected additive"):
         resolve_options({"name": "seq2seq", "attention": "minus_distance"})
 
@@ -157,8 +157,8 @@ def test_a_score_of_ones_own_is_an_option_by_its_name() -> None:
 
 def test_teacher_forcing_falls_by_a_schedule_where_steps_are_given() -> None:
     options = {"name": "seq2seq", "decoder": "autoregressive", "teacher_forcing": 0.8, "teacher_forcing_steps": 10}
-    share = make_graph(options).inference().get_layer("decoder").teacher_forcing
-    assert [round(float(share(step)), 3) for step in (0, 5, 10, 20)] == [0.8, 0.4, 0, 0]
+    rate = make_graph(options).inference().get_layer("decoder").teacher_forcing
+    assert [round(float(rate(step)), 3) for step in (0, 5, 10, 20)] == [0.8, 0.4, 0, 0]
 
 
 def test_the_scores_of_the_options_are_those_of_the_layers() -> None:

@@ -1,4 +1,4 @@
-"""What is chosen by rule."""
+"""Sizes and statistics of a training by rule."""
 
 from __future__ import annotations
 
