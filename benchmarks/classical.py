@@ -28,7 +28,7 @@ from benchmarks.accuracy.tables import entries_of
 from benchmarks.accuracy.tasks import M4_HORIZON, M4_SEASON, TEST
 from tsattn.data.loader import load
 from tsattn.scoring.classical import CLASSICAL
-from tsattn.scoring.comparison import classical_baselines
+from tsattn.scoring.comparison import classical_forecasters
 from tsattn.timeseries.window_spec import WindowSpec
 
 RESULTS = Path(__file__).with_name("results") / "classical.json"
@@ -47,11 +47,12 @@ def measure(name: str, series: int | None) -> dict[str, Any]:
     train = pd.read_csv(folder / "Hourly-train.csv", nrows=series)
     actual = pd.read_csv(folder / "Hourly-test.csv", nrows=series).iloc[:, 1:].to_numpy(float)
     panel, _ = load(train)
-    history = [panel.series(index)[:, 0].astype(float) for index in range(len(panel))]
+    history = [panel.series[index][:, 0].astype(float) for index in range(len(panel))]
     spec = WindowSpec(M4_SEASON, M4_HORIZON, panel.targets, M4_SEASON, LEVELS)
-    rival = classical_baselines([name], panel, spec)[name]
+    forecaster = classical_forecasters([name], panel, spec)[name]
     begin = time.monotonic()
-    quantiles = rival.forecast(panel, np.arange(len(panel)), panel.lengths)[:, :, 0]
+    forecasts = forecaster.forecast(panel, np.arange(len(panel)), panel.lengths)
+    quantiles = forecasts.quantiles[:, :, 0]
     seconds = round(time.monotonic() - begin, 1)
     # One process of its own, averaged over the last minutes.
     disturbed = os.getloadavg()[2] > 1.5
@@ -61,7 +62,7 @@ def measure(name: str, series: int | None) -> dict[str, Any]:
     errors = IntervalErrors(LEVELS)
     errors.add(quantiles[rows], actual, m4_scale(known)[:, None])
     scores = m4_scores(known, actual, quantiles[rows][..., spec.median])
-    return {**scores, **errors.figures(), "seconds": seconds, "disturbed": disturbed, "failed": rival.failed}
+    return {**scores, **errors.figures(), "seconds": seconds, "disturbed": disturbed, "failed": forecasts.failures.failed}
 
 
 def written(results: dict[str, dict[str, Any]]) -> str:

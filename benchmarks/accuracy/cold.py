@@ -39,6 +39,6 @@ def cold_errors(
     figures = {}
     for seasons in COLD_SEASONS:
         known = np.full_like(origin, seasons * spec.season)
-        median = predict_windows(model, spec, panel, series, origin, most=known)[..., spec.median]
+        median = predict_windows(model, spec, panel, series, origin, max_length=known)[..., spec.median]
         figures[f"{COLD}{seasons}"] = float(np.mean(np.abs(median.astype(np.float64) - actual) / scale))
     return figures

@@ -33,12 +33,13 @@ from benchmarks.accuracy.tasks import (
 from tsattn.config import RunConfig
 from tsattn.data.loader import load
 from tsattn.errors import TsattnError
+from tsattn.evaluation.backtest import backtest_windows
 from tsattn.evaluation.origins import plan_backtest
 from tsattn.forecaster import Forecaster
-from tsattn.forecasting.fit import Watch
+from tsattn.forecasting.fit import CallbackFactory
 from tsattn.models import BASELINES
-from tsattn.scoring.comparison import ROWS, predict_windows
-from tsattn.timeseries.frames import level_columns
+from tsattn.scoring.comparison import BATCH_ROWS, predict_windows
+from tsattn.timeseries.frames import quantile_columns
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.window_spec import WindowSpec
 from tsattn.timeseries.windows import Windows
@@ -68,7 +69,7 @@ class Outcome:
     fit_seconds: float = 0.0
 
 
-def run(task: Task, config: RunConfig, stage: Stage, data: Path, watch: Watch | None = None) -> Outcome:
+def run(task: Task, config: RunConfig, stage: Stage, data: Path, callback: CallbackFactory | None = None) -> Outcome:
     """Train and score by the protocol of a task.
 
     Args:
@@ -76,19 +77,19 @@ def run(task: Task, config: RunConfig, stage: Stage, data: Path, watch: Watch | 
         config: the whole configuration.
         stage: ``validation`` does not look at the test part at all.
         data: folder of the data.
-        watch: shows the trainings.
+        callback: Makes the callback of each training.
     """
     if task.protocol == "ett":
-        return ett(data / "ETT" / f"{task.data}.csv", task.parts, config, stage, watch)
+        return ett(data / "ETT" / f"{task.data}.csv", task.parts, config, stage, callback)
     if task.protocol == "m4":
-        return m4(data / "M4", config, stage, watch)
+        return m4(data / "M4", config, stage, callback)
     if task.protocol == "roads":
-        return roads(data / "los_loop", config, stage, watch)
-    return classic(data / "classic" / f"{task.data}.csv", config, stage, watch)
+        return roads(data / "los_loop", config, stage, callback)
+    return classic(data / "classic" / f"{task.data}.csv", config, stage, callback)
 
 
 def ett(
-    file: Path, parts: tuple[int, int, int], config: RunConfig, stage: Stage, watch: Watch | None = None
+    file: Path, parts: tuple[int, int, int], config: RunConfig, stage: Stage, callback: CallbackFactory | None = None
 ) -> Outcome:
     """Standardised MSE and MAE over every window of a part, one step apart, histories reaching over its border.
 
@@ -99,12 +100,12 @@ def ett(
         parts: steps of the train, validation and test part.
         config: with horizon, validation part and no refit; its targets are the channels.
         stage: the test stage gives the figures of both parts.
-        watch: shows the trainings.
+        callback: Makes the callback of each training.
     """
     train, validation, test = parts
     rows = sum(parts) if stage == TEST else train + validation
     frame = ett_frame(file, rows, train, config.data.target)
-    forecaster, seconds = _fit(config, frame.iloc[: train + validation], watch)
+    forecaster, seconds = _fit(config, frame.iloc[: train + validation], callback)
     figures: dict[str, Figures] = {}
     for part, end, steps in ((VALIDATION, train + validation, validation), (TEST, rows, test)):
         if part in (VALIDATION, stage):
@@ -114,7 +115,7 @@ def ett(
             with uncalibrated(model):
                 before = window_errors(model, spec, panel, steps)
             figures[part] |= {f"{BEFORE}{name}": before[name] for name in INTERVAL_METRICS}
-            windows = Windows.over_last(panel, spec, steps, COLD_WINDOWS)
+            windows = Windows.in_last_steps(panel, spec, steps, COLD_WINDOWS)
             series, origin = windows.locate(np.arange(len(windows)))
             actual = following(panel, origin, spec.horizon)
             figures[part] |= cold_errors(model, spec, panel, series, origin, actual)
@@ -126,10 +127,10 @@ def window_errors(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int
 
     A batch of windows at a time, so that no more than a batch of forecasts is ever held.
     """
-    windows = Windows.over_last(panel, spec, steps)
+    windows = Windows.in_last_steps(panel, spec, steps)
     squared = absolute = count = 0.0
     intervals = IntervalErrors(spec.levels)
-    size = max(ROWS // len(spec.targets), 1)
+    size = max(BATCH_ROWS // len(spec.targets), 1)
     for begin in range(0, len(windows), size):
         series, origin = windows.locate(np.arange(begin, min(begin + size, len(windows))))
         quantiles = predict_windows(model, spec, panel, series, origin)
@@ -146,7 +147,7 @@ def following(panel: Panel, origin: npt.NDArray[np.int64], steps: int) -> npt.ND
     return np.stack([panel.values[first : first + steps] for first in origin])
 
 
-def m4(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = None) -> Outcome:
+def m4(folder: Path, config: RunConfig, stage: Stage, callback: CallbackFactory | None = None) -> Outcome:
     """SMAPE, MASE and OWA of one forecast a series, by the competition's definitions, from the training file alone.
 
     The validation stage forecasts the last 48 steps of each training series from what is before them.
@@ -155,7 +156,7 @@ def m4(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = None
         folder: where Hourly-train.csv and Hourly-test.csv are.
         config: horizon and season are left to inference, and must come out as the competition's.
         stage: which 48 steps are forecast.
-        watch: shows the trainings.
+        callback: Makes the callback of each training.
     """
     file = folder / "Hourly-train.csv"
     train = pd.read_csv(file)
@@ -165,10 +166,10 @@ def m4(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = None
         lengths -= M4_HORIZON
         actual = np.stack([row[length:][:M4_HORIZON] for row, length in zip(values, lengths, strict=True)])
         known = train.iloc[:, 1:].where(np.arange(values.shape[1]) < lengths[:, None]).iloc[:, : lengths.max()]
-        forecaster, seconds = _fit(config, pd.concat([train.iloc[:, :1], known], axis=1), watch)
+        forecaster, seconds = _fit(config, pd.concat([train.iloc[:, :1], known], axis=1), callback)
     else:
         actual = pd.read_csv(folder / "Hourly-test.csv").iloc[:, 1:].to_numpy(float)
-        forecaster, seconds = _fit(config, file, watch)
+        forecaster, seconds = _fit(config, file, callback)
     got = (forecaster.spec_.horizon, forecaster.spec_.season)
     if got != (M4_HORIZON, M4_SEASON):
         raise TsattnError(f"{file}: horizon and season must come out as {M4_HORIZON} and {M4_SEASON}, got {got}")
@@ -198,7 +199,7 @@ def m4(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = None
 def m4_quantiles(forecaster: Forecaster, names: pd.Series) -> Values:
     """Return the forecast behind the training data, [series, horizon, levels] in the order of ``names``."""
     frame = forecaster.predict().set_index("unique_id")
-    columns = sorted(level_columns(forecaster.spec_.levels).items(), key=lambda pair: pair[1])
+    columns = sorted(quantile_columns(forecaster.spec_.levels).items(), key=lambda pair: pair[1])
     return np.stack([frame.loc[[name], [column for column, _ in columns]].to_numpy(float) for name in names])
 
 
@@ -211,7 +212,7 @@ def m4_intervals(
     return errors.figures(prefix)
 
 
-def roads(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = None) -> Outcome:
+def roads(folder: Path, config: RunConfig, stage: Stage, callback: CallbackFactory | None = None) -> Outcome:
     """RMSE and MAE in miles an hour over the sensors and the first steps of a forecast, for each number of steps.
 
     The test stage trains on the first 80 % and scores the rest. As in the published figures a history lies within the
@@ -222,13 +223,13 @@ def roads(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = N
         folder: where los_speed.csv and los_adj.csv are.
         config: with horizon and look-back; a model over a graph that is to be given takes that of the roads.
         stage: which part is scored.
-        watch: shows the trainings.
+        callback: Makes the callback of each training.
     """
     speeds = pd.read_csv(folder / "los_speed.csv")
     begin, end = (ROADS_TRAIN, len(speeds)) if stage == TEST else (ROADS_TRAIN * 7 // 8, ROADS_TRAIN)
     if config.model.get("adjacency") in ("given", "both"):
         config = config.model_copy(update={"data": config.data.model_copy(update={"graph": f"{folder}/los_adj.csv"})})
-    forecaster, seconds = _fit(config, speeds.iloc[:begin], watch)
+    forecaster, seconds = _fit(config, speeds.iloc[:begin], callback)
     panel, _ = load(speeds.iloc[:end], schema=forecaster.schema_)
     origins = np.arange(begin + ROADS_STEPS, end - min(ROADS_HORIZONS))
     model, spec = forecaster.model_, forecaster.spec_
@@ -243,7 +244,7 @@ def roads(folder: Path, config: RunConfig, stage: Stage, watch: Watch | None = N
     return Outcome({stage: figures}, _model(forecaster), seconds)
 
 
-def classic(file: Path, config: RunConfig, stage: Stage, watch: Watch | None = None) -> Outcome:
+def classic(file: Path, config: RunConfig, stage: Stage, callback: CallbackFactory | None = None) -> Outcome:
     """MASE of five rolling forecasts with one training before them, relative to that of the best naive baseline.
 
     The best baseline is known only afterwards, so that 1 is hard to beat. The validation stage backtests what lies
@@ -253,14 +254,14 @@ def classic(file: Path, config: RunConfig, stage: Stage, watch: Watch | None = N
         file: any file that `tsattn` reads.
         config: what is left open is inferred.
         stage: which part of the file is forecast.
-        watch: shows the trainings.
+        callback: Makes the callback of each training.
     """
     panel, schema = load(file, config.data)
-    plan = plan_backtest(panel, schema, config.data, ORIGINS, source=file.name)
+    windows = plan_backtest(panel, schema, config.data, ORIGINS, source=file.name)
     if stage == VALIDATION:
-        plan = plan_backtest(plan.training(), schema, config.data, ORIGINS, source=file.name)
+        windows = plan_backtest(windows.training(), schema, config.data, ORIGINS, source=file.name)
     begin = time.monotonic()
-    result = Forecaster.from_config(config).backtest_plan(plan, watch=watch)
+    result = backtest_windows(config, windows, callback=callback)
     seconds = round(time.monotonic() - begin, 1)
     scores = result.scores.set_index("model")
     errors, name = scores["mase"].astype(float), result.best
@@ -270,17 +271,17 @@ def classic(file: Path, config: RunConfig, stage: Stage, watch: Watch | None = N
         "mase": float(errors[name]),
         "best_naive": best,
         "best_naive_mase": float(errors[best]),
-        "horizon": plan.schema.horizon,
-        "season": plan.schema.season,
-        "step": plan.step,
-        "kept": result.choices[name][0].kept if name in result.choices else name,
+        "horizon": windows.schema.horizon,
+        "season": windows.schema.season,
+        "step": windows.step,
+        "kept": result.choices[name][0].selected if name in result.choices else name,
     }
     return Outcome({stage: figures}, {}, seconds)
 
 
-def _fit(config: RunConfig, data: pd.DataFrame | Path, watch: Watch | None) -> tuple[Forecaster, float]:
+def _fit(config: RunConfig, data: pd.DataFrame | Path, callback: CallbackFactory | None) -> tuple[Forecaster, float]:
     begin = time.monotonic()
-    forecaster = Forecaster.from_config(config).fit(data, watch=watch)
+    forecaster = Forecaster.from_config(config).fit(data, callback=callback)
     return forecaster, round(time.monotonic() - begin, 1)
 
 
@@ -295,5 +296,5 @@ def _model(forecaster: Forecaster) -> Figures:
         "parameters": forecaster.model_.count_params(),
         "configuration": {group: resolved[group] for group in ("model", "data")},
         "epochs": None if history is None else len(history.loss),
-        "best_epoch": None if history is None else history.chosen,
+        "best_epoch": None if history is None else history.best_epoch,
     }

@@ -21,7 +21,7 @@ from tsattn.scoring.window_forecaster import FitFailures, WindowForecaster, Wind
 if TYPE_CHECKING:
     from tsattn.timeseries.panel import Panel
     from tsattn.timeseries.ragged import Ints
-from tsattn.timeseries.window_spec import WindowSpec
+    from tsattn.timeseries.window_spec import WindowSpec
 
 Floats = npt.NDArray[np.float64]
 

@@ -26,7 +26,7 @@ from tsattn.timeseries.windows import Windows, gather
 MAX_WINDOWS = 500
 """Windows of a comparison; more of them are thinned out evenly."""
 
-ROWS = 2048
+BATCH_ROWS = 2048
 """Rows of a batch, windows times targets, so that many targets do not exceed the memory."""
 
 
@@ -49,7 +49,7 @@ def predict_windows(
     series: Ints,
     origin: Ints,
     output: str = QUANTILES,
-    most: Ints | None = None,
+    max_length: Ints | None = None,
 ) -> Floats:
     """Run an inference model on windows.
 
@@ -60,16 +60,16 @@ def predict_windows(
         series: Index of the series, int64 [windows].
         origin: Steps of history, int64 [windows].
         output: Name of the output of the model.
-        most: Maximum steps of history of each window, int64 [windows]; defaults to the context.
+        max_length: Maximum steps of history of each window, int64 [windows]; defaults to the context.
 
     Returns:
         That output, by default the quantiles [windows, horizon, targets, levels] in original units.
     """
     parts = []
-    size = max(ROWS // len(spec.targets), 1)
+    size = max(BATCH_ROWS // len(spec.targets), 1)
     for begin in range(0, len(series), size):
         chosen = slice(begin, begin + size)
-        limit = None if most is None else most[chosen]
+        limit = None if max_length is None else max_length[chosen]
         batch = gather(panel, spec, series[chosen], origin[chosen], target=False, max_length=limit)
         # Called as a function: `predict` would trace a graph for each model and each size of batch.
         parts.append(keras.ops.convert_to_numpy(model(batch, training=False)[output]))

@@ -172,7 +172,9 @@ class ModelSelection:
             f"{self.metric.upper()} {errors[self.selected]:.3g} against {' and '.join(others)}."
         )
         if self.skipped:
-            text += f" Skipped for lack of time: {', '.join(self.skipped)}. Increase selection.budget to include them."
+            text += (
+                f" Skipped for lack of time: {', '.join(self.skipped)}. Increase selection.max_seconds to include them."
+            )
         return text
 
     def to_dict(self) -> dict[str, Any]:
