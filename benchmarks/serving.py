@@ -74,7 +74,7 @@ def exported(name: str, folder: Path) -> Path:
     return forecaster.export(folder / name)
 
 
-def request_of(context: int) -> dict[str, Any]:
+def make_request(context: int) -> dict[str, Any]:
     """Return the inputs of a request for one series with the whole history."""
     values = np.round(100 + 10 * np.sin(np.arange(context) / 5), 2)
     return {"past": values[None, :, None].tolist(), "length": [context]}
@@ -162,7 +162,7 @@ def resident(pid: int) -> float:
 def measured(name: str, folder: Path, seconds: int, requests: int) -> dict[str, Any]:
     """Return all figures of one model."""
     version = exported(name, folder)
-    inputs = request_of(72 if name == "airline" else 504)
+    inputs = make_request(72 if name == "airline" else 504)
     body = folder / f"{name}.json"
     body.write_text(json.dumps({"inputs": inputs}))
     found: dict[str, Any] = {"in_process": round(1e3 * in_process(version, inputs, 500), 2)}

@@ -67,7 +67,7 @@ def main() -> None:
     for line in sys.stdin:
         wrong = ""
         try:
-            runtime["answer"](kind, load, line)
+            runtime["run_requests"](kind, load, line)
         except Exception as error:
             wrong = traceback.format_exception_only(error)[-1].strip().splitlines()[-1]
         print(wrong, file=answers, flush=True)

@@ -1,4 +1,4 @@
-"""Programs that run exported models and know nothing of tsattn, each as a function from inputs to outputs."""
+"""Runtimes and clients for exported models that do not use tsattn, as functions from inputs to outputs."""
 
 from __future__ import annotations
 
@@ -16,22 +16,11 @@ from typing import Any
 
 import numpy as np
 from numpy_reference import Array
+from shared_runtime import launch
 
 Inputs = dict[str, Array]
 
 ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-
-TENSORFLOW = """
-import sys
-import numpy as np
-import tensorflow as tf
-folder, given, made = sys.argv[1:]
-with np.load(given) as arrays:
-    inputs = {name: tf.constant(x) for name, x in arrays.items()}
-answer = tf.saved_model.load(folder).signatures["serving_default"](**inputs)
-assert "tsattn" not in sys.modules
-np.savez(made, **{name: x.numpy() for name, x in answer.items()})
-"""
 
 
 def run(*command: Any, **options: Any) -> str:
@@ -43,15 +32,17 @@ def run(*command: Any, **options: Any) -> str:
 
 
 def tensorflow(version: Path, inputs: Inputs, folder: Path) -> Inputs:
-    """TensorFlow in a process of its own."""
-    np.savez(folder / "given.npz", **inputs)
-    run(sys.executable, "-c", TENSORFLOW, version, folder / "given.npz", folder / "made.npz", cwd=folder)
-    with np.load(folder / "made.npz") as made:
-        return dict(made)
+    """TensorFlow in a separate process."""
+    paths = [str(version), str(folder / "given.npz"), str(folder / "made.npz")]
+    np.savez(paths[1], **{f"0/serving_default/{name}": x for name, x in inputs.items()})
+    error = launch("saved_model", None).run(json.dumps(paths) + "\n")
+    assert not error, error
+    with np.load(paths[2]) as made:
+        return {name.rpartition("/")[2]: x for name, x in made.items()}
 
 
 def saved_model_cli(version: Path, inputs: Inputs, folder: Path) -> Inputs:
-    """The command that comes with TensorFlow."""
+    """TensorFlow's command saved_model_cli."""
     parts = []
     for name, x in inputs.items():
         np.save(folder / f"{name}.npy", x)
@@ -62,7 +53,7 @@ def saved_model_cli(version: Path, inputs: Inputs, folder: Path) -> Inputs:
 
 
 def c_program(version: Path, inputs: Inputs) -> Inputs:
-    """The program of the kit."""
+    """The C program of the client kit."""
     program = _built((version.parent / "kit" / "client.c").read_text())
     lines = []
     for name in sorted(inputs):
@@ -79,7 +70,7 @@ def c_program(version: Path, inputs: Inputs) -> Inputs:
 
 @cache
 def _built(source: str) -> Path:
-    """A program of the kit, built as its head says; most models have the same."""
+    """Build the C program as its comment says; most models have the same source."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
     (folder / "client.c").write_text(source)
@@ -116,7 +107,7 @@ def litert(path: Path, inputs: Inputs) -> Inputs:
 
 
 def rest_by_row(post: Callable[[str], Any], inputs: Inputs) -> Inputs:
-    """TensorFlow Serving's REST, an object a row."""
+    """TensorFlow Serving's REST API in row format."""
     columns = {name: x.tolist() for name, x in inputs.items()}
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     answer = post(json.dumps({"instances": rows}))["predictions"]
@@ -124,13 +115,13 @@ def rest_by_row(post: Callable[[str], Any], inputs: Inputs) -> Inputs:
 
 
 def rest_by_column(post: Callable[[str], Any], inputs: Inputs) -> Inputs:
-    """TensorFlow Serving's REST, a list an input."""
+    """TensorFlow Serving's REST API in column format."""
     answer = post(json.dumps({"inputs": {name: x.tolist() for name, x in inputs.items()}}))["outputs"]
     return {name: np.array(x, "float32") for name, x in answer.items()}
 
 
 def grpc(address: str, name: str, inputs: Inputs) -> Inputs:
-    """TensorFlow Serving's gRPC."""
+    """TensorFlow Serving's gRPC API."""
     import grpc as rpc
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc

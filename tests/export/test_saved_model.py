@@ -1,9 +1,10 @@
-"""The exported SavedModel against the model in Python, and alone in a process without the package."""
+"""The outputs of exported SavedModels, in a process without tsattn, compared with those of the Python models."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import keras
@@ -13,7 +14,7 @@ from keras_help import with_random_weights
 from numpy_reference import Array
 
 from tsattn.export.saved_model import write_saved_model
-from tsattn.export.signatures import WindowReader
+from tsattn.export.signatures import ServingPreprocessor
 from tsattn.models import resolve_options
 from tsattn.models.forecast_model import build_baseline, build_graph
 from tsattn.timeseries.window_spec import (
@@ -30,7 +31,7 @@ from tsattn.timeseries.window_spec import (
 
 PATCH = 4
 SPEC = WindowSpec(context=12, horizon=7, targets=("a", "b"), season=4)
-MODELS = ("parallel", "autoregressive", "lookbacks", "attention_pooling", "tcn", "seasonal_naive")
+MODELS = ("parallel", "autoregressive", "context_scales", "attention_pooling", "tcn", "seasonal_naive")
 
 SERVE = """
 import sys
@@ -52,20 +53,21 @@ np.savez(made, **results)
 """
 
 
+@cache
 def make_model(name: str) -> keras.Model:
     if name == "seasonal_naive":
         return build_baseline(resolve_options({"name": name})[0], SPEC)
     options: dict[str, object] = {"name": "seq2seq", "decoder": name}
     if name in ("attention_pooling", "tcn"):
         options = {"name": name}
-    if name == "lookbacks":
-        options = {"name": "seq2seq", "lookbacks": 2}
+    if name == "context_scales":
+        options = {"name": "seq2seq", "context_scales": 2}
     entry, validated = resolve_options({"units": 6, "patch_length": PATCH, **options})
     return with_random_weights(build_graph(entry, validated, SPEC, portable=True).inference())
 
 
 def raw(lengths: list[int], time: int) -> dict[str, Array]:
-    """Histories with gaps; what follows them is garbage."""
+    """Histories with gaps, followed by garbage."""
     rng = np.random.default_rng(time)
     past = (20 + 5 * rng.normal(size=(len(lengths), time, 2))).astype("float32")
     past[rng.random(past.shape) < 0.2] = np.nan
@@ -85,16 +87,16 @@ BATCHES = {
 
 
 def windows(given: dict[str, Array]) -> dict[str, Array]:
-    """The window contract by a loop."""
+    """The windows, computed in a loop."""
     past, batch = given[PAST], len(given[PAST])
     values = np.zeros((batch, SPEC.context, 2), dtype="float32")
-    observed, kept = values.copy(), np.zeros(batch, dtype="int32")
+    observed, lengths = values.copy(), np.zeros(batch, dtype="int32")
     for row, length in enumerate(given[LENGTH]):
         history = past[row, max(length - SPEC.context, 0) : length]
-        kept[row] = len(history)
+        lengths[row] = len(history)
         values[row, : len(history)] = np.where(np.isfinite(history), history, 0)
         observed[row, : len(history)] = np.isfinite(history)
-    return {PAST: values, OBSERVED: observed, LENGTH: kept}
+    return {PAST: values, OBSERVED: observed, LENGTH: lengths}
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +104,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the SavedModel of each model."""
     folder = tmp_path_factory.mktemp("exported")
     for name in MODELS:
-        write_saved_model(make_model(name), WindowReader(SPEC), folder / name)
+        write_saved_model(make_model(name), ServingPreprocessor(SPEC), folder / name)
     return folder
 
 
 @pytest.fixture(scope="module")
 def served(folder: Path) -> dict[str, Array]:
-    """What one process with TensorFlow and nothing of ours gets out of the folders."""
+    """Outputs of all models in one process without tsattn."""
     np.savez(
         folder / "given.npz", **{f"{name}/{key}": x for name, given in BATCHES.items() for key, x in given.items()}
     )
@@ -132,13 +134,13 @@ def test_raw_history_gives_what_python_gives(served: dict[str, Array], name: str
     np.testing.assert_array_equal(served[f"{name}/{batch}/serving_default/{FORECAST}"], quantiles[..., SPEC.median])
 
 
-def test_a_baseline_has_no_attention_to_tell(served: dict[str, Array]) -> None:
-    told = {name.split("/")[0] for name in served if "/attention/" in name}
-    assert told == {*MODELS} - {"seasonal_naive"}
+def test_a_baseline_has_no_attention_signature(served: dict[str, Array]) -> None:
+    models = {name.split("/")[0] for name in served if "/attention/" in name}
+    assert models == {*MODELS} - {"seasonal_naive"}
 
 
 @pytest.mark.parametrize("batch", BATCHES)
-@pytest.mark.parametrize("name", ["parallel", "autoregressive", "lookbacks", "attention_pooling", "tcn"])
+@pytest.mark.parametrize("name", ["parallel", "autoregressive", "context_scales", "attention_pooling", "tcn"])
 def test_attention_is_over_the_steps_of_the_raw_history(served: dict[str, Array], name: str, batch: str) -> None:
     weights, steps = served[f"{name}/{batch}/attention/{ATTENTION}"], served[f"{name}/{batch}/attention/{KEY_STEPS}"]
     queries = served[f"{name}/{batch}/attention/{QUERY_STEPS}"]

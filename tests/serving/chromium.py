@@ -1,4 +1,4 @@
-"""Headless Chromium, driven over a pipe by its DevTools protocol: no driver and no package are needed."""
+"""Headless Chromium, controlled through a pipe with the DevTools protocol, without a driver or package."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _LAUNCH = (
 
 
 def find() -> str | None:
-    """Return the path of a Chromium, if there is one."""
+    """Return the path of Chromium, or None."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 class Page:
-    """One tab of a Chromium of its own."""
+    """One tab in a separate Chromium process."""
 
     def __init__(self, program: str) -> None:
         self._profile = tempfile.mkdtemp(prefix="tsattn-chromium-")
@@ -51,8 +51,8 @@ class Page:
             os.close(end)
         self._to, self._from = ours[1], theirs[0]
         self._rest, self._count, self._session = b"", 0, None
-        self.told: list[dict[str, Any]] = []
-        """Events that came, such as what stood on the console."""
+        self.events: list[dict[str, Any]] = []
+        """Received events, such as console messages."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "DOM", "Network"):
@@ -75,11 +75,11 @@ class Page:
         if self._session is not None:
             message["sessionId"] = self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
-        while (came := self._next()).get("id") != self._count:
-            self.told.append(came)
-        if "error" in came:
-            raise RuntimeError(f"{method}: {came['error']}")
-        result: dict[str, Any] = came["result"]
+        while (received := self._next()).get("id") != self._count:
+            self.events.append(received)
+        if "error" in received:
+            raise RuntimeError(f"{method}: {received['error']}")
+        result: dict[str, Any] = received["result"]
         return result
 
     def _next(self, seconds: float = 60.0) -> dict[str, Any]:
@@ -117,14 +117,14 @@ class Page:
         )
 
     def until(self, event: str, **values: Any) -> None:
-        """Wait until an event has come whose parameters have some values."""
-        waiting = list(self.told)
+        """Wait until an event with the given parameters has been received."""
+        waiting = list(self.events)
         while True:
-            for told in waiting:
-                if told.get("method") == event and values.items() <= told["params"].items():
+            for message in waiting:
+                if message.get("method") == event and values.items() <= message["params"].items():
                     return
-            self.told.append(self._next())
-            waiting = self.told[-1:]
+            self.events.append(self._next())
+            waiting = self.events[-1:]
 
     def open(self, address: str) -> None:
         """Go to an address and wait until it is loaded."""

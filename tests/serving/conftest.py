@@ -1,4 +1,4 @@
-"""Exported models, and servers of them, that the tests share."""
+"""Exported models and their servers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving.served import COVERED, Served, running, write_version
+from serving.live_server import COVERED, Served, running, write_version
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def covered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same of a model with covariates of every kind and two targets."""
+    """The same for a model with covariates of every kind and two targets."""
     folder = tmp_path_factory.mktemp("covered")
     write_version(folder / "1", COVERED)
     return folder

@@ -7,7 +7,7 @@ import socket
 from typing import Any
 
 import pytest
-from serving.served import NAME, SECONDS, Served, columns, history, instance
+from serving.live_server import NAME, SECONDS, Served, columns, history, instance
 
 ROW = instance(3)
 BIG = "1" + "0" * 400
@@ -94,9 +94,9 @@ def answers_afterwards(served: Served) -> Any:
 def check_error(answer: Any, *statuses: int) -> str:
     assert answer.status_code in statuses, answer.text
     assert answer.headers["content-type"] == "application/json"
-    told = json.loads(answer.content)
-    assert told.keys() == {"error"} and isinstance(told["error"], str) and 0 < len(told["error"]) < 1100
-    return told["error"]
+    error = json.loads(answer.content)
+    assert error.keys() == {"error"} and isinstance(error["error"], str) and 0 < len(error["error"]) < 1100
+    return error["error"]
 
 
 @pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES)

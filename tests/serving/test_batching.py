@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving.served import CONTEXT, HORIZON, SECONDS, Served, columns, history, running, wait_for
+from serving.live_server import CONTEXT, HORIZON, SECONDS, Served, columns, history, running, wait_for
 
 from tsattn.serving.engine import Engine
 from tsattn.serving.errors import ServingError
@@ -91,12 +91,17 @@ def covered_request(steps: int, seed: int) -> Tensors:
 STEPS = (1, 3, CONTEXT, CONTEXT + 1, 40, 0, 7, 200, 5, 29)
 
 
+async def infer(engine: Engine, signature: str, tensors: Tensors) -> Tensors:
+    servable = engine.resolve()
+    return await engine.run(servable, servable.signature(signature), tensors)
+
+
 async def together(engine: Engine, requests: list[Tensors], signature: str, state: Held) -> list[Any]:
     """Answers to requests that wait while the model is held up by one before them."""
-    first = asyncio.ensure_future(engine.infer(signature, requests[0]))
+    first = asyncio.ensure_future(infer(engine, signature, requests[0]))
     while not state.calls:
         await asyncio.sleep(0)
-    tasks = [asyncio.ensure_future(engine.infer(signature, request)) for request in requests]
+    tasks = [asyncio.ensure_future(infer(engine, signature, request)) for request in requests]
     for _ in range(5):
         await asyncio.sleep(0)
     state.go.set()
@@ -149,11 +154,11 @@ def test_a_request_that_the_model_refuses_fails_nobody_else(
 
 def test_a_request_that_was_given_up_is_not_run(plain_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(state: Held) -> Any:
-        first = asyncio.ensure_future(plain_engine.infer("serving_default", plain_request(5, 0)))
+        first = asyncio.ensure_future(infer(plain_engine, "serving_default", plain_request(5, 0)))
         while not state.calls:
             await asyncio.sleep(0)
         gone, stays = (
-            asyncio.ensure_future(plain_engine.infer("serving_default", plain_request(5, seed))) for seed in (1, 2)
+            asyncio.ensure_future(infer(plain_engine, "serving_default", plain_request(5, seed))) for seed in (1, 2)
         )
         await asyncio.sleep(0)
         gone.cancel()
@@ -170,10 +175,10 @@ def test_a_request_that_was_given_up_is_not_run(plain_engine: Engine, monkeypatc
 def test_signatures_are_not_mixed(plain_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(state: Held) -> Any:
         names = ["serving_default", "attention"] * 3
-        first = asyncio.ensure_future(plain_engine.infer("attention", plain_request(5, 0)))
+        first = asyncio.ensure_future(infer(plain_engine, "attention", plain_request(5, 0)))
         while not state.calls:
             await asyncio.sleep(0)
-        tasks = [asyncio.ensure_future(plain_engine.infer(name, plain_request(5, 0))) for name in names]
+        tasks = [asyncio.ensure_future(infer(plain_engine, name, plain_request(5, 0))) for name in names]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         state.go.set()
@@ -225,7 +230,7 @@ def test_a_batch_may_wait_for_others(plain: Path, monkeypatch: pytest.MonkeyPatc
 
     async def scene() -> list[Any]:
         # The third fills the batch, long before the time is over.
-        return await asyncio.gather(*[engine.infer("serving_default", plain_request(5, 0)) for _ in range(3)])
+        return await asyncio.gather(*[infer(engine, "serving_default", plain_request(5, 0)) for _ in range(3)])
 
     with held(monkeypatch) as state:
         state.go.set()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from serving.served import HORIZON, NAME, columns, running
+from serving.live_server import HORIZON, NAME, columns, running
 
 # Its messages of TensorFlow would clash with TensorFlow's own in one process.
 OVMS = """
@@ -17,7 +17,7 @@ import json, sys
 import numpy as np
 from ovmsclient import make_grpc_client, make_http_client
 given = json.loads(sys.argv[3])
-told = {}
+results = {}
 for make, address in ((make_http_client, sys.argv[1]), (make_grpc_client, sys.argv[2])):
     client = make(address)
     inputs = {"past": np.array(given["past"], "float32"), "length": np.array(given["length"], "int32")}
@@ -28,14 +28,14 @@ for make, address in ((make_http_client, sys.argv[1]), (make_grpc_client, sys.ar
             client.predict(wrong, name)
         except Exception as error:
             errors.append(type(error).__name__)
-    told[make.__name__] = {
+    results[make.__name__] = {
         "forecasts": [client.predict(inputs, "shop", version)["forecast"].tolist() for version in (0, 1)],
         "lists": client.predict(given, "shop")["forecast"].tolist(),
         "state": {str(version): one["state"] for version, one in status.items()},
         "metadata": client.get_model_metadata("shop", 1),
         "errors": errors,
     }
-print(json.dumps(told))
+print(json.dumps(results))
 """
 
 
@@ -46,13 +46,13 @@ def test_ovmsclient(plain: Path) -> None:
         result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         known = served.predict({"inputs": columns()}).json()["outputs"]["forecast"]
     assert result.returncode == 0, result.stderr[-3000:]
-    told = json.loads(result.stdout)
-    for client in told.values():
+    results = json.loads(result.stdout)
+    for client in results.values():
         for forecast in (*client["forecasts"], client["lists"]):
             np.testing.assert_allclose(forecast, known, rtol=1e-5)
         assert client["state"] == {"1": "AVAILABLE"}
         assert client["errors"] == ["InvalidInputError", "ModelNotFoundError"]
-    metadata = told["make_grpc_client"]["metadata"]
+    metadata = results["make_grpc_client"]["metadata"]
     assert metadata["model_version"] == 1
     assert metadata["inputs"]["past"] == {"shape": [-1, -1, 1], "dtype": "DT_FLOAT"}
 
@@ -78,7 +78,7 @@ def test_tritonclient(plain: Path) -> None:
         known = served.predict(text).json()["outputs"]["forecast"]
         np.testing.assert_allclose(answer.as_numpy("forecast"), known, rtol=1e-6)
         assert client.infer(NAME, inputs).as_numpy("quantiles").shape == (1, HORIZON, 1, 3)
-        with pytest.raises(errors.InferenceServerException, match="without length"):
+        with pytest.raises(errors.InferenceServerException, match="missing: length"):
             client.infer(NAME, inputs[:1])
         inputs[1].set_data_from_numpy(length)
         with pytest.raises(errors.InferenceServerException, match="binary_data=False"):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from serving.served import NAME, SECONDS, Served, instance
+from serving.live_server import NAME, SECONDS, Served, instance
 
 CASES = 10_000
 
@@ -114,8 +114,8 @@ async def ask(served: Served, numbers: range) -> dict[int, int]:
         statuses[status] = statuses.get(status, 0) + 1
         if status != 200:
             assert 400 <= status < 500, (number, status, body, asked[:2000])
-            told = json.loads(body)
-            assert told.keys() == {"error"} and isinstance(told["error"], str), (number, body)
+            error = json.loads(body)
+            assert error.keys() == {"error"} and isinstance(error["error"], str), (number, body)
         if number % 100 == 0:
             path, good = next(iter(GOOD.items()))
             writer.write(sent(path, json.dumps(good).encode()))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving.served import NAME, SECONDS, columns, running, wait_for
+from serving.live_server import NAME, SECONDS, columns, running, wait_for
 from serving.test_bad_requests import check_error
 
 from tsattn.serving.servable import Servable

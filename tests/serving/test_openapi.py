@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from serving.served import HORIZON, NAME, Served
+from serving.live_server import HORIZON, NAME, Served
 
 
 def test_the_document_has_the_names_and_shapes_of_the_model(served_covered: Served) -> None:

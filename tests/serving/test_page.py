@@ -1,4 +1,4 @@
-"""The page, in a Chromium without a window: what it draws is what `Forecaster.predict` says."""
+"""The page in headless Chromium shows the forecasts of `Forecaster.predict`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import uvicorn
 from serving import chromium
-from serving.door_help import InProcess, app_of, client_of, fitted, near
+from serving.in_process import InProcess, assert_close, fit_small, make_app, make_client
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,15 +26,15 @@ from tsattn import Forecaster
 HORIZON = 6
 NAMES = ("north", "<img src=x onerror=alert(1)>")
 READY = "!document.getElementById('go').disabled"
-DRAWN = "document.querySelector('#chart path.forecast')"
+SAMPLE_INPUTS = "document.querySelector('#chart path.forecast')"
 FAILED = "!document.getElementById('error').hidden"
 
 
 def frame() -> pd.DataFrame:
     step = np.arange(100)
-    stamps = pd.date_range("2024-01-01", periods=100, freq="h")
+    times = pd.date_range("2024-01-01", periods=100, freq="h")
     parts = [
-        pd.DataFrame({"unique_id": name, "ds": stamps, "y": (level * (5 + np.sin(step / 4))).round(2)})
+        pd.DataFrame({"unique_id": name, "ds": times, "y": (level * (5 + np.sin(step / 4))).round(2)})
         for name, level in zip(NAMES, (10, 3000), strict=True)
     ]
     whole = pd.concat(parts, ignore_index=True)
@@ -44,7 +44,7 @@ def frame() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def forecaster() -> Forecaster:
-    return fitted(frame(), levels=(0.05, 0.1, 0.5, 0.9, 0.95))
+    return fit_small(frame(), levels=(0.05, 0.1, 0.5, 0.9, 0.95))
 
 
 @contextlib.contextmanager
@@ -64,7 +64,7 @@ def served(app: ASGIApp) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def address(forecaster: Forecaster) -> Iterator[str]:
-    with served(app_of(InProcess(forecaster))) as where:
+    with served(make_app(InProcess(forecaster))) as where:
         yield where
 
 
@@ -79,7 +79,7 @@ def browser() -> Iterator[chromium.Page]:
 
 @pytest.fixture
 def page(browser: chromium.Page, address: str) -> chromium.Page:
-    browser.told.clear()
+    browser.events.clear()
     browser.look(1280, 900)
     browser.open(address)
     browser.wait(READY)
@@ -93,7 +93,7 @@ def paste(page: chromium.Page, text: str) -> None:
 
 
 def table(page: chromium.Page) -> pd.DataFrame:
-    """Return the numbers of the page, as they are before they are rounded for people."""
+    """Return the values on the page before rounding for display."""
     rows = page.run(
         "[...document.querySelectorAll('#table tbody tr')]"
         ".map((row) => [...row.children].map((cell, i) => i ? cell.title : cell.textContent))"
@@ -104,23 +104,23 @@ def table(page: chromium.Page) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[1:], float))
 
 
-def same(page: chromium.Page, known: pd.DataFrame) -> None:
+def assert_same_forecast(page: chromium.Page, known: pd.DataFrame) -> None:
     found = table(page)
     assert list(pd.to_datetime(found["ds"])) == list(known["ds"])
-    near(found.iloc[:, 1:], known[list(found.columns[1:])], 10)
+    assert_close(found.iloc[:, 1:], known[list(found.columns[1:])], 10)
 
 
 def problems(page: chromium.Page) -> list[Any]:
-    """Return what stood on the console, refusals of the policy among them."""
+    """Return console messages, including violations of the content security policy."""
     page.run("1")
     kinds = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
-    return [told for told in page.told if told["method"] in kinds]
+    return [event for event in page.events if event["method"] in kinds]
 
 
 def test_a_pasted_csv_is_drawn(page: chromium.Page, forecaster: Forecaster, address: str) -> None:
     known = forecaster.predict(frame())
     paste(page, frame().to_csv(index=False))
-    page.wait(DRAWN)
+    page.wait(SAMPLE_INPUTS)
     assert page.run("document.getElementById('title').textContent") == "north"
     # From the last observation to the end of the horizon.
     line = page.run("document.querySelector('#chart path.forecast').getAttribute('d')")
@@ -129,23 +129,25 @@ def test_a_pasted_csv_is_drawn(page: chromium.Page, forecaster: Forecaster, addr
     assert [band.count("L") for band in bands] == [2 * HORIZON, 2 * HORIZON]
     tall = page.run("[...document.querySelectorAll('#chart path.band')].map((band) => band.getBBox().height)")
     assert tall[0] > tall[1] > 0
-    # Two gaps, and what stands alone between them is a dot.
+    # Two gaps, with an isolated value between them, which is a dot.
     assert page.run("document.querySelector('#chart path.history').getAttribute('d')").count("M") == 3
     assert page.run("document.querySelectorAll('#chart circle.dot[r=\"1.6\"]').length") == 1
-    same(page, known.iloc[:HORIZON])
-    sent = [told["params"]["request"]["url"] for told in page.told if told["method"] == "Network.requestWillBeSent"]
+    assert_same_forecast(page, known.iloc[:HORIZON])
+    sent = [
+        event["params"]["request"]["url"] for event in page.events if event["method"] == "Network.requestWillBeSent"
+    ]
     assert len(sent) >= 6 and all(url.startswith((address, "data:")) for url in sent)
     assert problems(page) == []
 
 
 def test_series_are_chosen_and_their_names_are_text(page: chromium.Page, forecaster: Forecaster) -> None:
     paste(page, frame().to_csv(index=False))
-    page.wait(DRAWN)
+    page.wait(SAMPLE_INPUTS)
     page.run(
         "(() => { const list = document.getElementById('series'); list.selectedIndex = 1;"
         " list.dispatchEvent(new Event('change')); })()"
     )
-    same(page, forecaster.predict(frame()).iloc[HORIZON:])
+    assert_same_forecast(page, forecaster.predict(frame()).iloc[HORIZON:])
     assert page.run("document.getElementById('title').textContent") == NAMES[1]
     assert page.run("document.querySelectorAll('img').length") == 0 and problems(page) == []
 
@@ -157,14 +159,14 @@ def test_a_file_in_another_encoding_is_uploaded(page: chromium.Page, forecaster:
     page.wait("!document.getElementById('file').hidden")
     assert page.run("document.getElementById('file-name').textContent").startswith("Läden.csv, ")
     page.click("go")
-    page.wait(DRAWN)
-    same(page, forecaster.predict(frame()).iloc[:HORIZON])
+    page.wait(SAMPLE_INPUTS)
+    assert_same_forecast(page, forecaster.predict(frame()).iloc[:HORIZON])
 
 
 def test_the_example_is_forecast(page: chromium.Page) -> None:
     page.click("example")
     page.click("go")
-    page.wait(DRAWN)
+    page.wait(SAMPLE_INPUTS)
     assert len(table(page)) == HORIZON
     assert page.run("[...document.getElementById('series').options].map((option) => option.value)") == [
         "north",
@@ -172,16 +174,16 @@ def test_the_example_is_forecast(page: chromium.Page) -> None:
     ]
 
 
-def test_errors_are_told_in_words(page: chromium.Page) -> None:
+def test_errors_are_shown(page: chromium.Page) -> None:
     page.click("go")
     page.wait(FAILED)
     assert page.run("document.getElementById('error').textContent").startswith("There are no data yet")
     paste(page, "unique_id,ds,y\na,2024-01-01,<b>many</b>\n")
     page.wait("document.getElementById('error').textContent.startsWith('Line 2')")
-    told = page.run("document.getElementById('error').textContent")
-    assert told.startswith("Line 2: column 'y': expected a number, got '<b>many</b>'")
+    message = page.run("document.getElementById('error').textContent")
+    assert message.startswith("Line 2: column 'y': expected a number, got '<b>many</b>'")
     paste(page, frame().to_csv(index=False))
-    page.wait(DRAWN)
+    page.wait(SAMPLE_INPUTS)
     assert page.run("document.getElementById('error').hidden")
 
 
@@ -195,19 +197,19 @@ PRESSED = """(() => {
 
 def test_the_readout_follows_the_arrow_keys(page: chromium.Page, forecaster: Forecaster) -> None:
     paste(page, frame().to_csv(index=False))
-    page.wait(DRAWN)
-    # Again until it is told: a chart that is drawn anew in between, for another width, has nothing to tell yet.
-    told = page.wait(PRESSED)
+    page.wait(SAMPLE_INPUTS)
+    # Repeated, because the chart is drawn again for another width, and then has no readout yet.
+    readout = page.wait(PRESSED)
     row = forecaster.predict(frame()).iloc[HORIZON - 2]
-    assert f"{row['y']:.3f}" in told and f"80\u00a0%: {row['y-lo-80']:.3f} to {row['y-hi-80']:.3f}" in told
-    assert "2024-01-05 08:00" in told
+    assert f"{row['y']:.3f}" in readout and f"80\u00a0%: {row['y-lo-80']:.3f} to {row['y-hi-80']:.3f}" in readout
+    assert "2024-01-05 08:00" in readout
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_it_fits_a_phone_and_the_dark(page: chromium.Page, dark: bool) -> None:
+def test_it_fits_a_phone_and_has_a_dark_mode(page: chromium.Page, dark: bool) -> None:
     page.look(360, 740, dark=dark, phone=True)
     paste(page, frame().to_csv(index=False))
-    page.wait(DRAWN)
+    page.wait(SAMPLE_INPUTS)
     assert page.run("document.documentElement.scrollWidth") <= 360
     inside = "document.querySelector('#chart svg').getBoundingClientRect()"
     assert page.run(f"{inside}.right <= 360 && {inside}.left >= 0")
@@ -220,18 +222,18 @@ def test_it_fits_a_phone_and_the_dark(page: chromium.Page, dark: bool) -> None:
 
 def test_the_file_to_download_is_the_forecast(page: chromium.Page, forecaster: Forecaster, tmp_path: Path) -> None:
     paste(page, frame().to_csv(index=False))
-    page.wait(DRAWN)
+    page.wait(SAMPLE_INPUTS)
     page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     page.click("download")
     page.until("Page.downloadProgress", state="completed")
     known = forecaster.predict(frame())
     found = pd.read_csv(tmp_path / "forecast.csv", parse_dates=["ds"])
     assert list(found.columns) == list(known.columns) and list(found["unique_id"]) == list(known["unique_id"])
-    near(found.iloc[:, 2:], known.iloc[:, 2:], 10)
+    assert_close(found.iloc[:, 2:], known.iloc[:, 2:], 10)
 
 
 class Locked:
-    """An app that answers its API only to those who have its token."""
+    """An application whose API requires a token."""
 
     def __init__(self, app: Starlette) -> None:
         self._app = app
@@ -244,8 +246,8 @@ class Locked:
             await self._app(scope, receive, send)
 
 
-def test_a_token_is_asked_for(browser: chromium.Page, forecaster: Forecaster) -> None:
-    with served(Locked(app_of(InProcess(forecaster)))) as address:
+def test_a_token_is_requested(browser: chromium.Page, forecaster: Forecaster) -> None:
+    with served(Locked(make_app(InProcess(forecaster)))) as address:
         browser.open(address)
         browser.wait("!document.getElementById('access').hidden")
         for token, condition in (("wrong", f"{FAILED} && !{READY}"), ("secret", READY)):
@@ -255,11 +257,11 @@ def test_a_token_is_asked_for(browser: chromium.Page, forecaster: Forecaster) ->
             browser.wait(condition)
         assert browser.run("document.getElementById('access').hidden")
         paste(browser, frame().to_csv(index=False))
-        browser.wait(DRAWN)
+        browser.wait(SAMPLE_INPUTS)
 
 
-def test_the_page_has_all_it_needs_and_runs_nothing_else(forecaster: Forecaster) -> None:
-    client = client_of(forecaster)
+def test_the_page_loads_only_its_own_files(forecaster: Forecaster) -> None:
+    client = make_client(forecaster)
     answer = client.get("/")
     assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/html")
     policy = answer.headers["content-security-policy"]

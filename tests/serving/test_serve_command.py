@@ -1,4 +1,4 @@
-"""``tsattn serve``: it tells where it is, and ends when asked, with everything in flight finished."""
+"""``tsattn serve``: it prints its address, and finishes all requests before it stops."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from typing import IO
 import httpx
 import pytest
 from cli.conftest import tsattn
-from serving.served import NAME, SECONDS, columns
+from serving.live_server import NAME, SECONDS, columns
 
 SERVE = [sys.executable, "-c", "from tsattn.cli import main; main()", "serve"]
 
 
 @contextmanager
 def serving(path: Path, *options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server in a process of its own, and its address."""
+    """A server in a separate process, and its address."""
     process = subprocess.Popen(
         [*SERVE, str(path), "--port", "0", *options],
         stdout=subprocess.PIPE,
@@ -54,7 +54,7 @@ def url(line: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_finishes_what_is_in_flight(plain: Path, number: signal.Signals) -> None:
+def test_a_signal_finishes_current_requests(plain: Path, number: signal.Signals) -> None:
     with serving(plain, "--batch-timeout-micros", "3000000") as (process, line):
         assert line.startswith(f"Serving {NAME}, version 1, at http://127.0.0.1:")
         begun, answers = threading.Event(), []
@@ -75,9 +75,9 @@ def test_a_signal_finishes_what_is_in_flight(plain: Path, number: signal.Signals
         process.send_signal(number)
         thread.join(SECONDS)
         assert [answer.status_code for answer in answers] == [200]
-        _, told = process.communicate(timeout=SECONDS)
+        _, errors = process.communicate(timeout=SECONDS)
         assert process.returncode == 0
-        assert told.strip() == "Stopped."
+        assert errors.strip() == "Stopped."
     with pytest.raises(httpx.ConnectError):
         httpx.get(url(line))
 
@@ -97,19 +97,19 @@ def test_a_token_from_the_environment(plain: Path) -> None:
         assert httpx.get(f"{url(line)}/v2").status_code == 401
 
 
-def test_mistakes_are_told_in_a_line(plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_take_one_line(plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").write_text("\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for arguments, code, words in (
-            ([plain, "--port", port], 1, "another program listens there"),
+            ([plain, "--port", port], 1, "another program uses the port"),
             ([tmp_path, "--port", 0], 1, "expected a folder with a number"),
             ([tmp_path / "none", "--port", 0], 1, "expected a run directory or a SavedModel"),
-            ([plain, "--port", 0, "--host", "192.0.2.1"], 1, "no address of this machine"),
+            ([plain, "--port", 0, "--host", "192.0.2.1"], 1, "does not belong to this machine"),
             ([plain, "--port", 0, "--host", "no host"], 1, "expected an address of this machine"),
             ([plain, "--port", 0, "--label", "stable"], 2, "such as stable=1"),
             ([plain, "--port", 0, "--label", "stable=7"], 1, "version 7 for the label stable"),
-            ([plain, "--port", 0, "--name", "a/b"], 2, "another --name"),
+            ([plain, "--port", 0, "--name", "a/b"], 2, "change --name"),
             ([plain, "--port", 0, "--token-file", tmp_path / "empty"], 1, "it is empty"),
             ([plain, "--port", 0, "--token-file", tmp_path / "none"], 1, "cannot be read"),
             ([plain, "--port", 70000], 2, "70000"),
@@ -121,7 +121,7 @@ def test_mistakes_are_told_in_a_line(plain: Path, tmp_path: Path, monkeypatch: p
     assert "without spaces" in tsattn("serve", plain, "--port", 0).output
 
 
-def test_what_is_not_installed_is_told(plain: Path) -> None:
+def test_a_missing_package_is_named(plain: Path) -> None:
     script = "import sys; sys.modules['uvicorn'] = None; from tsattn.cli import main; main()"
     command = [sys.executable, "-c", script, "serve", str(plain), "--port", "0"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -129,7 +129,7 @@ def test_what_is_not_installed_is_told(plain: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_an_open_door_is_warned_of(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_address_without_a_token_is_warned_of(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tsattn.serving.server import Server
 
     monkeypatch.setattr(Server, "run", lambda *_, **__: None)

@@ -1,4 +1,4 @@
-"""New versions while requests come, labels, and what cannot be served."""
+"""New versions under load, labels, and invalid versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 import tensorflow as tf
-from serving.served import NAME, PLAIN, SECONDS, Served, columns, instance, running, wait_for, write_version
+from serving.live_server import NAME, PLAIN, SECONDS, Served, columns, instance, running, wait_for, write_version
 
 from tsattn.errors import ConfigError, RunError
 from tsattn.serving.engine import Engine
@@ -45,16 +45,16 @@ def served(base: Path) -> Iterator[Served]:
 
 
 def states(served: Served) -> dict[str, str]:
-    told = served.http.get(f"/v1/models/{NAME}").json()["model_version_status"]
-    return {one["version"]: one["state"] for one in told}
+    statuses = served.http.get(f"/v1/models/{NAME}").json()["model_version_status"]
+    return {one["version"]: one["state"] for one in statuses}
 
 
 def json_of(answer: httpx.Response) -> Any:
     return answer.json()
 
 
-def lay(source: Path, target: Path) -> None:
-    """Lay a version into the folder as an export does: beside it, then by its name."""
+def add_version(source: Path, target: Path) -> None:
+    """Add a version as an export does: under another name first, then renamed."""
     shutil.copytree(source, target.with_name(".tmp-2"))
     target.with_name(".tmp-2").rename(target)
 
@@ -70,7 +70,7 @@ def test_a_new_version_takes_over_without_a_dropped_request(served: Served, base
     old_version = weakref.ref(served.engine.resolve())
     with ThreadPoolExecutor(4) as pool:
         calls = [pool.submit(ask) for _ in range(4)]
-        lay(other, base / "2")
+        add_version(other, base / "2")
         wait_for(lambda: states(served) == {"2": "AVAILABLE", "1": "END"})
         seen = len(answers)
         wait_for(lambda: len(answers) > seen + 8)
@@ -110,29 +110,29 @@ def test_a_request_in_flight_is_finished_by_the_version_it_began_with(
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(served.predict, {"inputs": columns()})
         assert begun.wait(SECONDS)
-        lay(other, base / "2")
+        add_version(other, base / "2")
         wait_for(lambda: states(served) == {"2": "AVAILABLE", "1": "UNLOADING"})
         go.set()
         assert call.result().json() == before
     wait_for(lambda: states(served) == {"2": "AVAILABLE", "1": "END"})
 
 
-def test_a_broken_version_is_told_and_the_old_one_goes_on(served: Served, base: Path, other: Path) -> None:
-    lay(other, base / "2")
+def test_an_invalid_version_is_reported_and_the_old_one_stays(served: Served, base: Path, other: Path) -> None:
+    add_version(other, base / "2")
     wait_for(lambda: states(served).get("2") == "AVAILABLE")
     (base / "7").mkdir()
     (base / "7" / "saved_model.pb").write_bytes(b"no graph")
     wait_for(lambda: states(served).get("7") == "END")
-    told = served.http.get(f"/v1/models/{NAME}/versions/7").json()["model_version_status"][0]
-    assert told["status"]["error_code"] == "UNKNOWN" and str(base / "7") in told["status"]["error_message"]
+    status = served.http.get(f"/v1/models/{NAME}/versions/7").json()["model_version_status"][0]
+    assert status["status"]["error_code"] == "UNKNOWN" and str(base / "7") in status["status"]["error_message"]
     assert served.predict({"inputs": columns()}).status_code == 200
-    # Once it is mended it is served.
+    # A corrected version is served.
     shutil.rmtree(base / "7")
-    lay(other, base / "7")
+    add_version(other, base / "7")
     wait_for(lambda: states(served).get("7") == "AVAILABLE")
 
 
-def test_behind_a_broken_version_the_one_before_it_is_served(base: Path, other: Path) -> None:
+def test_after_an_invalid_version_the_previous_one_is_served(base: Path, other: Path) -> None:
     repository = Repository(base)
     repository.load()
     shutil.copytree(other, base / "2")
@@ -154,7 +154,7 @@ def test_a_version_that_arrives_file_by_file_is_served_when_it_is_whole(
 
 def test_a_version_that_is_removed_gives_way_to_the_one_before_it(served: Served, base: Path, other: Path) -> None:
     before = served.predict({"inputs": columns()}).json()
-    lay(other, base / "2")
+    add_version(other, base / "2")
     wait_for(lambda: states(served).get("2") == "AVAILABLE")
     shutil.rmtree(base / "2")
     wait_for(lambda: states(served)["1"] == "AVAILABLE" and states(served)["2"] == "END")
@@ -201,20 +201,20 @@ def test_a_run_directory_is_served_by_its_saved_model(base: Path, tmp_path: Path
     run = tmp_path / "run"
     run.mkdir()
     (run / "run.json").write_text("{}")
-    with pytest.raises(RunError, match="SavedModel of the run"):
+    with pytest.raises(RunError, match="the run has no SavedModel"):
         Repository(run)
     base.rename(run / "saved_model")
     assert Repository(run).versions() == [1]
 
 
-def test_what_cannot_be_served_is_told(base: Path, tmp_path: Path) -> None:
+def test_models_that_cannot_be_served(base: Path, tmp_path: Path) -> None:
     for path, words in ((tmp_path / "nothing", "found none"), (tmp_path, "with a number")):
         with pytest.raises(RunError, match=words):
             Engine.open(path)
     (base / "1" / "assets.extra" / "tsattn.json").unlink()
-    with pytest.raises(RunError, match=r"tsattn\.json: expected the description"):
+    with pytest.raises(RunError, match=r"tsattn\.json: expected the metadata"):
         Engine.open(base)
-    with pytest.raises(ConfigError, match="another --name"):
+    with pytest.raises(ConfigError, match="change name="):
         Engine.open(write_version(tmp_path / "1"), Settings(name="a/b"))
 
 
@@ -231,11 +231,11 @@ def write_warm_up(folder: Path, **inputs: Any) -> None:
 def test_warm_up_requests_are_run_before_anybody_is_answered(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, run = [], Servable.run
 
-    def watched(self: Servable, signature: str, tensors: Any) -> Any:
+    def recorded(self: Servable, signature: str, tensors: Any) -> Any:
         seen.append((signature, tensors["past"].shape))
         return run(self, signature, tensors)
 
-    monkeypatch.setattr(Servable, "run", watched)
+    monkeypatch.setattr(Servable, "run", recorded)
     write_warm_up(base / "1", past=np.ones((3, 8, 1), "float32"), length=np.array([8, 8, 8], "int32"))
     Engine.open(base).close()
     assert ("serving_default", (3, 8, 1)) in seen

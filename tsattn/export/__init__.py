@@ -1,6 +1,6 @@
-"""Trained forecasters in forms that other programs run."""
+"""Export of fitted forecasters to formats that other programs run."""
 
 from typing import Literal
 
 Format = Literal["saved_model", "onnx", "openvino", "litert", "keras"]
-"""What `tsattn.export.exporter.export` writes."""
+"""Formats of `tsattn.export.exporter.export`."""

@@ -1,10 +1,10 @@
-"""Run by itself, in a process without tsattn: loads an exported model as any program would, and calls it.
+"""A script that loads and runs an exported model without tsattn, as other programs do.
 
-Only a Keras model needs our layers.
+Only Keras models need tsattn, for its layers.
 
-It takes the kind of the model, and a module that knows its layers. It reads a line with a JSON list of three paths from
-standard input, which gives it time to load what it needs while the model is still being written: the model, the
-requests and the file for the answers.
+Arguments are the kind of the model and, for Keras, the module that registers its layers. One line of standard input
+holds a JSON list of three paths: the model, the requests and the file for the outputs. The script imports its packages
+before it reads the line, while the model is still being written.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import numpy as np
 Call = Callable[[str, dict[str, Any]], dict[str, Any]]
 SERVING = "serving_default"
 
-# Devices of one kind only have operations of their own; what is not TensorFlow's would have to be loaded first.
-BOUND = ("Cudnn", "XlaLaunch", "XlaCallModule", "Nccl", "Collective", "TPU", "PyFunc", "EagerPyFunc", "TRTEngine")
+# Operations of one kind of device, or of Python.
+DEVICE_OPS = ("Cudnn", "XlaLaunch", "XlaCallModule", "Nccl", "Collective", "TPU", "PyFunc", "EagerPyFunc", "TRTEngine")
 
 
 def saved_model() -> Callable[[str], Call]:
-    """Return a loader by TensorFlow."""
+    """Return a loader for SavedModels, with TensorFlow."""
     import tensorflow as tf
 
     def load(path: str) -> Call:
@@ -34,8 +34,8 @@ def saved_model() -> Callable[[str], Call]:
         signatures = tf.saved_model.load(path).signatures
 
         def call(signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
-            answer = signatures[signature](**{name: tf.constant(x) for name, x in inputs.items()})
-            return {name: x.numpy() for name, x in answer.items()}
+            outputs = signatures[signature](**{name: tf.constant(x) for name, x in inputs.items()})
+            return {name: x.numpy() for name, x in outputs.items()}
 
         return call
 
@@ -43,7 +43,7 @@ def saved_model() -> Callable[[str], Call]:
 
 
 def check_portable(path: str) -> None:
-    """Raise a ValueError where a SavedModel holds operations or devices that another machine may not have."""
+    """Raise a ValueError if a SavedModel has operations or devices that another machine may not have."""
     from tensorflow.core.protobuf import saved_model_pb2
     from tensorflow.python.framework import op_def_registry
 
@@ -52,15 +52,15 @@ def check_portable(path: str) -> None:
         graph.ParseFromString(file.read())
     meta = graph.meta_graphs[0].graph_def
     nodes = [*meta.node, *(node for function in meta.library.function for node in function.node_def)]
-    own = {function.signature.name for function in meta.library.function}
+    functions = {function.signature.name for function in meta.library.function}
     for node in nodes:
-        known = node.op in own or op_def_registry.get(node.op) is not None
-        if (node.device and "CPU" not in node.device) or not known or node.op.lstrip("_").startswith(BOUND):
-            raise ValueError(f"{node.name} is {node.op} {node.device}, which not every machine can run")
+        known = node.op in functions or op_def_registry.get(node.op) is not None
+        if (node.device and "CPU" not in node.device) or not known or node.op.lstrip("_").startswith(DEVICE_OPS):
+            raise ValueError(f"{node.name} is {node.op} {node.device}, which does not run on every machine")
 
 
 def onnx() -> Callable[[str], Call]:
-    """Return a loader by onnxruntime."""
+    """Return a loader for ONNX models, with onnxruntime."""
     import onnxruntime
 
     def load(path: str) -> Call:
@@ -72,16 +72,16 @@ def onnx() -> Callable[[str], Call]:
 
 
 def openvino() -> Callable[[str], Call]:
-    """Return a loader by OpenVINO."""
+    """Return a loader for OpenVINO models."""
     import openvino as ov
 
     def load(path: str) -> Call:
-        # Some processors would calculate with half the digits.
+        # The default is half precision on some processors.
         compiled = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
         def call(_: str, inputs: dict[str, Any]) -> dict[str, Any]:
-            answer = compiled(inputs)
-            return {name: answer[port] for port in compiled.outputs for name in port.get_names()}
+            outputs = compiled(inputs)
+            return {name: outputs[port] for port in compiled.outputs for name in port.get_names()}
 
         return call
 
@@ -89,7 +89,7 @@ def openvino() -> Callable[[str], Call]:
 
 
 def litert() -> Callable[[str], Call]:
-    """Return a loader by LiteRT."""
+    """Return a loader for LiteRT models."""
     from ai_edge_litert.interpreter import Interpreter
 
     def load(path: str) -> Call:
@@ -100,7 +100,7 @@ def litert() -> Callable[[str], Call]:
 
 
 def keras() -> Callable[[str], Call]:
-    """Return a loader by Keras, which has to know the layers."""
+    """Return a loader for Keras models, after registering their layers."""
     import keras
 
     from tsattn.models.registry import register_layers
@@ -116,29 +116,29 @@ def keras() -> Callable[[str], Call]:
     return load
 
 
-KINDS = {"saved_model": saved_model, "onnx": onnx, "openvino": openvino, "litert": litert, "keras": keras}
+LOADERS = {"saved_model": saved_model, "onnx": onnx, "openvino": openvino, "litert": litert, "keras": keras}
 
 
-def answer(kind: str, load: Callable[[str], Call], line: str) -> None:
-    """Load the model that a line asks for, and write its answers down."""
+def run_requests(kind: str, load: Callable[[str], Call], line: str) -> None:
+    """Load the model of a line, run its requests and write the outputs."""
     if kind != "keras" and "tsattn" in sys.modules:
         raise RuntimeError("expected a process without tsattn")
-    path, given, made = json.loads(line)
-    with np.load(given) as arrays:
+    path, requests_path, outputs_path = json.loads(line)
+    with np.load(requests_path) as arrays:
         requests = dict(arrays)
-    call, answers = load(path), {}
+    call, outputs = load(path), {}
     for key in dict.fromkeys(name.rpartition("/")[0] for name in requests):
         inputs = {name.rpartition("/")[2]: x for name, x in requests.items() if name.rpartition("/")[0] == key}
         for name, x in call(key.partition("/")[2], inputs).items():
-            answers[f"{key}/{name}"] = x
-    np.savez(made, **answers)
+            outputs[f"{key}/{name}"] = x
+    np.savez(outputs_path, **outputs)
 
 
 def main() -> None:
-    """Load, answer, and tell what went wrong on standard error."""
+    """Load the runtime and run the requests of one line; errors go to standard error."""
     kind = sys.argv[1]
-    load = KINDS[kind]()
-    answer(kind, load, sys.stdin.readline())
+    load = LOADERS[kind]()
+    run_requests(kind, load, sys.stdin.readline())
 
 
 if __name__ == "__main__":

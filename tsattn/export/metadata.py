@@ -1,4 +1,4 @@
-"""What an exported model says of itself: what its tensors hold, how data are read for it, where it comes from."""
+"""Metadata of an exported model: its tensors, the schema of its data, and where it comes from."""
 
 from __future__ import annotations
 
@@ -7,49 +7,49 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tsattn.config import Options
+from tsattn.config import BaseConfig
 from tsattn.errors import RunError
 from tsattn.timeseries.schema import Schema
 
-DESCRIPTION = "tsattn.json"
-"""Name of the file; in a SavedModel it lies in ``assets.extra``."""
+METADATA_FILE = "tsattn.json"
+"""Name of the metadata file; in a SavedModel it is in ``assets.extra``."""
 
 ASSETS = "assets.extra"
-"""Folder of a SavedModel for what is no part of the graph."""
+"""Folder of a SavedModel for files that are not part of the graph."""
 
-WARMUP = "tf_serving_warmup_requests"
-"""Name of the file in it with requests that TensorFlow Serving, and our own server, run first."""
+WARMUP_FILE = "tf_serving_warmup_requests"
+"""Name of the file in `ASSETS` with the requests that servers run before a version is available."""
 
 LAST_TIME = "last_time"
-"""Name of the tensor with the last stamp of each history."""
+"""Name of the tensor with the last timestamp of each history."""
 
-FORMAT = 1
-"""Raised when the file can no longer be read by what came before."""
+FORMAT = 2
+"""Format version, incremented by incompatible changes of the file."""
 
 
 class _Format(BaseModel):
     format: int = 0
 
 
-class StaticDescription(Options):
+class StaticMetadata(BaseConfig):
     """One static covariate.
 
     Args:
-        name: its column.
-        categories: its values where it is a category, in the order of their numbers, which begin with 1; else None.
+        name: Name of the column.
+        categories: Values of a category in the order of their indices, which start at 1; None for a number.
     """
 
     name: str
     categories: tuple[str, ...] | None = None
 
 
-class TensorDescription(Options):
+class TensorMetadata(BaseConfig):
     """One tensor of the graph.
 
     Args:
         dtype: "float32", "int32", "int64" or "string".
-        shape: its axes: sizes, and names of those that are free.
-        meaning: what stands in it.
+        shape: Size of each axis, or the name of a dynamic one.
+        meaning: Description of the values.
     """
 
     dtype: str
@@ -57,32 +57,32 @@ class TensorDescription(Options):
     meaning: str
 
 
-class Description(Options):
-    """Everything that a client, a server or a person has to know of an exported model.
+class ModelMetadata(BaseConfig):
+    """Everything that a client, a server or a user has to know about an exported model.
 
     Args:
-        format: of this description.
-        name: what the model is called, by default its run directory.
-        model: name of the architecture.
-        context: steps of history that it sees; of a longer one it takes the last.
-        horizon: steps that it forecasts.
-        season: season length in steps; 1 where there is none.
-        frequency: pandas alias of a step, or a whole number where stamps are integers.
-        targets: names along the last axis of ``past`` and ``forecast``.
-        levels: quantile levels, the last axis of ``quantiles``.
-        past_covariates: names along the last axis of the tensor, those known ahead first.
-        future_covariates: names along the last axis of the tensor.
-        static: static covariates by the name of their tensor.
-        distribution: what is forecast, as ``model.head`` names it.
-        inputs: the tensors of ``serving_default`` and ``attention`` by name.
-        drawn: those that ``sample`` takes besides, where the export has that signature.
-        outputs: what each signature gives, by its name.
-        schema: how a file or frame is read for it. In Python it is ``reading``, for pydantic has a ``schema`` itself.
-        versions: of the packages that wrote it.
-        training_data: number and stamps of the series that it was trained on, and their fingerprint.
-        calibration: the levels that were calibrated, those that were not, on how many windows, and a sentence of it.
-        validation: the model beside the naive baselines on the validation part, a row a model.
-        agreement: how far the written graph is from the model in Python, see `tsattn.export.agreement`.
+        format: Format version of the metadata.
+        name: Name of the model, by default the name of its run directory.
+        model: Name of the architecture.
+        context: Number of history steps that the model uses; longer histories are cropped to the last ones.
+        horizon: Number of steps that it forecasts.
+        season: Season length in steps; 1 without a season.
+        frequency: pandas alias of a step, or an integer for integer timestamps.
+        targets: Names along the last axis of ``past`` and ``forecast``.
+        levels: Quantile levels along the last axis of ``quantiles``.
+        past_covariates: Names along the last axis of the tensor; past values of future covariates come first.
+        future_covariates: Names along the last axis of the tensor.
+        static: Static covariates by the name of their tensor.
+        distribution: Form of the forecast, as in ``model.head``.
+        inputs: Input tensors of ``serving_default`` and ``attention`` by name.
+        drawn: Additional input tensors of ``sample``, if the model has that signature.
+        outputs: Output tensors of each signature by name.
+        data_schema: How tables are read for the model; ``schema`` in the file, a name that pydantic reserves.
+        versions: Versions of the packages that wrote it.
+        training_data: Number, time range and fingerprint of the training series.
+        calibration: Calibrated and uncalibrated levels, the number of windows, and a summary.
+        validation: Metrics of the model and of the naive baselines on the validation part, one row per model.
+        agreement: Difference between the written graph and the Python model, see `tsattn.export.verification`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), populate_by_name=True)
@@ -98,27 +98,27 @@ class Description(Options):
     levels: tuple[float, ...]
     past_covariates: tuple[str, ...] = ()
     future_covariates: tuple[str, ...] = ()
-    static: dict[str, StaticDescription] = Field({})
+    static: dict[str, StaticMetadata] = Field({})
     distribution: str = "quantiles"
-    inputs: dict[str, TensorDescription]
-    drawn: dict[str, TensorDescription] = Field({})
-    outputs: dict[str, dict[str, TensorDescription]]
-    reading: Schema = Field(alias="schema")
+    inputs: dict[str, TensorMetadata]
+    drawn: dict[str, TensorMetadata] = Field({})
+    outputs: dict[str, dict[str, TensorMetadata]]
+    data_schema: Schema = Field(alias="schema")
     versions: dict[str, str] = Field({})
     training_data: dict[str, Any] = Field({})
     calibration: dict[str, Any] = Field({})
     validation: tuple[dict[str, Any], ...] = ()
     agreement: dict[str, Any] | None = None
 
-    def agreed(self, found: dict[str, Any]) -> Self:
-        """Return the description of a model that was compared with the one in Python."""
-        return self.model_copy(update={"agreement": found})
+    def with_agreement(self, agreement: dict[str, Any]) -> Self:
+        """Return the metadata with the result of the verification."""
+        return self.model_copy(update={"agreement": agreement})
 
-    def of_shape(self, batch: int, time: int) -> Self:
-        """Return the description of a graph that takes one shape alone."""
+    def with_fixed_shape(self, batch: int, time: int) -> Self:
+        """Return the metadata of a graph with a fixed shape."""
         sizes: dict[int | str, int] = {"batch": batch, "time": time}
 
-        def fixed(part: TensorDescription) -> TensorDescription:
+        def fixed(part: TensorMetadata) -> TensorMetadata:
             return part.model_copy(update={"shape": tuple(sizes.get(axis, axis) for axis in part.shape)})
 
         outputs = {key: {name: fixed(part) for name, part in parts.items()} for key, parts in self.outputs.items()}
@@ -127,29 +127,29 @@ class Description(Options):
 
     @property
     def needs_last_time(self) -> bool:
-        """Whether the graph makes the features of the calendar by itself, from `LAST_TIME`."""
+        """Whether the graph computes the calendar features from `LAST_TIME`."""
         return LAST_TIME in self.inputs
 
     def to_json(self) -> str:
-        """Return the text that `read` reads."""
+        """Return the content of the metadata file."""
         return self.model_dump_json(indent=1, by_alias=True) + "\n"
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read tsattn.json.
+        """Read a metadata file.
 
         Raises:
-            RunError: it is missing, or it is no such description.
+            RunError: It is missing or not valid.
         """
         try:
             text = path.read_text(encoding="utf-8")
             number = _Format.model_validate_json(text).format
             if number != FORMAT:
-                raise RunError(f"{path}: has format {number}, and this tsattn reads {FORMAT}: export the model again")
+                raise RunError(f"{path}: expected format {FORMAT}, got {number}", "export the model again")
             return cls.model_validate_json(text)
         except (OSError, UnicodeDecodeError):
-            raise RunError(f"{path}: expected the description of an exported model, but it cannot be read") from None
+            raise RunError(f"{path}: expected the metadata of an exported model, but the file cannot be read") from None
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the text"
-            raise RunError(f"{path}: expected the description of an exported model: {where}: {first['msg']}") from None
+            where = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise RunError(f"{path}: expected the metadata of an exported model: {where}: {first['msg']}") from None

@@ -1,4 +1,4 @@
-"""Requests whose answers are known from the model in Python, to hold exported forms against."""
+"""Reference requests: inputs with the outputs of the Python model, which exports are compared with."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from tsattn.export.metadata import Description
-from tsattn.export.requests import request_of
+from tsattn.export.metadata import ModelMetadata
+from tsattn.export.requests import make_request
 from tsattn.export.signatures import SAMPLE, SERVING
 from tsattn.forecasting.fitted import FittedForecaster
-from tsattn.models.sampling import paths
+from tsattn.models.sampling import sample_paths
 from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.ragged import Ints
 from tsattn.timeseries.window_spec import (
     ATTENTION,
     FORECAST,
@@ -29,173 +30,172 @@ from tsattn.timeseries.window_spec import (
 from tsattn.timeseries.windows import gather
 
 Arrays = dict[str, npt.NDArray[Any]]
-Ints = npt.NDArray[np.int64]
 
-ROWS = 6
-"""Series of a probe."""
+MAX_SERIES = 6
+"""Maximum number of series of a request."""
 
-JUNK = 7
-"""Steps that a probe adds before and behind its histories."""
+JUNK_STEPS = 7
+"""Steps of padding before and after the histories."""
 
-
-DRAW: Arrays = {"num_samples": np.array(5, np.int32), "seed": np.array(3, np.int32)}
-"""Which paths a probe asks for."""
+SAMPLE_ARGUMENTS: Arrays = {"num_samples": np.array(5, np.int32), "seed": np.array(3, np.int32)}
+"""Additional inputs of the signature `SAMPLE`."""
 
 
 @dataclass(frozen=True)
-class Probe:
-    """One request, and what every signature has to answer.
+class ReferenceRequest:
+    """One request with the expected outputs of every signature.
 
     Args:
-        inputs: the tensors of the request.
-        answers: the tensors of the answer, by signature.
-        scale: scale of each window, [batch, targets], see `window_scales`.
-        step: the least that two values differ by: 1 for counts, else 0.
+        inputs: Input tensors by name.
+        outputs: Output tensors by name, for each signature.
+        scale: Scale of each window, [batch, targets], see `compute_window_scales`.
+        resolution: Smallest difference between two values: 1 for counts, else 0.
     """
 
     inputs: Arrays
-    answers: dict[str, Arrays]
+    outputs: dict[str, Arrays]
     scale: npt.NDArray[np.float32]
-    step: float = 0.0
+    resolution: float = 0.0
 
-    def request(self, signature: str) -> Arrays:
-        """Return the tensors that a signature takes."""
-        return {**self.inputs, **DRAW} if signature == SAMPLE else self.inputs
+    def inputs_of(self, signature: str) -> Arrays:
+        """Return the input tensors of a signature."""
+        return {**self.inputs, **SAMPLE_ARGUMENTS} if signature == SAMPLE else self.inputs
 
-    def rows(self, count: int) -> Probe:
-        """Return the first rows, again and again where there are fewer; without paths, which depend on the others."""
+    def take_rows(self, count: int) -> ReferenceRequest:
+        """Return the first rows, repeated if there are fewer; without samples, which depend on the other rows."""
         row = np.arange(count) % len(self.scale)
-        answers = {
-            name: {key: x[row] for key, x in parts.items()} for name, parts in self.answers.items() if name != SAMPLE
+        outputs = {
+            name: {key: x[row] for key, x in parts.items()} for name, parts in self.outputs.items() if name != SAMPLE
         }
-        return replace(
-            self, inputs={name: x[row] for name, x in self.inputs.items()}, answers=answers, scale=self.scale[row]
-        )
+        inputs = {name: x[row] for name, x in self.inputs.items()}
+        return replace(self, inputs=inputs, outputs=outputs, scale=self.scale[row])
 
-    def fitted(self, time: int) -> Probe:
-        """Return the rows whose history fits into so many steps, in arrays of that many."""
-        kept = np.flatnonzero(self.inputs[LENGTH] <= time)
-        inputs = {name: x[kept] for name, x in self.inputs.items()}
+    def with_time(self, time: int) -> ReferenceRequest:
+        """Return the rows whose history has at most ``time`` steps, in arrays of exactly that many."""
+        rows = np.flatnonzero(self.inputs[LENGTH] <= time)
+        inputs = {name: x[rows] for name, x in self.inputs.items()}
         for name in (PAST, PAST_COVARIATES):
             if name in inputs:
-                padded = np.full((len(kept), time, inputs[name].shape[2]), np.nan, np.float32)
+                padded = np.full((len(rows), time, inputs[name].shape[2]), np.nan, np.float32)
                 common = min(time, inputs[name].shape[1])
                 padded[:, :common] = inputs[name][:, :common]
                 inputs[name] = padded
-        answers = {name: {key: x[kept] for key, x in parts.items()} for name, parts in self.answers.items()}
-        return replace(self, inputs=inputs, answers=answers, scale=self.scale[kept])
+        outputs = {name: {key: x[rows] for key, x in parts.items()} for name, parts in self.outputs.items()}
+        return replace(self, inputs=inputs, outputs=outputs, scale=self.scale[rows])
 
 
 @dataclass(frozen=True)
-class Prober:
-    """Makes probes of the end of the training data of a fitted.
+class RequestGenerator:
+    """Generates reference requests from the end of the training data.
 
     Args:
-        fitted: a fitted forecaster.
-        model: its model, as it is exported. It is called on the CPU, for a GPU may calculate with fewer digits.
-        most: steps of the longest history, where a graph takes no more.
+        fitted: The fitted forecaster.
+        model: The model to export. It runs on the CPU, because a GPU may compute with lower precision.
+        max_steps: Maximum length of a history, if the graph has one.
     """
 
     fitted: FittedForecaster
     model: keras.Model
-    most: int | None = None
+    max_steps: int | None = None
 
     @property
     def _panel(self) -> Panel:
         panel = self.fitted.panel
-        return panel if self.most is None else panel.tail(self.most)
+        return panel if self.max_steps is None else panel.tail(self.max_steps)
 
-    def probes(self, description: Description) -> list[Probe]:
-        """Return requests of whole histories, then of ragged ones with gaps and junk around, and of one alone."""
+    def make_requests(self, metadata: ModelMetadata) -> list[ReferenceRequest]:
+        """Return a request with whole histories, one with ragged histories and gaps, and one with a single row."""
         panel = self._panel
-        kept = np.linspace(0, len(panel) - 1, min(ROWS, len(panel))).astype(np.int64)
-        whole = self._probe(description, panel, kept, panel.lengths[kept])
-        ragged = _with_junk(self._ragged(description, np.resize(kept, ROWS)), description.context)
-        return [whole, ragged, ragged.rows(1)]
+        series = np.linspace(0, len(panel) - 1, min(MAX_SERIES, len(panel))).astype(np.int64)
+        whole = self._make_request(metadata, panel, series, panel.lengths[series])
+        ragged = _add_junk(self._make_ragged(metadata, np.resize(series, MAX_SERIES)), metadata.context)
+        return [whole, ragged, ragged.take_rows(1)]
 
-    def sample(self, description: Description) -> Probe:
-        """Return a request to show people: two histories of different length with gaps."""
-        return self._ragged(description, np.array([0, len(self._panel) - 1]))
+    def make_sample(self, metadata: ModelMetadata) -> ReferenceRequest:
+        """Return an example request for the client kit: two histories of different length with gaps."""
+        return self._make_ragged(metadata, np.array([0, len(self._panel) - 1]))
 
-    def windows(self) -> list[Probe]:
-        """Return one request for the model without the graph around it: ragged windows with gaps."""
-        series = np.resize(np.arange(len(self._panel)), ROWS)
-        holes, cut = self._cut(series)
-        window = gather(holes, self.fitted.spec, series, cut, target=False)
-        quantiles = self._answers(window)[QUANTILES]
-        return [Probe(window, {SERVING: {QUANTILES: quantiles}}, window_scales(window, quantiles), self._step)]
+    def make_windows(self) -> list[ReferenceRequest]:
+        """Return one request for the bare Keras model: ragged windows with gaps."""
+        series = np.resize(np.arange(len(self._panel)), MAX_SERIES)
+        panel, origin = self._make_gaps(series)
+        window = gather(panel, self.fitted.spec, series, origin, target=False)
+        quantiles = self._predict(window)[QUANTILES]
+        scale = compute_window_scales(window, quantiles)
+        return [ReferenceRequest(window, {SERVING: {QUANTILES: quantiles}}, scale, self._resolution)]
 
     @property
-    def _step(self) -> float:
+    def _resolution(self) -> float:
         return 1.0 if self.fitted.spec.support == "count" else 0.0
 
-    def _ragged(self, description: Description, series: Ints) -> Probe:
-        holes, cut = self._cut(series)
-        return self._probe(description, holes, series, cut)
+    def _make_ragged(self, metadata: ModelMetadata, series: Ints) -> ReferenceRequest:
+        panel, origin = self._make_gaps(series)
+        return self._make_request(metadata, panel, series, origin)
 
-    def _cut(self, series: Ints) -> tuple[Panel, Ints]:
-        """Return the panel with a fifth of its values missing, and steps of history that differ between the rows."""
+    def _make_gaps(self, series: Ints) -> tuple[Panel, Ints]:
+        """Return the panel with a fifth of its values missing, and forecast origins that differ between the rows."""
         panel, rng = self._panel, np.random.default_rng(0)
-        share = rng.uniform(0.02, 1, len(series))
-        share[0], share[1:2] = 1, 0.05
-        cut = np.maximum((panel.lengths[series] * share).astype(np.int64), 1)
+        fraction = rng.uniform(0.02, 1, len(series))
+        fraction[0], fraction[1:2] = 1, 0.05
+        origin = np.maximum((panel.lengths[series] * fraction).astype(np.int64), 1)
         missing = rng.random(panel.values.shape) < 0.2
-        return replace(panel, values=np.where(missing, np.float32(np.nan), panel.values)), cut
+        values = np.where(missing, np.float32(np.nan), panel.values)
+        return replace(panel, series=replace(panel.series, values=values)), origin
 
-    def _probe(self, description: Description, panel: Panel, series: Ints, origin: Ints) -> Probe:
+    def _make_request(self, metadata: ModelMetadata, panel: Panel, series: Ints, origin: Ints) -> ReferenceRequest:
         window = gather(panel, self.fitted.spec, series, origin, target=False)
-        made = self._answers(window)
-        quantiles = made[QUANTILES]
-        answers = {SERVING: {FORECAST: quantiles[..., self.fitted.spec.median], QUANTILES: quantiles}}
-        if ATTENTION in description.outputs:
-            answers[ATTENTION] = {name: made[name] for name in description.outputs[ATTENTION]}
-        if SAMPLE in description.outputs:
-            answers[SAMPLE] = {SAMPLES: self._paths(window)}
-        request = request_of(panel, description, series, origin)
-        return Probe(request, answers, window_scales(window, quantiles), self._step)
+        predicted = self._predict(window)
+        quantiles = predicted[QUANTILES]
+        outputs = {SERVING: {FORECAST: quantiles[..., self.fitted.spec.median], QUANTILES: quantiles}}
+        if ATTENTION in metadata.outputs:
+            outputs[ATTENTION] = {name: predicted[name] for name in metadata.outputs[ATTENTION]}
+        if SAMPLE in metadata.outputs:
+            outputs[SAMPLE] = {SAMPLES: self._sample(window)}
+        inputs = make_request(panel, metadata, series, origin)
+        return ReferenceRequest(inputs, outputs, compute_window_scales(window, quantiles), self._resolution)
 
-    def _paths(self, window: Arrays) -> npt.NDArray[Any]:
+    def _sample(self, window: Arrays) -> npt.NDArray[Any]:
         spec = self.fitted.spec
-        shape = (len(window[LENGTH]), int(DRAW["num_samples"]), spec.horizon, len(spec.targets))
+        shape = (len(window[LENGTH]), int(SAMPLE_ARGUMENTS["num_samples"]), spec.horizon, len(spec.targets))
         with keras.device("cpu:0"):
-            noise = keras.random.normal(shape, seed=int(DRAW["seed"]))
-            made: npt.NDArray[Any] = keras.ops.convert_to_numpy(paths(self.model, window, noise))
-        return made
+            noise = keras.random.normal(shape, seed=int(SAMPLE_ARGUMENTS["seed"]))
+            samples: npt.NDArray[Any] = keras.ops.convert_to_numpy(sample_paths(self.model, window, noise))
+        return samples
 
-    def _answers(self, window: Arrays) -> Arrays:
+    def _predict(self, window: Arrays) -> Arrays:
         with keras.device("cpu:0"):
             return {name: keras.ops.convert_to_numpy(x) for name, x in self.model(window, training=False).items()}
 
 
-def _with_junk(probe: Probe, context: int) -> Probe:
-    """Return a probe whose arrays are longer: with junk that is cropped before whole histories, and behind all."""
-    inputs, length = dict(probe.inputs), probe.inputs[LENGTH]
-    before = np.where(length == context, JUNK, 0).astype(np.int32)
+def _add_junk(request: ReferenceRequest, context: int) -> ReferenceRequest:
+    """Return a request in longer arrays: junk before histories of full context, which is cropped, and after all."""
+    inputs, length = dict(request.inputs), request.inputs[LENGTH]
+    before = np.where(length == context, JUNK_STEPS, 0).astype(np.int32)
     for name in (PAST, PAST_COVARIATES):
         if name in inputs:
             batch, time, width = inputs[name].shape
-            padded = np.full((batch, time + 2 * JUNK, width), 1e6, np.float32)
+            padded = np.full((batch, time + 2 * JUNK_STEPS, width), 1e6, np.float32)
             for row in range(batch):
                 padded[row, before[row] : before[row] + length[row]] = inputs[name][row, : length[row]]
             inputs[name] = padded
     inputs[LENGTH] = length + before
-    answers = {name: dict(parts) for name, parts in probe.answers.items()}
-    if ATTENTION in answers:
-        steps = answers[ATTENTION][KEY_STEPS]
-        answers[ATTENTION][KEY_STEPS] = np.where(steps >= 0, steps + before[:, None, None], steps)
-    return replace(probe, inputs=inputs, answers=answers)
+    outputs = {name: dict(parts) for name, parts in request.outputs.items()}
+    if ATTENTION in outputs:
+        steps = outputs[ATTENTION][KEY_STEPS]
+        outputs[ATTENTION][KEY_STEPS] = np.where(steps >= 0, steps + before[:, None, None], steps)
+    return replace(request, inputs=inputs, outputs=outputs)
 
 
-def window_scales(window: Arrays, quantiles: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Return the scale of windows, [batch, targets], in whose units differences are told.
+def compute_window_scales(window: Arrays, quantiles: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return the scale of each window, [batch, targets], which differences are divided by.
 
-    It is the standard deviation of what was observed, and at least a twentieth of its mean absolute value, for
-    `float32` cannot tell apart what differs by less than some millionth of that; of a history of nothing, or of zeros,
-    a twentieth of what is forecast.
+    The scale is the standard deviation of the observed values, and at least 1/20 of their mean absolute value, because
+    float32 has a relative precision of about 1e-7. If all values are missing or zero, it is 1/20 of the mean absolute
+    forecast.
 
     Args:
-        window: tensors of the window contract.
-        quantiles: the forecast, [batch, horizon, targets, levels].
+        window: Input tensors of the model.
+        quantiles: The forecast, [batch, horizon, targets, levels].
     """
     observed = window[OBSERVED]
     values = np.where(observed > 0, window[PAST], 0).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Whether an exported model answers as the model in Python does, found out in a process that knows nothing of it."""
+"""Verification of exports: an isolated process runs the written model and its outputs are compared with Python's."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import numpy as np
 
 from tsattn.errors import RunError
 from tsattn.export import isolated_runtime
-from tsattn.export.metadata import ASSETS, WARMUP
-from tsattn.export.reference_requests import Arrays, Probe
+from tsattn.export.metadata import ASSETS, WARMUP_FILE
+from tsattn.export.reference_requests import Arrays, ReferenceRequest
 from tsattn.export.signatures import SAMPLE
 from tsattn.timeseries.window_spec import FORECAST, QUANTILES, SAMPLES
 
 TOLERANCE = 1e-5
-"""Largest difference that is let pass, in units of the scale of the window; of attention weights as they are."""
+"""Maximum difference, relative to the scale of the window; absolute for attention weights."""
 
 GPU_TOLERANCE = 1e-2
-"""The same between the trained model on a GPU and its twin: GPUs multiply with 10 bits of 23 unless told otherwise."""
+"""The same between a model on a GPU and its portable copy: GPUs multiply with 10 of 23 mantissa bits by default."""
 
 MAX_SECONDS = 600
 """Time limit of the verification of an export."""
@@ -69,7 +69,7 @@ class IsolatedRuntime:
             The last line of the error, "" on success.
 
         Raises:
-            TimeoutError: it took more than `MAX_SECONDS`.
+            TimeoutError: After `MAX_SECONDS`.
         """
         try:
             self._process.communicate(line, timeout=MAX_SECONDS)
@@ -80,37 +80,38 @@ class IsolatedRuntime:
         self._output.seek(0)
         return "".join(self._output.read().strip().splitlines()[-1:]) or f"exit status {self._process.returncode}"
 
-    def check(self, path: Path, probes: Sequence[Probe]) -> dict[str, Any]:
-        """Return how far the answers of a model are from the expected ones.
+    def check(self, path: Path, requests: Sequence[ReferenceRequest]) -> dict[str, Any]:
+        """Compare the outputs of a written model with the expected ones.
 
         Returns:
-            The entry of the metadata: ``runtime``, ``largest_difference`` with its ``unit``, and ``rows``.
+            The ``agreement`` of the metadata: ``runtime``, ``largest_difference`` with its ``unit``, and ``rows``.
 
         Raises:
-            RunError: the model cannot be loaded, or its answers differ.
+            RunError: The model cannot be loaded, or its outputs differ.
         """
         with tempfile.TemporaryDirectory() as folder:
-            given, made = Path(folder) / "given.npz", Path(folder) / "made.npz"
-            np.savez(given, allow_pickle=False, **requests_of(probes))
-            line = json.dumps([str(_plain(path.absolute(), Path(folder))), str(given), str(made)]) + "\n"
+            inputs, outputs = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
+            np.savez(inputs, allow_pickle=False, **flatten_inputs(requests))
+            line = json.dumps([str(_link_plainly(path.absolute(), Path(folder))), str(inputs), str(outputs)]) + "\n"
             try:
                 error = self.run(line)
             except TimeoutError:
                 raise RunError(f"{path}: was not verified: it gave no answer within {MAX_SECONDS} s") from None
             if error:
                 raise RunError(f"{path}: cannot be run outside tsattn: {error[:500]}")
-            with np.load(made) as loaded:
-                difference = largest_difference(probes, dict(loaded))
+            with np.load(outputs) as loaded:
+                difference = largest_difference(requests, dict(loaded))
         if not difference <= TOLERANCE:
             raise RunError(
-                f"{path}: expected answers within {TOLERANCE:g} of the window's scale of those of the model in Python, "
-                f"but they differ by {difference:.2g}: it was not exported; please report this"
+                f"{path}: expected outputs that differ from the Python model's by at most {TOLERANCE:g} of the "
+                f"window's scale, got a difference of {difference:.2g}",
+                "report this as a bug; nothing was exported",
             )
         return {
             "runtime": self.kind,
             "largest_difference": difference,
             "unit": "scale of the window; attention weights as they are",
-            "rows": sum(len(probe.scale) for probe in probes),
+            "rows": sum(len(request.scale) for request in requests),
         }
 
 
@@ -123,107 +124,118 @@ launcher: ContextVar[Callable[[str, str | None], IsolatedRuntime]] = ContextVar(
 """Starts the runtime that verifies an export, from its kind and module. Set it to reuse a process."""
 
 
-def _plain(path: Path, folder: Path) -> Path:
-    """Return a path to the same through a folder with a plain name: TensorFlow takes "[run]" for a pattern."""
+def _link_plainly(path: Path, folder: Path) -> Path:
+    """Return a path to the same model through a plain link, because TensorFlow reads "[run]" as a pattern."""
     link = folder / "model"
     link.symlink_to(path if path.is_dir() else path.parent, target_is_directory=True)
     return link if path.is_dir() else link / path.name
 
 
-def check_twin(known: Sequence[Probe], found: Sequence[Probe]) -> None:
-    """Raise a RunError where a model that is to be exported answers otherwise than the one that was trained."""
+def check_portable_model(trained: Sequence[ReferenceRequest], portable: Sequence[ReferenceRequest]) -> None:
+    """Raise a RunError if the outputs of the portable model differ from those of the trained one."""
     import tensorflow as tf
 
-    made = {
+    outputs = {
         f"{number}/{signature}/{name}": x
-        for number, probe in enumerate(found)
-        for signature, answers in probe.answers.items()
-        for name, x in answers.items()
+        for number, request in enumerate(portable)
+        for signature, outputs in request.outputs.items()
+        for name, x in outputs.items()
     }
     tolerance = GPU_TOLERANCE if tf.config.list_physical_devices("GPU") else TOLERANCE
-    apart = largest_difference(known, made)
-    if not apart <= tolerance:
+    difference = largest_difference(trained, outputs)
+    if not difference <= tolerance:
         raise RunError(
-            f"expected answers of the portable model within {tolerance:g} of the window's scale of those of the "
-            f"trained one, but they differ by {apart:.2g}: it was not exported; please report this"
+            f"expected outputs of the portable model that differ from the trained model's by at most {tolerance:g} of "
+            f"the window's scale, got a difference of {difference:.2g}",
+            "report this as a bug; nothing was exported",
         )
 
 
-def requests_of(probes: Sequence[Probe]) -> Arrays:
-    """Return the inputs of probes for each signature, as ``NUMBER/SIGNATURE/NAME``."""
+def flatten_inputs(requests: Sequence[ReferenceRequest]) -> Arrays:
+    """Return the inputs of requests for each signature, with keys ``NUMBER/SIGNATURE/NAME``."""
     return {
         f"{number}/{signature}/{name}": x.astype(np.str_) if x.dtype == object else x
-        for number, probe in enumerate(probes)
-        for signature in probe.answers
-        for name, x in probe.request(signature).items()
+        for number, request in enumerate(requests)
+        for signature in request.outputs
+        for name, x in request.inputs_of(signature).items()
     }
 
 
-def largest_difference(probes: Sequence[Probe], made: Arrays) -> float:
-    """Return the largest difference of answers, named as by `requests_of`; infinite where one is missing."""
+def largest_difference(requests: Sequence[ReferenceRequest], outputs: Arrays) -> float:
+    """Return the largest difference from the expected outputs; infinite if one is missing.
+
+    Args:
+        requests: The requests with their expected outputs.
+        outputs: Actual outputs, with the keys of `flatten_inputs`.
+    """
     largest = 0.0
-    for number, probe in enumerate(probes):
-        for signature, expected in probe.answers.items():
+    for number, request in enumerate(requests):
+        for signature, expected in request.outputs.items():
             for name, known in expected.items():
-                found = made.get(f"{number}/{signature}/{name}")
+                found = outputs.get(f"{number}/{signature}/{name}")
                 if found is None or found.shape != known.shape:
                     return float("inf")
                 if name in (FORECAST, QUANTILES):
-                    apart = difference(known, found, probe.scale, probe.step)
+                    difference = tensor_difference(known, found, request.scale, request.resolution)
                 elif name == SAMPLES:
-                    # As far as they go, for some go far; with the paths in the place of the steps.
-                    scale = np.maximum(probe.scale, np.ptp(known, axis=(1, 2)))
-                    apart = difference(known, found, scale, probe.step, targets=3)
+                    # Sample paths can leave the range of the window, so their own range counts as well. Axis 1 holds
+                    # the paths.
+                    scale = np.maximum(request.scale, np.ptp(known, axis=(1, 2)))
+                    difference = tensor_difference(known, found, scale, request.resolution, target_axis=3)
                 else:
-                    apart = difference(known, found)
-                largest = max(largest, apart)
+                    difference = tensor_difference(known, found)
+                largest = max(largest, difference)
     return largest
 
 
-FEW = 0.1
-"""Largest share of counts that may be one off: what lies between two of them is rounded up here and down there."""
+MAX_ROUNDED_FRACTION = 0.1
+"""Maximum fraction of counts that may differ by one: values halfway between two counts are rounded either way."""
 
 
-def difference(known: Any, found: Any, scale: Any = None, step: float = 0.0, *, targets: int = 2) -> float:
-    """Return the largest difference of one output, infinite where only one of the two is a finite number.
+def tensor_difference(
+    known: Any, found: Any, scale: Any = None, resolution: float = 0.0, *, target_axis: int = 2
+) -> float:
+    """Return the largest difference of one output; infinite if only one of the two is finite.
 
     Args:
-        known: [batch, horizon, targets, ...] where there is a scale, else of any shape.
-        found: of the same shape.
-        scale: what differences are divided by, [batch, targets].
-        step: a difference that does not count where few values differ.
-        targets: axis of the targets.
+        known: Expected values, [batch, horizon, targets, ...] if there is a scale, else of any shape.
+        found: Actual values of the same shape.
+        scale: Divides the differences, [batch, targets].
+        resolution: Differences up to it are ignored if at most `MAX_ROUNDED_FRACTION` of the values differ.
+        target_axis: Axis of the targets.
     """
     if not (np.isfinite(known) == np.isfinite(found)).all():
         return float("inf")
     known, found = (np.where(np.isfinite(x), x, 0).astype(np.float64) for x in (known, found))
-    apart = np.abs(known - found)
-    if step and (apart > 0).mean() <= FEW:
-        apart = np.where(apart <= step, 0.0, apart)
+    difference = np.abs(known - found)
+    if resolution and (difference > 0).mean() <= MAX_ROUNDED_FRACTION:
+        difference = np.where(difference <= resolution, 0.0, difference)
     if scale is not None:
-        apart = apart / np.expand_dims(scale, (*range(1, targets), *range(targets + 1, apart.ndim)))
-    return float(apart.max(initial=0.0))
+        difference /= np.expand_dims(scale, (*range(1, target_axis), *range(target_axis + 1, difference.ndim)))
+    return float(difference.max(initial=0.0))
 
 
-def write_warmup(path: Path, name: str, probes: Sequence[Probe]) -> None:
-    """Write the inputs of probes as requests to every signature of a SavedModel that answers row by row.
+def write_warmup(path: Path, name: str, requests: Sequence[ReferenceRequest]) -> None:
+    """Write requests as TensorFlow Serving's warm-up requests of a SavedModel.
+
+    They cover every signature that takes the same inputs; `SAMPLE` takes others.
 
     Args:
-        path: the SavedModel.
-        name: what the model is called.
-        probes: see `tsattn.export.probe`.
+        path: Folder of the SavedModel.
+        name: Name of the model.
+        requests: The requests.
     """
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 
     (path / ASSETS).mkdir(exist_ok=True)
-    with tf.io.TFRecordWriter(str(path / ASSETS / WARMUP)) as writer:
-        for probe in probes:
-            for signature in (name for name in probe.answers if name != SAMPLE):
+    with tf.io.TFRecordWriter(str(path / ASSETS / WARMUP_FILE)) as writer:
+        for reference in requests:
+            for signature in (name for name in reference.outputs if name != SAMPLE):
                 log = prediction_log_pb2.PredictionLog()
                 request = log.predict_log.request
                 request.model_spec.name = name
                 request.model_spec.signature_name = signature
-                for key, x in probe.inputs.items():
+                for key, x in reference.inputs.items():
                     request.inputs[key].CopyFrom(tf.make_tensor_proto(x))
                 writer.write(log.SerializeToString())

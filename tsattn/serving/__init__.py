@@ -1,1 +1,1 @@
-"""The server: an exported model behind HTTP and gRPC, as TensorFlow Serving's clients expect it."""
+"""Server for exported models: TensorFlow Serving's HTTP and gRPC APIs, the Open Inference Protocol and a web page."""

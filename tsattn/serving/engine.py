@@ -1,4 +1,4 @@
-"""What every door of the server asks for an answer: versions, checks, batches, time-outs."""
+"""The model of a server: what every protocol needs to answer a request."""
 
 from __future__ import annotations
 
@@ -11,116 +11,115 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tsattn.errors import ConfigError
-from tsattn.export.metadata import Description
 from tsattn.serving.batching import Batcher
-from tsattn.serving.errors import TIMED_OUT, ServingError
+from tsattn.serving.errors import NOT_FOUND, TIMED_OUT, ServingError, bad_request, quote_value
 from tsattn.serving.metrics import Metrics
-from tsattn.serving.repository import Repository
+from tsattn.serving.repository import Repository, VersionStatus
 from tsattn.serving.servable import Array, Servable, Signature, Tensors
 from tsattn.serving.settings import Settings
 
 LOG = logging.getLogger("tsattn.serving")
 
-_NAME_SIGNS = set("/:?#%")
+_RESERVED_CHARACTERS = set("/:?#%")
 
 
 class Engine:
-    """A model behind a queue.
+    """A model with a request queue.
 
     Args:
-        repository: its versions, of which one is loaded.
-        settings: of the server.
+        repository: Versions of the model, at least one of them loaded.
+        settings: Settings of the server.
 
     Raises:
-        ConfigError: the name is none that can stand in an address.
+        ConfigError: The name cannot be part of a URL.
     """
 
     def __init__(self, repository: Repository, settings: Settings | None = None) -> None:
         self.repository = repository
         self.settings = settings or Settings()
-        self.name = self.settings.name or repository.get().description.name
-        if not self.name or _NAME_SIGNS & set(self.name) or not self.name.isprintable():
+        self.name = self.settings.name or repository.get().metadata.name
+        if not self.name or _RESERVED_CHARACTERS & set(self.name) or not self.name.isprintable():
             raise ConfigError(
-                f"name: expected one that can stand in an address, got {self.name!r}: give another --name"
+                f"name: expected a name without the characters / : ? # %, got {self.name!r}", "change {name}"
             )
         self.metrics = Metrics()
         self.batcher = Batcher(self.settings, self.metrics)
         self._stop = threading.Event()
-        self._unsettled = False
-        self._watcher: threading.Thread | None = None
-        repository.watch = self._tell_versions
-        self._tell_versions()
+        self._needs_collection = False
+        self._poller: threading.Thread | None = None
+        repository.on_change = self._on_version_change
+        self._on_version_change()
 
     @classmethod
     def open(cls, path: Path, settings: Settings | None = None) -> Engine:
         """Load the model at a path.
 
         Raises:
-            RunError: there is none, or it cannot be loaded.
+            RunError: There is no model, or it cannot be loaded.
         """
         settings = settings or Settings()
         repository = Repository(path, settings.labels)
         repository.load()
         return cls(repository, settings)
 
-    def description(self, version: int | None = None) -> Description:
-        """Return what a version says of itself.
-
-        Raises:
-            ServingError: it is not served.
-        """
-        return self.repository.get(version).description
+    def check_name(self, name: str) -> None:
+        """Raise a ServingError unless a request names this model."""
+        if name != self.name:
+            raise ServingError(NOT_FOUND, f'expected the model "{self.name}", got {quote_value(name)}')
 
     def resolve(self, version: int | None = None, label: str | None = None) -> Servable:
-        """Return a version: the latest if none is named, or 0.
+        """Return a version of the model; None and 0 are the latest.
 
         Raises:
-            ServingError: it is not served.
+            ServingError: The version is not loaded.
         """
         return self.repository.get(version, label)
 
-    async def infer(
-        self,
-        signature: str,
-        tensors: Mapping[str, Array],
-        version: int | None = None,
-        label: str | None = None,
-        timeout: float | None = None,
-    ) -> Tensors:
-        """Return what a signature of the model gives.
-
-        Args:
-            signature: its name.
-            tensors: its inputs by name; texts are arrays of ``str`` objects.
-            version: of the model; the latest if left out.
-            label: of a version.
-            timeout: seconds, if fewer than the settings allow.
+    def statuses(self, version: int | None = None, label: str | None = None) -> list[VersionStatus]:
+        """Return the status of one version, or of all of them if none is given; 0 is the latest.
 
         Raises:
-            ServingError: the request is wrong, there is no room for it, or no time.
+            ServingError: The version is unknown.
         """
-        servable = self.resolve(version, label)
-        return await self.run(servable, servable.signature(signature), tensors, timeout)
+        statuses = self.repository.statuses()
+        if version is None and label is None:
+            return statuses
+        if not version:
+            version = self.resolve(version, label).version
+        found = [status for status in statuses if status.version == version]
+        if not found:
+            raise ServingError(NOT_FOUND, f'model "{self.name}": version {version} is unknown')
+        return found
 
     async def run(
         self, servable: Servable, signature: Signature, tensors: Mapping[str, Array], timeout: float | None = None
     ) -> Tensors:
-        """Return what a signature of a version gives, as `infer`."""
+        """Return the outputs of a signature.
+
+        Args:
+            servable: A version of the model.
+            signature: One of its signatures.
+            tensors: Inputs by name; strings are ``str`` objects.
+            timeout: Time limit in seconds, if shorter than that of the settings.
+
+        Raises:
+            ServingError: The request is invalid, the queue is full, or the time limit is exceeded.
+        """
         seconds = self.settings.request_timeout if timeout is None else min(timeout, self.settings.request_timeout)
         outcome = "error"
         try:
-            with self._held(servable):
+            with self._hold(servable):
                 async with asyncio.timeout(seconds):
-                    answer = await self.batcher.run(servable, signature, signature.check(tensors))
+                    outputs = await self.batcher.run(servable, signature, signature.check(tensors))
             outcome = "ok"
-            return answer
+            return outputs
         except TimeoutError:
             raise ServingError(TIMED_OUT, f"no answer within {seconds:g} seconds: send fewer rows") from None
         finally:
-            self.metrics.inferred(signature.name, outcome)
+            self.metrics.count_inference(signature.name, outcome)
 
     @contextlib.contextmanager
-    def _held(self, servable: Servable) -> Iterator[None]:
+    def _hold(self, servable: Servable) -> Iterator[None]:
         self.repository.hold(servable)
         try:
             yield
@@ -128,37 +127,48 @@ class Engine:
             self.repository.release(servable)
 
     def start(self) -> None:
-        """Look for new versions from now on."""
-        if self.settings.poll_seconds and self._watcher is None:
-            self._watcher = threading.Thread(target=self._look, name="tsattn-versions", daemon=True)
-            self._watcher.start()
+        """Start to look for new versions."""
+        if self.settings.poll_seconds and self._poller is None:
+            self._poller = threading.Thread(target=self._poll, name="tsattn-versions", daemon=True)
+            self._poller.start()
 
     def close(self) -> None:
-        """Look no more, and let the threads end."""
+        """End the threads."""
         self._stop.set()
         self.batcher.close()
         gc.unfreeze()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         while not self._stop.wait(self.settings.poll_seconds):
             try:
                 self.repository.refresh()
-                if self._unsettled:
-                    self.settle()
+                if self._needs_collection:
+                    self.collect_garbage()
             except Exception:
-                # Whatever lies in the folder, the version that is served goes on.
+                # The served version stays available whatever the folder holds.
                 LOG.exception("the folder of the versions cannot be read")
 
-    def settle(self) -> None:
-        """Free what is left of versions that are gone, and keep the collector off those that stay.
+    def collect_garbage(self) -> None:
+        """Free removed versions, and exclude loaded ones from garbage collection.
 
-        The objects of a graph are so many that looking through them holds up every request for a quarter of a second.
+        Graphs have many objects: a collection would delay every request by a quarter of a second.
         """
-        self._unsettled = False
+        self._needs_collection = False
         gc.unfreeze()
         gc.collect()
         gc.freeze()
 
-    def _tell_versions(self) -> None:
-        self._unsettled = True
-        self.metrics.serves(self.name, self.repository.loaded())
+    def _on_version_change(self) -> None:
+        self._needs_collection = True
+        self.metrics.set_versions(self.name, self.repository.loaded())
+
+
+def parse_version(digits: str) -> int:
+    """Return the version number in a request.
+
+    Raises:
+        ServingError: It is not an integer of up to 64 bits.
+    """
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 20 and int(digits) < 2**63):
+        raise bad_request(f"expected a version number of up to 64 bits, got {quote_value(digits)}")
+    return int(digits)

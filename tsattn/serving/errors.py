@@ -1,4 +1,4 @@
-"""What a client is told when a request cannot be answered."""
+"""Errors that a client of the server receives."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ NOT_IMPLEMENTED = 501
 UNAVAILABLE = 503
 TIMED_OUT = 504
 
-_LONGEST = 1000
+_MAX_LENGTH = 1000
 
 
 class ServingError(Exception):
-    """A request that is answered with ``{"error": message}``.
+    """An error that is answered with ``{"error": message}``.
 
     Args:
-        status: of HTTP; gRPC's follows from it.
-        message: one sentence: what was expected, what came, how to mend it.
+        status: HTTP status; that of gRPC follows from it.
+        message: One sentence: what was expected, what was received, and how to fix it.
     """
 
     def __init__(self, status: int, message: str) -> None:
-        # Names and texts of a request are repeated in messages, and they may be as long as the request.
-        super().__init__(message if len(message) <= _LONGEST else f"{message[:_LONGEST]}...")
+        # Messages quote names and strings of the request, which can be as long as the request.
+        super().__init__(message if len(message) <= _MAX_LENGTH else f"{message[:_MAX_LENGTH]}...")
         self.status = status
 
 
 def bad_request(message: str) -> ServingError:
-    """Return the error of a request that will never be right."""
+    """Return the error for an invalid request."""
     return ServingError(BAD_REQUEST, message)
 
 
-def shown(value: object) -> str:
-    """Return a value of a request as text that fits a message and a terminal."""
+def quote_value(value: object) -> str:
+    """Return a value of a request as short, printable text."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

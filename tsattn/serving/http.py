@@ -1,4 +1,4 @@
-"""What all doors of HTTP share: the body and its limits, the token, errors as JSON, counting."""
+"""HTTP layer of all REST APIs: request limits, token, JSON, errors and metrics."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tsattn.serving.engine import Engine
+from tsattn.serving.engine import Engine, parse_version
 from tsattn.serving.errors import (
     FAILED,
     REQUEST_TIMEOUT,
@@ -27,8 +28,9 @@ from tsattn.serving.errors import (
     UNSUPPORTED,
     ServingError,
     bad_request,
-    shown,
+    quote_value,
 )
+from tsattn.serving.servable import Servable, Tensors
 from tsattn.serving.settings import Settings
 
 T = TypeVar("T")
@@ -36,103 +38,151 @@ T = TypeVar("T")
 LOG = logging.getLogger("tsattn.serving")
 
 BODY = "tsattn.body"
-"""Where in the scope of a request its body lies."""
+"""Key of the body in the scope of a request."""
 
-LARGE = 2**16
-"""Bytes of JSON from which on it is read or written beside the event loop, which has others to serve."""
+MIN_LARGE_BYTES = 2**16
+"""Minimum size of JSON that is read or written in a thread, so that the event loop stays responsive."""
 
 _THREADS = ThreadPoolExecutor(2, "tsattn-json")
-"""Few, for a list takes many times the memory of its text."""
+"""Few, because parsed JSON takes many times the memory of its text."""
 
-_GONE = 499
-"""What is counted where the client did not wait for its answer."""
+_CLIENT_CLOSED_REQUEST = 499
+"""Status in the metrics if the client did not wait for the response."""
 
-_BODIES = 8
-"""Bodies of the longest allowed size that may be held at a time."""
+_MAX_FULL_BODIES = 8
+"""Maximum size of all bodies in memory, in bodies of the maximum size."""
 
-_OPEN = ("/health", "/v2/health/", "/page/")
-"""Addresses that need no token: who starts and stops servers has none, and the page, at / itself, asks for it."""
+_PUBLIC_PATHS = ("/health", "/v2/health/", "/page/")
+"""Paths that need no token: health checks have none, and the page at / asks for it."""
+
+
+class _Segment(Convertor[str]):
+    """A part of a path without colon and slash."""
+
+    regex = "[^/:]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+class _Digits(_Segment):
+    regex = "[0-9]+"
+
+
+register_url_convertor("segment", _Segment())
+register_url_convertor("digits", _Digits())
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return a value as an answer."""
+    """Return a value as a JSON response."""
     return Response(write_json(value), status, headers, "application/json")
 
 
 def error_response(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    """Return an error as an answer."""
+    """Return an error as a JSON response."""
     extra = {"www-authenticate": "Bearer"} if status == UNAUTHORISED else {}
     extra |= {"retry-after": "1"} if status in (429, UNAVAILABLE) else {}
     return json_response({"error": message}, status, {**extra, **(headers or {})})
 
 
-async def beside(large: bool, function: Callable[..., T], *given: Any) -> T:
-    """Return what a function gives; where there is much to do, without holding up others."""
+async def run_in_thread(large: bool, function: Callable[..., T], *args: Any) -> T:
+    """Call a function, in a thread if there is much to do."""
     if not large:
-        return function(*given)
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, function, *given)
+        return function(*args)
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, function, *args)
 
 
-def check_token(given: str, token: str) -> None:
-    """Check what a client sent as its authorization.
+def is_large(outputs: Tensors) -> bool:
+    """Return whether outputs are large as JSON."""
+    return sum(value.nbytes for value in outputs.values()) >= MIN_LARGE_BYTES
+
+
+def check_token(authorization: str, token: str) -> None:
+    """Check the ``Authorization`` of a request.
 
     Raises:
-        ServingError: it is not ``Bearer`` and the token.
+        ServingError: It is not ``Bearer`` and the token.
     """
-    scheme, _, sent = given.partition(" ")
-    # In constant time, or the time would tell how much of it was right.
-    right = hmac.compare_digest(sent.strip().encode("utf-8", "replace"), token.encode())
-    if scheme.lower() != "bearer" or not right:
+    scheme, _, sent = authorization.partition(" ")
+    # Constant time, so that the duration does not reveal a matching prefix.
+    is_equal = hmac.compare_digest(sent.strip().encode("utf-8", "replace"), token.encode())
+    if scheme.lower() != "bearer" or not is_equal:
         raise ServingError(UNAUTHORISED, 'expected "authorization: Bearer TOKEN" with the right token')
 
 
 class Endpoint:
-    """A function from the scope of a request to its answer, as an ASGI application.
+    """A function from the scope of a request to its response, as an ASGI application.
 
     Args:
-        name: what is counted.
-        answer: the function.
+        name: Name in the metrics.
+        handler: The function.
     """
 
-    def __init__(self, name: str, answer: Callable[[Scope], Awaitable[Response]]) -> None:
+    def __init__(self, name: str, handler: Callable[[Scope], Awaitable[Response]]) -> None:
         self.name = name
-        self._answer = answer
+        self._handler = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._answer(scope)
+        """Send the response."""
+        response = await self._handler(scope)
         await response(scope, receive, send)
 
 
-def engine_of(scope: Scope) -> Engine:
-    """Return the engine that answers a request."""
+def get_engine(scope: Scope) -> Engine:
+    """Return the engine of the application."""
     engine = scope["app"].state.engine
     assert isinstance(engine, Engine)
     return engine
 
 
-async def json_body(scope: Scope) -> tuple[dict[str, Any], bytes]:
-    """Return the JSON object that a request sent, and its text.
+def requested_version(scope: Scope) -> tuple[Engine, int | None, str | None]:
+    """Return the engine, and the version and label in the path of a request.
 
     Raises:
-        ServingError: it sent something else.
+        ServingError: The path names another model, or the version number is not valid.
+    """
+    engine, params = get_engine(scope), scope["path_params"]
+    engine.check_name(params["model"])
+    digits = params.get("version")
+    return engine, None if digits is None else parse_version(digits), params.get("label")
+
+
+def requested_servable(scope: Scope) -> tuple[Engine, Servable]:
+    """Return the engine and the version of the model that the path of a request names.
+
+    Raises:
+        ServingError: It is not served.
+    """
+    engine, version, label = requested_version(scope)
+    return engine, engine.resolve(version, label)
+
+
+async def json_body(scope: Scope) -> tuple[dict[str, Any], bytes]:
+    """Return the JSON object in the body of a request, and its text.
+
+    Raises:
+        ServingError: The body is not a JSON object.
     """
     for name, coding in scope["headers"]:
         if name == b"content-encoding" and coding.strip().lower() not in (b"", b"identity"):
-            raise ServingError(UNSUPPORTED, "expected a body that is not compressed: leave out Content-Encoding")
+            raise ServingError(UNSUPPORTED, "expected an uncompressed body without Content-Encoding")
     body: bytes = scope[BODY]
-    value = await beside(len(body) >= LARGE, read_json, body)
+    value = await run_in_thread(len(body) >= MIN_LARGE_BYTES, read_json, body)
     if not isinstance(value, dict):
         raise bad_request("expected a JSON object as the body, got another value")
     return value, body
 
 
-class Guard:
-    """Middleware: reads the body within its limits, asks for the token, turns errors into JSON, counts.
+class RequestLimits:
+    """Middleware that reads the body within limits, checks the token, turns errors into JSON and updates metrics.
 
     Args:
-        app: what answers.
-        engine: that the app asks.
-        settings: the limits.
+        app: The application.
+        engine: The engine with the metrics.
+        settings: The limits and the token.
     """
 
     def __init__(self, app: ASGIApp, engine: Engine, settings: Settings) -> None:
@@ -140,16 +190,17 @@ class Guard:
         self._settings = settings
         self._metrics = engine.metrics
         self._requests = 0
-        self._held = 0
+        self._body_bytes = 0
         self._token = settings.token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         begin, status = time.perf_counter(), 0
 
-        async def told(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -157,17 +208,17 @@ class Guard:
 
         self._requests += 1
         try:
-            response = await self._answer(scope, receive, told)
+            response = await self._respond(scope, receive, send_and_record)
             if response is not None and status == 0:
-                await response(scope, receive, told)
+                await response(scope, receive, send_and_record)
         finally:
             self._requests -= 1
             endpoint = scope.get("endpoint")
             name = getattr(endpoint, "name", None) or getattr(endpoint, "__name__", "other")
-            self._metrics.answered(str(name), status or _GONE, time.perf_counter() - begin)
+            self._metrics.observe_request(str(name), status or _CLIENT_CLOSED_REQUEST, time.perf_counter() - begin)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
-        """Let the app answer, or return the answer to what it cannot."""
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
+        """Let the application respond, or return an error response."""
         parts: list[bytes] = []
         try:
             self._check(scope)
@@ -175,35 +226,35 @@ class Guard:
                 return None
             scope[BODY] = body = parts[0] if len(parts) == 1 else b"".join(parts)
             parts[:] = [body]
-            await self._app(scope, _replayed(body, receive), send)
+            await self._app(scope, _replay(body, receive), send)
         except ServingError as error:
-            late = {"connection": "close"} if error.status == REQUEST_TIMEOUT else None
-            return error_response(error.status, str(error), late)
+            headers = {"connection": "close"} if error.status == REQUEST_TIMEOUT else None
+            return error_response(error.status, str(error), headers)
         except Exception:
             LOG.exception("a request failed")
-            return error_response(FAILED, "the server failed; its log says why")
+            return error_response(FAILED, "the server failed; see its log")
         finally:
-            self._held -= sum(map(len, parts))
+            self._body_bytes -= sum(map(len, parts))
         return None
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
-        if self._token is not None and scope["path"] != "/" and not scope["path"].startswith(_OPEN):
+        if self._token is not None and scope["path"] != "/" and not scope["path"].startswith(_PUBLIC_PATHS):
             check_token(headers.get("authorization", ""), self._token)
         if self._requests > self._settings.max_connections:
-            self._metrics.refused("connections")
-            raise ServingError(UNAVAILABLE, "too many requests at a time: try again later")
+            self._metrics.count_rejection("connections")
+            raise ServingError(UNAVAILABLE, "too many requests at the same time: try again later")
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length[:20]) > self._settings.max_request_bytes:
             raise self._too_large()
 
     def _too_large(self) -> ServingError:
-        most = self._settings.max_request_bytes
-        return ServingError(TOO_LARGE, f"expected a body of {most} bytes at most: send fewer rows, or less history")
+        limit = self._settings.max_request_bytes
+        return ServingError(TOO_LARGE, f"expected a body of at most {limit} bytes: send fewer or shorter series")
 
     async def _read(self, receive: Receive, parts: list[bytes]) -> bool:
-        """Append the parts of the body, and return whether the client is still there."""
-        size, most = 0, self._settings.max_request_bytes
+        """Append the parts of the body, and return False if the client has disconnected."""
+        size, limit = 0, self._settings.max_request_bytes
         try:
             async with asyncio.timeout(self._settings.read_timeout):
                 while True:
@@ -212,12 +263,12 @@ class Guard:
                         return False
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
-                    self._held += len(parts[-1])
-                    if size > most:
+                    self._body_bytes += len(parts[-1])
+                    if size > limit:
                         raise self._too_large()
-                    if self._held > _BODIES * most:
-                        self._metrics.refused("memory")
-                        raise ServingError(UNAVAILABLE, "too many large requests at a time: try again later")
+                    if self._body_bytes > _MAX_FULL_BODIES * limit:
+                        self._metrics.count_rejection("memory")
+                        raise ServingError(UNAVAILABLE, "too many large requests at the same time: try again later")
                     if not message.get("more_body", False):
                         return True
         except TimeoutError:
@@ -225,66 +276,66 @@ class Guard:
             raise ServingError(REQUEST_TIMEOUT, f"expected the whole request within {seconds:g} seconds") from None
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a source of messages that gives the body first, which was read already."""
-    given = False
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a message source that yields the body first, which was already read."""
+    is_replayed = False
 
     async def replay() -> Message:
-        nonlocal given
-        if given:
+        nonlocal is_replayed
+        if is_replayed:
             return await receive()
-        given = True
+        is_replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
 
 
 _NON_FINITE = re.compile(r'("(?:[^"\\]|\\.)*+(?:"|\\?\Z))|\bInf\b', re.DOTALL)
-"""Texts, also one that does not end, so that each sign is looked at once; and what `json` does not know."""
+"""Strings, also an unterminated one, so that the search is linear; and a number that `json` does not parse."""
 
-_LONGEST = 2**20
-"""Letters up to which such numbers are looked for."""
+_MAX_INF_LENGTH = 2**20
+"""Maximum number of characters in which ``Inf`` is replaced."""
 
 
 def read_json(body: bytes) -> Any:
-    """Return what a body says.
+    """Return the JSON value of a body.
 
     Raises:
-        ServingError: it is no JSON, is nested too deeply, or an object has a key twice.
+        ServingError: It is not valid JSON, is nested too deeply, or an object has a key twice.
     """
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
-        raise bad_request(f"expected a body of JSON in UTF-8, got other bytes at {error.start}") from None
+        raise bad_request(f"expected a JSON body in UTF-8, got other bytes at {error.start}") from None
     try:
-        return _read(text)
+        return _decode(text)
     except json.JSONDecodeError as error:
-        if len(text) <= _LONGEST and "Inf" in text:
-            # TensorFlow Serving takes the short form too.
-            mended = _NON_FINITE.sub(lambda found: found[1] or "Infinity", text)
-            if mended != text:
-                return read_json(mended.encode())
+        if len(text) <= _MAX_INF_LENGTH and "Inf" in text:
+            # TensorFlow Serving accepts the short form as well.
+            replaced = _NON_FINITE.sub(lambda found: found[1] or "Infinity", text)
+            if replaced != text:
+                return read_json(replaced.encode())
         where = f"line {error.lineno}, column {error.colno}"
-        raise bad_request(f"expected a body of JSON: {error.msg} at {where}") from None
+        raise bad_request(f"expected a JSON body: {error.msg} at {where}") from None
     except RecursionError:
-        raise bad_request("expected a body of JSON, got one that is nested too deeply") from None
+        raise bad_request("expected a JSON body, got one that is nested too deeply") from None
     except ValueError:
-        raise bad_request("expected a body of JSON, got a number of too many digits") from None
+        raise bad_request("expected a JSON body, got a number with too many digits") from None
 
 
 def write_json(value: Any) -> bytes:
-    """Return the text of a value; NaN and Infinity are written as such."""
+    """Return a value as JSON, with the tokens NaN and Infinity."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object whose keys are all different: which of two was meant nobody knows."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, whose keys must be unique."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
         counts = Counter(key for key, _ in pairs)
-        twice = next(key for key, count in counts.items() if count > 1)
-        raise bad_request(f"expected each key of an object once, got {shown(twice)} twice")
-    return made
+        duplicate = next(key for key, count in counts.items() if count > 1)
+        raise bad_request(f"expected unique keys in a JSON object, got {quote_value(duplicate)} twice")
+    return value
 
 
-_read = json.JSONDecoder(object_pairs_hook=_once).decode
+_decode = json.JSONDecoder(object_pairs_hook=_reject_duplicate_keys).decode

@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus."""
+"""Metrics of the server for Prometheus."""
 
 from __future__ import annotations
 
@@ -9,69 +9,61 @@ _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 class Metrics:
-    """Counters of one server, in a registry of its own."""
+    """Metrics of one server, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "tsattn_requests", "Requests that were answered.", ("method", "status"), registry=self.registry
-        )
+        self._requests = Counter("tsattn_requests", "Answered requests.", ("method", "status"), registry=self.registry)
         self._seconds = Histogram(
             "tsattn_request_seconds",
-            "Time from the arrival of a request's head to the end of its answer.",
+            "Time from the arrival of the request headers to the end of the response.",
             ("method",),
             buckets=_SECONDS,
             registry=self.registry,
         )
         self._batches = Histogram(
-            "tsattn_batch_requests", "Requests that were run together.", buckets=_SIZES, registry=self.registry
+            "tsattn_batch_requests", "Batch size in requests.", buckets=_SIZES, registry=self.registry
         )
-        self._rows = Histogram("tsattn_batch_rows", "Rows of a batch.", buckets=_SIZES, registry=self.registry)
+        self._rows = Histogram("tsattn_batch_rows", "Batch size in rows.", buckets=_SIZES, registry=self.registry)
         self._inferences = Counter(
-            "tsattn_inferences", "Calls for a signature.", ("signature", "outcome"), registry=self.registry
+            "tsattn_inferences", "Calls of a signature.", ("signature", "outcome"), registry=self.registry
         )
-        self._waiting = Gauge("tsattn_queue_rows", "Rows that wait to be run.", registry=self.registry)
-        self._refused = Counter(
-            "tsattn_refused", "Requests that were refused for want of room.", ("reason",), registry=self.registry
+        self._waiting = Gauge("tsattn_queue_rows", "Rows in the queue.", registry=self.registry)
+        self._rejected = Counter(
+            "tsattn_refused", "Requests that exceeded the capacity.", ("reason",), registry=self.registry
         )
         self._versions = Gauge(
-            "tsattn_version_loaded", "Versions that are served: 1.", ("model", "version"), registry=self.registry
+            "tsattn_version_loaded", "1 for each loaded version.", ("model", "version"), registry=self.registry
         )
 
-    def answered(self, method: str, status: int, seconds: float) -> None:
-        """Count an answer.
+    def observe_request(self, endpoint: str, status: int, seconds: float) -> None:
+        """Count a response with its duration in seconds."""
+        self._requests.labels(endpoint, str(status)).inc()
+        self._seconds.labels(endpoint).observe(seconds)
 
-        Args:
-            method: what was asked, one of a few names.
-            status: of the answer.
-            seconds: that it took.
-        """
-        self._requests.labels(method, str(status)).inc()
-        self._seconds.labels(method).observe(seconds)
-
-    def inferred(self, signature: str, outcome: str) -> None:
-        """Count a call for a signature."""
+    def count_inference(self, signature: str, outcome: str) -> None:
+        """Count a call of a signature."""
         self._inferences.labels(signature, outcome).inc()
 
-    def ran(self, requests: int, rows: int) -> None:
+    def observe_batch(self, requests: int, rows: int) -> None:
         """Count a batch."""
         self._batches.observe(requests)
         self._rows.observe(rows)
 
-    def waiting(self, rows: int) -> None:
-        """Tell how many rows wait."""
+    def set_queue_rows(self, rows: int) -> None:
+        """Set the number of rows in the queue."""
         self._waiting.set(rows)
 
-    def refused(self, reason: str) -> None:
-        """Count a request for which there was no room."""
-        self._refused.labels(reason).inc()
+    def count_rejection(self, reason: str) -> None:
+        """Count a request that exceeded the capacity."""
+        self._rejected.labels(reason).inc()
 
-    def serves(self, model: str, versions: list[int]) -> None:
-        """Tell which versions are loaded."""
+    def set_versions(self, model: str, versions: list[int]) -> None:
+        """Set the loaded versions."""
         self._versions.clear()
         for version in versions:
             self._versions.labels(model, str(version)).set(1)
 
-    def text(self) -> bytes:
-        """Return all of it in the text format of Prometheus."""
+    def render(self) -> bytes:
+        """Return all metrics in the text format of Prometheus."""
         return generate_latest(self.registry)

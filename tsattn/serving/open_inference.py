@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2, in JSON."""
+"""Open Inference Protocol, version 2, in JSON."""
 
 from __future__ import annotations
 
@@ -11,44 +11,52 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from tsattn.serving.errors import bad_request, shown
-from tsattn.serving.http import LARGE, Endpoint, beside, engine_of, json_body, json_response, write_json
+from tsattn.serving.errors import bad_request, quote_value
+from tsattn.serving.http import (
+    MIN_LARGE_BYTES,
+    Endpoint,
+    get_engine,
+    is_large,
+    json_body,
+    json_response,
+    requested_servable,
+    run_in_thread,
+    write_json,
+)
+from tsattn.serving.json_tensors import has_only_numbers, to_array, to_lists
 from tsattn.serving.servable import DEFAULT, Array, Servable, Signature, TensorInfo, Tensors
-from tsattn.serving.tfserving_rest import check_model, is_much, is_plain, to_array, to_lists
 
 DATATYPES = {"float32": "FP32", "int32": "INT32", "int64": "INT64", "string": "BYTES"}
-"""The protocol's names of the types."""
+"""Names of the types in the protocol."""
 
-_BINARY = "inference-header-content-length"
+_BINARY_HEADER = b"inference-header-content-length"
 
 
 async def server(scope: Scope) -> Response:
-    """Tell what the server is."""
+    """Return the name and version of the server."""
     return json_response({"name": "tsattn", "version": version("tsattn"), "extensions": []})
 
 
 async def live(scope: Scope) -> Response:
-    """Tell that the server runs."""
+    """Report that the server runs."""
     return json_response({"live": True})
 
 
 async def ready(scope: Scope) -> Response:
-    """Tell that a version is loaded; an error if none is."""
-    engine_of(scope).resolve()
+    """Report that a version is loaded; an error otherwise."""
+    get_engine(scope).resolve()
     return json_response({"ready": True})
 
 
 async def model_ready(scope: Scope) -> Response:
-    """Tell that a version is served; an error if it is not."""
-    engine = engine_of(scope)
-    engine.resolve(*check_model(engine, scope))
+    """Report that a version is served; an error otherwise."""
+    engine, _ = requested_servable(scope)
     return json_response({"name": engine.name, "ready": True})
 
 
 async def model(scope: Scope) -> Response:
-    """Tell the inputs and outputs of a version."""
-    engine = engine_of(scope)
-    servable = engine.resolve(*check_model(engine, scope))
+    """Return the inputs and outputs of a version."""
+    engine, servable = requested_servable(scope)
     signature = servable.signature(DEFAULT)
     return json_response(
         {
@@ -67,92 +75,87 @@ def _tensor_metadata(info: TensorInfo) -> dict[str, Any]:
 
 
 def datatype(info: TensorInfo) -> str:
-    """Return the protocol's name of a tensor's type."""
+    """Return the name of a tensor's type in the protocol."""
     return DATATYPES.get(info.dtype, info.dtype.upper())
 
 
 async def infer(scope: Scope) -> Response:
     """Answer an inference request."""
-    engine = engine_of(scope)
-    servable = engine.resolve(*check_model(engine, scope))
-    if any(name == _BINARY.encode() for name, _ in scope["headers"]):
-        raise bad_request("expected all tensors in JSON, got binary ones: ask with binary_data=False")
+    engine, servable = requested_servable(scope)
+    if any(name == _BINARY_HEADER for name, _ in scope["headers"]):
+        raise bad_request("expected all tensors in JSON, got binary ones: use binary_data=False")
     request, body = await json_body(scope)
-    identity = request.get("id", "")
-    if not isinstance(identity, str):
-        raise bad_request(f"id: expected a text, got {shown(identity)}")
-    signature = _signature(request, servable)
-    wanted = _wanted(request, signature)
-    tensors = await beside(len(body) >= LARGE, _read, request, signature, is_plain(body))
+    request_id = request.get("id", "")
+    if not isinstance(request_id, str):
+        raise bad_request(f"id: expected a string, got {quote_value(request_id)}")
+    signature = _requested_signature(request, servable)
+    names = _requested_outputs(request, signature)
+    is_body_large = len(body) >= MIN_LARGE_BYTES
+    tensors = await run_in_thread(is_body_large, _read_tensors, request, signature, has_only_numbers(body))
     outputs = await engine.run(servable, signature, tensors)
-    head = {"model_name": engine.name, "model_version": str(servable.version)} | ({"id": identity} if identity else {})
-    text = await beside(is_much(outputs), _write, head, outputs, wanted, signature)
+    head = {"model_name": engine.name, "model_version": str(servable.version)}
+    head |= {"id": request_id} if request_id else {}
+    text = await run_in_thread(is_large(outputs), _write_outputs, head, outputs, names, signature)
     return Response(text, media_type="application/json")
 
 
-def _signature(request: dict[str, Any], servable: Servable) -> Signature:
-    """Return the signature that a request asks for in its parameters."""
+def _requested_signature(request: dict[str, Any], servable: Servable) -> Signature:
     parameters = request.get("parameters", {})
     if not isinstance(parameters, dict):
-        raise bad_request(f"parameters: expected an object, got {shown(parameters)}")
+        raise bad_request(f"parameters: expected an object, got {quote_value(parameters)}")
     name = parameters.get("signature_name", DEFAULT)
     if not isinstance(name, str):
-        raise bad_request(f"signature_name: expected a text, got {shown(name)}")
+        raise bad_request(f"signature_name: expected a string, got {quote_value(name)}")
     return servable.signature(name or DEFAULT)
 
 
-def _wanted(request: dict[str, Any], signature: Signature) -> list[str]:
-    """Return the names of the outputs that a request asks for."""
+def _requested_outputs(request: dict[str, Any], signature: Signature) -> list[str]:
     outputs = request.get("outputs", [])
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         raise bad_request("outputs: expected a list of objects with a name")
     names = [output.get("name") for output in outputs]
     for name in names:
         if not isinstance(name, str) or name not in signature.outputs:
-            raise bad_request(f"outputs: expected names out of {', '.join(signature.outputs)}, got {shown(name)}")
+            raise bad_request(f"outputs: expected names of {', '.join(signature.outputs)}, got {quote_value(name)}")
     return list(dict.fromkeys(names)) or list(signature.outputs)
 
 
-def _read(request: dict[str, Any], signature: Signature, plain: bool) -> Tensors:
-    given = request.get("inputs")
-    if not isinstance(given, list) or not all(isinstance(tensor, dict) for tensor in given):
+def _read_tensors(request: dict[str, Any], signature: Signature, only_numbers: bool) -> Tensors:
+    inputs = request.get("inputs")
+    if not isinstance(inputs, list) or not all(isinstance(tensor, dict) for tensor in inputs):
         raise bad_request("inputs: expected a list of objects with name, shape, datatype and data")
     tensors: dict[str, Array] = {}
-    for tensor in given:
+    for tensor in inputs:
         name = tensor.get("name")
         if not isinstance(name, str) or name in tensors or name not in signature.inputs:
-            raise bad_request(f"inputs: expected each of {', '.join(signature.inputs)} once, got {shown(name)}")
-        tensors[name] = _tensor(tensor, signature.inputs[name], plain)
+            raise bad_request(f"inputs: expected each of {', '.join(signature.inputs)} once, got {quote_value(name)}")
+        tensors[name] = _read_tensor(tensor, signature.inputs[name], only_numbers)
     return tensors
 
 
-def _tensor(tensor: dict[str, Any], info: TensorInfo, plain: bool) -> Array:
+def _read_tensor(tensor: dict[str, Any], info: TensorInfo, only_numbers: bool) -> Array:
     if tensor.get("datatype") != datatype(info):
-        came = shown(tensor.get("datatype"))
-        raise bad_request(f'input "{info.name}": expected the datatype {datatype(info)}, got {came}')
+        found = quote_value(tensor.get("datatype"))
+        raise bad_request(f'input "{info.name}": expected the datatype {datatype(info)}, got {found}')
     shape = tensor.get("shape")
     if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < 2**31 for size in shape):
-        raise bad_request(f'input "{info.name}": expected a shape of whole numbers, got {shown(shape)}')
+        raise bad_request(f'input "{info.name}": expected a shape of integers, got {quote_value(shape)}')
     if not isinstance(tensor.get("data"), list):
-        raise bad_request(f'input "{info.name}": expected its data as a list')
-    array = _flat(tensor["data"], info, plain)
+        raise bad_request(f'input "{info.name}": expected the data as a list')
+    # The data are flat or nested, independently of the shape.
+    flat = TensorInfo(info.name, info.dtype, (None,))
+    array = to_array(tensor["data"], flat, only_numbers=only_numbers).reshape(-1)
     if array.size != math.prod(shape):
-        raise bad_request(
-            f'input "{info.name}": expected {math.prod(shape)} values as its shape says, got {array.size}'
-        )
+        raise bad_request(f'input "{info.name}": expected {math.prod(shape)} values for its shape, got {array.size}')
     try:
         return array.reshape(shape)
     except ValueError:
-        raise bad_request(f'input "{info.name}": expected {info.expected}, got the shape {shown(shape)}') from None
+        raise bad_request(
+            f'input "{info.name}": expected {info.type_text}, got the shape {quote_value(shape)}'
+        ) from None
 
 
-def _flat(data: list[Any], info: TensorInfo, plain: bool) -> Array:
-    """Return data that may be nested or flat, whatever the axes."""
-    flat = TensorInfo(info.name, info.dtype, (None,))
-    return to_array(data, flat, plain=plain).reshape(-1)
-
-
-def _write(head: dict[str, str], outputs: Tensors, wanted: list[str], signature: Signature) -> bytes:
+def _write_outputs(head: dict[str, str], outputs: Tensors, names: list[str], signature: Signature) -> bytes:
     tensors = [
         {
             "name": name,
@@ -160,23 +163,23 @@ def _write(head: dict[str, str], outputs: Tensors, wanted: list[str], signature:
             "shape": list(outputs[name].shape),
             "data": to_lists(np.ravel(outputs[name])),
         }
-        for name in wanted
+        for name in names
     ]
     return write_json({**head, "outputs": tensors})
 
 
 def routes() -> list[Route]:
-    """Return the addresses of the protocol."""
-    made = [
+    """Return the routes of the protocol."""
+    result = [
         Route("/v2", Endpoint("v2_server", server), methods=["GET"]),
         Route("/v2/health/live", Endpoint("v2_live", live), methods=["GET"]),
         Route("/v2/health/ready", Endpoint("v2_ready", ready), methods=["GET"]),
     ]
-    for which in ("", "/versions/{version:digits}"):
-        path = "/v2/models/{model:segment}" + which
-        made += [
+    for selector in ("", "/versions/{version:digits}"):
+        path = "/v2/models/{model:segment}" + selector
+        result += [
             Route(path, Endpoint("v2_model", model), methods=["GET"]),
             Route(f"{path}/ready", Endpoint("v2_model_ready", model_ready), methods=["GET"]),
             Route(f"{path}/infer", Endpoint("v2_infer", infer), methods=["POST"]),
         ]
-    return made
+    return result

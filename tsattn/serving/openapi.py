@@ -1,28 +1,32 @@
-"""The OpenAPI document of a server and its model."""
+"""OpenAPI document of a server, with the tensor names and shapes of its model."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any, Literal, Union
 from urllib.parse import quote
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from tsattn.serving.engine import Engine
 from tsattn.serving.open_inference import datatype
-from tsattn.serving.servable import DEFAULT, Servable, Signature, TensorInfo
+from tsattn.serving.servable import DEFAULT, Servable, TensorInfo
+
+Json = dict[str, Any]
 
 _ERRORS = {
-    "400": "The request is wrong.",
+    "400": "The request is not valid.",
     "401": "The token is missing or wrong.",
-    "404": "There is no such model or version.",
-    "405": "The address has other methods, see Allow.",
+    "404": "The model or version is unknown.",
+    "405": "The path has other methods, see Allow.",
     "408": "The request did not arrive in time.",
     "413": "The request is too large.",
-    "415": "The body is of another type or compressed.",
-    "429": "Too many requests wait already.",
+    "415": "The type or compression of the body is not supported.",
+    "429": "The queue is full.",
     "500": "The server failed.",
-    "503": "The server has no room, or no model yet.",
+    "503": "The server is overloaded, or no version is loaded.",
     "504": "The model did not answer in time.",
 }
 
@@ -30,286 +34,232 @@ _VERSION = {
     "name": "version",
     "in": "path",
     "required": True,
-    "description": "Number of a version; 0 is the latest.",
+    "description": "Version number; 0 is the latest.",
     "schema": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
 }
-
-
-def document(engine: Engine) -> Schema:
-    """Return the document of what a server does, with the names and shapes of its latest version."""
-    servable, name = engine.resolve(), quote(engine.name)
-    paths: Schema = {}
-    labels = sorted(engine.repository.labels)
-    by_label = [("/labels/{label}", [_label(labels)])] if labels else []
-    for which, parameters in (("", []), ("/versions/{version}", [_VERSION]), *by_label):
-        paths |= _rest(f"/v1/models/{name}{which}", parameters)
-    for which, parameters in (("", []), ("/versions/{version}", [_VERSION])):
-        paths |= _protocol(f"/v2/models/{name}{which}", parameters)
-    paths |= _server() | _door()
-    made: Schema = {
-        "openapi": "3.1.0",
-        "info": {
-            "title": f"{engine.name}: forecasts",
-            "version": version("tsattn"),
-            "description": "NaN, Infinity and -Infinity are numbers in both directions, as in TensorFlow Serving.",
-        },
-        "paths": paths,
-        "components": {
-            "schemas": components(servable),
-            "responses": {
-                code: {"description": text, "content": {"application/json": {"schema": ref("Error")}}}
-                for code, text in _ERRORS.items()
-            },
-        },
-    }
-    if engine.settings.token is not None:
-        made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        made["security"] = [{"token": []}]
-    return made
-
-
-def _label(labels: list[str]) -> Schema:
-    schema = {"type": "string", "enum": labels}
-    return {"name": "label", "in": "path", "required": True, "description": "Label of a version.", "schema": schema}
-
-
-def _rest(model: str, parameters: list[Schema]) -> Schema:
-    return {
-        f"{model}:predict": {"post": _call("Forecast as TensorFlow Serving does.", "Predict", "Predicted", parameters)},
-        model: {"get": _call("The states of the versions.", None, "Status", parameters)},
-        f"{model}/metadata": {"get": _call("The signatures of a version.", None, "Metadata", parameters)},
-    }
-
-
-def _protocol(model: str, parameters: list[Schema]) -> Schema:
-    return {
-        model: {"get": _call("The inputs and outputs of a version.", None, "Model", parameters)},
-        f"{model}/ready": {"get": _call("Whether a version is served.", None, "Ready", parameters)},
-        f"{model}/infer": {
-            "post": _call("Forecast, by the Open Inference Protocol.", "Infer", "Inferred", parameters),
-        },
-    }
-
-
-def _server() -> Schema:
-    return {
-        "/v2": {"get": _call("What the server is.", None, "Server")},
-        "/v2/health/live": {"get": _open(_call("Whether the server runs.", None, "Live"))},
-        "/v2/health/ready": {"get": _open(_call("Whether a version is loaded.", None, "Ready"))},
-        "/health": {"get": _open(_call("Whether the server runs, and its versions.", None, "Health"))},
-        "/monitoring/prometheus/metrics": {"get": _text("What the server counts.", "text/plain")},
-        "/openapi.json": {"get": _call("This document.", None, "Object")},
-    }
-
-
-def _door() -> Schema:
-    post = _call("Forecast from rows of data.", "Records", "Forecast", [_HISTORY])
-    post["requestBody"]["content"]["text/csv"] = {"schema": {"type": "string", "minLength": 1}}
-    post["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
-    return {
-        "/v1/forecast": {"post": post, "get": _call("What rows the model expects.", None, "Object")},
-        "/": {"get": _text("A page to try the model.", "text/html")},
-    }
-
 
 _HISTORY = {
     "name": "history",
     "in": "query",
-    "description": "Steps of history that are sent back beside a forecast in JSON.",
+    "description": "Number of history steps that a JSON response includes.",
     "schema": {"type": "integer", "minimum": 0, "maximum": 10**9},
 }
 
 
-def _call(summary: str, given: str | None, made: str, parameters: list[Schema] | None = None) -> Schema:
-    """Return an operation by the names of its schemas."""
-    operation: Schema = {
-        "summary": summary,
-        "parameters": list(parameters or ()),
-        "responses": {
-            "200": {"description": "The answer.", "content": {"application/json": {"schema": ref(made)}}},
-            **{code: {"$ref": f"#/components/responses/{code}"} for code in _ERRORS},
-        },
-    }
-    if given is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": ref(given)}}}
-    return operation
+# Types in brackets that are variables; as Any, because mypy accepts only static ones.
+_List: Any = list
+_Annotated: Any = Annotated
+_Literal: Any = Literal
+_Union: Any = Union
 
 
-def _text(summary: str, kind: str) -> Schema:
-    operation = _call(summary, None, "Object")
-    operation["responses"]["200"]["content"] = {kind: {"schema": {"type": "string"}}}
-    return operation
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
 
 
-def _open(operation: dict[str, Any]) -> Schema:
-    """Return an operation that needs no token."""
-    return {**operation, "security": []}
+def _open(name: str, /, **fields: Any) -> Any:
+    """Return a schema of an object that may have more keys."""
+    return create_model(name, __config__=ConfigDict(protected_namespaces=()), **fields)
 
 
-Schema = dict[str, Any]
-
-_FLOAT = float(2**128 - 2**103)
-"""What no longer rounds to a finite float32."""
-_TEXT: Schema = {"type": "string"}
-_OBJECT: Schema = {"type": "object"}
+def _closed(name: str, /, **fields: Any) -> Any:
+    """Return a schema of an object without other keys."""
+    return create_model(name, __base__=_Closed, **fields)
 
 
-def ref(name: str) -> Schema:
-    """Return a reference to a schema by its name."""
-    return {"$ref": f"#/components/schemas/{name}"}
+_version_error = _open("VersionError", error_code=str, error_message=str)
+_version_status = _open(
+    "VersionStatus",
+    version=Annotated[str, Field(pattern="^[0-9]+$")],
+    state=Literal["LOADING", "AVAILABLE", "UNLOADING", "END"],
+    status=_version_error,
+)
+_tensor = _open("Tensor", name=str, datatype=str, shape=list[int])
+_output_tensor = _open("OutputTensor", name=str, datatype=str, shape=list[int], data=list[Any])
+_rows = Annotated[
+    list[dict[str, str | float | bool | None]],
+    Field(min_length=1, description="Rows such as unique_id, ds, y; GET returns the columns."),
+]
+_records = _closed("RecordsBody", records=_rows, future=(_rows, []), version=(Annotated[int, Field(ge=0)] | None, None))
+_base64 = _closed("Base64", b64=Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})])
+
+_STATIC_SCHEMAS = (
+    _open("Error", error=str),
+    _open("Status", model_version_status=_List[_version_status]),
+    _open("Metadata", model_spec=Json, metadata=_open("SignatureDefs", signature_def=Json)),
+    _open("Inferred", model_name=str, model_version=str, id=(str, ""), outputs=_List[_output_tensor]),
+    _open("Model", name=str, versions=list[str], platform=str, inputs=_List[_tensor], outputs=_List[_tensor]),
+    _open("Ready", ready=Literal[True]),
+    _open("Live", live=Literal[True]),
+    _open("Server", name=str, version=str, extensions=list[str]),
+    _open("Health", status=str, model=str, versions=list[int]),
+    _open("Object"),
+    create_model("Records", __base__=RootModel[_Union[_records, _rows]]),
+    _open("Forecast", forecast=list[Json]),
+)
+
+_MAX_FLOAT = float(2**128 - 2**103)
+"""Smallest number that does not round to a finite float32."""
 
 
-def components(servable: Servable) -> Schema:
-    """Return the schemas by name, with the tensors of the default signature of a version."""
-    signature = servable.signature(DEFAULT)
-    return {
-        "Error": _object({"error": _TEXT}),
-        "Object": _OBJECT,
-        **_rest_schemas(signature, list(servable.signatures)),
-        **_protocol_schemas(signature, list(servable.signatures)),
-        **_server_schemas(),
-        **_door_schemas(),
-    }
+def _sized_list(item: Any, size: int | None = None, min_size: int = 0) -> Any:
+    return _Annotated[_List[item], Field(min_length=min_size if size is None else size, max_length=size)]
 
 
-def _object(properties: Schema, *, required: list[str] | None = None, closed: bool = False) -> Schema:
-    made: Schema = {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties) if required is None else required,
-    }
-    return {**made, "additionalProperties": False} if closed else made
-
-
-def _list(items: Schema, size: int | None = None, least: int = 0) -> Schema:
-    made: Schema = {"type": "array", "items": items}
-    if size is not None:
-        return {**made, "minItems": size, "maxItems": size}
-    return {**made, "minItems": least} if least else made
-
-
-def _value(info: TensorInfo) -> Schema:
-    """Return the schema of one value."""
-    if info.dtype == "float32":
-        return {"type": "number", "exclusiveMinimum": -_FLOAT, "exclusiveMaximum": _FLOAT}
-    if info.dtype == "string":
-        return {"anyOf": [_TEXT, _object({"b64": {"type": "string", "contentEncoding": "base64"}}, closed=True)]}
-    limits = np.iinfo(info.numpy)
-    return {"type": "integer", "minimum": int(limits.min), "maximum": int(limits.max)}
-
-
-def _row(info: TensorInfo, value: Schema) -> Schema:
-    """Return the schema of one row of a tensor."""
+def _row_type(info: TensorInfo, value: Any) -> Any:
     for size in reversed(info.shape[1:]):
-        value = _list(value, size)
+        value = _sized_list(value, size)
     return value
 
 
-def _rest_schemas(signature: Signature, names: list[str]) -> Schema:
-    rows = {name: _row(info, _value(info)) for name, info in signature.inputs.items()}
-    made = {name: _row(info, {"type": "number"}) for name, info in signature.outputs.items()}
-    columns = {name: _list(row, least=1) for name, row in rows.items()}
-    predict = _object(
-        {
-            "signature_name": {"type": "string", "enum": names, "default": DEFAULT},
-            "instances": {**_list(ref("Instance"), least=1), "description": "A row each; lists of the same lengths."},
-            "inputs": {**ref("Inputs"), "description": "A column each; as many rows and steps in each."},
-        },
-        required=[],
+def _value_type(info: TensorInfo) -> Any:
+    if info.dtype == "float32":
+        return Annotated[float, Field(gt=-_MAX_FLOAT, lt=_MAX_FLOAT)]
+    if info.dtype == "string":
+        return _Union[str, _base64]
+    limits = np.iinfo(info.numpy)
+    return Annotated[int, Field(ge=int(limits.min), le=int(limits.max))]
+
+
+def _model_schemas(servable: Servable) -> list[Any]:
+    """Return the schemas with the tensors of the default signature of a version."""
+    signature, signature_name = servable.signature(DEFAULT), (_Literal[tuple(servable.signatures)], DEFAULT)
+    rows = {name: _row_type(info, _value_type(info)) for name, info in signature.inputs.items()}
+    outputs = {name: _row_type(info, float) for name, info in signature.outputs.items()}
+    instances = _sized_list(_closed("Instance", **rows), min_size=1)
+    inputs = _closed("Inputs", **{name: _sized_list(row, min_size=1) for name, row in rows.items()})
+    predict = _open(
+        "Predict",
+        signature_name=signature_name,
+        instances=(instances, Field(None, description="One object per row, with lists of equal lengths.")),
+        inputs=(inputs, Field(None, description="One list per input, with equal numbers of rows and steps.")),
     )
-    return {
-        "Instance": _object(rows, closed=True),
-        "Inputs": _object(columns, closed=True),
-        "Predict": {**predict, "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}]},
-        "Predicted": {
-            "description": "Of serving_default; other signatures have other outputs.",
-            "anyOf": [
-                _object({"predictions": _list(_object(made))}),
-                _object({"outputs": _object({name: _list(row) for name, row in made.items()})}),
-                _object({"predictions": {"type": "array"}}),
-                _object({"outputs": _OBJECT}),
-            ],
-        },
-        "Status": _object({"model_version_status": _list(ref("VersionStatus"))}),
-        "VersionStatus": _object(
-            {
-                "version": {"type": "string", "pattern": "^[0-9]+$"},
-                "state": {"type": "string", "enum": ["LOADING", "AVAILABLE", "UNLOADING", "END"]},
-                "status": _object({"error_code": _TEXT, "error_message": _TEXT}),
-            }
-        ),
-        "Metadata": _object({"model_spec": _OBJECT, "metadata": _object({"signature_def": _OBJECT})}),
-    }
-
-
-def _protocol_schemas(signature: Signature, names: list[str]) -> Schema:
-    inputs = [
-        _object(
-            {
-                "name": {"const": name},
-                "shape": {**_list({"type": "integer", "minimum": 0}, len(info.shape))},
-                "datatype": {"const": datatype(info)},
-                "data": {"type": "array", "description": "In row-major order, flat or nested."},
-            }
+    predict.model_config["json_schema_extra"] = {"oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}]}
+    predicted = (
+        _open("Predictions", predictions=_List[_open("Prediction", **outputs)]),
+        _open("Outputs", outputs=_open("OutputColumns", **{name: _List[row] for name, row in outputs.items()})),
+        _open("OtherPredictions", predictions=list[Any]),
+        _open("OtherOutputs", outputs=Json),
+    )
+    tensors = tuple(
+        _open(
+            f"Tensor_{name}",
+            name=_Literal[name],
+            shape=_sized_list(Annotated[int, Field(ge=0)], len(info.shape)),
+            datatype=_Literal[datatype(info)],
+            data=Annotated[list[Any], Field(description="In row-major order, flat or nested.")],
         )
         for name, info in signature.inputs.items()
-    ]
-    tensor = {"name": _TEXT, "datatype": _TEXT, "shape": _list({"type": "integer"})}
-    parameters = _object({"signature_name": {"type": "string", "enum": names}}, required=[])
-    return {
-        "Infer": _object(
-            {
-                "id": _TEXT,
-                "parameters": parameters,
-                "inputs": {**_list({"anyOf": inputs}, len(inputs)), "description": "Each input once."},
-                "outputs": _list(_object({"name": _TEXT})),
-            },
-            required=["inputs"],
-        ),
-        "Inferred": _object(
-            {
-                "model_name": _TEXT,
-                "model_version": _TEXT,
-                "id": _TEXT,
-                "outputs": _list(_object({**tensor, "data": {"type": "array"}})),
-            },
-            required=["model_name", "model_version", "outputs"],
-        ),
-        "Model": _object(
-            {
-                "name": _TEXT,
-                "versions": _list(_TEXT),
-                "platform": _TEXT,
-                "inputs": _list(_object(tensor)),
-                "outputs": _list(_object(tensor)),
-            }
-        ),
-        "Ready": _object({"ready": {"const": True}}),
-    }
+    )
+    infer = _open(
+        "Infer",
+        id=(str, ""),
+        parameters=(_open("Parameters", signature_name=signature_name), None),
+        inputs=_sized_list(_Union[tensors], len(tensors)),
+        outputs=(_List[_open("RequestedOutput", name=str)], []),
+    )
+    return [predict, create_model("Predicted", __base__=RootModel[_Union[predicted]]), infer]
 
 
-def _server_schemas() -> Schema:
-    return {
-        "Server": _object({"name": _TEXT, "version": _TEXT, "extensions": _list(_TEXT)}),
-        "Live": _object({"live": {"const": True}}),
-        "Health": _object({"status": _TEXT, "model": _TEXT, "versions": _list({"type": "integer"})}),
-    }
+class _Generator(GenerateJsonSchema):
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def default_schema(self, schema: Any) -> Json:
+        # Without the placeholders [] and None, which mark optional keys.
+        return super().default_schema(schema) if schema.get("default") else self.generate_inner(schema["schema"])
 
 
-def _door_schemas() -> Schema:
-    cell = {"type": ["string", "number", "boolean", "null"]}
-    record = {"type": "object", "additionalProperties": cell}
-    records = {**_list(record, least=1), "description": "Rows such as unique_id, ds, y; GET tells the columns."}
-    return {
-        "Records": {
-            "anyOf": [
-                _object(
-                    {"records": records, "future": records, "version": {"type": ["integer", "null"], "minimum": 0}},
-                    required=["records"],
-                    closed=True,
-                ),
-                records,
-            ]
+def _components(servable: Servable) -> Json:
+    """Return all schemas by name."""
+    models = [*_STATIC_SCHEMAS, *_model_schemas(servable)]
+    _, schemas = models_json_schema(
+        [(model, "validation") for model in models],
+        ref_template="#/components/schemas/{model}",
+        schema_generator=_Generator,
+    )
+    definitions: Json = schemas["$defs"]
+    return definitions
+
+
+def make_document(engine: Engine) -> Json:
+    """Return the OpenAPI document of a server and the latest version of its model."""
+    document: Json = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": f"{engine.name}: forecasts",
+            "version": version("tsattn"),
+            "description": "NaN, Infinity and -Infinity are valid numbers both ways, as in TensorFlow Serving.",
         },
-        "Forecast": _object({"forecast": _list(_OBJECT)}),
+        "paths": _paths(quote(engine.name), sorted(engine.repository.labels)),
+        "components": {
+            "schemas": _components(engine.resolve()),
+            "responses": {code: {"description": text, "content": _content("Error")} for code, text in _ERRORS.items()},
+        },
     }
+    if engine.settings.token is not None:
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"token": []}]
+    return document
+
+
+def _paths(name: str, labels: list[str]) -> Json:
+    label = {**_VERSION, "name": "label", "description": "Version label.", "schema": {"type": "string", "enum": labels}}
+    selectors: Json = {"": [], "/versions/{version}": [_VERSION]} | ({"/labels/{label}": [label]} if labels else {})
+    paths: Json = {}
+    for selector, parameters in selectors.items():
+        model = f"/v1/models/{name}{selector}"
+        paths[f"{model}:predict"] = _post("Forecast with TensorFlow Serving's API.", "Predicted", "Predict", parameters)
+        paths[model] = _get("Status of the versions.", "Status", parameters)
+        paths[f"{model}/metadata"] = _get("Signatures of a version.", "Metadata", parameters)
+        if "label" not in selector:
+            model = f"/v2/models/{name}{selector}"
+            paths[model] = _get("Inputs and outputs of a version.", "Model", parameters)
+            paths[f"{model}/ready"] = _get("Whether a version is served.", "Ready", parameters)
+            paths[f"{model}/infer"] = _post(
+                "Forecast with the Open Inference Protocol.", "Inferred", "Infer", parameters
+            )
+    paths |= {
+        "/v2": _get("Name and version of the server.", "Server"),
+        "/v2/health/live": _get("Whether the server runs.", "Live", public=True),
+        "/v2/health/ready": _get("Whether a version is loaded.", "Ready", public=True),
+        "/health": _get("Whether the server runs, and its versions.", "Health", public=True),
+        "/monitoring/prometheus/metrics": _get("Metrics for Prometheus.", kind="text/plain"),
+        "/openapi.json": _get("This document.", "Object"),
+        "/": _get("A web page for forecasts.", kind="text/html"),
+        "/v1/forecast": _get("Columns that the model expects.", "Object")
+        | _post("Forecast from rows of data.", "Forecast", "Records", [_HISTORY]),
+    }
+    post = paths["/v1/forecast"]["post"]
+    post["requestBody"]["content"]["text/csv"] = {"schema": {"type": "string", "minLength": 1}}
+    post["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
+    return paths
+
+
+def _content(schema: str) -> Json:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def _operation(summary: str, content: Json, parameters: list[Json]) -> Json:
+    return {
+        "summary": summary,
+        "parameters": parameters,
+        "responses": {
+            "200": {"description": "The response.", "content": content},
+            **{code: {"$ref": f"#/components/responses/{code}"} for code in _ERRORS},
+        },
+    }
+
+
+def _get(
+    summary: str, response: str = "", parameters: list[Json] | None = None, *, kind: str = "", public: bool = False
+) -> Json:
+    """Return a path with GET, whose response is a schema or text of a kind; a public one needs no token."""
+    content = {kind: {"schema": {"type": "string"}}} if kind else _content(response)
+    return {"get": _operation(summary, content, parameters or []) | ({"security": []} if public else {})}
+
+
+def _post(summary: str, response: str, request: str, parameters: list[Json]) -> Json:
+    """Return a path with POST, by the names of its schemas."""
+    body = {"required": True, "content": _content(request)}
+    return {"post": {**_operation(summary, _content(response), parameters), "requestBody": body}}

@@ -1,4 +1,4 @@
-"""The versions of a model on disk and in memory."""
+"""Versions of a model on disk and in memory."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tsattn._logging import quiet
-from tsattn.atomic_io import version_of
+from tsattn.atomic_io import parse_version
 from tsattn.errors import RunError
-from tsattn.serving.errors import NOT_FOUND, UNAVAILABLE, ServingError, bad_request, shown
+from tsattn.serving.errors import NOT_FOUND, UNAVAILABLE, ServingError, bad_request, quote_value
 from tsattn.serving.servable import GRAPH, Servable
 
 LOG = logging.getLogger("tsattn.serving")
 
 LOADING, AVAILABLE, UNLOADING, END = "LOADING", "AVAILABLE", "UNLOADING", "END"
-"""States of a version, by their names in TensorFlow Serving."""
+"""States of a version, as in TensorFlow Serving."""
 
 OK, UNKNOWN = "OK", "UNKNOWN"
 
-_REMEMBERED = 20
-"""Versions that are gone and still told of."""
+_MAX_ENDED = 20
+"""Maximum number of unloaded versions whose status is still reported."""
 
 
 @dataclass
 class VersionStatus:
-    """What became of a version.
+    """Status of a version.
 
     Args:
-        version: its number.
+        version: Version number.
         state: `LOADING`, `AVAILABLE`, `UNLOADING` or `END`.
-        error: why it could not be loaded; "" where it could.
+        error: Why it could not be loaded, else "".
     """
 
     version: int
@@ -41,23 +41,23 @@ class VersionStatus:
 
     @property
     def code(self) -> str:
-        """Name of the error code, as TensorFlow Serving tells it."""
+        """Error code of TensorFlow Serving."""
         return UNKNOWN if self.error else OK
 
 
 class Repository:
-    """The latest version of a model, and those that have a label.
+    """Loads the latest version of a model and those that have a label.
 
     Args:
-        path: a run directory, a folder with a folder for each version, or the folder of one version.
-        labels: versions by label.
+        path: A run directory, a folder of versions, or the folder of one version.
+        labels: Version numbers by label.
 
     Raises:
-        RunError: there is no model at the path.
+        RunError: There is no model at the path.
     """
 
     def __init__(self, path: Path, labels: Mapping[str, int] | None = None) -> None:
-        self.base, self._only = _base(path)
+        self.base, self._single_version = _find_base(path)
         self.labels = dict(labels or {})
         self._loaded: dict[int, Servable] = {}
         self._in_use: dict[int, int] = {}
@@ -65,18 +65,18 @@ class Repository:
         self._failed: dict[int, tuple[int, int]] = {}
         self._latest = 0
         self._lock = threading.Lock()
-        self.watch: Callable[[], None] = lambda: None
-        """Called after each change."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after each change of a status."""
 
     def load(self) -> None:
-        """Load the latest version and those with a label; a broken one is an error here.
+        """Load the latest version and those with a label.
 
         Raises:
-            RunError: there is none, or one of them cannot be loaded.
+            RunError: There is no version, or one of them cannot be loaded.
         """
         versions = self.versions()
         if not versions:
-            raise RunError(f"{self.base}: expected a folder with a number that holds a SavedModel, found none")
+            raise RunError(f"{self.base}: expected a folder with a number as its name and a SavedModel in it, found none")
         for label, version in self.labels.items():
             if version not in versions:
                 raise RunError(f"{self.base}: expected version {version} for the label {label}, found {versions}")
@@ -84,41 +84,41 @@ class Repository:
             self._load(version)
 
     def versions(self) -> list[int]:
-        """Return the numbers of the versions on disk, ascending; other folders do not count."""
-        if self._only is not None:
-            return [self._only]
+        """Return the version numbers on disk in ascending order; other folders are ignored."""
+        if self._single_version is not None:
+            return [self._single_version]
         try:
-            names = [entry.name for entry in self.base.iterdir() if version_of(entry.name) is not None]
+            names = [entry.name for entry in self.base.iterdir() if parse_version(entry.name) is not None]
         except OSError:
             return []
         return sorted(int(name) for name in names if (self.base / name / GRAPH).is_file())
 
     def refresh(self) -> bool:
-        """Serve the latest version on disk that is not broken, and return whether it is another one than before.
+        """Serve the latest valid version on disk, and return whether that is a change.
 
-        Where the one that is served was removed, that is an earlier one; where nothing is left, it goes on.
+        After the served version was removed, this may be an older one. If no version is left, the served one stays.
         """
         versions = self.versions()
         for version in reversed(versions):
             if version == self._latest or (version < self._latest and self._latest in versions):
                 break
-            if self._known_broken(version):
+            if self._is_known_invalid(version):
                 continue
             try:
                 self._serve(version)
             except RunError as error:
-                LOG.error("version %d cannot be served, so that %d goes on: %s", version, self._latest, error)
+                LOG.error("version %d cannot be loaded, still serving version %d: %s", version, self._latest, error)
                 continue
-            LOG.info("version %d is served", version)
+            LOG.info("serving version %d", version)
             return True
         return False
 
-    def _known_broken(self, version: int) -> bool:
-        """Tell whether a version failed before and has not been written anew since."""
-        return version in self._failed and self._failed[version] == self._mark(version)
+    def _is_known_invalid(self, version: int) -> bool:
+        """Return whether a version failed to load and its files have not changed since."""
+        return version in self._failed and self._failed[version] == self._file_state(version)
 
-    def _mark(self, version: int) -> tuple[int, int]:
-        """Return what changes when a version is written anew, or when the rest of it arrives."""
+    def _file_state(self, version: int) -> tuple[int, int]:
+        """Return the latest modification time and the total size of the files of a version."""
         try:
             stats = [path.stat() for path in self._folder(version).rglob("*")]
         except OSError:
@@ -126,10 +126,10 @@ class Repository:
         return (max((stat.st_mtime_ns for stat in stats), default=0), sum(stat.st_size for stat in stats))
 
     def _folder(self, version: int) -> Path:
-        return self.base if self._only is not None else self.base / _name(self.base, version)
+        return self.base if self._single_version is not None else self.base / _folder_name(self.base, version)
 
     def _serve(self, version: int) -> None:
-        """Make a version the latest one, which may be in memory already, under a label."""
+        """Make a version the latest one; it may be loaded already because of a label."""
         if version not in self._loaded:
             self._load(version)
             return
@@ -138,52 +138,52 @@ class Repository:
         self._retire()
 
     def _load(self, version: int) -> None:
-        mark = self._mark(version)
-        self._tell(VersionStatus(version))
+        file_state = self._file_state(version)
+        self._set_status(VersionStatus(version))
         try:
             with quiet():
                 servable = Servable(self._folder(version), version)
                 servable.warm_up(self._folder(version))
         except RunError as error:
-            self._failed[version] = mark
-            self._tell(VersionStatus(version, END, str(error)))
+            self._failed[version] = file_state
+            self._set_status(VersionStatus(version, END, str(error)))
             raise
         with self._lock:
             self._loaded[version] = servable
             self._latest = version
-        self._tell(VersionStatus(version, AVAILABLE))
+        self._set_status(VersionStatus(version, AVAILABLE))
         self._retire()
 
-    def _tell(self, status: VersionStatus) -> None:
+    def _set_status(self, status: VersionStatus) -> None:
         with self._lock:
             self._statuses[status.version] = status
-            gone = [number for number, old in sorted(self._statuses.items()) if old.state == END]
-            for number in gone[:-_REMEMBERED]:
+            ended = [number for number, old in sorted(self._statuses.items()) if old.state == END]
+            for number in ended[:-_MAX_ENDED]:
                 del self._statuses[number]
-        self.watch()
+        self.on_change()
 
     def _retire(self) -> None:
-        """Let go of versions that are neither the latest nor labelled, once nobody uses them."""
+        """Unload versions that are neither the latest nor labelled, once no request uses them."""
         with self._lock:
-            kept = {self._latest, *self.labels.values()}
-            old = [version for version in self._loaded if version not in kept]
+            needed = {self._latest, *self.labels.values()}
+            old = [version for version in self._loaded if version not in needed]
             for version in old:
                 used = self._in_use.get(version, 0) > 0
                 self._statuses[version] = VersionStatus(version, UNLOADING if used else END)
                 if not used:
                     del self._loaded[version]
         if old:
-            self.watch()
+            self.on_change()
 
     def get(self, version: int | None = None, label: str | None = None) -> Servable:
-        """Return a version: the latest if none is named.
+        """Return a loaded version, by default the latest one.
 
         Raises:
-            ServingError: it is not served.
+            ServingError: It is not loaded.
         """
         if label is not None:
             if label not in self.labels:
-                raise bad_request(f"expected a label out of {sorted(self.labels)}, got {shown(label)}")
+                raise bad_request(f"label: expected one of {sorted(self.labels)}, got {quote_value(label)}")
             version = self.labels[label]
         with self._lock:
             if not self._loaded:
@@ -191,17 +191,17 @@ class Repository:
             number = version or self._latest
             status = self._statuses.get(number)
             if number not in self._loaded or (status is not None and status.state != AVAILABLE):
-                served = [known for known, old in sorted(self._statuses.items()) if old.state == AVAILABLE]
+                served = [other for other, old in sorted(self._statuses.items()) if old.state == AVAILABLE]
                 raise ServingError(NOT_FOUND, f"version {number} is not served: expected one of {served}")
             return self._loaded[number]
 
     def hold(self, servable: Servable) -> None:
-        """Keep a version until `release` was called as often."""
+        """Prevent a version from being unloaded until `release` is called."""
         with self._lock:
             self._in_use[servable.version] = self._in_use.get(servable.version, 0) + 1
 
     def release(self, servable: Servable) -> None:
-        """Let go of a version that was held."""
+        """Allow a version to be unloaded again."""
         with self._lock:
             self._in_use[servable.version] -= 1
             free = self._in_use[servable.version] == 0
@@ -210,33 +210,33 @@ class Repository:
             self._retire()
 
     def statuses(self) -> list[VersionStatus]:
-        """Return what became of each version, the latest first."""
+        """Return the status of each version, the latest first."""
         with self._lock:
             return [self._statuses[version] for version in sorted(self._statuses, reverse=True)]
 
     def loaded(self) -> list[int]:
-        """Return the numbers of the versions that are served, ascending."""
+        """Return the numbers of the loaded versions in ascending order."""
         with self._lock:
             return sorted(version for version, old in self._statuses.items() if old.state == AVAILABLE)
 
 
-def _base(path: Path) -> tuple[Path, int | None]:
-    """Return the folder of the versions; or that of the only one, and its number."""
+def _find_base(path: Path) -> tuple[Path, int | None]:
+    """Return the folder of the versions; for a single version its folder and number."""
     if (path / "run.json").is_file():
         path = path / "saved_model"
         if not path.is_dir():
-            raise RunError(f"{path}: expected the SavedModel of the run, found none: fit it with Keras on TensorFlow")
+            raise RunError(f"{path}: the run has no SavedModel", "fit it with the Keras backend tensorflow")
         return path, None
     if (path / GRAPH).is_file():
-        return path, version_of(path.absolute().name) or 1
+        return path, parse_version(path.absolute().name) or 1
     if not path.is_dir():
         raise RunError(f"{path}: expected a run directory or a SavedModel, found none")
     return path, None
 
 
-def _name(base: Path, version: int) -> str:
-    """Return the name of a version's folder, which may begin with zeros."""
+def _folder_name(base: Path, version: int) -> str:
+    """Return the folder name of a version, which may have leading zeros."""
     plain = str(version)
     if (base / plain).is_dir():
         return plain
-    return next((entry.name for entry in base.iterdir() if version_of(entry.name) == version), plain)
+    return next((entry.name for entry in base.iterdir() if parse_version(entry.name) == version), plain)

@@ -1,4 +1,4 @@
-"""One version of a model in memory."""
+"""A loaded version of a model, its signatures, and the checks of their inputs."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ import numpy as np
 import numpy.typing as npt
 
 from tsattn.errors import RunError
-from tsattn.export.metadata import ASSETS, DESCRIPTION, WARMUP, Description
-from tsattn.serving.errors import FAILED, UNAVAILABLE, ServingError, bad_request, shown
+from tsattn.export.metadata import ASSETS, METADATA_FILE, WARMUP_FILE, ModelMetadata
+from tsattn.serving.errors import FAILED, UNAVAILABLE, ServingError, bad_request, quote_value
 from tsattn.timeseries.window_spec import LENGTH
 
 GRAPH = "saved_model.pb"
 
-_WARM_UP_STEPS = 2
+_WARMUP_CALLS = 2
 
 
 class Servable:
-    """One version of a model, loaded.
+    """One loaded version of a model.
 
-    A SavedModel is a graph and its weights: no code of ours or of the one who wrote it is looked up by name.
+    A SavedModel holds a graph and its weights; loading it runs no Python code of its author.
 
     Args:
-        folder: of the SavedModel.
-        version: its number.
+        folder: Folder of the SavedModel.
+        version: Version number.
 
     Raises:
-        RunError: it cannot be loaded.
+        RunError: It cannot be loaded.
     """
 
     def __init__(self, folder: Path, version: int) -> None:
         self.version = version
-        self.description = Description.read(folder / ASSETS / DESCRIPTION)
+        self.metadata = ModelMetadata.read(folder / ASSETS / METADATA_FILE)
         self.signatures: dict[str, Signature] = {}
         self.definitions = read_definitions(folder)
         self._functions: dict[str, Any] = {}
@@ -46,12 +46,12 @@ class Servable:
         import tensorflow as tf
 
         try:
-            # The functions belong to what was loaded, which has to be kept.
+            # The functions need the loaded object, which holds the variables.
             self._loaded = tf.saved_model.load(str(folder))
             functions = dict(self._loaded.signatures)
         except Exception as error:
-            # TensorFlow raises whatever the part of it that stumbled raises.
-            raise RunError(f"{folder}: expected a SavedModel that can be loaded: {_first_line(error)}") from None
+            # TensorFlow raises many kinds of exceptions.
+            raise RunError(f"{folder}: the SavedModel cannot be loaded: {_first_line(error)}") from None
         for name, function in functions.items():
             inputs = _infos(function.structured_input_signature[1])
             outputs = _infos(function.structured_outputs)
@@ -59,64 +59,63 @@ class Servable:
                 self.signatures[name] = Signature(name, inputs, outputs, self.definitions[name].method_name)
                 self._functions[name] = function
         if DEFAULT not in self.signatures:
-            raise RunError(f'{folder}: expected a SavedModel with the signature "{DEFAULT}" and a batch axis, got none')
+            raise RunError(f'{folder}: the SavedModel has no signature "{DEFAULT}" with a batch axis')
 
     def signature(self, name: str) -> Signature:
         """Return a signature by its name.
 
         Raises:
-            ServingError: there is none of that name.
+            ServingError: There is no signature of that name.
         """
-        found = self.signatures.get(name)
-        if found is None:
-            raise bad_request(f"expected a signature out of {', '.join(self.signatures)}, got {shown(name)}")
-        return found
+        signature = self.signatures.get(name)
+        if signature is None:
+            raise bad_request(f"signature: expected one of {', '.join(self.signatures)}, got {quote_value(name)}")
+        return signature
 
     def run(self, signature: str, tensors: Tensors) -> Tensors:
-        """Call a function of the graph.
+        """Return the outputs of a signature.
 
         Args:
-            signature: its name.
-            tensors: checked by `Signature.check`.
+            signature: Name of the signature.
+            tensors: Inputs that `Signature.check` returned.
 
         Raises:
-            ServingError: the graph refuses them, or there is no room for them.
+            ServingError: The graph rejects the inputs, or the memory is not sufficient.
         """
         import tensorflow as tf
 
         try:
-            given = {name: tf.constant(array) for name, array in tensors.items()}
-            outputs = self._functions[signature](**given)
+            outputs = self._functions[signature](**{name: tf.constant(array) for name, array in tensors.items()})
             return {name: outputs[name].numpy() for name in self.signatures[signature].outputs}
         except tf.errors.InvalidArgumentError as error:
-            raise bad_request(f"the model refuses these inputs: {_first_line(error)}") from None
+            raise bad_request(f"the model rejects the inputs: {_first_line(error)}") from None
         except (tf.errors.ResourceExhaustedError, MemoryError):
-            raise ServingError(UNAVAILABLE, "there is no memory left for this request: send fewer rows") from None
+            raise ServingError(UNAVAILABLE, "not enough memory for this request: send fewer rows") from None
         except tf.errors.OpError as error:
             raise ServingError(FAILED, f"the model failed: {_first_line(error)}") from None
 
     def warm_up(self, folder: Path) -> None:
-        """Call every function, so that the first client need not wait for what TensorFlow does at a first call.
+        """Call every signature, because TensorFlow is slow at the first call.
 
         Raises:
-            RunError: the model cannot answer.
+            RunError: A call fails.
         """
         try:
-            for name, tensors in self._warm_up_requests(folder / ASSETS / WARMUP):
-                for _ in range(_WARM_UP_STEPS):
+            for name, tensors in self._warmup_requests(folder / ASSETS / WARMUP_FILE):
+                for _ in range(_WARMUP_CALLS):
                     self.run(name, self.signature(name).check(tensors))
         except ServingError as error:
-            raise RunError(f"{folder}: expected a model that answers its warm-up requests: {error}") from None
+            raise RunError(f"{folder}: the model fails at its warm-up requests: {error}") from None
 
-    def _warm_up_requests(self, path: Path) -> Iterator[tuple[str, Tensors]]:
-        told = list(read_warm_up(path)) if path.is_file() else []
-        yield from told
-        for name in self.signatures.keys() - {name for name, _ in told}:
-            yield name, made_up(self.signatures[name], self.description.context)
+    def _warmup_requests(self, path: Path) -> Iterator[tuple[str, Tensors]]:
+        requests = list(read_warmup_requests(path)) if path.is_file() else []
+        yield from requests
+        for name in self.signatures.keys() - {name for name, _ in requests}:
+            yield name, make_dummy_request(self.signatures[name], self.metadata.context)
 
 
-def made_up(signature: Signature, steps: int, rows: int = 1) -> Tensors:
-    """Return a request of a signature that any model can answer."""
+def make_dummy_request(signature: Signature, steps: int, rows: int = 1) -> Tensors:
+    """Return inputs for a signature that every model accepts."""
     tensors = {}
     for name, info in signature.inputs.items():
         shape = (rows, *(size if size is not None else steps for size in info.shape[1:]))
@@ -125,11 +124,11 @@ def made_up(signature: Signature, steps: int, rows: int = 1) -> Tensors:
     return tensors
 
 
-def read_warm_up(path: Path) -> Iterator[tuple[str, Tensors]]:
-    """Read the requests that TensorFlow Serving would be warmed up with.
+def read_warmup_requests(path: Path) -> Iterator[tuple[str, Tensors]]:
+    """Read the signature names and inputs of TensorFlow Serving's warm-up requests.
 
     Raises:
-        RunError: the file is no such file.
+        RunError: The file is not valid.
     """
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
@@ -142,14 +141,14 @@ def read_warm_up(path: Path) -> Iterator[tuple[str, Tensors]]:
                 tensors = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
                 yield request.model_spec.signature_name or DEFAULT, tensors
     except (tf.errors.OpError, ValueError, TypeError) as error:
-        raise RunError(f"{path}: expected warm-up requests of TensorFlow Serving: {_first_line(error)}") from None
+        raise RunError(f"{path}: expected TensorFlow Serving's warm-up requests: {_first_line(error)}") from None
 
 
 def read_definitions(folder: Path) -> Mapping[str, Any]:
-    """Return the SignatureDef of each signature, as it stands in the SavedModel.
+    """Read the SignatureDef of each signature of a SavedModel.
 
     Raises:
-        RunError: there is no SavedModel to be read.
+        RunError: There is no SavedModel, or it is not valid.
     """
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
@@ -169,14 +168,14 @@ def _infos(specs: Mapping[str, Any]) -> dict[str, TensorInfo]:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return what an error says, without the graph that TensorFlow appends."""
+    """Return the message of an error without the graph that TensorFlow appends."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 Array = npt.NDArray[Any]
 Tensors = dict[str, Array]
 
-PREDICT = "tensorflow/serving/predict"
+PREDICT_METHOD = "tensorflow/serving/predict"
 DEFAULT = "serving_default"
 
 _NUMPY: dict[str, np.dtype[Any]] = {
@@ -192,9 +191,9 @@ class TensorInfo:
     """One tensor of a signature.
 
     Args:
-        name: its name.
+        name: Name of the tensor.
         dtype: "float32", "int32", "int64" or "string".
-        shape: sizes of the axes, None where free; the first is the batch.
+        shape: Sizes of the axes, None for dynamic ones; the first is the batch.
     """
 
     name: str
@@ -203,17 +202,17 @@ class TensorInfo:
 
     @cached_property
     def numpy(self) -> np.dtype[Any]:
-        """The type of the array; texts are Python objects."""
+        """Type of the array; strings are Python objects."""
         return _NUMPY.get(self.dtype, _OBJECT)
 
     @cached_property
     def has_time(self) -> bool:
-        """Whether the second axis is as long as the histories."""
+        """Whether the second axis is the time of the histories."""
         return len(self.shape) > 1 and self.shape[1] is None
 
     @cached_property
-    def expected(self) -> str:
-        """The type and shape as a message tells them."""
+    def type_text(self) -> str:
+        """Type and shape for messages."""
         sizes = ("batch", "time")
         shape = ", ".join(
             str(size) if size is not None else sizes[axis] if axis < 2 else "any"
@@ -222,32 +221,32 @@ class TensorInfo:
         return f"{self.dtype} [{shape}]"
 
     def check(self, array: Array) -> Array:
-        """Return the array in the type of the tensor.
+        """Return the array with the type of the tensor.
 
         Raises:
-            ServingError: its type or shape is another.
+            ServingError: Its type or shape does not match.
         """
         sizes = array.shape
         if len(sizes) != len(self.shape) or any(
-            size is not None and size != given for size, given in zip(self.shape, sizes, strict=True)
+            size is not None and size != actual for size, actual in zip(self.shape, sizes, strict=True)
         ):
             raise bad_request(
-                f'input "{self.name}": expected {self.expected}, got the shape {list(sizes)}: '
-                "give the axes that GET .../metadata tells"
+                f'input "{self.name}": expected {self.type_text}, got the shape {list(sizes)}: '
+                "GET .../metadata returns the axes"
             )
         return array if array.dtype == self.numpy and self.dtype != "string" else self.cast(array)
 
     def cast(self, array: Array) -> Array:
-        """Return the array in the type of the tensor, whatever its shape.
+        """Return the array with the type of the tensor, without a check of its shape.
 
         Raises:
-            ServingError: it is of another kind, or a value does not fit the type.
+            ServingError: It is of another kind, or a value is out of range.
         """
         if self.dtype == "string":
-            return _texts(self.name, array)
+            return _encode_strings(self.name, array)
         wanted, kinds = self.numpy, "iuf" if self.dtype == "float32" else "iu"
         if array.dtype.kind not in kinds:
-            raise bad_request(f'input "{self.name}": expected {self.expected}, got values of the type {array.dtype}')
+            raise bad_request(f'input "{self.name}": expected {self.type_text}, got values of the type {array.dtype}')
         with np.errstate(over="ignore", invalid="ignore"):
             cast = array.astype(wanted)
         if wanted.kind == "f":
@@ -256,26 +255,26 @@ class TensorInfo:
             fits = (array >= np.iinfo(wanted).min) & (array <= np.iinfo(wanted).max)
         if not fits.all():
             value = array[~fits].flat[0]
-            raise bad_request(f'input "{self.name}": expected {self.dtype}, got {value}, which does not fit it')
+            raise bad_request(f'input "{self.name}": expected {self.dtype}, got {value}, which is out of range')
         return cast
 
 
-def _texts(name: str, array: Array) -> Array:
-    """Return texts as the bytes that a graph takes."""
+def _encode_strings(name: str, array: Array) -> Array:
+    """Return strings as bytes, which the graph takes."""
     if array.dtype.kind not in "OUS":
-        raise bad_request(f'input "{name}": expected texts, got values of the type {array.dtype}')
-    texts = np.empty(array.shape, dtype=object)
-    for place, value in enumerate(array.flat):
+        raise bad_request(f'input "{name}": expected strings, got values of the type {array.dtype}')
+    encoded = np.empty(array.shape, dtype=object)
+    for index, value in enumerate(array.flat):
         if isinstance(value, bytes):
-            texts.flat[place] = value
+            encoded.flat[index] = value
             continue
         if not isinstance(value, str):
-            raise bad_request(f'input "{name}": expected a text, got {shown(value)}')
+            raise bad_request(f'input "{name}": expected a string, got {quote_value(value)}')
         try:
-            texts.flat[place] = value.encode()
+            encoded.flat[index] = value.encode()
         except UnicodeEncodeError:
-            raise bad_request(f'input "{name}": expected a text in Unicode, got half a surrogate pair') from None
-    return texts
+            raise bad_request(f'input "{name}": expected valid Unicode, got an unpaired surrogate') from None
+    return encoded
 
 
 @dataclass(frozen=True)
@@ -283,22 +282,22 @@ class Signature:
     """One function of a model.
 
     Args:
-        name: its name.
-        inputs: what it takes, by name.
-        outputs: what it gives, by name.
-        method: what it is to TensorFlow Serving.
+        name: Name of the signature.
+        inputs: Input tensors by name.
+        outputs: Output tensors by name.
+        method: Method name of TensorFlow Serving.
     """
 
     name: str
     inputs: Mapping[str, TensorInfo]
     outputs: Mapping[str, TensorInfo]
-    method: str = PREDICT
+    method: str = PREDICT_METHOD
 
     def check(self, tensors: Mapping[str, Array]) -> Tensors:
-        """Return the tensors of a request in the types of the signature.
+        """Return the inputs of a request with the types of the signature.
 
         Raises:
-            ServingError: one is missing, unknown, or of another type or shape, or they do not fit each other.
+            ServingError: Inputs are missing or unknown, or their types or shapes do not match.
         """
         if tensors.keys() != self.inputs.keys():
             raise self._names_error(tensors)
@@ -309,13 +308,14 @@ class Signature:
         for name, info in self.inputs.items():
             if len(checked[name]) != rows:
                 raise bad_request(
-                    f'expected as many rows in all inputs, got {rows} in "{first}" and {len(checked[name])} in "{name}"'
+                    f"expected the same number of rows in all inputs, got {rows} "
+                    f'in "{first}" and {len(checked[name])} in "{name}"'
                 )
             if info.has_time:
                 steps = checked[name].shape[1]
                 if time is not None and steps != time[1]:
                     raise bad_request(
-                        f"expected as many steps of time in all inputs, got {time[1]} "
+                        f"expected the same number of time steps in all inputs, got {time[1]} "
                         f'in "{time[0]}" and {steps} in "{name}": pad the shorter one'
                     )
                 time = (name, steps)
@@ -324,9 +324,9 @@ class Signature:
         return checked
 
     def _names_error(self, tensors: Mapping[str, Array]) -> ServingError:
-        wanted = ", ".join(f"{name} {info.expected}" for name, info in self.inputs.items())
+        expected = ", ".join(f"{name} {info.type_text}" for name, info in self.inputs.items())
         missing = [name for name in self.inputs if name not in tensors]
-        unknown = [shown(name) for name in tensors if name not in self.inputs]
-        came = [f"without {', '.join(missing)}"] if missing else []
-        came += [f"with {', '.join(unknown[:5])}"] if unknown else []
-        return bad_request(f'signature "{self.name}": expected the inputs {wanted}; came {" and ".join(came)}')
+        unknown = [quote_value(name) for name in tensors if name not in self.inputs]
+        found = [f"missing: {', '.join(missing)}"] if missing else []
+        found += [f"unknown: {', '.join(unknown[:5])}"] if unknown else []
+        return bad_request(f'signature "{self.name}": expected the inputs {expected}; {"; ".join(found)}')

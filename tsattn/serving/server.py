@@ -1,4 +1,4 @@
-"""The running server: sockets, signals, an orderly end."""
+"""The server process: sockets, signals and graceful shutdown."""
 
 from __future__ import annotations
 
@@ -24,28 +24,27 @@ _SWITCH_SECONDS = 1e-4
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, whose signals are handled here: to be asked to end is no failure."""
+    """uvicorn's server without its signal handlers, which end the process with a failure."""
 
-    stop_rpc: Callable[[], Coroutine[Any, Any, None]] | None = None
-    """Ends gRPC, which is to take no more calls either once the end has begun."""
+    stop_grpc: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Stops the gRPC server at the same time."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        ends = [super().shutdown(sockets), *([] if self.stop_rpc is None else [self.stop_rpc()])]
-        await asyncio.gather(*ends)
+        await asyncio.gather(super().shutdown(sockets), *([] if self.stop_grpc is None else [self.stop_grpc()]))
 
 
 class Server:
-    """HTTP, and gRPC if wanted, on one event loop.
+    """HTTP server and optional gRPC server on one event loop.
 
     Args:
-        settings: addresses and limits.
+        settings: Addresses and limits.
 
     Raises:
-        RunError: a port is taken, or the address is none of this machine.
+        RunError: The port is in use, or the address does not belong to this machine.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -57,20 +56,20 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Address of the server."""
+        """URL of the server."""
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         return f"http://{host}:{self.port}"
 
     def run(self, engine: Engine, ready: Callable[[], None] = lambda: None, *, signals: bool = True) -> None:
-        """Serve until a signal comes, or `stop` is called; what is in flight then is finished.
+        """Serve until a signal arrives or `stop` is called, then finish the current requests.
 
         Args:
-            engine: what answers.
-            ready: called when requests are answered.
-            signals: whether SIGTERM and SIGINT end it; only the main thread can be told of them.
+            engine: The engine.
+            ready: Called once the server accepts requests.
+            signals: Stop on SIGTERM and SIGINT; possible only in the main thread.
 
         Raises:
-            RunError: the port of gRPC is taken.
+            RunError: The gRPC port is in use.
         """
         config = uvicorn.Config(
             create_app(engine, self._settings),
@@ -84,7 +83,7 @@ class Server:
         )
         self._server = _Server(config)
         interval = sys.getswitchinterval()
-        # The thread of the model needs Python for a moment, and should not wait for it as long as a forecast takes.
+        # The model's thread needs the interpreter lock briefly, and the default interval is as long as a forecast.
         sys.setswitchinterval(_SWITCH_SECONDS)
         try:
             with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
@@ -97,108 +96,110 @@ class Server:
     async def _serve(self, engine: Engine, ready: Callable[[], None], signals: bool) -> None:
         assert self._server is not None
         with self._signals() if signals else contextlib.nullcontext():
-            rpc = await self._start_rpc(engine)
-            if rpc is not None:
-                self._server.stop_rpc = lambda: rpc.stop(self._settings.shutdown_timeout)
+            grpc = await self._start_grpc(engine)
+            if grpc is not None:
+                self._server.stop_grpc = lambda: grpc.stop(self._settings.shutdown_timeout)
             serving = asyncio.ensure_future(self._server.serve([self._socket]))
             while not self._server.started and not serving.done():
                 await asyncio.sleep(0.01)
             if self._server.started:
-                engine.settle()
+                engine.collect_garbage()
                 ready()
             await serving
 
-    async def _start_rpc(self, engine: Engine) -> Any:
+    async def _start_grpc(self, engine: Engine) -> Any:
         if self._settings.grpc_port is None:
             return None
-        from tsattn.serving.tfserving_grpc import start_rpc
+        from tsattn.serving.tfserving_grpc import start_grpc
 
-        rpc, self.grpc_port = await start_rpc(engine, self._settings)
-        return rpc
+        server, self.grpc_port = await start_grpc(engine, self._settings)
+        return server
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        asked = (signal.SIGINT, signal.SIGTERM)
-        for number in asked:
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        for number in numbers:
             loop.add_signal_handler(number, self.stop)
         try:
             yield
         finally:
-            for number in asked:
+            for number in numbers:
                 loop.remove_signal_handler(number)
 
     def stop(self) -> None:
-        """Ask the server to end; a second time, at once."""
+        """Stop the server; a second call does not wait for the current requests."""
         if self._server is not None:
             self._server.force_exit = self._server.should_exit
             self._server.should_exit = True
 
     def close(self) -> None:
-        """Give the port back."""
+        """Release the port."""
         self._socket.close()
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound, but does not listen yet.
+    """Return a bound socket that does not listen yet.
 
     Raises:
-        RunError: the port is taken, or the address is none of this machine.
+        RunError: The port is in use, or the address does not belong to this machine.
     """
     try:
         family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        made = socket.socket(family, kind, number)
+        result = socket.socket(family, kind, number)
     except OSError:
-        raise RunError(f"--host {host}: expected an address of this machine, such as 127.0.0.1") from None
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        raise RunError(
+            f"host {host}: expected an address of this machine, such as 127.0.0.1", "change {host}"
+        ) from None
+    result.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind(address)
+        result.bind(address)
     except OSError as error:
-        made.close()
-        raise bind_error(host, port, error) from None
-    return made
+        result.close()
+        raise _bind_error(host, port, error) from None
+    return result
 
 
-def bind_error(host: str, port: int, error: OSError) -> RunError:
-    """Return what to tell where a port cannot be bound."""
-    why = {
-        errno.EADDRINUSE: "another program listens there: give another --port, or 0 for a free one",
-        errno.EACCES: "this user may not listen there: give a --port above 1023",
-        errno.EADDRNOTAVAIL: "it is no address of this machine: give another --host",
+def _bind_error(host: str, port: int, error: OSError) -> RunError:
+    reasons = {
+        errno.EADDRINUSE: ("another program uses the port", "set {port} to another one, or to 0 for a free one"),
+        errno.EACCES: ("this user may not use the port", "set {port} to one above 1023"),
+        errno.EADDRNOTAVAIL: ("the address does not belong to this machine", "change {host}"),
     }
-    return RunError(f"{host}:{port}: {why.get(error.errno or 0, error.strerror)}")
+    reason, *hints = reasons.get(error.errno or 0, (str(error.strerror),))
+    return RunError(f"{host}:{port}: {reason}", *hints)
 
 
-HEAD_BYTES = 2**16
-"""Longest head of a request, its address and its headers."""
+MAX_HEAD_BYTES = 2**16
+"""Maximum size of the request line and the headers."""
 
-_SPARE = 256
-"""Connections beyond those that are answered whose requests are at least told so."""
+_EXTRA_CONNECTIONS = 256
+"""Connections beyond the maximum number of requests, which receive an error response."""
 
 
 def protocol_class(settings: Settings) -> Any:
-    """Return the protocol of a connection: the faster one, where it is installed."""
+    """Return the HTTP protocol, with httptools if it is installed."""
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
     except ImportError:
         from uvicorn.protocols.http.h11_impl import H11Protocol
 
         return _with_json_errors(H11Protocol)
-    return _with_patience(
-        _with_json_errors(HttpToolsProtocol), settings.read_timeout, settings.max_connections + _SPARE
+    return _with_head_limits(
+        _with_json_errors(HttpToolsProtocol), settings.read_timeout, settings.max_connections + _EXTRA_CONNECTIONS
     )
 
 
 def _with_json_errors(base: Any) -> Any:
     class Protocol(base):  # type: ignore[misc]
-        """A connection whose errors are JSON."""
+        """A connection with errors in JSON."""
 
         def send_400_response(self, msg: str) -> None:
-            """Answer what is no HTTP."""
-            self.refuse("400 Bad Request", msg)
+            """Answer invalid HTTP."""
+            self.reject("400 Bad Request", msg)
 
-        def refuse(self, status: str, message: str) -> None:
-            """Answer without asking the app, and hang up."""
+        def reject(self, status: str, message: str) -> None:
+            """Send an error without calling the application, and close the connection."""
             body = write_json({"error": message})
             head = (
                 f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\n"
@@ -210,25 +211,25 @@ def _with_json_errors(base: Any) -> Any:
     return Protocol
 
 
-def _with_patience(base: Any, seconds: float, most: int) -> Any:
+def _with_head_limits(base: Any, seconds: float, max_connections: int) -> Any:
     class Protocol(base):  # type: ignore[misc]
-        """A connection that is closed if the head of a request is too long or too late, or if there are far too many.
+        """A connection that is closed if the head of a request is too long or too late, or above ``max_connections``.
 
-        uvicorn itself only ends connections that idle between two requests, and collects headers without an end.
+        uvicorn only closes connections that are idle between two requests, and does not limit the size of the headers.
         """
 
-        _late: asyncio.TimerHandle | None = None
+        _timer: asyncio.TimerHandle | None = None
         _in_head = True
         _head = 0
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
-            if len(self.connections) > most:
+            if len(self.connections) > max_connections:
                 transport.close()
-            self._expect_head()
+            self._start_timer()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_expecting()
+            self._stop_timer()
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
@@ -236,40 +237,40 @@ def _with_patience(base: Any, seconds: float, most: int) -> Any:
             if not self._in_head or self.transport.is_closing():
                 return
             self._head += len(data)
-            if self._head > HEAD_BYTES:
-                message = f"expected an address and headers of {HEAD_BYTES} bytes at most"
-                self.refuse("431 Request Header Fields Too Large", message)
+            if self._head > MAX_HEAD_BYTES:
+                message = f"expected a request line and headers of at most {MAX_HEAD_BYTES} bytes"
+                self.reject("431 Request Header Fields Too Large", message)
 
         def on_message_begin(self) -> None:
             self._in_head, self._head = True, 0
-            self._expect_head()
+            self._start_timer()
             super().on_message_begin()
 
         def on_headers_complete(self) -> None:
             self._in_head = False
-            self._stop_expecting()
+            self._stop_timer()
             super().on_headers_complete()
 
         def on_body(self, body: bytes) -> None:
-            if self._late is None and self.cycle.response_complete:
-                # The rest of what was refused already: it need not be waited for longer either.
-                self._expect_head()
+            if self._timer is None and self.cycle.response_complete:
+                # The rest of a rejected request has the same time limit.
+                self._start_timer()
             super().on_body(body)
 
-        def _expect_head(self) -> None:
-            self._stop_expecting()
-            self._late = self.loop.call_later(seconds, self._too_late)
+        def _start_timer(self) -> None:
+            self._stop_timer()
+            self._timer = self.loop.call_later(seconds, self._on_timeout)
 
-        def _stop_expecting(self) -> None:
-            if self._late is not None:
-                self._late.cancel()
-                self._late = None
+        def _stop_timer(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
-        def _too_late(self) -> None:
+        def _on_timeout(self) -> None:
             if self.transport.is_closing():
                 return
             if self._in_head and self._head:
-                self.refuse("408 Request Timeout", f"expected the head of the request within {seconds:g} seconds")
+                self.reject("408 Request Timeout", f"expected the headers of the request within {seconds:g} seconds")
             else:
                 self.transport.close()
 

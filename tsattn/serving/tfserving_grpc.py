@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC interface: PredictionService and ModelService."""
+"""TensorFlow Serving's gRPC API: PredictionService and ModelService."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from tensorflow_serving.apis import (
 from tsattn.errors import RunError
 from tsattn.serving import errors
 from tsattn.serving.engine import LOG, Engine
-from tsattn.serving.errors import NOT_FOUND, NOT_IMPLEMENTED, ServingError, bad_request, shown
+from tsattn.serving.errors import NOT_IMPLEMENTED, ServingError, bad_request, quote_value
 from tsattn.serving.http import check_token
 from tsattn.serving.servable import DEFAULT, Array, Servable, TensorInfo
 from tsattn.serving.settings import Settings
-from tsattn.serving.tfserving_rest import find_statuses
 
 _CODES = {
     errors.BAD_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
@@ -40,176 +39,179 @@ _CODES = {
 _SIGNATURES = "signature_def"
 
 
-async def start_rpc(engine: Engine, settings: Settings) -> tuple[Any, int]:
-    """Start gRPC on the running event loop, and return its server and port.
+async def start_grpc(engine: Engine, settings: Settings) -> tuple[Any, int]:
+    """Start the gRPC server on the running event loop, and return it with its port.
 
     Raises:
-        RunError: the port is taken.
+        RunError: The port is in use.
     """
     options = [
         ("grpc.max_receive_message_length", settings.max_request_bytes),
         ("grpc.max_send_message_length", -1),
-        # Two servers on one port would each get half of the calls.
+        # Otherwise two servers can listen on one port, and each receives half of the calls.
         ("grpc.so_reuseport", 0),
     ]
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=settings.max_connections)
-    door = _Door(engine, settings)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_Prediction(door), server)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(_Models(door), server)
+    handler = _CallHandler(engine, settings)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_PredictionService(handler), server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(handler), server)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:
         port = server.add_insecure_port(f"{host}:{settings.grpc_port}")
     except RuntimeError:
         port = 0
     if port == 0:
-        raise RunError(f"--grpc-port {settings.grpc_port}: another program listens there: give another one, or 0")
+        raise RunError(
+            f"{host}:{settings.grpc_port}: another program uses the port", "set {grpc_port} to another one, or to 0"
+        )
     await server.start()
     return server, port
 
 
-class _Door:
-    """What all calls share: the token, the model's name, errors as codes, counting."""
+class _CallHandler:
+    """Common part of all calls: the token, the model's name, errors as status codes."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
         self._token = settings.token
 
-    async def answer(self, context: Any, work: Callable[[], Awaitable[Any]]) -> Any:
-        """Return what a call answers, or end it with a code."""
+    async def handle(self, context: Any, method: Callable[[], Awaitable[Any]]) -> Any:
+        """Return the response of a method, or abort the call with a status code."""
         try:
             self._check_token(context)
-            return await work()
+            return await method()
         except ServingError as error:
             code, message = _CODES.get(error.status, grpc.StatusCode.INTERNAL), str(error)
         except Exception:
             LOG.exception("a call failed")
-            code, message = grpc.StatusCode.INTERNAL, "the server failed; its log says why"
+            code, message = grpc.StatusCode.INTERNAL, "the server failed; see its log"
         await context.abort(code, message)
 
     def _check_token(self, context: Any) -> None:
         if self._token is None:
             return
-        given = dict(context.invocation_metadata() or ()).get("authorization", "")
-        check_token(str(given), self._token)
+        authorization = dict(context.invocation_metadata() or ()).get("authorization", "")
+        check_token(str(authorization), self._token)
 
-    def named(self, spec: Any) -> tuple[int | None, str | None]:
+    def requested_version(self, spec: Any) -> tuple[int | None, str | None]:
         """Return the version and label of a model spec.
 
         Raises:
-            ServingError: it names another model.
+            ServingError: It names another model, or the version is negative.
         """
-        if spec.name != self.engine.name:
-            raise ServingError(NOT_FOUND, f'expected the model "{self.engine.name}", got {shown(spec.name)}')
-        which = spec.WhichOneof("version_choice")
-        if which == "version_label":
+        self.engine.check_name(spec.name)
+        choice = spec.WhichOneof("version_choice")
+        if choice == "version_label":
             return None, spec.version_label
-        if which == "version" and spec.version.value < 0:
-            raise bad_request(f"expected a version that is not negative, got {spec.version.value}")
-        return (spec.version.value, None) if which == "version" else (None, None)
+        if choice == "version" and spec.version.value < 0:
+            raise bad_request(f"expected a version of at least 0, got {spec.version.value}")
+        return (spec.version.value, None) if choice == "version" else (None, None)
 
     def servable(self, spec: Any) -> Servable:
         """Return the version that a model spec names."""
-        return self.engine.resolve(*self.named(spec))
+        return self.engine.resolve(*self.requested_version(spec))
 
 
-class _Prediction:
-    def __init__(self, door: _Door) -> None:
-        self._door = door
+class _PredictionService:
+    def __init__(self, handler: _CallHandler) -> None:
+        self._handler = handler
 
     async def Predict(self, request: Any, context: Any) -> Any:
-        return await self._door.answer(context, lambda: self._predict(request, context.time_remaining()))
+        return await self._handler.handle(context, lambda: self._predict(request, context.time_remaining()))
 
     async def _predict(self, request: Any, seconds: float | None) -> Any:
-        engine = self._door.engine
-        servable = self._door.servable(request.model_spec)
+        engine = self._handler.engine
+        servable = self._handler.servable(request.model_spec)
         signature = servable.signature(request.model_spec.signature_name or DEFAULT)
-        wanted = list(dict.fromkeys(request.output_filter)) or list(signature.outputs)
-        unknown = [name for name in wanted if name not in signature.outputs]
+        output_names = list(dict.fromkeys(request.output_filter)) or list(signature.outputs)
+        unknown = [name for name in output_names if name not in signature.outputs]
         if unknown:
             names = ", ".join(signature.outputs)
-            raise bad_request(f"output_filter: expected names out of {names}, got {shown(unknown[0])}")
+            raise bad_request(f"output_filter: expected names of {names}, got {quote_value(unknown[0])}")
         tensors: dict[str, Any] = dict.fromkeys(request.inputs)
         if tensors.keys() == signature.inputs.keys():
-            most = engine.settings.max_request_bytes
-            tensors = {name: read_tensor(request.inputs[name], info, most) for name, info in signature.inputs.items()}
+            limit = engine.settings.max_request_bytes
+            tensors = {name: read_tensor(request.inputs[name], info, limit) for name, info in signature.inputs.items()}
         outputs = await engine.run(servable, signature, tensors, seconds)
         response = predict_pb2.PredictResponse()
-        self._tell(response.model_spec, servable, signature.name)
-        for name in wanted:
+        self._fill_spec(response.model_spec, servable, signature.name)
+        for name in output_names:
             response.outputs[name].CopyFrom(tf.make_tensor_proto(outputs[name]))
         return response
 
-    def _tell(self, spec: Any, servable: Servable, signature: str = "") -> None:
-        spec.name, spec.signature_name = self._door.engine.name, signature
+    def _fill_spec(self, spec: Any, servable: Servable, signature: str = "") -> None:
+        spec.name, spec.signature_name = self._handler.engine.name, signature
         spec.version.value = servable.version
 
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:
-        return await self._door.answer(context, lambda: self._metadata(request))
+        return await self._handler.handle(context, lambda: self._metadata(request))
 
     async def _metadata(self, request: Any) -> Any:
-        servable = self._door.servable(request.model_spec)
+        servable = self._handler.servable(request.model_spec)
         if not request.metadata_field or any(field != _SIGNATURES for field in request.metadata_field):
-            raise bad_request(f'metadata_field: expected "{_SIGNATURES}", got {shown(list(request.metadata_field))}')
+            raise bad_request(
+                f'metadata_field: expected "{_SIGNATURES}", got {quote_value(list(request.metadata_field))}'
+            )
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        self._tell(response.model_spec, servable)
-        found = get_model_metadata_pb2.SignatureDefMap()
+        self._fill_spec(response.model_spec, servable)
+        definitions = get_model_metadata_pb2.SignatureDefMap()
         for name, definition in servable.definitions.items():
-            found.signature_def[name].CopyFrom(definition)
-        response.metadata[_SIGNATURES].Pack(found)
+            definitions.signature_def[name].CopyFrom(definition)
+        response.metadata[_SIGNATURES].Pack(definitions)
         return response
 
     async def Classify(self, request: Any, context: Any) -> Any:
-        return await self._door.answer(context, _refuse)
+        return await self._handler.handle(context, _reject)
 
     async def Regress(self, request: Any, context: Any) -> Any:
-        return await self._door.answer(context, _refuse)
+        return await self._handler.handle(context, _reject)
 
     async def MultiInference(self, request: Any, context: Any) -> Any:
-        return await self._door.answer(context, _refuse)
+        return await self._handler.handle(context, _reject)
 
 
-class _Models:
-    def __init__(self, door: _Door) -> None:
-        self._door = door
+class _ModelService:
+    def __init__(self, handler: _CallHandler) -> None:
+        self._handler = handler
 
     async def GetModelStatus(self, request: Any, context: Any) -> Any:
-        return await self._door.answer(context, lambda: self._status(request))
+        return await self._handler.handle(context, lambda: self._status(request))
 
     async def _status(self, request: Any) -> Any:
         response = get_model_status_pb2.GetModelStatusResponse()
         states = get_model_status_pb2.ModelVersionStatus.State
-        for one in find_statuses(self._door.engine, *self._door.named(request.model_spec)):
-            told = response.model_version_status.add(version=one.version, state=states.Value(one.state))
-            told.status.error_code = tf.errors.UNKNOWN if one.error else tf.errors.OK
-            told.status.error_message = one.error
+        for one in self._handler.engine.statuses(*self._handler.requested_version(request.model_spec)):
+            added = response.model_version_status.add(version=one.version, state=states.Value(one.state))
+            added.status.error_code = tf.errors.UNKNOWN if one.error else tf.errors.OK
+            added.status.error_message = one.error
         return response
 
     async def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:
-        return await self._door.answer(context, _refuse)
+        return await self._handler.handle(context, _reject)
 
 
-async def _refuse() -> Any:
-    """Refuse what the model has no signature for, and what would name a folder from afar."""
-    raise ServingError(NOT_IMPLEMENTED, "expected Predict, GetModelMetadata or GetModelStatus: this call is not served")
+async def _reject() -> Any:
+    """Reject methods that the model has no signature for, and those with which a client could name a folder."""
+    raise ServingError(NOT_IMPLEMENTED, "expected Predict, GetModelMetadata or GetModelStatus")
 
 
-def read_tensor(proto: Any, info: TensorInfo, most: int) -> Array:
-    """Return a tensor of a call.
+def read_tensor(proto: Any, info: TensorInfo, limit: int) -> Array:
+    """Return a tensor of a call as an array.
 
     Args:
-        proto: as it came.
-        info: what it should be.
-        most: bytes that it may take: of a repeated value the shape alone says how many.
+        proto: The TensorProto.
+        info: The expected tensor.
+        limit: Maximum number of bytes; the size of a repeated value depends on the shape alone.
 
     Raises:
-        ServingError: it is none.
+        ServingError: It is not valid.
     """
     sizes = [dim.size for dim in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
-        raise bad_request(f'input "{info.name}": expected {info.expected}, got a shape that is not known')
-    if math.prod(sizes) * info.numpy.itemsize > most:
-        raise ServingError(errors.TOO_LARGE, f'input "{info.name}": expected {most} bytes at most, its shape says more')
+        raise bad_request(f'input "{info.name}": expected {info.type_text}, got an unknown shape')
+    if math.prod(sizes) * info.numpy.itemsize > limit:
+        raise ServingError(errors.TOO_LARGE, f'input "{info.name}": expected at most {limit} bytes, its shape has more')
     try:
         return np.asarray(tf.make_ndarray(proto))
     except (TypeError, ValueError, OverflowError):
-        raise bad_request(f'input "{info.name}": expected {info.expected}, got values that do not make it') from None
+        raise bad_request(f'input "{info.name}": expected {info.type_text}, got values that do not match') from None

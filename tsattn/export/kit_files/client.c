@@ -1,11 +1,11 @@
-/* Forecasts without a server and without Python: runs the SavedModel by TensorFlow's C API.
+/* Runs a SavedModel with TensorFlow's C API, without a server and without Python.
 
    TF=$(python -c 'import tensorflow as tf; print(tf.sysconfig.get_lib())')
    cc -O2 -I"$TF/include" -o client client.c "$TF"/libtensorflow_cc.so.2 "$TF"/libtensorflow_framework.so.2 -Wl,-rpath,"$TF"
    ./client ../@VERSION@ < request.txt
 
-   Standard input holds every input in the order below: a line with its name, the number of its axes and their sizes,
-   then its values; "nan" is a missing one, and a text stands on a line of its own behind "=". */
+   Standard input holds the inputs in the order below. Each is a line with its name, the number of axes and their sizes,
+   followed by its values. "nan" is a missing value; a string takes one line, with "=" before it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +49,7 @@ static TF_Tensor *read_tensor(const Port *port) {
     size_t each = port->type == TF_STRING ? sizeof(TF_TString) : TF_DataTypeSize(port->type);
     TF_Tensor *tensor = TF_AllocateTensor(port->type, dims, rank, count * each);
     for (int64_t i = 0; i < count; i++)
-        check(read_value(TF_TensorData(tensor), port->type, i), "expected another value");
+        check(read_value(TF_TensorData(tensor), port->type, i), "expected more values");
     return tensor;
 }
 

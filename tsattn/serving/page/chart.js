@@ -1,22 +1,22 @@
-// The picture of one series: the end of its history, the forecast and its intervals.
+// The chart of one series: the end of its history, the forecast and its intervals.
 
-import { numberTicks, offsetOf, position, shown, stampTicks, writerOf } from "./scales.js";
+import { formatTime, makeFormatter, makeNumberTicks, makeTimeTicks, offsetOf, position } from "./scales.js";
 
 const NS = "http://www.w3.org/2000/svg";
-const FEW = 45;
+const MAX_DOTS = 45;
 const TOP = 12;
 const RIGHT = 16;
 const BOTTOM = 42;
 
-/** Return an SVG element; children that are text become text, never markup. */
+/** Return an SVG element; strings as children become text, never markup. */
 export function svg(tag, attributes = {}, ...children) {
-  const made = document.createElementNS(NS, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
+  const element = document.createElementNS(NS, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
 }
 
-/** Return the intervals among the columns of a forecast, the widest first: their columns and names. */
+/** Return the columns and labels of the intervals of a forecast, the widest first. */
 export function intervalsOf(row) {
   return Object.keys(row)
     .filter((name) => name.startsWith("y-lo-") && name.replace("-lo-", "-hi-") in row)
@@ -25,24 +25,24 @@ export function intervalsOf(row) {
     .map((interval) => ({ ...interval, label: `${interval.percent}\u00a0% interval` }));
 }
 
-/** Draw a series, and draw it anew whenever the width of its place changes. Returns a function that ends this. */
-export function showChart(place, series, label) {
+/** Draw a series, again whenever the width of its container changes. Returns a function that stops this. */
+export function showChart(container, series, label) {
   let width = 0;
-  const watcher = new ResizeObserver(() => {
-    const now = Math.floor(place.clientWidth);
+  const observer = new ResizeObserver(() => {
+    const now = Math.floor(container.clientWidth);
     if (now > 0 && now !== width) {
       width = now;
-      const focused = place.contains(document.activeElement);
-      place.replaceChildren(...drawn(series, width, label));
-      // Whoever reads it by keys goes on where they were.
-      if (focused) place.querySelector("svg").focus();
+      const focused = container.contains(document.activeElement);
+      container.replaceChildren(...draw(series, width, label));
+      // Keyboard users keep the focus.
+      if (focused) container.querySelector("svg").focus();
     }
   });
-  watcher.observe(place);
-  return () => watcher.disconnect();
+  observer.observe(container);
+  return () => observer.disconnect();
 }
 
-function drawn(series, width, label) {
+function draw(series, width, label) {
   const plot = layout(series, width);
   const picture = svg("svg", { viewBox: `0 0 ${width} ${plot.height}`, height: plot.height, role: "img", tabindex: 0 });
   picture.setAttribute("aria-label", label);
@@ -51,15 +51,15 @@ function drawn(series, width, label) {
   readout.className = "readout";
   readout.setAttribute("role", "status");
   readout.hidden = true;
-  follow(picture, readout, plot);
+  addReadout(picture, readout, plot);
   return [picture, readout];
 }
 
-/** Return the points in pixels, and what belongs to the axes. */
+/** Return the scales, ticks and intervals of the chart. */
 function layout(series, width) {
   const height = Math.round(Math.min(420, Math.max(240, width * 0.48)));
-  const dated = typeof series.forecast[0].ds !== "number";
-  const offset = dated ? offsetOf(series.forecast[0].ds) : 0;
+  const hasDates = typeof series.forecast[0].ds !== "number";
+  const offset = hasDates ? offsetOf(series.forecast[0].ds) : 0;
   const at = (row) => position(row.ds, offset);
   const intervals = intervalsOf(series.forecast[0]);
   const columns = ["y", ...intervals.flatMap(({ low, high }) => [low, high])];
@@ -67,14 +67,14 @@ function layout(series, width) {
   const [low, high] = domain(values.filter((value) => value !== null && value !== undefined));
   const rows = [...series.history, ...series.forecast];
   const [first, last] = [at(rows[0]), at(rows[rows.length - 1])];
-  const valueTicks = numberTicks(low, high, Math.max(3, Math.floor(height / 45)));
+  const valueTicks = makeNumberTicks(low, high, Math.max(3, Math.floor(height / 45)));
   const left = 14 + 7 * Math.max(...valueTicks.map((tick) => tick.text.length), 1);
   const span = last - first || 1;
   const x = (row) => left + ((at(row) - first) / span) * (width - left - RIGHT);
   const y = (value) => TOP + ((high - value) / (high - low)) * (height - TOP - BOTTOM);
   const toX = (tick) => left + ((tick - first) / span) * (width - left - RIGHT);
-  const timeTicks = stampTicks(first, last, Math.max(2, Math.floor((width - left - RIGHT) / 84)), dated);
-  return { width, height, left, x, y, toX, valueTicks, timeTicks, intervals, write: writerOf(values), ...series };
+  const timeTicks = makeTimeTicks(first, last, Math.max(2, Math.floor((width - left - RIGHT) / 84)), hasDates);
+  return { width, height, left, x, y, toX, valueTicks, timeTicks, intervals, format: makeFormatter(values), ...series };
 }
 
 function domain(values) {
@@ -87,80 +87,80 @@ function domain(values) {
 
 function axes({ width, height, left, y, toX, valueTicks, timeTicks }) {
   const floor = height - BOTTOM;
-  const made = [];
+  const elements = [];
   for (const { at, text } of valueTicks) {
-    made.push(svg("line", { class: "gridline", x1: left, x2: width - RIGHT, y1: y(at), y2: y(at) }));
-    made.push(svg("text", { x: left - 8, y: y(at) + 4, "text-anchor": "end" }, text));
+    elements.push(svg("line", { class: "gridline", x1: left, x2: width - RIGHT, y1: y(at), y2: y(at) }));
+    elements.push(svg("text", { x: left - 8, y: y(at) + 4, "text-anchor": "end" }, text));
   }
-  made.push(svg("line", { class: "axis", x1: left, x2: width - RIGHT, y1: floor, y2: floor }));
+  elements.push(svg("line", { class: "axis", x1: left, x2: width - RIGHT, y1: floor, y2: floor }));
   for (const { at, text } of timeTicks) {
     const x = toX(at);
-    made.push(svg("line", { class: "tick", x1: x, x2: x, y1: floor, y2: floor + 4 }));
+    elements.push(svg("line", { class: "tick", x1: x, x2: x, y1: floor, y2: floor + 4 }));
     [text].flat().forEach((line, i) => {
-      made.push(svg("text", { x, y: floor + 18 + 15 * i, "text-anchor": "middle" }, line));
+      elements.push(svg("text", { x, y: floor + 18 + 15 * i, "text-anchor": "middle" }, line));
     });
   }
-  return made;
+  return elements;
 }
 
-const seen = (value) => value !== null && value !== undefined;
+const isPresent = (value) => value !== null && value !== undefined;
 const point = (x, y) => `${x.toFixed(1)} ${y.toFixed(1)}`;
 
 function lines(plot) {
   const { x, y, history, forecast, intervals, height } = plot;
   const last = history[history.length - 1];
-  // From the last observation on, so that a horizon of one step is a line too.
-  const start = last && seen(last.y) ? [last] : [];
-  const made = intervals.map(({ low, high, label }) => {
-    const rows = forecast.filter((row) => seen(row[low]) && seen(row[high]));
+  // From the last observation, so that a horizon of one step is a line as well.
+  const start = last && isPresent(last.y) ? [last] : [];
+  const elements = intervals.map(({ low, high, label }) => {
+    const rows = forecast.filter((row) => isPresent(row[low]) && isPresent(row[high]));
     const up = [...start.map((row) => point(x(row), y(row.y))), ...rows.map((row) => point(x(row), y(row[high])))];
     const down = rows.map((row) => point(x(row), y(row[low]))).reverse();
     return svg("path", { class: "band", d: `M${[...up, ...down].join("L")}Z` }, svg("title", {}, label));
   });
-  if (last) made.push(svg("line", { class: "origin", x1: x(last), x2: x(last), y1: TOP, y2: height - BOTTOM }));
-  made.push(svg("path", { class: "history", d: broken(history, plot) }));
-  made.push(svg("path", { class: "forecast", d: broken([...start, ...forecast], plot) }));
-  const few = history.length + forecast.length <= FEW;
-  const dots = history.filter((row, i) => seen(row.y) && (few || alone(history, i)));
-  for (const row of dots) made.push(svg("circle", { class: "dot", cx: x(row), cy: y(row.y), r: few ? 2.2 : 1.6 }));
-  for (const row of few ? forecast.filter((row) => seen(row.y)) : []) {
-    made.push(svg("circle", { class: "dot ahead", cx: x(row), cy: y(row.y), r: 2.6 }));
+  if (last) elements.push(svg("line", { class: "origin", x1: x(last), x2: x(last), y1: TOP, y2: height - BOTTOM }));
+  elements.push(svg("path", { class: "history", d: gappedPath(history, plot) }));
+  elements.push(svg("path", { class: "forecast", d: gappedPath([...start, ...forecast], plot) }));
+  const few = history.length + forecast.length <= MAX_DOTS;
+  const dots = history.filter((row, i) => isPresent(row.y) && (few || isIsolated(history, i)));
+  for (const row of dots) elements.push(svg("circle", { class: "dot", cx: x(row), cy: y(row.y), r: few ? 2.2 : 1.6 }));
+  for (const row of few ? forecast.filter((row) => isPresent(row.y)) : []) {
+    elements.push(svg("circle", { class: "dot ahead", cx: x(row), cy: y(row.y), r: 2.6 }));
   }
-  return made;
+  return elements;
 }
 
-/** Return the path through rows, which begins anew behind each gap. */
-function broken(rows, { x, y }) {
+/** Return the path through rows, with a new segment after each gap. */
+function gappedPath(rows, { x, y }) {
   let pen = "M";
   let path = "";
   for (const row of rows) {
-    if (seen(row.y)) path += pen + point(x(row), y(row.y));
-    pen = seen(row.y) ? "L" : "M";
+    if (isPresent(row.y)) path += pen + point(x(row), y(row.y));
+    pen = isPresent(row.y) ? "L" : "M";
   }
   return path;
 }
 
-const alone = (rows, i) => !seen(rows[i - 1]?.y) && !seen(rows[i + 1]?.y);
+const isIsolated = (rows, i) => !isPresent(rows[i - 1]?.y) && !isPresent(rows[i + 1]?.y);
 
-/** Tell what stands at the step nearest to the pointer, or where the arrow keys have gone. */
-function follow(picture, readout, plot) {
+/** Show the values of the step nearest to the pointer, or of the step that the arrow keys select. */
+function addReadout(picture, readout, plot) {
   const rows = [...plot.history, ...plot.forecast];
-  const places = rows.map(plot.x);
+  const positions = rows.map(plot.x);
   const cursor = svg("line", { class: "cursor", y1: TOP, y2: plot.height - BOTTOM, visibility: "hidden" });
   const mark = svg("circle", { class: "dot", r: 4, visibility: "hidden" });
   picture.append(cursor, mark);
-  let chosen = plot.history.length - 1;
-  const tell = (number) => {
-    chosen = Math.min(rows.length - 1, Math.max(0, number));
-    const [row, at] = [rows[chosen], places[chosen]];
-    const ahead = chosen >= plot.history.length;
+  let selected = plot.history.length - 1;
+  const show = (number) => {
+    selected = Math.min(rows.length - 1, Math.max(0, number));
+    const [row, at] = [rows[selected], positions[selected]];
+    const isForecast = selected >= plot.history.length;
     for (const end of ["x1", "x2"]) cursor.setAttribute(end, at);
     cursor.setAttribute("visibility", "visible");
-    mark.setAttribute("visibility", seen(row.y) ? "visible" : "hidden");
-    mark.setAttribute("class", ahead ? "dot ahead" : "dot");
+    mark.setAttribute("visibility", isPresent(row.y) ? "visible" : "hidden");
+    mark.setAttribute("class", isForecast ? "dot ahead" : "dot");
     mark.setAttribute("cx", at);
-    mark.setAttribute("cy", seen(row.y) ? plot.y(row.y) : 0);
-    readout.replaceChildren(...told(row, ahead ? plot.intervals : [], plot.write));
+    mark.setAttribute("cy", isPresent(row.y) ? plot.y(row.y) : 0);
+    readout.replaceChildren(...readoutLines(row, isForecast ? plot.intervals : [], plot.format));
     readout.hidden = false;
     const room = readout.offsetWidth + 12;
     readout.style.left = `${at + room < plot.width ? at + 12 : Math.max(0, at - room)}px`;
@@ -169,27 +169,27 @@ function follow(picture, readout, plot) {
     readout.hidden = true;
     for (const part of [cursor, mark]) part.setAttribute("visibility", "hidden");
   };
-  picture.addEventListener("pointermove", (event) => tell(nearest(places, event.clientX - picture.getBoundingClientRect().left)));
-  picture.addEventListener("pointerdown", (event) => tell(nearest(places, event.clientX - picture.getBoundingClientRect().left)));
+  picture.addEventListener("pointermove", (event) => show(nearest(positions, event.clientX - picture.getBoundingClientRect().left)));
+  picture.addEventListener("pointerdown", (event) => show(nearest(positions, event.clientX - picture.getBoundingClientRect().left)));
   picture.addEventListener("pointerleave", hide);
   picture.addEventListener("blur", hide);
   picture.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -rows.length, End: rows.length }[event.key];
     if (step === undefined) return;
     event.preventDefault();
-    tell(chosen + step);
+    show(selected + step);
   });
 }
 
-function nearest(places, at) {
+function nearest(positions, at) {
   let best = 0;
-  for (let i = 1; i < places.length; i++) if (Math.abs(places[i] - at) < Math.abs(places[best] - at)) best = i;
+  for (let i = 1; i < positions.length; i++) if (Math.abs(positions[i] - at) < Math.abs(positions[best] - at)) best = i;
   return best;
 }
 
-function told(row, intervals, write) {
+function readoutLines(row, intervals, format) {
   const bold = document.createElement("b");
-  bold.textContent = seen(row.y) ? write(row.y) : "no value";
-  const bounds = intervals.map(({ low, high, percent }) => `${percent}\u00a0%: ${write(row[low])} to ${write(row[high])}`);
-  return [bold, ...[shown(row.ds), ...bounds.reverse()].map((text) => Object.assign(document.createElement("span"), { textContent: text }))];
+  bold.textContent = isPresent(row.y) ? format(row.y) : "no value";
+  const bounds = intervals.map(({ low, high, percent }) => `${percent}\u00a0%: ${format(row[low])} to ${format(row[high])}`);
+  return [bold, ...[formatTime(row.ds), ...bounds.reverse()].map((text) => Object.assign(document.createElement("span"), { textContent: text }))];
 }

@@ -1,31 +1,31 @@
-// The page: what the server tells of its model, data in, forecast out.
+// The page: describes the model, sends data and shows the forecast.
 
 import { intervalsOf, showChart, svg } from "./chart.js";
-import { shown, writerOf } from "./scales.js";
+import { formatTime, makeFormatter } from "./scales.js";
 
 const find = (id) => document.getElementById(id);
 const UNITS = { h: "hours", min: "minutes", s: "seconds", ms: "milliseconds", D: "days", B: "business days", W: "weeks" };
 const ENDS = { MS: "months", ME: "months", BMS: "months", BME: "months", QS: "quarters", QE: "quarters", YS: "years", YE: "years" };
-const MOST_HISTORY = 1000;
+const MAX_HISTORY = 1000;
 
 let token = "";
 let model = null;
 let file = null;
-let answer = null;
+let result = null;
 let endChart = () => {};
 let link = "";
 
-/** Return an element; children that are text become text, never markup. */
+/** Return an element; strings as children become text, never markup. */
 function el(tag, attributes, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
 }
 
-function tellError(text) {
+function showError(text) {
   const place = find("error");
-  // What the server calls the request are the data to the one who sits here.
+  // The server names the data "the request", which means nothing to users of the page.
   const plain = text.replace(/^the request: /, "");
   place.textContent = plain.charAt(0).toUpperCase() + plain.slice(1);
   place.hidden = !text;
@@ -33,24 +33,24 @@ function tellError(text) {
   if (text) place.scrollIntoView({ block: "nearest" });
 }
 
-/** Ask the server, with the token where there is one; what it refuses becomes an Error in its words. */
-async function ask(address, options = {}) {
+/** Send a request, with the token if there is one. Errors have the message of the server. */
+async function send(address, options = {}) {
   const headers = { accept: "application/json", ...options.headers, ...(token ? { authorization: `Bearer ${token}` } : {}) };
   let response;
   try {
     response = await fetch(address, { ...options, headers, cache: "no-store" });
   } catch {
-    throw new Error("The server does not answer. Is it still running?");
+    throw new Error("The server does not respond. Is it still running?");
   }
-  const told = await response.json().catch(() => null);
+  const body = await response.json().catch(() => null);
   if (response.status === 401) {
     find("access").hidden = false;
     find("token").focus();
-    throw new Error(token ? "The server does not take this token." : "The server answers only those who have its token.");
+    throw new Error(token ? "The server does not accept this token." : "The server requires a token.");
   }
-  if (!response.ok) throw new Error(told?.error ?? `The server answered ${response.status} ${response.statusText}`);
-  if (told === null) throw new Error("The server answered something that is no JSON.");
-  return told;
+  if (!response.ok) throw new Error(body?.error ?? `The server responded with ${response.status} ${response.statusText}`);
+  if (body === null) throw new Error("The response of the server is not JSON.");
+  return body;
 }
 
 function unitOf(frequency, count) {
@@ -62,7 +62,7 @@ function unitOf(frequency, count) {
 }
 
 async function describe() {
-  model = await ask("v1/forecast");
+  model = await send("v1/forecast");
   document.title = `${model.model}: forecast`;
   find("model").textContent = model.model;
   const levels = model.levels.filter((level) => level < 0.5).map((level) => `${Math.round(1000 * (1 - 2 * level)) / 10}\u00a0%`);
@@ -78,7 +78,7 @@ async function describe() {
   find("columns").replaceChildren(
     ...model.columns.flatMap((column) => [
       el("dt", {}, column.or ? `${column.name} or ${column.or}` : column.name),
-      el("dd", {}, column.needed ? column.meaning : `${column.meaning}; may be left out`),
+      el("dd", {}, column.needed ? column.meaning : `${column.meaning} (optional)`),
     ]),
   );
   find("go").disabled = find("example").disabled = false;
@@ -86,16 +86,16 @@ async function describe() {
 
 async function forecast() {
   const body = file ?? find("data").value;
-  if (!file && !body.trim()) return tellError("There are no data yet: paste rows, choose a file, or use the example.");
-  const steps = Math.min(MOST_HISTORY, Math.max(4 * model.horizon, 3 * model.season, 60));
+  if (!file && !body.trim()) return showError("There are no data yet. Paste rows, choose a file, or use the example.");
+  const steps = Math.min(MAX_HISTORY, Math.max(4 * model.horizon, 3 * model.season, 60));
   find("go").disabled = true;
-  find("busy").textContent = "Forecasting";
+  find("busy").textContent = "Forecasting …";
   try {
-    // The server looks by itself whether this is CSV or JSON, and in which encoding.
+    // With these types the server detects CSV or JSON and the encoding.
     const type = file ? "application/octet-stream" : "text/plain; charset=utf-8";
-    answer = await ask(`v1/forecast?history=${steps}`, { method: "POST", body, headers: { "content-type": type } });
-    tellError("");
-    showAnswer();
+    result = await send(`v1/forecast?history=${steps}`, { method: "POST", body, headers: { "content-type": type } });
+    showError("");
+    showResult();
   } finally {
     find("go").disabled = false;
     find("busy").textContent = "";
@@ -111,63 +111,63 @@ function bySeries(rows) {
   return groups;
 }
 
-function showAnswer() {
-  answer.series = bySeries(answer.forecast);
-  answer.past = bySeries(answer.history ?? []);
-  const names = [...answer.series.keys()];
+function showResult() {
+  result.series = bySeries(result.forecast);
+  result.past = bySeries(result.history ?? []);
+  const names = [...result.series.keys()];
   find("series").replaceChildren(...names.map((name) => el("option", { value: name }, name)));
   find("several").hidden = names.length < 2;
-  find("notes").replaceChildren(...answer.notes.map((note) => el("li", {}, note)));
+  find("notes").replaceChildren(...result.notes.map((note) => el("li", {}, note)));
   find("empty").hidden = true;
   find("result").hidden = false;
   offerDownload();
   showSeries(names[0]);
   find("title").focus({ preventScroll: true });
-  if (find("answer").getBoundingClientRect().top > window.innerHeight * 0.7) find("answer").scrollIntoView();
+  if (find("response").getBoundingClientRect().top > window.innerHeight * 0.7) find("response").scrollIntoView();
 }
 
 function showSeries(name) {
-  const rows = answer.series.get(name);
+  const rows = result.series.get(name);
   const intervals = intervalsOf(rows[0]);
   find("title").textContent = name;
   showLegend(intervals);
-  const label = `${name}: forecast of ${rows.length} steps from ${shown(rows[0].ds)} to ${shown(rows[rows.length - 1].ds)}`;
+  const label = `${name}: forecast of ${rows.length} steps from ${formatTime(rows[0].ds)} to ${formatTime(rows[rows.length - 1].ds)}`;
   endChart();
   find("chart").replaceChildren();
-  endChart = showChart(find("chart"), { history: answer.past.get(name) ?? [], forecast: rows }, label);
+  endChart = showChart(find("chart"), { history: result.past.get(name) ?? [], forecast: rows }, label);
   showTable(rows, [...intervals].reverse());
 }
 
 function showLegend(intervals) {
   const key = (kind, text, d) => el("li", {}, svg("svg", { viewBox: "0 0 24 12", "aria-hidden": "true" }, ...d.map((path) => svg("path", { class: kind, d: path }))), text);
-  // Bands lie upon one another in the chart, the widest at the bottom.
+  // The bands overlap in the chart, the widest at the bottom.
   const bands = intervals.map(({ label }, i) => key("band", label, Array(i + 1).fill("M0 0H24V12H0Z")));
   find("legend").replaceChildren(key("history", "history", ["M0 6H24"]), key("forecast", "forecast", ["M0 6H24"]), ...bands);
 }
 
 function showTable(rows, intervals) {
-  const heads = ["", "forecast", ...intervals.flatMap(({ percent }) => [`${percent}\u00a0% from`, "to"])];
+  const titles = ["", "forecast", ...intervals.flatMap(({ percent }) => [`${percent}\u00a0% from`, "to"])];
   const columns = ["y", ...intervals.flatMap(({ low, high }) => [low, high])];
-  const head = el("thead", {}, el("tr", {}, ...heads.map((text) => el("th", { scope: "col" }, text))));
-  const write = writerOf(rows.flatMap((row) => columns.map((name) => row[name])));
-  // The whole number is in the title, and in the file.
-  const cell = (value) => el("td", { title: value === null ? "" : String(value) }, write(value));
-  const body = rows.map((row) => el("tr", {}, el("th", { scope: "row" }, shown(row.ds)), ...columns.map((name) => cell(row[name]))));
+  const head = el("thead", {}, el("tr", {}, ...titles.map((text) => el("th", { scope: "col" }, text))));
+  const format = makeFormatter(rows.flatMap((row) => columns.map((name) => row[name])));
+  // The title and the file have all digits.
+  const cell = (value) => el("td", { title: value === null ? "" : String(value) }, format(value));
+  const body = rows.map((row) => el("tr", {}, el("th", { scope: "row" }, formatTime(row.ds)), ...columns.map((name) => cell(row[name]))));
   find("table").replaceChildren(el("table", {}, head, el("tbody", {}, ...body)));
 }
 
 function offerDownload() {
-  const columns = Object.keys(answer.forecast[0]);
+  const columns = Object.keys(result.forecast[0]);
   const quoted = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
   const line = (row) => columns.map((name) => quoted(row[name] === null ? "" : String(row[name]))).join(",");
-  const text = [columns.map(quoted).join(","), ...answer.forecast.map(line), ""].join("\n");
+  const text = [columns.map(quoted).join(","), ...result.forecast.map(line), ""].join("\n");
   if (link) URL.revokeObjectURL(link);
   link = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
   find("download").href = link;
 }
 
-function takeFile(given) {
-  file = given ?? null;
+function setFile(selected) {
+  file = selected ?? null;
   find("file").hidden = !file;
   find("data").hidden = Boolean(file);
   find("file-name").textContent = file ? `${file.name}, ${sizeOf(file.size)}` : "";
@@ -179,35 +179,35 @@ function sizeOf(bytes) {
   return bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-const safely = (work) => work().catch((error) => tellError(error.message));
+const run = (task) => task().catch((error) => showError(error.message));
 
-find("ask").addEventListener("submit", (event) => {
+find("request").addEventListener("submit", (event) => {
   event.preventDefault();
-  safely(forecast);
+  run(forecast);
 });
 find("access").addEventListener("submit", (event) => {
   event.preventDefault();
   token = find("token").value.trim();
-  safely(async () => {
+  run(async () => {
     await describe();
     find("access").hidden = true;
-    tellError("");
+    showError("");
   });
 });
 find("example").addEventListener("click", () => {
-  takeFile(null);
+  setFile(null);
   find("data").value = model.example;
 });
 find("choose").addEventListener("click", () => find("upload").click());
-find("upload").addEventListener("change", (event) => event.target.files[0] && takeFile(event.target.files[0]));
-find("file-off").addEventListener("click", () => takeFile(null));
+find("upload").addEventListener("change", (event) => event.target.files[0] && setFile(event.target.files[0]));
+find("file-off").addEventListener("click", () => setFile(null));
 find("series").addEventListener("change", (event) => showSeries(event.target.value));
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
     document.body.classList.toggle("over", kind === "dragover");
-    if (kind === "drop" && event.dataTransfer.files.length) takeFile(event.dataTransfer.files[0]);
+    if (kind === "drop" && event.dataTransfer.files.length) setFile(event.dataTransfer.files[0]);
   });
 }
 find("go").disabled = find("example").disabled = true;
-safely(describe);
+run(describe);

@@ -1,11 +1,11 @@
-// Numbers and stamps on axes: where ticks stand, and what is written at them.
+// Ticks and labels of numeric axes and time axes.
 
 const MINUTE = 60e3;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-// Steps between ticks that a clock or a calendar has: [unit, how many, about how long].
+// Distances between time ticks: [unit, number of units, approximate length in milliseconds].
 const STEPS = [
   ...[1, 2, 5, 10, 15, 30].map((n) => ["ms", n * 1e3, n * 1e3]),
   ...[1, 2, 5, 10, 15, 30].map((n) => ["ms", n * MINUTE, n * MINUTE]),
@@ -17,29 +17,29 @@ const STEPS = [
 
 const ISO = /^([+-]?\d{4,6})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?)?(Z|[+-]\d\d:\d\d)?$/;
 
-/** Return how far the wall clock of a stamp is ahead of UTC, in milliseconds; 0 where it does not say. */
-export function offsetOf(stamp) {
-  const [, sign, hours, minutes] = /([+-])(\d\d):(\d\d)$/.exec(/\d:\d\d/.test(stamp) ? stamp : "") || [];
+/** Return the UTC offset of a timestamp in milliseconds; 0 without one. */
+export function offsetOf(time) {
+  const [, sign, hours, minutes] = /([+-])(\d\d):(\d\d)$/.exec(/\d:\d\d/.test(time) ? time : "") || [];
   return sign ? Number(`${sign}1`) * (Number(hours) * HOUR + Number(minutes) * MINUTE) : 0;
 }
 
 /**
- * Return where a stamp stands: the whole number that it is, or milliseconds as if a wall clock showed UTC.
- * With `offset` it is the wall clock so far ahead of UTC for all stamps, so that no hour comes twice.
+ * Return the position of a timestamp: an integer as it is, otherwise local time in milliseconds, treated as UTC.
+ * A fixed `offset` for all timestamps avoids repeated hours at daylight saving transitions.
  */
-export function position(stamp, offset = offsetOf(stamp)) {
-  if (typeof stamp === "number") return stamp;
-  const found = ISO.exec(stamp);
+export function position(time, offset = offsetOf(time)) {
+  if (typeof time === "number") return time;
+  const found = ISO.exec(time);
   if (!found) return NaN;
   const [year, month, day, hour, minute, second] = found.slice(1, 7).map((part) => Number(part || 0));
   const date = new Date(0);
   date.setUTCFullYear(year, month - 1, day);
   date.setUTCHours(hour, minute, second, Math.floor(Number(found[7] || 0) * 1000));
-  return date.getTime() - offsetOf(stamp) + offset;
+  return date.getTime() - offsetOf(time) + offset;
 }
 
-/** Return ticks of values: about `count` round numbers between two. */
-export function numberTicks(low, high, count) {
+/** Return about `count` ticks at round numbers in a range. */
+export function makeNumberTicks(low, high, count) {
   const raw = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map((n) => n * power).find((n) => n >= raw * 0.999) || 10 * power;
@@ -47,11 +47,11 @@ export function numberTicks(low, high, count) {
   const last = Math.floor(high / step + 1e-9);
   const ticks = [];
   for (let i = first; i <= last && ticks.length < 50; i++) ticks.push({ at: i * step + 0 });
-  const write = writer(step, Math.max(Math.abs(low), Math.abs(high)));
-  return ticks.map((tick) => ({ ...tick, text: write(tick.at) }));
+  const format = makeTickFormatter(step, Math.max(Math.abs(low), Math.abs(high)));
+  return ticks.map((tick) => ({ ...tick, text: format(tick.at) }));
 }
 
-function writer(step, largest) {
+function makeTickFormatter(step, largest) {
   if (largest >= 1e7 && largest < 1e15) {
     const [unit, name] = [[1e12, " T"], [1e9, " G"], [1e6, " M"]].find(([size]) => largest >= size);
     const digits = decimals(step / unit);
@@ -71,18 +71,18 @@ function grouped(value, digits) {
   return Number(value).toLocaleString("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/** Return ticks of stamps between two: dates, or whole numbers. */
-export function stampTicks(low, high, count, dated) {
-  if (!dated) return numberTicks(low, high, count).filter((tick) => Number.isInteger(tick.at));
+/** Return ticks of a time axis: dates, or integers. */
+export function makeTimeTicks(low, high, count, hasDates) {
+  if (!hasDates) return makeNumberTicks(low, high, count).filter((tick) => Number.isInteger(tick.at));
   const wanted = (high - low) / count;
   const [unit, size, about] = STEPS.find((step) => step[2] >= wanted) || STEPS[STEPS.length - 1];
   const ticks = unit === "ms" ? evenTicks(low, high, size) : monthTicks(low, high, size);
-  return ticks.map((at, i) => ({ at, text: stampText(at, about, i === 0 ? null : ticks[i - 1]) }));
+  return ticks.map((at, i) => ({ at, text: timeLabel(at, about, i === 0 ? null : ticks[i - 1]) }));
 }
 
 function evenTicks(low, high, size) {
   const ticks = [];
-  // Weeks begin on Mondays; 1970 began on a Thursday.
+  // Weeks begin on Monday; 1 January 1970 was a Thursday.
   const shift = size % (7 * DAY) === 0 ? 4 * DAY : 0;
   for (let at = Math.ceil((low - shift) / size) * size + shift; at <= high; at += size) ticks.push(at);
   return ticks;
@@ -101,8 +101,8 @@ function monthTicks(low, high, size) {
   return ticks;
 }
 
-/** Return what a tick says: as much of the date as has changed since the tick before, and the year where it has. */
-function stampText(at, about, before) {
+/** Return the label of a time tick: the parts of the date that differ from the previous tick. */
+function timeLabel(at, about, before) {
   const date = new Date(at);
   const old = before === null ? null : new Date(before);
   const year = String(date.getUTCFullYear());
@@ -116,8 +116,8 @@ function stampText(at, about, before) {
   return [time, newDay ? day : ""];
 }
 
-/** Return a function that writes numbers for people: as many decimals for all of them as the largest needs. */
-export function writerOf(values) {
+/** Return a function that formats numbers, with the same number of decimals for all values. */
+export function makeFormatter(values) {
   const size = Math.max(...values.filter(Number.isFinite).map(Math.abs), 0);
   const digits = size > 0 ? Math.max(0, 4 - Math.floor(Math.log10(size))) : 0;
   const plain = size === 0 || (size >= 1e-4 && size < 1e12);
@@ -127,7 +127,7 @@ export function writerOf(values) {
   };
 }
 
-/** Return a stamp for people: a blank for the T, and no seconds where there are none. */
-export function shown(stamp) {
-  return String(stamp).replace("T", " ").replace(/(:\d\d):00(?=$|[+-]\d\d:\d\d$)/, "$1");
+/** Return a timestamp for display: a space instead of the T, and no seconds if they are 0. */
+export function formatTime(time) {
+  return String(time).replace("T", " ").replace(/(:\d\d):00(?=$|[+-]\d\d:\d\d$)/, "$1");
 }

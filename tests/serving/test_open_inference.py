@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving.served import HORIZON, NAME, Json, Served, columns, history
+from serving.live_server import HORIZON, NAME, Json, Served, columns, history
 from serving.test_bad_requests import check_error
 
 PAST = {"name": "past", "shape": [1, 2, 1], "datatype": "FP32", "data": [1.5, 2]}
@@ -58,9 +58,9 @@ def test_health(served: Served, path: str) -> None:
 def test_metadata(served: Served) -> None:
     assert served.http.get("/v2").json()["name"] == "tsattn"
     for which in ("", "/versions/1"):
-        told = served.http.get(f"/v2/models/{NAME}{which}").json()
-        assert told["versions"] == ["1"] and told["platform"] == "tensorflow_savedmodel"
-        assert {"name": "past", "datatype": "FP32", "shape": [-1, -1, 1]} in told["inputs"]
+        metadata = served.http.get(f"/v2/models/{NAME}{which}").json()
+        assert metadata["versions"] == ["1"] and metadata["platform"] == "tensorflow_savedmodel"
+        assert {"name": "past", "datatype": "FP32", "shape": [-1, -1, 1]} in metadata["inputs"]
         assert served.http.get(f"/v2/models/{NAME}{which}/ready").status_code == 200
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import json_format
-from serving.served import HORIZON, NAME, SECONDS, Served, columns, history, running
+from serving.live_server import HORIZON, NAME, SECONDS, Served, columns, history, running
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -205,8 +205,8 @@ def test_metadata(stubs: Stubs) -> None:
     answer = stubs.prediction.GetModelMetadata(asked)
     found = get_model_metadata_pb2.SignatureDefMap()
     assert answer.metadata["signature_def"].Unpack(found)
-    told = stubs.served.http.get(f"/v1/models/{NAME}/metadata").json()["metadata"]["signature_def"]
-    known = json_format.ParseDict(told, get_model_metadata_pb2.SignatureDefMap())
+    metadata = stubs.served.http.get(f"/v1/models/{NAME}/metadata").json()["metadata"]["signature_def"]
+    known = json_format.ParseDict(metadata, get_model_metadata_pb2.SignatureDefMap())
     assert found == known
 
 
@@ -241,13 +241,13 @@ def test_a_token_is_asked_for_where_one_is_set(plain: Path) -> None:
         assert stubs.predict(request(), metadata=(("authorization", "Bearer secret"),)).outputs
 
 
-def test_a_port_that_is_taken_is_told(stubs: Stubs, plain: Path) -> None:
+def test_a_port_in_use_is_an_error(stubs: Stubs, plain: Path) -> None:
     settings = Settings(port=0, grpc_port=stubs.served.server.grpc_port)
-    with pytest.raises(RunError, match="another program listens there"):
+    with pytest.raises(RunError, match="another program uses the port"):
         Server(settings).run(Engine.open(plain, settings), signals=False)
 
 
 def test_the_messages_of_both_are_the_same(stubs: Stubs) -> None:
-    code, told = refused(stubs.predict, request(length=None))
+    code, message = refused(stubs.predict, request(length=None))
     answer = stubs.served.predict(json.dumps({"inputs": {"past": columns(9)["past"]}}))
-    assert code == CODE.INVALID_ARGUMENT and answer.json()["error"] == told
+    assert code == CODE.INVALID_ARGUMENT and answer.json()["error"] == message

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from serving.served import CONTEXT, HORIZON, NAME, Served, columns, history, instance
+from serving.live_server import CONTEXT, HORIZON, NAME, Served, columns, history, instance
 
 
 def called(folder: Path, signature: str = "serving_default", **inputs: Any) -> dict[str, Any]:
@@ -82,9 +82,9 @@ def test_versions_and_labels(served: Served, which: str) -> None:
 
 
 def test_metadata_has_the_shapes_of_the_graph(served: Served) -> None:
-    told = served.http.get(f"/v1/models/{NAME}/metadata").json()
-    assert told["model_spec"] == {"name": NAME, "signature_name": "", "version": "1"}
-    signature = told["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    metadata = served.http.get(f"/v1/models/{NAME}/metadata").json()
+    assert metadata["model_spec"] == {"name": NAME, "signature_name": "", "version": "1"}
+    signature = metadata["metadata"]["signature_def"]["signature_def"]["serving_default"]
     assert signature["method_name"] == "tensorflow/serving/predict"
     past = signature["inputs"]["past"]
     assert past["dtype"] == "DT_FLOAT" and past["name"] == "serving_default_past:0"
@@ -117,7 +117,7 @@ def test_covariates_and_texts(served_covered: Served, covered: Path) -> None:
 
 def test_inputs_over_time_have_to_be_of_one_length(served_covered: Served) -> None:
     answer = served_covered.predict({"instances": [{**covered_row(), "past_covariates": history(4, 2)}]})
-    assert answer.status_code == 400 and "steps of time" in answer.json()["error"]
+    assert answer.status_code == 400 and "time steps" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("length", [-3, 0, 2, 9, 2**31 - 1])

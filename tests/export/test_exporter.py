@@ -1,12 +1,12 @@
-"""Exports as those meet them who make them: versions, checks, what lies beside a graph."""
+"""Exports: versions, verification, and the files of a version."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import struct
 import sys
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ import pandas as pd
 import pytest
 
 from tsattn import Forecaster
-from tsattn.atomic_io import add_version, taken_in
+from tsattn.atomic_io import add_version, list_versions
 from tsattn.errors import ConfigError, RunError
-from tsattn.export import exporter as exporting
+from tsattn.export import exporter
 from tsattn.export.isolated_runtime import check_portable
-from tsattn.export.signatures import WindowReader
+from tsattn.export.signatures import ServingPreprocessor
+from tsattn.export.verification import IsolatedRuntime, launcher
 from tsattn.models import get_model
 from tsattn.models.forecast_model import build_baseline
 
@@ -29,22 +30,24 @@ HORIZON = 3
 
 @pytest.fixture(scope="module")
 def forecaster() -> Forecaster:
-    stamps = pd.date_range("2024-01-01", periods=60)
+    times = pd.date_range("2024-01-01", periods=60)
     values = 100 + 10 * np.sin(np.arange(60) / 2)
     return Forecaster("seasonal_naive", horizon=HORIZON, context=20, season=7).fit(
-        pd.DataFrame({"ds": stamps, "y": values})
+        pd.DataFrame({"ds": times, "y": values})
     )
 
 
 @pytest.fixture(scope="module")
 def shop(forecaster: Forecaster, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one version."""
+    """A folder with one version, which was verified in a new process."""
     folder = tmp_path_factory.mktemp("models") / "my shop"
+    token = launcher.set(IsolatedRuntime)
     forecaster.export(folder)
+    launcher.reset(token)
     return folder
 
 
-def told(version: Path) -> dict[str, Any]:
+def read_metadata(version: Path) -> dict[str, Any]:
     result: dict[str, Any] = json.loads((version / "assets.extra" / "tsattn.json").read_text())
     return result
 
@@ -68,8 +71,8 @@ def test_a_format_whose_packages_are_missing_names_the_extra(
 ) -> None:
     def found(name: str) -> str:
         if name == package:
-            raise metadata.PackageNotFoundError(name)
-        return metadata.version(name)
+            raise importlib.metadata.PackageNotFoundError(name)
+        return importlib.metadata.version(name)
 
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr("tsattn.export.exporter.version", found)
@@ -78,30 +81,35 @@ def test_a_format_whose_packages_are_missing_names_the_extra(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_version_says_what_it_is(shop: Path, forecaster: Forecaster) -> None:
-    said = told(shop / "1")
-    assert (said["name"], said["model"], said["horizon"], said["frequency"]) == ("my-shop", "seasonal_naive", 3, "D")
-    assert said["inputs"]["past"]["shape"] == ["batch", "time", 1]
-    assert said["outputs"]["serving_default"]["quantiles"]["shape"] == ["batch", HORIZON, 1, 3]
-    assert said["schema"]["targets"] == ["y"]
-    assert said["training_data"] == forecaster.training_data_
-    assert said["training_data"]["steps"] == 60 and said["training_data"]["last"] == "2024-02-29"
-    assert said["validation"][0]["mase"] == pytest.approx(forecaster.scores_["mase"].iloc[0])
-    assert said["agreement"]["largest_difference"] <= 1e-5 and said["agreement"]["rows"] > 6
+def test_a_version_has_metadata_and_a_model_card(shop: Path, forecaster: Forecaster) -> None:
+    metadata = read_metadata(shop / "1")
+    assert (metadata["name"], metadata["model"], metadata["horizon"], metadata["frequency"]) == (
+        "my-shop",
+        "seasonal_naive",
+        3,
+        "D",
+    )
+    assert metadata["inputs"]["past"]["shape"] == ["batch", "time", 1]
+    assert metadata["outputs"]["serving_default"]["quantiles"]["shape"] == ["batch", HORIZON, 1, 3]
+    assert metadata["schema"]["targets"] == ["y"]
+    assert metadata["training_data"] == forecaster.training_data_
+    assert metadata["training_data"]["steps"] == 60 and metadata["training_data"]["last"] == "2024-02-29"
+    assert metadata["validation"][0]["mase"] == pytest.approx(forecaster.scores_["mase"].iloc[0])
+    assert metadata["agreement"]["largest_difference"] <= 1e-5 and metadata["agreement"]["rows"] > 6
     card = (shop / "1" / "MODEL_CARD.md").read_text()
-    assert "# my-shop" in card and said["training_data"]["fingerprint"] in card and "`quantiles`" in card
+    assert "# my-shop" in card and metadata["training_data"]["fingerprint"] in card and "`quantiles`" in card
 
 
-def test_the_graph_itself_says_so_too(shop: Path) -> None:
+def test_the_graph_contains_the_metadata(shop: Path) -> None:
     from google.protobuf import json_format, struct_pb2
     from tensorflow.core.protobuf import saved_model_pb2
 
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString((shop / "1" / "saved_model.pb").read_bytes())
-    said = struct_pb2.Struct()
-    assert saved.meta_graphs[0].meta_info_def.any_info.Unpack(said)
-    inside = json_format.MessageToDict(said)
-    assert inside["inputs"]["past"]["meaning"] == told(shop / "1")["inputs"]["past"]["meaning"]
+    metadata = struct_pb2.Struct()
+    assert saved.meta_graphs[0].meta_info_def.any_info.Unpack(metadata)
+    inside = json_format.MessageToDict(metadata)
+    assert inside["inputs"]["past"]["meaning"] == read_metadata(shop / "1")["inputs"]["past"]["meaning"]
 
 
 def test_warm_up_requests_are_what_tensorflow_serving_reads(shop: Path) -> None:
@@ -139,7 +147,7 @@ def test_the_kit_holds_configurations_that_tensorflow_serving_reads(shop: Path) 
 
 
 def _templates(kit: Path) -> list[tuple[Path, str]]:
-    """Files of a kit, and what a shell or C needs of the sign that stands for names."""
+    """Files of a kit, and their occurrences of @, the delimiter of placeholders."""
     return [(kit / "client.sh", "@"), (kit / "client.c", ""), (kit / "client.py", ""), (kit / "README.md", "")]
 
 
@@ -147,32 +155,36 @@ def test_versions_count_up_and_leave_nothing_else(shop: Path, forecaster: Foreca
     (shop / "7").mkdir()
     (shop / "latest").mkdir()
     assert forecaster.export(shop) == shop / "8"
-    assert taken_in(shop) == [1, 7, 8]
+    assert list_versions(shop) == [1, 7, 8]
     assert {path.name for path in shop.iterdir()} == {"1", "7", "8", "latest", "kit"}
     assert "../8" in (shop / "kit" / "client.c").read_text()
 
 
-def test_what_answers_otherwise_is_not_put_in_place(forecaster: Forecaster, tmp_path: Path) -> None:
+def test_a_portable_model_with_other_outputs_is_not_exported(forecaster: Forecaster, tmp_path: Path) -> None:
     other = Forecaster("naive", horizon=HORIZON, context=20, season=7).fit(
         pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=60), "y": np.arange(60.0) % 11})
     )
     other.portable_model = forecaster.portable_model  # type: ignore[method-assign]
-    with pytest.raises(RunError, match=r"portable model within 1e-05 .* but they differ by .* was not exported"):
+    with pytest.raises(
+        RunError, match=r"portable model that differ .* at most 1e-05 .* got a difference of .* nothing was exported"
+    ):
         other.export(tmp_path / "shop")
     assert not (tmp_path / "shop").exists()
 
 
-def test_a_graph_that_answers_otherwise_is_not_put_in_place(
+def test_a_graph_with_other_outputs_is_not_exported(
     forecaster: Forecaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = exporting.write_saved_model
+    write = exporter.write_saved_model
 
-    def write_another(model: keras.Model, reader: WindowReader, path: Path) -> None:
-        spec = replace(reader.spec, season=reader.spec.season + 1)
-        write(build_baseline(get_model("seasonal_naive"), spec), reader, path)
+    def write_another(model: keras.Model, preprocessor: ServingPreprocessor, path: Path) -> None:
+        spec = replace(preprocessor.spec, season=preprocessor.spec.season + 1)
+        write(build_baseline(get_model("seasonal_naive"), spec), preprocessor, path)
 
-    monkeypatch.setattr(exporting, "write_saved_model", write_another)
-    with pytest.raises(RunError, match=r"expected answers within 1e-05 .* but they differ by .* was not exported"):
+    monkeypatch.setattr(exporter, "write_saved_model", write_another)
+    with pytest.raises(
+        RunError, match=r"expected outputs that differ .* at most 1e-05 .* got a difference of .* nothing was exported"
+    ):
         forecaster.export(tmp_path / "shop")
     assert not (tmp_path / "shop").exists()
 
@@ -186,7 +198,7 @@ def test_a_graph_that_calls_back_into_python_is_not_portable(tmp_path: Path) -> 
             return tf.py_function(lambda values: values + 1, [x], tf.float32)
 
     tf.saved_model.save(Calling(), str(tmp_path / "model"))
-    with pytest.raises(ValueError, match=r"EagerPyFunc.* not every machine can run"):
+    with pytest.raises(ValueError, match=r"EagerPyFunc.* does not run on every machine"):
         check_portable(str(tmp_path / "model"))
 
 
@@ -197,14 +209,14 @@ def test_a_graph_that_is_bound_to_a_gpu_is_not_portable(shop: Path, tmp_path: Pa
     saved.ParseFromString((shop / "1" / "saved_model.pb").read_bytes())
     saved.meta_graphs[0].graph_def.library.function[0].node_def[0].device = "/device:GPU:0"
     (tmp_path / "saved_model.pb").write_bytes(saved.SerializeToString())
-    with pytest.raises(ValueError, match="GPU:0, which not every machine can run"):
+    with pytest.raises(ValueError, match="GPU:0, which does not run on every machine"):
         check_portable(str(tmp_path))
 
 
 def test_shapes_belong_to_litert_alone(forecaster: Forecaster, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"one shape alone: give .* --batch 1 --time 20"):
+    with pytest.raises(ConfigError, match=r"one fixed shape.* set batch= and time=, such as 1 and 20"):
         forecaster.export(tmp_path, "litert", batch=1)
-    with pytest.raises(ConfigError, match="saved_model takes any number"):
+    with pytest.raises(ConfigError, match="saved_model models take any number"):
         forecaster.export(tmp_path, time=20)
 
 
@@ -222,19 +234,19 @@ def test_onnx_names_its_free_axes(forecaster: Forecaster, tmp_path: Path) -> Non
         "forecast": ["batch", HORIZON, 1],
         "quantiles": ["batch", HORIZON, 1, 3],
     }
-    said = {entry.key: entry.value for entry in model.metadata_props}
-    assert json.loads(said["tsattn"])["horizon"] == HORIZON
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(metadata["tsattn"])["horizon"] == HORIZON
 
 
-def test_a_keras_model_goes_on_where_keras_is(forecaster: Forecaster, tmp_path: Path) -> None:
+def test_a_keras_model_loads_with_keras(forecaster: Forecaster, tmp_path: Path) -> None:
     import keras
 
     version = forecaster.export(tmp_path / "shop", "keras")
     model = keras.models.load_model(version / "model.keras")
-    said = json.loads((version / "tsattn.json").read_text())
+    metadata = json.loads((version / "tsattn.json").read_text())
     window = {
         name: np.zeros([2, *(size for size in part["shape"] if isinstance(size, int))], part["dtype"])
-        for name, part in said["inputs"].items()
+        for name, part in metadata["inputs"].items()
     }
     assert model(window)["quantiles"].shape == (2, HORIZON, 1, 3)
 
@@ -251,7 +263,7 @@ def test_two_exports_at_once_become_two_versions(tmp_path: Path) -> None:
     assert (folder / "1" / "second").exists() and (folder / "2" / "first").exists()
 
 
-def test_what_else_is_called_by_a_number_is_left_alone(tmp_path: Path) -> None:
+def test_files_with_numbers_as_names_are_not_versions(tmp_path: Path) -> None:
     (tmp_path / "1").touch()
     (tmp_path / "007").mkdir()
     (tmp_path / ("9" * 20)).mkdir()
@@ -278,7 +290,7 @@ def test_the_fingerprint_is_that_of_the_data(forecaster: Forecaster) -> None:
 
 @pytest.fixture(scope="module")
 def hourly() -> Forecaster:
-    """A network of a short look-back on one long series, with all that its rules put beside it."""
+    """A network with a short context on one long series, with the residual branches of its defaults."""
     steps = np.arange(2500)
     level = 100 + 20 * np.sin(steps / 300)
     frame = pd.DataFrame({"ds": pd.date_range("2016-07-01", periods=2500, freq="h"), "y": level, "z": 3 * level - 7})
@@ -286,15 +298,15 @@ def hourly() -> Forecaster:
     training = {"epochs": 1, "steps_per_epoch": 20, "refit": False}
     made = Forecaster("seq2seq", horizon=12, context=48, season=24, options={"units": 8}, training=training).fit(frame)
     options = made.config_.model
-    assert options["reversion"] and options["linear"] and made.schema_.calendar == ("hour_of_day",)
+    assert options["mean_reversion"] and options["linear_residual"] and made.schema_.calendar == ("hour_of_day",)
     return made
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["saved_model", "onnx", "openvino", "litert"])
-def test_what_stands_beside_a_network_reaches_every_program(hourly: Forecaster, tmp_path: Path, format: Any) -> None:
+def test_residual_branches_reach_every_program(hourly: Forecaster, tmp_path: Path, format: Any) -> None:
     # As many steps as the network sees: no history with junk before it fits.
     shape = {"batch": 2, "time": 48} if format == "litert" else {}
     version = hourly.export(tmp_path, format, **shape)
-    agreed = json.loads(next(version.rglob("tsattn.json")).read_text())["agreement"]
-    assert agreed["largest_difference"] <= 1e-5 and agreed["rows"] >= 2
+    agreement = json.loads(next(version.rglob("tsattn.json")).read_text())["agreement"]
+    assert agreement["largest_difference"] <= 1e-5 and agreement["rows"] >= 2

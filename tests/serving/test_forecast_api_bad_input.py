@@ -1,4 +1,4 @@
-"""Whatever a body holds, the door answers with a forecast or with one sentence that says what to mend."""
+"""Any body is answered with a forecast or with an error of one sentence."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving.door_help import Client, client_of, fitted
+from serving.in_process import Client, fit_small, make_client
 
-from tsattn.serving import request_frames as records
-from tsattn.serving.forecast_api import without_options
+from tsattn.errors import DataError
+from tsattn.serving.request_frames import MAX_DECOMPRESSED_BYTES
 
 STEPS = 60
 FRAME = pd.DataFrame(
@@ -36,24 +36,24 @@ CSV, JSON = {"content-type": "text/csv"}, {"content-type": "application/json"}
 def client() -> Client:
     """A model with dates, ids and covariates, which forecasts at once."""
     roles = {"future_covariates": "heat", "static_covariates": "kind", "calendar": "day_of_week"}
-    return client_of(fitted(FRAME, **roles))
+    return make_client(fit_small(FRAME, **roles))
 
 
 @pytest.fixture(scope="module")
 def plain() -> Client:
-    """A model of one series with integers for stamps."""
-    return client_of(fitted(pd.DataFrame({"ds": range(100), "y": np.arange(100.0)}), model="naive"))
+    """A model of one series with integer timestamps."""
+    return make_client(fit_small(pd.DataFrame({"ds": range(100), "y": np.arange(100.0)}), model="naive"))
 
 
 def refused(client: Client, body: bytes | str, headers: dict[str, str] = CSV, status: int = 400) -> str:
     answer = client.post("/v1/forecast", content=body, headers=headers)
     assert answer.status_code == status, answer.text
-    told = answer.json()
-    assert list(told) == ["error"] and told["error"] and "\n" not in told["error"]
-    return str(told["error"])
+    message = answer.json()
+    assert list(message) == ["error"] and message["error"] and "\n" not in message["error"]
+    return str(message["error"])
 
 
-def test_messages_name_the_line_or_the_record_and_nothing_of_ours(client: Client) -> None:
+def test_messages_name_the_line_or_the_record(client: Client) -> None:
     assert refused(client, GOOD.replace("a,2024-01-05,", "a,2024-01-05,=1+", 1)).startswith(
         "the request: line 6: column 'y': expected a number, got '=1+"
     )
@@ -64,10 +64,10 @@ def test_messages_name_the_line_or_the_record_and_nothing_of_ours(client: Client
     )
     rows[4]["y"] = None
     rows[7] = rows[6]
-    told = refused(client, json.dumps(rows), JSON)
-    assert told.endswith("2024-01-07T00:00:00.000 stands in record 7 as well: keep one of them")
-    told = refused(client, json.dumps({"records": rows[:7], "future": [{"unique_id": "z", "ds": "x"}]}), JSON)
-    assert told.startswith('the request: "future"')
+    message = refused(client, json.dumps(rows), JSON)
+    assert message.endswith("got 2024-01-07T00:00:00.000 in record 7 as well: remove one of the rows")
+    message = refused(client, json.dumps({"records": rows[:7], "future": [{"unique_id": "z", "ds": "x"}]}), JSON)
+    assert message.startswith('the request: "future"')
 
 
 BAD_CSV: dict[str, tuple[bytes | str, str]] = {
@@ -79,15 +79,15 @@ BAD_CSV: dict[str, tuple[bytes | str, str]] = {
     "a name twice": ("ds,ds,y\n1,2,3\n", "twice"),
     "rows of other lengths": ("unique_id,ds,y\na,2024-01-01,1,2\n", "expected 3 cells"),
     "year 9999999": (GOOD.replace("2024-01-05", "9999999-01-05", 1), "expected a date"),
-    "year 9999": (GOOD.replace("2024-01-05", "9999-01-05", 1), "mend the stamp"),
+    "year 9999": (GOOD.replace("2024-01-05", "9999-01-05", 1), "correct the timestamp"),
     "year 1": (GOOD.replace("2024-01-05", "0001-01-05", 1), "the request"),
     "no date": (GOOD.replace("2024-01-05", "yesterday", 1), "expected a date"),
-    "between two days": (GOOD.replace("2024-01-05", "2024-01-05 07:00", 1), "lies between two"),
+    "between two days": (GOOD.replace("2024-01-05", "2024-01-05 07:00", 1), "is between two of them"),
     "no id": (GOOD.replace("a,2024-01-05", ",2024-01-05", 1), "expected the id"),
     "an endless number": (GOOD.replace("5.0,", "9" * 5000 + ",", 1), "expected a number"),
     "infinity": (GOOD.replace("5.0,", "inf,", 1), "expected a number"),
     "1e300": (GOOD.replace("5.0,", "1e300,", 1), "expected a number"),
-    "two values of what is static": (GOOD.replace(",x\n", ",z\n", 1), "expected one value"),
+    "two values of a static covariate": (GOOD.replace(",x\n", ",z\n", 1), "expected one value"),
     "hours": ("ds,y,heat,kind\n" + "".join(f"2024-01-01 {i:02d}:00,1,1,x\n" for i in range(9)), "expected steps of"),
     "bytes": (bytes(range(256)), "expected a CSV"),
     "an open quote": ('unique_id,ds,y\n"a,2024-01-01,1\n' * 3, "the request"),
@@ -98,20 +98,20 @@ BAD_CSV: dict[str, tuple[bytes | str, str]] = {
     "too many columns": (",".join(f"c{i}" for i in range(10_001)) + "\n", "10,000 columns"),
     "a long first line": ("x" * 300_000, "the request"),
     "a long cell": ('"' + "x" * 200_000 + '",ds,y\n1,2,3\n', "the request"),
-    "half of a gzip file": (gzip.compress(GOOD.encode())[:-20], "cut off"),
-    "the head of a gzip file": (b"\x1f\x8b", "cut off"),
+    "half of a gzip file": (gzip.compress(GOOD.encode())[:-20], "truncated"),
+    "the head of a gzip file": (b"\x1f\x8b", "truncated"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_CSV)
 def test_bad_csv(client: Client, case: str) -> None:
-    body, told = BAD_CSV[case]
-    assert told in refused(client, body)
+    body, expected = BAD_CSV[case]
+    assert expected in refused(client, body)
 
 
 ROW = {"unique_id": "a", "ds": "2024-01-01", "y": 1, "heat": 2, "kind": "x"}
 BAD_JSON: dict[str, tuple[str, str]] = {
-    "half": ("[{", "expected a body of JSON"),
+    "half": ("[{", "expected a JSON body"),
     "a number": ("7", "expected a list of records"),
     "a path": ('"/etc/passwd"', "expected a list of records"),
     "records that are a path": ('{"records": "/etc/passwd"}', "expected a list of records"),
@@ -120,12 +120,12 @@ BAD_JSON: dict[str, tuple[str, str]] = {
     "an empty future": (json.dumps({"records": [ROW], "future": []}), "an empty list"),
     "other keys": (json.dumps({"records": [ROW], "futur": [ROW]}), "'futur'"),
     "without records": ('{"instances": [1]}', "'instances'"),
-    "a version in words": (json.dumps({"records": [ROW], "version": "1"}), "whole number"),
-    "a version that is true": (json.dumps({"records": [ROW], "version": True}), "whole number"),
+    "a version in words": (json.dumps({"records": [ROW], "version": "1"}), "expected an integer"),
+    "a version that is true": (json.dumps({"records": [ROW], "version": True}), "expected an integer"),
     "no objects": ("[1, 2]", "record 1: expected an object"),
     "some objects": (json.dumps([ROW, None]), "record 2: expected an object"),
-    "lists for values": (json.dumps([ROW, {**ROW, "y": [1]}]), "record 2: 'y': expected a text or a number"),
-    "objects for values": (json.dumps([{**ROW, "ds": {}}]), "record 1: 'ds': expected a text or a number"),
+    "lists for values": (json.dumps([ROW, {**ROW, "y": [1]}]), "record 2: 'y': expected a string or a number"),
+    "objects for values": (json.dumps([{**ROW, "ds": {}}]), "record 1: 'ds': expected a string or a number"),
     "empty objects": ("[{}, {}]", "got empty ones"),
     "huge numbers": (json.dumps([{**ROW, "y": 10**30}]), "up to 64 bits"),
     "more digits than Python reads": ('[{"y": %s}]' % ("1" * 5000), "too many digits"),
@@ -138,7 +138,7 @@ BAD_JSON: dict[str, tuple[str, str]] = {
     "dates of two kinds": (json.dumps([ROW, {**ROW, "ds": 1.5}]), "expected a date"),
     "a date beyond all": (json.dumps([{**ROW, "ds": "9999999-01-01"}]), "expected a date"),
     "a date below all": (json.dumps([{**ROW, "ds": -(2**62)}]), "expected"),
-    "another time zone": (json.dumps([{**ROW, "ds": "2024-01-01T00:00:00Z"}]), "expected stamps with no time zone"),
+    "another time zone": (json.dumps([{**ROW, "ds": "2024-01-01T00:00:00Z"}]), "expected timestamps with no time zone"),
     "an offset too far": (json.dumps([{**ROW, "ds": "2024-01-01T00:00:00+99:99"}]), "expected"),
     "no text at all": ("\ud7ff", "expected"),
 }
@@ -146,8 +146,8 @@ BAD_JSON: dict[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize("case", BAD_JSON)
 def test_bad_json(client: Client, case: str) -> None:
-    body, told = BAD_JSON[case]
-    assert told in refused(client, body, JSON)
+    body, expected = BAD_JSON[case]
+    assert expected in refused(client, body, JSON)
 
 
 def test_types_that_are_neither(client: Client) -> None:
@@ -158,12 +158,12 @@ def test_types_that_are_neither(client: Client) -> None:
 
 
 def test_what_is_too_large(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    bomb = gzip.compress(b"0" * (records.MOST_BYTES + 1))
-    assert len(bomb) < 100_000 and "within a compressed body" in refused(client, bomb, CSV, 413)
-    # Few bytes of records with different names would be a table of many cells.
+    bomb = gzip.compress(b"0" * (MAX_DECOMPRESSED_BYTES + 1))
+    assert len(bomb) < 100_000 and "in a compressed body" in refused(client, bomb, CSV, 413)
+    # Few bytes of records with different names would be a table with many cells.
     names = json.dumps([{f"c{i}": 1} for i in range(4000)])
     assert "cells" in refused(client, names, JSON, 413)
-    monkeypatch.setattr("tsattn.serving.forecast_api.MOST_ROWS", 3)
+    monkeypatch.setattr("tsattn.serving.forecast_api.MAX_FORECAST_ROWS", 3)
     assert "rows of forecast" in refused(client, GOOD, CSV, 413)
 
 
@@ -175,23 +175,37 @@ def test_no_path_of_a_request_reaches_the_file_system(client: Client, tmp_path: 
             assert client.post("/v1/forecast", content=body, headers=headers).status_code == 400
     for body in (str(path), {"records": str(path)}, {"records": [str(path)]}, {"records": [ROW], "future": str(path)}):
         assert client.post("/v1/forecast", json=body).status_code == 400
-    for name in ("../door.py", "%2e%2e/door.py", "..%2fdoor.py", "index.html", "//etc/passwd", "page.js/../../door.py"):
+    for name in (
+        "../forecast_api.py",
+        "%2e%2e/forecast_api.py",
+        "..%2fforecast_api.py",
+        "index.html",
+        "//etc/passwd",
+        "page.js/../../forecast_api.py",
+    ):
         assert client.get(f"/page/{name}").status_code == 404
 
 
-def test_messages_leave_out_what_only_the_command_line_can_do() -> None:
-    assert without_options("a: b, c: mend the stamp, give another --freq, or bring all by --resample") == (
-        "a: b, c: mend the stamp"
-    )
-    assert without_options("a: mend the stamps, or give a longer --freq") == "a: mend the stamps"
-    assert without_options("a: expected numbers, got dates: name other columns by --target") == (
-        "a: expected numbers, got dates"
-    )
-    assert without_options("a: add a time column, or name it by --time") == "a: add a time column"
-    assert (
-        without_options("a: got '--id x': mend the stamp or drop the row")
-        == "a: got '--id x': mend the stamp or drop the row"
-    )
+@pytest.mark.parametrize(
+    ("hints", "expected"),
+    [
+        (
+            ["correct the timestamp", "set another {freq}", "aggregate with {resample}"],
+            "a: b, c: correct the timestamp",
+        ),
+        (["set {target}"], "a: b, c"),
+        (["add a time column", "name it with {time}"], "a: b, c: add a time column"),
+        (["correct the timestamp", "drop the row"], "a: b, c: correct the timestamp or drop the row"),
+    ],
+)
+def test_messages_leave_out_hints_that_name_options(
+    client: Client, monkeypatch: pytest.MonkeyPatch, hints: list[str], expected: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise DataError("a: b, c", *hints)
+
+    monkeypatch.setattr("tsattn.serving.forecast_api.read_request", fail)
+    assert refused(client, GOOD) == expected
 
 
 CELLS = st.one_of(
@@ -210,7 +224,7 @@ DAYS = st.dates().map(str)
 
 @st.composite
 def tables(draw: st.DrawFn) -> bytes:
-    """Lines of text that look like CSV, more or less."""
+    """Lines of text similar to CSV."""
     sign = draw(st.sampled_from([",", ";", "\t", "|"]))
     names = draw(st.lists(NAMES, min_size=1, max_size=6))
     rows = draw(st.lists(st.lists(CELLS | DAYS, min_size=len(names), max_size=len(names)), max_size=6))
@@ -225,11 +239,11 @@ MANY = settings(
 
 
 def answered(client: Client, caplog: pytest.LogCaptureFixture, body: bytes, headers: dict[str, str]) -> None:
-    """Check that there is a forecast or a sentence, and that no mistake of ours was hidden behind the latter."""
+    """Check that the response is a forecast or an error, and that the error does not hide an unexpected exception."""
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="tsattn.serving"):
         answer = client.post("/v1/forecast", content=body, headers=headers)
-    # TensorFlow has its own to tell.
+    # TensorFlow logs as well.
     assert not [record for record in caplog.records if record.name == "tsattn.serving"], caplog.text
     if answer.status_code == 200:
         assert answer.content

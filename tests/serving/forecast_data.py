@@ -1,4 +1,4 @@
-"""Data for the friendlier door, and what its answers are held against."""
+"""Data for tests of the forecast API, and the comparison of its forecasts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from serving.door_help import Client, near
+from serving.in_process import Client, assert_close
 
 HOURS = pd.date_range("2024-01-01", periods=120, freq="h")
 CSV = {"content-type": "text/csv"}
@@ -28,7 +28,7 @@ def wave(steps: int, level: float = 100.0) -> np.ndarray:
 
 
 def ragged() -> pd.DataFrame:
-    """Three series of different lengths and scales, with gaps, the rows of which are not in order."""
+    """Three series of different lengths and scales, with gaps and with rows in random order."""
     parts = []
     for name, steps, level in (("a", 120, 100.0), ("b/c", 70, 5000.0), ("ü", 31, 0.1)):
         parts.append(pd.DataFrame({"unique_id": name, "ds": HOURS[:steps], "y": wave(steps, level)}))
@@ -38,7 +38,7 @@ def ragged() -> pd.DataFrame:
 
 
 def covered(steps: int = 120) -> pd.DataFrame:
-    """Two series with covariates of every kind; the targets end before what is known ahead."""
+    """Two series with covariates of every kind; the targets end before the future covariates."""
     parts = []
     for name, size in (("north", 3.0), ("south", 9.0)):
         heat, visits = wave(steps, 20), wave(steps, 7)
@@ -66,8 +66,8 @@ def ask(client: Client, body: bytes, **headers: str) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(answer.text))
 
 
-def same(answer: pd.DataFrame, known: pd.DataFrame, frame: pd.DataFrame, target: str = "y") -> None:
-    """Check an answer against `predict`, to 1e-5 of the spread of the data."""
+def assert_same_forecast(answer: pd.DataFrame, known: pd.DataFrame, frame: pd.DataFrame, target: str = "y") -> None:
+    """Compare a forecast with that of `predict`, to 1e-5 of the standard deviation of the data."""
     assert list(answer.columns) == list(known.columns)
     assert list(answer["unique_id"].astype(str)) == list(known["unique_id"])
     if pd.api.types.is_datetime64_any_dtype(known["ds"]):
@@ -78,4 +78,4 @@ def same(answer: pd.DataFrame, known: pd.DataFrame, frame: pd.DataFrame, target:
         )
     else:
         assert list(answer["ds"]) == list(known["ds"])
-    near(answer.iloc[:, 2:], known.iloc[:, 2:], float(np.nanstd(frame[target])))
+    assert_close(answer.iloc[:, 2:], known.iloc[:, 2:], float(np.nanstd(frame[target])))

@@ -1,4 +1,4 @@
-"""A forecaster behind the friendlier door, without an export: the graph is called in process."""
+"""The forecast API for a forecaster without an export: its graph runs in this process."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from tsattn import Forecaster
-from tsattn.export.exporter import describe, reader_of
-from tsattn.export.signatures import forecast_function
+from tsattn.export.exporter import make_metadata, make_preprocessor
+from tsattn.export.signatures import build_forecast_function
 from tsattn.serving.errors import ServingError
 from tsattn.serving.forecast_api import routes
 from tsattn.serving.settings import Settings
@@ -26,20 +26,21 @@ VERSION = 7
 
 @dataclass
 class InProcess:
-    """What the door asks of an engine and of a version of a model."""
+    """Replaces the engine and the version of a model for the forecast API."""
 
     forecaster: Forecaster
     version: int = VERSION
-    most_rows: int = 0
+    max_rows: int = 0
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
-        self._reader = reader_of(self.forecaster)
-        self._names = [part.name for part in self._reader.signature()]
+        self._preprocessor = make_preprocessor(self.forecaster.fitted_)
+        self._names = [part.name for part in self._preprocessor.signature()]
         self._forecast = tf.function(
-            forecast_function(self.forecaster.model_, self._reader), input_signature=self._reader.signature()
+            build_forecast_function(self.forecaster.model_, self._preprocessor),
+            input_signature=self._preprocessor.signature(),
         )
-        self.description = describe(self.forecaster, self._reader, "shop")
+        self.metadata = make_metadata(self.forecaster.fitted_, self._preprocessor, "shop")
 
     def resolve(self, version: int | None = None, label: str | None = None) -> InProcess:
         if version not in (None, 0, self.version):
@@ -52,36 +53,36 @@ class InProcess:
 
     async def run(self, servable: InProcess, signature: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
         assert servable is self and sorted(tensors) == sorted(self._names)
-        self.most_rows = max(self.most_rows, len(tensors["past"]))
-        answer = self._forecast(*(tf.constant(tensors[name]) for name in self._names))
-        return {name: value.numpy() for name, value in answer.items()}
+        self.max_rows = max(self.max_rows, len(tensors["past"]))
+        outputs = self._forecast(*(tf.constant(tensors[name]) for name in self._names))
+        return {name: value.numpy() for name, value in outputs.items()}
 
 
-async def tell(request: Request, error: Exception) -> JSONResponse:
+async def handle_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServingError)
     return JSONResponse({"error": str(error)}, status_code=error.status)
 
 
-def app_of(engine: Any) -> Starlette:
-    """Return an app with the door alone."""
-    app = Starlette(routes=routes(), exception_handlers={ServingError: tell})
+def make_app(engine: Any) -> Starlette:
+    """Return an application with the forecast API only."""
+    app = Starlette(routes=routes(), exception_handlers={ServingError: handle_error})
     app.state.engine = engine
     return app
 
 
 class Client:
-    """Calls an app in process; what it does not catch is raised here."""
+    """Calls an application in this process; uncaught exceptions are raised here."""
 
     def __init__(self, app: Starlette) -> None:
         self.app = app
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return self.ask("GET", path, **options)
+        return self.request("GET", path, **options)
 
     def post(self, path: str, **options: Any) -> httpx.Response:
-        return self.ask("POST", path, **options)
+        return self.request("POST", path, **options)
 
-    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(self.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -90,18 +91,18 @@ class Client:
         return asyncio.run(send())
 
 
-def client_of(forecaster: Forecaster) -> Client:
-    """Return a client of a server of a forecaster."""
-    return Client(app_of(InProcess(forecaster)))
+def make_client(forecaster: Forecaster) -> Client:
+    """Return a client for a forecaster."""
+    return Client(make_app(InProcess(forecaster)))
 
 
-def fitted(frame: Any, model: str = "seq2seq", horizon: int = 6, **options: Any) -> Forecaster:
-    """Return a small network, quickly trained."""
+def fit_small(frame: Any, model: str = "seq2seq", horizon: int = 6, **options: Any) -> Forecaster:
+    """Return a small network after a short training."""
     small = {} if model != "seq2seq" else {"options": {"units": 8}}
     training = {"epochs": 1, "steps_per_epoch": 4, "refit": False}
     return Forecaster(model, horizon, training=training, **small, **options).fit(frame)
 
 
-def near(answer: Any, known: Any, scale: float) -> None:
-    """Check numbers to what an exported graph may differ by."""
+def assert_close(answer: Any, known: Any, scale: float) -> None:
+    """Compare numbers with the tolerance of an exported graph."""
     np.testing.assert_allclose(np.asarray(answer, float), np.asarray(known, float), atol=1e-5 * scale, rtol=1e-5)

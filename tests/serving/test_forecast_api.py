@@ -12,25 +12,25 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
-from serving.door_help import VERSION, Client, InProcess, app_of, client_of, fitted, near
-from serving.rows import CSV, HOURS, as_csv, as_records, ask, ragged, same, wave
+from serving.forecast_data import CSV, HOURS, as_csv, as_records, ask, assert_same_forecast, ragged, wave
+from serving.in_process import VERSION, Client, InProcess, assert_close, fit_small, make_app, make_client
 
 from tsattn import Forecaster
-from tsattn.serving.request_frames import Given, read_request
+from tsattn.serving.request_frames import ParsedRequest, read_request
 
 
 @pytest.fixture(scope="module")
 def long() -> Forecaster:
-    return fitted(ragged())
+    return fit_small(ragged())
 
 
 @pytest.fixture(scope="module")
 def client(long: Forecaster) -> Client:
-    return client_of(long)
+    return make_client(long)
 
 
 def test_ragged_csv_with_gaps_in_any_order(long: Forecaster, client: Client) -> None:
-    same(ask(client, as_csv(ragged())), long.predict(ragged()), ragged())
+    assert_same_forecast(ask(client, as_csv(ragged())), long.predict(ragged()), ragged())
 
 
 def test_records_are_answered_as_records(long: Forecaster, client: Client) -> None:
@@ -39,7 +39,7 @@ def test_records_are_answered_as_records(long: Forecaster, client: Client) -> No
         answer = client.post("/v1/forecast", json=body).json()
         assert (answer["model"], answer["version"], answer["notes"]) == ("shop", VERSION, [])
         assert list(answer["forecast"][0]) == ["unique_id", "ds", "y", "y-lo-80", "y-hi-80"]
-        same(pd.DataFrame(answer["forecast"]), known, ragged())
+        assert_same_forecast(pd.DataFrame(answer["forecast"]), known, ragged())
 
 
 def test_accept_decides_what_comes_back(client: Client) -> None:
@@ -80,14 +80,14 @@ def test_csv_in_any_form(long: Forecaster, client: Client) -> None:
         ("\n\n" + table.replace("\n", "\r\n")).encode(),
         gzip.compress(table.encode()),
     ):
-        same(ask(client, body), known, frame)
-    same(ask(client, gzip.compress(table.encode()), **{"content-encoding": "gzip"}), known, frame)
+        assert_same_forecast(ask(client, body), known, frame)
+    assert_same_forecast(ask(client, gzip.compress(table.encode()), **{"content-encoding": "gzip"}), known, frame)
 
 
 def test_long_data_without_an_id_are_one_series(long: Forecaster, client: Client) -> None:
     one = ragged().query("unique_id == 'a'")
     answer = ask(client, as_csv(one.drop(columns="unique_id")))
-    near(answer["y"], long.predict(one)["y"], 10)
+    assert_close(answer["y"], long.predict(one)["y"], 10)
     assert set(answer["unique_id"]) == {"y"}
 
 
@@ -103,11 +103,11 @@ def test_the_end_of_the_history_comes_back_where_it_is_asked_for(client: Client)
 
 def test_many_series_are_run_in_parts() -> None:
     frame = pd.DataFrame({"unique_id": np.repeat(np.arange(700), 3), "ds": [*HOURS[:3]] * 700, "y": wave(2100)})
-    forecaster = fitted(ragged())
-    client = client_of(forecaster)
+    forecaster = fit_small(ragged())
+    client = make_client(forecaster)
     known = forecaster.predict(frame)
-    same(ask(client, as_csv(frame)), known, frame)
-    assert client.app.state.engine.most_rows == 256
+    assert_same_forecast(ask(client, as_csv(frame)), known, frame)
+    assert client.app.state.engine.max_rows == 256
 
 
 def test_versions(client: Client) -> None:
@@ -122,13 +122,13 @@ def test_versions(client: Client) -> None:
 def test_others_are_answered_while_a_body_is_read(long: Forecaster, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(*given: Any) -> Given:
+    def slow(*given: Any) -> ParsedRequest:
         begun.set()
         assert go_on.wait(60)
         return read_request(*given)
 
     async def both() -> tuple[httpx.Response, httpx.Response]:
-        transport = httpx.ASGITransport(app_of(InProcess(long)))
+        transport = httpx.ASGITransport(make_app(InProcess(long)))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             post = asyncio.create_task(client.post("/v1/forecast", content=as_csv(ragged()), headers=CSV))
             while not begun.is_set():

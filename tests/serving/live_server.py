@@ -15,9 +15,9 @@ import numpy as np
 from keras_help import with_random_weights
 
 from tsattn.data.loader import load
-from tsattn.export.metadata import DESCRIPTION, Description
+from tsattn.export.metadata import METADATA_FILE, ModelMetadata
 from tsattn.export.saved_model import write_saved_model
-from tsattn.export.signatures import WindowReader, outputs_of
+from tsattn.export.signatures import ServingPreprocessor, describe_outputs
 from tsattn.models import resolve_options
 from tsattn.models.forecast_model import build_graph
 from tsattn.serving.engine import Engine
@@ -44,21 +44,21 @@ COVERED = WindowSpec(
 )
 
 SECONDS = 60.0
-"""How long a test waits for what must come."""
+"""Time limit of waiting in tests."""
 
 Json = dict[str, Any]
 
 
 def write_version(folder: Path, spec: WindowSpec = PLAIN, shift: float = 0.0) -> Path:
-    """Write a SavedModel; of another ``shift``, it forecasts something else."""
+    """Write a SavedModel; another ``shift`` gives other forecasts."""
     entry, options = resolve_options({"name": "seq2seq", "units": 6, "patch_length": 4})
     model = with_random_weights(build_graph(entry, options, spec, portable=True).inference())
     for weight in model.trainable_variables:
         weight.assign(weight + shift)
-    reader = WindowReader(spec)
-    write_saved_model(model, reader, folder)
+    preprocessor = ServingPreprocessor(spec)
+    write_saved_model(model, preprocessor, folder)
     _, schema = load(DATASETS / "Airline.csv")
-    description = Description(
+    metadata = ModelMetadata(
         name=NAME,
         model="seq2seq",
         context=spec.context,
@@ -67,16 +67,16 @@ def write_version(folder: Path, spec: WindowSpec = PLAIN, shift: float = 0.0) ->
         frequency="MS",
         targets=spec.targets,
         levels=spec.levels,
-        past_covariates=reader.past_covariates,
-        future_covariates=reader.future_covariates,
-        static=reader.static,
-        inputs=reader.inputs,
-        outputs=outputs_of(spec, attention=True, sample=False),
-        reading=schema,
+        past_covariates=preprocessor.past_covariates,
+        future_covariates=preprocessor.future_covariates,
+        static=preprocessor.static,
+        inputs=preprocessor.inputs,
+        outputs=describe_outputs(spec, attention=True, sample=False),
+        data_schema=schema,
     )
-    path = folder / "assets.extra" / DESCRIPTION
+    path = folder / "assets.extra" / METADATA_FILE
     path.parent.mkdir(exist_ok=True)
-    path.write_text(description.to_json(), encoding="utf-8")
+    path.write_text(metadata.to_json(), encoding="utf-8")
     return folder
 
 
@@ -121,27 +121,27 @@ def running(path: Path, **settings: Any) -> Iterator[Served]:
 
 
 def history(steps: int, channels: int = 1, seed: int = 0) -> list[list[float]]:
-    """A season on a level, with some noise."""
+    """A seasonal series with noise."""
     step = np.arange(steps)[:, None]
     noise = np.random.default_rng(seed).normal(size=(steps, channels))
     return np.round(50 + 10 * np.sin(step * np.pi / 2) + noise, 2).tolist()
 
 
 def instance(steps: int = 9, seed: int = 0) -> Json:
-    """A row of a request to a model of `PLAIN`."""
+    """One row of a request for a model of `PLAIN`."""
     return {"past": history(steps, seed=seed), "length": steps}
 
 
 def columns(steps: int = 9, seed: int = 0) -> Json:
-    """The same as columns."""
+    """The same request in column format."""
     return {name: [value] for name, value in instance(steps, seed).items()}
 
 
 def wait_for(condition: Any) -> None:
-    """Wait until a condition holds that other threads bring about."""
+    """Wait until a condition holds, which other threads change."""
     waiting = threading.Event()
     for _ in range(int(SECONDS / 0.01)):
         if condition():
             return
         waiting.wait(0.01)
-    raise AssertionError("it did not come")
+    raise AssertionError("timeout")
