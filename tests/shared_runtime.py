@@ -63,7 +63,7 @@ def main() -> None:
     os.dup2(2, 1)
     script, kind = sys.argv[1:]
     runtime = runpy.run_path(script)
-    load = runtime["KINDS"][kind]()
+    load = runtime["LOADERS"][kind]()
     for line in sys.stdin:
         wrong = ""
         try:
