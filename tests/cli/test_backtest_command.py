@@ -182,10 +182,8 @@ def test_default_reports_the_selected_model(noise: Path, tmp_path: Path, monkeyp
     np.testing.assert_array_equal(forecasts["default"], forecasts["seasonal_mean"])
 
 
-@pytest.mark.parametrize("given", [("--model", "seq2seq"), ("--set", "model.units=8"), ("--config", "named.toml")])
-def test_named_network_is_used(given: tuple[str, str], noise: Path, tmp_path: Path) -> None:
+def test_network_that_a_file_names_is_used(noise: Path, tmp_path: Path) -> None:
     (tmp_path / "named.toml").write_text('[model]\nname = "seq2seq"\n')
-    value = str(tmp_path / given[1]) if given[0] == "--config" else given[1]
-    result = tsattn("backtest", noise, *SHORT, given[0], value)
+    result = tsattn("backtest", noise, *SHORT, "--config", tmp_path / "named.toml")
     assert result.exit_code == 0, result.output
     assert "Selected:" not in result.output and "default" not in result.stdout and "  seq2seq" in result.stdout

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from cli.conftest import DATASETS, tsattn
 
+from tsattn.cli import COMMANDS, flag, main
 from tsattn.config import RunConfig, override
 from tsattn.models import resolve_options
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("--help",),
-        ("fit", "--help"),
-        ("backtest", "--help"),
-        ("tune", "--help"),
-        ("evaluate", "--help"),
-        ("models",),
-        ("models", "seq2seq"),
-        ("inspect", str(DATASETS / "co2.csv")),
-    ],
-)
-def test_tensorflow_is_not_imported(arguments: tuple[str, ...]) -> None:
+def test_tensorflow_is_not_imported() -> None:
+    commands = [
+        ["--help"],
+        *([name, "--help"] for name in ("fit", "backtest", "tune", "evaluate")),
+        ["models"],
+        ["models", "seq2seq"],
+        ["inspect", str(DATASETS / "co2.csv")],
+    ]
     script = (
         "import sys; from tsattn.cli import main\n"
-        f"try: main({list(arguments)!r})\n"
-        "finally: assert not {'tensorflow', 'keras', 'torch', 'jax', 'statsforecast', 'optuna'} & set(sys.modules)"
+        f"for arguments in {commands!r}:\n"
+        "    try: main(arguments)\n"
+        "    except SystemExit as end: assert not end.code, arguments\n"
+        "    found = {'tensorflow', 'keras', 'torch', 'jax', 'statsforecast', 'optuna'} & set(sys.modules)\n"
+        "    assert not found, (arguments, found)"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -152,3 +153,25 @@ def test_blank_rows_to_be_filled_by_the_forecast(tmp_path: Path) -> None:
     result = tsattn("fit", tmp_path / "data.csv", "--out", tmp_path / "run", "--freq", "D", "--horizon", 14)
     assert result.exit_code == 1 and "remove the rows that lie in the future" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def hinted_options() -> set[str]:
+    """Return the names of the options in the hints of all errors."""
+    names: set[str] = set()
+    for path in (Path(__file__).parents[2] / "tsattn").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id.endswith("Error"):
+                parts = [part.value for part in ast.walk(call) if isinstance(part, ast.Constant)]
+                names |= {name for part in parts for name in re.findall(r"\{([a-z_]+)\}", str(part))}
+    return names
+
+
+def test_options_in_hints_are_flags_of_a_command() -> None:
+    flags: set[str] = set()
+    for name in COMMANDS:
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
+        flags |= {option for parameter in command.params for option in parameter.opts}
+    hinted = hinted_options()
+    assert {"on_duplicate", "init_from", "last_steps"} <= hinted
+    assert {flag(name) for name in hinted} <= flags

@@ -13,6 +13,7 @@ import pytest
 from cli.conftest import DATASETS, FAST, TINY, tsattn
 
 from tsattn import Forecaster
+from tsattn.config import RunConfig, override
 
 FILES = {
     "run.json",
@@ -210,19 +211,15 @@ def test_the_table_names_the_winner(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", sorted(path.name for path in (DATASETS.parent / "configs").glob("*.toml")))
-def test_recipes(recipe: str, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    config = DATASETS.parent / "configs" / recipe
-    data, series = DATASETS / "Airline.csv", 1
+def test_recipes(recipe: str) -> None:
+    values = tomllib.loads((DATASETS.parent / "configs" / recipe).read_text())
+    months, series = pd.read_csv(DATASETS / "Airline.csv"), 1
     if recipe == "graph.toml":
-        months = pd.read_csv(data)
         months["other"], months["third"] = months.iloc[:, 1].shift(1).bfill(), months.iloc[:, 1].shift(2).bfill()
-        data, series = tmp_path / "nodes.csv", 3
-        months.to_csv(data, index=False)
-    result = tsattn("fit", data, "--config", config, "--out", out, *FAST)
-    assert result.exit_code == 0, result.output
-    forecast = pd.read_csv(out / "forecast.csv")
-    levels = len(tomllib.loads(config.read_text()).get("levels", (0.1, 0.5, 0.9)))
+        series = 3
+    config = RunConfig.from_dict(override(values, FAST[1::2]), source=recipe)
+    forecast = Forecaster.from_config(config).fit(months).predict()
+    levels = len(values.get("levels", (0.1, 0.5, 0.9)))
     assert len(forecast) == 12 * series and len(forecast.columns) == 2 + levels
     assert np.isfinite(forecast.drop(columns=["unique_id", "ds"])).to_numpy().all()
 

@@ -23,12 +23,10 @@ COMMANDS = {
 }
 """Commands in the order of the help, with the modules that define them."""
 
-_FLAGS = {"max_seconds": "--time-limit"}
-
 
 def flag(option: str) -> str:
     """Return an option as the command line spells it."""
-    return _FLAGS.get(option, f"--{option.replace('_', '-')}")
+    return f"--{option.replace('_', '-')}"
 
 
 class _Commands(click.Group):
@@ -55,7 +53,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tsattn")
 def main() -> None:
-    r"""Forecast time series with attention: from a CSV file to a served forecast.
+    """Forecast time series with attention: from a CSV file to a served forecast.
 
     \b
       tsattn fit sales.csv                train, compare with baselines, export
@@ -64,4 +62,4 @@ def main() -> None:
       tsattn evaluate runs/sales new.csv  score the model on newer data
       tsattn tune sales.csv               search for better options
       tsattn backtest sales.csv           score forecasts of the past
-    """
+    """  # noqa: D301

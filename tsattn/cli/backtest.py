@@ -54,11 +54,12 @@ def backtest(
     model: str | None,
     **options: Any,
 ) -> None:
-    """Forecast the past of DATA from several origins and score the forecasts.
+    """Forecast the past of DATA and score the forecasts.
 
-    The last origin is one horizon before the end of each series, the others precede it by --step each. A forecast uses
-    only data before its origin. The naive baselines are always compared; autoets, autotheta and autoarima are with
-    --baseline or as a --model. Without --model, the model is selected as by `tsattn fit`.
+    Forecasts have several origins: the last one is one horizon before the end of each series, the others precede it by
+    --step each. A forecast uses only data before its origin. The naive baselines are always compared; autoets,
+    autotheta and autoarima are with --baseline or as a --model. Without --model, the model is selected as by
+    `tsattn fit`.
 
     The forecasts of each fold are written as soon as they are available. The same command resumes a stopped backtest.
     """

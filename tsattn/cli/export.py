@@ -22,7 +22,7 @@ from tsattn.export import Format
 @click.option("--batch", type=click.IntRange(1), help="Number of series per request; LiteRT only, which requires it.")
 @click.option("--time", type=click.IntRange(1), help="Number of steps per request; LiteRT only, which requires it.")
 def export(run: Path, format: Format, out: Path | None, name: str | None, batch: int | None, time: int | None) -> None:
-    """Export the forecaster in RUN to a format that other programs run.
+    """Export the forecaster in RUN for other programs.
 
     The export is the next version in the folder: 1, 2, ... Before that, a new process without tsattn verifies that it
     gives the results of the model in Python. A SavedModel includes a client kit: configurations for TensorFlow

@@ -39,20 +39,16 @@ def models(name: str | None) -> None:
     entry = get_model(name)
     fields = entry.options.model_fields
     spaces = option_spaces(entry.options)
-    rows = [
-        (
-            key,
-            _format_type(field.annotation),
-            _format_default(field.default),
-            f"{field.description}\ntune: {spaces[key]}" if key in spaces else field.description,
-        )
-        for key, field in fields.items()
-    ]
     terminal.print(f"{entry.name}: {entry.summary}")
-    if not rows:
+    if not fields:
         terminal.print("It has no options.")
         return
-    terminal.print(text_table(("option", "values", "default", "description"), rows))
+    rows = []
+    for key, field in fields.items():
+        tuned = f"\ntune: {spaces[key]}" if key in spaces else ""
+        description = f"{field.description}\nvalues: {_format_type(field.annotation)}{tuned}"
+        rows.append((key, _format_default(field.default), description))
+    terminal.print(text_table(("option", "default", "description"), rows))
     example = next(((key, field.default) for key, field in fields.items() if field.default is not None), None)
     setting = f" --set model.{example[0]}={_format_default(example[1])}" if example else ""
     terminal.print(f"tsattn fit DATA --model {name}{setting}")
@@ -83,11 +79,9 @@ def datasets(context: click.Context) -> None:
     from tsattn.data.datasets import DATASETS
 
     terminal = console()
-    head = ("name", "description", "columns", "licence", "source")
-    rows = [
-        (it.name, it.description, it.shape, it.licence, it.url or "bundled with tsattn") for it in DATASETS.values()
-    ]
-    terminal.print(text_table(head, rows))
+    rows = [(it.name, f"{it.description}\n{it.url}".strip(), it.shape, it.licence) for it in DATASETS.values()]
+    terminal.print(text_table(("name", "description", "columns", "licence"), rows))
+    terminal.print("Datasets without an address are bundled with tsattn; the others are downloaded.")
     terminal.print('tsattn datasets fetch NAME prints the path: tsattn fit "$(tsattn datasets fetch airline)"')
 
 

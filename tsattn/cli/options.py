@@ -12,7 +12,6 @@ from types import NoneType
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 import click
-from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel
 
 from tsattn._logging import silence_stderr
@@ -71,7 +70,7 @@ def config_option(config: type[BaseModel], name: str) -> Callable[[F], F]:
         flags, default = f"{flags}/--no-{name}", name if default else f"no-{name}"
     elif name in _METAVARS or get_origin(kind) is tuple:
         settings["metavar"] = _METAVARS.get(name, "COLUMN[,...]")
-    description = field.description or ""
+    description = (field.description or "").removesuffix(".")
     text = f"{description[:1].upper()}{description[1:]}."
     return click.option(flags, help=text if default is None else f"{text}  [default: {default}]", **settings)
 
@@ -83,16 +82,8 @@ def add_options(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
 
 def _bounds(metadata: Sequence[Any]) -> dict[str, Any]:
     """Return the bounds of a field as arguments of `click.IntRange`."""
-    bounds: dict[str, Any] = {}
-    for bound in metadata:
-        match bound:
-            case Ge(ge=low):
-                bounds["min"] = low
-            case Gt(gt=low):
-                bounds.update(min=low, min_open=True)
-            case Le(le=high):
-                bounds["max"] = high
-    return bounds
+    limits = {name: getattr(item, name) for item in metadata for name in ("ge", "gt", "le") if hasattr(item, name)}
+    return {"min": limits.get("ge", limits.get("gt")), "min_open": "gt" in limits, "max": limits.get("le")}
 
 
 def _import_modules(context: click.Context, parameter: click.Parameter, names: Sequence[str]) -> None:

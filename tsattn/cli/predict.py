@@ -46,10 +46,11 @@ def predict(
     seed: int,
     out: Path | None,
 ) -> None:
-    """Forecast the steps after DATA, or after the training data, with the forecaster in RUN.
+    """Forecast the steps after DATA with the forecaster in RUN.
 
-    DATA has the format of the training data. Its series may be others, shorter, longer or with gaps. Future covariates
-    are in the rows of DATA after the history, or in the file FUTURE.
+    Without DATA, it forecasts the steps after the training data. DATA has the format of the training data; its series
+    may be others, shorter, longer or with gaps. Future covariates are in the rows of DATA after the history, or in the
+    file --future.
     """
     from tsattn.atomic_io import check_file, write_frame
 

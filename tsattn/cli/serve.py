@@ -37,11 +37,11 @@ _REQUIRED_PACKAGES = {"starlette", "uvicorn", "prometheus_client"}
 )
 @click.option("--token-file", type=PATH, help=f"File with the bearer token.  [default: ${TOKEN}]")
 def serve(model: Path, labels: tuple[str, ...], token_file: Path | None, **options: Any) -> None:
-    """Serve the model of a run directory, or a SavedModel, by HTTP with the API of TensorFlow Serving.
+    """Serve the model of a run, or a SavedModel, by HTTP.
 
-    The server answers /v1/models/NAME:predict, the Open Inference Protocol at /v2 and data records at /v1/forecast;
-    the page at / is a client. A new version in the folder is served without interruption. SIGTERM or Ctrl-C stops the
-    server after the requests in progress.
+    The server has the API of TensorFlow Serving at /v1/models/NAME:predict, the Open Inference Protocol at /v2, and
+    takes data records at /v1/forecast; the page at / is a client. A new version in the folder is served without
+    interruption. SIGTERM or Ctrl-C stops the server after the requests in progress.
     """
     terminal = console(stderr=True)
     try:

@@ -148,5 +148,5 @@ def _compare_baseline(result: TuningResult) -> str:
         return ""
     name = min(result.baselines, key=lambda key: result.baselines[key])
     error = result.baselines[name]
-    verdict = " No trial is better." if error <= result.error else ""
-    return f"The best naive baseline is {name}: {result.metric.upper()} {error:.4g}.{verdict}"
+    comparison = " No trial is better." if error <= result.error else ""
+    return f"The best naive baseline is {name}: {result.metric.upper()} {error:.4g}.{comparison}"
