@@ -229,18 +229,6 @@ class Grid:
         found = sum(int(((counts[block] - self._start) % self._width == 0).sum()) for block in iter_blocks(len(counts)))
         return found / len(counts)
 
-    def positions(self, times: Any) -> Ints:
-        """Return the steps from the origin to each timestamp, int64.
-
-        Raises:
-            DataError: A timestamp is off the grid.
-        """
-        position, on_grid = self.locate(times)
-        if not on_grid.all():
-            off = pd.Index(times)[int(np.argmin(on_grid))]
-            raise DataError(f"the timestamp {off} is off the grid of '{self.freq}' steps from {self.origin}")
-        return position
-
     def times(self, positions: Any) -> pd.Index:
         """Return the timestamps of positions, int64 [n]: datetimes (with time zone if ``tz``), or integers."""
         positions = np.asarray(positions, dtype=np.int64)
