@@ -9,7 +9,7 @@ from serving.forecast_data import CSV, HOURS, as_csv, as_records, ask, assert_sa
 from serving.in_process import assert_close, fit_small, make_client
 
 
-def test_two_targets_side_by_side_or_below_one_another() -> None:
+def test_two_targets_in_wide_or_long_format() -> None:
     frame = pd.DataFrame({"ds": HOURS, "a": wave(120), "b": wave(120, 7)})
     forecaster = fit_small(frame)
     client, known = make_client(forecaster), forecaster.predict(frame)
@@ -22,7 +22,7 @@ def test_two_targets_side_by_side_or_below_one_another() -> None:
     assert twice.status_code == 400 and "expected unique timestamps in channel" in twice.json()["error"]
 
 
-def test_one_series_needs_no_id_and_several_are_told_apart_by_one() -> None:
+def test_one_series_needs_no_id_and_several_do() -> None:
     frame = pd.DataFrame({"Month": HOURS, "load": wave(120)})
     forecaster = fit_small(frame)
     client, known = make_client(forecaster), forecaster.predict(frame)
@@ -38,7 +38,7 @@ def test_one_series_needs_no_id_and_several_are_told_apart_by_one() -> None:
     assert "--" not in twice.json()["error"]
 
 
-def test_a_series_a_row_and_a_row_a_step() -> None:
+def test_one_row_per_series_and_one_row_per_step() -> None:
     rng = np.random.default_rng(0)
     wide = pd.DataFrame({"V1": ["H1", "H2", "H3"], **{f"V{i}": rng.normal(50, 9, 3).round(2) for i in range(2, 60)}})
     wide.iloc[1, 40:] = np.nan
@@ -55,7 +55,7 @@ def test_a_series_a_row_and_a_row_a_step() -> None:
     assert dated["forecast"][0]["ds"] == 1 and "'ds' is not used" in dated["notes"][0]
 
 
-def test_a_year_a_row() -> None:
+def test_one_row_per_year() -> None:
     months = [*"JFMAMJJASOND"]
     names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
     assert len(months) == 12
@@ -69,7 +69,7 @@ def test_a_year_a_row() -> None:
     assert_same_forecast(ask(client, as_csv(plain)), known, table, "Jan")
 
 
-def test_integer_stamps_and_steps_without_stamps() -> None:
+def test_integer_timestamps_and_none() -> None:
     frame = pd.DataFrame({"ds": np.arange(100, 220), "y": wave(120)})
     forecaster = fit_small(frame, freq="1")
     answer = make_client(forecaster).post("/v1/forecast", json=as_records(frame)).json()
@@ -98,7 +98,7 @@ def test_time_zones(zone: str) -> None:
     assert bare.status_code == 400 and f"expected timestamps with {zone}" in bare.json()["error"]
 
 
-def test_other_forms_of_stamps_and_iso_dates_instead() -> None:
+def test_other_time_formats_and_iso_dates_instead() -> None:
     days = pd.date_range("2024-01-10", periods=120, freq="D")
     written = pd.DataFrame({"day": days.strftime("%d.%m.%Y"), "y": wave(120)})
     forecaster = fit_small(written)

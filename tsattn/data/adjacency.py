@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn._text import quote_list, quote_text
+from tsattn.data.columns import find_duplicate
 from tsattn.errors import DataError
 from tsattn.timeseries.frames import series_names
 from tsattn.timeseries.panel import WIDE_ID, Panel
-from tsattn.timeseries.ragged import RaggedArray, concat_ranges
-
-Floats = npt.NDArray[np.float32]
+from tsattn.timeseries.ragged import Floats, RaggedArray, concat_ranges
 
 
 def read_adjacency(path: Path | str, nodes: Sequence[str]) -> Floats:
@@ -28,12 +26,8 @@ def read_adjacency(path: Path | str, nodes: Sequence[str]) -> Floats:
     ``nodes``. Or the file is a list of edges, with or without a header, in the columns source, target and optionally
     weight, 1 by default. Nodes may have no edges there.
 
-    Args:
-        path: File.
-        nodes: Names of the nodes, in the order of the result.
-
     Returns:
-        float32 [nodes, nodes], 0 without an edge.
+        float32 [nodes, nodes] in the order of ``nodes``, 0 without an edge.
 
     Raises:
         DataError: The file is neither, a name is unknown or repeated, a node is missing, or a weight is not a
@@ -41,9 +35,8 @@ def read_adjacency(path: Path | str, nodes: Sequence[str]) -> Floats:
     """
     cells = _cells(Path(path))
     names = [str(name) for name in nodes]
-    twice = next((name for name, times in Counter(names).items() if times > 1), None)
-    if twice is not None:
-        raise DataError(f"{path}: expected unique names of the nodes, got '{twice}' twice")
+    if (name := find_duplicate(names)) is not None:
+        raise DataError(f"{path}: expected unique names of the nodes, got '{name}' twice")
     count, header = len(names), list(cells[0])
     if cells.shape == (count, count) and not set(header) <= set(names):
         return _weights(cells, path, first_line=1)
@@ -91,15 +84,10 @@ def _named_matrix(cells: npt.NDArray[np.object_], names: list[str], path: Path |
         raise DataError(f"{path}: expected as many rows as columns, got {rows} rows below the names of the columns")
     head = list(cells[0, labelled:])
     _check_names(head, names, path, 1, complete=True)
-    order = {name: number for number, name in enumerate(head)}
-    columns = [order[name] for name in names]
-    lines = columns
-    if labelled:
-        side = list(cells[1:, 0])
-        _check_names(side, names, path, None, complete=True)
-        order = {name: number for number, name in enumerate(side)}
-        lines = [order[name] for name in names]
-    return _weights(cells[1:, labelled:], path, first_line=2)[np.ix_(lines, columns)]
+    side = list(cells[1:, 0]) if labelled else head
+    _check_names(side, names, path, None, complete=True)
+    weights = _weights(cells[1:, labelled:], path, first_line=2)
+    return pd.DataFrame(weights, side, head).loc[names, names].to_numpy()
 
 
 def _check_names(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -9,10 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn.timeseries.grid import iter_blocks
+from tsattn.timeseries.ragged import Floats, Ints
 
 Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "?")
 """Text that marks a missing number."""
@@ -60,6 +61,11 @@ def unique_texts(column: pd.Series[Any]) -> tuple[pd.Series[Any], Ints]:
     """Return the categories of a categorical column, with a missing one last, and the index of each row's category."""
     texts = pd.Series([*column.cat.categories, None], dtype="str")
     return texts, np.asarray(column.cat.codes, dtype=np.int64)
+
+
+def find_duplicate(names: Iterable[str]) -> str | None:
+    """Return the first name that occurs twice, if any."""
+    return next((name for name, times in Counter(names).items() if times > 1), None)
 
 
 def parse_numbers(column: pd.Series[Any]) -> tuple[Floats, Bools]:

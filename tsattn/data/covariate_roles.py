@@ -10,13 +10,14 @@ import pandas as pd
 
 from tsattn._text import quote_list
 from tsattn.config import DataConfig
-from tsattn.data.columns import Bools, Ints, encode
+from tsattn.data.columns import Bools, encode, find_duplicate
 from tsattn.data.frequency import to_integers
 from tsattn.data.roles import Role, is_counter
 from tsattn.data.table import Column, Table
 from tsattn.errors import ConfigError
 from tsattn.timeseries.calendar import AUTO, applicable_cycles, calendar_feature_names, check_calendar, seasonal_cycles
 from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.ragged import Ints
 from tsattn.timeseries.schema import InferredSetting, Schema
 
 MIN_FUTURE_ROWS = 3
@@ -231,10 +232,9 @@ def infer_calendar(schema: Schema, panel: Panel, config: DataConfig, season: int
     if AUTO in wanted:
         cycles = tuple(dict.fromkeys((*cycles, *applicable_cycles(panel.grid, steps))))
     schema = schema.model_copy(update={"calendar": cycles, "holidays": config.holidays})
-    names = [feature for name in schema.covariates for feature in schema.feature_names(name)]
-    repeated = [name for name, times in Counter([*names, *calendar_feature_names(schema)]).items() if times > 1]
-    if repeated:
-        raise ConfigError(f"{source}: expected unique feature names, got '{repeated[0]}' twice", "rename a column")
+    names = [*schema.feature_names(*schema.covariates), *calendar_feature_names(schema)]
+    if (name := find_duplicate(names)) is not None:
+        raise ConfigError(f"{source}: expected unique feature names, got '{name}' twice", "rename a column")
     return schema
 
 

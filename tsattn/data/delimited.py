@@ -9,10 +9,10 @@ import codecs
 import contextlib
 import csv
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from tsattn.data.columns import find_duplicate
 from tsattn.data.table import find_line
 from tsattn.errors import DataError
 
@@ -47,24 +48,24 @@ class _Dialect:
 
     Args:
         names: Names of the columns.
-        parse: Keyword arguments of `pyarrow.csv.ParseOptions`.
+        delimiter: Sign between cells.
         decimal: Decimal sign.
         padded: Columns with whole numbers that begin with 0 or 0x. They are identifiers and stay text.
         repeated: Columns with repeated text.
     """
 
     names: list[str]
-    parse: dict[str, Any]
+    delimiter: str
     decimal: str
-    padded: list[str]
-    repeated: list[str]
+    padded: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
 
-    def convert_options(self, *, dictionaries: bool) -> Any:
-        """Return the conversion options of pyarrow, with repeated text as dictionaries or not."""
+    def types(self, *, dictionaries: bool) -> dict[str, Any]:
+        """Return the Arrow types of columns that are not inferred, with repeated text as dictionaries or not."""
         types = dict.fromkeys(self.padded, pa.string())
         if dictionaries:
             types |= dict.fromkeys(self.repeated, pa.dictionary(pa.int32(), pa.string()))
-        return pa_csv.ConvertOptions(column_types=types, decimal_point=self.decimal)
+        return types
 
 
 def read_delimited(source: Source) -> tuple[Any, str]:
@@ -80,7 +81,7 @@ def read_delimited(source: Source) -> tuple[Any, str]:
         table = _read_chunks(source, dialect)
         if table is None:
             table = _read_whole(source, dialect, encoding)
-        if not any(pa.types.is_binary(field.type) for field in table.schema):
+        if not any(pa.types.is_binary(column.type) for column in table.columns):
             return table, encoding
         # The first bytes that are not UTF-8 follow after the sample.
         encoding = FALLBACK
@@ -90,6 +91,18 @@ def read_delimited(source: Source) -> tuple[Any, str]:
 def _open(source: Source) -> Any:
     """Return a stream of the decompressed file, or of bytes as they are."""
     return pa.BufferReader(source) if isinstance(source, bytes) else pa.input_stream(source)
+
+
+def _read_csv(
+    stream: Any, dialect: _Dialect, types: dict[str, Any] | None, on_bad_row: Any = None, **options: Any
+) -> Any:
+    """Return the Arrow table of a stream; ``options`` are those of `pyarrow.csv.ReadOptions`."""
+    return pa_csv.read_csv(
+        stream,
+        read_options=pa_csv.ReadOptions(**options),
+        parse_options=pa_csv.ParseOptions(delimiter=dialect.delimiter, invalid_row_handler=on_bad_row),
+        convert_options=pa_csv.ConvertOptions(column_types=types, decimal_point=dialect.decimal),
+    )
 
 
 def _detect_dialect(sample: str) -> _Dialect:
@@ -104,11 +117,10 @@ def _detect_dialect(sample: str) -> _Dialect:
     except csv.Error as error:
         raise DataError(f"line 1: expected a header with column names: {error}") from None
     _check_header(sample, names, delimiter)
-    twice = next((name for name, times in Counter(names).items() if times > 1), None)
-    if twice is not None:
-        raise DataError(f"line 1: expected a header with unique column names, got '{twice}' twice")
+    if (name := find_duplicate(names)) is not None:
+        raise DataError(f"line 1: expected a header with unique column names, got '{name}' twice")
     decimal = "," if delimiter in ";\t" and re.search(r"\d,\d", sample) else "."
-    dialect = _Dialect(names, {"delimiter": delimiter}, decimal, [], [])
+    dialect = _Dialect(names, delimiter, decimal)
     table = _sample_table(sample, dialect)
     if table is None:
         return dialect
@@ -119,7 +131,7 @@ def _detect_dialect(sample: str) -> _Dialect:
         if name in padded or pa.types.is_string(column.type)
         if 2 * pc.count_distinct(column).as_py() <= len(column)
     ]
-    return _Dialect(names, dialect.parse, decimal, padded, repeated)
+    return replace(dialect, padded=padded, repeated=repeated)
 
 
 def _head(sample: str) -> list[str]:
@@ -136,11 +148,7 @@ def _delimiter(header: str, sample: str) -> str:
 def _sample_table(sample: str, dialect: _Dialect, types: dict[str, Any] | None = None) -> Any | None:
     """Return the sample as an Arrow table without rows of other lengths, or None if it cannot be read."""
     try:
-        return pa_csv.read_csv(
-            pa.BufferReader(sample.encode()),
-            parse_options=pa_csv.ParseOptions(**dialect.parse, invalid_row_handler=lambda row: "skip"),
-            convert_options=pa_csv.ConvertOptions(column_types=types, decimal_point=dialect.decimal),
-        )
+        return _read_csv(pa.BufferReader(sample.encode()), dialect, types, lambda row: "skip")
     except pa.ArrowInvalid:
         return None
 
@@ -187,16 +195,13 @@ def _read_chunk(chunk: memoryview, dialect: _Dialect, first: bool) -> Any:
         raise _OpenQuote
     # One thread each: the chunks are read in parallel.
     names = {} if first else {"column_names": dialect.names}
-    table = pa_csv.read_csv(
-        pa.BufferReader(pa.py_buffer(chunk)),
-        read_options=pa_csv.ReadOptions(use_threads=False, **names),
-        parse_options=pa_csv.ParseOptions(**dialect.parse),
-        convert_options=dialect.convert_options(dictionaries=True),
-    )
-    for number, field in enumerate(table.schema):
-        if pa.types.is_timestamp(field.type):
+    types = dialect.types(dictionaries=True)
+    table = _read_csv(pa.BufferReader(pa.py_buffer(chunk)), dialect, types, use_threads=False, **names)
+    for number, name in enumerate(table.column_names):
+        dtype = table[number].type
+        if pa.types.is_timestamp(dtype):
             # The unit of this package.
-            table = table.set_column(number, field.name, table[number].cast(pa.timestamp("us", field.type.tz)))
+            table = table.set_column(number, name, table[number].cast(pa.timestamp("us", dtype.tz)))
     return table
 
 
@@ -232,14 +237,9 @@ def _chunks(source: Source, *, exact: bool) -> Iterator[memoryview]:
 
 def _read_whole(source: Source, dialect: _Dialect, encoding: str) -> Any:
     try:
-        return pa_csv.read_csv(
-            _open(source),
-            read_options=pa_csv.ReadOptions(encoding=encoding),
-            parse_options=pa_csv.ParseOptions(**dialect.parse),
-            convert_options=dialect.convert_options(dictionaries=False),
-        )
+        return _read_csv(_open(source), dialect, dialect.types(dictionaries=False), encoding=encoding)
     except pa.ArrowInvalid as error:
-        raise _bad_row(source, dialect.parse, encoding) or error from None
+        raise _bad_row(source, dialect, encoding) or error from None
     except UnicodeError:
         raise DataError(f"expected text, got bytes that are invalid in {encoding}", "save the file in UTF-8") from None
 
@@ -273,7 +273,7 @@ def _sample(source: Source) -> tuple[str, str]:
         return str(data, FALLBACK, errors="replace"), FALLBACK
 
 
-def _bad_row(source: Source, parse: dict[str, Any], encoding: str) -> DataError | None:
+def _bad_row(source: Source, dialect: _Dialect, encoding: str) -> DataError | None:
     """Return the error of the first row with too many or too few cells, if there is one."""
     bad: list[Any] = []
 
@@ -283,11 +283,7 @@ def _bad_row(source: Source, parse: dict[str, Any], encoding: str) -> DataError 
         return "error"
 
     with contextlib.suppress(pa.ArrowInvalid, UnicodeError):
-        pa_csv.read_csv(
-            _open(source),
-            read_options=pa_csv.ReadOptions(use_threads=False, encoding=encoding),
-            parse_options=pa_csv.ParseOptions(**parse, invalid_row_handler=stop),
-        )
+        _read_csv(_open(source), dialect, None, stop, use_threads=False, encoding=encoding)
     if not bad:
         return None
     row = bad[0]

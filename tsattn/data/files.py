@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections import Counter
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from tsattn._text import quote_list
-from tsattn.data.columns import is_categorical, kind_of
+from tsattn.data.columns import find_duplicate, is_categorical, kind_of
 from tsattn.data.delimited import read_delimited
 from tsattn.data.table import FILE, Origin, Table
 from tsattn.errors import DataError
@@ -161,9 +160,8 @@ def _read(source: Path | bytes, name: str, *, empty: bool, is_parquet: bool) -> 
 
 def _to_frame(table: Any) -> pd.DataFrame:
     """Return an Arrow table as a DataFrame with columns of numbers, booleans, datetimes or text."""
-    twice = next((name for name, times in Counter(table.column_names).items() if times > 1), None)
-    if twice is not None:
-        raise DataError(f"expected unique column names, got '{twice}' twice", "rename one of them")
+    if (name := find_duplicate(table.column_names)) is not None:
+        raise DataError(f"expected unique column names, got '{name}' twice", "rename one of them")
     changed = {}
     for number, field in enumerate(table.schema):
         dtype = field.type

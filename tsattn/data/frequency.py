@@ -10,8 +10,8 @@ import pandas as pd
 from pandas.tseries import offsets
 
 from tsattn.config import Aggregation
-from tsattn.data.columns import Floats, Ints
 from tsattn.timeseries.grid import DAY, Grid, count_values, iter_steps, parse_freq, remove_timezone
+from tsattn.timeseries.ragged import Floats, Ints
 
 _UNITS = (("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1))
 _WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")

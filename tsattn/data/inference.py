@@ -9,7 +9,6 @@ import pandas as pd
 
 from tsattn._text import quote_list
 from tsattn.config import Aggregation, DataConfig
-from tsattn.data.columns import Ints
 from tsattn.data.covariate_roles import (
     CovariateRoles,
     describe_covariates,
@@ -37,6 +36,7 @@ from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.calendar import add_calendar_features
 from tsattn.timeseries.grid import Grid, is_integer_freq, parse_freq
 from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.ragged import Ints
 from tsattn.timeseries.schema import InferredSetting, Layout, Schema
 from tsattn.timeseries.seasonality import infer_horizon, infer_season
 
@@ -111,8 +111,7 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
         _describe_role("id", id),
         _describe_role("targets", targets),
         *describe_covariates(schema, covariates, unused, config),
-        _describe_freq(panel, schema, config, times, series),
-        *_describe_duplicates(schema, times, series),
+        *_describe_freq(panel, schema, config, times, series),
         season,
         horizon,
     )
@@ -209,16 +208,17 @@ def _describe_role(field: str, role: Role) -> InferredSetting:
 
 def _describe_freq(
     panel: Panel, schema: Schema, config: DataConfig, times: pd.Index | None, series: Ints
-) -> InferredSetting:
-    """Return the frequency and the gaps that it leaves."""
+) -> list[InferredSetting]:
+    """Return the frequency with the gaps that it leaves, and how rows with the same timestamp are aggregated."""
     if times is None:
         note = f"; the frequency {config.freq} is used for season and horizon only" if config.freq else ""
-        return InferredSetting(field="freq", value="1", given=False, reason=f"without timestamps a row is a step{note}")
+        reason = f"without timestamps a row is a step{note}"
+        return [InferredSetting(field="freq", value="1", given=False, reason=reason)]
+    duplicates = 0 if schema.on_duplicate is None else int(repeated(series, to_integers(times)).sum())
     reason = "it was asked for" if config.freq else "the most common step between timestamps"
     if schema.resample is None:
-        rows = len(series) - _count_repeated(schema, times, series)
         steps = len(panel.values) if panel.covariates is None else len(panel.covariates.series.values)
-        gaps = steps - rows
+        gaps = steps - (len(series) - duplicates)
         reason += f"; {gaps} of {steps} steps have no row and are gaps" if gaps else "; no step is missing"
     else:
         if config.resample is None and isinstance(times, pd.DatetimeIndex):
@@ -229,7 +229,11 @@ def _describe_freq(
         reason += f"; the rows {which} are aggregated by {schema.resample}, "
         reason += f"and {empty} of {len(panel.values)} steps have none"
     zone = f", {schema.tz}" if schema.tz else ""
-    return InferredSetting(field="freq", value=schema.freq + zone, given=config.freq is not None, reason=reason)
+    settings = [InferredSetting(field="freq", value=schema.freq + zone, given=config.freq is not None, reason=reason)]
+    if schema.on_duplicate is not None:
+        reason = f"{duplicates} rows have the timestamp of an earlier row of their series"
+        settings.append(InferredSetting(field="on_duplicate", value=schema.on_duplicate, given=True, reason=reason))
+    return settings
 
 
 def _describe_encoding(table: Table) -> list[InferredSetting]:
@@ -246,17 +250,3 @@ def _format_duration(time: pd.Timedelta) -> str:
     names = ("days", "h", "min", "s", "ms", "us")
     parts = [f"{n} {name}" for n, name in zip(time.components, names, strict=False) if n]
     return " ".join(parts[:2])
-
-
-def _count_repeated(schema: Schema, times: pd.Index, series: Ints) -> int:
-    """Return the number of rows with the timestamp of an earlier row of their series."""
-    return 0 if schema.on_duplicate is None else int(repeated(series, to_integers(times)).sum())
-
-
-def _describe_duplicates(schema: Schema, times: pd.Index | None, series: Ints) -> list[InferredSetting]:
-    """Return how rows with the same timestamp are aggregated, if the user said so."""
-    if schema.on_duplicate is None or times is None:
-        return []
-    count = _count_repeated(schema, times, series)
-    reason = f"{count} rows have the timestamp of an earlier row of their series"
-    return [InferredSetting(field="on_duplicate", value=schema.on_duplicate, given=True, reason=reason)]

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from tsattn._text import format_timestamp, quote_list, quote_text
-from tsattn.data.columns import Bools, Floats, Ints, to_label
+from tsattn.data.columns import Bools, to_label
 from tsattn.data.frequency import aggregate
 from tsattn.data.table import Table
 from tsattn.timeseries.grid import is_sorted
 from tsattn.timeseries.panel import Covariates, Panel, StaticCovariate
-from tsattn.timeseries.ragged import RaggedArray
+from tsattn.timeseries.ragged import Floats, Ints, RaggedArray
 from tsattn.timeseries.schema import Schema
 
 MAX_STEPS_PER_ROW = 100
@@ -188,16 +188,13 @@ def _split_covariates(panel: Panel, schema: Schema) -> Panel:
     width = len(schema.targets)
     if not schema.covariates:
         return panel
-    future, past = (
-        [feature for name in names for feature in schema.feature_names(name)]
-        for names in (schema.future_covariates, schema.past_covariates)
-    )
+    names, num_future = schema.feature_names(*schema.covariates), len(schema.feature_names(*schema.future_covariates))
     features = replace(panel.series, values=panel.values[:, width:])
     series = replace(panel.series, values=panel.values[:, :width])
     if schema.future_covariates:
         observed = np.isfinite(series.values).any(axis=1)
         series = series.slice(0, np.maximum.reduceat(np.where(observed, series.steps + 1, 0), series.offsets[:-1]))
-    return replace(panel, series=series, covariates=Covariates(features, (*future, *past), len(future)))
+    return replace(panel, series=series, covariates=Covariates(features, names, num_future))
 
 
 def _static_covariate(table: Table, name: str, codes: Ints, schema: Schema) -> StaticCovariate:

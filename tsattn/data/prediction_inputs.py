@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from tsattn._text import format_timestamp, quote_list
-from tsattn.data.columns import Bools, Ints
+from tsattn.data.columns import Bools
 from tsattn.data.panel_builder import to_panel
 from tsattn.data.table import Table
 from tsattn.data.timestamps import EPOCH_UNITS, is_joint, parse
 from tsattn.errors import DataError, DataWarning
 from tsattn.timeseries.calendar import add_calendar_features
 from tsattn.timeseries.panel import Panel
-from tsattn.timeseries.ragged import concat_ranges
+from tsattn.timeseries.ragged import Ints, concat_ranges
 from tsattn.timeseries.schema import Schema
 
 

@@ -15,9 +15,9 @@ import pandas as pd
 
 from tsattn._text import quote_list, quote_text
 from tsattn.data import columns, timestamps
-from tsattn.data.columns import Floats, Ints
 from tsattn.errors import DataError
 from tsattn.timeseries.panel import WIDE_ID
+from tsattn.timeseries.ragged import Floats, Ints
 
 FILE = "file"
 """Column with the name of the file of each row, where a table is read from several files."""

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tsattn.data.columns import MAX_INTEGER, Bools, Ints, is_categorical, is_whole, kind_of, unique_texts
+from tsattn.data.columns import MAX_INTEGER, Bools, is_categorical, is_whole, kind_of, unique_texts
 from tsattn.errors import DataError
 from tsattn.timeseries.grid import to_microseconds
+from tsattn.timeseries.ragged import Ints
 
 DAY_FIRST = ("%d/%m/%Y", "%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%d-%m-%Y", "%d-%m-%Y %H:%M", "%d/%m/%y")
 FORMATS = (
