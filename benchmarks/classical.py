@@ -62,7 +62,13 @@ def measure(name: str, series: int | None) -> dict[str, Any]:
     errors = IntervalErrors(LEVELS)
     errors.add(quantiles[rows], actual, m4_scale(known)[:, None])
     scores = m4_scores(known, actual, quantiles[rows][..., spec.median])
-    return {**scores, **errors.figures(), "seconds": seconds, "disturbed": disturbed, "failed": forecasts.failures.failed}
+    return {
+        **scores,
+        **errors.figures(),
+        "seconds": seconds,
+        "disturbed": disturbed,
+        "failed": forecasts.failures.failed,
+    }
 
 
 def written(results: dict[str, dict[str, Any]]) -> str:

@@ -163,7 +163,7 @@ def plain(network: Forecaster, titles: list[str]) -> dict[str, Backtest]:
     return results
 
 
-@pytest.mark.parametrize(("refit", "number"), [("never", 0), ("every", 1)])
+@pytest.mark.parametrize(("refit", "number"), [("never", 0), pytest.param("every", 1, marks=pytest.mark.slow)])
 def test_data_after_an_origin_do_not_change_its_forecast(
     network: Forecaster, plain: dict[str, Backtest], refit: Any, number: int
 ) -> None:

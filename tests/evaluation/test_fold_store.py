@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -54,14 +55,14 @@ class Callback:
         yield
 
 
-@pytest.fixture(scope="module")
-def whole() -> dict[Refit, Backtest]:
-    """Uninterrupted backtests without a store."""
-    return {refit: forecaster().backtest(series(), FOLDS, refit=refit, models=MODELS[refit]) for refit in MODELS}
+@cache
+def whole(refit: Refit) -> Backtest:
+    """A backtest that is not interrupted and not stored."""
+    return forecaster().backtest(series(), FOLDS, refit=refit, models=MODELS[refit])
 
 
-def test_several_models_give_the_results_of_single_ones(whole: dict[Refit, Backtest]) -> None:
-    result = whole["never"]
+def test_several_models_give_the_results_of_single_ones() -> None:
+    result = whole("never")
     assert result.models == ("attention_pooling", "tcn") and result.best in NETWORKS
     assert set(result.scores["model"]) == {*NETWORKS, "naive", "seasonal_naive", "drift", "seasonal_mean"}
     alone = forecaster(model="tcn").backtest(series(), FOLDS)
@@ -73,8 +74,8 @@ def test_several_models_give_the_results_of_single_ones(whole: dict[Refit, Backt
     )
 
 
-@pytest.mark.parametrize("refit", ["never", "every"])
-def test_an_interrupted_backtest_resumes(refit: Refit, whole: dict[Refit, Backtest], tmp_path: Path) -> None:
+@pytest.mark.parametrize("refit", ["never", pytest.param("every", marks=pytest.mark.slow)])
+def test_an_interrupted_backtest_resumes(refit: Refit, tmp_path: Path) -> None:
     out, models = tmp_path / "stored", MODELS[refit]
     with pytest.raises(Interrupt):
         forecaster().backtest(series(), FOLDS, refit=refit, models=models, out=out, callback=Callback(1))
@@ -88,19 +89,19 @@ def test_an_interrupted_backtest_resumes(refit: Refit, whole: dict[Refit, Backte
     callback = Callback()
     result = forecaster().backtest(series(), FOLDS, refit=refit, models=models, out=out, callback=callback)
     assert len(callback.titles) == 1
-    pd.testing.assert_frame_equal(result.scores, whole[refit].scores, check_exact=True)
+    pd.testing.assert_frame_equal(result.scores, whole(refit).scores, check_exact=True)
     columns = [name for name in result.forecasts if name not in ("unique_id", "cutoff", "ds")]
-    pd.testing.assert_frame_equal(result.forecasts[columns], whole[refit].forecasts[columns], check_exact=True)
-    assert (result.forecasts["ds"] == whole[refit].forecasts["ds"]).all()
+    pd.testing.assert_frame_equal(result.forecasts[columns], whole(refit).forecasts[columns], check_exact=True)
+    assert (result.forecasts["ds"] == whole(refit).forecasts["ds"]).all()
 
 
 @pytest.mark.slow
-def test_a_model_with_lost_folds_is_trained_on_the_same_data(whole: dict[Refit, Backtest], tmp_path: Path) -> None:
+def test_a_model_with_lost_folds_is_trained_on_the_same_data(tmp_path: Path) -> None:
     out = tmp_path / "stored"
     forecaster().backtest(series(), FOLDS, models=["tcn"], out=out)
     (out / "folds" / str(FOLDS) / "tcn.parquet").unlink()
     result = forecaster().backtest(series(), FOLDS, models=["tcn"], out=out)
-    np.testing.assert_array_equal(result.forecasts["tcn"], whole["never"].forecasts["tcn"])
+    np.testing.assert_array_equal(result.forecasts["tcn"], whole("never").forecasts["tcn"])
 
 
 def test_results_are_written_and_more_models_can_be_added(tmp_path: Path) -> None:
