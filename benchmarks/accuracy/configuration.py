@@ -21,17 +21,8 @@ Configuration = dict[str, Any]
 ONCE = {"model.mean_reversion": False, "model.linear_residual": False, "training.history_truncation": 0.0}
 """What the code did before there were these options, where that is not what their defaults do."""
 
-RENAMED = {
-    "model.members": "model.ensemble_size",
-    "model.lookbacks": "model.context_scales",
-    "model.path_dropout": "model.copy_only_rate",
-    "model.reversion": "model.mean_reversion",
-    "model.linear": "model.linear_residual",
-    "training.short_histories": "training.history_truncation",
-    "training.seconds": "training.max_seconds",
-    "init": "init_from",
-}
-"""Options by the names that recorded results and their fingerprints have, with the names of today."""
+RENAMED: dict[str, str] = json.loads((ROOT / "benchmarks" / "results" / "renamed_options.json").read_text("utf-8"))
+"""Current names of the options that recorded results, and their fingerprints, have under former names."""
 
 FALLBACK = "fallback"
 """True where no model was named and the default may keep a naive baseline instead of the network."""

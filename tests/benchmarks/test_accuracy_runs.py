@@ -76,6 +76,15 @@ def test_a_result_from_before_an_option_that_is_now_in_use_is_one_without_it() -
     assert not agrees(earlier, of, resolve(of, ["training.history_truncation=0"]))
 
 
+def test_a_result_with_former_option_names_agrees() -> None:
+    of = task("etth1-96")
+    earlier = resolve(of)
+    earlier["model"]["members"] = earlier["model"].pop("ensemble_size")
+    earlier["init"] = earlier.pop("init_from")
+    assert agrees(earlier, of, resolve(of)) and fingerprint(earlier) == fingerprint(resolve(of))
+    assert not agrees(earlier, of, resolve(of, ["model.ensemble_size=2"]))
+
+
 def test_how_models_are_trained_is_nothing_to_a_naive_one() -> None:
     of = task("etth1-96")
     earlier, naive, drift = (

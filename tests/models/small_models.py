@@ -114,6 +114,7 @@ ALL = (*NETWORKS, *BASELINES)
 
 MUCH_LIKE_OTHERS = {
     *("autoregressive_ensemble", "joint_lookbacks_of_an_ensemble", "joint_autoregressive", "no_attention"),
+    *("stepwise", "no_copy", "local"),
     *("joint_transformer", "transformer_lookbacks", "pooling_heads", "pooling_lookbacks"),
     *("joint_tcn_step_by_step", "tcn_pooling", "graph_lookbacks", "graph_diffusion", "without_a_graph"),
 }

@@ -167,11 +167,12 @@ def edges(tmp_path: Path) -> Path:
     "options",
     [
         {"adjacency": "given"},
-        pytest.param({"temporal": "tcn"}, marks=pytest.mark.slow),
-        pytest.param({"mixing": "diffusion"}, marks=pytest.mark.slow),
-        pytest.param({"adjacency": "learned"}, marks=pytest.mark.slow),
+        {"temporal": "tcn"},
+        {"mixing": "diffusion"},
+        {"adjacency": "learned"},
     ],
 )
+@pytest.mark.slow
 def test_a_column_that_follows_another_is_forecast_by_the_graph_alone(options: dict[str, Any], edges: Path) -> None:
     without, with_graph = errors_without_edges(), errors(edges, **options)
     assert without["b"] > 3.5, "the mean of the noise is as good as it gets"
@@ -211,7 +212,6 @@ def test_from_a_file_to_a_served_graph_which_needs_it_no_more(edges: Path, tmp_p
     assert again.exit_code == 1 and "edges.csv: there is no such file" in again.output
 
 
-@pytest.mark.slow
 def test_a_backtest_takes_the_graph(edges: Path, tmp_path: Path) -> None:
     following(120).to_csv(tmp_path / "wide.csv", index=False)
     small = ("--set", "model.units=4", "--horizon", HORIZON, "--folds", 2)
@@ -238,7 +238,7 @@ def test_what_fits_no_graph_is_refused_before_anything_is_trained(edges: Path, t
             data,
             "graph_attention",
             f"adjacency={adjacency}",
-            "give it as graph",
+            "give its file with graph=",
             options={"adjacency": adjacency},
         )
     refused(DataError, data, "graph_attention", "nowhere.csv: there is no such file", graph=tmp_path / "nowhere.csv")
