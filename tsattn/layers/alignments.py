@@ -9,6 +9,7 @@ from keras import ops
 
 from tsattn.errors import ConfigError
 from tsattn.layers.attention_scores import vector_initializer
+from tsattn.layers.layer_utils import constructor_config
 from tsattn.layers.ops import Tensor, masked_softmax
 
 State = tuple[Tensor, ...]
@@ -130,7 +131,7 @@ class LocalAlignment(Alignment):
         return weights * ops.cast(ops.exp(-2 * ops.square(distance / self.window)), weights.dtype), state
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "window": self.window}
+        return {**super().get_config(), **constructor_config(self, LocalAlignment)}
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -190,12 +191,7 @@ class MonotonicAlignment(Alignment):
         return ops.cast(weights, inputs.scores.dtype), (ops.squeeze(weights, 1),)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "noise_stddev": self.noise_stddev,
-            "hard": self.hard,
-            "initial_bias": self.initial_bias,
-        }
+        return {**super().get_config(), **constructor_config(self, MonotonicAlignment)}
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -241,7 +237,7 @@ class CoverageAlignment(Alignment):
         return weights, (state[0] + current if self.cumulative else current,)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "kernel_size": self.kernel_size, "cumulative": self.cumulative}
+        return {**super().get_config(), **constructor_config(self, CoverageAlignment)}
 
 
 ALIGNMENTS: dict[str, type[Alignment]] = {

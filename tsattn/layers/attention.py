@@ -10,7 +10,7 @@ from keras import ops
 from tsattn.errors import ConfigError
 from tsattn.layers.alignments import Alignment, AlignmentInputs, State, get_alignment
 from tsattn.layers.attention_scores import get_score
-from tsattn.layers.layer_utils import check_dtype, check_sequence, clone_initializer
+from tsattn.layers.layer_utils import check_dtype, check_sequence, clone_initializer, constructor_config
 from tsattn.layers.ops import Tensor, resolve_mask, scan, zero_masked
 
 
@@ -309,15 +309,7 @@ class Attention(keras.layers.Layer):
         return context, weights
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "score": self.score,
-            "units": self.units,
-            "alignment": keras.layers.serialize(self.alignment),
-            "value_units": self.value_units,
-            "dropout": self.dropout,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-        }
+        return {**super().get_config(), **constructor_config(self, Attention)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

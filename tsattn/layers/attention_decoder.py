@@ -13,7 +13,7 @@ from tsattn.errors import ConfigError
 from tsattn.layers.alignments import State
 from tsattn.layers.attention import Attention, Memory
 from tsattn.layers.decoders import RecurrentDecoder, reset_dropout_masks, sample_dropout_masks, top_state
-from tsattn.layers.layer_utils import check_sequence
+from tsattn.layers.layer_utils import check_sequence, constructor_config
 from tsattn.layers.ops import Tensor, scan
 
 
@@ -263,16 +263,7 @@ class AttentionDecoder(RecurrentDecoder):
         return self.output_units
 
     def get_config(self) -> dict[str, Any]:
-        fraction = self.teacher_forcing
-        return {
-            **super().get_config(),
-            "output_units": self.output_units,
-            "attend": self.attend,
-            "attentional_units": self.attentional_units,
-            "input_feeding": self.input_feeding,
-            "feedback": self.feedback,
-            "teacher_forcing": keras.optimizers.schedules.serialize(fraction) if callable(fraction) else fraction,
-        }
+        return {**super().get_config(), **constructor_config(self, AttentionDecoder)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

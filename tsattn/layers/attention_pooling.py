@@ -9,7 +9,7 @@ from keras import ops
 
 from tsattn.errors import ConfigError
 from tsattn.layers.attention_scores import get_score, vector_initializer
-from tsattn.layers.layer_utils import check_sequence, clone_initializer
+from tsattn.layers.layer_utils import check_sequence, clone_initializer, constructor_config
 from tsattn.layers.ops import Tensor, masked_softmax, zero_masked
 
 
@@ -107,11 +107,4 @@ class AttentionPooling(keras.layers.Layer):
         return pooled, keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "heads": self.heads,
-            "score": self.score,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "context_regularizer": keras.regularizers.serialize(self.context_regularizer),
-        }
+        return {**super().get_config(), **constructor_config(self, AttentionPooling)}

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from tsattn.layers.attention_scores import get_score
+from tsattn.layers.layer_utils import constructor_config
 from tsattn.layers.ops import Tensor, masked_softmax, resolve_mask, zero_masked
 
 OUT_OF_PHASE_BIAS = -3.0
@@ -180,12 +181,4 @@ class CopyAttention(keras.layers.Layer):
         return context, copied, weights
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "lags": self.lags,
-            "heads": self.heads,
-            "score": self.score,
-            "units": self.units,
-            "period": self.period,
-            "dropout": self.dropout,
-        }
+        return {**super().get_config(), **constructor_config(self, CopyAttention)}

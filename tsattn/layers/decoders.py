@@ -11,7 +11,7 @@ from keras import ops
 
 from tsattn.errors import ConfigError
 from tsattn.layers.attention import Attention, Memory
-from tsattn.layers.layer_utils import check_dtype, check_sequence
+from tsattn.layers.layer_utils import check_dtype, check_sequence, constructor_config
 from tsattn.layers.ops import Tensor
 
 
@@ -108,15 +108,6 @@ class RecurrentDecoder(keras.layers.Layer):
             return outputs
         keys = 1 if self.attention is None else memory.shape[1]
         return outputs, keras.KerasTensor((*shape, keys), dtype=self.compute_dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "cell": keras.layers.serialize(self.cell),
-            "steps": self.steps,
-            "attention": None if self.attention is None else keras.layers.serialize(self.attention),
-            "bridge": self.bridge,
-        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -238,7 +229,7 @@ class ParallelDecoder(RecurrentDecoder):
         return (outputs, weights) if return_attention_scores else outputs
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "query_units": self.query_units}
+        return {**super().get_config(), **constructor_config(self, ParallelDecoder)}
 
 
 def top_state(cell: Any, states: Any) -> Tensor:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from keras import ops
 
 from tsattn.layers.distributions import get_distribution
+from tsattn.layers.layer_utils import constructor_config
 from tsattn.layers.ops import Tensor, scan
 
 
@@ -60,7 +61,7 @@ class DistributionHead(keras.layers.Layer):
         return keras.KerasTensor(inputs.shape, dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "distribution": self.distribution}
+        return {**super().get_config(), **constructor_config(self, DistributionHead)}
 
 
 MAX_CORRELATION = 0.999
@@ -154,4 +155,4 @@ class ForecastDistribution(keras.layers.Layer):
         return keras.KerasTensor((*inputs.shape[:-1], len(self.levels)), dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "distribution": self.distribution, "levels": self.levels}
+        return {**super().get_config(), **constructor_config(self, ForecastDistribution)}

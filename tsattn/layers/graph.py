@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import clone_initializer
+from tsattn.layers.layer_utils import clone_initializer, constructor_config
 from tsattn.layers.ops import Tensor, masked_softmax, resolve_mask, to_float32, zero_masked
 
 NEGATIVE_SLOPE = 0.2
@@ -186,16 +186,7 @@ class GraphAttention(keras.layers.Layer):
         return outputs, keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "heads": self.heads,
-            "concat": self.concat,
-            "self_loops": self.self_loops,
-            "dropout": self.dropout,
-            "use_bias": self.use_bias,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-        }
+        return {**super().get_config(), **constructor_config(self, GraphAttention)}
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -309,14 +300,7 @@ class DiffusionConvolution(keras.layers.Layer):
         return (*inputs_shape[:-1], self.units)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "steps": self.steps,
-            "both_ways": self.both_ways,
-            "use_bias": self.use_bias,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-        }
+        return {**super().get_config(), **constructor_config(self, DiffusionConvolution)}
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -376,8 +360,4 @@ class AdaptiveAdjacency(keras.layers.Layer):
         return (inputs_shape[-2], inputs_shape[-2])
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
-        }
+        return {**super().get_config(), **constructor_config(self, AdaptiveAdjacency)}

@@ -1,8 +1,11 @@
-"""Checks of arguments, and copies of initializers."""
+"""Checks of arguments, copies of initializers, and configs."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
+
+import keras
 
 from tsattn.errors import ConfigError
 
@@ -29,3 +32,14 @@ def clone_initializer(initializer: Any) -> Any:
     A Keras initializer without a seed gives the same numbers at every call.
     """
     return initializer.clone() if hasattr(initializer, "clone") else initializer
+
+
+def constructor_config(layer: keras.layers.Layer, cls: Any) -> dict[str, Any]:
+    """Return the serialized constructor arguments of a class, read from the attributes of the same name.
+
+    Activations have a serialization of their own in Keras.
+    """
+    _, *names, _ = inspect.signature(cls.__init__).parameters  # without self and kwargs
+    values = {name: getattr(layer, name) for name in names}
+    plain = (str, int, float, list, tuple, type(None))
+    return {name: x if isinstance(x, plain) else keras.saving.serialize_keras_object(x) for name, x in values.items()}

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import check_sequence
+from tsattn.layers.layer_utils import check_sequence, constructor_config
 from tsattn.layers.ops import Tensor, resolve_mask, zero_masked
 
 MAX_WAVELENGTH = 10_000.0
@@ -104,4 +104,4 @@ class PositionalEncoding(keras.layers.Layer):
         return inputs_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "kind": self.kind, "steps": self.steps, "ahead": self.ahead}
+        return {**super().get_config(), **constructor_config(self, PositionalEncoding)}

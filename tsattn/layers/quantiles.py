@@ -10,6 +10,7 @@ import numpy.typing as npt
 from keras import ops
 
 from tsattn.errors import ConfigError
+from tsattn.layers.layer_utils import constructor_config
 from tsattn.layers.ops import Tensor
 
 
@@ -55,7 +56,7 @@ class SortedQuantiles(keras.layers.Layer):
         return inputs_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "median": self.median, "detach_median": self.detach_median}
+        return {**super().get_config(), **constructor_config(self, SortedQuantiles)}
 
 
 SUPPORTS = ("real", "positive", "count")
@@ -151,7 +152,7 @@ class CalibratedQuantiles(keras.layers.Layer):
         return keras.KerasTensor(inputs.shape, dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "median": self.median, "support": self.support}
+        return {**super().get_config(), **constructor_config(self, CalibratedQuantiles)}
 
 
 def _interpolate(scores: Tensor, knots: list[float], factors: list[Tensor]) -> Tensor:

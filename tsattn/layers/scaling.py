@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
+from tsattn.layers.layer_utils import constructor_config
 from tsattn.layers.ops import Tensor, last_observed
 
 METHODS = ("last", "standard", "mean_abs", "training")
@@ -157,4 +158,4 @@ class InstanceScaling(keras.layers.Layer):
         return scaled, statistic, keras.KerasTensor(statistic.shape, dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "method": self.method}
+        return {**super().get_config(), **constructor_config(self, InstanceScaling)}

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import check_sequence, clone_initializer
+from tsattn.layers.layer_utils import check_sequence, clone_initializer, constructor_config
 from tsattn.layers.ops import Tensor, zero_masked
 
 
@@ -132,16 +132,8 @@ class TemporalConvBlock(keras.layers.Layer):
         return (*inputs_shape[:-1], self.filters)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "dilation_rate": self.dilation_rate,
-            "dropout": self.dropout,
-            "weight_norm": self.weight_norm,
-            "activation": keras.activations.serialize(self.activation),
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-        }
+        activation = keras.activations.serialize(self.activation)
+        return {**super().get_config(), **constructor_config(self, TemporalConvBlock), "activation": activation}
 
 
 def receptive_field(blocks: Iterable[TemporalConvBlock]) -> int:

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import check_sequence
+from tsattn.layers.layer_utils import check_sequence, constructor_config
 from tsattn.layers.multi_head_attention import MultiHeadAttention
 from tsattn.layers.ops import Tensor, zero_masked
 
@@ -94,15 +94,8 @@ class _TransformerBlock(keras.layers.Layer):
         return self._apply_sublayer(len(self._norms) - 1, x, sublayer, training)[0]
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "heads": self.heads,
-            "feedforward_units": self.feedforward_units,
-            "dropout": self.dropout,
-            "norm": self.norm,
-            "activation": keras.activations.serialize(self.activation),
-        }
+        activation = keras.activations.serialize(self.activation)
+        return {**super().get_config(), **constructor_config(self, _TransformerBlock), "activation": activation}
 
 
 @keras.saving.register_keras_serializable(package="tsattn")

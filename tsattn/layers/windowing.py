@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from tsattn.errors import ConfigError
+from tsattn.layers.layer_utils import constructor_config
 from tsattn.layers.ops import Tensor, batched_take, sequence_mask, zero_masked
 
 
@@ -40,7 +42,7 @@ class Patching(keras.layers.Layer):
     def __init__(self, patch_length: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if patch_length < 1:
-            raise ValueError(f"patch_length must be at least 1. Received: patch_length={patch_length}")
+            raise ConfigError(f"patch_length must be 1 or more. Received: patch_length={patch_length}")
         self.patch_length = patch_length
         self.supports_masking = True
 
@@ -79,7 +81,7 @@ class Patching(keras.layers.Layer):
         return (batch, patches, self.patch_length * features)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "patch_length": self.patch_length}
+        return {**super().get_config(), **constructor_config(self, Patching)}
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -129,4 +131,4 @@ class HistoryWindow(keras.layers.Layer):
         )
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "context": self.context}
+        return {**super().get_config(), **constructor_config(self, HistoryWindow)}
