@@ -78,14 +78,16 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Tab
 
 def scores_table(scores: pd.DataFrame, names: Sequence[str], where: str = "On the validation part") -> Table:
     """Return the scores of models and baselines, best first, with the models in bold."""
-    title = f"{where}, best first: errors, lower is better"
-    if any(str(name).startswith("coverage-") for name in scores):
-        title += "; % within the interval, best at its level"
-    if "skill" in scores:
-        title += "\nskill: reduction of the MASE against the seasonal naive forecast, higher is better"
-    table = _table(title)
+    table = _table("")
     table.add_column("model")
     metrics = _add_metrics(table, scores)
+    title = [f"{where}, best first: errors, lower is better"]
+    if "skill" in metrics:
+        title.append("skill: reduction of the MASE against the seasonal naive forecast")
+    if metrics[-1].startswith("coverage-"):
+        level = metrics[-1].removeprefix("coverage-")
+        title.append(f"in {level} %: values within that interval in %, best at {level}")
+    table.title = "\n".join(title)
     for row in scores.to_dict("records"):
         figures = [_format_metric(metric, row[metric]) for metric in metrics]
         table.add_row(str(row["model"]), *figures, style="bold" if row["model"] in names else None)
