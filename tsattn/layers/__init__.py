@@ -2,11 +2,10 @@
 
 from tsattn.layers.alignments import Alignment, CoverageAlignment, HardmaxAlignment, LocalAlignment, MonotonicAlignment
 from tsattn.layers.attention import Attention, BahdanauAttention, LuongAttention
-from tsattn.layers.attention_decoder import AttentionDecoder
 from tsattn.layers.attention_pooling import AttentionPooling
 from tsattn.layers.attention_scores import register_score
 from tsattn.layers.copy_attention import CopyAttention
-from tsattn.layers.decoders import ParallelDecoder
+from tsattn.layers.decoders import AttentionDecoder, ParallelDecoder
 from tsattn.layers.distribution_layers import DistributionHead, ForecastDistribution
 from tsattn.layers.graph import AdaptiveAdjacency, DiffusionConvolution, GraphAttention
 from tsattn.layers.multi_head_attention import MultiHeadAttention
