@@ -17,7 +17,7 @@ from tsattn.timeseries.window_spec import WindowSpec
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class SegmentMask(keras.layers.Layer):
-    """Mask of the patches with a valid step in right-padded windows: `(batch,)` to boolean `(batch, segments)`."""
+    """Mask of the patches with a valid step, from lengths `(batch,)`: boolean `(batch, segments)`."""
 
     def __init__(self, segments: int, patch_length: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -33,7 +33,7 @@ class SegmentMask(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class SegmentSteps(keras.layers.Layer):
-    """First and last step of the window in each segment: lengths `(batch,)` to int32 `(batch, segments, 2)`.
+    """First and last step of the window in each patch, from lengths `(batch,)`: int32 `(batch, segments, 2)`.
 
     Both are -1 for a padded patch.
     """
@@ -89,7 +89,7 @@ class LastObserved(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class QuerySteps(keras.layers.Layer):
-    """First and last step of the horizon in each query: lengths `(batch,)` to int32 `(batch, queries, 2)`."""
+    """First and last step of the horizon in each query, from lengths `(batch,)`: int32 `(batch, queries, 2)`."""
 
     def __init__(self, horizon: int, query_length: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -38,11 +38,11 @@ COPY_ONLY_PATCHES = 28
 the data, and at most the number of patches of the horizon divided by `COPY_ONLY_PATCHES`."""
 
 MIN_PATCHES_FOR_SCALES = 4
-"""Contexts with fewer patches are read at their full length only."""
+"""Contexts with fewer patches than this are read at their full length only."""
 
 SHORT_CONTEXT_PATCHES = 12
-"""A context of fewer patches is short: mean reversion and linear residual are added, and training runs over more rows,
-as each costs less."""
+"""A context of fewer patches than this is short: mean reversion and linear residual are added, and training runs over
+more rows, as each costs less."""
 
 MIN_CONTEXTS_FOR_LINEAR = 20
 """Minimum number of contexts that the data of a channel must hold for the linear residual."""
