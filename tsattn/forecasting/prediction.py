@@ -134,7 +134,7 @@ def _predict_recursively(fitted: FittedForecaster, panel: Panel, steps: int) -> 
         panel.values[rows + np.arange(done, done + quantiles.shape[1])] = quantiles[..., spec.median]
     warnings.warn(
         f"{steps} steps are more than the {spec.horizon} that the model was fitted for: from step {spec.horizon + 1} "
-        "on, the median forecast is used as history, and the intervals are too narrow",
+        "on the median forecast is used as history, and the intervals are too narrow",
         DataWarning,
         stacklevel=STACKLEVEL,
     )
