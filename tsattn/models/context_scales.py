@@ -21,8 +21,8 @@ def _rename_argument(config: dict[str, Any], name: str) -> dict[str, Any]:
     return {key if key in ("name", "trainable", "dtype") else name: value for key, value in config.items()}
 
 
-# Registered by the names of version 0.1, so that its files load. A class with weights or random state cannot be renamed:
-# Keras stores its weights under the name of the class.
+# Registered by the names of version 0.1, so that its files load. A class with weights or random state cannot be
+# renamed: Keras stores its weights under the name of the class.
 @keras.saving.register_keras_serializable(package="tsattn", name="FoldLookbacks")
 class FoldContextScales(keras.layers.Layer):
     """Repeat right-padded windows with their last steps only, folded into the batch.
