@@ -95,7 +95,7 @@ class Page:
         return parsed
 
     def run(self, script: str) -> Any:
-        """Return the value of an expression, that of a promise once it is there."""
+        """Return the value of an expression; promises are awaited."""
         result = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in result:
             raise RuntimeError(f"{script}: {result['exceptionDetails']}")
@@ -127,7 +127,7 @@ class Page:
             waiting = self.events[-1:]
 
     def open(self, address: str) -> None:
-        """Go to an address and wait until it is loaded."""
+        """Open a URL and wait until it is loaded."""
         self.call("Page.navigate", url=address)
         self.wait(f"location.href === {json.dumps(address)} && document.readyState === 'complete'")
 
@@ -153,6 +153,6 @@ class Page:
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     def screenshot(self, path: Path) -> None:
-        """Write what the window shows, and what lies below it, as PNG."""
+        """Write the whole page as PNG."""
         data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
         path.write_bytes(base64.b64decode(data))

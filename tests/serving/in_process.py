@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
 import numpy as np
 import tensorflow as tf
+from keras_help import with_random_weights
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -17,6 +18,8 @@ from starlette.responses import JSONResponse
 from tsattn import Forecaster
 from tsattn.export.exporter import make_metadata, make_preprocessor
 from tsattn.export.signatures import build_forecast_function
+from tsattn.models import resolve_options
+from tsattn.models.forecast_model import build_graph
 from tsattn.serving.errors import ServingError
 from tsattn.serving.forecast_api import routes
 from tsattn.serving.settings import Settings
@@ -101,6 +104,15 @@ def fit_small(frame: Any, model: str = "seq2seq", horizon: int = 6, **options: A
     small = {} if model != "seq2seq" else {"options": {"units": 8}}
     training = {"epochs": 1, "steps_per_epoch": 4, "refit": False}
     return Forecaster(model, horizon, training=training, **small, **options).fit(frame)
+
+
+def make_forecaster(frame: Any, horizon: int = 6, **options: Any) -> Forecaster:
+    """Return a forecaster with a small network of random weights, which needs no training."""
+    forecaster = Forecaster("drift", horizon, **options).fit(frame)
+    entry, network = resolve_options({"name": "seq2seq", "units": 8, "patch_length": 4})
+    model = with_random_weights(build_graph(entry, network, forecaster.spec_).inference())
+    forecaster.fitted_ = replace(forecaster.fitted_, model=model)
+    return forecaster
 
 
 def assert_close(answer: Any, known: Any, scale: float) -> None:

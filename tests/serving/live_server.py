@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from tsattn.export.signatures import ServingPreprocessor, describe_outputs
 from tsattn.models import resolve_options
 from tsattn.models.forecast_model import build_graph
 from tsattn.serving.engine import Engine
+from tsattn.serving.repository import Repository
+from tsattn.serving.servable import load_servable
 from tsattn.serving.server import Server
 from tsattn.serving.settings import Settings
 from tsattn.timeseries.window_spec import StaticInput, WindowSpec
@@ -101,12 +104,18 @@ class Served:
         return "127.0.0.1", self.server.port
 
 
+load_shared = functools.cache(load_servable)
+
+
 @contextmanager
 def running(path: Path, **settings: Any) -> Iterator[Served]:
     """Serve a model on a free port."""
     options = Settings(port=0, poll_seconds=settings.pop("poll_seconds", 0), **settings)
     server = Server(options)
-    engine = Engine.open(path, options)
+    # Servers of unchanged versions share the loaded model.
+    repository = Repository(path, options.labels, load_servable if options.poll_seconds else load_shared)
+    repository.load()
+    engine = Engine(repository, options)
     ready = threading.Event()
     thread = threading.Thread(target=server.run, args=(engine, ready.set), kwargs={"signals": False})
     thread.start()

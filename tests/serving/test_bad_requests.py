@@ -1,4 +1,4 @@
-"""Hostile and mistaken requests: an error in JSON, and the next good request is answered."""
+"""Invalid requests get an error in JSON, and the next valid request is answered."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ BAD_BODIES: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def answers_afterwards(served: Served) -> Any:
-    """Whatever came, the next good request is answered."""
+    """Check after each test that the next valid request is answered."""
     yield
     assert served.predict({"instances": [ROW]}).status_code == 200
 
@@ -150,7 +150,9 @@ def test_unknown_addresses(served: Served, path: str, status: int) -> None:
         ("PATCH", "/v1/forecast", {"GET", "HEAD", "POST"}),
     ],
 )
-def test_other_methods_are_told_those_that_are_allowed(served: Served, method: str, path: str, allow: set[str]) -> None:
+def test_other_methods_are_answered_with_the_allowed_ones(
+    served: Served, method: str, path: str, allow: set[str]
+) -> None:
     answer = served.http.request(method, path)
     check_error(answer, 405)
     assert set(answer.headers["allow"].split(", ")) == allow
@@ -174,7 +176,7 @@ def test_a_body_may_come_in_chunks(served: Served) -> None:
 
 
 def raw(served: Served, request: bytes) -> bytes:
-    """What the server answers to bytes, until it closes the connection."""
+    """Return the response to raw bytes, until the server closes the connection."""
     with socket.create_connection(served.address, SECONDS) as connection:
         connection.sendall(request)
         parts = []
@@ -196,7 +198,7 @@ def raw(served: Served, request: bytes) -> bytes:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-def test_what_is_no_http_is_answered_in_json(served: Served, head: bytes) -> None:
+def test_invalid_http_is_answered_in_json(served: Served, head: bytes) -> None:
     answer = raw(served, head)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert json.loads(answer.rpartition(b"\r\n\r\n")[2]).keys() == {"error"}

@@ -1,4 +1,4 @@
-"""Requests that are run together: the same answers, one bad one fails nobody, a queue with an end."""
+"""Batching: the same forecasts as for separate requests, isolated failures, and a limited queue."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def covered_engine(covered: Path) -> Iterator[Engine]:
     engine.close()
 
 
-class Held:
-    """The model's thread, held up until it is let go; counts the rows of each call."""
+class BlockedModel:
+    """A model that blocks until `go` is set; records the rows of each call."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -49,9 +49,9 @@ class Held:
 
 
 @contextmanager
-def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
-    """Hold the model up, so that requests gather."""
-    state, run = Held(), Servable.run
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockedModel]:
+    """Block the model, so that requests are queued."""
+    state, run = BlockedModel(), Servable.run
 
     def slow(self: Servable, signature: str, tensors: Tensors) -> Tensors:
         state.rows.append(len(tensors["length"]))
@@ -96,8 +96,8 @@ async def infer(engine: Engine, signature: str, tensors: Tensors) -> Tensors:
     return await engine.run(servable, servable.signature(signature), tensors)
 
 
-async def together(engine: Engine, requests: list[Tensors], signature: str, state: Held) -> list[Any]:
-    """Answers to requests that wait while the model is held up by one before them."""
+async def together(engine: Engine, requests: list[Tensors], signature: str, state: BlockedModel) -> list[Any]:
+    """Return the outputs of requests that are queued while the model is blocked by an earlier one."""
     first = asyncio.ensure_future(infer(engine, signature, requests[0]))
     while not state.calls:
         await asyncio.sleep(0)
@@ -111,7 +111,7 @@ async def together(engine: Engine, requests: list[Tensors], signature: str, stat
 
 @pytest.mark.parametrize("signature", ["serving_default", "attention"])
 @pytest.mark.parametrize("kind", ["plain", "covered"])
-def test_ragged_histories_are_answered_as_if_alone(
+def test_ragged_histories_have_the_forecasts_of_separate_requests(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, signature: str
 ) -> None:
     engine: Engine = request.getfixturevalue(f"{kind}_engine")
@@ -133,9 +133,7 @@ def test_ragged_histories_are_answered_as_if_alone(
             np.testing.assert_allclose(answer[name], values, rtol=0, atol=bound)
 
 
-def test_a_request_that_the_model_refuses_fails_nobody_else(
-    plain_engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rejected_request_does_not_fail_others(plain_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Servable.run
 
     def choosy(self: Servable, signature: str, tensors: Tensors) -> Tensors:
@@ -152,8 +150,8 @@ def test_a_request_that_the_model_refuses_fails_nobody_else(
     assert all(answer["forecast"].shape[1] == HORIZON for at, answer in enumerate(answers) if at != 2)
 
 
-def test_a_request_that_was_given_up_is_not_run(plain_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scene(state: Held) -> Any:
+def test_a_cancelled_request_does_not_run(plain_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(state: BlockedModel) -> Any:
         first = asyncio.ensure_future(infer(plain_engine, "serving_default", plain_request(5, 0)))
         while not state.calls:
             await asyncio.sleep(0)
@@ -173,7 +171,7 @@ def test_a_request_that_was_given_up_is_not_run(plain_engine: Engine, monkeypatc
 
 
 def test_signatures_are_not_mixed(plain_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scene(state: Held) -> Any:
+    async def scene(state: BlockedModel) -> Any:
         names = ["serving_default", "attention"] * 3
         first = asyncio.ensure_future(infer(plain_engine, "attention", plain_request(5, 0)))
         while not state.calls:
@@ -191,7 +189,7 @@ def test_signatures_are_not_mixed(plain_engine: Engine, monkeypatch: pytest.Monk
     assert ["attention" in answer for answer in answers] == [False, True] * 3
 
 
-def test_beyond_the_queue_comes_429_and_beyond_the_time_504(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_gives_429_and_a_timeout_504(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         running(plain, max_batch_size=2, max_enqueued_batches=1, request_timeout=4.0) as served,
         held(monkeypatch) as state,
@@ -216,7 +214,7 @@ def test_beyond_the_queue_comes_429_and_beyond_the_time_504(plain: Path, monkeyp
         assert served.predict({"inputs": columns()}).status_code == 200
 
 
-def test_without_batching_each_is_run_alone(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_batching_each_request_runs_separately(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine.open(plain, Settings(batching=False))
     requests = [plain_request(5, 0) for _ in range(4)]
     with held(monkeypatch) as state:
@@ -225,7 +223,7 @@ def test_without_batching_each_is_run_alone(plain: Path, monkeypatch: pytest.Mon
     assert state.rows == [1] * 5 and len(answers) == 4
 
 
-def test_a_batch_may_wait_for_others(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_can_wait_for_more_requests(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine.open(plain, Settings(batch_timeout_micros=10_000_000, max_batch_size=3))
 
     async def scene() -> list[Any]:
@@ -239,7 +237,7 @@ def test_a_batch_may_wait_for_others(plain: Path, monkeypatch: pytest.MonkeyPatc
     assert state.rows == [3]
 
 
-def test_what_is_run_together_is_counted(served: Served) -> None:
+def test_batches_are_counted(served: Served) -> None:
     served.predict({"inputs": columns()})
     text = served.http.get("/monitoring/prometheus/metrics").text
     for line in (

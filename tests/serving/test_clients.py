@@ -1,4 +1,4 @@
-"""Clients that others wrote, unmodified, against the running server."""
+"""Third-party clients work unchanged with the server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from serving.live_server import HORIZON, NAME, columns, running
 
-# Its messages of TensorFlow would clash with TensorFlow's own in one process.
+# In a separate process, because its protobuf messages conflict with those of TensorFlow.
 OVMS = """
 import json, sys
 import numpy as np

@@ -1,4 +1,4 @@
-"""The friendlier door answers what `Forecaster.predict` says, in the form that was asked for."""
+"""The forecast API returns the forecasts of `Forecaster.predict`, in the requested format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from serving.forecast_data import CSV, HOURS, as_csv, as_records, ask, assert_same_forecast, ragged, wave
-from serving.in_process import VERSION, Client, InProcess, assert_close, fit_small, make_app, make_client
+from serving.in_process import VERSION, Client, InProcess, assert_close, make_app, make_client, make_forecaster
 
 from tsattn import Forecaster
 from tsattn.serving.request_frames import ParsedRequest, read_request
@@ -21,7 +21,7 @@ from tsattn.serving.request_frames import ParsedRequest, read_request
 
 @pytest.fixture(scope="module")
 def long() -> Forecaster:
-    return fit_small(ragged())
+    return make_forecaster(ragged())
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_ragged_csv_with_gaps_in_any_order(long: Forecaster, client: Client) -> 
     assert_same_forecast(ask(client, as_csv(ragged())), long.predict(ragged()), ragged())
 
 
-def test_records_are_answered_as_records(long: Forecaster, client: Client) -> None:
+def test_records_get_records(long: Forecaster, client: Client) -> None:
     known = long.predict(ragged())
     for body in (as_records(ragged()), {"records": as_records(ragged()), "version": VERSION}):
         answer = client.post("/v1/forecast", json=body).json()
@@ -42,7 +42,7 @@ def test_records_are_answered_as_records(long: Forecaster, client: Client) -> No
         assert_same_forecast(pd.DataFrame(answer["forecast"]), known, ragged())
 
 
-def test_accept_decides_what_comes_back(client: Client) -> None:
+def test_accept_decides_the_format_of_the_response(client: Client) -> None:
     table, rows = as_csv(ragged()), json.dumps(as_records(ragged()))
     for accept, kind in {
         "application/json": "json",
@@ -61,13 +61,13 @@ def test_accept_decides_what_comes_back(client: Client) -> None:
 @pytest.mark.parametrize(
     "kind", ["", "text/plain; charset=utf-8", "application/octet-stream", "application/x-www-form-urlencoded"]
 )
-def test_a_body_without_a_type_tells_itself(client: Client, kind: str) -> None:
+def test_the_format_of_a_body_without_a_type_is_detected(client: Client, kind: str) -> None:
     for body, given in ((as_csv(ragged()), "csv"), (b" \n" + json.dumps(as_records(ragged())).encode(), "json")):
         answer = client.post("/v1/forecast", content=body, headers={"content-type": kind} if kind else {})
         assert answer.status_code == 200 and given in answer.headers["content-type"]
 
 
-def test_csv_in_any_form(long: Forecaster, client: Client) -> None:
+def test_csv_in_any_dialect(long: Forecaster, client: Client) -> None:
     frame, known = ragged(), long.predict(ragged())
     table = frame.to_csv(index=False)
     european = frame.to_csv(index=False, sep=";", decimal=",")
@@ -91,7 +91,7 @@ def test_long_data_without_an_id_are_one_series(long: Forecaster, client: Client
     assert set(answer["unique_id"]) == {"y"}
 
 
-def test_the_end_of_the_history_comes_back_where_it_is_asked_for(client: Client) -> None:
+def test_the_response_has_history_on_request(client: Client) -> None:
     answer = client.post("/v1/forecast?history=5", json=as_records(ragged())).json()
     found = pd.DataFrame(answer["history"])
     known = ragged().sort_values("ds", kind="stable")
@@ -101,11 +101,10 @@ def test_the_end_of_the_history_comes_back_where_it_is_asked_for(client: Client)
     assert "history" not in client.post("/v1/forecast", json=as_records(ragged())).json()
 
 
-def test_many_series_are_run_in_parts() -> None:
+def test_many_series_run_in_chunks(long: Forecaster) -> None:
     frame = pd.DataFrame({"unique_id": np.repeat(np.arange(700), 3), "ds": [*HOURS[:3]] * 700, "y": wave(2100)})
-    forecaster = fit_small(ragged())
-    client = make_client(forecaster)
-    known = forecaster.predict(frame)
+    client = make_client(long)
+    known = long.predict(frame)
     assert_same_forecast(ask(client, as_csv(frame)), known, frame)
     assert client.app.state.engine.max_rows == 256
 
@@ -119,7 +118,7 @@ def test_versions(client: Client) -> None:
         assert client.post("/v1/forecast", params={"version": version}, content=body, headers=CSV).status_code == 400
 
 
-def test_others_are_answered_while_a_body_is_read(long: Forecaster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_requests_are_answered_while_a_body_is_read(long: Forecaster, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(*given: Any) -> ParsedRequest:

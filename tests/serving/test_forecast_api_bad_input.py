@@ -34,7 +34,7 @@ CSV, JSON = {"content-type": "text/csv"}, {"content-type": "application/json"}
 
 @pytest.fixture(scope="module")
 def client() -> Client:
-    """A model with dates, ids and covariates, which forecasts at once."""
+    """A model with dates, ids and covariates."""
     roles = {"future_covariates": "heat", "static_covariates": "kind", "calendar": "day_of_week"}
     return make_client(fit_small(FRAME, **roles))
 
@@ -150,14 +150,14 @@ def test_bad_json(client: Client, case: str) -> None:
     assert expected in refused(client, body, JSON)
 
 
-def test_types_that_are_neither(client: Client) -> None:
+def test_unsupported_types(client: Client) -> None:
     for kind in ("image/png", "multipart/form-data; boundary=x", "application/xml", "x"):
         assert "text/csv or application/json" in refused(client, GOOD, {"content-type": kind}, 415)
     assert "gzip" in refused(client, GOOD, {**CSV, "content-encoding": "br"}, 415)
     assert "Parquet" in refused(client, b"PAR1" + b"\0" * 99, CSV, 415)
 
 
-def test_what_is_too_large(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_requests(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = gzip.compress(b"0" * (MAX_DECOMPRESSED_BYTES + 1))
     assert len(bomb) < 100_000 and "in a compressed body" in refused(client, bomb, CSV, 413)
     # Few bytes of records with different names would be a table with many cells.
@@ -285,7 +285,7 @@ def test_any_records(
 
 @MANY
 @given(place=st.integers(0, len(GOOD) - 1), length=st.integers(0, 12), other=st.text(max_size=8))
-def test_any_mistake_in_good_data(
+def test_any_change_of_valid_data(
     client: Client, caplog: pytest.LogCaptureFixture, place: int, length: int, other: str
 ) -> None:
     answered(client, caplog, (GOOD[:place] + other + GOOD[place + length :]).encode("utf-8", "replace"), CSV)

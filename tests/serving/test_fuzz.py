@@ -1,4 +1,4 @@
-"""Ten thousand malformed requests: each is answered, by 4xx and an error in JSON, and the good one after it too."""
+"""Ten thousand malformed requests: each gets 4xx and an error in JSON, and valid ones are answered in between."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PIECES = (b"[" * 5000, b'{"a":' * 3000, b"NaN", b"1e999", b"-", b"\\u0000", b'"'
 
 
 def damaged(value: Any, rng: random.Random) -> Any:
-    """Return a value with one part of it replaced, removed, wrapped or doubled."""
+    """Return a value with one part replaced, removed, wrapped or duplicated."""
     if isinstance(value, dict) and value and rng.random() < 0.85:
         key = rng.choice(list(value))
         act = rng.random()
@@ -63,7 +63,7 @@ def damaged(value: Any, rng: random.Random) -> Any:
 
 
 def garbled(text: bytes, rng: random.Random) -> bytes:
-    """Return bytes with some of them cut, changed, put in or said again."""
+    """Return bytes with some removed, changed, inserted or repeated."""
     at, size = rng.randrange(len(text)), rng.randrange(1, 9)
     ways: list[Callable[[], bytes]] = [
         lambda: text[:at],
@@ -81,7 +81,7 @@ def garbled(text: bytes, rng: random.Random) -> bytes:
 
 
 def request(number: int) -> bytes:
-    """The request of a number: always the same."""
+    """Return the request of a number, always the same."""
     rng = random.Random(number)
     path, body = rng.choice(list(GOOD.items()))
     content = json.dumps(damaged(body, rng)).encode()
@@ -104,7 +104,7 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 async def ask(served: Served, numbers: range) -> dict[int, int]:
-    """Send requests one after the other on one connection, and count the answers by status."""
+    """Send requests sequentially on one connection, and count the responses by status."""
     reader, writer = await asyncio.open_connection(*served.address)
     statuses: dict[int, int] = {}
     for number in numbers:
@@ -141,7 +141,7 @@ def check(served: Served, cases: int) -> None:
         assert served.http.post(path, json=body).status_code == 200
     statuses = fuzz(served, cases)
     assert sum(statuses.values()) == cases
-    # Some damage does none: an extra key, a number in place of another.
+    # Some changes are harmless: an extra key, another number.
     assert statuses.pop(200) < cases / 3
     for path, body in GOOD.items():
         assert served.http.post(path, json=body).status_code == 200

@@ -1,4 +1,4 @@
-"""Limits: sizes, times, numbers, and who may ask."""
+"""Limits of size, time and number of requests, and the token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEAD = b"POST /v1/models/shop:predict HTTP/1.1\r\nHost: x\r\n"
 
 
 def read_answer(connection: socket.socket) -> tuple[int, bytes]:
-    """The status and the body of an answer, in however many pieces it arrives."""
+    """Return the status and the body of a response that may arrive in several parts."""
     with HTTPResponse(connection) as response:
         response.begin()
         assert response.version == 11, "HTTP/1.1"
@@ -34,7 +34,7 @@ def test_a_body_that_is_too_long_is_refused(plain: Path) -> None:
         assert served.predict(text + b" " * (2000 - len(text))).status_code == 200
         check_error(served.predict(text + b" " * (2001 - len(text))), 413)
         check_error(served.http.post("/v1/forecast", content=b"y" * 2001), 413)
-        # Of a body in chunks the length shows only as it comes.
+        # A chunked body has no length in its headers.
         check_error(served.http.post("/v1/forecast", content=(b"y" * 500 for _ in range(50))), 413)
         with socket.create_connection(served.address, SECONDS) as connection:
             connection.sendall(HEAD + b"Content-Length: " + b"9" * 15 + b"\r\n\r\n")
@@ -42,7 +42,7 @@ def test_a_body_that_is_too_long_is_refused(plain: Path) -> None:
         assert served.predict(text).status_code == 200
 
 
-def test_a_request_that_does_not_arrive_is_given_up(plain: Path) -> None:
+def test_a_request_that_does_not_arrive_times_out(plain: Path) -> None:
     with running(plain, read_timeout=0.7) as served:
         with socket.create_connection(served.address, SECONDS) as connection:
             connection.sendall(HEAD + b"Content-Length: 50\r\n\r\n{")
@@ -63,7 +63,7 @@ def test_a_request_that_does_not_arrive_is_given_up(plain: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [b"X-Many: 1\r\n" * 100, b"9" * 1000])
-def test_a_head_without_an_end_is_refused(plain: Path, line: bytes) -> None:
+def test_endless_headers_are_rejected(plain: Path, line: bytes) -> None:
     with running(plain) as served:
         with socket.create_connection(served.address, SECONDS) as connection:
             connection.sendall(b"GET /health HTTP/1.1\r\nX-Long: ")
@@ -76,7 +76,7 @@ def test_a_head_without_an_end_is_refused(plain: Path, line: bytes) -> None:
         assert served.http.get("/health", headers=long).status_code == 200
 
 
-def test_a_client_that_hangs_up_disturbs_nobody(plain: Path) -> None:
+def test_a_client_that_disconnects_does_not_affect_others(plain: Path) -> None:
     with running(plain) as served:
         for part in (b"Content-Length: 50\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n5\r\n{"):
             with socket.create_connection(served.address, SECONDS) as connection:
@@ -105,7 +105,7 @@ def test_too_many_requests_at_a_time_are_refused(plain: Path, monkeypatch: pytes
         assert [call.result().status_code for call in calls] == [200, 200]
 
 
-def test_a_token_is_asked_for_where_one_is_set(plain: Path) -> None:
+def test_a_token_is_required_if_one_is_set(plain: Path) -> None:
     path = f"/v1/models/{NAME}"
     with running(plain, token="secret") as served:
         assert served.http.get(path, headers={"authorization": "bearer secret"}).status_code == 200
@@ -124,9 +124,9 @@ def test_a_token_is_asked_for_where_one_is_set(plain: Path) -> None:
         assert document["security"] == [{"token": []}]
 
 
-def test_what_fails_within_is_no_traceback(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_errors_have_no_details(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self: Servable, signature: str, tensors: Any) -> Any:
-        raise RuntimeError("a secret of the inside")
+        raise RuntimeError("a secret detail")
 
     with running(plain) as served:
         with monkeypatch.context() as patched:

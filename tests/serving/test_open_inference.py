@@ -14,7 +14,7 @@ LENGTH = {"name": "length", "shape": [1], "datatype": "INT32", "data": [2]}
 GOOD = {"inputs": [PAST, LENGTH]}
 
 
-def test_it_answers_what_predict_answers(served: Served) -> None:
+def test_it_returns_the_outputs_of_predict(served: Served) -> None:
     known = served.predict({"inputs": columns(9)}).json()["outputs"]
     past = columns(9)["past"]
     shapes = {"past": {"shape": [1, 9, 1]}, "length": {"shape": [1]}}

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the server does, to a program that tries all of it."""
+"""The OpenAPI document matches the behaviour of the server."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def test_the_document_has_the_names_and_shapes_of_the_model(served_covered: Serv
 
 
 def explore(served: Served, folder: Path, *options: str) -> None:
-    """Let schemathesis try every operation with requests that are right and wrong."""
+    """Test every operation with valid and invalid requests by schemathesis."""
     pytest.importorskip("schemathesis", reason="schemathesis, from the extra dev, is not installed")
-    # JSON Schema cannot say that two lists are of one length, so that a request may fit it and still be wrong.
+    # JSON Schema cannot express that two lists have the same length, so a request that matches can be invalid.
     options = ("--exclude-checks", "positive_data_acceptance", "--seed", "1", "--generation-database", "none", *options)
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{served.server.url}/openapi.json", *options]
     result = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
@@ -32,11 +32,13 @@ def explore(served: Served, folder: Path, *options: str) -> None:
     assert 'status="5' not in served.http.get("/monitoring/prometheus/metrics").text
 
 
-def test_a_program_that_tries_the_edges_of_the_document_finds_nothing(served: Served, tmp_path: Path) -> None:
+def test_schemathesis_finds_no_error_at_boundary_values(served: Served, tmp_path: Path) -> None:
     explore(served, tmp_path, "--phases", "coverage")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["served", "served_covered"])
-def test_nor_does_it_in_thousands_of_tries(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
+def test_schemathesis_finds_no_error_in_random_requests(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
     explore(request.getfixturevalue(kind), tmp_path, "--max-examples", "200")

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import uvicorn
 from serving import chromium
-from serving.in_process import InProcess, assert_close, fit_small, make_app, make_client
+from serving.in_process import InProcess, assert_close, make_app, make_client, make_forecaster
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -44,7 +44,7 @@ def frame() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def forecaster() -> Forecaster:
-    return fit_small(frame(), levels=(0.05, 0.1, 0.5, 0.9, 0.95))
+    return make_forecaster(frame(), levels=(0.05, 0.1, 0.5, 0.9, 0.95))
 
 
 @contextlib.contextmanager

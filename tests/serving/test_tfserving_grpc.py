@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC interface."""
+"""TensorFlow Serving's gRPC API."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def refused(call: Any, *given: Any, **options: Any) -> tuple[grpc.StatusCode, st
 
 
 @pytest.mark.parametrize("by", ["", "version", "label", "latest"])
-def test_predict_answers_what_rest_answers(stubs: Stubs, by: str) -> None:
+def test_predict_returns_the_outputs_of_rest(stubs: Stubs, by: str) -> None:
     asked = request()
     if by == "label":
         asked.model_spec.version_label = "stable"
@@ -123,7 +123,7 @@ def test_texts(covered: Path) -> None:
 
 
 def repeated(count: int) -> Any:
-    """One value that its shape says to be many."""
+    """One value with a shape of many."""
     proto = tf.make_tensor_proto(np.ones((1, 1, 1), "float32"))
     proto.tensor_shape.dim[1].size = count
     return proto
@@ -168,7 +168,7 @@ def test_bad_requests(stubs: Stubs, inputs: dict[str, Any], code: grpc.StatusCod
     assert stubs.predict(request()).outputs
 
 
-def test_names_that_are_unknown(stubs: Stubs) -> None:
+def test_unknown_names(stubs: Stubs) -> None:
     assert refused(stubs.predict, request(name="other"))[0] == CODE.NOT_FOUND
     assert refused(stubs.predict, request("train"))[0] == CODE.INVALID_ARGUMENT
     for version, code in ((2, CODE.NOT_FOUND), (2**63 - 1, CODE.NOT_FOUND), (-1, CODE.INVALID_ARGUMENT)):
@@ -219,7 +219,7 @@ def test_status(stubs: Stubs) -> None:
     assert refused(stubs.models.GetModelStatus, asked)[0] == CODE.NOT_FOUND
 
 
-def test_what_is_not_served(stubs: Stubs) -> None:
+def test_unsupported_methods(stubs: Stubs) -> None:
     for call, asked in (
         (stubs.prediction.Classify, classification_pb2.ClassificationRequest()),
         (stubs.prediction.Regress, regression_pb2.RegressionRequest()),
@@ -229,7 +229,7 @@ def test_what_is_not_served(stubs: Stubs) -> None:
         assert refused(call, asked)[0] == CODE.UNIMPLEMENTED
 
 
-def test_a_token_is_asked_for_where_one_is_set(plain: Path) -> None:
+def test_a_token_is_required_if_one_is_set(plain: Path) -> None:
     with (
         running(plain, grpc_port=0, token="secret") as served,
         grpc.insecure_channel(f"127.0.0.1:{served.server.grpc_port}") as channel,
@@ -247,7 +247,7 @@ def test_a_port_in_use_is_an_error(stubs: Stubs, plain: Path) -> None:
         Server(settings).run(Engine.open(plain, settings), signals=False)
 
 
-def test_the_messages_of_both_are_the_same(stubs: Stubs) -> None:
+def test_grpc_and_rest_have_the_same_messages(stubs: Stubs) -> None:
     code, message = refused(stubs.predict, request(length=None))
     answer = stubs.served.predict(json.dumps({"inputs": {"past": columns(9)["past"]}}))
     assert code == CODE.INVALID_ARGUMENT and answer.json()["error"] == message

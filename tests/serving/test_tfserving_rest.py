@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface."""
+"""TensorFlow Serving's REST API."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from serving.live_server import CONTEXT, HORIZON, NAME, Served, columns, history
 
 
 def called(folder: Path, signature: str = "serving_default", **inputs: Any) -> dict[str, Any]:
-    """What TensorFlow alone gives for the inputs."""
+    """Return the outputs of TensorFlow for inputs."""
     function = tf.saved_model.load(str(folder / "1")).signatures[signature]
     types = {name: spec.dtype for name, spec in function.structured_input_signature[1].items()}
     outputs = function(**{name: tf.constant(value, types[name]) for name, value in inputs.items()})
     return {name: value.numpy() for name, value in outputs.items()}
 
 
-def test_rows_are_answered_by_row(served: Served, plain: Path) -> None:
+def test_row_format(served: Served, plain: Path) -> None:
     rows = [instance(9, seed=1), instance(9, seed=2)]
     answer = served.predict({"instances": rows})
     assert answer.status_code == 200 and answer.headers["content-type"] == "application/json"
@@ -33,13 +33,13 @@ def test_rows_are_answered_by_row(served: Served, plain: Path) -> None:
         np.testing.assert_allclose([row[name] for row in made], values, rtol=1e-5)
 
 
-def test_columns_are_answered_by_column(served: Served, plain: Path) -> None:
+def test_column_format(served: Served, plain: Path) -> None:
     made = served.predict({"inputs": columns(30), "signature_name": "serving_default"}).json()["outputs"]
     for name, values in called(plain, **columns(30)).items():
         np.testing.assert_allclose(made[name], values, rtol=1e-5)
 
 
-def test_attention_counts_the_steps_of_a_history_that_is_longer_than_the_context(served: Served, plain: Path) -> None:
+def test_attention_steps_of_a_history_longer_than_the_context(served: Served, plain: Path) -> None:
     given = {"past": [history(40), history(40, seed=3)], "length": [40, 21]}
     made = served.predict({"inputs": given, "signature_name": "attention"}).json()["outputs"]
     known = called(plain, "attention", **given)
@@ -115,19 +115,19 @@ def test_covariates_and_texts(served_covered: Served, covered: Path) -> None:
     assert unknown.json()["predictions"][0]["forecast"] != known[0].tolist()
 
 
-def test_inputs_over_time_have_to_be_of_one_length(served_covered: Served) -> None:
+def test_inputs_with_time_need_the_same_length(served_covered: Served) -> None:
     answer = served_covered.predict({"instances": [{**covered_row(), "past_covariates": history(4, 2)}]})
     assert answer.status_code == 400 and "time steps" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("length", [-3, 0, 2, 9, 2**31 - 1])
-def test_any_length_means_what_it_means_to_the_graph(served: Served, plain: Path, length: int) -> None:
+def test_length_has_the_meaning_of_the_graph(served: Served, plain: Path, length: int) -> None:
     given = {"past": [history(9)], "length": [length]}
     known = called(plain, **given)["forecast"]
     np.testing.assert_allclose(served.predict({"inputs": given}).json()["outputs"]["forecast"], known, rtol=1e-5)
 
 
-def test_a_history_of_no_step_is_one(served: Served) -> None:
+def test_an_empty_history_is_valid(served: Served) -> None:
     answer = served.predict({"instances": [{"past": [], "length": 0}]})
     assert answer.status_code == 200 and len(answer.json()["predictions"][0]["forecast"]) == HORIZON
 

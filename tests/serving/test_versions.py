@@ -27,7 +27,7 @@ POLL = 0.05
 
 @pytest.fixture(scope="session")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A version that forecasts something else."""
+    """A version with other forecasts."""
     return write_version(tmp_path_factory.mktemp("other") / "2", shift=0.3)
 
 
@@ -94,7 +94,7 @@ def test_a_new_version_takes_over_without_a_dropped_request(served: Served, base
     wait_for(lambda: old_version() is None)
 
 
-def test_a_request_in_flight_is_finished_by_the_version_it_began_with(
+def test_a_request_is_finished_by_the_version_that_started_it(
     served: Served, base: Path, other: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, go, run = threading.Event(), threading.Event(), Servable.run
@@ -142,9 +142,7 @@ def test_after_an_invalid_version_the_previous_one_is_served(base: Path, other: 
     assert not repository.refresh()
 
 
-def test_a_version_that_arrives_file_by_file_is_served_when_it_is_whole(
-    served: Served, base: Path, other: Path
-) -> None:
+def test_a_version_copied_file_by_file_is_served_once_complete(served: Served, base: Path, other: Path) -> None:
     (base / "2").mkdir()
     shutil.copy(other / "saved_model.pb", base / "2")
     wait_for(lambda: states(served).get("2") == "END")
@@ -152,7 +150,7 @@ def test_a_version_that_arrives_file_by_file_is_served_when_it_is_whole(
     wait_for(lambda: states(served).get("2") == "AVAILABLE")
 
 
-def test_a_version_that_is_removed_gives_way_to_the_one_before_it(served: Served, base: Path, other: Path) -> None:
+def test_a_removed_version_is_replaced_by_the_previous_one(served: Served, base: Path, other: Path) -> None:
     before = served.predict({"inputs": columns()}).json()
     add_version(other, base / "2")
     wait_for(lambda: states(served).get("2") == "AVAILABLE")
@@ -160,7 +158,7 @@ def test_a_version_that_is_removed_gives_way_to_the_one_before_it(served: Served
     wait_for(lambda: states(served)["1"] == "AVAILABLE" and states(served)["2"] == "END")
     assert served.predict({"inputs": columns()}).json() == before
     shutil.rmtree(base / "1")
-    assert served.predict({"inputs": columns()}).json() == before, "the last one goes on"
+    assert served.predict({"inputs": columns()}).json() == before, "the last one stays"
 
 
 def test_folders_without_a_number_do_not_count(base: Path, other: Path) -> None:
@@ -228,7 +226,7 @@ def write_warm_up(folder: Path, **inputs: Any) -> None:
         writer.write(log.SerializeToString())
 
 
-def test_warm_up_requests_are_run_before_anybody_is_answered(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warm_up_requests_run_before_other_requests(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, run = [], Servable.run
 
     def recorded(self: Servable, signature: str, tensors: Any) -> Any:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tsattn.atomic_io import replace_directory
+from tsattn.export.metadata import SERVING
 from tsattn.export.reference_requests import ReferenceRequest
-from tsattn.export.signatures import SERVING
 
 KIT = "kit"
 """Folder of the kit, next to the versions."""

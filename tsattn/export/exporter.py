@@ -6,7 +6,7 @@ import json
 import re
 import tempfile
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -17,11 +17,11 @@ from tsattn.atomic_io import add_version
 from tsattn.errors import ConfigError
 from tsattn.export import Format, formats
 from tsattn.export.client_kit import write_kit
-from tsattn.export.metadata import ASSETS, METADATA_FILE, ModelMetadata, TensorMetadata
+from tsattn.export.metadata import ASSETS, METADATA_FILE, SERVING, ModelMetadata, TensorMetadata
 from tsattn.export.model_card import MODEL_CARD_FILE, format_model_card
 from tsattn.export.reference_requests import RequestGenerator
 from tsattn.export.saved_model import check_tensorflow_backend, embed_metadata, write_saved_model
-from tsattn.export.signatures import SAMPLE_INPUTS, SERVING, CalendarFeatures, ServingPreprocessor, describe_outputs
+from tsattn.export.signatures import SAMPLE_INPUTS, CalendarFeatures, ServingPreprocessor, describe_outputs
 from tsattn.export.verification import check_portable_model, launcher, write_warmup
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.layers.distributions import get_distribution
@@ -32,7 +32,7 @@ from tsattn.timeseries.window_spec import ATTENTION, PARAMETERS, QUANTILES
 
 @dataclass(frozen=True)
 class Exporter:
-    """Writes a fitted forecaster, one method per format.
+    """Writes a fitted forecaster.
 
     Args:
         fitted: The fitted forecaster.
@@ -64,7 +64,7 @@ class Exporter:
         metadata = ModelMetadata.read(version / ASSETS / METADATA_FILE)
         write_kit(folder, version, self.name, self._generator.make_sample(metadata))
 
-    def saved_model(self, folder: Path) -> None:
+    def write_saved_model(self, folder: Path) -> None:
         """Write a SavedModel with its metadata, model card and warm-up requests."""
         preprocessor = make_preprocessor(self.fitted)
         metadata = make_metadata(self.fitted, preprocessor, self.name)
@@ -78,19 +78,7 @@ class Exporter:
         (folder / ASSETS / METADATA_FILE).write_text(metadata.to_json(), encoding="utf-8")
         (folder / MODEL_CARD_FILE).write_text(format_model_card(metadata), encoding="utf-8")
 
-    def onnx(self, folder: Path) -> None:
-        """Write an ONNX model."""
-        self._convert("onnx", folder)
-
-    def openvino(self, folder: Path) -> None:
-        """Write an OpenVINO model."""
-        self._convert("openvino", folder)
-
-    def litert(self, folder: Path) -> None:
-        """Write a LiteRT model."""
-        self._convert("litert", folder)
-
-    def keras(self, folder: Path) -> None:
+    def write_keras(self, folder: Path) -> None:
         """Write the bare Keras model, from window to quantiles."""
         metadata = make_keras_metadata(self.fitted, self.name)
         path = folder / "model.keras"
@@ -100,7 +88,8 @@ class Exporter:
             metadata = metadata.with_agreement(runtime.check(path, self._generator.make_windows()))
         _write_descriptions(folder, metadata)
 
-    def _convert(self, kind: Literal["onnx", "openvino", "litert"], folder: Path) -> None:
+    def write_converted(self, folder: Path, kind: Literal["onnx", "openvino", "litert"]) -> None:
+        """Write an ONNX, OpenVINO or LiteRT model."""
         # None of these formats supports strings everywhere, and LiteRT lacks the integer operations of the calendar.
         preprocessor = make_preprocessor(self.fitted, text_categories=False, calendar=kind != "litert")
         metadata = make_metadata(self.fitted, preprocessor, self.name, all_signatures=False, format=kind)
@@ -172,9 +161,12 @@ def export(
         formats.import_converter(format)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "model"
     exporter = Exporter(fitted, name, batch, time)
-    path = add_version(folder, getattr(exporter, format))
-    if format == "saved_model":
-        exporter.write_kit(folder, path)
+    if format == "keras":
+        return add_version(folder, exporter.write_keras)
+    if format != "saved_model":
+        return add_version(folder, partial(exporter.write_converted, kind=format))
+    path = add_version(folder, exporter.write_saved_model)
+    exporter.write_kit(folder, path)
     return path
 
 

@@ -9,9 +9,9 @@ import keras
 
 from tsattn._extras import import_extra
 from tsattn._logging import quiet
-from tsattn.export.metadata import ModelMetadata
+from tsattn.export.metadata import SERVING, ModelMetadata
 from tsattn.export.saved_model import check_tensorflow_backend, write_plain_graph
-from tsattn.export.signatures import SERVING, ServingPreprocessor, build_forecast_function
+from tsattn.export.signatures import ServingPreprocessor, build_forecast_function
 from tsattn.layers.ops import unroll_loops
 
 OPSET = 18

@@ -23,6 +23,9 @@ WARMUP_FILE = "tf_serving_warmup_requests"
 LAST_TIME = "last_time"
 """Name of the tensor with the last timestamp of each history."""
 
+SERVING = "serving_default"
+"""Name of the signature for forecasts."""
+
 FORMAT = 2
 """Format version, incremented by incompatible changes of the file."""
 

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from tsattn.export.metadata import ModelMetadata
+from tsattn.export.metadata import SERVING, ModelMetadata
 from tsattn.export.requests import make_request
-from tsattn.export.signatures import SAMPLE, SERVING
+from tsattn.export.signatures import SAMPLE
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.models.sampling import sample_paths
 from tsattn.timeseries.panel import Panel

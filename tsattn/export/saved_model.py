@@ -8,10 +8,9 @@ import keras
 
 from tsattn._logging import quiet
 from tsattn.errors import RunError
-from tsattn.export.metadata import ModelMetadata
+from tsattn.export.metadata import SERVING, ModelMetadata
 from tsattn.export.signatures import (
     SAMPLE,
-    SERVING,
     ServingPreprocessor,
     build_attention_function,
     build_forecast_function,

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from tsattn.export.metadata import LAST_TIME, StaticMetadata, TensorMetadata
+from tsattn.export.metadata import LAST_TIME, SERVING, StaticMetadata, TensorMetadata
 from tsattn.layers import HistoryWindow
 from tsattn.models.sampling import sample_paths
 from tsattn.timeseries import calendar as clock
@@ -35,9 +35,6 @@ from tsattn.timeseries.window_spec import (
 Tensors = dict[str, Any]
 
 _COVARIATES = "NaN where unknown; NAME=VALUE is 1 where the column has that category, else 0"
-
-SERVING = "serving_default"
-"""Signature for forecasts."""
 
 SAMPLE = "sample"
 """Signature for sample paths, for models that forecast a distribution."""

@@ -17,33 +17,26 @@ from tsattn.serving import forecast_api, open_inference, tfserving_rest
 from tsattn.serving.engine import Engine
 from tsattn.serving.http import Endpoint, RequestLimits, error_response, get_engine, json_response
 from tsattn.serving.openapi import make_document
-from tsattn.serving.settings import Settings
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
-def create_app(engine: Engine, settings: Settings | None = None) -> Starlette:
-    """Return the application of an engine.
-
-    Args:
-        engine: The engine, with a loaded version.
-        settings: Limits and token; by default those of the engine.
-    """
+def create_app(engine: Engine) -> Starlette:
+    """Return the application of an engine."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         engine.start()
         yield
 
-    settings = settings or engine.settings
     app = Starlette(
         routes=_routes(),
-        middleware=[Middleware(RequestLimits, engine=engine, settings=settings)],
+        middleware=[Middleware(RequestLimits, engine=engine)],
         exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    app.state.engine, app.state.settings = engine, settings
+    app.state.engine = engine
     return app
 
 

@@ -188,18 +188,18 @@ class Batcher:
             del work, batch, results
 
     def _run(self, batch: list[_Task]) -> Sequence[Result]:
-        wanted = [task for task in batch if not task.future.done()]
+        pending = [task for task in batch if not task.future.done()]
         results: dict[_Task, Result] = {}
         try:
-            results = dict(zip(wanted, run_batch(wanted), strict=True))
-            if wanted:
-                self._metrics.observe_batch(len(wanted), sum(task.rows for task in wanted))
+            results = dict(zip(pending, run_batch(pending), strict=True))
+            if pending:
+                self._metrics.observe_batch(len(pending), sum(task.rows for task in pending))
         except Exception as error:
-            if len(wanted) == 1:
-                results[wanted[0]] = _to_serving_error(error)
+            if len(pending) == 1:
+                results[pending[0]] = _to_serving_error(error)
             else:
                 # An invalid request must not fail the others.
-                for task in wanted:
+                for task in pending:
                     results[task] = self._run([task])[0]
         return [results.get(task, ServingError(FAILED, "the request was cancelled")) for task in batch]
 

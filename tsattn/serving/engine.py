@@ -163,7 +163,7 @@ class Engine:
         self.metrics.set_versions(self.name, self.repository.loaded())
 
 
-def parse_version(digits: str) -> int:
+def parse_version_number(digits: str) -> int:
     """Return the version number in a request.
 
     Raises:

@@ -18,13 +18,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tsattn.errors import TsattnError
-from tsattn.export.metadata import ModelMetadata
+from tsattn.export.metadata import SERVING, ModelMetadata
 from tsattn.export.requests import make_request
 from tsattn.serving.engine import Engine
 from tsattn.serving.errors import TIMED_OUT, TOO_LARGE, ServingError, bad_request, quote_value
 from tsattn.serving.request_frames import REQUEST, ParsedRequest, RequestPanel, read_request, read_series
 from tsattn.serving.request_schema import format_timestamps, list_columns, make_example_csv
-from tsattn.serving.servable import DEFAULT, Array, Servable
+from tsattn.serving.servable import Array, Servable
 from tsattn.timeseries.frames import forecast_frame, history_frame
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.window_spec import QUANTILES
@@ -119,7 +119,7 @@ class _ForecastApi:
 
     async def _predict(self, engine: Engine, servable: Servable, panel: Panel) -> Array:
         """Return quantiles [series, horizon, targets, levels], computed in chunks of series."""
-        signature, parts = servable.signature(DEFAULT), []
+        signature, parts = servable.signature(SERVING), []
         for begin in range(0, len(panel), _CHUNK_SERIES):
             part = panel.take(np.arange(begin, min(begin + _CHUNK_SERIES, len(panel))))
             tensors = await self._run_in_thread(make_request, part, servable.metadata)

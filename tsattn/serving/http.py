@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tsattn.serving.engine import Engine, parse_version
+from tsattn.serving.engine import Engine, parse_version_number
 from tsattn.serving.errors import (
     FAILED,
     REQUEST_TIMEOUT,
@@ -31,7 +31,6 @@ from tsattn.serving.errors import (
     quote_value,
 )
 from tsattn.serving.servable import Servable, Tensors
-from tsattn.serving.settings import Settings
 
 T = TypeVar("T")
 
@@ -147,7 +146,7 @@ def requested_version(scope: Scope) -> tuple[Engine, int | None, str | None]:
     engine, params = get_engine(scope), scope["path_params"]
     engine.check_name(params["model"])
     digits = params.get("version")
-    return engine, None if digits is None else parse_version(digits), params.get("label")
+    return engine, None if digits is None else parse_version_number(digits), params.get("label")
 
 
 def requested_servable(scope: Scope) -> tuple[Engine, Servable]:
@@ -181,17 +180,16 @@ class RequestLimits:
 
     Args:
         app: The application.
-        engine: The engine with the metrics.
-        settings: The limits and the token.
+        engine: The engine with the settings and the metrics.
     """
 
-    def __init__(self, app: ASGIApp, engine: Engine, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, engine: Engine) -> None:
         self._app = app
-        self._settings = settings
+        self._settings = engine.settings
         self._metrics = engine.metrics
         self._requests = 0
         self._body_bytes = 0
-        self._token = settings.token
+        self._token = engine.settings.token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
+from tsattn.export.metadata import SERVING
 from tsattn.serving.errors import bad_request, quote_value
 from tsattn.serving.http import (
     MIN_LARGE_BYTES,
@@ -24,7 +25,7 @@ from tsattn.serving.http import (
     write_json,
 )
 from tsattn.serving.json_tensors import has_only_numbers, to_array, to_lists
-from tsattn.serving.servable import DEFAULT, Array, Servable, Signature, TensorInfo, Tensors
+from tsattn.serving.servable import Array, Servable, Signature, TensorInfo, Tensors
 
 DATATYPES = {"float32": "FP32", "int32": "INT32", "int64": "INT64", "string": "BYTES"}
 """Names of the types in the protocol."""
@@ -57,7 +58,7 @@ async def model_ready(scope: Scope) -> Response:
 async def model(scope: Scope) -> Response:
     """Return the inputs and outputs of a version."""
     engine, servable = requested_servable(scope)
-    signature = servable.signature(DEFAULT)
+    signature = servable.signature(SERVING)
     return json_response(
         {
             "name": engine.name,
@@ -103,10 +104,10 @@ def _requested_signature(request: dict[str, Any], servable: Servable) -> Signatu
     parameters = request.get("parameters", {})
     if not isinstance(parameters, dict):
         raise bad_request(f"parameters: expected an object, got {quote_value(parameters)}")
-    name = parameters.get("signature_name", DEFAULT)
+    name = parameters.get("signature_name", SERVING)
     if not isinstance(name, str):
         raise bad_request(f"signature_name: expected a string, got {quote_value(name)}")
-    return servable.signature(name or DEFAULT)
+    return servable.signature(name or SERVING)
 
 
 def _requested_outputs(request: dict[str, Any], signature: Signature) -> list[str]:

@@ -10,9 +10,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
+from tsattn.export.metadata import SERVING
 from tsattn.serving.engine import Engine
 from tsattn.serving.open_inference import datatype
-from tsattn.serving.servable import DEFAULT, Servable, TensorInfo
+from tsattn.serving.servable import Servable, TensorInfo
 
 Json = dict[str, Any]
 
@@ -123,7 +124,7 @@ def _value_type(info: TensorInfo) -> Any:
 
 def _model_schemas(servable: Servable) -> list[Any]:
     """Return the schemas with the tensors of the default signature of a version."""
-    signature, signature_name = servable.signature(DEFAULT), (_Literal[tuple(servable.signatures)], DEFAULT)
+    signature, signature_name = servable.signature(SERVING), (_Literal[tuple(servable.signatures)], SERVING)
     rows = {name: _row_type(info, _value_type(info)) for name, info in signature.inputs.items()}
     outputs = {name: _row_type(info, float) for name, info in signature.outputs.items()}
     instances = _sized_list(_closed("Instance", **rows), min_size=1)

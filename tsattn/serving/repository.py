@@ -12,7 +12,7 @@ from tsattn._logging import quiet
 from tsattn.atomic_io import parse_version
 from tsattn.errors import RunError
 from tsattn.serving.errors import NOT_FOUND, UNAVAILABLE, ServingError, bad_request, quote_value
-from tsattn.serving.servable import GRAPH, Servable
+from tsattn.serving.servable import GRAPH, Servable, load_servable
 
 LOG = logging.getLogger("tsattn.serving")
 
@@ -51,12 +51,19 @@ class Repository:
     Args:
         path: A run directory, a folder of versions, or the folder of one version.
         labels: Version numbers by label.
+        load: Loads the version in a folder.
 
     Raises:
         RunError: There is no model at the path.
     """
 
-    def __init__(self, path: Path, labels: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        labels: Mapping[str, int] | None = None,
+        load: Callable[[Path, int], Servable] = load_servable,
+    ) -> None:
+        self._load_servable = load
         self.base, self._single_version = _find_base(path)
         self.labels = dict(labels or {})
         self._loaded: dict[int, Servable] = {}
@@ -76,7 +83,9 @@ class Repository:
         """
         versions = self.versions()
         if not versions:
-            raise RunError(f"{self.base}: expected a folder with a number as its name and a SavedModel in it, found none")
+            raise RunError(
+                f"{self.base}: expected a folder with a number as its name and a SavedModel in it, found none"
+            )
         for label, version in self.labels.items():
             if version not in versions:
                 raise RunError(f"{self.base}: expected version {version} for the label {label}, found {versions}")
@@ -142,8 +151,7 @@ class Repository:
         self._set_status(VersionStatus(version))
         try:
             with quiet():
-                servable = Servable(self._folder(version), version)
-                servable.warm_up(self._folder(version))
+                servable = self._load_servable(self._folder(version), version)
         except RunError as error:
             self._failed[version] = file_state
             self._set_status(VersionStatus(version, END, str(error)))

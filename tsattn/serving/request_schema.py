@@ -63,17 +63,17 @@ def _make_series(metadata: ModelMetadata, number: int, name: str) -> pd.DataFram
     ids, time, targets = _long_columns(schema)
     used = uses_covariates(metadata)
     steps = int(np.clip(max(3 * schema.season, 4 * metadata.horizon), *_STEPS))
-    ahead = metadata.horizon if used and schema.future_covariates else 0
-    columns: dict[str, Any] = {id: [name] * (steps + ahead) for id in ids}
-    columns |= {column: _make_timestamps(schema, steps + ahead) for column in time}
+    horizon = metadata.horizon if used and schema.future_covariates else 0
+    columns: dict[str, Any] = {id: [name] * (steps + horizon) for id in ids}
+    columns |= {column: _make_timestamps(schema, steps + horizon) for column in time}
     for channel, target in enumerate(targets):
-        columns[target] = _make_target(schema, steps, ahead, number + channel)
+        columns[target] = _make_target(schema, steps, horizon, number + channel)
     for feature in schema.future_covariates if used else ():
-        columns[feature] = _make_covariate(schema, feature, steps + ahead, 0)
+        columns[feature] = _make_covariate(schema, feature, steps + horizon, 0)
     for feature in schema.past_covariates if used else ():
-        columns[feature] = _make_covariate(schema, feature, steps, ahead)
+        columns[feature] = _make_covariate(schema, feature, steps, horizon)
     for feature in schema.static_covariates if used else ():
-        columns[feature] = [_make_covariate(schema, feature, number + 1, 0)[-1]] * (steps + ahead)
+        columns[feature] = [_make_covariate(schema, feature, number + 1, 0)[-1]] * (steps + horizon)
     return pd.DataFrame(columns)
 
 
@@ -94,20 +94,20 @@ def _make_timestamps(schema: Schema, steps: int) -> list[Any]:
     )
 
 
-def _make_target(schema: Schema, steps: int, ahead: int, number: int) -> Floats:
+def _make_target(schema: Schema, steps: int, horizon: int, number: int) -> Floats:
     """Return a season and a trend with some noise; NaN for the steps to forecast."""
     step = np.arange(steps)
     noise = np.random.default_rng(number).normal(0, 2, steps)
     season = 15 * np.sin(2 * np.pi * (step / max(schema.season, 12) + number / 5))
-    return np.append(np.round(100 + 40 * number + 30 * step / steps + season + noise, 1), np.full(ahead, np.nan))
+    return np.append(np.round(100 + 40 * number + 30 * step / steps + season + noise, 1), np.full(horizon, np.nan))
 
 
-def _make_covariate(schema: Schema, name: str, steps: int, ahead: int) -> list[Any]:
-    """Return values of a covariate, missing for ``ahead`` steps."""
+def _make_covariate(schema: Schema, name: str, steps: int, horizon: int) -> list[Any]:
+    """Return values of a covariate, missing for the last ``horizon`` steps."""
     if name in schema.categories:
         values = schema.categories[name] or ("",)
-        return [values[step % len(values)] for step in range(steps)] + [""] * ahead
-    return [round(10 + 3 * float(np.sin(step)), 1) for step in range(steps)] + [float("nan")] * ahead
+        return [values[step % len(values)] for step in range(steps)] + [""] * horizon
+    return [round(10 + 3 * float(np.sin(step)), 1) for step in range(steps)] + [float("nan")] * horizon
 
 
 def format_timestamps(times: pd.DatetimeIndex) -> list[str]:

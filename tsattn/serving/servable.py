@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsattn.errors import RunError
-from tsattn.export.metadata import ASSETS, METADATA_FILE, WARMUP_FILE, ModelMetadata
+from tsattn.export.metadata import ASSETS, METADATA_FILE, SERVING, WARMUP_FILE, ModelMetadata
 from tsattn.serving.errors import FAILED, UNAVAILABLE, ServingError, bad_request, quote_value
 from tsattn.timeseries.window_spec import LENGTH
 
@@ -58,8 +58,8 @@ class Servable:
             if inputs and all(info.shape and info.shape[0] is None for info in (*inputs.values(), *outputs.values())):
                 self.signatures[name] = Signature(name, inputs, outputs, self.definitions[name].method_name)
                 self._functions[name] = function
-        if DEFAULT not in self.signatures:
-            raise RunError(f'{folder}: the SavedModel has no signature "{DEFAULT}" with a batch axis')
+        if SERVING not in self.signatures:
+            raise RunError(f'{folder}: the SavedModel has no signature "{SERVING}" with a batch axis')
 
     def signature(self, name: str) -> Signature:
         """Return a signature by its name.
@@ -114,6 +114,17 @@ class Servable:
             yield name, make_dummy_request(self.signatures[name], self.metadata.context)
 
 
+def load_servable(folder: Path, version: int) -> Servable:
+    """Load a version and call its signatures once.
+
+    Raises:
+        RunError: It cannot be loaded, or a call fails.
+    """
+    servable = Servable(folder, version)
+    servable.warm_up(folder)
+    return servable
+
+
 def make_dummy_request(signature: Signature, steps: int, rows: int = 1) -> Tensors:
     """Return inputs for a signature that every model accepts."""
     tensors = {}
@@ -139,7 +150,7 @@ def read_warmup_requests(path: Path) -> Iterator[tuple[str, Tensors]]:
             if log.HasField("predict_log"):
                 request = log.predict_log.request
                 tensors = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
-                yield request.model_spec.signature_name or DEFAULT, tensors
+                yield request.model_spec.signature_name or SERVING, tensors
     except (tf.errors.OpError, ValueError, TypeError) as error:
         raise RunError(f"{path}: expected TensorFlow Serving's warm-up requests: {_first_line(error)}") from None
 
@@ -176,7 +187,6 @@ Array = npt.NDArray[Any]
 Tensors = dict[str, Array]
 
 PREDICT_METHOD = "tensorflow/serving/predict"
-DEFAULT = "serving_default"
 
 _NUMPY: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
@@ -244,15 +254,15 @@ class TensorInfo:
         """
         if self.dtype == "string":
             return _encode_strings(self.name, array)
-        wanted, kinds = self.numpy, "iuf" if self.dtype == "float32" else "iu"
+        dtype, kinds = self.numpy, "iuf" if self.dtype == "float32" else "iu"
         if array.dtype.kind not in kinds:
             raise bad_request(f'input "{self.name}": expected {self.type_text}, got values of the type {array.dtype}')
         with np.errstate(over="ignore", invalid="ignore"):
-            cast = array.astype(wanted)
-        if wanted.kind == "f":
+            cast = array.astype(dtype)
+        if dtype.kind == "f":
             fits = np.isfinite(cast) | ~np.isfinite(array)
         else:
-            fits = (array >= np.iinfo(wanted).min) & (array <= np.iinfo(wanted).max)
+            fits = (array >= np.iinfo(dtype).min) & (array <= np.iinfo(dtype).max)
         if not fits.all():
             value = array[~fits].flat[0]
             raise bad_request(f'input "{self.name}": expected {self.dtype}, got {value}, which is out of range')

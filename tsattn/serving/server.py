@@ -72,7 +72,7 @@ class Server:
             RunError: The gRPC port is in use.
         """
         config = uvicorn.Config(
-            create_app(engine, self._settings),
+            create_app(engine),
             http=protocol_class(self._settings),
             ws="none",
             log_config=None,

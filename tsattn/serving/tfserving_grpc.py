@@ -18,11 +18,12 @@ from tensorflow_serving.apis import (
 )
 
 from tsattn.errors import RunError
+from tsattn.export.metadata import SERVING
 from tsattn.serving import errors
 from tsattn.serving.engine import LOG, Engine
 from tsattn.serving.errors import NOT_IMPLEMENTED, ServingError, bad_request, quote_value
 from tsattn.serving.http import check_token
-from tsattn.serving.servable import DEFAULT, Array, Servable, TensorInfo
+from tsattn.serving.servable import Array, Servable, TensorInfo
 from tsattn.serving.settings import Settings
 
 _CODES = {
@@ -122,7 +123,7 @@ class _PredictionService:
     async def _predict(self, request: Any, seconds: float | None) -> Any:
         engine = self._handler.engine
         servable = self._handler.servable(request.model_spec)
-        signature = servable.signature(request.model_spec.signature_name or DEFAULT)
+        signature = servable.signature(request.model_spec.signature_name or SERVING)
         output_names = list(dict.fromkeys(request.output_filter)) or list(signature.outputs)
         unknown = [name for name in output_names if name not in signature.outputs]
         if unknown:

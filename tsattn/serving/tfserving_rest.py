@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
+from tsattn.export.metadata import SERVING
 from tsattn.serving.errors import bad_request, quote_value
 from tsattn.serving.http import (
     MIN_LARGE_BYTES,
@@ -21,17 +22,17 @@ from tsattn.serving.http import (
     write_json,
 )
 from tsattn.serving.json_tensors import has_only_numbers, to_array, to_lists
-from tsattn.serving.servable import DEFAULT, Servable, Signature, Tensors
+from tsattn.serving.servable import Servable, Signature, Tensors
 
 
 async def predict(scope: Scope) -> Response:
     """Answer ``:predict``."""
     engine, servable = requested_servable(scope)
     request, body = await json_body(scope)
-    name = request.get("signature_name", DEFAULT)
+    name = request.get("signature_name", SERVING)
     if not isinstance(name, str):
         raise bad_request(f"signature_name: expected a string, got {quote_value(name)}")
-    signature = servable.signature(name or DEFAULT)
+    signature = servable.signature(name or SERVING)
     is_body_large = len(body) >= MIN_LARGE_BYTES
     tensors, by_row = await run_in_thread(is_body_large, read_tensors, request, signature, has_only_numbers(body))
     outputs = await engine.run(servable, signature, tensors)
@@ -102,8 +103,8 @@ async def other_method(scope: Scope) -> Response:
     """Answer ``:classify`` and ``:regress``, which need signatures that forecasters do not have."""
     _, servable = requested_servable(scope)
     request, _ = await json_body(scope)
-    name = request.get("signature_name", DEFAULT)
-    signature = servable.signature(name if isinstance(name, str) and name else DEFAULT)
+    name = request.get("signature_name", SERVING)
+    signature = servable.signature(name if isinstance(name, str) and name else SERVING)
     method = scope["path"].rpartition(":")[2]
     raise bad_request(
         f'expected a signature with the method "tensorflow/serving/{method}", got "{signature.name}" '

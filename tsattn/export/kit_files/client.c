@@ -70,18 +70,18 @@ int main(int argc, char **argv) {
     TF_Session *session = TF_LoadSessionFromSavedModel(options, NULL, argv[1], tags, 1, graph, NULL, status);
     check(TF_GetCode(status) == TF_OK, TF_Message(status));
     TF_Output in[N_IN], out[N_OUT];
-    TF_Tensor *given[N_IN], *made[N_OUT];
+    TF_Tensor *in_tensors[N_IN], *out_tensors[N_OUT];
     for (int i = 0; i < N_IN; i++) {
         in[i] = (TF_Output){TF_GraphOperationByName(graph, inputs[i].op), inputs[i].index};
         check(in[i].oper != NULL, inputs[i].op);
-        given[i] = read_tensor(&inputs[i]);
+        in_tensors[i] = read_tensor(&inputs[i]);
     }
     for (int i = 0; i < N_OUT; i++) {
         out[i] = (TF_Output){TF_GraphOperationByName(graph, outputs[i].op), outputs[i].index};
         check(out[i].oper != NULL, outputs[i].op);
     }
-    TF_SessionRun(session, NULL, in, given, N_IN, out, made, N_OUT, NULL, 0, NULL, status);
+    TF_SessionRun(session, NULL, in, in_tensors, N_IN, out, out_tensors, N_OUT, NULL, 0, NULL, status);
     check(TF_GetCode(status) == TF_OK, TF_Message(status));
-    for (int i = 0; i < N_OUT; i++) print_tensor(outputs[i].name, made[i]);
+    for (int i = 0; i < N_OUT; i++) print_tensor(outputs[i].name, out_tensors[i]);
     return 0;
 }
