@@ -25,10 +25,7 @@ def write_kit(folder: Path, version: Path, name: str, sample: ReferenceRequest) 
     """Write the kit next to the versions of a SavedModel, replacing an older one.
 
     Args:
-        folder: Folder of the versions.
         version: Folder of the version that the C program runs.
-        name: Name of the model.
-        sample: The sample request.
     """
     inputs, outputs = _ports(version)
     values = {"NAME": name, "VERSION": version.name, "INPUTS": _rows(inputs), "OUTPUTS": _rows(outputs)}

@@ -35,8 +35,6 @@ class Exporter:
     """Writes a fitted forecaster.
 
     Args:
-        fitted: The fitted forecaster.
-        name: Name of the model.
         batch: Number of series of a request, for LiteRT.
         time: Number of time steps of a request, for LiteRT.
     """
@@ -125,7 +123,6 @@ def export(
     compared with those of the Python model, and the export fails if they differ.
 
     Args:
-        fitted: The fitted forecaster.
         folder: Folder of versions. The next one is ``1``, or one more than the highest number; a SavedModel also gets
             the folder ``kit``.
         format: "saved_model", "onnx", "openvino", "litert" or "keras".
@@ -187,7 +184,6 @@ def make_preprocessor(
     """Return the preprocessor of a forecaster, from raw tensors to windows.
 
     Args:
-        fitted: The fitted forecaster.
         text_categories: Take categories as strings, not as integers.
         calendar: Compute the calendar features in the graph if it can, instead of taking them as inputs.
     """
@@ -231,11 +227,7 @@ def make_metadata(
     """Return the metadata of an exported model.
 
     Args:
-        fitted: The fitted forecaster.
-        preprocessor: Its preprocessor.
-        name: Name of the model.
         all_signatures: Include the signatures for attention and samples if the model has them.
-        format: Format of the export.
     """
     spec = fitted.spec
     attention = all_signatures and ATTENTION in fitted.model.output

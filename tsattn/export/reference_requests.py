@@ -46,7 +46,6 @@ class ReferenceRequest:
     """One request with the expected outputs of every signature.
 
     Args:
-        inputs: Input tensors by name.
         outputs: Output tensors by name, for each signature.
         scale: Scale of each window, [batch, targets], see `compute_window_scales`.
         resolution: Smallest difference between two values: 1 for counts, else 0.
@@ -89,7 +88,6 @@ class RequestGenerator:
     """Generates reference requests from the end of the training data.
 
     Args:
-        fitted: The fitted forecaster.
         model: The model to export. It runs on the CPU, because a GPU may compute with lower precision.
         max_steps: Maximum length of a history, if the graph has one.
     """
@@ -194,7 +192,6 @@ def compute_window_scales(window: Arrays, quantiles: npt.NDArray[Any]) -> npt.ND
     forecast.
 
     Args:
-        window: Input tensors of the model.
         quantiles: The forecast, [batch, horizon, targets, levels].
     """
     observed = window[OBSERVED]

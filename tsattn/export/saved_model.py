@@ -44,8 +44,6 @@ def write_saved_model(model: keras.Model, preprocessor: ServingPreprocessor, pat
     valid step, in seconds of local time since 1970-01-01.
 
     Args:
-        model: The inference model without device-specific operations.
-        preprocessor: Turns the inputs into windows.
         path: Folder to write, such as ``saved_model/1``.
 
     Raises:
@@ -69,9 +67,6 @@ def write_plain_graph(
     """Write a SavedModel for converters, with one signature and unrolled decoder loops.
 
     Args:
-        model: The inference model without device-specific operations.
-        preprocessor: Turns the inputs into windows.
-        path: Folder to write.
         batch: Fixed number of series; any number by default.
         time: Fixed number of time steps; any number by default.
     """

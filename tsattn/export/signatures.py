@@ -50,7 +50,6 @@ class ServingPreprocessor:
     """Turns raw tensors, in the order of the signature, into windows.
 
     Args:
-        spec: The window.
         calendar: Computes the calendar features; None takes them as inputs.
         text_categories: Take categories as strings; otherwise as integers, for runtimes without strings.
     """

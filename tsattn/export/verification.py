@@ -212,11 +212,6 @@ def write_warmup(path: Path, name: str, requests: Sequence[ReferenceRequest]) ->
     """Write requests as TensorFlow Serving's warm-up requests of a SavedModel.
 
     They cover every signature that takes the same inputs; `SAMPLE` takes others.
-
-    Args:
-        path: Folder of the SavedModel.
-        name: Name of the model.
-        requests: The requests.
     """
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2

@@ -42,12 +42,7 @@ class _Task:
 
 
 class Batcher:
-    """Runs requests in worker threads; everything else happens on the event loop.
-
-    Args:
-        settings: Settings of the server.
-        metrics: Metrics of the server.
-    """
+    """Runs requests in worker threads; everything else happens on the event loop."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
@@ -228,7 +223,6 @@ def crop_to_context(tensors: Tensors, signature: Signature, context: int) -> tup
 
     Args:
         tensors: Inputs that `Signature.check` returned.
-        signature: The signature.
         context: Number of history steps that the graph uses.
 
     Returns:

@@ -28,7 +28,6 @@ class Engine:
 
     Args:
         repository: Versions of the model, at least one of them loaded.
-        settings: Settings of the server.
 
     Raises:
         ConfigError: The name cannot be part of a URL.
@@ -52,11 +51,7 @@ class Engine:
 
     @classmethod
     def open(cls, path: Path, settings: Settings | None = None) -> Engine:
-        """Load the model at a path.
-
-        Raises:
-            RunError: There is no model, or it cannot be loaded.
-        """
+        """Load the model at a path."""
         settings = settings or Settings()
         repository = Repository(path, settings.labels)
         repository.load()
@@ -68,19 +63,11 @@ class Engine:
             raise ServingError(NOT_FOUND, f'expected the model "{self.name}", got {quote_value(name)}')
 
     def resolve(self, version: int | None = None, label: str | None = None) -> Servable:
-        """Return a version of the model; None and 0 are the latest.
-
-        Raises:
-            ServingError: The version is not loaded.
-        """
+        """Return a version of the model; None and 0 are the latest."""
         return self.repository.get(version, label)
 
     def statuses(self, version: int | None = None, label: str | None = None) -> list[VersionStatus]:
-        """Return the status of one version, or of all of them if none is given; 0 is the latest.
-
-        Raises:
-            ServingError: The version is unknown.
-        """
+        """Return the status of one version, or of all of them if none is given; 0 is the latest."""
         statuses = self.repository.statuses()
         if version is None and label is None:
             return statuses
@@ -97,8 +84,6 @@ class Engine:
         """Return the outputs of a signature.
 
         Args:
-            servable: A version of the model.
-            signature: One of its signatures.
             tensors: Inputs by name; strings are ``str`` objects.
             timeout: Time limit in seconds, if shorter than that of the settings.
 
@@ -164,11 +149,7 @@ class Engine:
 
 
 def parse_version_number(digits: str) -> int:
-    """Return the version number in a request.
-
-    Raises:
-        ServingError: It is not an integer of up to 64 bits.
-    """
+    """Return the version number in a request."""
     if not (digits.isascii() and digits.isdecimal() and len(digits) < 20 and int(digits) < 2**63):
         raise bad_request(f"expected a version number of up to 64 bits, got {quote_value(digits)}")
     return int(digits)

@@ -18,7 +18,7 @@ _MAX_LENGTH = 1000
 
 
 class ServingError(Exception):
-    """An error that is answered with ``{"error": message}``.
+    """An error that is answered with ``{"error": message}``, raised for every request that cannot be answered.
 
     Args:
         status: HTTP status; that of gRPC follows from it.

@@ -100,11 +100,7 @@ def is_large(outputs: Tensors) -> bool:
 
 
 def check_token(authorization: str, token: str) -> None:
-    """Check the ``Authorization`` of a request.
-
-    Raises:
-        ServingError: It is not ``Bearer`` and the token.
-    """
+    """Check the ``Authorization`` of a request."""
     scheme, _, sent = authorization.partition(" ")
     # Constant time, so that the duration does not reveal a matching prefix.
     is_equal = hmac.compare_digest(sent.strip().encode("utf-8", "replace"), token.encode())
@@ -117,7 +113,6 @@ class Endpoint:
 
     Args:
         name: Name in the metrics.
-        handler: The function.
     """
 
     def __init__(self, name: str, handler: Callable[[Scope], Awaitable[Response]]) -> None:
@@ -150,21 +145,13 @@ def requested_version(scope: Scope) -> tuple[Engine, int | None, str | None]:
 
 
 def requested_servable(scope: Scope) -> tuple[Engine, Servable]:
-    """Return the engine and the version of the model that the path of a request names.
-
-    Raises:
-        ServingError: It is not served.
-    """
+    """Return the engine and the version of the model that the path of a request names."""
     engine, version, label = requested_version(scope)
     return engine, engine.resolve(version, label)
 
 
 async def json_body(scope: Scope) -> tuple[dict[str, Any], bytes]:
-    """Return the JSON object in the body of a request, and its text.
-
-    Raises:
-        ServingError: The body is not a JSON object.
-    """
+    """Return the JSON object in the body of a request, and its text."""
     for name, coding in scope["headers"]:
         if name == b"content-encoding" and coding.strip().lower() not in (b"", b"identity"):
             raise ServingError(UNSUPPORTED, "expected an uncompressed body without Content-Encoding")
@@ -179,7 +166,6 @@ class RequestLimits:
     """Middleware that reads the body within limits, checks the token, turns errors into JSON and updates metrics.
 
     Args:
-        app: The application.
         engine: The engine with the settings and the metrics.
     """
 

@@ -25,12 +25,7 @@ def to_array(value: Any, info: TensorInfo, *, only_numbers: bool) -> Array:
     """Return nested lists as an array with the type of a tensor.
 
     Args:
-        value: The JSON value.
-        info: The tensor.
         only_numbers: Result of `has_only_numbers`.
-
-    Raises:
-        ServingError: A value has another type, or the lists have different lengths.
     """
     array = _to_strings(value, info) if info.dtype == "string" else _to_numbers(value, info, only_numbers)
     missing = len(info.shape) - array.ndim

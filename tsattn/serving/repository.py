@@ -30,7 +30,6 @@ class VersionStatus:
     """Status of a version.
 
     Args:
-        version: Version number.
         state: `LOADING`, `AVAILABLE`, `UNLOADING` or `END`.
         error: Why it could not be loaded, else "".
     """
@@ -76,11 +75,7 @@ class Repository:
         """Called after each change of a status."""
 
     def load(self) -> None:
-        """Load the latest version and those with a label.
-
-        Raises:
-            RunError: There is no version, or one of them cannot be loaded.
-        """
+        """Load the latest version and those with a label."""
         versions = self.versions()
         if not versions:
             raise RunError(
@@ -184,11 +179,7 @@ class Repository:
             self.on_change()
 
     def get(self, version: int | None = None, label: str | None = None) -> Servable:
-        """Return a loaded version, by default the latest one.
-
-        Raises:
-            ServingError: It is not loaded.
-        """
+        """Return a loaded version, by default the latest one."""
         if label is not None:
             if label not in self.labels:
                 raise bad_request(f"label: expected one of {sorted(self.labels)}, got {quote_value(label)}")

@@ -25,13 +25,6 @@ class Servable:
     """One loaded version of a model.
 
     A SavedModel holds a graph and its weights; loading it runs no Python code of its author.
-
-    Args:
-        folder: Folder of the SavedModel.
-        version: Version number.
-
-    Raises:
-        RunError: It cannot be loaded.
     """
 
     def __init__(self, folder: Path, version: int) -> None:
@@ -62,11 +55,7 @@ class Servable:
             raise RunError(f'{folder}: the SavedModel has no signature "{SERVING}" with a batch axis')
 
     def signature(self, name: str) -> Signature:
-        """Return a signature by its name.
-
-        Raises:
-            ServingError: There is no signature of that name.
-        """
+        """Return a signature by its name."""
         signature = self.signatures.get(name)
         if signature is None:
             raise bad_request(f"signature: expected one of {', '.join(self.signatures)}, got {quote_value(name)}")
@@ -76,7 +65,6 @@ class Servable:
         """Return the outputs of a signature.
 
         Args:
-            signature: Name of the signature.
             tensors: Inputs that `Signature.check` returned.
 
         Raises:
@@ -95,11 +83,7 @@ class Servable:
             raise ServingError(FAILED, f"the model failed: {_first_line(error)}") from None
 
     def warm_up(self, folder: Path) -> None:
-        """Call every signature, because TensorFlow is slow at the first call.
-
-        Raises:
-            RunError: A call fails.
-        """
+        """Call every signature, because TensorFlow is slow at the first call."""
         try:
             for name, tensors in self._warmup_requests(folder / ASSETS / WARMUP_FILE):
                 for _ in range(_WARMUP_CALLS):
@@ -115,11 +99,7 @@ class Servable:
 
 
 def load_servable(folder: Path, version: int) -> Servable:
-    """Load a version and call its signatures once.
-
-    Raises:
-        RunError: It cannot be loaded, or a call fails.
-    """
+    """Load a version and call its signatures once."""
     servable = Servable(folder, version)
     servable.warm_up(folder)
     return servable
@@ -136,11 +116,7 @@ def make_dummy_request(signature: Signature, steps: int, rows: int = 1) -> Tenso
 
 
 def read_warmup_requests(path: Path) -> Iterator[tuple[str, Tensors]]:
-    """Read the signature names and inputs of TensorFlow Serving's warm-up requests.
-
-    Raises:
-        RunError: The file is not valid.
-    """
+    """Read the signature names and inputs of TensorFlow Serving's warm-up requests."""
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 
@@ -156,11 +132,7 @@ def read_warmup_requests(path: Path) -> Iterator[tuple[str, Tensors]]:
 
 
 def read_definitions(folder: Path) -> Mapping[str, Any]:
-    """Read the SignatureDef of each signature of a SavedModel.
-
-    Raises:
-        RunError: There is no SavedModel, or it is not valid.
-    """
+    """Read the SignatureDef of each signature of a SavedModel."""
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -201,7 +173,6 @@ class TensorInfo:
     """One tensor of a signature.
 
     Args:
-        name: Name of the tensor.
         dtype: "float32", "int32", "int64" or "string".
         shape: Sizes of the axes, None for dynamic ones; the first is the batch.
     """
@@ -231,11 +202,7 @@ class TensorInfo:
         return f"{self.dtype} [{shape}]"
 
     def check(self, array: Array) -> Array:
-        """Return the array with the type of the tensor.
-
-        Raises:
-            ServingError: Its type or shape does not match.
-        """
+        """Return the array with the type of the tensor."""
         sizes = array.shape
         if len(sizes) != len(self.shape) or any(
             size is not None and size != actual for size, actual in zip(self.shape, sizes, strict=True)
@@ -247,11 +214,7 @@ class TensorInfo:
         return array if array.dtype == self.numpy and self.dtype != "string" else self.cast(array)
 
     def cast(self, array: Array) -> Array:
-        """Return the array with the type of the tensor, without a check of its shape.
-
-        Raises:
-            ServingError: It is of another kind, or a value is out of range.
-        """
+        """Return the array with the type of the tensor, without a check of its shape."""
         if self.dtype == "string":
             return _encode_strings(self.name, array)
         dtype, kinds = self.numpy, "iuf" if self.dtype == "float32" else "iu"
@@ -292,9 +255,6 @@ class Signature:
     """One function of a model.
 
     Args:
-        name: Name of the signature.
-        inputs: Input tensors by name.
-        outputs: Output tensors by name.
         method: Method name of TensorFlow Serving.
     """
 

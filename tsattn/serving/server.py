@@ -42,9 +42,6 @@ class Server:
 
     Args:
         settings: Addresses and limits.
-
-    Raises:
-        RunError: The port is in use, or the address does not belong to this machine.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -64,12 +61,8 @@ class Server:
         """Serve until a signal arrives or `stop` is called, then finish the current requests.
 
         Args:
-            engine: The engine.
             ready: Called once the server accepts requests.
             signals: Stop on SIGTERM and SIGINT; possible only in the main thread.
-
-        Raises:
-            RunError: The gRPC port is in use.
         """
         config = uvicorn.Config(
             create_app(engine),
@@ -139,11 +132,7 @@ class Server:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a bound socket that does not listen yet.
-
-    Raises:
-        RunError: The port is in use, or the address does not belong to this machine.
-    """
+    """Return a bound socket that does not listen yet."""
     try:
         family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         result = socket.socket(family, kind, number)

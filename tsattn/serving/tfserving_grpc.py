@@ -41,11 +41,7 @@ _SIGNATURES = "signature_def"
 
 
 async def start_grpc(engine: Engine, settings: Settings) -> tuple[Any, int]:
-    """Start the gRPC server on the running event loop, and return it with its port.
-
-    Raises:
-        RunError: The port is in use.
-    """
+    """Start the gRPC server on the running event loop, and return it with its port."""
     options = [
         ("grpc.max_receive_message_length", settings.max_request_bytes),
         ("grpc.max_send_message_length", -1),
@@ -95,11 +91,7 @@ class _CallHandler:
         check_token(str(authorization), self._token)
 
     def requested_version(self, spec: Any) -> tuple[int | None, str | None]:
-        """Return the version and label of a model spec.
-
-        Raises:
-            ServingError: It names another model, or the version is negative.
-        """
+        """Return the version and label of a model spec."""
         self.engine.check_name(spec.name)
         choice = spec.WhichOneof("version_choice")
         if choice == "version_label":
@@ -200,12 +192,8 @@ def read_tensor(proto: Any, info: TensorInfo, limit: int) -> Array:
     """Return a tensor of a call as an array.
 
     Args:
-        proto: The TensorProto.
         info: The expected tensor.
         limit: Maximum number of bytes; the size of a repeated value depends on the shape alone.
-
-    Raises:
-        ServingError: It is not valid.
     """
     sizes = [dim.size for dim in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in sizes):

@@ -41,11 +41,7 @@ async def predict(scope: Scope) -> Response:
 
 
 def read_tensors(request: dict[str, Any], signature: Signature, only_numbers: bool) -> tuple[Tensors, bool]:
-    """Return the inputs of a request, and whether they are in row format.
-
-    Raises:
-        ServingError: They are not valid.
-    """
+    """Return the inputs of a request, and whether they are in row format."""
     if ("instances" in request) == ("inputs" in request):
         raise bad_request('expected either "instances" or "inputs", got ' + ("both" if "inputs" in request else "none"))
     by_row = "instances" in request
