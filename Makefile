@@ -5,9 +5,13 @@ BIN := $(VENV)/bin
 BACKENDS ?= jax torch
 # Processes that the tests run in.
 JOBS ?= 2
-PYTEST = $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal --durations 10
+# By file, so that what the tests of a file share is made once.
+DIST ?= loadfile
+# Compiling for JAX takes longer than what it saves in tests.
+XLA_FLAGS ?= --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
+PYTEST = $(BIN)/python -m pytest -q -n $(JOBS) --dist $(DIST) --durations 10
 # What every layer goes through. On torch all of tests/layers takes a minute; JAX compiles each test anew.
-LAYERS ?= tests/layers/test_every_layer.py
+LAYERS ?= tests/layers/test_layer_contract.py
 # Which of its cases: all, or with "not slow" those of which no other is much alike.
 CASES ?= slow or not slow
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -47,11 +51,12 @@ test-slow: $(VENV)/.dev ## The tests that need minutes: real data sets, notebook
 test-accuracy: $(VENV)/.dev ## The default on ETTh1 and M4 Hourly, eight minutes; needs TSATTN_DATA_DIR
 	@$(PYTEST) -m accuracy
 
+test-backends: DIST = worksteal
 test-backends: $(VENV)/.dev ## The layers on the other backends of Keras, where they are installed
 	@for backend in $(BACKENDS); do \
 		$(BIN)/python -c "import $$backend" 2>/dev/null || { echo "$$backend is not installed: left out"; continue; }; \
 		echo "The layers on $$backend"; \
-		KERAS_BACKEND=$$backend JAX_PLATFORMS=cpu $(PYTEST) $(LAYERS) -k 'not reversal and not same_figures' \
+		KERAS_BACKEND=$$backend JAX_PLATFORMS=cpu XLA_FLAGS="$(XLA_FLAGS)" $(PYTEST) $(LAYERS) -k 'not reversal and not same_outputs' \
 			-m '$(CASES)' || exit 1; \
 	done
 

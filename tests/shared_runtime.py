@@ -1,4 +1,4 @@
-"""One process that verifies all SavedModels of a test session; a new one for each imports TensorFlow every time.
+"""One process of each format that verifies all exports of a test session; a new one each time imports TensorFlow again.
 
 The check is that of `tsattn.export.isolated_runtime`, in a process without tsattn.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def launch(kind: str, module: str | None) -> IsolatedRuntime:
-    """Return the shared runtime for a SavedModel, a new process for other formats."""
+    """Return the runtime of a kind that all tests use; a new process for layers that another module defines."""
     # This file is a script as well, which must not import tsattn.
     from tsattn.export import isolated_runtime
     from tsattn.export.verification import IsolatedRuntime, cpu_environment
@@ -31,30 +31,31 @@ def launch(kind: str, module: str | None) -> IsolatedRuntime:
             pass
 
         def run(self, line: str) -> str:
-            stdin, stdout = _start([isolated_runtime.__file__, kind], cpu_environment())
+            stdin, stdout = _start(kind, isolated_runtime.__file__, cpu_environment())
             stdin.write(line)
             stdin.flush()
             error = stdout.readline()
             if not error:
-                raise RuntimeError("the process that verifies SavedModels has ended")
+                raise RuntimeError(f"the process that verifies {kind} has ended")
             return error.strip()
 
-    return SharedRuntime() if kind == "saved_model" else IsolatedRuntime(kind, module)
+    return SharedRuntime() if module is None else IsolatedRuntime(kind, module)
 
 
-_processes: list[subprocess.Popen[str]] = []
+_processes: dict[str, subprocess.Popen[str]] = {}
 
 
-def _start(arguments: list[str], environment: dict[str, str]) -> tuple[IO[str], IO[str]]:
-    """Return standard input and output of the process, which is started by the first call."""
-    if not _processes:
-        command = [sys.executable, "-P", __file__, *arguments]
+def _start(kind: str, script: str, environment: dict[str, str]) -> tuple[IO[str], IO[str]]:
+    """Return standard input and output of the process of a kind, which is started by the first call."""
+    if kind not in _processes:
+        command = [sys.executable, "-P", __file__, script, kind]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
         # It ends when its standard input is closed.
         atexit.register(process.communicate)
-        _processes.append(process)
-    assert _processes[0].stdin is not None and _processes[0].stdout is not None
-    return _processes[0].stdin, _processes[0].stdout
+        _processes[kind] = process
+    process = _processes[kind]
+    assert process.stdin is not None and process.stdout is not None
+    return process.stdin, process.stdout
 
 
 def main() -> None:

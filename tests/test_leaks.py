@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,23 +27,23 @@ def forecaster(**given: Any) -> Forecaster:
     return Forecaster("attention_pooling", HORIZON, season=1, target="y", options={"units": 8}, training=QUICK, **given)
 
 
-@cache
-def forecasts(column: str) -> pd.DataFrame:
+@pytest.fixture(scope="module")
+def plain() -> pd.DataFrame:
     """Forecasts of the unchanged data with a past covariate."""
-    return forecaster(past_covariates=column).backtest(data(), FOLDS).forecasts
+    return forecaster(past_covariates="future").backtest(data(), FOLDS).forecasts
 
 
-def changed(frame: pd.DataFrame, first: int, column: str) -> pd.DataFrame:
-    """The same data with other values in a column from a step on."""
+def changed(frame: pd.DataFrame, first: int, *columns: str) -> pd.DataFrame:
+    """The same data with other values in some columns from a step on."""
     other = frame.copy()
-    other.loc[other.index[first:], column] = 1e3 * np.arange(len(frame) - first)
+    for number, column in enumerate(columns):
+        other.loc[other.index[first:], column] = (1 + number) * 1e3 * np.arange(len(frame) - first)
     return other
 
 
-@pytest.mark.parametrize("column", ["y", "future"])
-def test_a_past_covariate_equal_to_the_future_target_does_not_leak(column: str) -> None:
-    """Its values after an origin, which equal the target, must not be used."""
-    plain, other = forecasts("future"), changed(data(), STEPS - HORIZON, column)
+def test_a_past_covariate_equal_to_the_future_target_does_not_leak(plain: pd.DataFrame) -> None:
+    """Its values after an origin, which equal the target, must not be used, nor those of the target."""
+    other = changed(data(), STEPS - HORIZON, "y", "future")
     moved = forecaster(past_covariates="future").backtest(other, FOLDS).forecasts
     for name in ("attention_pooling", "attention_pooling-lo-80", "attention_pooling-hi-80", "naive"):
         np.testing.assert_array_equal(plain[name], moved[name])
@@ -61,16 +60,15 @@ def test_a_future_covariate_equal_to_the_target_is_used(role: str) -> None:
     assert (plain[last] != moved[last]).any() == (role == "future_covariates")
 
 
-@pytest.mark.parametrize("column", ["y", "future"])
-def test_statistics_do_not_include_the_future(column: str) -> None:
+def test_statistics_do_not_include_the_future(plain: pd.DataFrame) -> None:
     """Larger values after the first origin do not change its forecasts."""
-    before, other = forecasts("future")[:HORIZON], changed(data(), STEPS - FOLDS * HORIZON, column)
+    before, other = plain[:HORIZON], changed(data(), STEPS - FOLDS * HORIZON, "y", "future")
     after = forecaster(past_covariates="future").backtest(other, FOLDS).forecasts[:HORIZON]
     columns = [name for name in before if name != "y"]
     pd.testing.assert_frame_equal(before[columns], after[columns], check_exact=True)
 
 
-@pytest.mark.parametrize("scaling", ["last", "training"])
+@pytest.mark.parametrize("scaling", [pytest.param("last", marks=pytest.mark.slow), "training"])
 def test_weights_and_statistics_do_not_depend_on_the_validation_part(scaling: str) -> None:
     """The validation part only determines the number of epochs, which is one here."""
     training = {**QUICK, "epochs": 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +34,7 @@ def data(seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"ds": days, "north": rng.poisson(rate), "south": rng.poisson(2 * rate)})
 
 
+@cache
 def fitted(head: str, support: str = "real", **more: Any) -> Forecaster:
     options = {"units": 4, "head": head}
     return Forecaster(
@@ -166,9 +168,9 @@ def test_the_saved_model_draws_paths(saved: tuple[Forecaster, Path]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("head", ["normal", "student_t"])
-def test_other_formats_have_the_quantiles(head: str, tmp_path: Path) -> None:
-    forecaster = fitted(head)
+@pytest.mark.parametrize(("head", "support"), [("normal", "positive"), ("student_t", "real")])
+def test_other_formats_have_the_quantiles(head: str, support: str, tmp_path: Path) -> None:
+    forecaster = fitted(head, support)
     for format in ("onnx", "openvino", "litert", "keras"):
         shape = {"batch": 1, "time": 20} if format == "litert" else {}
         # The export compares it with the model in Python.
@@ -199,7 +201,7 @@ def test_quantiles_of_known_distributions(head: str) -> None:
         context=32,
         support=support,
         options={"units": 16, "head": head, "patch_length": 4, "scaling": "standard", "dropout": 0.1},
-        training={"epochs": 8, "steps_per_epoch": 60},
+        training={"epochs": 8, "steps_per_epoch": 60, "refit": False},
     ).fit(frame)
     # Without calibration.
     layer = forecaster.model_.get_layer("calibrated_quantiles")
@@ -225,7 +227,7 @@ def test_coverage_of_sums_of_an_autoregression() -> None:
         context=24,
         validation=96,
         options={"units": 16, "head": "normal", "patch_length": 4},
-        training={"epochs": 6, "steps_per_epoch": 60},
+        training={"epochs": 6, "steps_per_epoch": 60, "refit": False},
     ).fit(known)
     coverage = {}
     layer = forecaster.model_.get_layer("distribution")

@@ -75,7 +75,9 @@ def test_the_validation_stage_needs_no_test_part(tmp_path: Path) -> None:
         ett(tmp_path / "ett.csv", PARTS, baseline("naive", 12, 100), TEST)
 
 
-@pytest.mark.parametrize("horizon", [24, 96, 192, 336, 720])
+@pytest.mark.parametrize(
+    "horizon", [24, 720, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (96, 192, 336))]
+)
 def test_no_window_is_dropped(horizon: int, tmp_path: Path) -> None:
     of = task(f"etth1-{horizon}")
     write_ett(tmp_path / "ett.csv", sum(of.parts), channels=1)

@@ -182,6 +182,7 @@ def test_default_reports_the_selected_model(noise: Path, tmp_path: Path, monkeyp
     np.testing.assert_array_equal(forecasts["default"], forecasts["seasonal_mean"])
 
 
+@pytest.mark.slow
 def test_network_that_a_file_names_is_used(noise: Path, tmp_path: Path) -> None:
     (tmp_path / "named.toml").write_text('[model]\nname = "seq2seq"\n')
     result = tsattn("backtest", noise, *SHORT, "--config", tmp_path / "named.toml")

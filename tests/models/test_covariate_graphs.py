@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras_help import with_random_weights
+from small_models import marked
 
 from tsattn.models import resolve_options
 from tsattn.models.covariates import StaticEmbedding
@@ -88,7 +89,7 @@ def quantiles(model: keras.Model, given: dict[str, Any]) -> Any:
     return keras.ops.convert_to_numpy(model(given)[QUANTILES])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", marked(KINDS, ["ensemble", "transformer step by step", "without copying"]))
 def test_features_of_padding_are_nothing_and_those_ahead_count(kind: str) -> None:
     model, static = model_of(kind), static_inputs()
     known = quantiles(model, batch() | static)
@@ -105,7 +106,7 @@ def test_features_of_padding_are_nothing_and_those_ahead_count(kind: str) -> Non
     assert moved[0].max() > 1e-4 and moved[1:].max() == 0
 
 
-@pytest.mark.parametrize("kind", ["parallel", "step by step", "pooling"])
+@pytest.mark.parametrize("kind", marked(["parallel", "step by step", "pooling"], ["step by step", "pooling"]))
 def test_training_begins_without_an_effect_and_learns_one(kind: str) -> None:
     graph = make(kind)
     model = training_model(graph)
@@ -122,7 +123,7 @@ def test_training_begins_without_an_effect_and_learns_one(kind: str) -> None:
     assert np.abs(effect.get_weights()[2]).max() > 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", marked(KINDS, ["ensemble", "transformer step by step", "without copying"]))
 def test_static_covariates_change_the_forecast_of_their_series_alone(kind: str) -> None:
     model, given = model_of(kind), batch() | static_inputs()
     known = quantiles(model, given)

@@ -108,7 +108,7 @@ def test_future_covariates_move_the_location_alone(head: str) -> None:
     np.testing.assert_allclose(before[..., 1:], after[..., 1:], rtol=1e-5)
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", ["normal", *(pytest.param(head, marks=pytest.mark.slow) for head in HEADS[1:])])
 def test_sample_paths_have_the_quantiles_of_the_model(head: str) -> None:
     model = make_graph({"name": "seq2seq", "head": head}, spec_of(head)).inference()
     model.get_layer("calibrated_quantiles").fit(np.broadcast_to([1.5, 1.0, 0.5, 0.8], (SPEC.horizon, 2, 4)))

@@ -113,7 +113,9 @@ def test_a_linear_function_of_the_last_steps() -> None:
             np.testing.assert_allclose(result[row, :, channel], known, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["seq2seq", "attention_pooling", "graph_attention"])
+@pytest.mark.parametrize(
+    "name", ["attention_pooling", *(pytest.param(x, marks=pytest.mark.slow) for x in ("seq2seq", "graph_attention"))]
+)
 def test_both_are_trained(name: str) -> None:
     spec = WindowSpec(CONTEXT, HORIZON, ("a", "b"), SEASON)
     entry, options = resolve_options({"name": name, "units": 4, "mean_reversion": True, "linear_residual": True})
