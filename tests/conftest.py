@@ -23,6 +23,14 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def frozen_garbage() -> Iterator[None]:
+    """Collect the garbage of each module at its end, so that a later collection does not go through all graphs."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of benchmark data, which the project does not ship."""
@@ -48,10 +56,19 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return found
 
 
+@pytest.fixture
+def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train every network for two steps."""
+    import keras
+    from keras_help import short_fit
+
+    monkeypatch.setattr(keras.Model, "fit", short_fit(keras.Model.fit))
+
+
 @pytest.fixture(autouse=True, scope="module")
-def shared_runtime(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Verify exports in one process per session instead of one per export; tests/export starts the real ones."""
-    if "keras" not in sys.modules or request.path.parent.name == "export":
+def shared_runtime() -> Iterator[None]:
+    """Verify exports in one process per session instead of one per export."""
+    if "keras" not in sys.modules:
         yield
         return
     from shared_runtime import launch

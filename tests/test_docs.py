@@ -1,51 +1,107 @@
-"""The pages under docs/ do what they say."""
+"""The commands and the code of the README and of the pages under docs/ run as they are shown."""
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from cli.conftest import tsattn
 
-import tsattn.layers
-from tsattn import Forecaster
+from tsattn import Forecaster, layers
+from tsattn.models import MODELS
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {page.stem: page.read_text() for page in PAGES}
+BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.S | re.M)
+RUNS = ("runs/air", "runs/airline")
+OTHER_TESTS = {"own-models": "tests/models/test_own_models.py"}
+"""Pages whose commands another test runs, each in a new process."""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the pages read: the bundled data, counts of 140 days, and two runs."""
+    folder = tmp_path_factory.mktemp("pages")
+    for name in ("datasets", "configs"):
+        shutil.copytree(ROOT / name, folder / name)
+    sold = np.random.default_rng(0).poisson(5 + 2 * np.sin(np.arange(140) * 2 * np.pi / 7))
+    data = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=140), "sold": sold})
+    data.to_csv(folder / "data.csv", index=False)
+    forecaster = Forecaster("seasonal_naive").fit(folder / "datasets" / "Airline.csv")
+    for name in RUNS:
+        forecaster.save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def workspace(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the files as working folder, so that nothing is written into the project."""
+    folder, models = tmp_path / "workspace", dict(MODELS)
+    shutil.copytree(files, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    MODELS.clear()
+    MODELS.update(models)
+    sys.modules.pop("my_models", None)
+
+
+def run_shell(block: str) -> None:
+    """Run the commands of a block, but those that serve; a search has two trials."""
+    for line in block.replace("\\\n", " ").splitlines():
+        program, *arguments = shlex.split(line, comments=True) or [""]
+        if program != "tsattn" or arguments[0] == "serve":
+            continue
+        result = tsattn(*shlex.split(re.sub(r"--trials \d+", "--trials 2", shlex.join(arguments))))
+        assert result.exit_code == 0, (line, result.output, result.exception)
+        assert "arning" not in result.stderr, (line, result.stderr)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
-    blocks = [block for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S) if "tsattn" in block]
-    assert blocks
-    files = {found[1]: block for block in blocks if (found := re.match(r"# (\w+\.py)\n", block))}
-    for name, block in files.items():
-        (tmp_path / name).write_text(block)
-    script = "\n".join(block for block in blocks if block not in files.values())
-    result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+@pytest.mark.usefixtures("short_training")
+@pytest.mark.parametrize("page", [name for name, text in TEXTS.items() if BLOCK.search(text)])
+def test_blocks_run_one_after_the_other(page: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = TEXTS[page]
+    for run in RUNS:
+        if re.search(rf"""(--out |save\("){run}\b""", text):
+            shutil.rmtree(workspace / run)
+    names: dict[str, Any] = {}
+    for language, block in BLOCK.findall(text):
+        if language == "sh":
+            if page not in OTHER_TESTS:
+                run_shell(block)
+        elif found := re.match(r"# (\w+\.py)\n", block):
+            (workspace / found[1]).write_text(block)
+        elif "tfa." not in block:
+            exec(compile(block, f"{page}.md", "exec"), names)
+    if page == README.stem:
+        printed = capsys.readouterr().out
+        assert "y-lo-80" in printed and "(1, 12, 1, 3)" in printed
 
 
 @pytest.mark.slow
-def test_the_server_answers_what_the_page_asks(tmp_path: Path) -> None:
+def test_the_server_answers_what_the_pages_ask(workspace: Path) -> None:
     from serving.test_serve_command import serving, url
 
-    shutil.copytree(ROOT / "datasets", tmp_path / "datasets")
-    Forecaster("seasonal_naive").fit(tmp_path / "datasets" / "Airline.csv").save(tmp_path / "runs" / "airline")
-    text = (ROOT / "docs" / "serving.md").read_text()
-    shell = "".join(re.findall(r"```sh\n(.*?)```", text, re.S))
-    commands = re.findall(r"^curl (?:.*\\\n)*.*", shell, re.M)
-    with serving(tmp_path / "runs" / "airline") as (_, told):
+    shell = "".join(block for text in TEXTS.values() for language, block in BLOCK.findall(text) if language == "sh")
+    commands = dict.fromkeys(re.findall(r"^curl (?:.*\\\n)*.*", shell, re.M))
+    with serving(workspace / "runs" / "airline") as (_, line):
         answers = [
             subprocess.run(
-                command.replace("http://127.0.0.1:8501", url(told)),
+                command.replace("http://127.0.0.1:8501", url(line)),
                 shell=True,
-                cwd=tmp_path,
                 capture_output=True,
                 text=True,
                 check=True,
@@ -57,9 +113,16 @@ def test_the_server_answers_what_the_page_asks(tmp_path: Path) -> None:
     assert len(json.loads(answers[2])["outputs"]["forecast"][0]) == 12
 
 
-def test_the_way_from_tensorflow_addons_leads_to_what_is_there() -> None:
-    text = next(page for page in PAGES if "addons" in page.stem).read_text()
+def test_linked_files_exist() -> None:
+    for page in PAGES:
+        prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+        for name in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose):
+            assert (page.parent / name).exists(), (page.name, name)
+
+
+def test_the_way_from_tensorflow_addons_leads_to_public_layers() -> None:
+    text = next(text for name, text in TEXTS.items() if "addons" in name)
     rows = [line.split("|")[2] for line in text.splitlines() if line.startswith("| `")]
     assert len(rows) > 20
     ours = {name for row in rows for name in re.findall(r"`([A-Z]\w+)\(", row)}
-    assert ours - {"PolynomialDecay"} <= set(tsattn.layers.__all__)
+    assert ours - {"PolynomialDecay"} <= set(layers.__all__)
