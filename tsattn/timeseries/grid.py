@@ -125,7 +125,7 @@ class Grid:
     @cached_property
     def _elapsed(self) -> bool:
         """Whether steps are counted in elapsed time instead of wall-clock days."""
-        return isinstance(self.offset, offsets.Tick)
+        return _is_elapsed(self.offset)
 
     @cached_property
     def _width(self) -> int:
@@ -280,6 +280,11 @@ class Grid:
         return np.union1d(before, after)
 
 
+def _is_elapsed(offset: offsets.BaseOffset) -> bool:
+    """Return whether an offset is a fixed amount of elapsed time; in pandas 2, days are ticks as well."""
+    return isinstance(offset, offsets.Tick) and not isinstance(offset, offsets.Day)
+
+
 def _days(micros: Any) -> Any:
     """Return the day, datetime64[D], of microseconds."""
     return (np.asarray(micros, dtype=np.int64) // DAY).astype("datetime64[D]")
@@ -303,7 +308,7 @@ def default_season(freq: str) -> int:
     if is_integer_freq(freq):
         return 1
     offset = parse_freq(freq)
-    if isinstance(offset, offsets.Tick):
+    if _is_elapsed(offset):
         width = int(pd.Timedelta(cast(Any, offset)).value // 1000)
         return DAY // width if DAY % width == 0 else 1
     base = 7 if type(offset) is offsets.Day else _SEASONS.get(offset.rule_code.partition("-")[0], 1)
