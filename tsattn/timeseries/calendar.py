@@ -257,8 +257,8 @@ def holiday_days(place: str, first: int, last: int) -> Ints:
     country, _, part = place.partition("-")
     parts = holidays.list_supported_countries().get(country)
     if parts is None or (part and part not in parts):
-        known = f"{country} has the parts {quote_list(parts)}" if parts else "write countries as DE, parts as DE-BY"
-        raise ConfigError(f"the package holidays does not support '{place}': {known}", "change {holidays}")
+        known = f"one of the parts of {country}: {quote_list(parts)}" if parts else "a country as DE, a part as DE-BY"
+        raise ConfigError(f"the package holidays does not support '{place}'", f"write for {{holidays}} {known}")
     days = holidays.country_holidays(country, subdiv=part or None, years=range(first, last + 1))
     return np.sort(np.array(list(days), dtype="datetime64[D]").astype(np.int64))
 
