@@ -148,7 +148,7 @@ def test_every_program_gets_what_predict_gives(name: str, tmp_path: Path) -> Non
         **runtimes(forecaster, inputs, tmp_path),
     }
     if name == "seq2seq":
-        # It is the loader of TensorFlow in a process of its own; one model shows that the command takes the inputs.
+        # The same loader as above, so one model is enough to show that the command accepts the inputs.
         made["saved_model_cli"] = clients.saved_model_cli(version, inputs, tmp_path)
     with running(tmp_path / "shop", grpc_port=0) as served:
 

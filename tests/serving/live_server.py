@@ -112,7 +112,7 @@ def running(path: Path, **settings: Any) -> Iterator[Served]:
     """Serve a model on a free port."""
     options = Settings(port=0, poll_seconds=settings.pop("poll_seconds", 0), **settings)
     server = Server(options)
-    # Servers of unchanged versions share the loaded model.
+    # Servers that do not poll reuse a loaded model.
     repository = Repository(path, options.labels, load_servable if options.poll_seconds else load_shared)
     repository.load()
     engine = Engine(repository, options)
