@@ -1,4 +1,4 @@
-"""The formulas of the papers and of the contract, written out in NumPy (float64), independent of the package."""
+"""Reference implementations in NumPy (float64), independent of the package."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def softplus(x: Array) -> Array:
 
 
 def softmax(scores: Array, mask: Array | None = None) -> Array:
-    """Over the last axis and the kept entries only; 0 elsewhere, and everywhere where nothing is kept."""
+    """Return the softmax over valid entries of the last axis; 0 elsewhere and in rows without any."""
     keep = np.ones(scores.shape, dtype=bool) if mask is None else np.broadcast_to(mask, scores.shape)
     weights = np.zeros(scores.shape)
     for row in np.ndindex(*scores.shape[:-1]):
-        kept = scores[row][keep[row]]
-        if kept.size:
-            exponents = np.exp(kept - kept.max())
+        valid = scores[row][keep[row]]
+        if valid.size:
+            exponents = np.exp(valid - valid.max())
             weights[row][keep[row]] = exponents / exponents.sum()
     return weights
 
 
 def scores(name: str, query: Array, key: Array, weights: Mapping[str, Array]) -> Array:
-    """Scores [batch, queries, keys], pair by pair; ``weights`` by the names of the formulas."""
+    """Return scores [batch, queries, keys], pair by pair; `weights` by their names in the formulas."""
     query = query @ weights["W"] if "W" in weights else query
     key = key @ weights["U"] if "U" in weights else key
     result = np.zeros((len(query), query.shape[1], key.shape[1]))
@@ -56,24 +56,24 @@ _SCORES: dict[str, Callable[[Array, Array, Mapping[str, Array]], Any]] = {
 
 
 def local_p(scores: Array, query: Array, kernel: Array, vector: Array, window: float) -> Array:
-    """Weights [queries, keys] of the local-p attention of Luong et al., of one row without padding."""
+    """Return weights [queries, keys] of the local-p attention of Luong et al., for one row without padding."""
     weights = np.zeros(scores.shape)
     for i, row in enumerate(scores):
-        place = len(row) * sigmoid(vector @ np.tanh(query[i] @ kernel))
-        near = np.abs(np.arange(len(row)) - place) <= window
-        density = np.exp(-((np.arange(len(row)) - place) ** 2) / (2 * (window / 2) ** 2))
-        weights[i] = softmax(row, near) * density
+        position = len(row) * sigmoid(vector @ np.tanh(query[i] @ kernel))
+        in_window = np.abs(np.arange(len(row)) - position) <= window
+        density = np.exp(-((np.arange(len(row)) - position) ** 2) / (2 * (window / 2) ** 2))
+        weights[i] = softmax(row, in_window) * density
     return weights
 
 
 def monotonic(probabilities: Array) -> Array:
-    """Weights [queries, keys] of Raffel et al.: the sum over all places where the query before may have stopped."""
+    """Return weights [queries, keys] of Raffel et al.: the sum over all keys where the previous query may stop."""
     weights = np.zeros(probabilities.shape)
-    before = np.eye(probabilities.shape[1])[0]
+    previous = np.eye(probabilities.shape[1])[0]
     for i, p in enumerate(probabilities):
         for j in range(len(p)):
-            weights[i, j] = p[j] * sum(before[k] * np.prod(1 - p[k:j]) for k in range(j + 1))
-        before = weights[i]
+            weights[i, j] = p[j] * sum(previous[k] * np.prod(1 - p[k:j]) for k in range(j + 1))
+        previous = weights[i]
     return weights
 
 
@@ -86,17 +86,17 @@ def copy_attention(
     keep: Array,
     weights: Mapping[str, Array],
 ) -> tuple[Array, Array, Array]:
-    """Context, copied values and weights [batch, heads, queries, keys], query by query and element by element.
+    """Return context, copied values and weights [batch, heads, queries, keys], element by element.
 
     Args:
-        score: which score.
+        score: Name of the score.
         query: [batch, queries, size].
         memory: [batch, keys, size].
         values: [batch, keys, elements].
-        observed: the same shape.
+        observed: [batch, keys, elements].
         keep: [batch, keys].
-        weights: those of `scores` (the projections of the heads side by side), and ``lag_bias`` [lags, heads, queries],
-            ``gain`` [heads, queries, 1].
+        weights: Weights of `scores` (the projections of the heads concatenated), `lag_bias` [lags, heads, queries] and
+            `gain` [heads, queries, 1].
     """
     lags, heads, queries = weights["lag_bias"].shape
     attention = np.zeros((len(query), heads, queries, memory.shape[1]))
@@ -106,23 +106,23 @@ def copy_attention(
         keys = np.flatnonzero(keep[b])
         if not len(keys):
             continue
-        own = {**weights, **{name: parts[h] for name, parts in projections.items()}}
-        by_content = scores(score, query[b : b + 1, i : i + 1], memory[b : b + 1, keys], own)[0, 0]
+        head_weights = {**weights, **{name: parts[h] for name, parts in projections.items()}}
+        by_content = scores(score, query[b : b + 1, i : i + 1], memory[b : b + 1, keys], head_weights)[0, 0]
         by_lag = [weights["lag_bias"][min(keys[-1] - key, lags - 1), h, i] for key in keys]
         attention[b, h, i, keys] = softmax(by_content + by_lag)
         for key in keys:
             context[b, i] += attention[b, h, i, key] * memory[b, key] / heads
         for element in range(values.shape[2]):
-            seen = [key for key in keys if observed[b, key, element]]
-            total = sum(attention[b, h, i, key] for key in seen)
+            valid = [key for key in keys if observed[b, key, element]]
+            total = sum(attention[b, h, i, key] for key in valid)
             if total > 0:
-                mean = sum(attention[b, h, i, key] * values[b, key, element] for key in seen) / total
+                mean = sum(attention[b, h, i, key] * values[b, key, element] for key in valid) / total
                 copied[b, i, element] += weights["gain"][h, i, 0] * mean
     return context, copied, attention
 
 
 def gru_step(x: Array, h: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:
-    """Keras's GRU cell (``reset_after=True``): gates update, reset, candidate side by side."""
+    """Keras's GRU cell with `reset_after=True`; the kernels hold update gate, reset gate and candidate."""
     x_update, x_reset, x_new = np.split(x @ kernel + bias[0], 3, axis=-1)
     h_update, h_reset, h_new = np.split(h @ recurrent + bias[1], 3, axis=-1)
     update, reset = sigmoid(x_update + h_update), sigmoid(x_reset + h_reset)
@@ -130,17 +130,17 @@ def gru_step(x: Array, h: Array, kernel: Array, recurrent: Array, bias: Array) -
 
 
 def lstm_step(x: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array) -> tuple[Array, Array]:
-    """Keras's LSTM cell: gates input, forget, candidate, output side by side."""
+    """Keras's LSTM cell; the kernels hold input gate, forget gate, candidate and output gate."""
     i, f, new, o = np.split(x @ kernel + h @ recurrent + bias, 4, axis=-1)
     c = sigmoid(f) * c + sigmoid(i) * np.tanh(new)
     return sigmoid(o) * np.tanh(c), c
 
 
 def patches(values: Array, length: int, patch: int) -> Array:
-    """Segments [segments, patch, features] of one row: element k of segment s is step L - p ceil(L/p) + s p + k."""
-    segments = math.ceil(len(values) / patch)
-    result = np.zeros((segments, patch, values.shape[1]))
-    for s in range(segments):
+    """Return patches [patches, patch, features] of a row: element k of patch s is step L - p ceil(L/p) + s p + k."""
+    count = math.ceil(len(values) / patch)
+    result = np.zeros((count, patch, values.shape[1]))
+    for s in range(count):
         for k in range(patch):
             step = length - patch * math.ceil(length / patch) + s * patch + k
             if 0 <= step < length:
@@ -149,7 +149,7 @@ def patches(values: Array, length: int, patch: int) -> Array:
 
 
 def scale_of(values: Array, method: str, ratio: float) -> tuple[float, float]:
-    """Center and scale of one channel from what was observed of it (at least one value)."""
+    """Return center and scale of one channel with at least one observation."""
     known = values[np.isfinite(values)].astype(float)
     level = np.abs(known).mean()
     center = {"last": known[-1], "standard": known.mean(), "mean_abs": 0.0}[method]
@@ -157,18 +157,18 @@ def scale_of(values: Array, method: str, ratio: float) -> tuple[float, float]:
     return center, math.sqrt((len(known) * spread**2 + (ratio * level) ** 2) / (len(known) + 1))
 
 
-def sorted_quantiles(free: Array, median: int) -> Array:
-    """Softplus steps up and down from the number at ``median``."""
-    result = np.array(free, dtype=float)
-    for level in range(median + 1, free.shape[-1]):
-        result[..., level] = result[..., level - 1] + softplus(free[..., level])
+def sorted_quantiles(inputs: Array, median: int) -> Array:
+    """Return softplus increments up and down from the output at `median`."""
+    result = np.array(inputs, dtype=float)
+    for level in range(median + 1, inputs.shape[-1]):
+        result[..., level] = result[..., level - 1] + softplus(inputs[..., level])
     for level in range(median - 1, -1, -1):
-        result[..., level] = result[..., level + 1] - softplus(free[..., level])
+        result[..., level] = result[..., level + 1] - softplus(inputs[..., level])
     return result
 
 
 def calibrated(quantiles: Array, factors: Array, median: int) -> Array:
-    """Each level by its factor from the median, and none beyond its neighbour on the way there."""
+    """Return quantiles scaled around the median; a level that would cross its neighbor takes its value."""
     middle = quantiles[..., median]
     result = np.array(quantiles, dtype=float)
     for level in range(quantiles.shape[-1]):
@@ -181,20 +181,20 @@ def calibrated(quantiles: Array, factors: Array, median: int) -> Array:
 
 
 def temporal_conv_block(values: Array, mask: Array, weights: Mapping[str, Array], dilation: int) -> Array:
-    """Bai's residual block over values [batch, time, features], a step at a time; masked steps are 0 throughout."""
+    """Return Bai's residual block over values [batch, time, features], step by step; masked steps are 0."""
     values = hidden = np.where(mask[:, :, None], values, 0.0)
     for number in (1, 2):
         kernel = weights[f"kernel_{number}"]
         if f"gain_{number}" in weights:
             kernel = kernel * weights[f"gain_{number}"] / np.sqrt((kernel**2).sum(axis=(0, 1)))
-        made = np.zeros((*hidden.shape[:2], kernel.shape[2]))
+        convolved = np.zeros((*hidden.shape[:2], kernel.shape[2]))
         for row, step in np.argwhere(mask):
-            made[row, step] = weights[f"bias_{number}"]
+            convolved[row, step] = weights[f"bias_{number}"]
             for tap in range(len(kernel)):
-                before = step - (len(kernel) - 1 - tap) * dilation
-                if before >= 0:
-                    made[row, step] += hidden[row, before] @ kernel[tap]
-            made[row, step] = np.maximum(made[row, step], 0)
-        hidden = made
+                source = step - (len(kernel) - 1 - tap) * dilation
+                if source >= 0:
+                    convolved[row, step] += hidden[row, source] @ kernel[tap]
+            convolved[row, step] = np.maximum(convolved[row, step], 0)
+        hidden = convolved
     residual = values @ weights["projection"] if "projection" in weights else values
     return np.where(mask[:, :, None], np.maximum(hidden + residual, 0), 0)

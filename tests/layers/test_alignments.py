@@ -1,4 +1,4 @@
-"""Alignments against the formulas of their papers, and step by step."""
+"""Alignments compared with the formulas of their papers, and step by step."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ QUERY, VALUE = normal(2, 5, 3), normal(2, 7, 3) * 1.5
 
 
 def attended(alignment: Any, **options: Any) -> tuple[Attention, Array, Array]:
-    """A dot attention with random weights, its context and its weights."""
+    """Return a dot attention with random weights, the unaligned scores and the attention weights."""
     layer = Attention("dot", alignment=alignment)
     layer(QUERY, VALUE)
     with_random_weights(layer)
@@ -45,13 +45,13 @@ def attended(alignment: Any, **options: Any) -> tuple[Attention, Array, Array]:
 
 
 def rows(weights: Array) -> list[Array]:
-    """The valid weights of each row, after a look at the others."""
+    """Return the valid weights of each row, after a check that the others are 0."""
     assert not weights[0, :, LENGTHS[0] :].any()
     return [weights[row, :, :length] for row, length in enumerate(LENGTHS)]
 
 
 @pytest.mark.parametrize("window", [1, 2.5, 10])
-def test_local_is_that_of_luong_et_al(window: float) -> None:
+def test_local_matches_luong_et_al(window: float) -> None:
     layer, scored, weights = attended(LocalAlignment(window))
     kernel, vector = (np.asarray(weight.numpy(), float) for weight in layer.alignment.weights)
     for row, found in enumerate(rows(weights)):
@@ -59,7 +59,7 @@ def test_local_is_that_of_luong_et_al(window: float) -> None:
         np.testing.assert_allclose(found, known, atol=1e-5)
 
 
-def test_monotonic_is_that_of_raffel_et_al() -> None:
+def test_monotonic_matches_raffel_et_al() -> None:
     layer, scored, weights = attended("monotonic")
     bias = float(layer.alignment.bias.numpy())
     for row, found in enumerate(rows(weights)):
@@ -70,15 +70,15 @@ def test_hard_monotonic_stops_at_the_first_positive_score_and_never_goes_back() 
     layer, scored, weights = attended(MonotonicAlignment(hard=True))
     positive = scored + float(layer.alignment.bias.numpy()) > 0
     for row, found in enumerate(rows(weights)):
-        place: int | None = 0
+        position: int | None = 0
         for query, weight in enumerate(found):
-            stops = [] if place is None else [j for j in range(place, LENGTHS[row]) if positive[row, query, j]]
-            place = stops[0] if stops else None
-            np.testing.assert_array_equal(weight, np.arange(LENGTHS[row]) == (-1 if place is None else place))
+            stops = [] if position is None else [j for j in range(position, LENGTHS[row]) if positive[row, query, j]]
+            position = stops[0] if stops else None
+            np.testing.assert_array_equal(weight, np.arange(LENGTHS[row]) == (-1 if position is None else position))
 
 
-def test_monotonic_weights_are_right_far_behind_likely_stops() -> None:
-    # The quotient of cumulative products, which the paper sums by, is 0 / 0 behind some 40 stops of probability .9.
+def test_monotonic_weights_are_accurate_after_many_likely_stops() -> None:
+    # The paper's quotient of cumulative products is 0 / 0 after about 40 stops of probability 0.9.
     stop = np.full((3, 300), 0.9)
     stop[1, :200] = 1e-4
     layer = Attention("dot", alignment=MonotonicAlignment(initial_bias=0.0))
@@ -89,7 +89,7 @@ def test_monotonic_weights_are_right_far_behind_likely_stops() -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 64, 100])
-def test_the_recurrence_is_that_of_a_loop(steps: int) -> None:
+def test_linear_recurrence_matches_a_loop(steps: int) -> None:
     rng = np.random.default_rng(steps)
     factor, added = rng.uniform(0, 1, (2, 3, steps)), rng.normal(size=(2, 3, steps))
     known, last = np.zeros_like(added), 0.0
@@ -100,17 +100,17 @@ def test_the_recurrence_is_that_of_a_loop(steps: int) -> None:
 
 
 @pytest.mark.parametrize("cumulative", [True, False])
-def test_coverage_adds_what_was_seen_to_the_keys(cumulative: bool) -> None:
+def test_coverage_adds_previous_weights_to_the_keys(cumulative: bool) -> None:
     layer, _, weights = attended(CoverageAlignment(3, cumulative))
     (kernel,) = (np.asarray(weight.numpy(), float)[:, 0] for weight in layer.alignment.weights)  # [3, size]
     for row, found in enumerate(rows(weights)):
-        count, seen = LENGTHS[row], np.zeros(LENGTHS[row])
+        count, previous = LENGTHS[row], np.zeros(LENGTHS[row])
         for query, weight in enumerate(found):
-            padded = np.pad(seen, 1)
+            padded = np.pad(previous, 1)
             keys = VALUE[row, :count] + np.stack([padded[j : j + 3] @ kernel for j in range(count)])
             known = softmax(keys @ QUERY[row, query].astype(float))
             np.testing.assert_allclose(weight, known, atol=1e-5)
-            seen = seen + known if cumulative else known
+            previous = previous + known if cumulative else known
 
 
 def test_coverage_with_the_additive_score_is_location_sensitive_attention() -> None:
@@ -121,14 +121,14 @@ def test_coverage_with_the_additive_score_is_location_sensitive_attention() -> N
     w, u, v, b = (paths[x] for x in ("query_projection/kernel", "key_projection/kernel", "vector", "bias"))
     location = next(x for path, x in paths.items() if "location" in path)[0, 0]
     weights = outputs(layer(QUERY, VALUE, return_attention_scores=True))[1]
-    seen = np.zeros(7)
+    previous = np.zeros(7)
     for query in range(5):
-        hidden = QUERY[0, query] @ w + VALUE[0] @ u + seen[:, None] * location + b
+        hidden = QUERY[0, query] @ w + VALUE[0] @ u + previous[:, None] * location + b
         np.testing.assert_allclose(weights[0, query], softmax(np.tanh(hidden) @ v), atol=1e-5)
-        seen = seen + weights[0, query]
+        previous = previous + weights[0, query]
 
 
-def test_hardmax_takes_the_highest_score_and_learns_as_the_softmax() -> None:
+def test_hardmax_selects_the_highest_score_and_trains_straight_through() -> None:
     _, scored, weights = attended("hardmax")
     for row, found in enumerate(rows(weights)):
         best = scored[row, :, : LENGTHS[row]].argmax(-1)
@@ -142,7 +142,7 @@ def test_hardmax_takes_the_highest_score_and_learns_as_the_softmax() -> None:
 
 
 @pytest.mark.parametrize("alignment", list(ALIGNMENTS))
-def test_steps_are_what_a_call_does_at_once(alignment: str) -> None:
+def test_steps_match_a_single_call(alignment: str) -> None:
     layer = Attention("additive", 4, alignment)
     known = outputs(layer(QUERY, VALUE, value_mask=MASK, return_attention_scores=True))
     memory = layer.setup_memory(VALUE, mask=MASK)
@@ -154,7 +154,7 @@ def test_steps_are_what_a_call_does_at_once(alignment: str) -> None:
 
 
 @pytest.mark.parametrize("alignment", ["monotonic", "coverage"])
-def test_a_masked_query_is_nothing_to_those_after_it(alignment: str) -> None:
+def test_a_masked_query_does_not_affect_later_ones(alignment: str) -> None:
     layer = Attention("dot", alignment=alignment)
     layer(QUERY, VALUE)
     keep = np.array([True, False, True, True, True])
@@ -163,7 +163,7 @@ def test_a_masked_query_is_nothing_to_those_after_it(alignment: str) -> None:
     assert not masked[:, ~keep].any()
 
 
-def test_causal_steps_see_no_later_key() -> None:
+def test_causal_queries_attend_to_no_later_key() -> None:
     for alignment in ALIGNMENTS:
         layer = Attention("dot", alignment=alignment)
         weights = outputs(layer(VALUE, VALUE, use_causal_mask=True, return_attention_scores=True))[1]
@@ -171,15 +171,15 @@ def test_causal_steps_see_no_later_key() -> None:
         assert (weights.sum((0, 2))[:3] > 0).all()
 
 
-def test_noise_is_drawn_in_training_only() -> None:
+def test_noise_is_sampled_in_training_only() -> None:
     layer = Attention("dot", alignment=MonotonicAlignment(noise_stddev=2.0))
-    calm = outputs(layer(QUERY, VALUE))[0]
-    np.testing.assert_array_equal(outputs(layer(QUERY, VALUE))[0], calm)
+    quiet = outputs(layer(QUERY, VALUE))[0]
+    np.testing.assert_array_equal(outputs(layer(QUERY, VALUE))[0], quiet)
     noisy = [outputs(layer(QUERY, VALUE, training=True))[0] for _ in range(2)]
-    assert not np.allclose(noisy[0], calm, atol=1e-2) and not np.allclose(*noisy, atol=1e-2)
+    assert not np.allclose(noisy[0], quiet, atol=1e-2) and not np.allclose(*noisy, atol=1e-2)
 
 
-def test_the_named_forms_are_the_general_layer() -> None:
+def test_bahdanau_and_luong_attention_match_the_general_layer() -> None:
     pairs: list[tuple[Attention, Attention]] = [
         (BahdanauAttention(4), Attention("additive", 4)),
         (BahdanauAttention(4, normalize=True, alignment="local"), Attention("normalized_additive", 4, "local")),
@@ -196,20 +196,20 @@ def test_the_named_forms_are_the_general_layer() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_values_may_be_projected() -> None:
+def test_projected_values() -> None:
     layer = Attention("dot", value_units=6)
     context, weights = outputs(layer(QUERY, VALUE, value_mask=MASK, return_attention_scores=True))
     (kernel,) = (np.asarray(weight.numpy(), float) for weight in layer.weights)
     np.testing.assert_allclose(context, weights @ (VALUE @ kernel), atol=1e-5)
 
 
-def test_an_alignment_of_ones_own() -> None:
+def test_a_custom_alignment() -> None:
     @keras.saving.register_keras_serializable(package="test")
     class Last(Alignment):
-        def align(self, scored: Any, state: Any) -> Any:
-            count = keras.ops.sum(keras.ops.cast(scored.mask, "int32"), -1)
-            last = keras.ops.one_hot(count - 1, keras.ops.shape(scored.scores)[-1])
-            return keras.ops.broadcast_to(last, keras.ops.shape(scored.scores)), state
+        def align(self, inputs: Any, state: Any) -> Any:
+            count = keras.ops.sum(keras.ops.cast(inputs.mask, "int32"), -1)
+            last = keras.ops.one_hot(count - 1, keras.ops.shape(inputs.scores)[-1])
+            return keras.ops.broadcast_to(last, keras.ops.shape(inputs.scores)), state
 
     layer = Attention("dot", alignment=Last())
     known = np.stack([np.tile(VALUE[row, length - 1], (5, 1)) for row, length in enumerate(LENGTHS)])
@@ -218,7 +218,7 @@ def test_an_alignment_of_ones_own() -> None:
     np.testing.assert_allclose(outputs(twin(QUERY, VALUE, value_mask=MASK))[0], known, atol=1e-6)
 
 
-def test_wrong_arguments_say_what_is_allowed() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(ConfigError, match="alignment must be one of softmax, hardmax, local, monotonic, coverage"):
         Attention(alignment="monotone")
     with pytest.raises(ConfigError, match=r"window of a local alignment must be 1 or more. Received: window=0.5"):

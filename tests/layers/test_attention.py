@@ -1,4 +1,4 @@
-"""Attention and pooling against the formulas of the papers, and against Keras's own layer."""
+"""Attention and pooling compared with the formulas of the papers, Keras and PyTorch."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from cases import SCORE_NAMES
 from keras_help import outputs, with_random_weights
+from layer_cases import SCORE_NAMES
 from numpy_reference import scores, softmax
 
 from tsattn.errors import ConfigError
@@ -24,7 +24,7 @@ def normal(*shape: int) -> np.ndarray[Any, Any]:
 
 
 def weights_of(layer: Attention) -> dict[str, np.ndarray[Any, Any]]:
-    """Weights by the names of the formulas."""
+    """Return the weights by their names in the formulas."""
     names = {
         "query_projection/kernel": "W",
         "key_projection/kernel": "U",
@@ -40,7 +40,7 @@ def weights_of(layer: Attention) -> dict[str, np.ndarray[Any, Any]]:
 
 @pytest.mark.parametrize("units", [None, 4])
 @pytest.mark.parametrize("score", SCORE_NAMES)
-def test_scores_are_the_papers_formulas(score: str, units: int | None) -> None:
+def test_scores_match_the_formulas(score: str, units: int | None) -> None:
     layer = Attention(score, units, name="attention")
     query, value = normal(3, 2, 5 if units is None else 7), normal(3, 6, 5)
     layer(query, value)
@@ -54,7 +54,7 @@ def test_scores_are_the_papers_formulas(score: str, units: int | None) -> None:
     assert set(SCORES) == set(SCORE_NAMES)
 
 
-def test_general_takes_query_and_key_of_different_sizes() -> None:
+def test_general_score_of_query_and_key_of_different_sizes() -> None:
     layer = Attention("general", name="attention")
     query, key, value = normal(2, 3, 4), normal(2, 6, 5), normal(2, 6, 2)
     layer(query, value, key)
@@ -64,7 +64,7 @@ def test_general_takes_query_and_key_of_different_sizes() -> None:
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_dot_score_is_that_of_keras(causal: bool) -> None:
+def test_dot_score_matches_keras(causal: bool) -> None:
     query, value, key = normal(3, 6, 5), normal(3, 6, 4), normal(3, 6, 5) / 2
     known = keras.layers.Attention(score_mode="dot")([query, value, key], use_causal_mask=causal)
     result = Attention("dot")(query, value, key, use_causal_mask=causal)
@@ -72,8 +72,8 @@ def test_dot_score_is_that_of_keras(causal: bool) -> None:
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_scaled_dot_is_that_of_pytorch(causal: bool) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch, which it is held against, is not installed")
+def test_scaled_dot_matches_pytorch(causal: bool) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch, the reference, is not installed")
     query, value, key = normal(3, 6, 5), normal(3, 6, 4), normal(3, 6, 5) / 2
     keep = MASK[:, None] & np.tril(np.ones((6, 6), bool)) if causal else np.repeat(MASK[:, None], 6, 1)
     known = torch.nn.functional.scaled_dot_product_attention(*(torch.tensor(x) for x in (query, key, value, keep)))
@@ -81,19 +81,19 @@ def test_scaled_dot_is_that_of_pytorch(causal: bool) -> None:
     np.testing.assert_allclose(result, known.numpy(), atol=1e-5)
 
 
-def test_causal_and_padded_steps_have_no_weight_at_all() -> None:
+def test_causal_and_padded_steps_have_no_weight() -> None:
     query = normal(3, 6, 5)
     _, weights = outputs(
         Attention("dot")(query, query, value_mask=MASK, use_causal_mask=True, return_attention_scores=True)
     )
     for row, length in enumerate(LENGTHS):
-        seen = np.tril(np.ones((6, 6))) * (np.arange(6) < length)
-        assert ((weights[row] > 0) == (seen > 0)).all()
+        visible = np.tril(np.ones((6, 6))) * (np.arange(6) < length)
+        assert ((weights[row] > 0) == (visible > 0)).all()
         np.testing.assert_allclose(weights[row].sum(-1), 1, atol=1e-6)
 
 
 def test_large_scores_neither_overflow_nor_reach_padding() -> None:
-    # Scores below the -1e9 that stands for a mask in many layers would hand all weight to the padding.
+    # Many layers replace masked scores by -1e9: with lower scores all weight would go to the padding.
     value = np.full((3, 6, 5), 1e5, dtype="float32")
     _, weights = outputs(Attention("dot")(-value, value, value_mask=MASK, return_attention_scores=True))
     np.testing.assert_allclose(weights[:, 0], MASK / LENGTHS[:, None], atol=1e-6)
@@ -114,19 +114,20 @@ def test_the_implicit_mask_of_keras_is_used() -> None:
     np.testing.assert_allclose(outputs(result)[0], outputs(known)[0], atol=1e-6)
 
 
-def test_the_mask_of_the_query_is_handed_on_and_that_of_the_key_is_used() -> None:
+def test_query_mask_is_propagated_and_key_mask_is_used() -> None:
     values = np.concatenate([normal(3, 4, 5), np.zeros((3, 3, 5))], 1).astype("float32")
     masked = keras.layers.Masking(0.0)
-    read = Attention("dot")(masked(values), normal(3, 6, 5))
-    pooled = AttentionPooling(name="a")(read)
-    assert keras.ops.convert_to_numpy(read._keras_mask).sum() == 12
-    weights = outputs(AttentionPooling()(read, return_attention_scores=True))[1]
+    context = Attention("dot")(masked(values), normal(3, 6, 5))
+    pooled = AttentionPooling(name="a")(context)
+    assert keras.ops.convert_to_numpy(context._keras_mask).sum() == 12
+    weights = outputs(AttentionPooling()(context, return_attention_scores=True))[1]
     assert not weights[:, 4:].any() and pooled.shape == (3, 5)
-    seen = outputs(Attention("dot")(normal(3, 2, 5), normal(3, 7, 5), masked(values), return_attention_scores=True))[1]
-    assert not seen[:, :, 4:].any() and (seen[:, :, :4] > 0).all()
+    query, value = normal(3, 2, 5), normal(3, 7, 5)
+    weights = outputs(Attention("dot")(query, value, masked(values), return_attention_scores=True))[1]
+    assert not weights[:, :, 4:].any() and (weights[:, :, :4] > 0).all()
 
 
-def test_masks_may_be_given_by_their_place() -> None:
+def test_masks_as_positional_arguments() -> None:
     query, value = keras.Input((None, 5)), keras.Input((None, 5))
     masks = [keras.Input((None,), dtype="bool") for _ in range(2)]
     model = keras.Model([query, value, *masks], Attention("dot")(query, value, value, *masks))
@@ -136,12 +137,12 @@ def test_masks_may_be_given_by_their_place() -> None:
 
 
 @pytest.mark.parametrize(("alignment", "jit"), [("softmax", True), ("local", True), ("monotonic", False)])
-def test_keras_is_told_where_tensorflow_cannot_compile(alignment: str, jit: bool) -> None:
+def test_supports_jit_is_false_where_xla_cannot_train(alignment: str, jit: bool) -> None:
     layer = Attention(alignment=alignment)
     assert layer.supports_jit == (jit or keras.backend.backend() != "tensorflow")
 
 
-def test_wrong_shapes_say_what_is_wanted() -> None:
+def test_invalid_shapes_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"query must have the shape \(batch, time, features\): x\[:, None\]"):
         Attention("dot")(normal(3, 5), normal(3, 6, 5))
     with pytest.raises(ConfigError, match=r"pooling must have the shape .*TimeDistributed.*\(3, 2, 6, 5\)"):
@@ -154,14 +155,14 @@ def test_wrong_shapes_say_what_is_wanted() -> None:
         Attention("dot", alignment=CoverageAlignment(), dtype="mixed_float16")
 
 
-def test_wrong_arguments_say_what_is_allowed() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(ConfigError, match="additive, concat, cosine, dot, general, normalized_additive"):
         Attention("bahdanau")
     with pytest.raises(ConfigError, match=r"set units .* query size 4, key size 5"):
         Attention("dot")(normal(2, 3, 4), normal(2, 3, 5))
 
 
-def test_a_score_of_ones_own_is_used_by_name() -> None:
+def test_a_custom_score() -> None:
     @register_score("minus_distance")
     def minus_distance(query: Any, key: Any) -> Any:
         return -keras.ops.sum((query[:, :, None] - key[:, None]) ** 2, -1)
@@ -176,7 +177,7 @@ def test_a_score_of_ones_own_is_used_by_name() -> None:
 
 
 @pytest.mark.parametrize("units", [None, 3])
-def test_pooling_is_that_of_yang_et_al(units: int | None) -> None:
+def test_pooling_matches_yang_et_al(units: int | None) -> None:
     layer, x = AttentionPooling(units), normal(3, 6, 5)
     layer(x)
     with_random_weights(layer)
@@ -189,7 +190,7 @@ def test_pooling_is_that_of_yang_et_al(units: int | None) -> None:
     assert (weights[~MASK] == 0).all()
 
 
-def test_pooling_has_as_many_weights_for_any_length() -> None:
+def test_pooling_weights_do_not_depend_on_the_length() -> None:
     layer = AttentionPooling(3)
     layer(normal(2, 6, 5))
     assert layer.count_params() == 5 * 3 + 3 + 3
@@ -198,7 +199,7 @@ def test_pooling_has_as_many_weights_for_any_length() -> None:
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("score", SCORE_NAMES)
-def test_a_step_by_itself_computes_in_the_dtype_of_the_layer(score: str, policy: str) -> None:
+def test_step_computes_in_the_dtype_of_the_layer(score: str, policy: str) -> None:
     layer, query, value = Attention(score, units=4, dtype=policy), normal(3, 2, 5), normal(3, 6, 7)
     whole = layer(query, value, value_mask=MASK)
     memory = layer.setup_memory(value, mask=MASK)
@@ -208,7 +209,7 @@ def test_a_step_by_itself_computes_in_the_dtype_of_the_layer(score: str, policy:
     np.testing.assert_array_equal(*outputs((context, whole[:, 1])))
 
 
-def test_a_function_is_an_initializer_as_for_a_dense_layer() -> None:
+def test_a_function_as_initializer() -> None:
     def ones(shape: Any, dtype: Any = None) -> Any:
         return keras.ops.ones(shape, dtype)
 

@@ -1,4 +1,4 @@
-"""What holds for every score, alignment, shape and padding."""
+"""Properties of every score and alignment, for random shapes and padding."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from cases import SCORE_NAMES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras_help import outputs, with_random_weights
+from layer_cases import SCORE_NAMES
 from numpy_reference import Array
 
 from tsattn.layers import Attention, AttentionPooling
@@ -25,7 +25,7 @@ garbage = st.sampled_from([0.0, 1e4, -3e38, np.inf, np.nan])
 
 @st.composite
 def padded(draw: Any) -> tuple[Array, Array, Array, Array]:
-    """Queries, values, a mask with steps left out anywhere, and the values with something else where it is False."""
+    """Queries, values, a mask with gaps anywhere, and the values with garbage where it is False."""
     batch, queries, keys, size = draw(sizes), draw(sizes), draw(st.integers(1, 9)), draw(sizes)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     scale = draw(st.sampled_from([1e-3, 1.0, 30.0]))
@@ -34,7 +34,7 @@ def padded(draw: Any) -> tuple[Array, Array, Array, Array]:
     return query, value, mask, np.where(mask[..., None], value, np.float32(draw(garbage)))
 
 
-def made(
+def make_attention(
     score: str, alignment: str, query: Array, value: Array, units: int | None, dtype: str = "float32"
 ) -> Attention:
     layer = Attention(score, units, alignment, dtype=dtype)
@@ -44,9 +44,9 @@ def made(
 
 @PROPERTY
 @given(padded(), st.sampled_from(SCORE_NAMES), st.sampled_from(list(ALIGNMENTS)), st.sampled_from([None, 3]))
-def test_padding_is_nothing(arrays: Any, score: str, alignment: str, units: int | None) -> None:
+def test_padding_has_no_effect(arrays: Any, score: str, alignment: str, units: int | None) -> None:
     query, value, mask, filled = arrays
-    layer = made(score, alignment, query, value, units)
+    layer = make_attention(score, alignment, query, value, units)
     context, weights = outputs(layer(query, filled, value_mask=mask, return_attention_scores=True))
     assert np.isfinite(context).all() and np.isfinite(weights).all()
     assert (weights >= 0).all() and (weights.sum(-1) <= 1 + 1e-5).all()
@@ -60,7 +60,7 @@ def test_padding_is_nothing(arrays: Any, score: str, alignment: str, units: int 
             layer(query[row : row + 1], value[row : row + 1, mask[row]], return_attention_scores=True)
         )
         size = np.abs(value[row]).max()
-        if alignment == "coverage":  # its kernel of one key does not look at neighbours, so that leaving out is exact
+        if alignment == "coverage":  # a kernel of one key has no neighbors, so that removing masked keys is exact
             assert layer.alignment.kernel_size == 1
         np.testing.assert_allclose(weights[row][:, mask[row]], seen[0], atol=1e-4)
         np.testing.assert_allclose(context[row], alone[0], atol=1e-4 * max(size, 1))
@@ -68,7 +68,7 @@ def test_padding_is_nothing(arrays: Any, score: str, alignment: str, units: int 
 
 @PROPERTY
 @given(padded(), st.sampled_from(["dot", "additive", "cosine"]), st.integers(1, 3))
-def test_pooling_knows_no_padding(arrays: Any, score: str, heads: int) -> None:
+def test_padding_has_no_effect_on_pooling(arrays: Any, score: str, heads: int) -> None:
     _, value, mask, filled = arrays
     layer = AttentionPooling(4, heads, score)
     layer(value)
@@ -87,7 +87,7 @@ def test_pooling_knows_no_padding(arrays: Any, score: str, heads: int) -> None:
 
 
 def gradients(layer: keras.layers.Layer, *inputs: Array, **options: Any) -> list[Array]:
-    """Gradients of the sum of squares of the output by all inputs and weights."""
+    """Return the gradients of the output's sum of squares with respect to all inputs and weights."""
     backend = keras.backend.backend()
     variables = layer.trainable_variables
     if backend == "tensorflow":
@@ -120,24 +120,31 @@ def gradients(layer: keras.layers.Layer, *inputs: Array, **options: Any) -> list
 @pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
 @pytest.mark.parametrize("alignment", list(ALIGNMENTS))
 @pytest.mark.parametrize("score", SCORE_NAMES)
-def test_no_gradient_is_nan(score: str, alignment: str, dtype: str) -> None:
+def test_gradients_are_finite(score: str, alignment: str, dtype: str) -> None:
     rng = np.random.default_rng(0)
     query, value = (rng.normal(size=(3, n, 4)).astype("float32") for n in (2, 5))
-    query[1, 0] = value[1, 0] = 0  # such as the first state of a decoder
+    query[1, 0] = value[1, 0] = 0  # such as the initial state of a decoder
     mask = np.arange(5) < np.array([0, 3, 5])[:, None]
     filled = np.where(mask[..., None], value, np.float32(np.nan))
-    layer = made(score, alignment, query, value, 3, dtype)
+    layer = make_attention(score, alignment, query, value, 3, dtype)
     for gradient in gradients(layer, query, filled, value_mask=mask):
         assert np.isfinite(gradient).all() and np.abs(gradient).max() < 1e4
+
+
+@pytest.mark.parametrize("score", SCORE_NAMES)
+def test_gradients_of_pooling_are_finite(score: str) -> None:
+    value = np.random.default_rng(0).normal(size=(3, 5, 4)).astype("float32")
+    value[1, 0] = 0
+    mask = np.arange(5) < np.array([0, 3, 5])[:, None]
     pooling = AttentionPooling(3, 2, score)
     pooling(value)
     with_random_weights(pooling)
-    for gradient in gradients(pooling, filled, mask=mask):
+    for gradient in gradients(pooling, np.where(mask[..., None], value, np.float32(np.nan)), mask=mask):
         assert np.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_scores_beyond_half_precision_are_the_largest_and_the_least(sign: int) -> None:
+def test_scores_that_overflow_half_precision_are_large_and_finite(sign: int) -> None:
     query, value = (np.full((1, n, 4), 200.0, "float16") for n in (1, 3))
     value[:, 1] *= sign
     weights = outputs(Attention("dot", dtype="mixed_float16")(query, value, return_attention_scores=True))[1][0, 0]
@@ -146,8 +153,8 @@ def test_scores_beyond_half_precision_are_the_largest_and_the_least(sign: int) -
 
 @pytest.mark.parametrize("alignment", list(ALIGNMENTS))
 @pytest.mark.parametrize("score", SCORE_NAMES)
-def test_half_precision_stays_finite_at_scores_of_ten_thousand(score: str, alignment: str) -> None:
-    # A dot product of these is 1e4, their cosines 1, and an additive score the sum of its vector.
+def test_half_precision_is_finite_at_scores_of_ten_thousand(score: str, alignment: str) -> None:
+    # Dot products are 1e4, cosines 1, and additive scores the sum of the vector.
     query, value = (np.full((2, n, 4), 50.0, "float16") for n in (2, 5))
     value[:, 1::2] *= -1
     layer = Attention(score, None, alignment, dtype="mixed_float16")

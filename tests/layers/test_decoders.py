@@ -1,4 +1,4 @@
-"""The decoders step by step in NumPy: what is fed, where it is read, when targets are used."""
+"""Decoders compared with a loop in NumPy: feedback, attention and teacher forcing."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ MEMORY, STATE, CARRY = normal(2, 6, 3), normal(2, UNITS), normal(1, 2, UNITS)[0]
 
 
 def by_path(layer: keras.layers.Layer) -> dict[str, Array]:
-    """Weights by path, without the numbers that Keras gives to the layers of a kind."""
+    """Return the weights by path, without the numbers that Keras appends to layer names."""
     paths = [re.sub(r"^decoder/|_\d+(?=/)", "", weight.path) for weight in layer.weights]
     return {path: np.asarray(weight.numpy(), dtype=float) for path, weight in zip(paths, layer.weights, strict=True)}
 
 
 def cell_step(kind: str, x: Array, state: list[Array], weights: dict[str, Array]) -> list[Array]:
-    """One step of the cell: the new state, the hidden one first."""
+    """Return the new states of a cell, the hidden state first."""
     kernel, recurrent, bias = (weights[f"{kind}_cell/{name}"] for name in ("kernel", "recurrent_kernel", "bias"))
     if kind == "gru":
         return [gru_step(x, state[0], kernel, recurrent, bias)]
     return list(lstm_step(x, *state, kernel, recurrent, bias))
 
 
-def read(hidden: Array, memory: Array, weights: dict[str, Array]) -> tuple[Array, Array]:
-    """Additive attention of states [batch, queries, units] over the memory."""
+def attend(hidden: Array, memory: Array, weights: dict[str, Array]) -> tuple[Array, Array]:
+    """Return context and weights of additive attention with states [batch, queries, units] over the memory."""
     parts = {
         "W": weights["attention/query_projection/kernel"],
         "U": weights["attention/key_projection/kernel"],
@@ -67,19 +67,19 @@ def make_decoder(kind: str, **options: Any) -> AttentionDecoder:
 def decode(
     kind: str, weights: dict[str, Array], feedback: list[int], targets: Array | None, features: Array | None = None
 ) -> tuple[Array, Array]:
-    """The decoder of Bahdanau et al., one step after the other."""
+    """Run the decoder of Bahdanau et al. step by step."""
     state = [STATE, CARRY][: 1 if kind == "gru" else 2]
     fed = np.broadcast_to(weights["start"], (2, len(feedback)))
-    made, attended = [], []
+    results, attended = [], []
     for step in range(STEPS):
-        context, attention = read(state[0][:, None], MEMORY, weights)
+        context, attention = attend(state[0][:, None], MEMORY, weights)
         parts = [fed, context[:, 0], *([] if features is None else [features[:, step]])]
         state = cell_step(kind, np.concatenate(parts, -1), state, weights)
         output = np.concatenate([state[0], context[:, 0]], -1) @ weights["dense/kernel"] + weights["dense/bias"]
-        made.append(output)
+        results.append(output)
         attended.append(attention[:, 0])
         fed = output[:, feedback] if targets is None else targets[:, step]
-    return np.stack(made, 1), np.stack(attended, 1)
+    return np.stack(results, 1), np.stack(attended, 1)
 
 
 def initial_state(kind: str) -> list[Array]:
@@ -113,18 +113,18 @@ def test_targets_are_fed_in_training_only(kind: str) -> None:
     np.testing.assert_allclose(outputs(decoder(MEMORY, **call))[0], free, atol=1e-5)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3])
-def test_a_share_of_the_steps_is_fed_the_targets(share: float) -> None:
+@pytest.mark.parametrize("fraction", [0.0, 0.3])
+def test_scheduled_sampling_feeds_targets_at_a_fraction_of_the_steps(fraction: float) -> None:
     keras.utils.set_random_seed(3)
     rows, steps = 200, 2
-    decoder = AttentionDecoder(make_cell("gru"), steps, 1, additive(), teacher_forcing=share, name="decoder")
+    decoder = AttentionDecoder(make_cell("gru"), steps, 1, additive(), teacher_forcing=fraction, name="decoder")
     memory = np.broadcast_to(MEMORY[:1], (rows, *MEMORY.shape[1:]))
     targets = np.full((rows, steps, 1), 5.0, "float32")
     free = outputs(decoder(memory, targets=targets))[0]
     trained = outputs(decoder(memory, targets=targets, training=True))[0]
     np.testing.assert_allclose(trained[:, 0], free[:, 0], rtol=1e-5)
     forced = np.abs(trained[:, 1] - free[:, 1])[:, 0] > 1e-4
-    assert abs(forced.mean() - share) < 0.1 and (share > 0 or not forced.any())
+    assert abs(forced.mean() - fraction) < 0.1 and (fraction > 0 or not forced.any())
     alone = AttentionDecoder(make_cell("gru"), steps, 1, additive(), name="decoder")
     alone(memory, targets=targets)
     alone.set_weights(decoder.get_weights())
@@ -132,12 +132,12 @@ def test_a_share_of_the_steps_is_fed_the_targets(share: float) -> None:
     np.testing.assert_allclose(trained[forced], always[forced], rtol=1e-5)
 
 
-def test_a_share_that_is_none_is_refused() -> None:
+def test_a_fraction_above_1_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"teacher_forcing must be between 0 and 1. Received: teacher_forcing=1.5"):
         make_decoder("gru", teacher_forcing=1.5)
 
 
-def test_the_last_target_is_never_seen() -> None:
+def test_the_last_target_is_never_used() -> None:
     decoder, targets = make_decoder("gru", feedback=[1]), normal(2, STEPS, 1)
     forced = outputs(decoder(MEMORY, targets=targets, training=True))[0]
     targets[:, -1] = 99
@@ -148,18 +148,18 @@ def test_the_last_target_is_never_seen() -> None:
     assert not np.allclose(changed[:, 2:], forced[:, 2:])
 
 
-def test_a_given_start_is_fed_first_and_nothing_is_left_untrained() -> None:
-    # A weight that no path uses makes Keras warn at every fit, which is an error here.
+def test_a_start_argument_is_fed_first_and_all_weights_are_trained() -> None:
+    # Keras warns about weights without a gradient, and tests turn warnings into errors.
     memory, start = keras.Input((6, 3)), keras.Input((3,))
     model = keras.Model([memory, start], AttentionDecoder(make_cell("gru"), STEPS, 3, additive())(memory, start=start))
-    model.compile("sgd", "mse", jit_compile=False)
+    model.compile("sgd", "mse", run_eagerly=True)
     model.optimizer.build(model.trainable_variables)
     model.fit([MEMORY, normal(2, 3)], normal(2, STEPS, 3), verbose=0)
     one, other = (model([MEMORY, sign * normal(2, 3)]) for sign in (1, -1))
     assert not np.allclose(outputs(one)[0][:, 0], outputs(other)[0][:, 0])
 
 
-def test_without_a_score_the_memory_is_not_read() -> None:
+def test_without_attention_the_memory_is_not_used() -> None:
     decoder = AttentionDecoder(make_cell("gru"), STEPS, 3, None)
     one, other = (outputs(decoder(x, initial_state=[STATE]))[0] for x in (MEMORY, -MEMORY))
     np.testing.assert_array_equal(one, other)
@@ -167,7 +167,7 @@ def test_without_a_score_the_memory_is_not_read() -> None:
 
 @pytest.mark.parametrize("kind", ["gru", "lstm"])
 @pytest.mark.parametrize("input_feeding", [True, False])
-def test_attention_after_the_cell_is_that_of_luong_et_al(kind: str, input_feeding: bool) -> None:
+def test_attention_after_the_cell_matches_luong_et_al(kind: str, input_feeding: bool) -> None:
     decoder = make_decoder(kind, attend="after", input_feeding=input_feeding)
     call = {"initial_state": initial_state(kind), "memory_mask": MASK}
     decoder(MEMORY, **call)
@@ -178,7 +178,7 @@ def test_attention_after_the_cell_is_that_of_luong_et_al(kind: str, input_feedin
     for step in range(STEPS):
         parts = [fed, joined] if input_feeding else [fed]
         state = cell_step(kind, np.concatenate(parts, -1), state, weights)
-        context, attended = read(state[0][:, None], MEMORY, weights)
+        context, attended = attend(state[0][:, None], MEMORY, weights)
         joined = np.tanh(np.concatenate([context[:, 0], state[0]], -1) @ weights["attentional/kernel"])
         fed = joined @ weights["dense/kernel"] + weights["dense/bias"]
         np.testing.assert_allclose(result[:, step], fed, atol=1e-5)
@@ -186,26 +186,26 @@ def test_attention_after_the_cell_is_that_of_luong_et_al(kind: str, input_feedin
 
 
 @pytest.mark.parametrize("alignment", ["monotonic", "coverage"])
-def test_an_alignment_remembers_from_step_to_step(alignment: str) -> None:
+def test_a_stateful_alignment_carries_its_state_over_steps(alignment: str) -> None:
     attention = Attention("additive", 4, alignment, name="attention")
     decoder = AttentionDecoder(make_cell("gru"), STEPS, 3, attention, name="decoder")
     call = {"initial_state": [STATE], "memory_mask": MASK}
     decoder(MEMORY, **call)
     with_random_weights(decoder)
-    made, weights = outputs(decoder(MEMORY, **call, return_attention_scores=True))
+    results, weights = outputs(decoder(MEMORY, **call, return_attention_scores=True))
     parts = by_path(decoder)
     memory = attention.setup_memory(MEMORY, mask=MASK)
-    state, kept, fed = [STATE], attention.initial_state(memory), np.broadcast_to(parts["start"], (2, 3))
+    state, alignment_state, fed = [STATE], attention.initial_state(memory), np.broadcast_to(parts["start"], (2, 3))
     for step in range(STEPS):
-        context, attended, kept = attention.step(state[0].astype("float32"), memory, kept)
+        context, attended, alignment_state = attention.step(state[0].astype("float32"), memory, alignment_state)
         context = outputs(context)[0]
         state = cell_step("gru", np.concatenate([fed, context], -1), state, parts)
         fed = np.concatenate([state[0], context], -1) @ parts["dense/kernel"] + parts["dense/bias"]
-        np.testing.assert_allclose(made[:, step], fed, atol=1e-5)
+        np.testing.assert_allclose(results[:, step], fed, atol=1e-5)
         np.testing.assert_allclose(weights[:, step], outputs(attended)[0], atol=1e-5)
 
 
-def test_the_states_of_two_directions_are_put_side_by_side() -> None:
+def test_states_of_a_bidirectional_encoder_are_concatenated() -> None:
     one, two = (
         AttentionDecoder(keras.layers.LSTMCell(2 * UNITS), STEPS, 3, Attention("additive", 4)) for _ in range(2)
     )
@@ -218,7 +218,7 @@ def test_the_states_of_two_directions_are_put_side_by_side() -> None:
     np.testing.assert_allclose(*pair, atol=1e-6)
 
 
-def test_a_bridge_makes_the_state_of_any_encoder() -> None:
+def test_a_bridge_maps_the_states_of_any_encoder() -> None:
     decoder = AttentionDecoder(make_cell("lstm"), STEPS, 3, additive(), bridge=True, name="decoder")
     given = [normal(2, 3), normal(2, 3) / 2, normal(2, 7)]
     decoder(MEMORY, initial_state=given)
@@ -236,7 +236,7 @@ def test_a_bridge_makes_the_state_of_any_encoder() -> None:
     np.testing.assert_allclose(*pair, atol=1e-5)
 
 
-def test_a_state_of_another_size_says_what_fits() -> None:
+def test_an_initial_state_of_another_size_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"sizes \[5\] of the decoder's cell, unless bridge=True.*\[4\]"):
         make_decoder("gru")(MEMORY, initial_state=[normal(2, 4)])
     with pytest.raises(ConfigError, match="a decoder with a bridge requires an initial_state"):
@@ -254,23 +254,26 @@ def test_the_implicit_mask_of_a_memory_alone_is_used(kind: Any) -> None:
     np.testing.assert_allclose(weights[:, :, :6], outputs(decoder(MEMORY, return_attention_scores=True))[1], atol=1e-6)
 
 
-def test_half_precision_trains_from_a_state_of_zeros_and_padding() -> None:
+def test_half_precision_trains_from_a_zero_state_and_padding() -> None:
+    memory, mask = keras.Input((None, 3)), keras.Input((None,), dtype="bool")
+    forecasts = []
     for score in ("additive", "cosine"):
         attention = Attention(score, 4, dtype="mixed_float16")
         cell = keras.layers.GRUCell(UNITS, dtype="mixed_float16")
-        memory, mask = keras.Input((None, 3)), keras.Input((None,), dtype="bool")
-        decoder = AttentionDecoder(cell, STEPS, 1, attention, dtype="mixed_float16")
-        model = keras.Model([memory, mask], decoder(memory, memory_mask=mask))
-        model.compile("adam", "mse", jit_compile=keras.backend.backend() == "jax")
-        model.optimizer.build(model.trainable_variables)
-        before = [outputs(weight.value)[0] for weight in model.trainable_weights]
-        model.fit([MEMORY, MASK], normal(2, STEPS, 1), verbose=0)
-        after = [outputs(weight.value)[0] for weight in model.trainable_weights]
-        assert all(np.isfinite(new).all() for new in after)
-        assert any(not np.array_equal(old, new) for old, new in zip(before, after, strict=True)), score
+        decoder = AttentionDecoder(cell, STEPS, 1, attention, dtype="mixed_float16", name=score)
+        forecasts.append(decoder(memory, memory_mask=mask))
+    model = keras.Model([memory, mask], forecasts)
+    model.compile("adam", ["mse", "mse"], run_eagerly=True)
+    model.optimizer.build(model.trainable_variables)
+    before = {weight.path: outputs(weight.value)[0] for weight in model.trainable_weights}
+    model.fit([MEMORY, MASK], [normal(2, STEPS, 1)] * 2, verbose=0)
+    after = {weight.path: outputs(weight.value)[0] for weight in model.trainable_weights}
+    assert all(np.isfinite(new).all() for new in after.values())
+    for score in ("additive", "cosine"):
+        assert any(not np.array_equal(before[path], after[path]) for path in after if path.startswith(score)), score
 
 
-def test_wrong_arguments_say_what_is_wanted() -> None:
+def test_invalid_arguments_are_refused() -> None:
     cell = make_cell("gru")
     wrong: list[tuple[str, dict[str, Any]]] = [
         (r"steps must be 1 or more. Received: steps=0", {"steps": 0}),
@@ -287,7 +290,7 @@ def test_wrong_arguments_say_what_is_wanted() -> None:
             AttentionDecoder(**{"cell": cell, "steps": STEPS, "output_units": 3, "attention": additive(), **changed})
 
 
-def test_wrong_shapes_say_what_is_wanted() -> None:
+def test_invalid_shapes_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"targets must have the shape \(batch, 4, 3\). Received: \(2, 9, 3\)"):
         make_decoder("gru")(MEMORY, targets=normal(2, 9, 3))
     with pytest.raises(ConfigError, match=r"features must have the shape \(batch, 4, size\)"):
@@ -302,22 +305,22 @@ def test_wrong_shapes_say_what_is_wanted() -> None:
         decoder(MEMORY, features=normal(2, STEPS, 3))
 
 
-def test_a_schedule_lets_go_of_the_targets_step_by_step() -> None:
+def test_a_schedule_decreases_teacher_forcing() -> None:
     schedule = keras.optimizers.schedules.PolynomialDecay(1.0, 4, 0.0)
     decoder = make_decoder("gru", teacher_forcing=schedule)
     memory, targets = (np.repeat(x, 150, 0) for x in (MEMORY, 5 + normal(2, STEPS, 3)))
     free = outputs(decoder(memory, targets=targets))[0]
-    shares = []
+    fractions = []
     for _ in range(6):
         trained = outputs(decoder(memory, targets=targets, training=True))[0]
-        shares.append((np.abs(trained[:, 1] - free[:, 1]).max(-1) > 1e-4).mean())
-    np.testing.assert_allclose(shares, [1, 0.75, 0.5, 0.25, 0, 0], atol=0.1)
+        fractions.append((np.abs(trained[:, 1] - free[:, 1]).max(-1) > 1e-4).mean())
+    np.testing.assert_allclose(fractions, [1, 0.75, 0.5, 0.25, 0, 0], atol=0.1)
     twin = AttentionDecoder.from_config(decoder.get_config())
     assert twin.teacher_forcing.get_config() == schedule.get_config()
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm"])
-def test_parallel_steps_start_from_one_state_and_their_own_query(kind: str) -> None:
+def test_parallel_steps_start_from_the_same_state_and_a_learned_query(kind: str) -> None:
     decoder = ParallelDecoder(make_cell(kind), STEPS, query_units=2, attention=additive(), name="decoder")
     features = normal(2, 3)
     call = {"initial_state": initial_state(kind), "memory_mask": MASK, "features": features}
@@ -328,6 +331,6 @@ def test_parallel_steps_start_from_one_state_and_their_own_query(kind: str) -> N
     for step in range(STEPS):
         query = np.broadcast_to(weights["queries"][step], (2, 2))
         hidden = cell_step(kind, np.concatenate([query, features], -1), initial_state(kind), weights)[0]
-        context, attended = read(hidden[:, None], MEMORY, weights)
+        context, attended = attend(hidden[:, None], MEMORY, weights)
         np.testing.assert_allclose(result[:, step], np.concatenate([hidden, context[:, 0]], -1), atol=1e-5)
         np.testing.assert_allclose(attention[:, step], attended[:, 0], atol=1e-5)

@@ -1,4 +1,4 @@
-"""Distributions against SciPy; calibrated paths against NumPy."""
+"""Distributions compared with SciPy, calibrated sample paths with NumPy."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from tsattn.errors import ConfigError
 from tsattn.layers import CalibratedQuantiles, DistributionHead, ForecastDistribution
 from tsattn.layers.distributions import cumulative_probability, get_distribution
 
-ROWS = 20_000
+ROWS = 2_000
 RNG = np.random.default_rng(0)
 LEVELS = (0.001, 0.05, 0.5, 0.9, 0.999)
 
 
-def between(low: float, high: float, count: int = ROWS) -> Array:
-    """Figures drawn evenly by their logarithm."""
+def log_uniform(low: float, high: float, count: int = ROWS) -> Array:
     return np.exp(RNG.uniform(np.log(low), np.log(high), count)).astype("float32")
 
 
@@ -30,8 +29,8 @@ def counts(mean: Array, dispersion: Array) -> Any:
     return stats.nbinom(r, 1 / (1 + dispersion.astype("float64") * mean))
 
 
-MEAN, DISPERSION = between(0.05, 1e5), 1 / between(0.05, 1e3)
-LOCATION, SCALE = RNG.normal(0, 9, ROWS).astype("float32"), between(1e-3, 1e3)
+MEAN, DISPERSION = log_uniform(0.05, 1e5), 1 / log_uniform(0.05, 1e3)
+LOCATION, SCALE = RNG.normal(0, 9, ROWS).astype("float32"), log_uniform(1e-3, 1e3)
 INVERSE = np.append([1e-4, 0.5], RNG.uniform(1e-3, 0.5, ROWS - 2)).astype("float32")
 FAMILIES: dict[str, tuple[tuple[Array, ...], Any]] = {
     "normal": ((LOCATION, SCALE), stats.norm(LOCATION.astype("float64"), SCALE)),
@@ -48,106 +47,107 @@ def stacked(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_likelihood_is_that_of_scipy(name: str) -> None:
+def test_log_likelihood_matches_scipy(name: str) -> None:
     known = FAMILIES[name][1]
     values = known.rvs(random_state=1).astype("float32")
-    made = outputs(get_distribution(name).log_likelihood(stacked(name), values))[0]
+    result = outputs(get_distribution(name).log_likelihood(stacked(name), values))[0]
     expected = (known.logpmf if name == "negative_binomial" else known.logpdf)(values.astype("float64"))
-    np.testing.assert_allclose(made, expected, rtol=1e-5, atol=5e-5)
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=5e-5)
 
 
 @pytest.mark.parametrize("name", ["normal", "student_t"])
-def test_quantiles_are_those_of_scipy(name: str) -> None:
+def test_quantiles_match_scipy(name: str) -> None:
     parameters, known = FAMILIES[name]
     for level in LEVELS:
         score = np.float32(stats.norm.ppf(level))
-        made = outputs(get_distribution(name).quantiles(stacked(name), score))[0]
-        apart = (made - parameters[0].astype("float64")) / parameters[1]
+        result = outputs(get_distribution(name).quantiles(stacked(name), score))[0]
+        standardized = (result - parameters[0].astype("float64")) / parameters[1]
         expected = (known.ppf(stats.norm.cdf(np.float64(score))) - parameters[0]) / parameters[1]
-        # What the location takes of the digits of float32 is no matter of the quantile.
+        # Adding a large location rounds the quantile in float32.
         rounding = 1e-6 * (1 + np.abs(parameters[0]) / parameters[1])
-        assert (np.abs(apart - expected) <= 1e-5 * np.abs(expected) + rounding).all()
+        assert (np.abs(standardized - expected) <= 1e-5 * np.abs(expected) + rounding).all()
 
 
-def test_the_quantiles_of_student_s_t_are_right_to_five_digits_far_out_too() -> None:
+def test_student_t_quantiles_are_accurate_in_the_tails() -> None:
     scores = RNG.uniform(-6, 6, ROWS).astype("float32")
     standard = np.stack([np.zeros(ROWS), np.ones(ROWS), INVERSE], axis=-1).astype("float32")
-    made = outputs(get_distribution("student_t").quantiles(keras.ops.convert_to_tensor(standard), scores))[0]
+    result = outputs(get_distribution("student_t").quantiles(keras.ops.convert_to_tensor(standard), scores))[0]
     exact = stats.t.isf(stats.norm.sf(np.abs(scores.astype("float64"))), 1 / INVERSE.astype("float64"))
-    np.testing.assert_allclose(made, np.sign(scores) * exact, rtol=1e-5)
+    np.testing.assert_allclose(result, np.sign(scores) * exact, rtol=1e-5)
 
 
-def test_the_probability_of_counts_is_that_of_scipy() -> None:
+def test_cumulative_probability_matches_scipy() -> None:
     known = FAMILIES["negative_binomial"][1]
     values = known.ppf(RNG.uniform(1e-3, 1 - 1e-3, ROWS))
-    made = outputs(cumulative_probability(values.astype("float32"), MEAN, DISPERSION))[0]
-    np.testing.assert_allclose(made, known.cdf(values), atol=5e-5)
+    result = outputs(cumulative_probability(values.astype("float32"), MEAN, DISPERSION))[0]
+    np.testing.assert_allclose(result, known.cdf(values), atol=5e-5)
 
 
-@pytest.mark.parametrize("level", LEVELS)
-def test_quantiles_of_counts_are_those_of_scipy_but_for_a_level_at_a_step(level: float) -> None:
+def test_count_quantiles_match_scipy_except_at_steps() -> None:
     known = FAMILIES["negative_binomial"][1]
-    score = np.float32(stats.norm.ppf(level))
-    made = outputs(get_distribution("negative_binomial").quantiles(stacked("negative_binomial"), score))[0]
-    assert (made == np.round(made)).all() and (made >= 0).all()
-    # Where they differ, the level is reached to within what the probability is right to.
-    assert (known.cdf(made - 1) <= level + 5e-5).all()
-    assert (known.cdf(made) >= level - 5e-5).all()
-    if 0.01 < level < 0.99:
-        assert (made != known.ppf(level))[made < 1000].mean() < 1e-3
+    scores = stats.norm.ppf(LEVELS).astype("float32")[:, None]
+    results = outputs(get_distribution("negative_binomial").quantiles(stacked("negative_binomial"), scores))[0]
+    assert (results == np.round(results)).all() and (results >= 0).all()
+    for level, result in zip(LEVELS, results, strict=True):
+        # They differ only where the cumulative probability is within its error of the level.
+        assert (known.cdf(result - 1) <= level + 5e-5).all()
+        assert (known.cdf(result) >= level - 5e-5).all()
+        if 0.01 < level < 0.99:
+            assert (result != known.ppf(level))[result < 1000].mean() < 1e-3
 
 
 @pytest.mark.parametrize("mean", [0.3, 20.0])
-def test_counts_of_no_dispersion_are_nearly_poisson(mean: float) -> None:
+def test_counts_without_dispersion_are_nearly_poisson(mean: float) -> None:
     head = DistributionHead("negative_binomial")
-    numbers = np.array([[[[mean, -50.0]]]], "float32")
-    parameters = outputs(head(numbers, center=np.zeros((1, 1, 1), "float32"), scale=np.ones((1, 1, 1), "float32")))[0]
-    fewest = stats.poisson(parameters[0, 0, 0, 0])
+    network_outputs = np.array([[[[mean, -50.0]]]], "float32")
+    center, scale = np.zeros((1, 1, 1), "float32"), np.ones((1, 1, 1), "float32")
+    parameters = outputs(head(network_outputs, center=center, scale=scale))[0]
+    poisson = stats.poisson(parameters[0, 0, 0, 0])
     family = get_distribution("negative_binomial")
-    some = np.arange(0, 3 * int(mean) + 4, dtype="float32")
-    likelihood = outputs(family.log_likelihood(keras.ops.convert_to_tensor(parameters[0, 0, 0]), some))[0]
-    near = np.abs(some - mean) < 3 * np.sqrt(mean)
-    np.testing.assert_allclose(likelihood[near], fewest.logpmf(some)[near], atol=0.03)
+    values = np.arange(0, 3 * int(mean) + 4, dtype="float32")
+    likelihood = outputs(family.log_likelihood(keras.ops.convert_to_tensor(parameters[0, 0, 0]), values))[0]
+    near = np.abs(values - mean) < 3 * np.sqrt(mean)
+    np.testing.assert_allclose(likelihood[near], poisson.logpmf(values)[near], atol=0.03)
 
 
-def test_parameters_follow_the_units_of_the_data() -> None:
-    numbers = RNG.normal(size=(5, 4, 2, 3)).astype("float32")
+def test_parameters_are_in_the_units_of_the_data() -> None:
+    network_outputs = RNG.normal(size=(5, 4, 2, 3)).astype("float32")
     center = RNG.normal(size=(5, 1, 2)).astype("float32")
-    scale = between(0.1, 10, 10).reshape(5, 1, 2)
+    scale = log_uniform(0.1, 10, 10).reshape(5, 1, 2)
     for name, size in (("normal", 2), ("student_t", 3)):
         head = DistributionHead(name)
-        scaled = outputs(head(numbers[..., :size]))[0]
-        made = outputs(head(numbers[..., :size], center=center, scale=scale))[0]
-        np.testing.assert_allclose(made[..., 0], numbers[..., 0] * scale + center, rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(made[..., 1], scaled[..., 1] * scale, rtol=1e-5)
+        scaled = outputs(head(network_outputs[..., :size]))[0]
+        result = outputs(head(network_outputs[..., :size], center=center, scale=scale))[0]
+        np.testing.assert_allclose(result[..., 0], network_outputs[..., 0] * scale + center, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(result[..., 1], scaled[..., 1] * scale, rtol=1e-5)
         assert (scaled[..., 1] > 0).all()
         if name == "student_t":
-            assert (1 / made[..., 2] > 2).all()
-    # Far above 0 the mean of counts is the number brought back, and else it is what is left above 0.
-    many = np.stack([np.full((5, 4, 2), 30.0), numbers[..., 1]], axis=-1).astype("float32")
-    made = outputs(DistributionHead("negative_binomial")(many, center=0 * center, scale=scale))[0]
-    np.testing.assert_allclose(made[..., 0], np.broadcast_to(30 * scale, (5, 4, 2)), rtol=1e-4)
-    made = outputs(DistributionHead("negative_binomial")(-many, center=0 * center, scale=scale))[0]
-    assert (made[..., 0] > 0).all() and (made[..., 0] < 1e-3).all()
+            assert (1 / result[..., 2] > 2).all()
+    # The mean of counts is the location if that is far above 0, and small but positive if it is far below.
+    large = np.stack([np.full((5, 4, 2), 30.0), network_outputs[..., 1]], axis=-1).astype("float32")
+    result = outputs(DistributionHead("negative_binomial")(large, center=0 * center, scale=scale))[0]
+    np.testing.assert_allclose(result[..., 0], np.broadcast_to(30 * scale, (5, 4, 2)), rtol=1e-4)
+    result = outputs(DistributionHead("negative_binomial")(-large, center=0 * center, scale=scale))[0]
+    assert (result[..., 0] > 0).all() and (result[..., 0] < 1e-3).all()
 
 
 @on_tensorflow
 @pytest.mark.parametrize("name", FAMILIES)
-def test_extreme_numbers_and_values_have_a_gradient(name: str) -> None:
+def test_extreme_outputs_and_values_have_a_finite_gradient(name: str) -> None:
     import tensorflow as tf
 
     family = get_distribution(name)
-    free = [[a, b, c][: family.size] for a in (-80.0, 0.0, 80.0) for b in (-80.0, 0.0, 80.0) for c in (-80.0, 80.0)]
-    numbers = tf.Variable(np.array(free, "float32"))
+    extremes = [[a, b, c][: family.size] for a in (-80.0, 0.0, 80.0) for b in (-80.0, 0.0, 80.0) for c in (-80.0, 80.0)]
+    network_outputs = tf.Variable(np.array(extremes, "float32"))
     for value in (0.0, 1.0, 1e4):
         with tf.GradientTape() as tape:
-            parameters = family.parameters(numbers, tf.zeros(len(free)), tf.ones(len(free)))
-            likelihood = family.log_likelihood(parameters, tf.fill([len(free)], value))
+            parameters = family.parameters(network_outputs, tf.zeros(len(extremes)), tf.ones(len(extremes)))
+            likelihood = family.log_likelihood(parameters, tf.fill([len(extremes)], value))
         assert np.isfinite(likelihood.numpy()).all()
-        assert np.isfinite(tape.gradient(likelihood, numbers).numpy()).all()
+        assert np.isfinite(tape.gradient(likelihood, network_outputs).numpy()).all()
 
 
-def test_a_distribution_that_is_not_there_is_told() -> None:
+def test_an_unknown_distribution_is_refused() -> None:
     with pytest.raises(ConfigError, match="normal, student_t, negative_binomial"):
         DistributionHead("gamma")
 
@@ -158,7 +158,7 @@ def distribution(name: str, horizon: int, channels: int = 1) -> ForecastDistribu
     return layer
 
 
-def test_scores_go_on_from_step_to_step() -> None:
+def test_scores_are_correlated_over_the_horizon() -> None:
     layer, horizon = distribution("normal", 6, 2), 6
     rho = np.stack([np.sqrt(np.arange(horizon) / (np.arange(horizon) + 1)), [0, 0.5, -0.5, 0.9, 0, 0.2]], axis=-1)
     layer.fit(rho)
@@ -175,13 +175,13 @@ def test_scores_go_on_from_step_to_step() -> None:
     np.testing.assert_allclose(scores.std(axis=1), 1, atol=0.03)
 
 
-def test_a_horizon_of_one_step_has_paths() -> None:
+def test_paths_of_a_single_step() -> None:
     noise = RNG.normal(size=(2, 3, 1, 1)).astype("float32")
     np.testing.assert_array_equal(outputs(distribution("normal", 1).correlate(noise))[0], noise)
 
 
 @pytest.mark.parametrize(("name", "support"), [("normal", "real"), ("student_t", "positive"), ("normal", "count")])
-def test_paths_have_the_calibrated_quantiles(name: str, support: str) -> None:
+def test_quantiles_of_paths_are_the_calibrated_ones(name: str, support: str) -> None:
     levels, horizon = (0.05, 0.2, 0.5, 0.8, 0.95), 3
     layer = ForecastDistribution(name, levels)
     parameters = np.array([[[2.0, 1.5, 0.3]], [[5.0, 3.0, 0.1]], [[40.0, 9.0, 0.4]]], "float32")[None]

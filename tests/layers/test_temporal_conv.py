@@ -1,4 +1,4 @@
-"""TemporalConvBlock against NumPy and PyTorch; causality, receptive field, padding on either side."""
+"""TemporalConvBlock compared with NumPy and PyTorch; causality, receptive field and padding."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def random_block(features: int = FEATURES, **options: Any) -> TemporalConvBlock:
 
 
 def stack(**options: Any) -> list[TemporalConvBlock]:
-    """Blocks of dilation 1, 2 and 4."""
+    """Return blocks with dilation rates 1, 2 and 4."""
     return [random_block(4 if i else FEATURES, dilation_rate=2**i, **options) for i in range(3)]
 
 
@@ -34,11 +34,11 @@ def run(blocks: list[TemporalConvBlock], inputs: Array, mask: Array | None = Non
     return outputs(result)[0]
 
 
-def given() -> Array:
+def make_inputs() -> Array:
     return np.random.default_rng(1).normal(size=(BATCH, TIME, FEATURES)).astype("float32")
 
 
-def with_holes() -> Array:
+def mask_with_gaps() -> Array:
     mask = np.random.default_rng(2).random((BATCH, TIME)) < 0.7
     mask[2, 12:] = False
     return mask
@@ -46,18 +46,18 @@ def with_holes() -> Array:
 
 @pytest.mark.parametrize("weight_norm", [False, True])
 @pytest.mark.parametrize(("kernel_size", "dilation_rate"), [(1, 1), (2, 1), (3, 1), (3, 4), (2, 30)])
-def test_a_block_is_the_formula(kernel_size: int, dilation_rate: int, weight_norm: bool) -> None:
+def test_a_block_matches_the_formula(kernel_size: int, dilation_rate: int, weight_norm: bool) -> None:
     block = random_block(kernel_size=kernel_size, dilation_rate=dilation_rate, weight_norm=weight_norm)
     weights = {weight.name: outputs(weight)[0].astype("float64") for weight in block.weights}
-    for mask in (np.ones((BATCH, TIME), bool), with_holes()):
-        known = temporal_conv_block(given().astype("float64"), mask, weights, dilation_rate)
-        np.testing.assert_allclose(run([block], given(), mask), known, rtol=1e-4, atol=1e-5)
+    for mask in (np.ones((BATCH, TIME), bool), mask_with_gaps()):
+        known = temporal_conv_block(make_inputs().astype("float64"), mask, weights, dilation_rate)
+        np.testing.assert_allclose(run([block], make_inputs(), mask), known, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("weight_norm", [False, True])
 @pytest.mark.parametrize("dilation_rate", [1, 2, 5])
-def test_a_block_is_that_of_pytorch(dilation_rate: int, weight_norm: bool) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch, which it is held against, is not installed")
+def test_a_block_matches_pytorch(dilation_rate: int, weight_norm: bool) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch, the reference, is not installed")
     block = random_block(dilation_rate=dilation_rate, weight_norm=weight_norm)
     weights = {weight.name: torch.tensor(outputs(weight)[0]) for weight in block.weights}
 
@@ -74,68 +74,68 @@ def test_a_block_is_that_of_pytorch(dilation_rate: int, weight_norm: bool) -> No
         return torch.relu(layer(torch.nn.functional.pad(x, (2 * dilation_rate, 0))))
 
     with torch.no_grad():
-        x = torch.tensor(given())
+        x = torch.tensor(make_inputs())
         hidden = convolve(convolve(x.transpose(1, 2), 1), 2).transpose(1, 2)
         known = torch.relu(hidden + x @ weights["projection"]).numpy()
-    np.testing.assert_allclose(run([block], given()), known, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(run([block], make_inputs()), known, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("weight_norm", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
-def test_no_bit_of_an_output_depends_on_what_comes_later(masked: bool, weight_norm: bool) -> None:
-    blocks, mask = stack(weight_norm=weight_norm), with_holes() if masked else None
-    known = run(blocks, given(), mask)
+def test_outputs_do_not_depend_on_later_inputs(masked: bool, weight_norm: bool) -> None:
+    blocks, mask = stack(weight_norm=weight_norm), mask_with_gaps() if masked else None
+    known = run(blocks, make_inputs(), mask)
     for step in range(1, TIME, 3):
         for content in (np.nan, np.inf, -1e30, 0.1):
-            changed = given()
+            changed = make_inputs()
             changed[:, step:] = content
             np.testing.assert_array_equal(run(blocks, changed, mask)[:, :step], known[:, :step])
 
 
-def test_the_mask_of_a_later_step_changes_nothing_before_it() -> None:
-    blocks, mask = stack(), with_holes()
-    known = run(blocks, given(), mask)
+def test_outputs_do_not_depend_on_later_masks() -> None:
+    blocks, mask = stack(), mask_with_gaps()
+    known = run(blocks, make_inputs(), mask)
     for step in range(1, TIME, 3):
         changed = mask.copy()
         changed[:, step:] = ~mask[:, step:]
-        np.testing.assert_array_equal(run(blocks, given(), changed)[:, :step], known[:, :step])
+        np.testing.assert_array_equal(run(blocks, make_inputs(), changed)[:, :step], known[:, :step])
 
 
 @pytest.mark.parametrize("kernel_size", [1, 2, 3])
-def test_an_output_sees_as_far_as_is_told_and_no_farther(kernel_size: int) -> None:
-    # A tanh lets everything through, where a relu may hide what it sees.
+def test_outputs_depend_on_the_receptive_field_only(kernel_size: int) -> None:
+    # tanh passes every change on; ReLU may hide one.
     blocks = stack(kernel_size=kernel_size, activation="tanh")
     fields = [receptive_field(blocks[: i + 1]) for i in range(3)]
     assert fields == [1 + 2 * (kernel_size - 1) * dilations for dilations in (1, 3, 7)]
     assert [block.receptive_field for block in blocks] == [1 + 2 * (kernel_size - 1) * d for d in (1, 2, 4)]
-    calm = np.zeros((1, 40, FEATURES), "float32")
+    zeros = np.zeros((1, 40, FEATURES), "float32")
     for depth, field in enumerate(fields, 1):
-        known = run(blocks[:depth], calm)
-        pushed = calm.copy()
-        pushed[:, 5] = 1
-        moved = np.abs(run(blocks[:depth], pushed) - known).max(axis=(0, 2))
-        seen = np.flatnonzero(moved > 1e-6)
-        assert (seen[0], seen[-1]) == (5, 5 + field - 1)
+        known = run(blocks[:depth], zeros)
+        changed = zeros.copy()
+        changed[:, 5] = 1
+        difference = np.abs(run(blocks[:depth], changed) - known).max(axis=(0, 2))
+        affected = np.flatnonzero(difference > 1e-6)
+        assert (affected[0], affected[-1]) == (5, 5 + field - 1)
 
 
-def test_nothing_at_all_lies_before_the_first_valid_step() -> None:
+def test_left_padding_has_no_effect() -> None:
     blocks = stack()
-    padded = np.concatenate([np.full((BATCH, 4, FEATURES), np.nan, "float32"), given()], axis=1)
+    padded = np.concatenate([np.full((BATCH, 4, FEATURES), np.nan, "float32"), make_inputs()], axis=1)
     mask = np.broadcast_to(np.arange(TIME + 4) >= 4, (BATCH, TIME + 4))
     result = run(blocks, padded, mask)
     assert not result[:, :4].any()
-    np.testing.assert_allclose(result[:, 4:], run(blocks, given()), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(result[:, 4:], run(blocks, make_inputs()), rtol=1e-5, atol=1e-5)
 
 
-def test_a_mask_is_found_and_carried_on() -> None:
-    values, mask = given(), with_holes()
+def test_the_keras_mask_is_used_and_propagated() -> None:
+    values, mask = make_inputs(), mask_with_gaps()
     values[~mask] = 0
-    found = keras.layers.Masking()(values)
+    masked = keras.layers.Masking()(values)
     first, second = random_block(), random_block(4, dilation_rate=2)
-    np.testing.assert_array_equal(outputs(second(first(found)))[0], run([first, second], values, mask))
+    np.testing.assert_array_equal(outputs(second(first(masked)))[0], run([first, second], values, mask))
 
 
-def test_weight_normalisation_changes_nothing_at_the_start_and_frees_the_lengths() -> None:
+def test_weight_norm_keeps_the_initial_filters_and_ignores_the_norm_of_the_direction() -> None:
     blocks = [
         TemporalConvBlock(4, weight_norm=normal, kernel_initializer=keras.initializers.HeNormal(seed=1))
         for normal in (False, True)
@@ -146,22 +146,22 @@ def test_weight_normalisation_changes_nothing_at_the_start_and_frees_the_lengths
     for weight in normed.weights:
         if not weight.name.startswith("gain"):
             next(other for other in plain.weights if other.name == weight.name).assign(weight)
-    np.testing.assert_allclose(run([normed], given()), run([plain], given()), rtol=1e-5, atol=1e-5)
-    known = run([normed], given())
+    np.testing.assert_allclose(run([normed], make_inputs()), run([plain], make_inputs()), rtol=1e-5, atol=1e-5)
+    known = run([normed], make_inputs())
     for weight in normed.weights:
         if weight.name.startswith("kernel"):
             weight.assign(weight * 7)
-    np.testing.assert_allclose(run([normed], given()), known, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(run([normed], make_inputs()), known, rtol=1e-5, atol=1e-5)
 
 
-def test_filters_of_nothing_but_zeros_train_under_weight_normalisation() -> None:
+def test_zero_filters_train_under_weight_norm() -> None:
     model = keras.Sequential([TemporalConvBlock(4, weight_norm=True, kernel_initializer="zeros")])
     model.compile("adam", "mse", jit_compile=keras.backend.backend() == "jax")
-    loss = model.fit(given(), given()[:, :, :4], verbose=0).history["loss"]
+    loss = model.fit(make_inputs(), make_inputs()[:, :, :4], verbose=0).history["loss"]
     assert np.isfinite(loss).all() and all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
-def test_dropout_takes_whole_channels_away() -> None:
+def test_dropout_drops_whole_channels() -> None:
     keras.utils.set_random_seed(1)
     block = TemporalConvBlock(64, kernel_size=1, dropout=0.25, activation="linear")
     block.build((None, None, 64))
@@ -170,9 +170,9 @@ def test_dropout_takes_whole_channels_away() -> None:
             weight.assign(np.eye(64)[None])
     added = outputs(block(np.ones((50, 3, 64), "float32"), training=True))[0] - 1
     np.testing.assert_array_equal(added, np.broadcast_to(added[:, :1], added.shape))
-    kept = added[:, 0] > 0
-    assert 0.5 < kept.mean() < 0.625, "three quarters of three quarters"
-    np.testing.assert_allclose(added[:, 0][kept], 1 / 0.75**2, rtol=1e-5)
+    remains = added[:, 0] > 0
+    assert 0.5 < remains.mean() < 0.625, "three quarters of three quarters"
+    np.testing.assert_allclose(added[:, 0][remains], 1 / 0.75**2, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["filters", "kernel_size", "dilation_rate"])
@@ -181,6 +181,6 @@ def test_sizes_below_one_are_refused(name: str) -> None:
         TemporalConvBlock(**{"filters": 4, name: 0})
 
 
-def test_what_is_no_sequence_is_refused() -> None:
+def test_an_input_that_is_not_a_sequence_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"must have the shape \(batch, time, features\)"):
         TemporalConvBlock(4)(np.zeros((2, 3), "float32"))

@@ -1,4 +1,4 @@
-"""Multi-head attention and Transformer blocks against PyTorch's, Keras's and the formulas of the paper."""
+"""Multi-head attention, Transformer blocks and positional encoding compared with PyTorch, Keras and the paper."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def by_path(layer: keras.layers.Layer) -> dict[str, Array]:
     return {weight.path.split("/", 1)[1]: outputs(weight)[0] for weight in layer.weights}
 
 
-def copy_attention(torch: Any, known: Any, weights: dict[str, Array], prefix: str = "") -> None:
-    """Put the weights of a multi-head attention into PyTorch's."""
+def copy_attention_weights(torch: Any, known: Any, weights: dict[str, Array], prefix: str = "") -> None:
+    """Copy the weights of a multi-head attention to PyTorch's."""
     units = known.embed_dim
 
     def kernel(name: str) -> Array:
@@ -46,8 +46,8 @@ def copy_attention(torch: Any, known: Any, weights: dict[str, Array], prefix: st
         known.out_proj.bias.copy_(torch.tensor(weights[f"{prefix}attention_output/bias"]))
 
 
-def copy_rest(torch: Any, known: Any, weights: dict[str, Array], norms: tuple[str, ...]) -> None:
-    """Put the feed-forward network and the normalisations of a block into PyTorch's."""
+def copy_other_weights(torch: Any, known: Any, weights: dict[str, Array], norms: tuple[str, ...]) -> None:
+    """Copy the weights of feed-forward network and layer normalization to PyTorch's."""
     with torch.no_grad():
         for ours, theirs in (("hidden", known.linear1), ("out", known.linear2)):
             theirs.weight.copy_(torch.tensor(weights[f"{ours}/kernel"].T))
@@ -60,17 +60,17 @@ def copy_rest(torch: Any, known: Any, weights: dict[str, Array], norms: tuple[st
 
 @pytest.fixture(scope="module")
 def torch() -> Any:
-    return pytest.importorskip("torch", reason="PyTorch, which it is held against, is not installed")
+    return pytest.importorskip("torch", reason="PyTorch, the reference, is not installed")
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_multi_head_attention_is_that_of_pytorch(torch: Any, causal: bool) -> None:
+def test_multi_head_attention_matches_pytorch(torch: Any, causal: bool) -> None:
     layer, query, value = MultiHeadAttention(HEADS, UNITS // HEADS, name="a"), normal(3, 6, UNITS), normal(3, 6, UNITS)
     layer(query, value)
     with_random_weights(layer)
     known = torch.nn.MultiheadAttention(UNITS, HEADS, batch_first=True).eval()
-    copy_attention(torch, known, by_path(layer))
-    # PyTorch's masks tell what is left out.
+    copy_attention_weights(torch, known, by_path(layer))
+    # PyTorch's masks are True where a key is excluded.
     hidden = torch.tensor(~np.tril(np.ones((6, 6), bool))) if causal else None
     context, weights = known(
         *(torch.tensor(x) for x in (query, value, value)),
@@ -78,28 +78,28 @@ def test_multi_head_attention_is_that_of_pytorch(torch: Any, causal: bool) -> No
         attn_mask=hidden,
         average_attn_weights=False,
     )
-    made = outputs(layer(query, value, value_mask=MASK, use_causal_mask=causal, **SCORES))
-    np.testing.assert_allclose(made[0], context.detach().numpy(), atol=1e-5)
-    np.testing.assert_allclose(made[1], weights.detach().numpy(), atol=1e-6)
+    result = outputs(layer(query, value, value_mask=MASK, use_causal_mask=causal, **SCORES))
+    np.testing.assert_allclose(result[0], context.detach().numpy(), atol=1e-5)
+    np.testing.assert_allclose(result[1], weights.detach().numpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_multi_head_attention_is_that_of_keras_where_nothing_is_masked_out(causal: bool) -> None:
+def test_multi_head_attention_matches_keras_where_every_query_has_a_key(causal: bool) -> None:
     layer, known = MultiHeadAttention(HEADS, 5, value_dim=3), keras.layers.MultiHeadAttention(HEADS, 5, value_dim=3)
     query, value, key = normal(3, 6, UNITS), normal(3, 6, 4), normal(3, 6, 7)
     layer(query, value, key)
-    known(query, value, key, **SCORES)  # its fused kernel cannot have another size of value on JAX
+    known(query, value, key, **SCORES)  # Keras's fused kernel on JAX requires values of the size of the keys
     with_random_weights(layer)
     known.set_weights(layer.get_weights())
     options = {"attention_mask": np.repeat(MASK[:, None], 6, 1), "use_causal_mask": causal, **SCORES}
-    made, theirs = outputs(layer(query, value, key, **options)), outputs(known(query, value, key, **options))
-    for part, other in zip(made, theirs, strict=True):
+    result, theirs = outputs(layer(query, value, key, **options)), outputs(known(query, value, key, **options))
+    for part, other in zip(result, theirs, strict=True):
         np.testing.assert_allclose(part, other, atol=1e-5)
     by_name = outputs(layer(query, value, key, value_mask=MASK, use_causal_mask=causal, **SCORES))
-    np.testing.assert_allclose(by_name[0], made[0], atol=1e-6)
+    np.testing.assert_allclose(by_name[0], result[0], atol=1e-6)
 
 
-def test_a_query_without_a_key_gives_nothing_at_all() -> None:
+def test_a_query_without_a_key_gives_zeros() -> None:
     layer, query, value = MultiHeadAttention(HEADS, 3), normal(2, 2, UNITS), normal(2, 4, UNITS)
     layer(query, value)
     with_random_weights(layer)
@@ -109,12 +109,12 @@ def test_a_query_without_a_key_gives_nothing_at_all() -> None:
     assert not context[0].any() and not weights[0].any()
     assert (weights[1][..., [0, 3]] == 0).all()
     np.testing.assert_allclose(weights[1].sum(-1), 1, atol=1e-6)
-    # A causal first query sees nothing of a memory whose first step is masked.
+    # The first causal query has no key if the first step of the memory is masked.
     context, weights = outputs(layer(query, value, value_mask=mask, use_causal_mask=True, **SCORES))
     assert not context[1, 0].any() and not weights[1, :, 0].any() and context[1, 1].any()
 
 
-def test_weights_of_huge_scores_never_reach_padding() -> None:
+def test_large_negative_scores_do_not_move_weight_to_padding() -> None:
     layer = MultiHeadAttention(1, 5, use_bias=False)
     value = np.full((3, 6, 5), 1e5, dtype="float32")
     layer(value, value)
@@ -123,78 +123,78 @@ def test_weights_of_huge_scores_never_reach_padding() -> None:
     np.testing.assert_allclose(weights[:, 0, 0], MASK / LENGTHS[:, None], atol=1e-6)
 
 
-def test_a_single_key_is_no_matter_of_warning() -> None:
+def test_a_single_key_raises_no_warning() -> None:
     layer = MultiHeadAttention(2, 4)
     _, weights = outputs(layer(normal(2, 3, 4), normal(2, 1, 4), **SCORES))
     assert (weights == 1).all()
 
 
-def test_implicit_masks_are_used_and_handed_on() -> None:
+def test_keras_masks_are_used_and_propagated() -> None:
     values = np.concatenate([normal(3, 4, UNITS), np.zeros((3, 2, UNITS), "float32")], 1)
     masked = keras.layers.Masking(0.0)(values)
     block = TransformerEncoderBlock(UNITS, HEADS)
-    made, weights = block(masked, **SCORES)
+    result, weights = block(masked, **SCORES)
     known = block(values[:, :4])
-    np.testing.assert_allclose(outputs(made)[0][:, :4], outputs(known)[0], atol=1e-6)
-    assert not outputs(made)[0][:, 4:].any() and not outputs(weights)[0][..., 4:].any()
-    assert outputs(made._keras_mask)[0].sum() == 12
+    np.testing.assert_allclose(outputs(result)[0][:, :4], outputs(known)[0], atol=1e-6)
+    assert not outputs(result)[0][:, 4:].any() and not outputs(weights)[0][..., 4:].any()
+    assert outputs(result._keras_mask)[0].sum() == 12
     decoder = TransformerDecoderBlock(UNITS, HEADS)
     read = decoder(normal(3, 2, UNITS), masked)
     np.testing.assert_allclose(outputs(read)[0], outputs(decoder(normal(3, 2, UNITS), values[:, :4]))[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_an_encoder_block_is_that_of_pytorch(torch: Any, norm: Any) -> None:
+def test_encoder_block_matches_pytorch(torch: Any, norm: Any) -> None:
     block, x = TransformerEncoderBlock(UNITS, HEADS, HIDDEN, norm=norm, name="block"), normal(3, 6, UNITS)
     block(x)
     with_random_weights(block)
     known = torch.nn.TransformerEncoderLayer(UNITS, HEADS, HIDDEN, batch_first=True, norm_first=norm == "pre").eval()
     weights = by_path(block)
-    copy_attention(torch, known.self_attn, weights, "attention/")
-    copy_rest(torch, known, weights, ("attention", "feedforward"))
+    copy_attention_weights(torch, known.self_attn, weights, "attention/")
+    copy_other_weights(torch, known, weights, ("attention", "feedforward"))
     theirs = known(torch.tensor(x), src_key_padding_mask=torch.tensor(~MASK)).detach().numpy()
-    made = outputs(block(x, mask=MASK))[0]
-    np.testing.assert_allclose(made[MASK], theirs[MASK], atol=2e-5)
-    assert not made[~MASK].any()
+    result = outputs(block(x, mask=MASK))[0]
+    np.testing.assert_allclose(result[MASK], theirs[MASK], atol=2e-5)
+    assert not result[~MASK].any()
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_a_decoder_block_is_that_of_pytorch(torch: Any, norm: Any) -> None:
+def test_decoder_block_matches_pytorch(torch: Any, norm: Any) -> None:
     block = TransformerDecoderBlock(UNITS, HEADS, HIDDEN, norm=norm, name="block")
     x, memory = normal(3, 4, UNITS), normal(3, 6, UNITS, seed=4)
     block(x, memory)
     with_random_weights(block)
     known = torch.nn.TransformerDecoderLayer(UNITS, HEADS, HIDDEN, batch_first=True, norm_first=norm == "pre").eval()
     weights = by_path(block)
-    copy_attention(torch, known.self_attn, weights, "self_attention/")
-    copy_attention(torch, known.multihead_attn, weights, "cross_attention/")
-    copy_rest(torch, known, weights, ("self_attention", "cross_attention", "feedforward"))
+    copy_attention_weights(torch, known.self_attn, weights, "self_attention/")
+    copy_attention_weights(torch, known.multihead_attn, weights, "cross_attention/")
+    copy_other_weights(torch, known, weights, ("self_attention", "cross_attention", "feedforward"))
     theirs = known(
         torch.tensor(x),
         torch.tensor(memory),
         tgt_mask=torch.nn.Transformer.generate_square_subsequent_mask(4),
         memory_key_padding_mask=torch.tensor(~MASK),
     )
-    made = outputs(block(x, memory, memory_mask=MASK))[0]
-    np.testing.assert_allclose(made, theirs.detach().numpy(), atol=2e-5)
+    result = outputs(block(x, memory, memory_mask=MASK))[0]
+    np.testing.assert_allclose(result, theirs.detach().numpy(), atol=2e-5)
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_a_decoder_cannot_see_the_future(norm: Any) -> None:
+def test_decoder_blocks_are_causal(norm: Any) -> None:
     blocks = [TransformerDecoderBlock(UNITS, HEADS, norm=norm) for _ in range(2)]
-    memory, x = normal(3, 6, 5), normal(3, 7, UNITS)
+    memory, x = normal(3, 6, 5), normal(3, 4, UNITS)
 
     def decode(x: Array) -> list[Array]:
-        own: list[Array] = []
+        maps: list[Array] = []
         for block in blocks:
             x, weights, _ = block(x, memory, memory_mask=MASK, **SCORES)
-            own.append(outputs(weights)[0])
-        return [outputs(x)[0], *own]
+            maps.append(outputs(weights)[0])
+        return [outputs(x)[0], *maps]
 
     known, *maps = decode(x)
-    for step in range(7):
+    for step in range(4):
         later = x.copy()
-        later[:, step:] = 100 * normal(3, 7 - step, UNITS, seed=5)
+        later[:, step:] = 100 * normal(3, 4 - step, UNITS, seed=5)
         changed = decode(later)[0]
         np.testing.assert_array_equal(changed[:, :step], known[:, :step])
         assert (changed[:, step:] != known[:, step:]).any(axis=-1).all()
@@ -203,19 +203,19 @@ def test_a_decoder_cannot_see_the_future(norm: Any) -> None:
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_one_step_after_the_other_gives_what_all_at_once_do(norm: Any) -> None:
+def test_steps_match_a_single_call(norm: Any) -> None:
     block, x, memory = TransformerDecoderBlock(UNITS, HEADS, norm=norm), normal(3, 5, UNITS), normal(3, 6, 4)
     with pytest.raises(ConfigError, match="step requires a built layer"):
         block.step(x[:, 0], block.initial_cache(3, 5), 0, memory)
     known, _, weights = outputs(block(x, memory, memory_mask=MASK, **SCORES))
     cache = block.initial_cache(3, 5)
     for number in range(5):
-        made, cache, seen = block.step(x[:, number], cache, number, memory, MASK)
-        np.testing.assert_allclose(outputs(made)[0], known[:, number], atol=1e-5)
-        np.testing.assert_allclose(outputs(seen)[0], weights[:, :, number], atol=1e-6)
+        result, cache, step_weights = block.step(x[:, number], cache, number, memory, MASK)
+        np.testing.assert_allclose(outputs(result)[0], known[:, number], atol=1e-5)
+        np.testing.assert_allclose(outputs(step_weights)[0], weights[:, :, number], atol=1e-6)
 
 
-def test_every_head_of_every_layer_tells_what_it_looks_at() -> None:
+def test_attention_weights_of_every_head_and_layer() -> None:
     # "i went home tonight": four tokens, and a padded one.
     tokens = keras.Input((None,), dtype="int32")
     mask = keras.ops.not_equal(tokens, 0)
@@ -224,9 +224,9 @@ def test_every_head_of_every_layer_tells_what_it_looks_at() -> None:
     for _ in range(3):
         x, weights = TransformerEncoderBlock(UNITS, heads=4)(x, mask=mask, return_attention_scores=True)
         maps.append(weights)
-    made = outputs(keras.Model(tokens, maps)(np.array([[1, 2, 3, 4], [1, 2, 0, 0]], "int32")))
-    assert [weights.shape for weights in made] == [(2, 4, 4, 4)] * 3
-    for weights in made:
+    result = outputs(keras.Model(tokens, maps)(np.array([[1, 2, 3, 4], [1, 2, 0, 0]], "int32")))
+    assert [weights.shape for weights in result] == [(2, 4, 4, 4)] * 3
+    for weights in result:
         np.testing.assert_allclose(weights[0].sum(-1), np.ones((4, 4)), atol=1e-6)
         np.testing.assert_allclose(weights[1].sum(-1), [[1, 1, 0, 0]] * 4, atol=1e-6)
         assert (weights[0] > 0).all() and (weights[1, :, :, 2:] == 0).all()
@@ -244,37 +244,37 @@ def test_dropout_acts_in_training_only() -> None:
 
 @pytest.mark.parametrize("size", [5, 6])
 @pytest.mark.parametrize("ahead", [False, True])
-def test_waves_are_the_papers_and_count_back_from_the_origin(size: int, ahead: bool) -> None:
+def test_sinusoids_match_the_paper_and_count_back_from_the_origin(size: int, ahead: bool) -> None:
     x = normal(3, 6, size)
-    made = outputs(PositionalEncoding(ahead=ahead)(x, mask=MASK))[0]
+    result = outputs(PositionalEncoding(ahead=ahead)(x, mask=MASK))[0]
     for row, length in enumerate(LENGTHS):
         for step in range(length):
             position = -1 - step if ahead else length - 1 - step
             angles = [position / 10000 ** (2 * (i // 2) / size) for i in range(size)]
-            waves = [math.cos(angle) if i % 2 else math.sin(angle) for i, angle in enumerate(angles)]
-            np.testing.assert_allclose(made[row, step], x[row, step] + waves, atol=1e-5)
-    assert not made[~MASK].any()
+            sinusoids = [math.cos(angle) if i % 2 else math.sin(angle) for i, angle in enumerate(angles)]
+            np.testing.assert_allclose(result[row, step], x[row, step] + sinusoids, atol=1e-5)
+    assert not result[~MASK].any()
 
 
-def test_learned_positions_are_those_of_the_distance_to_the_origin() -> None:
+def test_learned_vectors_are_indexed_by_the_distance_to_the_origin() -> None:
     zeros = np.zeros((3, 6, 4), "float32")
     layer = PositionalEncoding("learned", steps=4)
-    made = outputs(layer(zeros, mask=MASK))[0]
+    result = outputs(layer(zeros, mask=MASK))[0]
     table = outputs(layer.table)[0]
     for row, length in enumerate(LENGTHS):
         expected = [table[min(length - 1 - step, 3)] for step in range(length)]
-        np.testing.assert_array_equal(made[row, :length], expected)
+        np.testing.assert_array_equal(result[row, :length], expected)
     ahead = PositionalEncoding("learned", steps=4, ahead=True)
     np.testing.assert_array_equal(outputs(ahead(zeros))[0][0], outputs(ahead.table)[0][[0, 1, 2, 3, 3, 3]])
 
 
 def test_a_gap_counts_as_a_step() -> None:
     mask = np.array([[True, False, True, False]])
-    made = outputs(PositionalEncoding()(np.zeros((1, 4, 2), "float32"), mask=mask))[0]
-    np.testing.assert_allclose(made[0], [[math.sin(2), math.cos(2)], [0, 0], [0, 1], [0, 0]], atol=1e-6)
+    result = outputs(PositionalEncoding()(np.zeros((1, 4, 2), "float32"), mask=mask))[0]
+    np.testing.assert_allclose(result[0], [[math.sin(2), math.cos(2)], [0, 0], [0, 1], [0, 0]], atol=1e-6)
 
 
-def test_wrong_arguments_say_what_is_wanted() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"query must have the shape \(batch, time, features\)"):
         MultiHeadAttention(2, 3)(normal(3, 5), normal(3, 6, 5))
     with pytest.raises(ConfigError, match=r"size of the block's units.*size 5, units=8"):
@@ -295,7 +295,7 @@ def test_wrong_arguments_say_what_is_wanted() -> None:
 
 @pytest.mark.parametrize("heads", [2, 4])
 @pytest.mark.parametrize("axes", ["", "1", "b", "b1", "bh"])
-def test_a_mask_of_pairs_broadcasts_as_that_of_keras(heads: int, axes: str) -> None:
+def test_attention_mask_broadcasts_as_in_keras(heads: int, axes: str) -> None:
     layer, known = MultiHeadAttention(heads, 5), keras.layers.MultiHeadAttention(heads, 5)
     query = normal(3, 4, UNITS)
     for each in (layer, known):
@@ -304,7 +304,7 @@ def test_a_mask_of_pairs_broadcasts_as_that_of_keras(heads: int, axes: str) -> N
     causal = np.tril(np.ones((4, 4), bool))
     mask = np.broadcast_to(causal, (*({"1": 1, "b": 3, "h": heads}[axis] for axis in axes), 4, 4))
     for keep in (None, np.arange(4) < np.array([[4], [3], [2]])):
-        # Keras's own takes no mask of the value beside one with four axes.
+        # Keras does not accept a value mask together with an attention mask of four axes.
         whole = np.broadcast_to(mask if mask.ndim != 3 else mask[:, None], (3, heads, 4, 4))
         both = whole if keep is None else whole & keep[:, None, None]
         got = layer(query, query, attention_mask=mask, value_mask=keep, **SCORES)
@@ -313,7 +313,7 @@ def test_a_mask_of_pairs_broadcasts_as_that_of_keras(heads: int, axes: str) -> N
             np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-def test_a_step_by_itself_computes_in_the_dtype_of_the_layer() -> None:
+def test_step_computes_in_the_dtype_of_the_layer() -> None:
     block = TransformerDecoderBlock(UNITS, HEADS, HIDDEN, dtype="mixed_float16")
     query, memory = normal(3, 4, UNITS), normal(3, 6, UNITS)
     whole, cache = outputs(block(query, memory))[0], block.initial_cache(3, 4)

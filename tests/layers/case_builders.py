@@ -1,4 +1,4 @@
-"""A layer with inputs to call it on, for `check_layer`, and what makes such cases."""
+"""Cases for `check_layer`: a layer and the arguments of a call, with one builder per kind of layer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras_help import built
 
 from tsattn.layers import (
     Attention,
@@ -28,27 +29,31 @@ from tsattn.layers import (
 
 @dataclass(frozen=True)
 class Case:
-    """A layer and a call of it.
+    """A layer and the arguments of a call.
 
     Args:
-        name: what the test is called.
-        make: makes the layer, with fresh weights.
-        inputs: arrays by call argument, the first one first; a list of arrays for a state.
-        mask_argument: call argument of the mask by the call argument that is padded with it, both in ``inputs``.
-        options: further call arguments.
-        half: dtypes of the outputs under mixed_float16.
-        empty_gives_zero: outputs that are 0 for a row that is all padding, by position.
-        batched: whether the first axis of the outputs is that of the batch; else a model of it alone is not trained.
+        name: Name of the test case.
+        make: Creates the layer.
+        inputs: Arrays by call argument, the main one first; a list of arrays for a state.
+        masks: Mask argument by the call argument that it masks, both in `inputs`.
+        options: Further call arguments.
+        half: Dtypes of the outputs under mixed_float16.
+        empty_gives_zero: Positions of the outputs that are 0 for a row that is all padding.
+        batched: Whether the first axis of the outputs is the batch axis; otherwise the layer is not trained.
     """
 
     name: str
     make: Callable[[], keras.layers.Layer]
     inputs: dict[str, Any]
-    mask_argument: dict[str, str] = field(default_factory=dict)
+    masks: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     half: tuple[str, ...] = ("float16",)
     empty_gives_zero: tuple[int, ...] = ()
     batched: bool = True
+
+    def build(self) -> keras.layers.Layer:
+        """Return a new layer, built by a symbolic call."""
+        return built(self.make(), self.inputs, self.options)
 
 
 BATCH, TIME = 3, 5
@@ -63,7 +68,7 @@ def mask(lengths: list[int], steps: int = TIME) -> np.ndarray[Any, Any]:
 
 
 KEYS = mask([3, 5, 1])
-WITH_A_GAP = KEYS & (np.arange(BATCH * TIME).reshape(BATCH, TIME) != TIME + 2)
+MASK_WITH_GAP = KEYS & (np.arange(BATCH * TIME).reshape(BATCH, TIME) != TIME + 2)
 SCORES = {"return_attention_scores": True}
 EDGES, CHANGING_EDGES = (np.maximum(normal(BATCH, *shape, TIME, TIME), 0) for shape in ((), (2,)))
 
@@ -108,7 +113,9 @@ def decoder(name: str, cell: Callable[[], Any], state: list[Any], attention: Any
     )
 
 
-def parallel(name: str, cell: Callable[[], Any], state: list[Any], attention: Any = "additive", **options: Any) -> Case:
+def parallel_decoder(
+    name: str, cell: Callable[[], Any], state: list[Any], attention: Any = "additive", **options: Any
+) -> Case:
     return Case(
         f"ParallelDecoder-{name}",
         lambda: ParallelDecoder(cell(), 3, query_units=2, attention=attention and Attention(attention, 5), **options),
@@ -125,8 +132,8 @@ def parallel(name: str, cell: Callable[[], Any], state: list[Any], attention: An
     )
 
 
-def copying(score: str, lags: int, period: int = 1) -> Case:
-    """Two heads over segments with gaps in them; fewer lags than keys let the oldest keys share one."""
+def copy_attention(score: str, lags: int, period: int = 1) -> Case:
+    """Two heads over patches with gaps. With fewer lags than keys, the oldest keys have the same lag."""
     observed = np.random.default_rng(0).random((BATCH, TIME, 3)) < 0.7
     return Case(
         f"CopyAttention-{score}-{lags}",
@@ -146,7 +153,6 @@ def copying(score: str, lags: int, period: int = 1) -> Case:
 
 
 def multi_head(name: str, **options: Any) -> Case:
-    """Two heads over two steps and a memory."""
     return Case(
         f"MultiHeadAttention-{name}",
         lambda: MultiHeadAttention(2, 3, **options),
@@ -205,18 +211,17 @@ def scaling(method: str) -> Case:
     )
 
 
-def convolving(name: str, features: int, **options: Any) -> Case:
+def temporal_conv(name: str, features: int, **options: Any) -> Case:
     return Case(
         f"TemporalConvBlock-{name}",
         lambda: TemporalConvBlock(4, **options),
-        {"inputs": normal(BATCH, TIME, features), "mask": WITH_A_GAP},
+        {"inputs": normal(BATCH, TIME, features), "mask": MASK_WITH_GAP},
         {"inputs": "mask"},
         empty_gives_zero=(0,),
     )
 
 
-def on_graph(name: str, make: Callable[[], Any], scores: dict[str, Any], *before: int, **inputs: Any) -> Case:
-    """A layer over the nodes of a graph, with a mask or with edges."""
+def graph_layer(name: str, make: Callable[[], Any], scores: dict[str, Any], *before: int, **inputs: Any) -> Case:
     masks = {"inputs": "mask"} if "mask" in inputs else {}
     count = 1 + len(scores)
     given = {"inputs": normal(BATCH, *before, TIME, 3), **inputs}

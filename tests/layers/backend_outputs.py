@@ -1,4 +1,4 @@
-"""What the layers of the cases compute, to be the same on every Keras backend."""
+"""Outputs of the cases, for comparison between Keras backends."""
 
 from __future__ import annotations
 
@@ -6,46 +6,44 @@ from typing import Any
 
 import keras
 import numpy as np
-from case import TIME, Case, normal
-from cases import CASES
-from keras_help import built, compiled, with_random_weights
+from case_builders import TIME, Case, normal
+from keras_help import compiled, with_random_weights
+from layer_cases import CASES
 
 from tsattn.layers import Attention, AttentionDecoder, CopyAttention, ForecastDistribution
 
 
 def compute(case: Case) -> list[Any]:
-    """Call the layer of a case with weights that are the same on every backend."""
-    layer = with_random_weights(built(case.make(), case.inputs, case.options))
-    return compiled(layer, case.options)(case.inputs)
+    """Return the outputs of a case, with weights that are the same on every backend."""
+    return compiled(with_random_weights(case.build()), case.options)(case.inputs)
 
 
 def compute_all(arrays: dict[str, Any]) -> dict[str, Any]:
-    """All outputs of all cases, by name and position, and what is no output of a layer with random weights."""
-    figures = {f"{case.name}/{i}": part for case in CASES for i, part in enumerate(compute(case))}
+    """Return all outputs of all cases by name and position, and the results of the functions below."""
     return {
-        **figures,
+        **{f"{case.name}/{i}": part for case in CASES for i, part in enumerate(compute(case))},
         "dropout_loss": np.array(dropout_losses(4)),
-        "start_of_copying": start_of_copying(),
-        "counts": quantiles_of_counts(),
+        "initial_lag_biases": initial_lag_biases(),
+        "count_quantiles": count_quantiles(),
     }
 
 
-def quantiles_of_counts() -> np.ndarray[Any, Any]:
-    """Quantiles of negative binomial distributions, which have no gradient: `(1, 4, 1, 3)`."""
+def count_quantiles() -> np.ndarray[Any, Any]:
+    """Return quantiles of negative binomial distributions, `(1, 4, 1, 3)`."""
     layer = ForecastDistribution("negative_binomial", (0.1, 0.5, 0.9))
     parameters = np.array([[0.3, 0.5], [7.0, 2.0], [60.0, 0.05], [3e4, 0.01]], "float32")[None, :, None]
     return np.asarray(keras.ops.convert_to_numpy(layer(parameters)))
 
 
-def start_of_copying() -> np.ndarray[Any, Any]:
-    """The biases by lag `(lags, heads, queries)` of a fresh layer, for a season of three segments."""
+def initial_lag_biases() -> np.ndarray[Any, Any]:
+    """Return the initial biases `(lags, heads, queries)` of `CopyAttention` for a season of three patches."""
     layer = CopyAttention(lags=7, heads=2, period=3)
     layer(normal(1, 4, 2), normal(1, 5, 2), normal(1, 5, 1))
     return np.asarray(keras.ops.convert_to_numpy(layer.lag_bias))
 
 
 def dropout_losses(*batch_sizes: int) -> list[float]:
-    """Train a decoder with dropout in its cells and its attention, one step for each size of batch."""
+    """Train a decoder with dropout in cells and attention, one step per batch size; return the losses."""
     cells = [keras.layers.GRUCell(4, dropout=0.3), keras.layers.LSTMCell(4, recurrent_dropout=0.3)]
     decoder = AttentionDecoder(keras.layers.StackedRNNCells(cells), 3, 1, Attention("additive", 4, dropout=0.3))
     memory = keras.Input((TIME, 4))

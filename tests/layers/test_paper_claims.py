@@ -1,4 +1,4 @@
-"""What the attention papers claim, measured on generated data with fixed seeds."""
+"""Claims of the attention papers, verified on synthetic data with fixed seeds."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from numpy_reference import Array, softmax
 from tsattn.layers import Attention, AttentionDecoder, AttentionPooling, BahdanauAttention
 
 
-def gradient_to_the_first_step(read: Any, x: Array) -> float:
-    """Size of the gradient of what is read from a sequence by its first step."""
+def gradient_at_the_first_step(layer: Any, x: Array) -> float:
+    """Return the norm of the gradient of a layer's output with respect to the first step of a sequence."""
     import tensorflow as tf
 
-    given = tf.constant(x)
+    inputs = tf.constant(x)
     with tf.GradientTape() as tape:
-        tape.watch(given)
-        result = tf.reduce_sum(read(given) ** 2)
-    return float(np.linalg.norm(tape.gradient(result, given).numpy()[:, 0]))
+        tape.watch(inputs)
+        result = tf.reduce_sum(layer(inputs) ** 2)
+    return float(np.linalg.norm(tape.gradient(result, inputs).numpy()[:, 0]))
 
 
 @on_tensorflow
-def test_the_gradient_to_the_first_step_fades_through_an_rnn_and_not_through_attention() -> None:
+def test_the_gradient_at_the_first_step_vanishes_through_an_rnn_and_not_through_attention() -> None:
     keras.utils.set_random_seed(0)
     lengths = (10, 40, 160)
     rnn = keras.layers.LSTM(32)
     pooling = AttentionPooling(32)
     sequences = [np.random.default_rng(0).normal(size=(8, length, 32)).astype("float32") for length in lengths]
     through_rnn, through_attention = (
-        [gradient_to_the_first_step(read, x) for x in sequences] for read in (rnn, pooling)
+        [gradient_at_the_first_step(layer, x) for x in sequences] for layer in (rnn, pooling)
     )
-    # A mean over T steps passes 1/T on, squared for the size of the mean itself; an LSTM loses it exponentially.
+    # Through a mean of T steps it falls with 1/T^2, as the mean itself falls with 1/T; through an LSTM exponentially.
     assert through_rnn[1] < 1e-3 * through_rnn[0] and through_rnn[2] < 1e-9 * through_rnn[0]
     assert through_attention[2] > through_attention[0] / 16**2
 
 
 @pytest.mark.parametrize("width", [16, 256])
-def test_dot_products_grow_with_the_width_and_scaling_undoes_it(width: int) -> None:
+def test_dot_products_grow_with_the_size_unless_scaled(width: int) -> None:
     rng = np.random.default_rng(0)
     query, key = (rng.normal(size=(1, n, width)).astype("float32") for n in (400, 400))
     products = query[0] @ key[0].T
@@ -48,17 +48,17 @@ def test_dot_products_grow_with_the_width_and_scaling_undoes_it(width: int) -> N
     weights = {name: outputs(Attention(name)(query, key, return_attention_scores=True))[1][0] for name in SCALED}
     np.testing.assert_allclose(weights["scaled_dot"], softmax(products / np.sqrt(width)), atol=1e-5)
     np.testing.assert_allclose(weights["dot"], softmax(products), atol=1e-5)
-    # The softmax's Jacobian has w (1 - w) on its diagonal: with one weight near 1 all of it is near 0.
-    steep = {name: float((part * (1 - part)).sum(-1).mean()) for name, part in weights.items()}
-    assert steep["scaled_dot"] > 0.95
-    assert width < 100 or steep["dot"] < 0.3 * steep["scaled_dot"]
+    # The diagonal of the softmax's Jacobian is w (1 - w): near 0 if one weight is near 1.
+    slopes = {name: float((part * (1 - part)).sum(-1).mean()) for name, part in weights.items()}
+    assert slopes["scaled_dot"] > 0.95
+    assert width < 100 or slopes["dot"] < 0.3 * slopes["scaled_dot"]
 
 
 SCALED = ("dot", "scaled_dot")
 
 
 def reversal(length: int, attention: Attention | None, epochs: int) -> float:
-    """Share of the variance that an encoder-decoder leaves of a sequence that it has to give back in reverse."""
+    """Return the unexplained variance ratio of an encoder-decoder trained to reverse a sequence."""
     keras.utils.set_random_seed(1)
     inputs = keras.Input((length, 1))
     encoded, state = keras.layers.GRU(48, return_sequences=True, return_state=True)(inputs)
@@ -73,7 +73,7 @@ def reversal(length: int, attention: Attention | None, epochs: int) -> float:
 
 
 @pytest.mark.slow
-def test_reversal_decays_with_the_length_without_attention_only() -> None:
+def test_reversal_of_long_sequences_needs_attention() -> None:
     without = [reversal(length, None, 12) for length in (4, 24)]
     attended = reversal(24, BahdanauAttention(48), 12)
     assert without[0] < 0.02 and without[1] > 0.3
@@ -81,10 +81,10 @@ def test_reversal_decays_with_the_length_without_attention_only() -> None:
 
 
 @pytest.mark.parametrize("units", [None, 8])
-def test_no_layer_has_more_weights_for_a_longer_sequence(units: int | None) -> None:
+def test_the_number_of_weights_does_not_depend_on_the_length(units: int | None) -> None:
     counts: dict[int, list[int]] = {}
     for length in (5, 500):
-        x = np.zeros((1, length, 8), "float32")
+        x = keras.KerasTensor((1, length, 8))
         layers = [Attention("additive", units), Attention("dot", units, "coverage"), AttentionPooling(units, 2)]
         for layer in layers:
             layer(x, x) if isinstance(layer, Attention) else layer(x)

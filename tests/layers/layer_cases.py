@@ -1,33 +1,33 @@
-"""Every public layer with inputs to call it on. Runs on any Keras backend."""
+"""Test cases of every public layer, for any Keras backend."""
 
 from __future__ import annotations
 
 import keras
 import numpy as np
-from case import (
+from case_builders import (
     BATCH,
     CHANGING_EDGES,
     EDGES,
     KEYS,
+    MASK_WITH_GAP,
     SCORES,
     TIME,
-    WITH_A_GAP,
     Case,
     alignments,
     attention,
-    convolving,
-    copying,
+    copy_attention,
     decoder,
     decoder_block,
     encoder_block,
+    graph_layer,
     gru,
     lstm,
     multi_head,
     normal,
-    on_graph,
-    parallel,
+    parallel_decoder,
     scaling,
     stacked,
+    temporal_conv,
 )
 
 from tsattn.layers import (
@@ -49,12 +49,14 @@ from tsattn.layers import (
     SortedQuantiles,
 )
 
-MUCH_LIKE_OTHERS = {
+# Checked by the slow tests only.
+SIMILAR_TO_OTHERS = {
     *(f"Attention-{x}-3" for x in ("concat", "dot", "normalized_additive", "scaled_dot", "scaled_general")),
     *(f"Attention-{x}" for x in ("fading", "monotonic_hard", "location", "value")),
     *(f"AttentionDecoder-{x}" for x in ("GRU", "feedback", "both_directions", "local", "after-LSTM")),
     *(f"ParallelDecoder-{x}" for x in ("GRU", "LSTM")),
-    *("AttentionPooling-None-1-dot", "AttentionPooling-3-2-dot", "CopyAttention-concat-8", "LuongAttention-concat"),
+    *("AttentionPooling-None-1-dot", "AttentionPooling-3-2-dot", "CopyAttention-concat-8"),
+    *("BahdanauAttention", "LuongAttention", "LuongAttention-concat"),
     *("TransformerEncoderBlock-causal", "TransformerDecoderBlock-not_causal", "PositionalEncoding-ahead"),
     *(
         "GraphAttention-edges",
@@ -62,6 +64,14 @@ MUCH_LIKE_OTHERS = {
         "TemporalConvBlock-dilated",
         "MultiHeadAttention-value_dim",
     ),
+}
+# Checked in graph mode by the fast tests as well: scans, random numbers, nested weights, weights without a gradient.
+FAST_GRAPH_MODE = {
+    "Attention-monotonic",
+    "AttentionDecoder-after",
+    "CopyAttention-scaled_dot-3",
+    "InstanceScaling-last",
+    "TemporalConvBlock-weight_norm",
 }
 SCORE_NAMES = (
     "additive",
@@ -139,13 +149,13 @@ CASES = [
         )
         for name in ("local", "monotonic", "location")
     ),
-    parallel("GRU", gru, [STATE]),
-    parallel("LSTM", lstm, [STATE, STATE / 2]),
-    parallel("stacked", stacked, STACKED_STATE),
-    parallel("no_attention", gru, [STATE], None),
-    parallel("bridge", gru, BOTH_DIRECTIONS, bridge=True),
-    *(copying(score, lags=8) for score in ("additive", "concat", "scaled_dot")),
-    copying("scaled_dot", lags=3, period=2),
+    parallel_decoder("GRU", gru, [STATE]),
+    parallel_decoder("LSTM", lstm, [STATE, STATE / 2]),
+    parallel_decoder("stacked", stacked, STACKED_STATE),
+    parallel_decoder("no_attention", gru, [STATE], None),
+    parallel_decoder("bridge", gru, BOTH_DIRECTIONS, bridge=True),
+    *(copy_attention(score, lags=8) for score in ("additive", "concat", "scaled_dot")),
+    copy_attention("scaled_dot", lags=3, period=2),
     multi_head("plain"),
     multi_head("value_dim", value_dim=2, output_shape=5, dropout=0.2, use_bias=False),
     encoder_block("pre"),
@@ -169,15 +179,15 @@ CASES = [
         )
     ),
     *(scaling(method) for method in ("last", "standard", "mean_abs", "training")),
-    on_graph("GraphAttention-masked", lambda: GraphAttention(4, heads=2), SCORES, mask=WITH_A_GAP),
-    on_graph("GraphAttention-edges", lambda: GraphAttention(4, 2, concat=False), SCORES, adjacency=EDGES),
-    on_graph("GraphAttention-changing", lambda: GraphAttention(4, dropout=0.2), {}, 2, adjacency=CHANGING_EDGES),
-    on_graph("DiffusionConvolution-edges", lambda: DiffusionConvolution(4), {}, adjacency=EDGES),
-    on_graph("DiffusionConvolution-changing", lambda: DiffusionConvolution(4, 1), {}, 2, adjacency=CHANGING_EDGES),
+    graph_layer("GraphAttention-masked", lambda: GraphAttention(4, heads=2), SCORES, mask=MASK_WITH_GAP),
+    graph_layer("GraphAttention-edges", lambda: GraphAttention(4, 2, concat=False), SCORES, adjacency=EDGES),
+    graph_layer("GraphAttention-changing", lambda: GraphAttention(4, dropout=0.2), {}, 2, adjacency=CHANGING_EDGES),
+    graph_layer("DiffusionConvolution-edges", lambda: DiffusionConvolution(4), {}, adjacency=EDGES),
+    graph_layer("DiffusionConvolution-changing", lambda: DiffusionConvolution(4, 1), {}, 2, adjacency=CHANGING_EDGES),
     Case("AdaptiveAdjacency", lambda: AdaptiveAdjacency(3), {"inputs": normal(BATCH, TIME, 3)}, batched=False),
-    convolving("plain", 4),
-    convolving("dilated", 3, dilation_rate=2, dropout=0.2),
-    convolving("weight_norm", 3, kernel_size=2, weight_norm=True, activation="tanh"),
+    temporal_conv("plain", 4),
+    temporal_conv("dilated", 3, dilation_rate=2, dropout=0.2),
+    temporal_conv("weight_norm", 3, kernel_size=2, weight_norm=True, activation="tanh"),
     *(
         Case(
             f"Patching-{patch}",

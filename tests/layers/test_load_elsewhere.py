@@ -1,4 +1,4 @@
-"""A user's model with these layers, read in other processes."""
+"""A model with the layers, loaded in new processes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def model() -> keras.Model:
     history, mask = keras.Input((None, 3), name="history"), keras.Input((None,), dtype="bool", name="mask")
     encoder = keras.layers.Bidirectional(keras.layers.LSTM(8, return_sequences=True, return_state=True))
     encoded, *state = encoder(history, mask=mask)
-    read = Attention("cosine", 8, "local")(encoded, encoded, value_mask=mask, query_mask=mask)
-    read = Attention("concat", 8, MonotonicAlignment(hard=True))(read, encoded, value_mask=mask)
-    pooled = AttentionPooling(8, 2, context_regularizer="l2")(read, mask=mask)
+    context = Attention("cosine", 8, "local")(encoded, encoded, value_mask=mask, query_mask=mask)
+    context = Attention("concat", 8, MonotonicAlignment(hard=True))(context, encoded, value_mask=mask)
+    pooled = AttentionPooling(8, 2, context_regularizer="l2")(context, mask=mask)
     cells = keras.layers.StackedRNNCells([keras.layers.GRUCell(8), keras.layers.LSTMCell(8)])
     schedule = keras.optimizers.schedules.PolynomialDecay(1.0, 100, 0.0)
     decoded = AttentionDecoder(
@@ -43,14 +43,14 @@ def model() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def data(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Inputs and the model's outputs."""
+    """A folder with the model, its inputs and its outputs."""
     rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("model")
-    given = {
+    inputs = {
         "history": rng.normal(size=(3, 7, 3)).astype("float32"),
         "mask": np.arange(7) < np.array([7, 3, 0])[:, None],
     }
-    known = dict(zip(sorted(model.output), outputs(model(given)), strict=True))
-    np.savez(folder / "data.npz", **given, **known)
+    expected = dict(zip(sorted(model.output), outputs(model(inputs)), strict=True))
+    np.savez(folder / "data.npz", **inputs, **expected)
     model.save(folder / "model.keras")
     return folder
 
@@ -62,18 +62,19 @@ def run(script: str, folder: Path) -> None:
 
 COMPARE = """
 for name in ("pooled", "decoded", "wide"):
-    np.testing.assert_allclose(array(made[name]), data[name], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(array(result[name]), data[name], rtol=1e-5, atol=1e-5)
 """
 
 
-def test_a_saved_model_needs_the_layers_alone(data: Path) -> None:
+@pytest.mark.slow
+def test_a_keras_file_needs_only_the_layers(data: Path) -> None:
     script = f"""
 import sys, numpy as np, keras
 import tsattn.layers
 folder = sys.argv[1]
 data = np.load(folder + "/data.npz")
 model = keras.saving.load_model(folder + "/model.keras")
-made, array = model({{"history": data["history"], "mask": data["mask"]}}), keras.ops.convert_to_numpy
+result, array = model({{"history": data["history"], "mask": data["mask"]}}), keras.ops.convert_to_numpy
 {COMPARE}
 assert not {{"tsattn.models", "tsattn.data", "tsattn.forecaster"}} & set(sys.modules)
 """
@@ -82,14 +83,14 @@ assert not {{"tsattn.models", "tsattn.data", "tsattn.forecaster"}} & set(sys.mod
 
 @pytest.mark.slow
 @on_tensorflow
-def test_an_exported_model_needs_nothing_of_the_package(model: keras.Model, data: Path) -> None:
+def test_a_saved_model_needs_nothing_of_the_package(model: keras.Model, data: Path) -> None:
     model.export(str(data / "exported"), verbose=False)
     script = f"""
 import sys, numpy as np, tensorflow as tf
 folder = sys.argv[1]
 data = np.load(folder + "/data.npz")
 loaded = tf.saved_model.load(folder + "/exported")  # its functions die with it
-made, array = loaded.serve([tf.constant(data["history"]), tf.constant(data["mask"])]), np.asarray
+result, array = loaded.serve([tf.constant(data["history"]), tf.constant(data["mask"])]), np.asarray
 {COMPARE}
 assert not [name for name in sys.modules if name.startswith("tsattn")]
 """
