@@ -235,13 +235,11 @@ class Forecaster(BaseEstimator):
                 uncertainty of the appended values and are too narrow, see the `DataWarning`.
 
         Returns:
-            A frame with `unique_id`, `ds`, `y` and interval bounds such as `y-lo-80`, `y-hi-80`, and `horizon` rows per
-            series.
+            A frame with `unique_id`, `ds`, `y` and bounds such as `y-lo-80`, `y-hi-80`; `horizon` rows per series.
 
         Raises:
             ConfigError: The horizon is longer than that of the model without ``recursive``.
-            DataError: The data do not have the format of the training data, or ``cutoff`` is not one of their
-                timestamps.
+            DataError: The data do not have the format of the training data, or do not contain ``cutoff``.
         """
         check_is_fitted(self)
         return predict(self.fitted_, X, PredictionRequest(future, cutoff, horizon, recursive))
@@ -269,9 +267,6 @@ class Forecaster(BaseEstimator):
 
         Returns:
             A frame with `unique_id`, `sample`, `ds`, `y`, and `samples * horizon` rows per series.
-
-        Raises:
-            ConfigError: The model forecasts quantiles, or the horizon is longer than that of the model.
 
         Example:
             >>> paths = Forecaster(options={"head": "normal"}).fit(frame).sample()
@@ -358,7 +353,6 @@ class Forecaster(BaseEstimator):
             callback: As in `fit`.
 
         Raises:
-            ConfigError: A parameter has a value that is not allowed.
             DataError: The data cannot be read as series, or are too short for this number of folds.
             RunError: A package is missing, or ``out`` has other contents or cannot be written.
         """
@@ -396,12 +390,10 @@ class Forecaster(BaseEstimator):
     def score(self, X: Frame | Path | str, y: None = None) -> float:
         """Return minus the MASE of `evaluate`, or minus the MAE if no series has a MASE; higher is better.
 
-        Use it with ``GridSearchCV`` and ``TimeSeriesSplit``.
-
         Args:
             X: Data that follow the training data, or include them. Without timestamps, as in an array, only ``X`` is
                 forecast, from a context on.
-            y: Ignored; the target is a column of the data.
+            y: Ignored.
         """
         check_is_fitted(self)
         return evaluate(self.fitted_, X).score
