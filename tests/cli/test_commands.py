@@ -159,10 +159,9 @@ def hinted_options() -> set[str]:
     """Return the names of the options in the hints of all errors."""
     names: set[str] = set()
     for path in (Path(__file__).parents[2] / "tsattn").rglob("*.py"):
-        for call in ast.walk(ast.parse(path.read_text())):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id.endswith("Error"):
-                parts = [part.value for part in ast.walk(call) if isinstance(part, ast.Constant)]
-                names |= {name for part in parts for name in re.findall(r"\{([a-z_]+)\}", str(part))}
+        for part in ast.walk(ast.parse(path.read_text())):
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                names.update(re.findall(r"(?<= )\{([a-z_]+)\}", part.value))
     return names
 
 
