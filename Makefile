@@ -1,22 +1,22 @@
-# Everything runs in .venv, which is made on first use: Python, pip and make are all that has to be there.
+# Everything runs in .venv, which is created on first use. Python, pip and make are required.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BACKENDS ?= jax torch
-# Processes that the tests run in.
+# Number of test processes.
 JOBS ?= 2
-# By file, so that what the tests of a file share is made once.
+# By file, so that the fixtures of a file are created once.
 DIST ?= loadfile
-# Compiling for JAX takes longer than what it saves in tests.
+# JAX without optimizations: compiling takes longer than the tests that it would speed up.
 XLA_FLAGS ?= --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 PYTEST = $(BIN)/python -m pytest -q -n $(JOBS) --dist $(DIST) --durations 10
-# What every layer goes through. On torch all of tests/layers takes a minute; JAX compiles each test anew.
+# The tests of every layer. On torch all of tests/layers takes a minute; JAX compiles each test separately.
 LAYERS ?= tests/layers/test_layer_contract.py
-# Which of its cases: all, or with "not slow" those of which no other is much alike.
+# Cases of these tests: all, or with "not slow" only dissimilar ones.
 CASES ?= slow or not slow
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install -qq
-# Compiled bytecode halves the time that TensorFlow takes to start.
+# Compiled bytecode halves the start-up time of TensorFlow.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -45,16 +45,16 @@ demo: $(VENV)/.base ## Fit a bundled real series, compare, forecast, export
 test: $(VENV)/.dev ## The fast tests
 	@$(PYTEST) -m 'not slow'
 
-test-slow: $(VENV)/.dev ## The tests that need minutes: real data sets, notebooks
+test-slow: $(VENV)/.dev ## The slow tests: real data sets, notebooks (minutes)
 	@$(PYTEST) -m 'slow and not accuracy'
 
-test-accuracy: $(VENV)/.dev ## The default on ETTh1 and M4 Hourly, eight minutes; needs TSATTN_DATA_DIR
+test-accuracy: $(VENV)/.dev ## Accuracy of the default on ETTh1 and M4 Hourly (eight minutes); needs TSATTN_DATA_DIR
 	@$(PYTEST) -m accuracy
 
 test-backends: DIST = worksteal
-test-backends: $(VENV)/.dev ## The layers on the other backends of Keras, where they are installed
+test-backends: $(VENV)/.dev ## The layers on the other Keras backends, if installed
 	@for backend in $(BACKENDS); do \
-		$(BIN)/python -c "import $$backend" 2>/dev/null || { echo "$$backend is not installed: left out"; continue; }; \
+		$(BIN)/python -c "import $$backend" 2>/dev/null || { echo "$$backend is not installed: skipped"; continue; }; \
 		echo "The layers on $$backend"; \
 		KERAS_BACKEND=$$backend JAX_PLATFORMS=cpu XLA_FLAGS="$(XLA_FLAGS)" $(PYTEST) $(LAYERS) -k 'not reversal and not same_outputs' \
 			-m '$(CASES)' || exit 1; \
@@ -65,34 +65,34 @@ bench: bench-accuracy bench-side-by-side bench-sequences bench-reading bench-win
 bench-sequences: $(VENV)/.dev ## Attention pooling over sequences of different lengths; needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.sequences
 
-bench-reading: $(VENV)/.dev ## Files to panels, beside the bare reading by pyarrow
+bench-reading: $(VENV)/.dev ## Time and memory to load CSV files, compared with pyarrow
 	@$(BIN)/python -m benchmarks.reading
 
-bench-windows: $(VENV)/.dev ## Windows made beside windows trained on
+bench-windows: $(VENV)/.dev ## Rate of gathering windows, compared with training on them
 	@$(BIN)/python -m benchmarks.windows
 
 bench-serving: $(VENV)/.dev ## The server under load, with and without micro-batching; needs wrk
 	@$(BIN)/python -m benchmarks.serving
 
-bench-classical: $(VENV)/.dev ## AutoETS and AutoTheta on M4 Hourly, beside the default; needs TSATTN_DATA_DIR
+bench-classical: $(VENV)/.dev ## AutoETS and AutoTheta on M4 Hourly, compared with the default; needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.classical
 
-bench-accuracy: $(VENV)/.dev ## Accuracy by published protocols (hours; goes on where it stopped); needs TSATTN_DATA_DIR
+bench-accuracy: $(VENV)/.dev ## Accuracy by published protocols (hours; can be interrupted); needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.accuracy run
 	@$(BIN)/python -m benchmarks.accuracy table
 
-bench-side-by-side: $(VENV)/.dev ## Beside neuralforecast, statsforecast and a linear model, by wall clock; needs TSATTN_DATA_DIR
+bench-side-by-side: $(VENV)/.dev ## The default, neuralforecast, statsforecast and a linear model by wall-clock time; needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.side_by_side run
 	@$(BIN)/python -m benchmarks.side_by_side table
 
-lint: $(VENV)/.dev ## Style and types
+lint: $(VENV)/.dev ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-format: $(VENV)/.dev ## Mend the style
+format: $(VENV)/.dev ## Fix the style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-clean: ## Remove what was made here
+clean: ## Remove generated files
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache runs

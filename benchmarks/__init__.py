@@ -1,1 +1,1 @@
-"""Benchmarks, run from the root of the project; see `benchmarks.accuracy`."""
+"""Benchmarks, to be run from the root of the project; see `benchmarks.accuracy`."""

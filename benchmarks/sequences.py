@@ -1,15 +1,14 @@
 """``python -m benchmarks.sequences``: attention pooling over sequences of different lengths.
 
-* Japanese Vowels: which of nine speakers says an utterance of 7 to 29 steps, as given and padded, never cut nor
-  resampled; accuracy on the 370 test utterances after training on the 270 others.
-* The adding problem: the sum of the two marked numbers of a sequence of T/2 to T steps, on sequences never seen.
+* Japanese Vowels: classify the speaker, one of nine, of an utterance of 7 to 29 steps, padded but neither truncated nor
+  resampled. Accuracy on the 370 test utterances after training on the 270 others.
+* The adding problem: predict the sum of the two marked numbers of a sequence of T/2 to T steps, on new sequences.
 
-Writes `benchmarks/results/sequences.json` and the table of it, `sequences.md`.
+Writes `benchmarks/results/sequences.json` and its table `sequences.md`.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +20,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.accuracy.options import data_folder
+from benchmarks.accuracy.markdown import text_table
+from benchmarks.cli import TABLE_ONLY, data_folder, read_results, write_results
 from tsattn.layers import AttentionPooling
 
 Array = npt.NDArray[Any]
@@ -43,7 +43,7 @@ PUBLISHED = {
 
 
 def read_vowels(name: str) -> tuple[Array, Array]:
-    """Return utterances `(270 or 370, 29, 12)`, padded with 0 behind their end, and speakers 0 to 8."""
+    """Return utterances `(270 or 370, 29, 12)`, right-padded with 0, and speakers 0 to 8."""
     text = (data_folder() / "japanese_vowels" / f"JapaneseVowels_{name}.ts").read_text()
     rows = [line.split(":") for line in text.splitlines() if line and line[0] not in "#@"]
     utterances = [np.array([channel.split(",") for channel in channels], dtype=float).T for *channels, _ in rows]
@@ -52,43 +52,41 @@ def read_vowels(name: str) -> tuple[Array, Array]:
 
 
 def speaker_model(standardize: keras.layers.Layer) -> keras.Model:
-    """Return a model from an utterance to the speaker: a convolution, LSTMs in both directions, pooled by attention.
+    """Return a classifier of speakers: a convolution, a bidirectional LSTM and attention pooling.
 
-    All of it was chosen by five folds of the training utterances, shuffled, and in the order in which they were spoken
-    where that is told. A voice is another one each day: noise that is the same for all steps of an utterance lowers the
-    cross entropy from .072 to .054 (in order .152 to .112), 128 units instead of 64 to .053 (.102), the convolution to
-    .051 (.078); accuracy .976, .980, .983 and .987 (in order .965, .965, .976 and .974).
+    Its parts were selected by cross-validation, see docs/design/sequences.md.
     """
     inputs = keras.Input((None, 12))
     mask = keras.ops.any(keras.ops.not_equal(inputs, 0.0), axis=-1)
     noisy = keras.layers.GaussianNoise(0.6)(standardize(inputs))
+    # The same for all steps of an utterance, because a voice changes from day to day.
     noisy = noisy + keras.layers.GaussianNoise(0.3)(keras.ops.zeros_like(noisy[:, :1]))
     noisy = noisy * keras.ops.cast(mask, "float32")[..., None]
-    heard = keras.layers.Dropout(0.25)(keras.layers.Conv1D(64, 5, padding="same", activation="relu")(noisy))
-    states = keras.layers.Bidirectional(keras.layers.LSTM(128, return_sequences=True))(heard, mask=mask)
+    features = keras.layers.Dropout(0.25)(keras.layers.Conv1D(64, 5, padding="same", activation="relu")(noisy))
+    states = keras.layers.Bidirectional(keras.layers.LSTM(128, return_sequences=True))(features, mask=mask)
     pooled = AttentionPooling(128, heads=4)(keras.layers.Dropout(0.5)(states), mask=mask)
     speakers = keras.layers.Dense(9, activation="softmax")(keras.layers.Dropout(0.5)(pooled))
     return keras.Model(inputs, speakers)
 
 
-def vowels(seed: int, members: int = 1) -> float:
-    """Train on the training utterances and return the accuracy on the others, of the mean of so many networks."""
+def classify_speakers(seed: int, ensemble_size: int = 1) -> float:
+    """Train an ensemble on the training utterances and return its accuracy on the test utterances."""
     keras.utils.set_random_seed(seed)
-    x, speaker = read_vowels("TRAIN")
+    utterances, speakers = read_vowels("TRAIN")
     standardize = keras.layers.Normalization()
-    standardize.adapt(x[(x != 0).any(-1)])
-    others, true = read_vowels("TEST")
+    standardize.adapt(utterances[(utterances != 0).any(-1)])
+    test_utterances, test_speakers = read_vowels("TEST")
     probabilities = 0.0
-    for _ in range(members):
+    for _ in range(ensemble_size):
         model = speaker_model(standardize)
         optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-3, 60 * 9), clipnorm=1.0)
         model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
-        model.fit(x, speaker, batch_size=32, epochs=60, verbose=0)
-        probabilities += model.predict(others, verbose=0) / members
-    return float((np.argmax(probabilities, axis=-1) == true).mean())
+        model.fit(utterances, speakers, batch_size=32, epochs=60, verbose=0)
+        probabilities += model.predict(test_utterances, verbose=0) / ensemble_size
+    return float((np.argmax(probabilities, axis=-1) == test_speakers).mean())
 
 
-def additions(rng: np.random.Generator, count: int, length: int) -> tuple[Array, Array, Array]:
+def make_additions(rng: np.random.Generator, count: int, length: int) -> tuple[Array, Array, Array]:
     """Return sequences `(count, length, 2)` of numbers and marks, their masks, and the sums."""
     lengths = rng.integers(length // 2, length + 1, count)
     mask = np.arange(length) < lengths[:, None]
@@ -100,8 +98,8 @@ def additions(rng: np.random.Generator, count: int, length: int) -> tuple[Array,
     return np.stack([numbers, marks], -1).astype("float32"), mask, sums.astype("float32")
 
 
-def adding(length: int, seed: int) -> float:
-    """Train on additions and return the mean squared error on new ones."""
+def solve_additions(length: int, seed: int) -> float:
+    """Train on the adding problem and return the mean squared error on new sequences."""
     keras.utils.set_random_seed(seed)
     inputs, mask = keras.Input((None, 2)), keras.Input((None,), dtype="bool")
     hidden = keras.layers.Dense(32, activation="tanh")(inputs)
@@ -111,41 +109,44 @@ def adding(length: int, seed: int) -> float:
     model.compile(keras.optimizers.Adam(rate), "mse", jit_compile=False)
     rng = np.random.default_rng(seed)
     for _ in range(6):
-        x, valid, sums = additions(rng, 32 * 500, length)
+        x, valid, sums = make_additions(rng, 32 * 500, length)
         model.fit([x, valid], sums, batch_size=32, verbose=0)
-    x, valid, sums = additions(rng, 2000, length)
+    x, valid, sums = make_additions(rng, 2000, length)
     return float(model.evaluate([x, valid], sums, verbose=0))
 
 
 TASKS: dict[str, Callable[[int], float]] = {
-    "japanese-vowels": vowels,
-    "japanese-vowels, three networks": partial(vowels, members=3),
-    **{f"adding-{length}": partial(adding, length) for length in LENGTHS},
+    "japanese-vowels": classify_speakers,
+    "japanese-vowels, three networks": partial(classify_speakers, ensemble_size=3),
+    **{f"adding-{length}": partial(solve_additions, length) for length in LENGTHS},
 }
 
 
-def table(results: dict[str, dict[str, list[float]]]) -> str:
-    """Return the Markdown of all results."""
-    lines = ["# Sequences of different lengths", "", *(__doc__ or "").split("\n\n")[1].splitlines(), ""]
-    lines += ["Mean and range over the seeds; time is that of one training.", ""]
-    lines += ["| task | figure | here | seeds | time | published |", "|---|---|---|---|---|---|"]
+def render(results: dict[str, Any]) -> str:
+    """Return the table as Markdown."""
+    about = (__doc__ or "").split("\n\n")[1]
+    lines = []
     for name, found in results.items():
-        kind = name.partition("-")[0] if name.startswith("adding") else name.partition(",")[0]
-        known = ", ".join(f"{who} {figure:g}" for who, figure in PUBLISHED[kind].items())
+        kind = "adding" if name.startswith("adding") else "japanese-vowels"
+        published = ", ".join(f"{method} {figure:g}" for method, figure in PUBLISHED[kind].items())
         values = found["figure"]
-        shown = f"{np.mean(values):.3g} ({min(values):.3g} to {max(values):.3g})"
-        title = "accuracy" if kind == "japanese-vowels" else "MSE"
-        seconds = f"{np.mean(found['seconds']):.0f} s"
-        lines.append(f"| {name} | {title} | {shown} | {len(values)} | {seconds} | {known} |")
-    return "\n".join(lines) + "\n"
+        figure = f"{np.mean(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+        metric = "MSE" if kind == "adding" else "accuracy"
+        lines.append((name, metric, figure, len(values), f"{np.mean(found['seconds']):.0f} s", published))
+    rows = text_table(("task", "metric", "here", "seeds", "time", "published"), lines)
+    return (
+        f"# Sequences of different lengths\n\n{about}\n\n"
+        f"Mean and range over the seeds; time is that of one training.\n\n{rows}"
+    )
 
 
 @click.command()
 @click.argument("tasks", nargs=-1, type=click.Choice(list(TASKS)))
-def main(tasks: tuple[str, ...]) -> None:
-    """Run the tasks, all of them if none is named."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name in tasks or TASKS:
+@TABLE_ONLY
+def main(tasks: tuple[str, ...], table_only: bool) -> None:
+    """Run the given tasks, all by default."""
+    results = read_results(RESULTS)
+    for name in () if table_only else tasks or TASKS:
         figures, seconds = [], []
         for seed in SEEDS:
             start = time.perf_counter()
@@ -154,8 +155,9 @@ def main(tasks: tuple[str, ...]) -> None:
             click.echo(f"{name}  seed {seed}  {figures[-1]:.5g}  {seconds[-1]:.0f} s")
         results[name] = {"figure": figures, "seconds": seconds}
         results = {task: results[task] for task in TASKS if task in results}
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    RESULTS.with_suffix(".md").write_text(table(results))
+        write_results(RESULTS, results, render(results))
+    if table_only:
+        write_results(RESULTS, results, render(results))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""``python -m benchmarks.serving``: how fast the server answers, with and without micro-batching, and for how long.
+"""``python -m benchmarks.serving``: throughput and latency of the server with and without micro-batching; memory.
 
-Two models of the default kind, with the weights of a short training: airline passengers (72 steps of history, 12 ahead)
-and made hourly series (504 steps, 48 ahead). Each is served by `tsattn serve` on this machine, and asked for one series
-at a time, as JSON by column, by wrk on the loopback device: the server and wrk share the processors. Beside it stands
-the signature `serving_default` called in process, without reading and writing JSON.
+Two models with the default architecture, briefly trained: airline passengers (context 72, horizon 12) and synthetic
+hourly series (context 504, horizon 48). `tsattn serve` serves each of them on this machine, and wrk sends requests for
+one series, in columnar JSON, over the loopback device. Server and wrk use the same processors. For comparison the
+signature `serving_default` is called in process, without JSON.
 
-Then so many requests as half an hour of a hundred a second would be, from eight connections: the memory of the server
-after a tenth of them, and at the end.
+A load test then sends half an hour's requests at a hundred per second from eight connections, as fast as they are
+answered. It reports the memory of the server after a tenth of the requests, and at the end.
 
-Writes `benchmarks/results/serving.json` and the table of it, `serving.md`.
+Writes `benchmarks/results/serving.json` and its table `serving.md`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,14 @@ import click
 import numpy as np
 import pandas as pd
 
+from benchmarks.accuracy.markdown import text_table
+from benchmarks.cli import TABLE_ONLY, read_results, write_results
+
 RESULTS = Path(__file__).with_name("results") / "serving.json"
 DATASETS = Path(__file__).parents[1] / "datasets"
 CONNECTIONS = (1, 8, 64)
-SOAK = 30 * 60 * 100
-"""Requests of half an hour at a hundred a second."""
+SOAK_REQUESTS = 30 * 60 * 100
+"""Half an hour at a hundred requests per second."""
 
 SCRIPT = """
 wrk.method = "POST"
@@ -52,22 +55,22 @@ end
 """
 
 
-def hourly() -> pd.DataFrame:
-    """Return made hourly series with a daily season."""
+def make_hourly() -> pd.DataFrame:
+    """Return synthetic hourly series with a daily season."""
     rng = np.random.default_rng(0)
     steps, series = 700, 20
     season = 10 * np.sin(np.arange(steps) * 2 * np.pi / 24)
     values = 100 + season[None] + rng.normal(size=(series, steps)).cumsum(axis=1) / 5
-    stamps = np.tile(pd.date_range("2024-01-01", periods=steps, freq="h"), series)
+    times = np.tile(pd.date_range("2024-01-01", periods=steps, freq="h"), series)
     ids = np.repeat([f"S{number}" for number in range(series)], steps)
-    return pd.DataFrame({"unique_id": ids, "ds": stamps, "y": values.ravel()})
+    return pd.DataFrame({"unique_id": ids, "ds": times, "y": values.ravel()})
 
 
-def exported(name: str, folder: Path) -> Path:
-    """Fit a model and return its SavedModel."""
+def export_model(name: str, folder: Path) -> Path:
+    """Fit a model, export it and return the path of its SavedModel."""
     from tsattn import Forecaster
 
-    data, context = (pd.read_csv(DATASETS / "Airline.csv"), 72) if name == "airline" else (hourly(), 504)
+    data, context = (pd.read_csv(DATASETS / "Airline.csv"), 72) if name == "airline" else (make_hourly(), 504)
     horizon = 12 if name == "airline" else 48
     training = {"epochs": 1, "refit": False}
     forecaster = Forecaster("seq2seq", horizon=horizon, context=context, training=training).fit(data)
@@ -75,13 +78,13 @@ def exported(name: str, folder: Path) -> Path:
 
 
 def make_request(context: int) -> dict[str, Any]:
-    """Return the inputs of a request for one series with the whole history."""
+    """Return the inputs of a request for one series with a full context."""
     values = np.round(100 + 10 * np.sin(np.arange(context) / 5), 2)
     return {"past": values[None, :, None].tolist(), "length": [context]}
 
 
-def in_process(version: Path, inputs: dict[str, Any], calls: int) -> float:
-    """Return the median seconds of a call of the signature."""
+def time_in_process(version: Path, inputs: dict[str, Any], calls: int) -> float:
+    """Return the median time of a call of the signature, in seconds."""
     import tensorflow as tf
 
     serve = tf.saved_model.load(str(version)).signatures["serving_default"]
@@ -96,7 +99,7 @@ def in_process(version: Path, inputs: dict[str, Any], calls: int) -> float:
 
 @contextmanager
 def server(folder: Path, *options: str) -> Iterator[tuple[int, int]]:
-    """Serve a folder of versions; give port and process number."""
+    """Serve a folder of versions and yield the port and the process id."""
     command = [str(Path(sys.executable).with_name("tsattn")), "serve", str(folder), "--port", "0", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
@@ -112,13 +115,14 @@ def server(folder: Path, *options: str) -> Iterator[tuple[int, int]]:
         process.communicate(timeout=60)
 
 
-def wrk(port: int, name: str, body: Path, connections: int, seconds: int) -> dict[str, float]:
-    """Return requests a second, and the median and the 99th percentile of their milliseconds."""
+def run_wrk(port: int, name: str, body: Path, connections: int, seconds: int) -> dict[str, float]:
+    """Return the requests per second, and the median and 99th percentile of the latency in milliseconds."""
     script = body.with_suffix(".lua")
     script.write_text(SCRIPT.format(path=body))
     url = f"http://127.0.0.1:{port}/v1/models/{name}:predict"
-    for warm in (2, seconds):
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{warm}s", "--timeout", "30s", "-s", str(script), url]
+    # The first 2 seconds are for warm-up.
+    for duration in (2, seconds):
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{duration}s", "--timeout", "30s", "-s", str(script), url]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     count, micros, median, last, errors = (int(word) for word in text.split("RESULT")[1].split())
     assert not errors, text
@@ -126,19 +130,19 @@ def wrk(port: int, name: str, body: Path, connections: int, seconds: int) -> dic
 
 
 async def soak(port: int, name: str, body: bytes, pid: int, count: int) -> dict[str, float]:
-    """Send requests from eight connections, and return what the server's memory did."""
+    """Send requests from eight connections and return errors, time and the memory of the server."""
     head = f"POST /v1/models/{name}:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     sent = errors = 0
     memory = {}
     start = time.perf_counter()
 
-    async def ask() -> None:
+    async def send() -> None:
         nonlocal sent, errors
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while sent < count:
             sent += 1
             if sent in (count // 10, count):
-                memory[sent] = resident(pid)
+                memory[sent] = resident_memory(pid)
             writer.write(head + body)
             answer = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"content-length: (\d+)", answer.lower())
@@ -147,76 +151,75 @@ async def soak(port: int, name: str, body: bytes, pid: int, count: int) -> dict[
             errors += not answer.startswith(b"HTTP/1.1 200") or not data.startswith(b'{"outputs"')
         writer.close()
 
-    await asyncio.gather(*(ask() for _ in range(8)))
+    await asyncio.gather(*(send() for _ in range(8)))
     seconds = time.perf_counter() - start
     first, last = memory[count // 10], memory[count]
     return {"requests": count, "errors": errors, "seconds": round(seconds), "mb_first": first, "mb_last": last}
 
 
-def resident(pid: int) -> float:
-    """Return the memory of a process in MB."""
+def resident_memory(pid: int) -> float:
+    """Return the resident memory of a process in MB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
 
 
-def measured(name: str, folder: Path, seconds: int, requests: int) -> dict[str, Any]:
-    """Return all figures of one model."""
-    version = exported(name, folder)
+def measure(name: str, folder: Path, seconds: int, requests: int) -> dict[str, Any]:
+    """Return all figures of a model."""
+    version = export_model(name, folder)
     inputs = make_request(72 if name == "airline" else 504)
     body = folder / f"{name}.json"
     body.write_text(json.dumps({"inputs": inputs}))
-    found: dict[str, Any] = {"in_process": round(1e3 * in_process(version, inputs, 500), 2)}
+    found: dict[str, Any] = {"in_process": round(1e3 * time_in_process(version, inputs, 500), 2)}
     for title, options in {"batching": [], "alone": ["--no-batching", "--max-enqueued-batches", "1000"]}.items():
         with server(version.parent, *options) as (port, pid):
-            found[title] = {count: wrk(port, name, body, count, seconds) for count in CONNECTIONS}
+            found[title] = {str(count): run_wrk(port, name, body, count, seconds) for count in CONNECTIONS}
             if title == "batching" and requests:
                 found["soak"] = asyncio.run(soak(port, name, body.read_bytes(), pid, requests))
         click.echo(f"{name}, {title}: {json.dumps(found)}")
-    found["gain"] = round(found["batching"][64]["rate"] / found["alone"][64]["rate"], 2)
-    found["over"] = round(found["batching"][1]["p50"] / found["in_process"], 2)
+    found["gain"] = round(found["batching"]["64"]["rate"] / found["alone"]["64"]["rate"], 2)
+    found["over"] = round(found["batching"]["1"]["p50"] / found["in_process"], 2)
     return found
 
 
-def table(results: dict[str, Any]) -> str:
-    """Return the figures as Markdown."""
-    head = ("model", "connections", "requests a second", "p50, ms", "p99, ms", "without batching", "p50, ms", "p99, ms")
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+def render(results: dict[str, Any]) -> str:
+    """Return the tables as Markdown."""
+    latency = ("p50, ms", "p99, ms")
+    head = ("model", "connections", "requests per second", *latency, "without batching", *latency)
+    lines = [
+        (name, count, *found["batching"][str(count)].values(), *found["alone"][str(count)].values())
+        for name, found in results.items()
+        for count in CONNECTIONS
+    ]
+    notes = []
     for name, found in results.items():
-        for count in CONNECTIONS:
-            figures = [
-                found[title][count][figure] for title in ("batching", "alone") for figure in ("rate", "p50", "p99")
-            ]
-            lines.append(f"| {name} | {count} | {' | '.join(str(figure) for figure in figures)} |")
-    lines.append("")
-    for name, found in results.items():
-        lines += [
-            f"* {name}: the signature in process {found['in_process']} ms; at one connection {found['over']} times "
-            f"that; at 64 connections {found['gain']} times the requests a second that are answered one by one."
-        ]
-        if "soak" in found:
-            told = found["soak"]
-            lines[-1] += (
-                f" {told['requests']:,} requests in {told['seconds']} s, {told['errors']} errors, "
-                f"{told['mb_first']} MB after a tenth of them and {told['mb_last']} MB at the end."
+        notes.append(
+            f"* {name}: the signature takes {found['in_process']} ms in process; the median latency at one connection "
+            f"is {found['over']} times that. At 64 connections, batching answers {found['gain']} times as many "
+            "requests per second."
+        )
+        if soak := found.get("soak"):
+            notes[-1] += (
+                f" {soak['requests']:,} requests in {soak['seconds']} s, {soak['errors']} errors, "
+                f"{soak['mb_first']} MB after a tenth of them and {soak['mb_last']} MB at the end."
             )
-    return "\n".join(lines)
+    about = (__doc__ or "").partition("\n\n")[2].rpartition("\n\n")[0]
+    return "\n".join(["# Serving", "", about, "", text_table(head, lines), *notes]) + "\n"
 
 
 @click.command()
-@click.option("--seconds", default=10, show_default=True, help="Of each measurement.")
-@click.option("--requests", default=SOAK, show_default=True, help="Of the long run; 0 leaves it out.")
-def main(seconds: int, requests: int) -> None:
+@click.option("--seconds", default=10, show_default=True, help="Duration of each measurement.")
+@click.option("--requests", default=SOAK_REQUESTS, show_default=True, help="Requests of the load test; 0 skips it.")
+@TABLE_ONLY
+def main(seconds: int, requests: int, table_only: bool) -> None:
     """Measure the server."""
-    if shutil.which("wrk") is None:
+    if not table_only and shutil.which("wrk") is None:
         raise click.ClickException("needs wrk: apt-get install wrk")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    results = {}
-    with tempfile.TemporaryDirectory() as name:
-        for model in ("airline", "hourly"):
-            results[model] = measured(model, Path(name), seconds, requests if model == "airline" else 0)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    about = (__doc__ or "").split("\n\n")[1:3]
-    RESULTS.with_suffix(".md").write_text("\n\n".join(["# Serving", *about, table(results)]) + "\n")
+    results = read_results(RESULTS)
+    with tempfile.TemporaryDirectory() as folder:
+        for model in () if table_only else ("airline", "hourly"):
+            results[model] = measure(model, Path(folder), seconds, requests if model == "airline" else 0)
+    write_results(RESULTS, results, render(results))
 
 
 if __name__ == "__main__":

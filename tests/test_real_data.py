@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.accuracy.configuration import resolve
 from benchmarks.accuracy.protocols import Outcome, run
-from benchmarks.accuracy.tasks import TEST, task
+from benchmarks.accuracy.tasks import TEST, get_task
 from tsattn.config import RunConfig
 
 pytestmark = pytest.mark.slow
@@ -46,7 +46,7 @@ def test_classic_series(name: str, season: int, horizon: int, first: str, data_d
 
 def benchmark(name: str, data_dir: Path) -> Outcome:
     """Run the default on a task of the accuracy benchmark, with seed 0."""
-    return run(task(name), RunConfig.from_dict(resolve(task(name))), TEST, data_dir)
+    return run(get_task(name), RunConfig.from_dict(resolve(get_task(name))), TEST, data_dir)
 
 
 @pytest.mark.accuracy

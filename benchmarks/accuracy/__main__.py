@@ -1,8 +1,7 @@
-"""``python -m benchmarks.accuracy``: run what the plan says, write the tables."""
+"""``python -m benchmarks.accuracy``: execute the plan and write the tables."""
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -11,35 +10,33 @@ from pathlib import Path
 import click
 
 from benchmarks.accuracy.launch import Launcher
-from benchmarks.accuracy.options import data_folder, numbers
-from benchmarks.accuracy.plan import PLAN, Choice, Plan, Run, read_plan, runs
-from benchmarks.accuracy.snapshot import snapshot
+from benchmarks.accuracy.plan import PLAN, Run, RunFilter, list_runs, read_plan
+from benchmarks.accuracy.snapshot import take_snapshot
 from benchmarks.accuracy.store import RESULTS, Result, Store
-from benchmarks.accuracy.tables import document
+from benchmarks.accuracy.tables import render_tables
 from benchmarks.accuracy.tasks import TEST, VALIDATION, Stage
+from benchmarks.cli import data_folder, parse_seeds, print_or_write
 from tsattn.errors import TsattnError
 
-_PLAN = click.option("--plan", "plan_file", type=click.Path(path_type=Path), default=PLAN, help="Another plan.")
-_RESULTS = click.option(
-    "--results", type=click.Path(path_type=Path), default=RESULTS, help="Another folder of results."
-)
+_PLAN = click.option("--plan", "plan_file", type=click.Path(path_type=Path), default=PLAN, help="Plan to use.")
+_RESULTS = click.option("--results", type=click.Path(path_type=Path), default=RESULTS, help="Folder of results.")
 _STAGE = click.option("--stage", type=click.Choice([TEST, VALIDATION]), default=TEST, show_default=True)
 
 
 @click.group()
 def main() -> None:
-    """Accuracy benchmarks. Data are found through TSATTN_DATA_DIR."""
+    """Accuracy benchmarks. TSATTN_DATA_DIR is the data folder."""
 
 
 @main.command("run")
 @click.option("--table", "tables", multiple=True, metavar="NAME", help="Only this table of the plan; may be repeated.")
 @click.option("--only", "tasks", multiple=True, metavar="TASK", help="Only this task, such as etth1-96.")
-@click.option("--variant", "variants", multiple=True, metavar="NAME", help="Only this row; * stands for anything.")
-@click.option("--seeds", metavar="0,1,2", help="Other seeds than those of the plan.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Try an option; validation only.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time.")
-@click.option("--any-commit", is_flag=True, help="Leave out what has a result of another commit, too.")
-@click.option("--list", "only_list", is_flag=True, help="Say what would be run, and run nothing.")
+@click.option("--variant", "variants", multiple=True, metavar="NAME", help="Only this variant; * matches anything.")
+@click.option("--seeds", metavar="0,1,2", help="Seeds to use instead of those of the plan.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set an option; validation only.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Concurrent runs.")
+@click.option("--any-commit", is_flag=True, help="Also skip runs with a result of another commit.")
+@click.option("--list", "only_list", is_flag=True, help="List the runs without executing them.")
 @_STAGE
 @_PLAN
 @_RESULTS
@@ -56,12 +53,13 @@ def run_command(
     plan_file: Path,
     results: Path,
 ) -> None:
-    """Run what has no result yet."""
-    chosen = None if seeds is None else numbers(seeds)
-    choice = Choice(tables or ("*",), tasks or ("*",), variants or ("*",), chosen, settings)
-    wanted = runs(read_plan(plan_file), stage, choice)
+    """Execute the runs without a result."""
+    selection = RunFilter(
+        tables or ("*",), tasks or ("*",), variants or ("*",), None if seeds is None else parse_seeds(seeds), settings
+    )
+    wanted = list_runs(read_plan(plan_file), stage, selection)
     store = Store(results)
-    with snapshot() as code:
+    with take_snapshot() as code:
         launcher = Launcher(store, stage, code, Path() if only_list else data_folder(), jobs)
         missing = [run for run in wanted if not store.find(stage, launcher.key(run), any_commit=any_commit)]
         click.echo(f"{stage} at {code.commit}: {len(wanted) - len(missing)} of {len(wanted)} runs are done", err=True)
@@ -73,37 +71,32 @@ def run_command(
 
 
 @main.command("table")
-@click.option("--output", type=click.Path(path_type=Path), help="File [default: beside the results]; - prints.")
+@click.option("--output", type=click.Path(path_type=Path), help="File [default: next to the results]; - prints.")
 @_STAGE
 @_PLAN
 @_RESULTS
 def table_command(output: Path | None, stage: Stage, plan_file: Path, results: Path) -> None:
-    """Write the tables from the results."""
-    plan: Plan = read_plan(plan_file)
-    text = document(plan, Store(results).results(stage), stage)
-    if str(output) == "-":
-        click.echo(text, nl=False)
-        return
+    """Write the tables of the recorded results."""
+    text = render_tables(read_plan(plan_file), Store(results).results(stage), stage)
     default = results.with_name(f"{results.name}.md" if stage == TEST else f"{results.name}-validation.md")
-    (output or default).write_text(text, encoding="utf-8")
-    click.echo(os.path.relpath(output or default))
+    print_or_write(text, output or default)
 
 
 def _run_all(launcher: Launcher, missing: list[Run], jobs: int, stage: Stage) -> int:
-    """Do the runs; return the number of those that failed."""
+    """Execute the runs and return the number of failures."""
     failed = 0
-    # So that being ended from outside ends the runs under way as an interrupt does.
+    # SIGTERM stops the current runs as an interrupt does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ThreadPoolExecutor(jobs) as pool:
         futures: dict[Future[Result], Run] = {pool.submit(launcher, run): run for run in missing}
         try:
             for number, future in enumerate(as_completed(futures), start=1):
                 failed += bool(future.exception())
-                click.echo(f"{number}/{len(missing)} {_title(futures[future])}  {_told(future, stage)}")
+                click.echo(f"{number}/{len(missing)} {_title(futures[future])}  {_outcome(future, stage)}")
         except KeyboardInterrupt:
             launcher.stop()
             pool.shutdown(cancel_futures=True)
-            click.echo("Interrupted; the same command goes on from here.", err=True)
+            click.echo("Interrupted; the same command continues from here.", err=True)
             return 1
     return failed
 
@@ -112,8 +105,8 @@ def _title(run: Run) -> str:
     return f"{run.task.name:14} {run.variant:32} {run.hash} seed {run.seed}"
 
 
-def _told(future: Future[Result], stage: Stage) -> str:
-    # Whatever went wrong, the runs after it may go well.
+def _outcome(future: Future[Result], stage: Stage) -> str:
+    # The next runs may succeed, whatever the error.
     if error := future.exception():
         return f"failed: {error}"
     result = future.result()

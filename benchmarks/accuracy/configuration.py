@@ -1,10 +1,11 @@
-"""From the settings of a variant to the whole configuration of a run, and its hash."""
+"""The complete configuration of a run from the settings of a variant, and its hash."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,53 +17,60 @@ from tsattn.models import BASELINES, resolve_options
 ROOT = Path(__file__).parents[2]
 
 Configuration = dict[str, Any]
-"""`RunConfig` as JSON has it, options of the model filled in, without the seed; and perhaps `FALLBACK`."""
+"""`RunConfig` as JSON with all options of the model, without the seed; may have the key `FALLBACK`."""
 
-ONCE = {"model.mean_reversion": False, "model.linear_residual": False, "training.history_truncation": 0.0}
-"""What the code did before there were these options, where that is not what their defaults do."""
-
-RENAMED: dict[str, str] = json.loads((ROOT / "benchmarks" / "results" / "renamed_options.json").read_text("utf-8"))
-"""Current names of the options that recorded results, and their fingerprints, have under former names."""
+FORMER_BEHAVIOUR = {"model.mean_reversion": False, "model.linear_residual": False, "training.history_truncation": 0.0}
+"""Options whose defaults differ from the behaviour of the code before the option existed: that behaviour."""
 
 FALLBACK = "fallback"
-"""True where no model was named and the default may keep a naive baseline instead of the network."""
+"""True if no model is named, so that the default may select a naive baseline instead of the network."""
+
+
+@cache
+def renamed_options() -> dict[str, str]:
+    """Return the current names of options by the former names that recorded results and their fingerprints use.
+
+    Read on first use: a snapshot of the code has no results.
+    """
+    names: dict[str, str] = json.loads((ROOT / "benchmarks" / "results" / "renamed_options.json").read_text("utf-8"))
+    return names
 
 
 def resolve(task: Task, settings: Iterable[str] = (), config: str | None = None) -> Configuration:
-    """Return all that decides a run but its data and seed.
+    """Return everything that determines a run except its data and seed.
 
     Args:
-        task: whose protocol prescribes some settings.
+        task: The task; its protocol prescribes some settings.
         settings: ``key=value`` settings over the defaults.
-        config: TOML file under them, relative to the root of the project.
+        config: TOML file that the settings override, relative to the root of the project.
 
     Raises:
-        ConfigError: an option is unknown, or the protocol or the plan of the benchmark decides it.
+        ConfigError: An option is unknown, or the protocol or the plan of the benchmark decides it.
     """
     values = override(read_toml(ROOT / config) if config else {}, settings)
-    fixed = task.settings()
+    fixed, given = task.settings(), _flatten(values)
     for key in ("seed", *fixed):
-        if _at(values, key) is not None:
+        if given.get(key) is not None:
             raise ConfigError(f"{task.name}: '{key}' is decided by the protocol or the plan, not by a variant")
     run = RunConfig.from_dict(override(values, (f"{key}={value}" for key, value in fixed.items())), source=task.name)
     entry, options = resolve_options(run.model, source=task.name)
     complete = run.model_copy(update={"model": {"name": entry.name, **options.model_dump()}})
     configuration = complete.model_dump(mode="json", exclude={"seed"})
-    return configuration if run.model or not task.may_fall_back else {**configuration, FALLBACK: True}
+    return configuration if run.model or not task.allows_fallback else {**configuration, FALLBACK: True}
 
 
-def run_config(configuration: Configuration, seed: int) -> RunConfig:
-    """Return what the forecaster is made of."""
+def make_run_config(configuration: Configuration, seed: int) -> RunConfig:
+    """Return the configuration of the forecaster."""
     values = {**configuration, "seed": seed}
     if values.pop(FALLBACK, False):
-        # A model with a name would be kept in any case.
+        # The fallback does not replace a model that is named.
         values["model"] = {}
     return RunConfig.from_dict(values)
 
 
 def fingerprint(configuration: Configuration) -> str:
     """Return eight hexadecimal digits that identify a configuration, computed with the recorded option names."""
-    recorded = {new: old for old, new in RENAMED.items()}
+    recorded = {new: old for old, new in renamed_options().items()}
     named = {
         recorded.get(key, key): {
             recorded.get(f"{key}.{name}", f"{key}.{name}").removeprefix(f"{key}."): option
@@ -75,33 +83,27 @@ def fingerprint(configuration: Configuration) -> str:
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def agrees(earlier: Configuration, task: Task, wanted: Configuration) -> bool:
-    """Tell whether a result of an earlier commit is one of the wanted configuration.
+def is_equivalent(earlier: Configuration, task: Task, wanted: Configuration) -> bool:
+    """Return whether the configuration of a result of an earlier commit is equivalent to the wanted one.
 
-    An option that the earlier code did not have yet must now be at its default, or at what was done without it. How a
-    model is trained is nothing to one that is not.
+    An option that did not exist then must now have its default, or the value of `FORMER_BEHAVIOUR`. Training options
+    are ignored for naive baselines.
     """
     name = wanted["model"]["name"]
-    told = None if name not in BASELINES else {"model", "data"}
+    groups = {"model", "data"} if name in BASELINES else wanted.keys() | earlier.keys()
     before, now = (
-        _flat({key: x for key, x in values.items() if told is None or key in told}) for values in (earlier, wanted)
+        _flatten({key: value for key, value in values.items() if key in groups}) for values in (earlier, wanted)
     )
-    before = {RENAMED.get(key, key): value for key, value in before.items()}
+    before = {renamed_options().get(key, key): value for key, value in before.items()}
     if any(now.get(key, ...) != value for key, value in before.items()):
         return False
-    default = {**_flat(resolve(task, [f"model.name={name}"])), **ONCE}
+    default = {**_flatten(resolve(task, [f"model.name={name}"])), **FORMER_BEHAVIOUR}
     return all(now[key] == default.get(key) for key in now.keys() - before.keys())
 
 
-def _at(values: dict[str, Any], dotted: str) -> Any:
-    for part in dotted.split("."):
-        values = values.get(part) if isinstance(values, dict) else None  # type: ignore[assignment]
-    return values
-
-
-def _flat(values: Configuration, prefix: str = "") -> dict[str, Any]:
+def _flatten(values: Configuration, prefix: str = "") -> dict[str, Any]:
     """Return nested values by dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+        flat.update(_flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
     return flat

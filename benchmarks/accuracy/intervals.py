@@ -1,4 +1,4 @@
-"""How good the intervals are, as forecast and as they were before the calibration."""
+"""Errors of prediction intervals, with and without the calibration."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.accuracy.tasks import INTERVAL_METRICS
-from tsattn.models.forecast_model import CALIBRATED
+from tsattn.models.forecast_model import CALIBRATION_LAYER
 
 Floats = npt.NDArray[np.float64]
 
 
 class IntervalErrors:
-    """Sums of the losses of quantiles, a batch at a time.
+    """Coverage, interval score and quantile loss, accumulated batch by batch.
 
     Args:
-        levels: quantile levels, ascending.
+        levels: Quantile levels, ascending.
     """
 
     def __init__(self, levels: Sequence[float]) -> None:
         self._levels = np.array(levels)
-        self._share = levels[-1] - levels[0]
+        self._nominal_coverage = levels[-1] - levels[0]
         self._inside = self._score = self._loss = self._weight = self._count = 0.0
 
     def add(self, quantiles: npt.NDArray[Any], actual: Floats, scale: Floats | float = 1.0) -> None:
-        """Add forecasts ``(..., levels)`` of what was observed ``(...)``; interval scores are divided by ``scale``."""
+        """Add forecasts ``(..., levels)`` and observed values ``(...)``; interval scores are divided by ``scale``."""
         low, high = quantiles[..., 0].astype(np.float64), quantiles[..., -1].astype(np.float64)
         outside = np.maximum(low - actual, 0) + np.maximum(actual - high, 0)
         error = actual[..., None] - quantiles
         self._inside += float(np.sum((low <= actual) & (actual <= high)))
-        self._score += float(np.sum((high - low + 2 / (1 - self._share) * outside) / scale))
+        self._score += float(np.sum((high - low + 2 / (1 - self._nominal_coverage) * outside) / scale))
         self._loss += float(np.sum(2 * np.mean(np.maximum(self._levels * error, (self._levels - 1) * error), axis=-1)))
         self._weight += float(np.sum(np.abs(actual)))
         self._count += actual.size
@@ -46,9 +46,9 @@ class IntervalErrors:
 
 
 @contextmanager
-def uncalibrated(model: keras.Model) -> Iterator[None]:
-    """Take the calibration off a model for a while."""
-    layer = model.get_layer(CALIBRATED)
+def without_calibration(model: keras.Model) -> Iterator[None]:
+    """Disable the calibration of a model within the context."""
+    layer = model.get_layer(CALIBRATION_LAYER)
     factors = keras.ops.convert_to_numpy(layer.factors)
     layer.fit(np.ones_like(factors))
     try:

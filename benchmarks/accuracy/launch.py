@@ -1,4 +1,4 @@
-"""Runs in processes of their own, so that wall time and peak memory are theirs, the start included."""
+"""Run each training in a separate process to measure its wall time and peak memory, including the start."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.plan import Run
-from benchmarks.accuracy.snapshot import Code
+from benchmarks.accuracy.snapshot import Snapshot
 from benchmarks.accuracy.store import Key, Result, Store
 from benchmarks.accuracy.tasks import Stage
 from tsattn.errors import TsattnError
 
 
 class Launcher:
-    """Starts the runs of one stage, and stores what they give.
+    """Start the runs of one stage and store their results.
 
     Args:
-        store: where results go.
-        stage: the stage.
-        code: the code that is measured.
-        data: folder of the data.
-        jobs: how many runs go at a time; they share the cores.
+        store: Where results are written.
+        stage: The stage.
+        code: The code to measure.
+        data: The data folder.
+        jobs: Number of concurrent runs, which divide the cores between them.
     """
 
-    def __init__(self, store: Store, stage: Stage, code: Code, data: Path, jobs: int = 1) -> None:
+    def __init__(self, store: Store, stage: Stage, code: Snapshot, data: Path, jobs: int = 1) -> None:
         self._store = store
         self._stage = stage
         self._code = code
@@ -41,14 +41,14 @@ class Launcher:
         self._stopped = False
 
     def key(self, run: Run) -> Key:
-        """The key of a run's result."""
+        """Return the key of the result of a run."""
         return Key(run.task.name, run.hash, run.seed, self._code.commit)
 
     def __call__(self, run: Run) -> Result:
-        """Do a run and return its result.
+        """Execute a run and return its result.
 
         Raises:
-            TsattnError: the process failed; the message names its log.
+            TsattnError: The process failed; the message names its log.
         """
         key = self.key(run)
         log = self._store.log(self._stage, key)
@@ -62,8 +62,8 @@ class Launcher:
         }
         with tempfile.TemporaryDirectory() as folder:
             answer = Path(folder) / "answer.json"
-            measured = self._measure(request, answer, log)
-            given: Result = json.loads(answer.read_text(encoding="utf-8"))
+            usage = self._measure(request, answer, log)
+            scores: Result = json.loads(answer.read_text(encoding="utf-8"))
         result = {
             "task": run.task.name,
             "protocol": run.task.protocol,
@@ -74,28 +74,28 @@ class Launcher:
             "commit": self._code.commit,
             "committed": self._code.committed,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            **given,
-            **measured,
+            **scores,
+            **usage,
             "jobs": self._jobs,
-            "machine": machine(),
+            "machine": machine_info(),
             "configuration": run.configuration,
         }
         self._store.write(self._stage, key, result)
         return result
 
     def stop(self) -> None:
-        """End the runs that are under way."""
+        """Terminate the current runs."""
         self._stopped = True
         for process in list(self._processes):
             process.terminate()
 
     def _measure(self, request: dict[str, Any], answer: Path, log: Path) -> dict[str, Any]:
-        """Run the worker; return what it took."""
+        """Run the worker and return the time and memory that it used."""
         if self._stopped:
             raise TsattnError("stopped")
-        # Without -P the working tree would come before the snapshot.
+        # Without -P the working tree would precede the snapshot on the path.
         command = [sys.executable, "-P", "-m", "benchmarks.accuracy.worker", str(answer)]
-        return measured(command, request, log, self._environment(), self._processes)
+        return run_process(command, request, log, self._environment(), self._processes)
 
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, "PYTHONPATH": str(self._code.folder)}
@@ -107,30 +107,30 @@ class Launcher:
         return environment
 
 
-def measured(
+def run_process(
     command: list[str],
     request: dict[str, Any],
     log: Path,
     environment: dict[str, str],
     processes: set[subprocess.Popen[bytes]],
 ) -> dict[str, Any]:
-    """Run a process and return what it took.
+    """Run a process and return the time and memory that it used.
 
     Args:
-        command: what is run; the request comes to its standard input as JSON.
-        request: what it is asked, to which ``started`` is added, when it was started, by `time.monotonic`.
-        log: where its output goes.
-        environment: its variables.
-        processes: has it while it runs.
+        command: The command; it reads the request as JSON from standard input.
+        request: The request. ``started``, the start time by `time.monotonic`, is added to it.
+        log: File for the output.
+        environment: Environment variables.
+        processes: Contains the process while it runs.
 
     Raises:
-        TsattnError: it failed; the message names the log.
+        TsattnError: It failed; the message names the log.
     """
-    begin, busy = time.monotonic(), busy_seconds()
-    with log.open("wb") as output, tempfile.TemporaryFile() as question:
-        question.write(json.dumps({**request, "started": begin}).encode())
-        question.seek(0)
-        process = subprocess.Popen(command, stdin=question, stdout=output, stderr=subprocess.STDOUT, env=environment)
+    begin, cpu_before = time.monotonic(), system_cpu_seconds()
+    with log.open("wb") as output, tempfile.TemporaryFile() as stdin:
+        stdin.write(json.dumps({**request, "started": begin}).encode())
+        stdin.seek(0)
+        process = subprocess.Popen(command, stdin=stdin, stdout=output, stderr=subprocess.STDOUT, env=environment)
         processes.add(process)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -139,18 +139,21 @@ def measured(
     if process.returncode:
         last = log.read_text(errors="replace").strip().splitlines()[-1:]
         raise TsattnError(f"exit {process.returncode}: {' '.join(last)} (see {os.path.relpath(log)})")
-    others = None if busy is None else max((busy_seconds() or 0.0) - busy - own, 0.0) / seconds
+    if cpu_before is None:
+        others = None
+    else:
+        others = round(max((system_cpu_seconds() or 0.0) - cpu_before - own, 0.0) / seconds, 2)
     return {
         "seconds": round(seconds, 1),
         "cpu_seconds": round(own, 1),
         # Kilobytes on Linux, bytes on macOS.
         "peak_memory_mb": round(usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)),
-        "cores_used_by_others": None if others is None else round(others, 2),
+        "cores_used_by_others": others,
     }
 
 
-def busy_seconds() -> float | None:
-    """Return the processor time that all processes have taken since the machine was started; None where not known."""
+def system_cpu_seconds() -> float | None:
+    """Return the processor time of all processes since the machine was started; None if unknown."""
     try:
         first = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
     except OSError:
@@ -159,8 +162,8 @@ def busy_seconds() -> float | None:
     return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
 
 
-def machine() -> dict[str, Any]:
-    """Return what the run ran on."""
+def machine_info() -> dict[str, Any]:
+    """Return the processor and memory of this machine."""
     processor = platform.processor() or None
     if (cpus := Path("/proc/cpuinfo")).exists():
         names = [line.partition(":")[2].strip() for line in cpus.read_text().splitlines() if line[:10] == "model name"]

@@ -1,70 +1,79 @@
-"""Figures and tables as Markdown that reads as plain text too."""
+"""Figures and tables as Markdown that is readable as plain text."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one place of a table: one figure a metric, or some text.
+    """One cell of a table: text, or one figure per metric.
 
     Args:
-        texts: the figures as printed.
-        values: the same as numbers, the lower the better; none where they take no part in the comparison.
-        after: what follows them.
+        texts: The figures as displayed.
+        values: The figures as numbers, lower is better; empty if they are not compared with other rows.
+        suffix: Text after the figures.
     """
 
     texts: tuple[str, ...] = ("",)
     values: tuple[float, ...] = ()
-    after: str = ""
+    suffix: str = ""
 
 
 EMPTY = Cell()
 
 
-def text(words: str) -> Cell:
+def text_cell(words: str) -> Cell:
     """Return a cell of text."""
     return Cell((words,))
 
 
-def printed(cell: str | None) -> Cell:
-    """Return a cell of figures as they are printed, divided by strokes."""
+def parse_cell(cell: str | None) -> Cell:
+    """Return a cell from figures as displayed, separated by slashes."""
     if cell is None:
         return EMPTY
     parts = tuple(cell.split("/"))
     return Cell(parts, tuple(float(part) for part in parts))
 
 
-def measured(means: Sequence[float], spreads: Sequence[float | None], reference: Sequence[float] | None = None) -> Cell:
-    """Return a cell of figures of ours.
+def figures_cell(
+    means: Sequence[float], spreads: Sequence[float | None], reference: Sequence[float] | None = None
+) -> Cell:
+    """Return a cell of measured figures.
 
     Args:
-        means: a figure a metric.
-        spreads: their standard deviations; None where there is one seed.
-        reference: figures that the differences, in brackets, are taken to.
+        means: One figure per metric.
+        spreads: Their standard deviations; None if there is one seed.
+        reference: Figures of the reference; the differences from them follow in brackets.
     """
     pairs = zip(means, spreads, strict=True)
-    texts = tuple(short(mean) + ("" if spread is None else f"±{short(spread)}") for mean, spread in pairs)
-    differences = [short(mean - other, sign=True) for mean, other in zip(means, reference or (), strict=False)]
+    texts = tuple(
+        format_figure(mean) + ("" if spread is None else f"±{format_figure(spread)}") for mean, spread in pairs
+    )
+    differences = [format_figure(mean - other, sign=True) for mean, other in zip(means, reference or (), strict=False)]
     return Cell(texts, tuple(means), f" ({'/'.join(differences)})" if differences else "")
 
 
-def short(value: float, *, sign: bool = False) -> str:
-    """Return a number with three decimals and no zero before the point."""
+def format_figure(value: float, *, sign: bool = False) -> str:
+    """Return a number with three decimals, without the zero before the point."""
     rounded = f"{value:+.3f}" if sign else f"{value:.3f}"
     return rounded.replace("0.", ".", 1) if abs(float(rounded)) < 1 else rounded
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Return a table, its columns aligned and the best figure of each metric in each column bold."""
+def text_table(headers: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """Return a table of plain values."""
+    return format_table(headers, [[text_cell(str(value)) for value in row] for row in rows])
+
+
+def format_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """Return a table with aligned columns; the best figure of each metric in each column is bold."""
     best = [_best([row[column] for row in rows]) for column in range(len(headers))]
-    lines = [[_bold(cell, of) for cell, of in zip(row, best, strict=True)] for row in rows]
+    lines = [[_format_cell(cell, of) for cell, of in zip(row, best, strict=True)] for row in rows]
     widths = [max(len(line[column]) for line in [list(headers), *lines]) for column in range(len(headers))]
 
-    def joined(line: Sequence[str]) -> str:
+    def join(line: Sequence[str]) -> str:
         padded = [
             words.ljust(width) if not at else words.rjust(width)
             for at, (words, width) in enumerate(zip(line, widths, strict=True))
@@ -72,11 +81,11 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
         return f"| {' | '.join(padded)} |"
 
     rule = [f"{'-' * (width - bool(at))}{':' if at else ''}" for at, width in enumerate(widths)]
-    return "\n".join(joined(line) for line in [headers, rule, *lines]) + "\n"
+    return "\n".join(join(line) for line in [headers, rule, *lines]) + "\n"
 
 
 def _best(cells: Sequence[Cell]) -> tuple[float, ...]:
-    """Return the lowest value of each metric as printed; none where there is nothing to compare."""
+    """Return the lowest displayed value of each metric; empty if there is nothing to compare."""
     compared = [cell.values for cell in cells if cell.values]
     if len(compared) < 2:
         return ()
@@ -84,13 +93,13 @@ def _best(cells: Sequence[Cell]) -> tuple[float, ...]:
     return tuple(min(round(values[at], 3) for values in compared if at < len(values)) for at in metrics)
 
 
-def _bold(cell: Cell, best: Sequence[float]) -> str:
+def _format_cell(cell: Cell, best: Sequence[float]) -> str:
     parts = [
-        f"**{words}**" if at < min(len(best), len(cell.values)) and _same(cell.values[at], best[at]) else words
+        f"**{words}**" if at < min(len(best), len(cell.values)) and _is_equal(cell.values[at], best[at]) else words
         for at, words in enumerate(cell.texts)
     ]
-    return "/".join(parts) + cell.after
+    return "/".join(parts) + cell.suffix
 
 
-def _same(value: float, best: float) -> bool:
+def _is_equal(value: float, best: float) -> bool:
     return math.isclose(round(value, 3), best, abs_tol=1e-9)

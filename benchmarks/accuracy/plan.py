@@ -1,4 +1,4 @@
-"""What is run and shown: ``plan.toml``, validate, and the runs that follow from it."""
+"""Read ``plan.toml`` and list the runs and tables that it defines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from benchmarks.accuracy.configuration import Configuration, fingerprint, resolve
-from benchmarks.accuracy.tasks import TEST, Stage, Task, task
+from benchmarks.accuracy.tasks import TEST, Stage, Task, get_task
 from tsattn.config import BaseConfig, read_toml, validate
 from tsattn.errors import ConfigError
 
@@ -19,15 +19,15 @@ PLAN = Path(__file__).with_name("plan.toml")
 
 
 class Variant(BaseConfig):
-    """One row of ours: a configuration by name.
+    """A named configuration of tsattn: one row of a table.
 
     Args:
-        name: what the table calls it.
-        settings: ``key=value``, as in ``tsattn --set``, over the defaults.
-        config: TOML file under the settings, relative to the root of the project.
-        tasks: only these tasks of the table; all if left out.
-        chosen: whether its test figures may be computed: the choice was made on validation figures, or there was none.
-        baseline: a naive row, which has no seeds.
+        name: Name in the table.
+        settings: ``key=value`` settings over the defaults, as in ``tsattn --set``.
+        config: TOML file that the settings override, relative to the root of the project.
+        tasks: Tasks of the table that it is run on; all by default.
+        chosen: Whether test figures may be computed: it was selected on validation figures, or nothing was selected.
+        baseline: Whether it is a naive baseline, which has no seeds.
     """
 
     name: str
@@ -37,27 +37,28 @@ class Variant(BaseConfig):
     chosen: bool = False
     baseline: bool = False
 
-    def configuration(self, of: Task, more: Sequence[str] = ()) -> Configuration:
-        """Return the whole configuration of a run; a naive row takes the season of the task."""
+    def configuration(self, of: Task, extra: Sequence[str] = ()) -> Configuration:
+        """Return the complete configuration of a run; a baseline has the season length of the task."""
         season = [f"data.season={of.season}"] if self.baseline and of.season else []
-        return resolve(of, [*self.settings, *season, *more], self.config)
+        return resolve(of, [*self.settings, *season, *extra], self.config)
 
 
 class Table(BaseConfig):
     """One section of the results.
 
     Args:
-        name: what ``--table`` calls it, and the key of its published rows.
-        title: heading.
-        kind: what its columns are: a ``task`` each, a ``metric`` each of one task, the ``difference`` of each task to
-            the first row, the ``file`` of a task as row and the variants as columns, the ``interval`` errors of each
-            task before and after the calibration, or the errors of ``cold`` starts by the seasons that are known.
-        about: a sentence or two under the heading.
-        tasks: names of the tasks, in order.
-        average: whether a column for the average over the tasks is added (of a `task` table).
-        baselines: naive models shown beside.
-        settings: those of all of our rows, before their own.
-        variants: our rows.
+        name: Value of ``--table``, and key of its published rows.
+        title: The heading.
+        kind: Layout of the table. ``task``: one column per task. ``metric``: one column per metric of a single task.
+            ``difference``: one column per task, with differences from the first row. ``file``: one row per task, one
+            column per variant. ``interval``: interval errors of each task with and without calibration. ``cold``:
+            errors by the number of seasons of history.
+        about: Text under the heading.
+        tasks: Names of the tasks, in order.
+        average: Whether to add the average over the tasks (for the kind `task`).
+        baselines: Naive baselines to include.
+        settings: Settings of all variants; those of a variant override them.
+        variants: Configurations of tsattn.
     """
 
     name: str
@@ -72,31 +73,31 @@ class Table(BaseConfig):
 
     @field_validator("tasks")
     @classmethod
-    def _known(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_tasks(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
         for name in tasks:
-            task(name)
+            get_task(name)
         return tasks
 
     def rows(self) -> list[Variant]:
-        """Return the naive rows, then ours."""
+        """Return the baselines, then the variants."""
         naive = (
             Variant(name=name.replace("_", " "), settings=(f"model.name={name}",), chosen=True, baseline=True)
             for name in self.baselines
         )
-        return [*naive, *self.ours]
+        return [*naive, *self.configured_variants]
 
     @property
-    def ours(self) -> list[Variant]:
-        """Our rows, with the settings of the table."""
+    def configured_variants(self) -> list[Variant]:
+        """The variants with the settings of the table."""
         return [row.model_copy(update={"settings": (*self.settings, *row.settings)}) for row in self.variants]
 
     def tasks_of(self, variant: Variant) -> list[Task]:
         """Return the tasks that a variant is run on."""
-        return [task(name) for name in self.tasks if variant.tasks is None or name in variant.tasks]
+        return [get_task(name) for name in self.tasks if variant.tasks is None or name in variant.tasks]
 
 
 class Plan(BaseConfig):
-    """The whole benchmark: its seeds and tables."""
+    """The seeds and tables of the benchmark."""
 
     seeds: tuple[int, ...]
     table: tuple[Table, ...]
@@ -104,7 +105,7 @@ class Plan(BaseConfig):
 
 @dataclass(frozen=True)
 class Run:
-    """One training and its scores: what goes into one JSON, but for the commit."""
+    """One training and its scores; together with the commit it identifies a result."""
 
     task: Task
     variant: str
@@ -118,8 +119,8 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What of a plan is run; names may hold ``*``."""
+class RunFilter:
+    """Which runs of a plan to select; names may contain ``*``."""
 
     tables: tuple[str, ...] = ("*",)
     tasks: tuple[str, ...] = ("*",)
@@ -132,40 +133,40 @@ def read_plan(path: Path = PLAN) -> Plan:
     """Read a plan.
 
     Raises:
-        ConfigError: a key is unknown or a value is not allowed.
+        ConfigError: A key is unknown or a value is not allowed.
     """
     return validate(Plan, read_toml(path), str(path))
 
 
-def runs(plan: Plan, stage: Stage, choice: Choice) -> list[Run]:
-    """Return the runs of a stage, each once, those of the first seed first.
+def list_runs(plan: Plan, stage: Stage, selection: RunFilter) -> list[Run]:
+    """Return the distinct runs of a stage, sorted by seed.
 
     Raises:
-        ConfigError: nothing is left to run, or settings from outside the plan would be held against test data.
+        ConfigError: No run is selected, or settings that are not in the plan would be evaluated on test data.
     """
-    if choice.settings and stage == TEST:
-        raise ConfigError("--set is for --stage validation: what is tested stands in the plan, marked 'chosen'")
+    if selection.settings and stage == TEST:
+        raise ConfigError("--set is for --stage validation: test runs are variants of the plan marked 'chosen'")
     found: dict[tuple[str, str, int], Run] = {}
-    for run in _all(plan, stage, choice):
+    for run in _matching_runs(plan, stage, selection):
         found.setdefault((run.task.name, run.hash, run.seed), run)
     if not found:
         raise ConfigError(
-            "nothing in the plan has these names"
-            + (", or none of it is marked 'chosen': try --stage validation" if stage == TEST else "")
+            "no run in the plan has these names"
+            + (", or none is marked 'chosen': try --stage validation" if stage == TEST else "")
         )
     return sorted(found.values(), key=lambda run: run.seed)
 
 
-def _all(plan: Plan, stage: Stage, choice: Choice) -> Iterator[Run]:
+def _matching_runs(plan: Plan, stage: Stage, selection: RunFilter) -> Iterator[Run]:
     for table in plan.table:
         for variant in table.rows():
-            wanted = _matches(table.name, choice.tables) and _matches(variant.name, choice.variants)
-            if not wanted or (stage == TEST and not variant.chosen):
+            selected = _matches(table.name, selection.tables) and _matches(variant.name, selection.variants)
+            if not selected or (stage == TEST and not variant.chosen):
                 continue
             for of in table.tasks_of(variant):
-                if _matches(of.name, choice.tasks):
-                    configuration = variant.configuration(of, choice.settings)
-                    seeds = choice.seeds or plan.seeds
+                if _matches(of.name, selection.tasks):
+                    configuration = variant.configuration(of, selection.settings)
+                    seeds = selection.seeds or plan.seeds
                     for seed in seeds[:1] if variant.baseline else seeds:
                         yield Run(of, variant.name, configuration, seed)
 

@@ -1,4 +1,4 @@
-"""The protocols: how data are cut, what is trained on what, and how a forecast is scored."""
+"""The protocols: how data are split, which part is trained on, and how forecasts are scored."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmarks.accuracy.cold import cold_errors
-from benchmarks.accuracy.intervals import IntervalErrors, uncalibrated
-from benchmarks.accuracy.reading import ett_frame
+from benchmarks.accuracy.cold_start import cold_start_errors
+from benchmarks.accuracy.ett import read_ett
+from benchmarks.accuracy.intervals import IntervalErrors, without_calibration
 from benchmarks.accuracy.scores import m4_scale, m4_scores
 from benchmarks.accuracy.tasks import (
-    BEFORE,
     INTERVAL_METRICS,
     M4_HORIZON,
     M4_SEASON,
@@ -26,6 +25,7 @@ from benchmarks.accuracy.tasks import (
     ROADS_STEPS,
     ROADS_TRAIN,
     TEST,
+    UNCALIBRATED,
     VALIDATION,
     Stage,
     Task,
@@ -47,21 +47,21 @@ from tsattn.timeseries.windows import Windows
 Figures = dict[str, Any]
 Values = npt.NDArray[np.float64]
 
-ORIGINS = 5
-"""Rolling forecasts of a classic file."""
+CLASSIC_ORIGINS = 5
+"""Forecast origins of a classic file."""
 
 COLD_WINDOWS = 500
-"""Windows of the long horizon protocol that are forecast from short histories, spread evenly."""
+"""Evenly spaced windows of the ETT protocol that are forecast from short histories."""
 
 
 @dataclass
 class Outcome:
-    """What a protocol gives.
+    """The result of a protocol.
 
     Args:
-        figures: scores by stage.
-        model: what the rules and the training chose.
-        fit_seconds: time in ``fit``.
+        figures: Scores by stage.
+        model: Options and epochs that were selected.
+        fit_seconds: Time in ``fit``.
     """
 
     figures: dict[str, Figures]
@@ -73,10 +73,10 @@ def run(task: Task, config: RunConfig, stage: Stage, data: Path, callback: Callb
     """Train and score by the protocol of a task.
 
     Args:
-        task: what is run.
-        config: the whole configuration.
-        stage: ``validation`` does not look at the test part at all.
-        data: folder of the data.
+        task: The task.
+        config: The complete configuration.
+        stage: ``validation`` never reads the test part.
+        data: The data folder.
         callback: Makes the callback of each training.
     """
     if task.protocol == "ett":
@@ -91,20 +91,21 @@ def run(task: Task, config: RunConfig, stage: Stage, data: Path, callback: Callb
 def ett(
     file: Path, parts: tuple[int, int, int], config: RunConfig, stage: Stage, callback: CallbackFactory | None = None
 ) -> Outcome:
-    """Standardised MSE and MAE over every window of a part, one step apart, histories reaching over its border.
+    """Return MSE and MAE of standardized values over all windows of a part, one step apart.
 
-    The train part alone gives mean, standard deviation and weights; the validation part chooses the number of epochs.
+    Histories may begin before the part. Mean, standard deviation and weights come from the training part alone; the
+    validation part selects the number of epochs.
 
     Args:
-        file: CSV with the column ``date`` and a column a channel.
-        parts: steps of the train, validation and test part.
-        config: with horizon, validation part and no refit; its targets are the channels.
-        stage: the test stage gives the figures of both parts.
+        file: CSV file with the column ``date`` and one column per channel.
+        parts: Length of the training, validation and test part.
+        config: Has the horizon, the validation part and no refit; its targets are the channels.
+        stage: The test stage returns the figures of both parts.
         callback: Makes the callback of each training.
     """
     train, validation, test = parts
     rows = sum(parts) if stage == TEST else train + validation
-    frame = ett_frame(file, rows, train, config.data.target)
+    frame = read_ett(file, rows, train, config.data.target)
     forecaster, seconds = _fit(config, frame.iloc[: train + validation], callback)
     figures: dict[str, Figures] = {}
     for part, end, steps in ((VALIDATION, train + validation, validation), (TEST, rows, test)):
@@ -112,20 +113,20 @@ def ett(
             panel, _ = load(frame.iloc[:end], schema=forecaster.schema_)
             model, spec = forecaster.model_, forecaster.spec_
             figures[part] = window_errors(model, spec, panel, steps)
-            with uncalibrated(model):
-                before = window_errors(model, spec, panel, steps)
-            figures[part] |= {f"{BEFORE}{name}": before[name] for name in INTERVAL_METRICS}
+            with without_calibration(model):
+                errors = window_errors(model, spec, panel, steps)
+            figures[part] |= {f"{UNCALIBRATED}{name}": errors[name] for name in INTERVAL_METRICS}
             windows = Windows.in_last_steps(panel, spec, steps, COLD_WINDOWS)
             series, origin = windows.locate(np.arange(len(windows)))
-            actual = following(panel, origin, spec.horizon)
-            figures[part] |= cold_errors(model, spec, panel, series, origin, actual)
+            actual = actual_values(panel, origin, spec.horizon)
+            figures[part] |= cold_start_errors(model, spec, panel, series, origin, actual)
     return Outcome(figures, _model(forecaster), seconds)
 
 
 def window_errors(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> Figures:
-    """Return errors of the median and of the intervals over all windows whose target ends the only series.
+    """Return errors of the median and of the intervals over the windows of the last ``steps`` of a single series.
 
-    A batch of windows at a time, so that no more than a batch of forecasts is ever held.
+    Forecasts are made and scored batch by batch to limit memory.
     """
     windows = Windows.in_last_steps(panel, spec, steps)
     squared = absolute = count = 0.0
@@ -134,7 +135,7 @@ def window_errors(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int
     for begin in range(0, len(windows), size):
         series, origin = windows.locate(np.arange(begin, min(begin + size, len(windows))))
         quantiles = predict_windows(model, spec, panel, series, origin)
-        actual = following(panel, origin, spec.horizon)
+        actual = actual_values(panel, origin, spec.horizon)
         intervals.add(quantiles, actual.astype(np.float64))
         error = quantiles[..., spec.median].astype(np.float64) - actual
         squared, absolute = squared + float(np.sum(error**2)), absolute + float(np.sum(np.abs(error)))
@@ -142,20 +143,21 @@ def window_errors(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int
     return {"mse": squared / count, "mae": absolute / count, "windows": len(windows), **intervals.figures()}
 
 
-def following(panel: Panel, origin: npt.NDArray[np.int64], steps: int) -> npt.NDArray[np.float32]:
-    """Return what follows each origin of the only series, [windows, steps, channels]."""
+def actual_values(panel: Panel, origin: npt.NDArray[np.int64], steps: int) -> npt.NDArray[np.float32]:
+    """Return the values after each origin of a single series, [windows, steps, channels]."""
     return np.stack([panel.values[first : first + steps] for first in origin])
 
 
 def m4(folder: Path, config: RunConfig, stage: Stage, callback: CallbackFactory | None = None) -> Outcome:
-    """SMAPE, MASE and OWA of one forecast a series, by the competition's definitions, from the training file alone.
+    """Return sMAPE, MASE and OWA, as the competition defines them, of one forecast per series.
 
-    The validation stage forecasts the last 48 steps of each training series from what is before them.
+    The model is trained on the training file. The validation stage forecasts the last 48 steps of each training series
+    from the steps before them.
 
     Args:
-        folder: where Hourly-train.csv and Hourly-test.csv are.
-        config: horizon and season are left to inference, and must come out as the competition's.
-        stage: which 48 steps are forecast.
+        folder: Folder of Hourly-train.csv and Hourly-test.csv.
+        config: Horizon and season are inferred and must equal those of the competition.
+        stage: Which 48 steps are forecast.
         callback: Makes the callback of each training.
     """
     file = folder / "Hourly-train.csv"
@@ -165,26 +167,28 @@ def m4(folder: Path, config: RunConfig, stage: Stage, callback: CallbackFactory 
     if stage == VALIDATION:
         lengths -= M4_HORIZON
         actual = np.stack([row[length:][:M4_HORIZON] for row, length in zip(values, lengths, strict=True)])
-        known = train.iloc[:, 1:].where(np.arange(values.shape[1]) < lengths[:, None]).iloc[:, : lengths.max()]
-        forecaster, seconds = _fit(config, pd.concat([train.iloc[:, :1], known], axis=1), callback)
+        history_frame = train.iloc[:, 1:].where(np.arange(values.shape[1]) < lengths[:, None]).iloc[:, : lengths.max()]
+        forecaster, seconds = _fit(config, pd.concat([train.iloc[:, :1], history_frame], axis=1), callback)
     else:
         actual = pd.read_csv(folder / "Hourly-test.csv").iloc[:, 1:].to_numpy(float)
         forecaster, seconds = _fit(config, file, callback)
     got = (forecaster.spec_.horizon, forecaster.spec_.season)
     if got != (M4_HORIZON, M4_SEASON):
-        raise TsattnError(f"{file}: horizon and season must come out as {M4_HORIZON} and {M4_SEASON}, got {got}")
+        raise TsattnError(
+            f"{file}: expected an inferred horizon of {M4_HORIZON} and a season of {M4_SEASON}, got {got}"
+        )
     history = [row[:length] for row, length in zip(values, lengths, strict=True)]
     names = train.iloc[:, 0]
     levels, quantiles = forecaster.spec_.levels, m4_quantiles(forecaster, names)
     figures = m4_scores(history, actual, quantiles[..., forecaster.spec_.median])
     figures |= m4_intervals(history, actual, quantiles, levels)
-    with uncalibrated(forecaster.model_):
-        figures |= m4_intervals(history, actual, m4_quantiles(forecaster, names), levels, BEFORE)
+    with without_calibration(forecaster.model_):
+        figures |= m4_intervals(history, actual, m4_quantiles(forecaster, names), levels, UNCALIBRATED)
     panel = forecaster.panel_
     row = {name: number for number, name in enumerate(names)}
     order = np.array([row[name] for name in panel.ids])
     scale = m4_scale(history)[order][:, None, None]
-    figures |= cold_errors(
+    figures |= cold_start_errors(
         forecaster.model_,
         forecaster.spec_,
         panel,
@@ -197,7 +201,7 @@ def m4(folder: Path, config: RunConfig, stage: Stage, callback: CallbackFactory 
 
 
 def m4_quantiles(forecaster: Forecaster, names: pd.Series) -> Values:
-    """Return the forecast behind the training data, [series, horizon, levels] in the order of ``names``."""
+    """Return the forecast after the training data, [series, horizon, levels] in the order of ``names``."""
     frame = forecaster.predict().set_index("unique_id")
     columns = sorted(quantile_columns(forecaster.spec_.levels).items(), key=lambda pair: pair[1])
     return np.stack([frame.loc[[name], [column for column, _ in columns]].to_numpy(float) for name in names])
@@ -206,23 +210,23 @@ def m4_quantiles(forecaster: Forecaster, names: pd.Series) -> Values:
 def m4_intervals(
     history: list[Values], actual: Values, quantiles: Values, levels: Sequence[float], prefix: str = ""
 ) -> Figures:
-    """Return the errors of the intervals, the interval score in units of the seasonal naive error of each series."""
+    """Return the errors of the intervals; the interval score is divided by the seasonal naive error of each series."""
     errors = IntervalErrors(levels)
     errors.add(quantiles, actual, m4_scale(history)[:, None])
     return errors.figures(prefix)
 
 
 def roads(folder: Path, config: RunConfig, stage: Stage, callback: CallbackFactory | None = None) -> Outcome:
-    """RMSE and MAE in miles an hour over the sensors and the first steps of a forecast, for each number of steps.
+    """Return RMSE and MAE in miles per hour over all sensors, for each number of first steps in `ROADS_HORIZONS`.
 
-    The test stage trains on the first 80 % and scores the rest. As in the published figures a history lies within the
-    part that is scored, and its last window is left out; that is what the naive figures of the protocol are of, too.
-    The validation stage scores the last eighth of the train part, which is then not trained on.
+    The test stage trains on the first 80 % and scores the rest. As in the published figures, and in those of the naive
+    baseline, histories begin within the scored part and its last window is left out. The validation stage scores the
+    last eighth of the training part, which is then not trained on.
 
     Args:
-        folder: where los_speed.csv and los_adj.csv are.
-        config: with horizon and look-back; a model over a graph that is to be given takes that of the roads.
-        stage: which part is scored.
+        folder: Folder of los_speed.csv and los_adj.csv.
+        config: Has horizon and context; a model that needs a graph gets the graph of the roads.
+        stage: Which part is scored.
         callback: Makes the callback of each training.
     """
     speeds = pd.read_csv(folder / "los_speed.csv")
@@ -237,7 +241,7 @@ def roads(folder: Path, config: RunConfig, stage: Stage, callback: CallbackFacto
     figures: Figures = {"windows": len(origins)}
     for steps in ROADS_HORIZONS:
         scored = origins < end - steps
-        actual = following(panel, origins[scored], steps)
+        actual = actual_values(panel, origins[scored], steps)
         error = medians[scored, :steps].astype(np.float64) - actual
         figures[f"rmse_{steps}"] = float(np.sqrt(np.mean(error**2)))
         figures[f"mae_{steps}"] = float(np.mean(np.abs(error)))
@@ -245,21 +249,21 @@ def roads(folder: Path, config: RunConfig, stage: Stage, callback: CallbackFacto
 
 
 def classic(file: Path, config: RunConfig, stage: Stage, callback: CallbackFactory | None = None) -> Outcome:
-    """MASE of five rolling forecasts with one training before them, relative to that of the best naive baseline.
+    """Return the MASE over five forecast origins, after a single training, relative to the best naive baseline.
 
-    The best baseline is known only afterwards, so that 1 is hard to beat. The validation stage backtests what lies
-    before the first origin of the test stage.
+    The best baseline is selected on the test windows themselves, so that 1 is hard to beat. The validation stage
+    backtests the part before the first origin of the test stage.
 
     Args:
-        file: any file that `tsattn` reads.
-        config: what is left open is inferred.
-        stage: which part of the file is forecast.
+        file: Any file that `tsattn` reads.
+        config: Options that are not set are inferred.
+        stage: Which part of the file is forecast.
         callback: Makes the callback of each training.
     """
     panel, schema = load(file, config.data)
-    windows = plan_backtest(panel, schema, config.data, ORIGINS, source=file.name)
+    windows = plan_backtest(panel, schema, config.data, CLASSIC_ORIGINS, source=file.name)
     if stage == VALIDATION:
-        windows = plan_backtest(windows.training(), schema, config.data, ORIGINS, source=file.name)
+        windows = plan_backtest(windows.training(), schema, config.data, CLASSIC_ORIGINS, source=file.name)
     begin = time.monotonic()
     result = backtest_windows(config, windows, callback=callback)
     seconds = round(time.monotonic() - begin, 1)
@@ -274,7 +278,7 @@ def classic(file: Path, config: RunConfig, stage: Stage, callback: CallbackFacto
         "horizon": windows.schema.horizon,
         "season": windows.schema.season,
         "step": windows.step,
-        "kept": result.choices[name][0].selected if name in result.choices else name,
+        "selected_model": result.choices[name][0].selected if name in result.choices else name,
     }
     return Outcome({stage: figures}, {}, seconds)
 
@@ -286,10 +290,10 @@ def _fit(config: RunConfig, data: pd.DataFrame | Path, callback: CallbackFactory
 
 
 def _model(forecaster: Forecaster) -> Figures:
-    """Return what was left open and is now decided."""
+    """Return the resolved options, the number of parameters and the epochs."""
     resolved = forecaster.config_.model_dump(mode="json", exclude_none=True)
     if graph := resolved["data"].get("graph"):
-        # Where it lies is no part of the result.
+        # Results do not depend on the folder.
         resolved["data"]["graph"] = Path(graph).name
     history = forecaster.history_
     return {

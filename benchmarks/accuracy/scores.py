@@ -1,4 +1,4 @@
-"""How a point forecast is scored; NumPy alone."""
+"""Errors of point forecasts; needs NumPy only."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from benchmarks.accuracy.tasks import M4_SEASON
 Values = npt.NDArray[np.float64]
 
 NAIVE2 = {"smape": 18.383, "mase": 2.395}
-"""The competition's benchmark on the hourly series, which OWA is relative to."""
+"""Errors of the competition's benchmark on the hourly series; OWA is relative to them."""
 
 
 def window_scores(actual: Values, forecasts: npt.NDArray[Any]) -> dict[str, float]:
     """Return MSE and MAE over windows one step apart.
 
     Args:
-        actual: what all of the windows cover, [steps, channels].
-        forecasts: [windows, horizon, channels], of each horizon within it.
+        actual: Observed values, [steps, channels].
+        forecasts: [windows, horizon, channels], one for each window of ``actual``.
     """
     covered = np.lib.stride_tricks.sliding_window_view(actual, forecasts.shape[1], axis=0).swapaxes(1, 2)
     if covered.shape != forecasts.shape:
@@ -38,8 +38,8 @@ def m4_scores(history: list[Values], actual: Values, forecast: Values) -> dict[s
     """Return sMAPE, MASE and OWA.
 
     Args:
-        history: what each series was forecast from.
-        actual: [series, horizon].
+        history: The history of each series.
+        actual: Observed values, [series, horizon].
         forecast: [series, horizon].
     """
     error = np.abs(actual - forecast)

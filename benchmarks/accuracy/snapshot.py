@@ -1,7 +1,7 @@
-"""A copy of the code that is measured, taken at the start.
+"""A copy of the code to measure, made at the start.
 
-Runs take hours. If they imported the package from the working tree, an edit in the meantime would be measured under
-the name of the commit before it.
+Runs take hours. If they imported the package from the working tree, later edits would be measured under the name of an
+earlier commit.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ PACKAGE = "tsattn"
 
 
 @dataclass(frozen=True)
-class Code:
+class Snapshot:
     """The code of a run.
 
     Args:
-        commit: the last one that touched the package; with ``-dirty`` and a digest of the package where
-            that was changed since.
-        committed: when, as ISO 8601.
-        folder: what to import it from.
+        commit: The last commit that changed the package; with ``-dirty`` and a digest of the package if it has
+            uncommitted changes.
+        committed: Time of the commit, ISO 8601.
+        folder: Folder to import from.
     """
 
     commit: str
@@ -37,11 +37,11 @@ class Code:
     folder: Path
 
 
-def commit() -> tuple[str, str]:
-    """Return name and time of the last commit that touched the package.
+def last_commit() -> tuple[str, str]:
+    """Return name and time of the last commit that changed the package.
 
     Raises:
-        TsattnError: this is no git repository.
+        TsattnError: This is not a git repository.
     """
     name, _, time = _git("log", "-1", "--format=%h %cI", "--", PACKAGE).partition(" ")
     if _git("status", "--porcelain", "--", PACKAGE):
@@ -50,24 +50,24 @@ def commit() -> tuple[str, str]:
 
 
 @contextmanager
-def snapshot() -> Iterator[Code]:
-    """Give a copy of the package and of the benchmarks, and the name of its state."""
+def take_snapshot() -> Iterator[Snapshot]:
+    """Yield a copy of the package and the benchmarks, removed on exit."""
     with tempfile.TemporaryDirectory(prefix="tsattn-benchmark-") as folder:
         while True:
-            name, time = commit()
+            name, time = last_commit()
             for part in (PACKAGE, "benchmarks"):
                 shutil.rmtree(Path(folder) / part, ignore_errors=True)
                 ignore = shutil.ignore_patterns("__pycache__", "results", ".peers")
                 shutil.copytree(ROOT / part, Path(folder) / part, ignore=ignore)
-            if commit() == (name, time):
+            if last_commit() == (name, time):
                 break
-        yield Code(name, time, Path(folder))
+        yield Snapshot(name, time, Path(folder))
 
 
 def _git(*arguments: str) -> str:
     result = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
     if result.returncode:
-        raise TsattnError(f"the benchmark names the commit it measures, but git says: {result.stderr.strip()}")
+        raise TsattnError(f"the benchmark records the commit that it measures, but git failed: {result.stderr.strip()}")
     return result.stdout.strip()
 
 

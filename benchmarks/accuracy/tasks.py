@@ -1,4 +1,4 @@
-"""The tasks by name: data, protocol, horizon. Nothing here reads data or imports Keras."""
+"""The tasks by name: data, protocol and horizon. This module reads no data and does not import Keras."""
 
 from __future__ import annotations
 
@@ -10,40 +10,38 @@ TEST: Final = "test"
 VALIDATION: Final = "validation"
 Stage = Literal["test", "validation"]
 
-ETT_STEPS = {"ETTh1": 1, "ETTm1": 4}
-"""Steps an hour."""
+ETT_STEPS_PER_HOUR = {"ETTh1": 1, "ETTm1": 4}
 
 ETT_HOURS = (8640, 2880, 2880)
-"""Train, validation and test part: 12, 4 and 4 months of 30 days."""
+"""Length of the training, validation and test part: 12, 4 and 4 months of 30 days."""
 
 M4_HORIZON, M4_SEASON = 48, 24
 
 ROADS_TRAIN, ROADS_STEPS, ROADS_HORIZONS = 1612, 12, (3, 6, 9, 12)
-"""Steps of the train part of Los-loop, 80 %; steps of history and of the longest forecast; those that are scored."""
-
+"""Length of the training part of Los-loop, 80 %; of the context and the horizon; horizons that are scored."""
 
 INTERVAL_METRICS = ("coverage", "winkler", "wql")
-"""Share of values within the widest interval, its interval score, and the weighted quantile loss over all levels."""
+"""Coverage of the widest interval, its interval score, and the weighted quantile loss over all levels."""
 
-BEFORE = "uncalibrated_"
-"""Goes before the names of the figures of a model whose factors are 1."""
+UNCALIBRATED = "uncalibrated_"
+"""Prefix of the metrics of a model without its calibration."""
 
-COLD, COLD_SEASONS = "cold_", (1, 2, 4, 8, 16)
-"""Goes before the number of seasons in the names of the errors of histories that are cut to as many; these numbers."""
+COLD_START, COLD_START_SEASONS = "cold_", (1, 2, 4, 8, 16)
+"""Prefix of the errors by number of seasons of history, and these numbers."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One set of data, cut and scored by one protocol at one horizon.
+    """A data set that is split and scored by one protocol at one horizon.
 
     Args:
         name: ``etth1-96``, ``ettm1-ot-720`` (the target OT alone), ``m4-hourly``, ``los-loop`` or
             ``classic-FILE``.
-        protocol: the way it is cut and scored.
-        data: name of the data.
-        horizon: steps to forecast; None where that is left to inference.
-        season: season length of the naive rows; None where it is left to inference.
-        target: the only column to forecast; None for all.
+        protocol: How it is split and scored.
+        data: Name of the data set.
+        horizon: Steps to forecast; None if inferred.
+        season: Season length of the baselines; None if inferred.
+        target: The only column to forecast; None for all.
     """
 
     name: str
@@ -55,7 +53,7 @@ class Task:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the figures that tables show, lower is better."""
+        """Names of the metrics in tables; lower is better."""
         return {
             "ett": ("mse", "mae"),
             "m4": ("smape", "mase", "owa"),
@@ -65,24 +63,27 @@ class Task:
 
     @property
     def headline(self) -> tuple[str, ...]:
-        """Names of the figures that stand for the task in a table over several tasks."""
+        """Names of the metrics in a table of several tasks."""
         return self.metrics[-1:] if self.protocol == "m4" else self.metrics
 
     @property
     def parts(self) -> tuple[int, int, int]:
-        """Steps of the train, validation and test part of the ETT protocol."""
-        train, validation, test = (hours * ETT_STEPS[self.data] for hours in ETT_HOURS)
+        """Length of the training, validation and test part of the ETT protocol."""
+        train, validation, test = (hours * ETT_STEPS_PER_HOUR[self.data] for hours in ETT_HOURS)
         return train, validation, test
 
     @property
-    def may_fall_back(self) -> bool:
-        """Whether a variant that names no model is the default as a user has it; in the others it is the network."""
+    def allows_fallback(self) -> bool:
+        """Whether a variant without a model name may fall back to a naive baseline, as `tsattn fit` may.
+
+        In the other protocols its network is named, so that the fallback cannot act.
+        """
         return self.protocol == "classic"
 
     def settings(self) -> dict[str, str]:
-        """Return the settings that the protocol prescribes, in the form of ``tsattn --set``."""
+        """Return the settings that the protocol prescribes, as for ``tsattn --set``."""
         if self.protocol == "roads":
-            # The epoch is chosen on the last eighth of the train part.
+            # The epoch is selected on the last eighth of the training part.
             return {
                 "data.horizon": str(ROADS_STEPS),
                 "data.context": str(ROADS_STEPS),
@@ -93,22 +94,22 @@ class Task:
         fixed = {
             "data.horizon": str(self.horizon),
             "data.validation": str(self.parts[1]),
-            # The validation part is no training data in this protocol.
+            # This protocol does not train on the validation part.
             "training.refit": "false",
         }
         return {**fixed, "data.target": f'["{self.target}"]'} if self.target else fixed
 
 
-def task(name: str) -> Task:
-    """Return the task called ``name``.
+def get_task(name: str) -> Task:
+    """Return a task by name.
 
     Raises:
-        ValueError: there is none.
+        ValueError: There is no such task.
     """
     if found := re.fullmatch(r"(etth1|ettm1)(-ot)?-([1-9]\d*)", name):
         data = {"etth1": "ETTh1", "ettm1": "ETTm1"}[found[1]]
         target = "OT" if found[2] else None
-        return Task(name, "ett", data, int(found[3]), 24 * ETT_STEPS[data], target)
+        return Task(name, "ett", data, int(found[3]), 24 * ETT_STEPS_PER_HOUR[data], target)
     if name == "m4-hourly":
         return Task(name, "m4", "Hourly", M4_HORIZON, M4_SEASON)
     if name == "los-loop":

@@ -1,4 +1,4 @@
-"""One run in a process of its own: reads what to do from standard input, writes the figures to a file.
+"""Execute one run: read a request from standard input, write the figures to a file.
 
 python -m benchmarks.accuracy.worker FILE < request.json
 """
@@ -17,23 +17,23 @@ from typing import Any
 
 import keras
 
-from benchmarks.accuracy.configuration import run_config
+from benchmarks.accuracy.configuration import make_run_config
 from benchmarks.accuracy.protocols import run
-from benchmarks.accuracy.tasks import task
+from benchmarks.accuracy.tasks import get_task
 
 
 @contextmanager
 def log(title: str) -> Iterator[Any]:
-    """Print the losses of a training, a line an epoch."""
+    """Print the losses of a training, one line per epoch."""
 
-    def line(epoch: int, logs: dict[str, float]) -> None:
+    def print_losses(epoch: int, logs: dict[str, float]) -> None:
         print(f"{title}: epoch {epoch + 1}", *(f"{name} {value:.5f}" for name, value in logs.items()), flush=True)
 
-    yield keras.callbacks.LambdaCallback(on_epoch_end=line)
+    yield keras.callbacks.LambdaCallback(on_epoch_end=print_losses)
 
 
 def devices() -> list[str]:
-    """Return the accelerators that the training ran on, by name."""
+    """Return the names of the accelerators."""
     import tensorflow as tf
 
     found = tf.config.list_physical_devices("GPU")
@@ -41,10 +41,10 @@ def devices() -> list[str]:
 
 
 def main() -> None:
-    """Do the run that standard input asks for."""
+    """Execute the run that standard input requests."""
     request = json.load(sys.stdin)
-    config = run_config(request["configuration"], request["seed"])
-    outcome = run(task(request["task"]), config, request["stage"], Path(request["data"]), log)
+    config = make_run_config(request["configuration"], request["seed"])
+    outcome = run(get_task(request["task"]), config, request["stage"], Path(request["data"]), log)
     result = asdict(outcome)
     figures = result.pop("figures")
     versions = {

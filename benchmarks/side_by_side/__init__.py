@@ -1,14 +1,14 @@
-"""The default beside other people's forecasters: the same data, the same wall-clock budget, the same two cores.
+"""Compare the default with forecasters of other libraries: same data, same wall-clock budget, same two cores.
 
     TSATTN_DATA_DIR=... python -m benchmarks.side_by_side run
     TSATTN_DATA_DIR=... python -m benchmarks.side_by_side run --task m4-hourly --only NHITS --budget 120
     python -m benchmarks.side_by_side table
 
-A run is one process. Its clock starts with it, so that importing libraries and preparing data count; all must be fitted
-when the budget is over. Then it writes its point forecasts, and one scorer makes the figures of all. The steps of the
-test part are read behind the fitting alone. Each run is one JSON in ``results/side_by_side``; what is there already is
-not run again. ``results/side_by_side.md`` is written from the JSONs.
+Each run is one process. Its clock starts with the process, so that importing libraries and preparing data count; all
+models must be fitted within the budget. The process then writes its point forecasts, which are scored by the same code
+for all contestants. The test part is read only after fitting. The result of each run is one JSON file in
+``results/side_by_side``; runs with a result are skipped. ``results/side_by_side.md`` is generated from these files.
 
-``contestants.py`` says who takes part, and by which options. Those that are not tsattn run in a virtual environment of
-their own, which the first run makes from ``requirements.txt``.
+``contestants.py`` lists the contestants and their options. Peers, the contestants other than tsattn, run in a separate
+virtual environment, which the first run creates from ``requirements.txt``.
 """

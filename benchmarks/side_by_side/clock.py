@@ -1,4 +1,4 @@
-"""The time that a contestant has."""
+"""The time budget of a contestant."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Counts the seconds since a process was started.
+    """Measure the seconds since a process was started.
 
     Args:
-        started: when, by `time.monotonic` of the process that started it.
-        budget: seconds until all must be fitted; None for as many as it takes.
+        started: Start time by `time.monotonic` of the parent process.
+        budget: Seconds until all models must be fitted; None for no limit.
     """
 
     def __init__(self, started: float, budget: float | None = None) -> None:
@@ -22,16 +22,16 @@ class Clock:
         self.uncounted = 0.0
 
     def seconds(self) -> float:
-        """Return the seconds that count."""
+        """Return the counted seconds."""
         return time.monotonic() - self._started - self.uncounted
 
-    def left(self) -> float:
-        """Return the seconds of the budget that are left; infinite without one."""
+    def remaining(self) -> float:
+        """Return the remaining seconds of the budget; infinite without a budget."""
         return self._budget - self.seconds()
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Do something that does not count."""
+        """Exclude the context from the counted seconds."""
         begin = time.monotonic()
         yield
         self.uncounted += time.monotonic() - begin

@@ -13,32 +13,32 @@ FOLDER = Path(__file__).parents[1] / ".peers"
 
 
 def requirements() -> list[str]:
-    """Return what the peers need, in the order in which it is installed."""
+    """Return the requirements of the peers in the order of installation."""
     lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def installed(folder: Path) -> bool:
-    """Tell whether the environment in a folder holds what is required."""
-    stamp = folder / REQUIREMENTS.name
-    return stamp.exists() and stamp.read_text(encoding="utf-8") == REQUIREMENTS.read_text(encoding="utf-8")
+def is_installed(folder: Path) -> bool:
+    """Return whether a folder contains the environment with the current requirements."""
+    installed = folder / REQUIREMENTS.name
+    return installed.exists() and installed.read_text(encoding="utf-8") == REQUIREMENTS.read_text(encoding="utf-8")
 
 
-def python(folder: Path) -> Path:
-    """Return the interpreter of the environment in a folder, made and filled where it is not there yet.
+def ensure_python(folder: Path) -> Path:
+    """Return the interpreter of the environment in a folder, which is created if needed.
 
     Raises:
-        TsattnError: something cannot be installed.
+        TsattnError: A requirement cannot be installed.
     """
-    found = folder / "bin" / "python"
-    if not installed(folder):
-        print(f"Installing the peers into {folder} (some minutes, once)", file=sys.stderr, flush=True)
+    python = folder / "bin" / "python"
+    if not is_installed(folder):
+        print(f"Installing the peers into {folder} (a few minutes, once)", file=sys.stderr, flush=True)
         _run([sys.executable, "-m", "venv", str(folder)])
         for requirement in requirements():
-            _run([str(found), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement])
+            _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement])
         (folder / REQUIREMENTS.name).write_text(REQUIREMENTS.read_text(encoding="utf-8"), encoding="utf-8")
-    # Not resolved: what it links to does not know the environment.
-    return found.absolute()
+    # Not resolved: the target of the link is outside the environment.
+    return python.absolute()
 
 
 def _run(command: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""One linear map for all series, by scikit-learn."""
+"""One ridge regression for all series."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ PENALTIES = tuple(float(penalty) for penalty in np.logspace(-2, 5, 8))
 
 
 def fit(data: Data, options: dict[str, Any], seed: int, clock: Clock) -> Fitted:
-    """Fit a map with each penalty to the train part and keep the one of least squared error on the validation part."""
-    lookback, scaled, horizon = options["lookback"], options["scaled"], data.horizon
-    before = [values[: -data.validation] for values in data.series]
-    after = [values[-data.validation - lookback :] for values in data.series]
-    past, future, _, _ = _examples(before, lookback, horizon, scaled)
-    seen, expected, _, _ = _examples(after, lookback, horizon, scaled)
-    maps = {penalty: Ridge(penalty).fit(past, future) for penalty in PENALTIES}
-    errors = {penalty: float(np.mean((made.predict(seen) - expected) ** 2)) for penalty, made in maps.items()}
+    """Fit one model per penalty to the training part and select the lowest squared error on the validation part."""
+    context, scaled, horizon = options["context"], options["scaled"], data.horizon
+    training = [values[: -data.validation] for values in data.series]
+    validation = [values[-data.validation - context :] for values in data.series]
+    past, future, _, _ = _examples(training, context, horizon, scaled)
+    inputs, expected, _, _ = _examples(validation, context, horizon, scaled)
+    models = {penalty: Ridge(penalty).fit(past, future) for penalty in PENALTIES}
+    errors = {penalty: float(np.mean((model.predict(inputs) - expected) ** 2)) for penalty, model in models.items()}
     best = min(errors, key=errors.__getitem__)
-    chosen = maps[best]
+    model = models[best]
     if data.refit:
-        chosen = Ridge(best).fit(*_examples(data.series, lookback, horizon, scaled)[:2])
+        model = Ridge(best).fit(*_examples(data.series, context, horizon, scaled)[:2])
 
-    def forecast(asked: Data, windows: int) -> Values:
+    def forecast(history: Data, windows: int) -> Values:
         forecasts = []
-        for values in asked.series:
-            # So long that the last origin lies behind the last step.
-            padded = np.append(values[-lookback - windows + 1 :], np.zeros(horizon))
-            last, _, level, scale = _examples([padded], lookback, horizon, scaled)
-            forecasts.append(chosen.predict(last) * scale + level)
+        for values in history.series:
+            # Padded because windows also contain the horizon.
+            padded = np.append(values[-context - windows + 1 :], np.zeros(horizon))
+            last, _, level, scale = _examples([padded], context, horizon, scaled)
+            forecasts.append(model.predict(last) * scale + level)
         return np.stack(forecasts, axis=-1)
 
     return Fitted(forecast, {"penalty": best})
 
 
-def _examples(series: list[Values], lookback: int, horizon: int, scaled: bool) -> tuple[Values, Values, Values, Values]:
-    """Return look-backs and horizons of all windows, counted from the last value, that level and the scale."""
+def _examples(series: list[Values], context: int, horizon: int, scaled: bool) -> tuple[Values, Values, Values, Values]:
+    """Return contexts and horizons of all windows relative to the last value of the context, that value and a scale."""
     windows = np.concatenate(
         [
-            np.lib.stride_tricks.sliding_window_view(values, lookback + horizon)
+            np.lib.stride_tricks.sliding_window_view(values, context + horizon)
             for values in series
-            if len(values) >= lookback + horizon
+            if len(values) >= context + horizon
         ]
     )
-    past, future = windows[:, :lookback], windows[:, lookback:]
+    past, future = windows[:, :context], windows[:, context:]
     level = past[:, -1:]
     scale = past.std(axis=1, keepdims=True) if scaled else np.ones_like(level)
     scale = np.where(scale > 0, scale, 1.0)

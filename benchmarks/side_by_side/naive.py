@@ -1,4 +1,4 @@
-"""The last season again."""
+"""The seasonal naive forecast."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from benchmarks.side_by_side.tasks import Data, Fitted, Values
 
 
 def fit(data: Data, options: dict[str, Any], seed: int, clock: Clock) -> Fitted:
-    """Return the forecaster."""
+    """Return the seasonal naive forecaster."""
 
-    def forecast(asked: Data, windows: int) -> Values:
-        back = np.arange(asked.horizon) % asked.season - asked.season
-        origins = np.arange(1 - windows, 1)[:, None] + back
-        return np.stack([values[len(values) + origins] for values in asked.series], axis=-1)
+    def forecast(history: Data, windows: int) -> Values:
+        lags = np.arange(history.horizon) % history.season - history.season
+        origins = np.arange(1 - windows, 1)[:, None] + lags
+        return np.stack([values[len(values) + origins] for values in history.series], axis=-1)
 
     return Fitted(forecast)

@@ -1,4 +1,4 @@
-"""Networks of neuralforecast, trained for as many steps as fit into the budget, their best weights kept."""
+"""Networks of neuralforecast, trained for the number of steps that fits into the budget, with the best weights."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from neuralforecast import NeuralForecast
 from benchmarks.side_by_side.clock import Clock
 from benchmarks.side_by_side.tasks import Data, Fitted, Values
 
-PILOT, WARMUP = 30, 10
-"""Steps that tell how long one takes, and how many of them do not count because the first are slower."""
+PILOT_STEPS, WARMUP_STEPS = 30, 10
+"""Steps to measure the time per step, and how many of them are ignored because the first are slower."""
 
-CHECKS, CHECKING = 20, 0.15
-"""Most looks at the validation part, and the share of the time that they may take."""
+MAX_VALIDATIONS, MAX_VALIDATION_FRACTION = 20, 0.15
+"""Maximum number of validations, and the maximum fraction of the time for them."""
 
-CHECK_ROWS = 4000
-"""About so many windows of all series are looked at, thinned out evenly; tsattn looks at as many."""
+VALIDATION_WINDOWS = 4000
+"""Approximate number of evenly spaced validation windows over all series, as in tsattn."""
 
-MARGIN = 0.95
-"""Share of what is left of the budget that is planned for."""
+BUDGET_FRACTION = 0.95
+"""Fraction of the remaining budget that is planned for."""
 
 
-class Watch(pl.Callback):
-    """Times a training and leaves the weights of least validation error in it, which neuralforecast does not do.
+class BestWeights(pl.Callback):
+    """Restore the weights with the lowest validation error, which neuralforecast does not, and record times.
 
     Args:
-        apart: steps from one window of the validation part to the next.
+        stride: Steps between the windows of the validation part.
     """
 
-    def __init__(self, apart: int) -> None:
-        self._apart = apart
+    def __init__(self, stride: int) -> None:
+        self._stride = stride
         self.steps: list[float] = []
-        self.checking = 0.0
+        self.validation_seconds = 0.0
         self.best = math.inf
-        self.chosen = 0
+        self.best_step = 0
         self._weights: dict[str, Any] = {}
         self._begin = 0.0
 
@@ -51,15 +51,15 @@ class Watch(pl.Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._begin = time.monotonic()
-        # It has one option for the windows of the training and the validation.
-        pl_module.step_size = self._apart
+        # Training and validation windows have the same option in neuralforecast.
+        pl_module.step_size = self._stride
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         pl_module.step_size = 1
-        self.checking += time.monotonic() - self._begin
+        self.validation_seconds += time.monotonic() - self._begin
         error = float(trainer.callback_metrics["ptl/val_loss"])
         if error < self.best:
-            self.best, self.chosen = error, len(self.steps)
+            self.best, self.best_step = error, len(self.steps)
             self._weights = {name: values.clone() for name, values in pl_module.state_dict().items()}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -68,72 +68,73 @@ class Watch(pl.Callback):
 
 
 def fit(data: Data, options: dict[str, Any], seed: int, clock: Clock) -> Fitted:
-    """Train once to learn what a step takes, which does not count, then with a schedule of the steps that fit."""
+    """Measure the time per step in a short training that does not count, then train for the steps that fit."""
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    frame = data.long()
+    training = data.to_long()
 
     with clock.stopped():
         begin = time.monotonic()
-        _, pilot = _trained(data, frame, options, seed, PILOT, 1)
-        step = (pilot.steps[-1] - pilot.steps[WARMUP - 1]) / (PILOT - WARMUP)
+        _, pilot = _train(data, training, options, seed, PILOT_STEPS, 1)
+        step = (pilot.steps[-1] - pilot.steps[WARMUP_STEPS - 1]) / (PILOT_STEPS - WARMUP_STEPS)
         start = max(pilot.steps[0] - begin - step, 0.0)
-    left = MARGIN * clock.left() - start
-    checks = int(np.clip(CHECKING * left / pilot.checking, 1, CHECKS))
-    steps = max(int((left - checks * pilot.checking) / step), checks)
-    # Where the steps become slower than they were, it stops behind one, and looks at the validation part once more.
-    latest = timedelta(seconds=max(clock.left() - start - 1.2 * (step + pilot.checking) - 1, 1))
-    forecaster, watch = _trained(data, frame, options, seed, steps, checks, max_time=latest)
+    validation = pilot.validation_seconds
+    available = BUDGET_FRACTION * clock.remaining() - start
+    validations = int(np.clip(MAX_VALIDATION_FRACTION * available / validation, 1, MAX_VALIDATIONS))
+    steps = max(int((available - validations * validation) / step), validations)
+    # If steps become slower than in the pilot, training stops early, with one more validation.
+    limit = timedelta(seconds=max(clock.remaining() - start - 1.2 * (step + validation) - 1, 1))
+    forecaster, weights = _train(data, training, options, seed, steps, validations, max_time=limit)
 
-    def forecast(asked: Data, windows: int) -> Values:
+    def forecast(history: Data, windows: int) -> Values:
         if windows == 1:
-            made = forecaster.predict(asked.long())
+            frame = forecaster.predict(history.to_long())
         else:
-            # The steps of the last horizon are unknown, and no part of what a network sees.
-            made = forecaster.cross_validation(
-                asked.long(add=asked.horizon),
+            # The last horizon is padding, which networks do not see.
+            frame = forecaster.cross_validation(
+                history.to_long(padding=history.horizon),
                 n_windows=None,
-                test_size=windows - 1 + asked.horizon,
+                test_size=windows - 1 + history.horizon,
                 use_fitted=True,
             )
-        column: Values = made[options["model"]].to_numpy()
-        return column.reshape(len(asked.names), windows, asked.horizon).transpose(1, 2, 0)
+        column: Values = frame[options["model"]].to_numpy()
+        return column.reshape(len(history.names), windows, history.horizon).transpose(1, 2, 0)
 
-    told = {
-        "steps": len(watch.steps),
-        "planned": steps,
-        "chosen": watch.chosen,
-        "validation": watch.best,
+    details = {
+        "steps": len(weights.steps),
+        "planned_steps": steps,
+        "best_step": weights.best_step,
+        "validation_error": weights.best,
         "step_seconds": round(step, 4),
-        "check_seconds": round(pilot.checking, 2),
+        "validation_seconds": round(validation, 2),
         "start_seconds": round(start, 2),
     }
-    return Fitted(forecast, told)
+    return Fitted(forecast, details)
 
 
-def _trained(
-    data: Data, frame: Any, options: dict[str, Any], seed: int, steps: int, checks: int, **trainer: Any
-) -> tuple[NeuralForecast, Watch]:
-    """Return a network trained for so many steps and what watched it."""
-    given = dict(options)
-    kind, scaler = getattr(neuralforecast.models, given.pop("model")), given.pop("local_scaler_type", None)
+def _train(
+    data: Data, frame: Any, options: dict[str, Any], seed: int, steps: int, validations: int, **trainer: Any
+) -> tuple[NeuralForecast, BestWeights]:
+    """Return a network trained for a number of steps, and its callback."""
+    arguments = dict(options)
+    model, scaler = getattr(neuralforecast.models, arguments.pop("model")), arguments.pop("local_scaler_type", None)
     windows = (data.validation - data.horizon + 1) * len(data.names)
-    network = kind(
+    network = model(
         h=data.horizon,
         random_seed=seed,
         max_steps=steps,
-        val_check_steps=max(steps // checks, 1),
-        callbacks=[Watch(math.ceil(windows / CHECK_ROWS))],
+        val_check_steps=max(steps // validations, 1),
+        callbacks=[BestWeights(math.ceil(windows / VALIDATION_WINDOWS))],
         accelerator="cpu",
         devices=1,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        **given,
+        **arguments,
         **trainer,
     )
     forecaster = NeuralForecast([network], freq=1, local_scaler_type=scaler)
     forecaster.fit(frame, val_size=data.validation)
-    # It trains a copy of what it was given.
+    # NeuralForecast trains a copy of the network.
     return forecaster, forecaster.models[0].trainer_kwargs["callbacks"][0]

@@ -1,4 +1,4 @@
-"""What is run, where its result is, and the running."""
+"""The runs, the names of their results, and their execution."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy.configuration import fingerprint
-from benchmarks.accuracy.launch import machine, measured
-from benchmarks.accuracy.snapshot import Code
-from benchmarks.accuracy.store import Result, write
+from benchmarks.accuracy.launch import machine_info, run_process
+from benchmarks.accuracy.snapshot import Snapshot
+from benchmarks.accuracy.store import Result, write_result
 from benchmarks.accuracy.tasks import Task
 from benchmarks.side_by_side.contestants import CONTESTANTS, CORES, Contestant
 from benchmarks.side_by_side.environment import requirements
@@ -29,13 +29,13 @@ RESULTS = Path(__file__).parents[1] / "results" / "side_by_side"
 
 @dataclass(frozen=True)
 class Run:
-    """One fitting and its figures: what goes into one JSON.
+    """One fit and its figures: the content of one JSON file.
 
     Args:
-        task: what is forecast.
-        contestant: by whom.
-        budget: seconds until it must be fitted; None for one that takes its own time.
-        seed: of the training.
+        task: The task.
+        contestant: The contestant.
+        budget: Seconds until it must be fitted; None without a budget.
+        seed: Seed of the training.
     """
 
     task: Task
@@ -45,60 +45,60 @@ class Run:
 
     @property
     def title(self) -> str:
-        """The run in words."""
-        own = "own time" if self.budget is None else f"{self.budget} s, seed {self.seed}"
-        return f"{self.task.name:11} {self.contestant.name:15} {own}"
+        """Description of the run."""
+        budget = "no budget" if self.budget is None else f"{self.budget} s, seed {self.seed}"
+        return f"{self.task.name:11} {self.contestant.name:15} {budget}"
 
     def state(self, commit: str) -> str:
-        """Return what else tells results apart: the commit of ours, a digest of options and versions of the others."""
-        if self.contestant.module == "ours":
+        """Return the commit for tsattn, or a digest of the options and versions of a peer."""
+        if self.contestant.module == "default":
             return commit
         options = self.contestant.options_of(self.task.protocol)
         return fingerprint({"options": options, "versions": requirements() if self.contestant.peer else []})
 
     def file(self, commit: str) -> str:
-        """Return the name of its result."""
-        own = "" if self.budget is None else f"_{self.budget}s_seed{self.seed}"
-        return f"{self.task.name}_{self.contestant.name.replace(' ', '-')}{own}_{self.state(commit)}.json"
+        """Return the file name of the result."""
+        budget = "" if self.budget is None else f"_{self.budget}s_seed{self.seed}"
+        return f"{self.task.name}_{self.contestant.name.replace(' ', '-')}{budget}_{self.state(commit)}.json"
 
 
-def plan(tasks: Sequence[Task], names: Sequence[str], budgets: Sequence[int], seeds: Sequence[int]) -> list[Run]:
-    """Return the runs of some contestants, all if none is named; those of the first seed first."""
-    chosen = [contestant for contestant in CONTESTANTS if not names or contestant.name in names]
-    made = []
+def list_runs(tasks: Sequence[Task], names: Sequence[str], budgets: Sequence[int], seeds: Sequence[int]) -> list[Run]:
+    """Return the runs of the named contestants, or of all, sorted by seed."""
+    selected = [contestant for contestant in CONTESTANTS if not names or contestant.name in names]
+    found = []
     for seed in seeds:
         for task in tasks:
-            for contestant in chosen:
+            for contestant in selected:
                 if contestant.budgeted:
-                    made += [Run(task, contestant, budget, seed) for budget in budgets]
+                    found += [Run(task, contestant, budget, seed) for budget in budgets]
                 elif seed == seeds[0]:
-                    made.append(Run(task, contestant, None, seed))
-    return made
+                    found.append(Run(task, contestant, None, seed))
+    return found
 
 
 @dataclass(frozen=True)
 class Runner:
-    """Does runs, one after the other.
+    """Execute runs one after the other.
 
     Args:
-        results: folder of the results.
-        data: folder of the data.
-        code: what is measured.
-        peers: interpreter of the peers' environment.
-        processes: has the process that is under way.
+        results: Folder of the results.
+        data: The data folder.
+        code: The code to measure.
+        peers: Interpreter of the environment of the peers.
+        processes: Contains the current process.
     """
 
     results: Path
     data: Path
-    code: Code
+    code: Snapshot
     peers: Path
     processes: set[subprocess.Popen[bytes]]
 
     def __call__(self, run: Run) -> Result:
-        """Do a run, score its forecasts and store the result.
+        """Execute a run, score its forecasts and store the result.
 
         Raises:
-            TsattnError: the process failed; the message names its log.
+            TsattnError: The process failed; the message names its log.
         """
         name = run.file(self.code.commit)
         log = self.results / "logs" / f"{name.removesuffix('.json')}.log"
@@ -114,9 +114,9 @@ class Runner:
         }
         with tempfile.TemporaryDirectory() as folder:
             python = str(self.peers) if run.contestant.peer else sys.executable
-            # Without -P the working tree would come before the snapshot.
+            # Without -P the working tree would precede the snapshot on the path.
             command = [python, "-P", "-m", "benchmarks.side_by_side.worker", folder]
-            took = measured(command, request, log, self._environment(), self.processes)
+            usage = run_process(command, request, log, self._environment(), self.processes)
             answer: dict[str, Any] = json.loads((Path(folder) / "answer.json").read_text(encoding="utf-8"))
             figures = scores(run.task, self.data, np.load(Path(folder) / "forecasts.npy"))
         result = {
@@ -129,16 +129,16 @@ class Runner:
             "figures": figures,
             **answer,
             "over_budget": run.budget is not None and answer["fitted_seconds"] > run.budget,
-            **took,
+            **usage,
             "cores": CORES,
-            "machine": machine(),
+            "machine": machine_info(),
             "options": options,
         }
-        write(self.results / name, result)
+        write_result(self.results / name, result)
         return result
 
     def _environment(self) -> dict[str, str]:
         threads = {name: str(CORES) for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
-        # All on the same cores, and none on an accelerator that only some of them would use.
+        # The same cores for all, and no accelerator, which only some of them would use.
         fixed = {"PYTHONPATH": str(self.code.folder), "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
         return {**os.environ, **threads, **fixed}

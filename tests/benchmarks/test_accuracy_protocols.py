@@ -1,4 +1,4 @@
-"""The protocols of the accuracy benchmark against NumPy and published naive figures."""
+"""Protocols of the accuracy benchmark, compared with NumPy and with published figures of naive baselines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.accuracy.configuration import resolve
 from benchmarks.accuracy.intervals import IntervalErrors
 from benchmarks.accuracy.protocols import classic, ett, run
 from benchmarks.accuracy.scores import m4_scores
-from benchmarks.accuracy.tasks import BEFORE, COLD, TEST, VALIDATION, Stage, task
+from benchmarks.accuracy.tasks import COLD_START, TEST, UNCALIBRATED, VALIDATION, Stage, get_task
 from tsattn.config import RunConfig
 
 PARTS = (300, 100, 120)
@@ -23,7 +23,7 @@ Values = npt.NDArray[np.float64]
 
 
 def write_ett(path: Path, rows: int, channels: int = 2) -> Values:
-    """Write a file in the form of ETT: a day's swing, noise and a trend; return its values."""
+    """Write a file in the format of ETT, with a daily season, noise and a trend; return its values."""
     generator = np.random.default_rng(3)
     hour = np.arange(rows)[:, None]
     values = 10 + np.sin(2 * np.pi * hour / 24) * (1 + np.arange(channels)) + generator.normal(size=(rows, channels))
@@ -35,28 +35,28 @@ def write_ett(path: Path, rows: int, channels: int = 2) -> Values:
 
 
 def baseline(name: str, horizon: int, validation: int, **data: Any) -> RunConfig:
-    """The configuration of a baseline under the ETT protocol."""
+    """Return the configuration of a baseline for the ETT protocol."""
     settings = {"season": 24, "context": 30, "horizon": horizon, "validation": validation, **data}
     return RunConfig.from_dict({"model": {"name": name}, "data": settings, "training": {"refit": False}})
 
 
-def by_hand(values: Values, parts: tuple[int, int, int], begin: int, end: int, horizon: int, lag: int) -> Values:
-    """MSE and MAE of repeating the last ``lag`` values, window by window."""
-    train = values[: parts[0]]
+def expected_errors(values: Values, begin: int, end: int, horizon: int, lag: int) -> Values:
+    """Return MSE and MAE of repeating the last ``lag`` values, window by window."""
+    train = values[: PARTS[0]]
     scaled = (values - train.mean(axis=0)) / np.sqrt(((train - train.mean(axis=0)) ** 2).mean(axis=0))
     errors = []
     for origin in range(begin, end - horizon + 1):
-        guess = np.stack([scaled[origin - lag + step % lag] for step in range(horizon)])
-        errors.append(guess - scaled[origin : origin + horizon])
+        forecast = np.stack([scaled[origin - lag + step % lag] for step in range(horizon)])
+        errors.append(forecast - scaled[origin : origin + horizon])
     return np.array([np.square(errors).mean(), np.abs(errors).mean()])
 
 
 @pytest.mark.parametrize(("name", "lag"), [("naive", 1), ("seasonal_naive", 24)])
-def test_ett_figures_are_those_of_numpy(name: str, lag: int, tmp_path: Path) -> None:
+def test_ett_figures_equal_numpy(name: str, lag: int, tmp_path: Path) -> None:
     values = write_ett(tmp_path / "ett.csv", sum(PARTS) + 50)
     figures = ett(tmp_path / "ett.csv", PARTS, baseline(name, 30, 100), TEST).figures
     for stage, begin, end in ((VALIDATION, 300, 400), (TEST, 400, 520)):
-        expected = by_hand(values, PARTS, begin, end, 30, lag)
+        expected = expected_errors(values, begin, end, 30, lag)
         assert [figures[stage]["mse"], figures[stage]["mae"]] == pytest.approx(expected, rel=1e-5)
         assert figures[stage]["windows"] == end - begin - 30 + 1
 
@@ -64,7 +64,7 @@ def test_ett_figures_are_those_of_numpy(name: str, lag: int, tmp_path: Path) -> 
 def test_ett_of_one_target(tmp_path: Path) -> None:
     values = write_ett(tmp_path / "ett.csv", sum(PARTS))
     figures = ett(tmp_path / "ett.csv", PARTS, baseline("naive", 12, 100, target="OT"), TEST).figures[TEST]
-    assert figures["mse"] == pytest.approx(by_hand(values[:, 1:], PARTS, 400, 520, 12, 1)[0], rel=1e-5)
+    assert figures["mse"] == pytest.approx(expected_errors(values[:, 1:], 400, 520, 12, 1)[0], rel=1e-5)
 
 
 def test_the_validation_stage_needs_no_test_part(tmp_path: Path) -> None:
@@ -79,15 +79,15 @@ def test_the_validation_stage_needs_no_test_part(tmp_path: Path) -> None:
     "horizon", [24, 720, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (96, 192, 336))]
 )
 def test_no_window_is_dropped(horizon: int, tmp_path: Path) -> None:
-    of = task(f"etth1-{horizon}")
+    of = get_task(f"etth1-{horizon}")
     write_ett(tmp_path / "ett.csv", sum(of.parts), channels=1)
     figures = ett(tmp_path / "ett.csv", of.parts, baseline("naive", horizon, of.parts[1]), TEST).figures
     assert figures[TEST]["windows"] == figures[VALIDATION]["windows"] == 2880 - horizon + 1
 
 
 def test_ettm1_has_four_steps_an_hour() -> None:
-    assert task("ettm1-96").parts == (34560, 11520, 11520)
-    assert task("ettm1-ot-96").settings()["data.validation"] == "11520"
+    assert get_task("ettm1-96").parts == (34560, 11520, 11520)
+    assert get_task("ettm1-ot-96").settings()["data.validation"] == "11520"
 
 
 def test_m4_scores_by_hand() -> None:
@@ -102,8 +102,8 @@ def test_m4_scores_by_hand() -> None:
 
 
 def test_m4_seasonal_naive_is_the_published_one(data_dir: Path) -> None:
-    config = RunConfig.from_dict(resolve(task("m4-hourly"), ["model.name=seasonal_naive"]))
-    scores = run(task("m4-hourly"), config, TEST, data_dir).figures[TEST]
+    config = RunConfig.from_dict(resolve(get_task("m4-hourly"), ["model.name=seasonal_naive"]))
+    scores = run(get_task("m4-hourly"), config, TEST, data_dir).figures[TEST]
     assert scores["series"] == 414
     assert scores["smape"] == pytest.approx(13.912, abs=5e-4)
     assert scores["mase"] == pytest.approx(1.193, abs=5e-4)
@@ -111,8 +111,8 @@ def test_m4_seasonal_naive_is_the_published_one(data_dir: Path) -> None:
 
 
 def test_m4_validation_forecasts_the_last_steps_of_the_training_file(data_dir: Path) -> None:
-    config = RunConfig.from_dict(resolve(task("m4-hourly"), ["model.name=naive"]))
-    scores = run(task("m4-hourly"), config, VALIDATION, data_dir).figures[VALIDATION]
+    config = RunConfig.from_dict(resolve(get_task("m4-hourly"), ["model.name=naive"]))
+    scores = run(get_task("m4-hourly"), config, VALIDATION, data_dir).figures[VALIDATION]
     rows = pd.read_csv(data_dir / "M4" / "Hourly-train.csv").iloc[:, 1:].to_numpy(float)
     errors = []
     for row in rows:
@@ -122,17 +122,17 @@ def test_m4_validation_forecasts_the_last_steps_of_the_training_file(data_dir: P
     assert scores["mase"] == pytest.approx(np.mean(errors), rel=1e-5)
 
 
-def test_persistence_on_the_roads_is_the_known_one(data_dir: Path) -> None:
-    config = RunConfig.from_dict(resolve(task("los-loop"), ["model.name=naive"]))
-    figures = run(task("los-loop"), config, TEST, data_dir).figures[TEST]
+def test_naive_baseline_of_los_loop_is_the_published_one(data_dir: Path) -> None:
+    config = RunConfig.from_dict(resolve(get_task("los-loop"), ["model.name=naive"]))
+    figures = run(get_task("los-loop"), config, TEST, data_dir).figures[TEST]
     known = {3: (5.543, 3.156), 6: (6.699, 3.632), 9: (7.628, 4.042), 12: (8.456, 4.433)}
     for steps, expected in known.items():
         assert [figures[f"rmse_{steps}"], figures[f"mae_{steps}"]] == pytest.approx(expected, abs=5.1e-4)
 
 
-def test_validation_on_the_roads_is_the_last_eighth_of_the_train_part(data_dir: Path) -> None:
-    config = RunConfig.from_dict(resolve(task("los-loop"), ["model.name=naive"]))
-    figures = run(task("los-loop"), config, VALIDATION, data_dir).figures[VALIDATION]
+def test_validation_of_los_loop_is_the_last_eighth_of_the_training_part(data_dir: Path) -> None:
+    config = RunConfig.from_dict(resolve(get_task("los-loop"), ["model.name=naive"]))
+    figures = run(get_task("los-loop"), config, VALIDATION, data_dir).figures[VALIDATION]
     speeds = pd.read_csv(data_dir / "los_loop" / "los_speed.csv").to_numpy(float)[1410:1612]
     first = np.arange(12, len(speeds) - 3)
     errors = np.stack([speeds[i : i + 3] - speeds[i - 1] for i in first])
@@ -144,20 +144,20 @@ def test_validation_on_the_roads_is_the_last_eighth_of_the_train_part(data_dir: 
 @pytest.mark.parametrize(
     ("horizon", "mse", "mae"), [(24, 0.424, 0.389), (48, 0.465, 0.407), (336, 0.650, 0.501), (720, 0.655, 0.514)]
 )
-def test_etth1_seasonal_naive_is_the_known_one(horizon: int, mse: float, mae: float, data_dir: Path) -> None:
-    of = task(f"etth1-{horizon}")
+def test_etth1_seasonal_naive_is_the_published_one(horizon: int, mse: float, mae: float, data_dir: Path) -> None:
+    of = get_task(f"etth1-{horizon}")
     config = RunConfig.from_dict(resolve(of, ["model.name=seasonal_naive", "data.season=24", "data.context=48"]))
     figures = run(of, config, TEST, data_dir).figures[TEST]
     assert [figures["mse"], figures["mae"]] == pytest.approx([mse, mae], abs=5.1e-4)
 
 
 @pytest.mark.parametrize("stage", [TEST, VALIDATION])
-def test_a_classic_file_is_held_against_the_best_baseline(stage: Stage, tmp_path: Path) -> None:
+def test_a_classic_file_is_compared_with_the_best_baseline(stage: Stage, tmp_path: Path) -> None:
     month = np.arange(144)
     frame = pd.DataFrame({"month": pd.date_range("2001-01-01", periods=144, freq="MS"), "y": month % 12 + month / 12})
-    frame.to_csv(tmp_path / "made.csv", index=False)
+    frame.to_csv(tmp_path / "file.csv", index=False)
     config = RunConfig.from_dict({"model": {"name": "naive"}, "data": {"horizon": 12}})
-    figures = classic(tmp_path / "made.csv", config, stage).figures[stage]
+    figures = classic(tmp_path / "file.csv", config, stage).figures[stage]
     assert figures["best_naive"] == "seasonal_naive"
     assert figures["relative_mase"] == pytest.approx(figures["mase"] / figures["best_naive_mase"])
 
@@ -187,15 +187,15 @@ def test_interval_figures_are_those_of_utilsforecast() -> None:
     assert scaled.figures()["winkler"] == pytest.approx(found["x_winkler"] / 4)
 
 
-def test_the_calibration_is_taken_off_and_put_back(tmp_path: Path) -> None:
+def test_the_calibration_is_disabled_and_restored(tmp_path: Path) -> None:
     write_ett(tmp_path / "ett.csv", sum(PARTS))
     figures = ett(tmp_path / "ett.csv", PARTS, baseline("naive", 3, 100), TEST).figures[TEST]
     names = ("coverage", "winkler", "wql")
-    assert all(np.isfinite(figures[f"{prefix}{name}"]) for name in names for prefix in ("", BEFORE))
-    assert figures["winkler"] != figures[f"{BEFORE}winkler"], "a hundred steps calibrate a horizon of three"
+    assert all(np.isfinite(figures[f"{prefix}{name}"]) for name in names for prefix in ("", UNCALIBRATED))
+    assert figures["winkler"] != figures[f"{UNCALIBRATED}winkler"], "a hundred steps calibrate a horizon of three"
 
 
-def test_a_cold_start_knows_the_last_seasons_alone(tmp_path: Path) -> None:
+def test_a_cold_start_uses_the_last_seasons_only(tmp_path: Path) -> None:
     values = write_ett(tmp_path / "ett.csv", sum(PARTS))
     known = values[: PARTS[0]]
     scaled = (values - known.mean(axis=0)) / known.std(axis=0)
@@ -211,12 +211,14 @@ def test_a_cold_start_knows_the_last_seasons_alone(tmp_path: Path) -> None:
         errors = [
             day.mean(axis=0) - scaled[origin : origin + 24] for day, origin in zip(days, range(400, 497), strict=True)
         ]
-        assert found["seasonal_mean"][f"{COLD}{seasons}"] == pytest.approx(np.abs(errors).mean(), rel=1e-5)
-    assert found["seasonal_naive"][f"{COLD}1"] == pytest.approx(found["seasonal_mean"][f"{COLD}1"], rel=1e-5)
-    assert found["seasonal_naive"][f"{COLD}16"] == pytest.approx(found["seasonal_naive"]["mae"], rel=1e-5)
+        assert found["seasonal_mean"][f"{COLD_START}{seasons}"] == pytest.approx(np.abs(errors).mean(), rel=1e-5)
+    assert found["seasonal_naive"][f"{COLD_START}1"] == pytest.approx(
+        found["seasonal_mean"][f"{COLD_START}1"], rel=1e-5
+    )
+    assert found["seasonal_naive"][f"{COLD_START}16"] == pytest.approx(found["seasonal_naive"]["mae"], rel=1e-5)
 
 
 def test_the_cold_start_of_m4_is_that_of_each_series(data_dir: Path) -> None:
-    config = RunConfig.from_dict(resolve(task("m4-hourly"), ["model.name=seasonal_naive"]))
-    scores = run(task("m4-hourly"), config, TEST, data_dir).figures[TEST]
-    assert scores[f"{COLD}1"] == pytest.approx(scores["mase"], rel=1e-5), "the last day is all that it takes"
+    config = RunConfig.from_dict(resolve(get_task("m4-hourly"), ["model.name=seasonal_naive"]))
+    scores = run(get_task("m4-hourly"), config, TEST, data_dir).figures[TEST]
+    assert scores[f"{COLD_START}1"] == pytest.approx(scores["mase"], rel=1e-5), "the baseline uses the last day only"

@@ -1,4 +1,4 @@
-"""The benchmark beside other forecasters: data, scorer, runs and table."""
+"""The benchmark against other forecasters: data, scores, runs and table."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from statsforecast.models import AutoTheta
 
 from benchmarks.accuracy import snapshot
 from benchmarks.accuracy.scores import window_scores
-from benchmarks.accuracy.tasks import task
+from benchmarks.accuracy.tasks import get_task
 from benchmarks.side_by_side import __main__ as command
 from benchmarks.side_by_side import classical, clock, environment, linear, naive, runs
 from benchmarks.side_by_side.clock import Clock
-from benchmarks.side_by_side.contestants import CONTESTANTS, contestant
-from benchmarks.side_by_side.table import document
-from benchmarks.side_by_side.tasks import Data, answered, known, question, scores
+from benchmarks.side_by_side.contestants import CONTESTANTS, get_contestant
+from benchmarks.side_by_side.table import render_tables
+from benchmarks.side_by_side.tasks import Data, prediction_inputs, scores, to_scored_shape, training_data
 from tsattn.errors import TsattnError
 
 GENERATOR = np.random.default_rng(5)
@@ -29,7 +29,7 @@ GENERATOR = np.random.default_rng(5)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Made data in the form of ETTh1, with two channels, and of M4 Hourly, with three series."""
+    """Write synthetic data in the format of ETTh1, with two channels, and of M4 Hourly, with three series."""
     (tmp_path / "ETT").mkdir()
     values = pd.DataFrame(GENERATOR.normal(5, 3, (14_500, 2)).round(3), columns=["HUFL", "OT"])
     values.insert(0, "date", pd.date_range("2016-07-01", periods=len(values), freq="h"))
@@ -54,9 +54,9 @@ def test_window_scores_are_those_of_a_loop() -> None:
 
 
 def test_every_window_of_the_test_part_is_scored_against_what_followed_it(folder: Path) -> None:
-    of = task("etth1-96")
-    fitted = naive.fit(known(of, folder), {}, 0, Clock(0.0))
-    forecasts = answered(of, fitted.forecast(*question(of, folder)))
+    of = get_task("etth1-96")
+    fitted = naive.fit(training_data(of, folder), {}, 0, Clock(0.0))
+    forecasts = to_scored_shape(of, fitted.forecast(*prediction_inputs(of, folder)))
     raw = pd.read_csv(folder / "ETT" / "ETTh1.csv").iloc[:14_400, 1:].to_numpy()
     values = (raw - raw[:8640].mean(axis=0)) / raw[:8640].std(axis=0)
     errors = []
@@ -69,9 +69,9 @@ def test_every_window_of_the_test_part_is_scored_against_what_followed_it(folder
 
 
 def test_m4_is_scored_by_the_definitions_of_the_competition(folder: Path) -> None:
-    of = task("m4-hourly")
-    fitted = naive.fit(known(of, folder), {}, 0, Clock(0.0))
-    figures = scores(of, folder, answered(of, fitted.forecast(*question(of, folder))))
+    of = get_task("m4-hourly")
+    fitted = naive.fit(training_data(of, folder), {}, 0, Clock(0.0))
+    figures = scores(of, folder, to_scored_shape(of, fitted.forecast(*prediction_inputs(of, folder))))
     train, test = (pd.read_csv(folder / "M4" / f"Hourly-{name}.csv").iloc[:, 1:] for name in ("train", "test"))
     smape, mase = [], []
     for row in range(3):
@@ -84,38 +84,38 @@ def test_m4_is_scored_by_the_definitions_of_the_competition(folder: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["etth1-96", "m4-hourly"])
-def test_nobody_sees_the_test_part_before_it_is_asked_of_it(name: str, folder: Path) -> None:
-    of = task(name)
-    fitted_to, (asked, windows) = known(of, folder), question(of, folder)
+def test_training_data_and_histories_end_before_the_values_to_forecast(name: str, folder: Path) -> None:
+    of = get_task(name)
+    training, (history, windows) = training_data(of, folder), prediction_inputs(of, folder)
     rows = {"etth1-96": (11_520, 14_304, 2785), "m4-hourly": (700, 700, 1)}[name]
-    assert (len(fitted_to.series[0]), len(asked.series[0]), windows) == rows
-    np.testing.assert_array_equal(asked.series[0][: rows[0]], fitted_to.series[0])
+    assert (len(training.series[0]), len(history.series[0]), windows) == rows
+    np.testing.assert_array_equal(history.series[0][: rows[0]], training.series[0])
 
 
 def waves(lengths: tuple[int, ...], missing: int = 0) -> Data:
-    """Series of two waves, which go on by a linear rule; the last steps are left out."""
+    """Return sums of two sine waves, which follow a linear recurrence, without the last ``missing`` steps."""
     rows = [
         50 * (series + 1) + 9 * np.sin(0.3 * np.arange(length) + series) + 4 * np.cos(0.7 * np.arange(length))
         for series, length in enumerate(lengths)
     ]
     frame = pd.DataFrame([pd.Series(row[: len(row) - missing]) for row in rows])
     frame.insert(0, "V1", [f"H{series}" for series in range(len(rows))])
-    return Data(task("m4-hourly"), frame)
+    return Data(get_task("m4-hourly"), frame)
 
 
 def test_the_linear_model_finds_a_linear_rule() -> None:
     lengths = (700, 500, 610)
-    fitted = linear.fit(waves(lengths, 48), contestant("linear").options_of("m4"), 0, Clock(0.0))
+    fitted = linear.fit(waves(lengths, 48), get_contestant("linear").options_of("m4"), 0, Clock(0.0))
     forecast = fitted.forecast(waves(lengths, 48), 1)
     expected = np.stack([values[-48:] for values in waves(lengths).series], axis=-1)
     assert np.abs(forecast[0] - expected).max() < 0.02
-    # Asked at an earlier origin, it sees nothing of what is behind it.
+    # A forecast from an earlier origin does not use later values.
     rolled = fitted.forecast(waves(lengths, 46), 3)
     np.testing.assert_allclose(rolled[0], forecast[0], atol=1e-9)
 
 
 def test_a_classical_model_rolls_over_the_windows_with_the_parameters_of_the_train_part() -> None:
-    of, season = task("etth1-24"), 10 + np.sin(np.arange(24) / 24 * 2 * np.pi)
+    of, season = get_task("etth1-24"), 10 + np.sin(np.arange(24) / 24 * 2 * np.pi)
     values = np.tile(season, 140) + GENERATOR.normal(0, 1e-3, 140 * 24)
 
     def until(end: int) -> Data:
@@ -134,7 +134,7 @@ def test_a_theta_model_forecasts_what_it_does_without_the_shortcut_through_the_f
     values = 10 + np.sin(steps / 24 * 2 * np.pi) + steps / 1000 + GENERATOR.normal(0, 0.3, len(steps))
 
     def until(end: int) -> Data:
-        return Data(task("etth1-24"), pd.DataFrame({"date": steps[:end], "A": values[:end]}))
+        return Data(get_task("etth1-24"), pd.DataFrame({"date": steps[:end], "A": values[:end]}))
 
     data = until(3230)
     forecast = classical.fit(data, {"model": "AutoTheta"}, 0, Clock(0.0)).forecast(until(3260), 3)
@@ -143,17 +143,17 @@ def test_a_theta_model_forecasts_what_it_does_without_the_shortcut_through_the_f
         np.testing.assert_allclose(forecast[window, :, 0], alone.forward(values[:end].copy(), 24)["mean"], rtol=1e-9)
 
 
-def test_what_does_not_count_is_taken_from_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_excluded_time_is_subtracted(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([110.0, 150.0, 160.0, 160.0])
     monkeypatch.setattr(clock.time, "monotonic", lambda: next(now))
-    watch = Clock(100.0, 60)
-    with watch.stopped():
+    timer = Clock(100.0, 60)
+    with timer.stopped():
         pass
-    assert (watch.uncounted, watch.seconds(), watch.left()) == (40.0, 20.0, 40.0)
+    assert (timer.uncounted, timer.seconds(), timer.remaining()) == (40.0, 20.0, 40.0)
 
 
 def run(name: str, budget: int | None = None, commit: str = "abc1234", of: str = "m4-hourly") -> str:
-    return runs.Run(task(of), contestant(name), budget, 0).file(commit)
+    return runs.Run(get_task(of), get_contestant(name), budget, 0).file(commit)
 
 
 def test_a_result_is_of_the_commit_or_of_the_options() -> None:
@@ -164,13 +164,13 @@ def test_a_result_is_of_the_commit_or_of_the_options() -> None:
     assert run("seasonal naive").startswith("m4-hourly_seasonal-naive_")
 
 
-def test_those_of_their_own_time_run_once() -> None:
-    made = runs.plan([task("m4-hourly")], [], (120, 300), (0, 1))
-    counts = {found.name: sum(run.contestant is found for run in made) for found in CONTESTANTS}
+def test_contestants_without_a_budget_run_once() -> None:
+    planned = runs.list_runs([get_task("m4-hourly")], [], (120, 300), (0, 1))
+    counts = {found.name: sum(run.contestant is found for run in planned) for found in CONTESTANTS}
     assert counts == {found.name: 4 if found.budgeted else 1 for found in CONTESTANTS}
 
 
-def test_a_benchmark_that_was_cut_off_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_benchmark_continues(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[Any] = []
 
     def pretend(line: list[str], request: dict[str, Any], *_: Any) -> dict[str, Any]:
@@ -178,14 +178,14 @@ def test_a_benchmark_that_was_cut_off_goes_on(folder: Path, monkeypatch: pytest.
             raise TsattnError("exit 1: out of memory")
         done.append((request["module"], request["budget"]))
         np.save(Path(line[-1]) / "forecasts.npy", np.full((3, 48), 50.0))
-        # 300 s were not enough.
+        # The fit with a budget of 300 s exceeds it.
         fitted = {None: 130.0, 120: 110.0, 300: 301.5}[request["budget"]]
-        answer = {"fitted_seconds": fitted, "forecast_seconds": 1.0, "uncounted_seconds": 0.0, "told": {}}
+        answer = {"fitted_seconds": fitted, "forecast_seconds": 1.0, "uncounted_seconds": 0.0, "details": {}}
         (Path(line[-1]) / "answer.json").write_text(json.dumps({**answer, "versions": {}}))
         return {"seconds": fitted + 2, "peak_memory_mb": 512, "cores_used_by_others": 0.0}
 
-    monkeypatch.setattr(runs, "measured", pretend)
-    monkeypatch.setattr(snapshot, "commit", lambda: ("abc1234", "2026-01-01T00:00:00+00:00"))
+    monkeypatch.setattr(runs, "run_process", pretend)
+    monkeypatch.setattr(snapshot, "last_commit", lambda: ("abc1234", "2026-01-01T00:00:00+00:00"))
     monkeypatch.setenv("TSATTN_DATA_DIR", str(folder))
     results = folder / "results"
     arguments = ["--task", "m4-hourly", "--only", "tsattn", "--only", "linear", "--budget", "120", "--budget", "300"]
@@ -193,30 +193,30 @@ def test_a_benchmark_that_was_cut_off_goes_on(folder: Path, monkeypatch: pytest.
     broken = 120
     first = CliRunner().invoke(command.main, arguments)
     assert first.exit_code == 1 and "failed: exit 1: out of memory" in first.output
-    assert done == [("linear", None), ("ours", 300)] and "over the budget" in first.output
+    assert done == [("linear", None), ("default", 300)] and "over the budget" in first.output
     broken = 0
     second = CliRunner().invoke(command.main, arguments)
     assert second.exit_code == 0 and "2 of 3 runs are done" in second.output
-    assert done[2:] == [("ours", 120)]
+    assert done[2:] == [("default", 120)]
     CliRunner().invoke(command.main, ["table", "--results", str(results)])
     lines = (folder / "results.md").read_text().splitlines()
     cells = {
         line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:]] for line in lines if "|" in line
     }
     assert cells[""][:3] == ["2 min", "5 min", "no budget"]
-    # The linear model was ready after 130 s: too late for the first budget, in time for the second.
+    # The linear model was fitted after 130 s: over the first budget, within the second.
     assert cells["linear"][0] == "" and cells["linear"][1] and cells["linear"][2]
     assert cells["tsattn"][0] and cells["tsattn"][1].endswith("†") and cells["tsattn"][2] == ""
     assert any(line.startswith("† fitted after the budget") for line in lines)
 
 
-def test_what_was_over_the_budget_is_not_the_best() -> None:
+def test_results_over_the_budget_are_not_the_best() -> None:
     def result(name: str, owa: float, fitted: float, **more: Any) -> dict[str, Any]:
         figures = {"smape": 10 * owa, "mase": owa, "owa": owa}
         of = {"task": "m4-hourly", "contestant": name, "budget": 120, "seed": 0, "state": "a", "date": "1"}
         costs = {"fitted_seconds": fitted, "forecast_seconds": 1.0, "peak_memory_mb": 100, "cores_used_by_others": 0.0}
         about = {
-            "told": {},
+            "uncounted_seconds": 0.0,
             "options": {},
             "versions": {},
             "machine": {"cores": 2, "processor": "", "architecture": "", "memory_gb": 1},
@@ -224,44 +224,44 @@ def test_what_was_over_the_budget_is_not_the_best() -> None:
         return {**of, **costs, **about, "figures": figures, "over_budget": fitted > 120, **more}
 
     late = result("NHITS", 0.3, 125)
-    text = document(
+    text = render_tables(
         [late, result("LSTM", 0.5, 110), result("tsattn", 0.4, 110), result("tsattn", 0.1, 90, state="b", date="2")]
     )
     assert ".300 †" in text and "**.300**" not in text and "**.400**" not in text
-    assert "**.100**" in text and ".400" not in text, "of states with as many results the newest"
+    assert "**.100**" in text and ".400" not in text, "the newest of the states with the most results"
     newer = result("tsattn", 0.2, 90, state="b", seed=1)
-    assert ".150±.071" in document([late, result("tsattn", 0.1, 90, state="b"), newer])
+    assert ".150±.071" in render_tables([late, result("tsattn", 0.1, 90, state="b"), newer])
 
 
 PROBE = """
 import sys, numpy as np, pandas as pd
-from benchmarks.accuracy.tasks import task
+from benchmarks.accuracy.tasks import get_task
 from benchmarks.side_by_side import networks
 from benchmarks.side_by_side.clock import Clock
-from benchmarks.side_by_side.contestants import contestant
+from benchmarks.side_by_side.contestants import get_contestant
 from benchmarks.side_by_side.tasks import Data
 import time
 
 values = np.random.default_rng(0).normal(size=(3600, 3)).cumsum(axis=0) / 10
 def until(end):
-    return Data(task("etth1-24"), pd.DataFrame(values[:end], columns=list("ABC")).assign(date=np.arange(end)))
+    return Data(get_task("etth1-24"), pd.DataFrame(values[:end], columns=list("ABC")).assign(date=np.arange(end)))
 
-fitted = networks.fit(until(3500), contestant("NHITS").options_of("ett"), 0, Clock(time.monotonic(), 4))
+fitted = networks.fit(until(3500), get_contestant("NHITS").options_of("ett"), 0, Clock(time.monotonic(), 4))
 rolled = fitted.forecast(until(3504), 5)
 assert rolled.shape == (5, 24, 3)
 for window in range(5):
     np.testing.assert_allclose(rolled[window], fitted.forecast(until(3500 + window), 1)[0], atol=1e-4)
-assert 1 <= fitted.told["chosen"] <= fitted.told["steps"]
+assert 1 <= fitted.details["best_step"] <= fitted.details["steps"]
 assert "tsattn" not in sys.modules
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not environment.installed(environment.FOLDER),
+    not environment.is_installed(environment.FOLDER),
     reason="the peers are not installed: `python -m benchmarks.side_by_side run --only NHITS` installs them",
 )
 def test_a_network_rolls_over_the_windows_as_it_forecasts_from_each_alone() -> None:
-    line = [str(environment.python(environment.FOLDER)), "-c", PROBE]
+    line = [str(environment.ensure_python(environment.FOLDER)), "-c", PROBE]
     found = subprocess.run(line, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert found.returncode == 0, found.stderr
