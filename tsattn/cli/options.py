@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 
 
-class Duration(click.ParamType[float]):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on
     """A duration in seconds: 90, 30s, 20m or 1.5h."""
 
     name = "duration"

@@ -10,7 +10,7 @@ import pandas as pd
 from pandas.tseries import offsets
 
 from tsattn.config import Aggregation
-from tsattn.timeseries.grid import DAY, Grid, count_values, iter_steps, parse_freq, remove_timezone
+from tsattn.timeseries.grid import DAY, Grid, count_values, iter_steps, parse_freq, remove_timezone, to_microseconds
 from tsattn.timeseries.ragged import Floats, Ints
 
 _UNITS = (("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1))
@@ -20,7 +20,7 @@ _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT",
 
 def to_integers(times: pd.Index) -> Ints:
     """Return timestamps as int64: datetimes in microseconds since 1970, integers unchanged."""
-    return np.asarray(times.asi8 if isinstance(times, pd.DatetimeIndex) else times, dtype=np.int64)
+    return np.asarray(to_microseconds(times).asi8 if isinstance(times, pd.DatetimeIndex) else times, dtype=np.int64)
 
 
 def infer_freq(times: pd.Index, series: Ints) -> str | None:
@@ -41,7 +41,7 @@ def infer_freq(times: pd.Index, series: Ints) -> str | None:
         return None
     if not isinstance(times, pd.DatetimeIndex):
         return str(step)
-    wall = np.asarray(remove_timezone(times).asi8, dtype=np.int64)
+    wall = to_integers(remove_timezone(times))
     wall_step = step if times.tz is None else _usual_step(wall, series)
     if wall_step % DAY:
         unit, width = next((unit, width) for unit, width in _UNITS if step % width == 0)

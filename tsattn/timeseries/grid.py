@@ -71,12 +71,13 @@ def parse_freq(freq: str) -> offsets.BaseOffset:
     Raises:
         DataError: The alias is unknown, not positive, or has no regular grid.
     """
+    head = freq.lstrip("0123456789").partition("-")[0]
+    if head in _RENAMED:
+        raise DataError(f"'{freq}' is not a pandas frequency; pandas now writes {head} as {_RENAMED[head]}", _EXAMPLES)
     try:
         offset = to_offset(freq)
     except ValueError:
-        head = freq.lstrip("0123456789").partition("-")[0]
-        renamed = f"; pandas now writes {head} as {_RENAMED[head]}" if head in _RENAMED else ""
-        raise DataError(f"'{freq}' is not a pandas frequency{renamed}", _EXAMPLES) from None
+        raise DataError(f"'{freq}' is not a pandas frequency", _EXAMPLES) from None
     if offset is None or offset.n < 1 or offset == offsets.Nano():
         raise DataError(f"the frequency '{freq}' must be positive, a microsecond or more")
     if not isinstance(offset, _COUNTED):
@@ -120,7 +121,11 @@ class Grid:
     @cached_property
     def _start(self) -> int:
         """The origin as a number: an integer timestamp, or microseconds."""
-        return int(self._to_micros(self.to_index([self.origin]))[0]) if self.has_dates else int(self.origin)
+        if not self.has_dates:
+            return int(self.origin)
+        if self.tz is None:  # In pandas 2, text is limited to the years of nanoseconds.
+            return int(np.datetime64(str(self.origin), "us").astype(np.int64))
+        return int(self._to_micros(self.to_index([self.origin]))[0])
 
     @cached_property
     def _elapsed(self) -> bool:
