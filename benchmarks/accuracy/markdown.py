@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ class Cell:
 
 EMPTY = Cell()
 
+Figures = Sequence[Sequence[float]]
+
 
 def text_cell(words: str) -> Cell:
     """Return a cell of text."""
@@ -38,22 +41,22 @@ def parse_cell(cell: str | None) -> Cell:
     return Cell(parts, tuple(float(part) for part in parts))
 
 
-def figures_cell(
-    means: Sequence[float], spreads: Sequence[float | None], reference: Sequence[float] | None = None
-) -> Cell:
-    """Return a cell of measured figures.
+def figures_cell(figures: Figures, reference: Figures | None = None) -> Cell:
+    """Return a cell of measured figures, the mean ± the standard deviation over the seeds.
 
     Args:
-        means: One figure per metric.
-        spreads: Their standard deviations; None if there is one seed.
-        reference: Figures of the reference; the differences from them follow in brackets.
+        figures: [metrics][seeds].
+        reference: Figures of the reference; the differences from their means follow in brackets.
     """
-    pairs = zip(means, spreads, strict=True)
-    texts = tuple(
-        format_figure(mean) + ("" if spread is None else f"±{format_figure(spread)}") for mean, spread in pairs
-    )
-    differences = [format_figure(mean - other, sign=True) for mean, other in zip(means, reference or (), strict=False)]
-    return Cell(texts, tuple(means), f" ({'/'.join(differences)})" if differences else "")
+    means = [statistics.fmean(values) for values in figures]
+    spreads = [f"±{format_figure(statistics.stdev(values))}" if len(values) > 1 else "" for values in figures]
+    texts = tuple(format_figure(mean) + spread for mean, spread in zip(means, spreads, strict=True))
+    if reference is None:
+        return Cell(texts, tuple(means))
+    differences = [
+        format_figure(mean - statistics.fmean(other), sign=True) for mean, other in zip(means, reference, strict=True)
+    ]
+    return Cell(texts, tuple(means), f" ({'/'.join(differences)})")
 
 
 def format_figure(value: float, *, sign: bool = False) -> str:

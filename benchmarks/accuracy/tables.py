@@ -89,13 +89,11 @@ class Entry:
         """Return the headline figures of a seed."""
         return [float(self.results[seed][self.stage][name]) for name in self.task.headline]
 
-    def means(self) -> list[float]:
-        """Return the mean over the seeds of each headline metric."""
-        return [statistics.fmean(values) for values in self.figures()]
-
 
 Entries = dict[str, Entry]
 """Entries by name of the task."""
+
+Rows = list[tuple[Variant, Entries]]
 
 
 def render_tables(plan: Plan, results: Sequence[Result], stage: Stage = TEST) -> str:
@@ -132,7 +130,7 @@ def select_entries(shown: Table, variant: Variant, results: Sequence[Result], st
     return entries
 
 
-def _section(shown: Table, rows: list[tuple[Variant, Entries]], stage: Stage) -> str:
+def _section(shown: Table, rows: Rows, stage: Stage) -> str:
     build = {
         "task": _task_table,
         "metric": _metric_table,
@@ -156,15 +154,14 @@ def _section(shown: Table, rows: list[tuple[Variant, Entries]], stage: Stage) ->
     return "\n".join(parts)
 
 
-def _task_table(shown: Table, rows: list[tuple[Variant, Entries]], published: Sequence[Row]) -> str:
+def _task_table(shown: Table, rows: Rows, published: Sequence[Row]) -> str:
     averaged = shown.average and len(shown.tasks) > 1
     lines = [_published_line(row, shown.tasks, averaged) for row in published]
     for variant, entries in rows:
-        cells = [_cell(entries[name]) if name in entries else EMPTY for name in shown.tasks]
         average = [_average(entries, shown.tasks)] if averaged else []
-        lines.append([text_cell(variant.name), *cells, *average, *_costs(variant, entries)])
-    headers = ["", *shown.tasks, *(["average"] if averaged else []), *COSTS]
-    return format_table(headers, lines)
+        cells = [*(_cell(entries.get(name)) for name in shown.tasks), *average]
+        lines.append(_line(variant.name, cells, variant, entries))
+    return format_table(["", *shown.tasks, *(["average"] if averaged else []), *COSTS], lines)
 
 
 def _published_line(row: Row, columns: Sequence[str], averaged: bool = False) -> list[Cell]:
@@ -172,52 +169,43 @@ def _published_line(row: Row, columns: Sequence[str], averaged: bool = False) ->
     average = []
     if averaged:
         complete = all(cell.values for cell in cells)
-        means = [statistics.fmean(column) for column in zip(*(cell.values for cell in cells), strict=complete)]
-        average = [figures_cell(means, [None] * len(means)) if complete else EMPTY]
+        means = [[statistics.fmean(column)] for column in zip(*(cell.values for cell in cells), strict=complete)]
+        average = [figures_cell(means) if complete else EMPTY]
     return [text_cell(row.name), *cells, *average, *([EMPTY] * len(COSTS))]
 
 
-def _metric_table(shown: Table, rows: list[tuple[Variant, Entries]], published: Sequence[Row]) -> str:
+def _metric_table(shown: Table, rows: Rows, published: Sequence[Row]) -> str:
     metrics = next(iter(rows[0][1].values())).task.metrics
     lines = [_published_line(row, metrics) for row in published]
     for variant, entries in rows:
-        entry = next(iter(entries.values()))
-        cells = [_cell(entry, [name]) for name in metrics]
+        (entry,) = entries.values()
         label = f"{variant.name} (computed here)" if variant.baseline else variant.name
-        lines.append([text_cell(label), *cells, *_costs(variant, entries)])
+        lines.append(_line(label, [_cell(entry, [name]) for name in metrics], variant, entries))
     return format_table(["", *(METRIC_NAMES[name] for name in metrics), *COSTS], lines)
 
 
-def _difference_table(shown: Table, rows: list[tuple[Variant, Entries]], _: Sequence[Row]) -> str:
+def _difference_table(shown: Table, rows: Rows, _: Sequence[Row]) -> str:
     first = shown.configured_variants[0]
     reference = dict(rows).get(first, {})
     lines = []
     for variant, entries in rows:
-        cells = [
-            _cell(entries[name], other=None if variant == first else reference.get(name)) if name in entries else EMPTY
-            for name in shown.tasks
-        ]
-        lines.append([text_cell(variant.name), *cells, *_costs(variant, entries)])
+        others = {} if variant == first else reference
+        cells = [_cell(entries.get(name), reference=others.get(name)) for name in shown.tasks]
+        lines.append(_line(variant.name, cells, variant, entries))
     return format_table(["", *shown.tasks, *COSTS], lines)
 
 
-def _file_table(shown: Table, rows: list[tuple[Variant, Entries]], _: Sequence[Row]) -> str:
+def _file_table(shown: Table, rows: Rows, _: Sequence[Row]) -> str:
     lines = []
     for name in shown.tasks:
         found = [entries[name] for _, entries in rows if name in entries]
         if found:
             first = next(iter(found[0].results.values()))[found[0].stage]
             naive = first["best_naive"].replace("_", " "), format_figure(first["best_naive_mase"])
+            about = name.removeprefix("classic-"), str(first["horizon"]), *naive
             # Figures of different files are not compared.
-            cells = [replace(_cell(entries[name]), values=()) if name in entries else EMPTY for _, entries in rows]
-            lines.append(
-                [
-                    text_cell(name.removeprefix("classic-")),
-                    text_cell(str(first["horizon"])),
-                    *map(text_cell, naive),
-                    *cells,
-                ]
-            )
+            cells = [replace(_cell(entries.get(name)), values=()) for _, entries in rows]
+            lines.append([*map(text_cell, about), *cells])
     means = [_geometric(entries, shown.tasks) for _, entries in rows]
     lines.append([text_cell("geometric mean"), EMPTY, EMPTY, EMPTY, *means])
     costs = [_costs(variant, entries) for variant, entries in rows]
@@ -226,31 +214,31 @@ def _file_table(shown: Table, rows: list[tuple[Variant, Entries]], _: Sequence[R
     return format_table(["", "horizon", "best naive", "its MASE", *(variant.name for variant, _ in rows)], lines)
 
 
-def _interval_table(shown: Table, rows: list[tuple[Variant, Entries]], _: Sequence[Row]) -> str:
+def _interval_table(shown: Table, rows: Rows, _: Sequence[Row]) -> str:
     lines = []
     for variant, entries in rows:
         for name, entry in entries.items():
             for prefix, words in ((UNCALIBRATED, ", before the calibration"), ("", "")):
-                figures = entry.figures([f"{prefix}{metric}" for metric in INTERVAL_METRICS])
                 # A lower coverage is not better, so none is bold.
-                cells = [replace(figures_cell([statistics.fmean(row)], [_spread(row)]), values=()) for row in figures]
-                lines.append([text_cell(f"{name}: {variant.name}{words}"), *cells, *_costs(variant, {name: entry})])
+                cells = [replace(_cell(entry, [f"{prefix}{metric}"]), values=()) for metric in INTERVAL_METRICS]
+                lines.append(_line(f"{name}: {variant.name}{words}", cells, variant, {name: entry}))
     return format_table(["", "in 80 %", "Winkler", "WQL", *COSTS], lines)
 
 
-def _cold_start_table(shown: Table, rows: list[tuple[Variant, Entries]], _: Sequence[Row]) -> str:
-    metrics = [f"{COLD_START}{seasons}" for seasons in COLD_START_SEASONS]
-    columns = [(name, metric) for name in shown.tasks for metric in metrics]
+def _cold_start_table(shown: Table, rows: Rows, _: Sequence[Row]) -> str:
+    columns = [(name, seasons) for name in shown.tasks for seasons in COLD_START_SEASONS]
     lines = []
     for variant, entries in rows:
-        cells = [_cell(entries[name], [metric]) if name in entries else EMPTY for name, metric in columns]
-        lines.append([text_cell(variant.name), *cells, *_costs(variant, entries)])
-    return format_table(
-        ["", *(f"{name}, {metric.removeprefix(COLD_START)}" for name, metric in columns), *COSTS], lines
-    )
+        cells = [_cell(entries.get(name), [f"{COLD_START}{seasons}"]) for name, seasons in columns]
+        lines.append(_line(variant.name, cells, variant, entries))
+    return format_table(["", *(f"{name}, {seasons}" for name, seasons in columns), *COSTS], lines)
 
 
 COSTS = ("seeds", "time", "memory", "commit")
+
+
+def _line(label: str, cells: Sequence[Cell], variant: Variant, entries: Entries) -> list[Cell]:
+    return [text_cell(label), *cells, *_costs(variant, entries)]
 
 
 def _costs(variant: Variant, entries: Entries) -> list[Cell]:
@@ -262,33 +250,26 @@ def _costs(variant: Variant, entries: Entries) -> list[Cell]:
     memory = max(result["peak_memory_mb"] for result in results) / 1024
     commits = sorted({result["commit"] for result in results})
     seed_counts = "" if variant.baseline else " to ".join(map(str, seeds[:: max(len(seeds) - 1, 1)]))
-    return [
-        text_cell(seed_counts),
-        text_cell(f"{seconds:.0f} s{mark}"),
-        text_cell(f"{memory:.1f} GB"),
-        text_cell(", ".join(commits)),
-    ]
+    costs = seed_counts, f"{seconds:.0f} s{mark}", f"{memory:.1f} GB", ", ".join(commits)
+    return list(map(text_cell, costs))
 
 
-def _cell(entry: Entry, metrics: Sequence[str] | None = None, other: Entry | None = None) -> Cell:
-    figures = entry.figures(metrics)
-    means = [statistics.fmean(values) for values in figures]
-    return figures_cell(means, [_spread(values) for values in figures], other.means() if other else None)
+def _cell(entry: Entry | None, metrics: Sequence[str] | None = None, reference: Entry | None = None) -> Cell:
+    if entry is None:
+        return EMPTY
+    return figures_cell(entry.figures(metrics), reference.figures(metrics) if reference else None)
 
 
 def _average(entries: Entries, tasks: Sequence[str]) -> Cell:
     """Return the average over the tasks for the seeds that all of them have; empty without such seeds."""
     by_seed = [[statistics.fmean(values) for values in zip(*seed, strict=True)] for seed in _complete(entries, tasks)]
-    if not by_seed:
-        return EMPTY
-    figures = list(zip(*by_seed, strict=True))
-    return figures_cell([statistics.fmean(values) for values in figures], [_spread(values) for values in figures])
+    return figures_cell(list(zip(*by_seed, strict=True))) if by_seed else EMPTY
 
 
 def _geometric(entries: Entries, tasks: Sequence[str]) -> Cell:
     """Return the geometric mean over the files for the seeds that all of them have; empty without such seeds."""
     means = [statistics.geometric_mean(first for first, *_ in seed) for seed in _complete(entries, tasks)]
-    return figures_cell([statistics.fmean(means)], [_spread(means)]) if means else EMPTY
+    return figures_cell([means]) if means else EMPTY
 
 
 def _complete(entries: Entries, tasks: Sequence[str]) -> list[list[list[float]]]:
@@ -297,10 +278,6 @@ def _complete(entries: Entries, tasks: Sequence[str]) -> list[list[list[float]]]
         return []
     seeds = set.intersection(*(set(entries[name].results) for name in tasks))
     return [[entries[name].seed_figures(seed) for name in tasks] for seed in sorted(seeds)]
-
-
-def _spread(values: Sequence[float]) -> float | None:
-    return statistics.stdev(values) if len(values) > 1 else None
 
 
 def _all(entries: Entries) -> list[Result]:

@@ -92,12 +92,9 @@ def _line(of: Task, contestant: Contestant, found: Sequence[Result], budgets: Se
 def _cell(of: Task, results: Sequence[Result]) -> Cell:
     if not results:
         return EMPTY
-    columns = [[float(result["figures"][metric]) for result in results] for metric in of.metrics]
-    spreads = [statistics.stdev(column) if len(column) > 1 else None for column in columns]
-    cell = figures_cell([statistics.fmean(column) for column in columns], spreads)
-    return (
-        replace(cell, values=(), suffix=f" {OVER_BUDGET}") if any(result["over_budget"] for result in results) else cell
-    )
+    cell = figures_cell([[result["figures"][metric] for result in results] for metric in of.metrics])
+    is_late = any(result["over_budget"] for result in results)
+    return replace(cell, values=(), suffix=f" {OVER_BUDGET}") if is_late else cell
 
 
 def _seconds(found: Sequence[Result], name: str) -> str:

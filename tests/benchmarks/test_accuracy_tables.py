@@ -161,7 +161,7 @@ def test_format_figure(value: float, expected: str) -> None:
 def test_best_displayed_figure_is_bold() -> None:
     rows = [
         [text_cell("a"), parse_cell(".351/.392")],
-        [text_cell("b"), figures_cell([0.35149, 0.4], [0.001, None])],
+        [text_cell("b"), figures_cell([[0.35079, 0.35219], [0.4]])],
         [text_cell("c"), EMPTY],
     ]
     assert "**.351**/**.392**" in format_table(["", "x"], rows) and "**.351±.001**/.400" in format_table(
