@@ -21,8 +21,10 @@ def import_extra(module: str, extra: str, purpose: str) -> Any:
     """
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         missing = error.name or module
+        if missing.partition(".")[0] == "tsattn":
+            raise
         raise RunError(
             f"{purpose} needs the package {missing}, which is not installed", f"run pip install 'tsattn[{extra}]'"
         ) from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tsattn._extras import import_extra
 from tsattn._logging import silence_stderr
 from tsattn.cli.options import PATH, add_options, config_option
 from tsattn.cli.output import console
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 TOKEN = "TSATTN_TOKEN"
 """Environment variable of the bearer token."""
-
-_REQUIRED_PACKAGES = {"starlette", "uvicorn", "prometheus_client"}
 
 
 @click.command()
@@ -44,23 +43,18 @@ def serve(model: Path, labels: tuple[str, ...], token_file: Path | None, **optio
     interruption. SIGTERM or Ctrl-C stops the server after the requests in progress.
     """
     terminal = console(stderr=True)
-    try:
-        with silence_stderr():
-            from tsattn.serving.engine import Engine
-            from tsattn.serving.server import Server
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] not in _REQUIRED_PACKAGES:
-            raise
-        raise RunError(f"serving needs {error.name}, which is not installed: pip install 'tsattn[serve]'") from None
+    with silence_stderr():
+        server_type = import_extra("tsattn.serving.server", "serve", "serving").Server
+        engine_type = import_extra("tsattn.serving.engine", "serve", "serving").Engine
     options = {name: value for name, value in options.items() if value is not None}
     settings = Settings(labels=_parse_labels(labels), token=_read_token(token_file), **options)
     if settings.token is None and not _is_local(settings.host):
         terminal.print(f"Warning: everyone who reaches {settings.host} can use this server: set {TOKEN} to a token.")
     _configure_logging()
-    server = Server(settings)
+    server: Server = server_type(settings)
     try:
         with silence_stderr():
-            engine = Engine.open(model, settings)
+            engine = engine_type.open(model, settings)
         server.run(engine, lambda: _print_address(server, engine.name, engine.repository.loaded(), settings))
     finally:
         server.close()

@@ -13,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tsattn._extras import import_extra
 from tsattn._logging import silence_stderr
 from tsattn.cli.options import PATH, Duration, config_options, data_name, read_config, split_names
 from tsattn.cli.output import console, count, notes, schema_table
@@ -69,7 +70,8 @@ def tune(
     terminal.print(schema_table(schema, panel))
     with silence_stderr():
         from tsattn.cli.progress import TuningBar
-        from tsattn.tuning.tuner import tune_panel
+
+        tune_panel = import_extra("tsattn.tuning.tuner", "tune", "hyper-parameter search").tune_panel
 
     with notes(terminal), _resume_hint(terminal, journal), TuningBar(terminal, time_limit) as bar:
         result = tune_panel(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
+from tsattn._extras import import_extra
 from tsattn.config import Choice, Multiples, Range
 
 if TYPE_CHECKING:
@@ -19,5 +19,5 @@ _MODULES = {"SearchProgress": "result", "TuningResult": "result", "tune": "tuner
 def __getattr__(name: str) -> Any:
     # These import Keras and Optuna, which a module that declares search spaces does not need.
     if name in _MODULES:
-        return getattr(importlib.import_module(f"tsattn.tuning.{_MODULES[name]}"), name)
+        return getattr(import_extra(f"tsattn.tuning.{_MODULES[name]}", "tune", "hyper-parameter search"), name)
     raise AttributeError(f"module 'tsattn.tuning' has no attribute '{name}'")
