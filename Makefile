@@ -14,6 +14,8 @@ PYTEST = $(BIN)/python -m pytest -q -n $(JOBS) --dist $(DIST) --durations 10
 LAYERS ?= tests/layers/test_layer_contract.py
 # Cases of these tests: all, or with "not slow" only dissimilar ones.
 CASES ?= slow or not slow
+# Texts in which `make lint` looks for the words of .ci/words.
+PROSE := tsattn tests docs notebooks configs datasets Makefile pyproject.toml '*.md' 'benchmarks/*.py' 'benchmarks/*.toml'
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install -qq
 # Compiled bytecode halves the start-up time of TensorFlow.
@@ -89,6 +91,8 @@ lint: $(VENV)/.dev ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@! git grep -nIiE -f .ci/words -- $(PROSE) || (echo "Words on the list of .ci/words: see the lines above" && exit 1)
 
 format: $(VENV)/.dev ## Fix the style
 	@$(BIN)/ruff check --fix .

@@ -47,12 +47,12 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     found: list[float] = []
 
-    class Told(Deadline):
+    class RecordedDeadline(Deadline):
         def __init__(self, seconds: float) -> None:
             super().__init__(seconds)
             found.append(seconds)
 
-    monkeypatch.setattr("tsattn.forecasting.fit.Deadline", Told)
+    monkeypatch.setattr("tsattn.forecasting.fit.Deadline", RecordedDeadline)
     return found
 
 
