@@ -201,7 +201,7 @@ def test_quantiles_of_known_distributions(head: str) -> None:
         context=32,
         support=support,
         options={"units": 16, "head": head, "patch_length": 4, "scaling": "standard", "dropout": 0.1},
-        training={"epochs": 8, "steps_per_epoch": 60, "refit": False},
+        training={"epochs": 8, "steps_per_epoch": 60},
     ).fit(frame)
     # Without calibration.
     layer = forecaster.model_.get_layer("calibrated_quantiles")
@@ -227,7 +227,7 @@ def test_coverage_of_sums_of_an_autoregression() -> None:
         context=24,
         validation=96,
         options={"units": 16, "head": "normal", "patch_length": 4},
-        training={"epochs": 6, "steps_per_epoch": 60, "refit": False},
+        training={"epochs": 6, "steps_per_epoch": 60},
     ).fit(known)
     coverage = {}
     layer = forecaster.model_.get_layer("distribution")

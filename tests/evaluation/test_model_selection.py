@@ -125,14 +125,14 @@ def test_invalid_options(tmp_path: Path) -> None:
 def test_the_command(tmp_path: Path) -> None:
     rising().to_csv(tmp_path / "data.csv", index=False)
     arguments = (tmp_path / "data.csv", "--horizon", 5, "--set", "selection.models=tcn", *TINY)
-    result = tsattn("fit", *arguments, "--model", "auto", "--budget", "2m", "--out", tmp_path / "run")
+    result = tsattn("fit", *arguments, "--model", "auto", "--time-limit", "2m", "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     assert "In a backtest of 4 folds, best first" in result.stderr
     assert "Selected: drift, the best of 5 models over 4 folds of 5 steps: MASE" in result.stderr
     result = tsattn("fit", *arguments, "--model", "tcn")
-    assert result.exit_code == 2 and "selection is what --model auto compares" in result.stderr
-    result = tsattn("fit", *arguments, "--model", "auto", "--budget", "soon")
-    assert result.exit_code == 2 and "write it as 90, 30s, 20m or 1.5h" in result.stderr
+    assert result.exit_code == 2 and "selection needs the model auto" in result.stderr
+    result = tsattn("fit", *arguments, "--model", "auto", "--time-limit", "soon")
+    assert result.exit_code == 2 and "expected a duration such as 90, 30s, 20m or 1.5h" in result.stderr
 
 
 def test_auto_in_a_backtest() -> None:
