@@ -7,33 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from grid_origins import ORIGINS
 
 from tsattn.errors import DataError
 from tsattn.timeseries.grid import Grid, default_season, parse_freq
 from tsattn.timeseries.ragged import Ints
-
-ORIGINS = {
-    "500ms": "2020-01-01",
-    "s": "2020-01-01",
-    "15min": "2020-01-01T00:05:00",
-    "h": "2020-02-28T22:00:00",
-    "6h": "2020-02-28T03:00:00",
-    "D": "2020-02-25T09:30:00",
-    "3D": "2020-02-25",
-    "B": "2024-01-05",
-    "2B": "2024-01-05",
-    "W-SAT": "1958-03-29",
-    "2W-SUN": "2020-01-05",
-    "MS": "1949-01-01",
-    "2MS": "2020-12-01",
-    "ME": "2020-01-31",
-    "BME": "2024-03-29",
-    "QS": "2020-01-01",
-    "QE": "2019-12-31",
-    "QE-JAN": "2020-01-31",
-    "YS": "2000-01-01",
-    "YE-JUN": "2000-06-30",
-}
 
 
 def positions(grid: Grid, times: Any) -> Ints:
