@@ -141,7 +141,7 @@ def history_to_frame(history: History | None) -> pd.DataFrame:
 
 
 def _read_history(path: Path) -> History | None:
-    frame = pd.read_csv(path)
+    frame = pd.read_csv(path, float_precision="round_trip")
     if frame.empty:
         return None
     # 0, the sum of no epochs, where fine-tuning improved nothing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,8 +76,11 @@ def parse_freq(freq: str) -> offsets.BaseOffset:
     if head in _RENAMED:
         raise DataError(f"'{freq}' is not a pandas frequency; pandas now writes {head} as {_RENAMED[head]}", _EXAMPLES)
     try:
-        offset = to_offset(freq)
-    except ValueError:
+        with warnings.catch_warnings():
+            # An alias that pandas 2 only warns about is an error in pandas 3.
+            warnings.simplefilter("error", FutureWarning)
+            offset = to_offset(freq)
+    except (ValueError, FutureWarning):
         raise DataError(f"'{freq}' is not a pandas frequency", _EXAMPLES) from None
     if offset is None or offset.n < 1 or offset == offsets.Nano():
         raise DataError(f"the frequency '{freq}' must be positive, a microsecond or more")
