@@ -75,6 +75,10 @@ def shared_runtime() -> Iterator[None]:
 
     from tsattn.export.verification import launcher
 
+    import tensorflow as tf
+
+    # Optimizing a graph takes longer than running it once.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     token = launcher.set(launch)
     yield
     launcher.reset(token)
