@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip install -qq
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-accuracy test-backends bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-classical lint format clean
+.PHONY: help demo test test-lowest test-slow test-accuracy test-backends bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-classical lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
@@ -52,6 +52,11 @@ test-slow: $(VENV)/.dev ## The slow tests: real data sets, notebooks (minutes)
 
 test-accuracy: $(VENV)/.dev ## Accuracy of the default on ETTh1 and M4 Hourly (eight minutes); needs TSATTN_DATA_DIR
 	@$(PYTEST) -m accuracy
+
+test-lowest: $(VENV)/.dev ## The fast tests with the lowest versions that pyproject.toml allows
+	@$(BIN)/uv venv -q --allow-existing --python $(BIN)/python $(VENV)-lowest
+	@$(BIN)/uv pip install -q --compile-bytecode --python $(VENV)-lowest --resolution lowest-direct --editable '.[dev]'
+	@$(subst $(BIN),$(VENV)-lowest/bin,$(PYTEST)) -W default -m 'not slow'
 
 test-backends: DIST = worksteal
 test-backends: $(VENV)/.dev ## The layers on the other Keras backends, if installed

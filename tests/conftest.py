@@ -65,17 +65,34 @@ def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras.Model, "fit", short_fit(keras.Model.fit))
 
 
+@pytest.fixture(name="eager_training")
+def eager_training_fixture() -> Iterator[None]:
+    """Train networks without a graph during a test."""
+    from keras_help import eager_training
+
+    with eager_training():
+        yield
+
+
+@pytest.fixture(name="without_export")
+def without_export_fixture() -> Iterator[None]:
+    """Save runs without an exported model, which takes most of the time, during a test."""
+    from run_files import without_export
+
+    with without_export():
+        yield
+
+
 @pytest.fixture(autouse=True, scope="module")
 def shared_runtime() -> Iterator[None]:
     """Verify exports in one process per session instead of one per export."""
     if "keras" not in sys.modules:
         yield
         return
+    import tensorflow as tf
     from shared_runtime import launch
 
     from tsattn.export.verification import launcher
-
-    import tensorflow as tf
 
     # Optimizing a graph takes longer than running it once.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})

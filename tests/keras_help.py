@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import keras
@@ -23,6 +24,19 @@ def short_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
         return fit(model, *args, **{**options, "epochs": 1, "steps_per_epoch": 2})
 
     return shortened
+
+
+@contextmanager
+def eager_training() -> Iterator[None]:
+    """Train networks step by step without a graph, whose tracing takes longer than a few steps."""
+    compile_model = keras.Model.compile
+
+    def compile_eagerly(model: keras.Model, *args: Any, **options: Any) -> None:
+        compile_model(model, *args, **{**options, "run_eagerly": True})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "compile", compile_eagerly)
+        yield
 
 
 def with_random_weights(layer: T) -> T:

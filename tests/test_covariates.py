@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli.conftest import tsattn
+from keras_help import eager_training
 
 from tsattn import Forecaster
 from tsattn.errors import DataError, DataWarning
@@ -31,19 +32,29 @@ def frame(steps: int = 800) -> pd.DataFrame:
     return data
 
 
+QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
+
+
 @pytest.fixture(scope="module")
 def fitted() -> Forecaster:
-    return Forecaster("seq2seq", HORIZON, **ROLES, options={"units": 32}, training=TRAINING).fit(frame())
+    """A network after two steps."""
+    with eager_training():
+        return Forecaster("seq2seq", HORIZON, **ROLES, options={"units": 8}, training=QUICK).fit(frame())
 
 
 @pytest.mark.slow
-def test_a_covariate_that_explains_the_target_halves_the_error(fitted: Forecaster) -> None:
-    alone = Forecaster("seq2seq", HORIZON, target="y", options={"units": 32}, training=TRAINING).fit(frame().dropna())
-    errors = [model.scores_.set_index("model").loc["seq2seq", "mae"] for model in (fitted, alone)]
+def test_a_covariate_that_explains_the_target_halves_the_error() -> None:
+    data = frame()
+    known = Forecaster("seq2seq", HORIZON, **ROLES, options={"units": 32}, training=TRAINING).fit(data)
+    alone = Forecaster("seq2seq", HORIZON, target="y", options={"units": 32}, training=TRAINING).fit(data.dropna())
+    errors = [model.scores_.set_index("model").loc["seq2seq", "mae"] for model in (known, alone)]
     assert errors[0] < 0.5 * errors[1]
+    history, ahead = data.iloc[:-HORIZON], data.iloc[-HORIZON:][["ds", "heat"]]
+    hotter = known.predict(history, ahead.assign(heat=ahead["heat"].clip(lower=20) + 5))
+    assert hotter["y"].mean() > known.predict()["y"].mean() + 3
 
 
-def test_the_forecast_depends_on_future_covariates(fitted: Forecaster, tmp_path: Path) -> None:
+def test_the_forecast_depends_on_future_covariates(fitted: Forecaster) -> None:
     data = frame()
     forecast = fitted.predict()
     assert len(forecast) == HORIZON and forecast["ds"].iloc[0] == data["ds"].iloc[-HORIZON]
@@ -51,7 +62,7 @@ def test_the_forecast_depends_on_future_covariates(fitted: Forecaster, tmp_path:
     history, ahead = data.iloc[:-HORIZON], data.iloc[-HORIZON:][["ds", "heat"]]
     np.testing.assert_allclose(fitted.predict(history, ahead)["y"], forecast["y"], rtol=1e-6)
     hotter = fitted.predict(history, ahead.assign(heat=ahead["heat"].clip(lower=20) + 5))
-    assert hotter["y"].mean() > forecast["y"].mean() + 3
+    assert np.abs(hotter["y"] - forecast["y"]).max() > 1e-3
     with pytest.warns(DataWarning, match=f"{HORIZON} of {HORIZON} values .* 'heat' at 2024-02-02 20:00"):
         unknown = fitted.predict(history)
     assert np.isfinite(unknown["y"]).all()
@@ -91,17 +102,7 @@ def test_saved_and_served(fitted: Forecaster, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_backtest_uses_future_covariates() -> None:
-    training = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
-    forecaster = Forecaster("seq2seq", HORIZON, **ROLES, training=training)
-    plain = forecaster.backtest(frame(300), folds=2)
-    changed = frame(300)
-    changed.loc[changed.index[-2 * HORIZON : -HORIZON], "heat"] += 10
-    moved = forecaster.backtest(changed, folds=2).forecasts["seq2seq"] != plain.forecasts["seq2seq"]
-    assert moved.iloc[-HORIZON:].any() and not moved.iloc[:-HORIZON].any()
-
-
-@pytest.mark.slow
+@pytest.mark.usefixtures("eager_training", "without_export")
 def test_the_command_line(tmp_path: Path) -> None:
     data = frame(300)
     data.iloc[:-HORIZON].to_csv(tmp_path / "history.csv", index=False)
@@ -193,6 +194,7 @@ def test_static_covariates_saved_and_served(weekly: Forecaster, tmp_path: Path) 
         np.testing.assert_allclose(answer["forecast"].numpy().ravel(), wanted, rtol=1e-4)
 
 
+@pytest.mark.usefixtures("eager_training")
 def test_weights_do_not_depend_on_the_validation_part() -> None:
     """New categories and other numbers in the validation part do not change the weights."""
     data = shops()[shops()["date"] < "2024-03-01"].assign(weather="fine", heat=np.arange(60.0).tolist() * 30)
@@ -201,8 +203,7 @@ def test_weights_do_not_depend_on_the_validation_part() -> None:
     changed.loc[late, "weather"] = "snow"
     changed.loc[late, "heat"] = 1e6
     changed.loc[late, "sales"] *= 1000
-    training = {"epochs": 1, "steps_per_epoch": 3, "refit": False}
-    given: dict[str, Any] = {**SHOPS, "training": training, "validation": 7, "calendar": "day_of_week"}
+    given: dict[str, Any] = {**SHOPS, "training": QUICK, "validation": 7, "calendar": "day_of_week"}
     roles = {"past_covariates": ["weather", "heat"]}
     forecasters = [Forecaster("seq2seq", 7, **given, **roles).fit(frame) for frame in (data, changed)]
     # The factors of the calibration are not trained: they are fitted to the validation part.

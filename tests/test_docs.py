@@ -69,11 +69,19 @@ def run_shell(block: str) -> None:
         assert "arning" not in result.stderr, (line, result.stderr)
 
 
+EXPORTING = ("README", "command-line", "export", "own-models", "serving")
+"""Pages that read the exported model of a run."""
+
+
 @pytest.mark.slow
-@pytest.mark.usefixtures("short_training")
+@pytest.mark.usefixtures("short_training", "eager_training")
 @pytest.mark.parametrize("page", [name for name, text in TEXTS.items() if BLOCK.search(text)])
-def test_blocks_run_one_after_the_other(page: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_blocks_run_one_after_the_other(
+    page: str, workspace: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
     text = TEXTS[page]
+    if page not in EXPORTING:
+        request.getfixturevalue("without_export")
     for run in RUNS:
         if re.search(rf"""(--out |save\("){run}\b""", text):
             shutil.rmtree(workspace / run)

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli.conftest import tsattn
+from keras_help import eager_training
+from run_files import without_export
 
 from tsattn import Forecaster
 from tsattn.errors import ConfigError, DataError, RunError
@@ -37,27 +39,44 @@ def contents(run: Path) -> dict[str, bytes]:
     return {str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
 
 
+ROLES: dict[str, Any] = {"target": "sales", "past_covariates": "heat", "static_covariates": "kind"}
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of a network after one step."""
+    path = tmp_path_factory.mktemp("runs") / "untrained"
+    training = {"epochs": 1, "steps_per_epoch": 1, "refit": False}
+    with eager_training(), without_export():
+        Forecaster("seq2seq", HORIZON, **ROLES, **SMALL, training=training).fit(shops(2, 120)).save(path)
+    return path
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of a network that was trained on eight shops."""
     path = tmp_path_factory.mktemp("runs") / "shops"
     training = {"epochs": 6, "steps_per_epoch": 50, "learning_rate": 1e-2, "refit": False}
-    given: dict[str, Any] = {"target": "sales", "past_covariates": "heat", "static_covariates": "kind", **SMALL}
-    Forecaster("seq2seq", HORIZON, **given, training=training).fit(shops(8, 120)).save(path)
+    fitted = Forecaster("seq2seq", HORIZON, **ROLES, **SMALL, training=training).fit(shops(8, 120))
+    with without_export():
+        fitted.save(path)
     return path
 
 
 TRAINING = {"epochs": 1, "steps_per_epoch": 10}
 
+quickly = pytest.mark.usefixtures("eager_training", "without_export")
+"""Training of a few steps, and runs without an exported model."""
+
 
 @pytest.mark.slow
+@quickly
 def test_fine_tuning_on_few_rows_is_better_than_training(run: Path) -> None:
     before = contents(run)
     new = shops(1, HISTORY + HORIZON, seed=5)
     history, truth = new.iloc[:HISTORY], new["sales"].iloc[HISTORY:].to_numpy()
     tuned = Forecaster(init_from=run, training=TRAINING).fit(history)
-    given: dict[str, Any] = {"target": "sales", "past_covariates": "heat", "static_covariates": "kind", **SMALL}
-    fresh = Forecaster("seq2seq", HORIZON, **given, training=TRAINING).fit(history)
+    fresh = Forecaster("seq2seq", HORIZON, **ROLES, **SMALL, training=TRAINING).fit(history)
     errors = [np.abs(model.predict()["y"].to_numpy() - truth).mean() for model in (tuned, fresh)]
     assert errors[0] < 0.7 * errors[1]
     assert tuned.spec_ == Forecaster.load(run).spec_ and tuned.config_.model["units"] == 8
@@ -65,6 +84,7 @@ def test_fine_tuning_on_few_rows_is_better_than_training(run: Path) -> None:
 
 
 @pytest.mark.slow
+@quickly
 def test_options_and_statistics_are_inherited(run: Path, tmp_path: Path) -> None:
     new = shops(1, HISTORY, seed=5).assign(kind="kiosk")
     new["heat"] += 100
@@ -82,6 +102,7 @@ def test_options_and_statistics_are_inherited(run: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@quickly
 def test_weights_stay_if_no_epoch_improves_them(run: Path, tmp_path: Path) -> None:
     ruinous = {"epochs": 1, "steps_per_epoch": 5, "learning_rate": 0.5}
     new = shops(1, HISTORY, seed=5)
@@ -105,13 +126,14 @@ CONTRADICTIONS = [
 
 
 @pytest.mark.parametrize(("given", "message"), CONTRADICTIONS, ids=str)
-def test_contradicting_options(run: Path, given: dict[str, Any], message: str) -> None:
+def test_contradicting_options(untrained: Path, given: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Forecaster(init_from=run, **given).fit(shops(1, HISTORY))
+        Forecaster(init_from=untrained, **given).fit(shops(1, HISTORY))
 
 
-def test_contradicting_data(run: Path, tmp_path: Path) -> None:
-    tuned, data = Forecaster(init_from=run, target="sales", horizon=HORIZON, freq="D"), shops(1, 60)
+@quickly
+def test_contradicting_data(untrained: Path, tmp_path: Path) -> None:
+    tuned, data = Forecaster(init_from=untrained, target="sales", horizon=HORIZON, freq="D"), shops(1, 60)
     with pytest.raises(DataError, match="expected a column 'heat'"):
         tuned.fit(data.drop(columns="heat"))
     with pytest.raises(DataError, match=r"expected steps of 'D' .* got 'h'"):
@@ -126,6 +148,7 @@ def test_contradicting_data(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@quickly
 def test_the_command_line(run: Path, tmp_path: Path) -> None:
     shops(1, HISTORY, seed=5).to_csv(tmp_path / "new.csv", index=False)
     quick = ("--set", "training.epochs=1", "--set", "training.steps_per_epoch=2", "--no-refit")
@@ -142,6 +165,7 @@ def test_the_command_line(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@quickly
 def test_a_backtest_notes_overlap_with_the_initial_run(run: Path) -> None:
     """The run was trained on 120 days; the first fold of 130 begins before their end, that of 140 does not."""
     tuned = Forecaster(init_from=run, training={**TRAINING, "refit": False})

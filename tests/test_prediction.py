@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli.conftest import tsattn
+from keras_help import eager_training
 
 from tsattn import Forecaster
 from tsattn.errors import ConfigError, DataError, DataWarning
@@ -20,7 +21,7 @@ ROLES: dict[str, Any] = {
     "past_covariates": "visits",
     "calendar": "hour_of_day",
 }
-QUICK: dict[str, Any] = {"epochs": 1, "steps_per_epoch": 3, "refit": False}
+QUICK: dict[str, Any] = {"epochs": 1, "steps_per_epoch": 1, "refit": False}
 
 
 def hours(steps: int = 200) -> pd.DataFrame:
@@ -45,7 +46,8 @@ def days() -> pd.DataFrame:
 def fitted() -> Forecaster:
     """A network with every kind of covariate."""
     options = {"units": 8, "context_scales": 1}
-    return Forecaster("seq2seq", HORIZON, **ROLES, context=48, options=options, training=QUICK).fit(hours())
+    with eager_training():
+        return Forecaster("seq2seq", HORIZON, **ROLES, context=48, options=options, training=QUICK).fit(hours())
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +163,7 @@ def test_recursion_appends_the_median(fitted: Forecaster) -> None:
         fitted.predict(history, ahead.iloc[: 2 * HORIZON - 1], horizon=2 * HORIZON, recursive=True)
 
 
+@pytest.mark.usefixtures("without_export")
 def test_the_command_line(weekly: Forecaster, tmp_path: Path) -> None:
     weekly.save(tmp_path / "run")
     days().to_csv(tmp_path / "days.csv", index=False)

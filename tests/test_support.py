@@ -11,7 +11,7 @@ import pytest
 from tsattn import Forecaster
 from tsattn.errors import DataError
 
-QUICK = {"epochs": 1, "steps_per_epoch": 5, "refit": False}
+QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
 
 
 def sales(seed: int = 0) -> pd.DataFrame:
@@ -20,6 +20,7 @@ def sales(seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=200), "sold": pieces})
 
 
+@pytest.mark.usefixtures("eager_training", "without_export")
 @pytest.mark.parametrize("model", ["naive", pytest.param("seq2seq", marks=pytest.mark.slow)])
 def test_forecasts_are_within_the_domain(model: str, tmp_path: Path) -> None:
     options = {"units": 4} if model == "seq2seq" else None

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tsattn.errors import TsattnError
     from tsattn.forecaster import Forecaster
+    from tsattn.forecasting.combination import forecast
     from tsattn.forecasting.fitted import FittedForecaster
     from tsattn.tuning import tune
 
-__all__ = ["FittedForecaster", "Forecaster", "TsattnError", "tune"]
+__all__ = ["FittedForecaster", "Forecaster", "TsattnError", "forecast", "tune"]
 
 _MODULES = {
     "FittedForecaster": "tsattn.forecasting.fitted",
     "Forecaster": "tsattn.forecaster",
     "TsattnError": "tsattn.errors",
+    "forecast": "tsattn.forecasting.combination",
     "tune": "tsattn.tuning",
 }
 

@@ -114,6 +114,7 @@ def test_the_linear_model_finds_a_linear_rule() -> None:
     np.testing.assert_allclose(rolled[0], forecast[0], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_classical_model_rolls_over_the_windows_with_the_parameters_of_the_train_part() -> None:
     of, season = get_task("etth1-24"), 10 + np.sin(np.arange(24) / 24 * 2 * np.pi)
     values = np.tile(season, 140) + GENERATOR.normal(0, 1e-3, 140 * 24)
@@ -129,6 +130,7 @@ def test_a_classical_model_rolls_over_the_windows_with_the_parameters_of_the_tra
         np.testing.assert_allclose(forecast[window], actual, atol=0.02)
 
 
+@pytest.mark.slow
 def test_a_theta_model_forecasts_what_it_does_without_the_shortcut_through_the_fourier_transform() -> None:
     steps = np.arange(3260)
     values = 10 + np.sin(steps / 24 * 2 * np.pi) + steps / 1000 + GENERATOR.normal(0, 0.3, len(steps))

@@ -13,7 +13,7 @@ from tsattn.cli import main
 
 DATASETS = Path(__file__).parents[2] / "datasets"
 
-TINY = ("--set", "training.epochs=2", "--set", "training.steps_per_epoch=5", "--set", "training.refit=false")
+TINY = ("--set", "training.epochs=2", "--set", "training.steps_per_epoch=2", "--set", "training.refit=false")
 """A short training. It sets no option of the model, which would count as naming the model."""
 
 FAST = (*TINY, "--set", "model.units=8")

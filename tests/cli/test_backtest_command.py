@@ -13,6 +13,8 @@ from cli.conftest import DATASETS, FAST, TINY, tsattn
 
 from tsattn import Forecaster
 
+pytestmark = pytest.mark.usefixtures("eager_training")
+
 AIRLINE = DATASETS / "Airline.csv"
 
 
@@ -180,6 +182,8 @@ def test_default_reports_the_selected_model(noise: Path, tmp_path: Path, monkeyp
     assert result.stdout.splitlines()[-1].startswith(("default (seasonal_mean) is as good as", "The naive baseline "))
     forecasts = pd.read_csv(tmp_path / "out" / "forecasts.csv")
     np.testing.assert_array_equal(forecasts["default"], forecasts["seasonal_mean"])
+    again = tsattn("backtest", noise, *SHORT, "--out", tmp_path / "out")
+    assert again.stdout == result.stdout, "the choice is stored with the folds"
 
 
 @pytest.mark.slow

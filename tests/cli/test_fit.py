@@ -55,6 +55,7 @@ def test_config_has_all_options(run: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_export")
 def test_config_of_a_run_repeats_it(run: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     result = tsattn("fit", DATASETS / "Airline.csv", "--config", run / "config.toml", "--out", again)
@@ -134,6 +135,7 @@ def test_damaged_run_gives_one_line(run: Path, tmp_path: Path, name: str, conten
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_export")
 def test_files_of_another_run_are_refused(run: Path, tmp_path: Path) -> None:
     (tmp_path / "two.csv").write_text(
         "ds,a,b\n" + "".join(f"2024-01-{day:02},{day},{day % 3}\n" for day in range(1, 29))
@@ -148,6 +150,7 @@ def test_files_of_another_run_are_refused(run: Path, tmp_path: Path) -> None:
         assert result.exit_code == 1 and message in result.stderr, result.output
 
 
+@pytest.mark.usefixtures("without_export")
 def test_overwrite_replaces_a_run(run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "[run]"
     shutil.copytree(run, folder)
@@ -157,6 +160,7 @@ def test_overwrite_replaces_a_run(run: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["[run]"]
 
 
+@pytest.mark.usefixtures("without_export")
 def test_overwrite_replaces_the_run_of_the_name_of_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     fit = ("fit", DATASETS / "Airline.csv", "--model", "naive")
@@ -188,6 +192,7 @@ def test_options_that_contradict_each_other_are_wrong_usage(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("eager_training", "without_export")
 def test_every_attention_is_an_option(tmp_path: Path) -> None:
     settings = ("--set", "model.attention=general", "--set", "model.alignment=local", "--set", "model.local_window=2")
     given = ("fit", DATASETS / "Airline.csv", "--out", tmp_path / "run", "--model", "seq2seq", *settings, *FAST)
@@ -210,6 +215,7 @@ def test_the_table_names_the_winner(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("eager_training")
 @pytest.mark.parametrize("recipe", sorted(path.name for path in (DATASETS.parent / "configs").glob("*.toml")))
 def test_recipes(recipe: str) -> None:
     values = tomllib.loads((DATASETS.parent / "configs" / recipe).read_text())
@@ -224,6 +230,7 @@ def test_recipes(recipe: str) -> None:
     assert np.isfinite(forecast.drop(columns=["unique_id", "ds"])).to_numpy().all()
 
 
+@pytest.mark.usefixtures("eager_training", "without_export")
 def test_baseline_fallback_is_reported(noise: Path, tmp_path: Path) -> None:
     result = tsattn("fit", noise, "--out", tmp_path / "run", "--season", 1, "--horizon", 5, *TINY)
     assert result.exit_code == 0, result.output
@@ -241,6 +248,7 @@ def test_baseline_fallback_is_reported(noise: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(pd.read_csv(tmp_path / "run" / "forecast.csv")["y"], expected, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("eager_training", "without_export")
 @pytest.mark.parametrize("limit", ["0.001s", pytest.param("10m", marks=pytest.mark.slow)])
 def test_named_network_is_used(limit: str, noise: Path, tmp_path: Path) -> None:
     arguments = ("--season", 1, "--horizon", 5, *TINY, "--model", "seq2seq", "--time-limit", limit)

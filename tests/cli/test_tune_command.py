@@ -23,6 +23,8 @@ from tsattn.cli.options import Duration
 
 __all__ = ["small_model"]
 
+pytestmark = pytest.mark.usefixtures("eager_training")
+
 QUICKLY = tuple(part for key, value in QUICK.items() for part in ("--set", f"training.{key}={value}"))
 SMALL = ("--import", "tuning.small", "--model", "small", "--horizon", 7, "--context", 28, "--set", "model.odd=false")
 SMALL = (*SMALL, *QUICKLY)
@@ -132,6 +134,7 @@ def wait_for_a_trial(journal: Path, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_export")
 def test_fit_takes_the_written_configuration(data: Path) -> None:
     result = tuned(data, "--trials", 3)
     fitted = tsattn("fit", data, "--import", "tuning.small", "--config", "days-tuned.toml", "--out", "run")
@@ -172,6 +175,7 @@ def test_two_commands_divide_the_trials(data: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_export")
 def test_the_default_network(data: Path) -> None:
     result = tsattn("tune", data, *TINY, "--trials", 2, "--jobs", 2, "--model", "seq2seq,attention_pooling")
     assert result.exit_code == 0, result.output

@@ -45,8 +45,10 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    ("name", "packed"),
+    [*((name, False) for name in FILES), *((name, True) for name in ("plain", "ids", "no UTF-8 at the end"))],
+)
 def test_chunks_are_read_as_the_whole(name: str, packed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoding = "cp1252" if name.startswith("no UTF-8") else "utf-8"
     data = FILES[name].encode(encoding)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from keras_help import eager_training
 
 from tsattn import Forecaster
 from tsattn.errors import ConfigError, DataError
-from tsattn.evaluation.rolling_origin import Backtest
+from tsattn.evaluation.rolling_origin import Backtest, Refit
 
 BASELINES = ["naive", "seasonal_naive", "drift", "seasonal_mean"]
-QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
+QUICK = {"epochs": 1, "steps_per_epoch": 1, "refit": False}
 WEEK, HORIZON, STEP = 7, 5, 4
 
 
@@ -157,12 +158,12 @@ def plain(network: Forecaster, titles: list[str]) -> dict[str, Backtest]:
         titles.append(title)
         return nullcontext()
 
-    results = {}
-    for refit in ("never", "every"):
-        results[refit] = network.backtest(ragged(), 2, STEP, refit, callback=callback)  # type: ignore[arg-type]
-    return results
+    refits: tuple[Refit, ...] = ("never", "every")
+    with eager_training():
+        return {refit: network.backtest(ragged(), 2, STEP, refit, callback=callback) for refit in refits}
 
 
+@pytest.mark.usefixtures("eager_training")
 @pytest.mark.parametrize(("refit", "number"), [("never", 0), pytest.param("every", 1, marks=pytest.mark.slow)])
 def test_data_after_an_origin_do_not_change_its_forecast(
     network: Forecaster, plain: dict[str, Backtest], refit: Any, number: int
@@ -225,6 +226,7 @@ def noise_then_slope() -> pd.DataFrame:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("eager_training")
 def test_the_default_is_a_separate_row_and_chooses_at_every_refit() -> None:
     default = Forecaster(horizon=HORIZON, season=1, training=QUICK)
     once, again = (default.backtest(noise_then_slope(), 2, 55, refit) for refit in ("never", "every"))

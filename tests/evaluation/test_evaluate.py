@@ -123,6 +123,7 @@ def test_invalid_numbers_and_short_data(fitted: Forecaster) -> None:
         fitted.evaluate(empty)
 
 
+@pytest.mark.usefixtures("eager_training")
 def test_covariates_of_the_training_data_are_prepended() -> None:
     data = frame(80, "a").assign(heat=np.arange(80.0))
     fitted = Forecaster(

@@ -20,7 +20,9 @@ from tsattn.evaluation.fold_store import FoldStore
 from tsattn.evaluation.origins import plan_backtest
 from tsattn.evaluation.rolling_origin import Backtest, Refit
 
-QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
+pytestmark = pytest.mark.usefixtures("eager_training")
+
+QUICK = {"epochs": 1, "steps_per_epoch": 1, "refit": False}
 NETWORKS = ["attention_pooling", "tcn"]
 MODELS: dict[Refit, list[str]] = {"never": NETWORKS, "every": ["tcn"]}
 FOLDS = 2
@@ -61,19 +63,6 @@ def whole(refit: Refit) -> Backtest:
     return forecaster().backtest(series(), FOLDS, refit=refit, models=MODELS[refit])
 
 
-def test_several_models_give_the_results_of_single_ones() -> None:
-    result = whole("never")
-    assert result.models == ("attention_pooling", "tcn") and result.best in NETWORKS
-    assert set(result.scores["model"]) == {*NETWORKS, "naive", "seasonal_naive", "drift", "seasonal_mean"}
-    alone = forecaster(model="tcn").backtest(series(), FOLDS)
-    for end in ("", "-lo-80", "-hi-80"):
-        np.testing.assert_array_equal(result.forecasts[f"tcn{end}"], alone.forecasts[f"tcn{end}"])
-    pd.testing.assert_frame_equal(
-        result.scores[result.scores["model"] == "tcn"].reset_index(drop=True),
-        alone.scores[alone.scores["model"] == "tcn"].reset_index(drop=True),
-    )
-
-
 @pytest.mark.parametrize("refit", ["never", pytest.param("every", marks=pytest.mark.slow)])
 def test_an_interrupted_backtest_resumes(refit: Refit, tmp_path: Path) -> None:
     out, models = tmp_path / "stored", MODELS[refit]
@@ -105,8 +94,17 @@ def test_a_model_with_lost_folds_is_trained_on_the_same_data(tmp_path: Path) -> 
 
 
 def test_results_are_written_and_more_models_can_be_added(tmp_path: Path) -> None:
+    result = whole("never")
+    assert result.models == ("attention_pooling", "tcn") and result.best in NETWORKS
+    assert set(result.scores["model"]) == {*NETWORKS, "naive", "seasonal_naive", "drift", "seasonal_mean"}
     out = tmp_path / "stored"
-    first = forecaster().backtest(series(), FOLDS, models=["tcn"], out=out)
+    first = forecaster(model="tcn").backtest(series(), FOLDS, out=out)
+    for end in ("", "-lo-80", "-hi-80"):
+        np.testing.assert_array_equal(result.forecasts[f"tcn{end}"], first.forecasts[f"tcn{end}"])
+    pd.testing.assert_frame_equal(
+        result.scores[result.scores["model"] == "tcn"].reset_index(drop=True),
+        first.scores[first.scores["model"] == "tcn"].reset_index(drop=True),
+    )
     callback = Callback()
     both = forecaster().backtest(series(), FOLDS, models=NETWORKS, out=out, callback=callback)
     assert callback.titles == ["attention_pooling, training"]
@@ -120,12 +118,8 @@ def test_results_are_written_and_more_models_can_be_added(tmp_path: Path) -> Non
     for number in range(FOLDS):
         part = pd.read_parquet(out / "folds" / str(number + 1) / "tcn.parquet")
         np.testing.assert_array_equal(part["tcn"], both.forecasts["tcn"][number * 5 : number * 5 + 5])
-
-
-def test_choices_are_stored(tmp_path: Path) -> None:
-    flat = series().assign(y=np.random.default_rng(1).normal(20, 1, 90))
-    results = [forecaster(season=1).backtest(flat, 2, out=tmp_path / "stored") for _ in range(2)]
-    assert results[0].choices == results[1].choices and results[1].label("default") == "default (seasonal_mean)"
+    with pytest.raises(RunError, match=r"has forecasts of tcn with other options.* out="):
+        forecaster(model="tcn", options={"units": 7}).backtest(series(), FOLDS, out=out)
 
 
 @pytest.mark.parametrize(
@@ -135,16 +129,13 @@ def test_choices_are_stored(tmp_path: Path) -> None:
         ({"refit": "every"}, "refit=never instead of every"),
         ({"data": series(91)}, "other data"),
         ({"seed": 1}, r"other options \(seed\)"),
-        ({"options": {"units": 7}}, "has forecasts of tcn with other options"),
     ],
 )
 def test_another_backtest_is_rejected(changed: dict[str, object], words: str, tmp_path: Path) -> None:
-    given: dict[str, object] = {"folds": FOLDS, "refit": "never", "data": series(), "seed": 0, "options": None}
+    given: dict[str, object] = {"folds": FOLDS, "refit": "never", "data": series(), "seed": 0}
     out = tmp_path / "stored"
     for number, values in enumerate((given, {**given, **changed})):
-        # The naive ones have no options, and need no training.
-        name = "tcn" if "options" in changed else "naive"
-        made = forecaster(model=name, seed=values["seed"], options=values["options"])
+        made = forecaster(model="naive", seed=values["seed"])
         arguments = (values["data"], values["folds"], None, values["refit"])
         if number == 0:
             made.backtest(*arguments, out=out)  # type: ignore[arg-type]

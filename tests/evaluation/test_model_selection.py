@@ -8,13 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli.conftest import TINY, tsattn
+from keras_help import eager_training
 
 from tsattn import Forecaster
 from tsattn.errors import ConfigError
 from tsattn.evaluation.model_selection import first_within_standard_error
 from tsattn.scoring.model_choice import ModelSelection
 
-QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
+pytestmark = pytest.mark.usefixtures("eager_training")
+
+QUICK = {"epochs": 1, "steps_per_epoch": 1, "refit": False}
 NETWORKS = ("attention_pooling", "tcn")
 
 
@@ -37,7 +40,8 @@ def auto(**selection: object) -> Forecaster:
 
 @pytest.fixture(scope="module")
 def fitted() -> Forecaster:
-    return auto().fit(repeated())
+    with eager_training():
+        return auto().fit(repeated())
 
 
 def test_a_baseline_can_be_selected(fitted: Forecaster) -> None:
@@ -122,6 +126,7 @@ def test_invalid_options(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_export")
 def test_the_command(tmp_path: Path) -> None:
     rising().to_csv(tmp_path / "data.csv", index=False)
     arguments = (tmp_path / "data.csv", "--horizon", 5, "--set", "selection.models=tcn", *TINY)

@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from keras_help import eager_training
 from numpy_reference import Array
 from shared_runtime import launch
 
@@ -84,13 +85,14 @@ def fitted(name: str, **given: Any) -> Forecaster:
     options: dict[str, Any] = {"model": name, **MODELS.get(name, {}), **given}
     if not options["model"].startswith(("naive", "seasonal", "drift")):
         options["options"] = {"units": 8, "patch_length": 3, **options.get("options", {})}
-        options["training"] = {"epochs": 1, "refit": False}
+        options["training"] = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
     forecaster = Forecaster(horizon=HORIZON, context=CONTEXT, season=3, target=["sold", "seen"], **options)
     data = shops((60, 50, 40), seed=1)
     used = {"unique_id", "ds", "sold", "seen"}
     if given:
         used |= {"price", "visits", "kind", "size"}
-    return forecaster.fit(data[[column for column in data if column in used]])
+    with eager_training():
+        return forecaster.fit(data[[column for column in data if column in used]])
 
 
 def quantiles_of(forecast: pd.DataFrame, series: int) -> Array:
@@ -129,28 +131,12 @@ def runtimes(forecaster: Forecaster, inputs: dict[str, Array], folder: Path) -> 
     }
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_every_program_gets_what_predict_gives(name: str, tmp_path: Path) -> None:
+def answers_of_a_server(folder: Path, inputs: dict[str, Array]) -> dict[str, dict[str, Array]]:
+    """Outputs of a server by protocol; the client kit is called as well."""
     from serving.live_server import running
 
-    forecaster = fitted(name)
-    new = shops(LENGTHS, seed=2)
-    known = quantiles_of(forecaster.predict(new.drop(columns=["price", "visits", "kind", "size"])), len(LENGTHS))
-    past = arrays(new, ["sold", "seen"], 33, fill=1e9)
-    inputs = {"past": past, "length": np.array(LENGTHS, "int32")}
-    scale = scales(past)
-
-    version = forecaster.export(tmp_path / "shop")
-    assert version == tmp_path / "shop" / "1"
-    made = {
-        "tensorflow": clients.tensorflow(version, inputs, tmp_path),
-        "c": clients.c_program(version, inputs),
-        **runtimes(forecaster, inputs, tmp_path),
-    }
-    if name == "seq2seq":
-        # The same loader as above, so one model is enough to show that the command accepts the inputs.
-        made["saved_model_cli"] = clients.saved_model_cli(version, inputs, tmp_path)
-    with running(tmp_path / "shop", grpc_port=0) as served:
+    made = {}
+    with running(folder, grpc_port=0) as served:
 
         def post(body: str) -> Any:
             answer = served.http.post("/v1/models/shop:predict", content=body)
@@ -161,13 +147,33 @@ def test_every_program_gets_what_predict_gives(name: str, tmp_path: Path) -> Non
         made["rest, columns"] = clients.rest_by_column(post, inputs)
         made["grpc"] = clients.grpc(f"127.0.0.1:{served.server.grpc_port}", "shop", inputs)
         url = f"{served.server.url}/v1/models/shop:predict"
-        kit = tmp_path / "shop" / "kit"
+        kit = folder / "kit"
         answers = [
             json.loads(clients.run(sys.executable, kit / "client.py", url)),
             json.loads(clients.run("sh", kit / "client.sh", url)),
             httpx.post(url, content=(kit / "request.json").read_text()).json(),
         ]
     assert answers[0] == answers[1] == answers[2]
+    return made
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_program_gets_what_predict_gives(name: str, tmp_path: Path) -> None:
+    forecaster = fitted(name)
+    new = shops(LENGTHS, seed=2)
+    known = quantiles_of(forecaster.predict(new.drop(columns=["price", "visits", "kind", "size"])), len(LENGTHS))
+    past = arrays(new, ["sold", "seen"], 33, fill=1e9)
+    inputs = {"past": past, "length": np.array(LENGTHS, "int32")}
+    scale = scales(past)
+
+    version = forecaster.export(tmp_path / "shop")
+    assert version == tmp_path / "shop" / "1"
+    made = {"tensorflow": clients.tensorflow(version, inputs, tmp_path), **runtimes(forecaster, inputs, tmp_path)}
+    if name == "seq2seq":
+        # The other programs load a SavedModel as the first one does, so one model shows that they pass on the tensors.
+        made["c"] = clients.c_program(version, inputs)
+        made["saved_model_cli"] = clients.saved_model_cli(version, inputs, tmp_path)
+        made |= answers_of_a_server(tmp_path / "shop", inputs)
     differences = {client: largest(answer, known, scale) for client, answer in made.items()}
     assert max(differences.values()) <= 1e-5, differences
 

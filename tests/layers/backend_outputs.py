@@ -6,11 +6,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from case_builders import TIME, Case, normal
+from case_builders import Case, normal
 from keras_help import compiled, with_random_weights
 from layer_cases import CASES
 
-from tsattn.layers import Attention, AttentionDecoder, CopyAttention, ForecastDistribution
+from tsattn.layers import CopyAttention, ForecastDistribution
 
 
 def compute(case: Case) -> list[Any]:
@@ -19,11 +19,9 @@ def compute(case: Case) -> list[Any]:
 
 
 def compute_all(arrays: dict[str, Any]) -> dict[str, Any]:
-    """Return all outputs of all cases by name and position, and the results of the functions below."""
+    """Return all outputs of all cases by name and position, and quantiles of counts."""
     return {
         **{f"{case.name}/{i}": part for case in CASES for i, part in enumerate(compute(case))},
-        "dropout_loss": np.array(dropout_losses(4)),
-        "initial_lag_biases": initial_lag_biases(),
         "count_quantiles": count_quantiles(),
     }
 
@@ -40,17 +38,3 @@ def initial_lag_biases() -> np.ndarray[Any, Any]:
     layer = CopyAttention(lags=7, heads=2, period=3)
     layer(normal(1, 4, 2), normal(1, 5, 2), normal(1, 5, 1))
     return np.asarray(keras.ops.convert_to_numpy(layer.lag_bias))
-
-
-def dropout_losses(*batch_sizes: int) -> list[float]:
-    """Train a decoder with dropout in cells and attention, one step per batch size; return the losses."""
-    cells = [keras.layers.GRUCell(4, dropout=0.3), keras.layers.LSTMCell(4, recurrent_dropout=0.3)]
-    decoder = AttentionDecoder(keras.layers.StackedRNNCells(cells), 3, 1, Attention("additive", 4, dropout=0.3))
-    memory = keras.Input((TIME, 4))
-    model = keras.Model(memory, decoder(memory))
-    model.compile("adam", "mse", jit_compile=keras.backend.backend() == "jax")
-    model.optimizer.build(model.trainable_variables)
-    return [
-        model.fit(normal(size, TIME, 4), normal(size, 3, 1), batch_size=size, verbose=0).history["loss"][0]
-        for size in batch_sizes
-    ]

@@ -51,6 +51,11 @@ class Case:
     empty_gives_zero: tuple[int, ...] = ()
     batched: bool = True
 
+    @property
+    def layer(self) -> str:
+        """Name of the class of the layer."""
+        return self.name.split("-")[0]
+
     def build(self) -> keras.layers.Layer:
         """Return a new layer, built by a symbolic call."""
         return built(self.make(), self.inputs, self.options)
@@ -101,10 +106,17 @@ def alignments() -> dict[str, Any]:
     }
 
 
-def decoder(name: str, cell: Callable[[], Any], state: list[Any], attention: Any = "additive", **options: Any) -> Case:
+def decoder(
+    name: str,
+    cell: Callable[[], Any],
+    state: list[Any],
+    attention: Any = "additive",
+    dropout: float = 0.0,
+    **options: Any,
+) -> Case:
     return Case(
         f"AttentionDecoder-{name}",
-        lambda: AttentionDecoder(cell(), 4, 3, attention and Attention(attention, 5), **options),
+        lambda: AttentionDecoder(cell(), 4, 3, attention and Attention(attention, 5, dropout=dropout), **options),
         {"memory": normal(BATCH, TIME, 6), "initial_state": state, "memory_mask": KEYS},
         {"memory": "memory_mask"},
         SCORES,
@@ -238,3 +250,9 @@ def lstm() -> Any:
 
 def stacked() -> Any:
     return keras.layers.StackedRNNCells([keras.layers.GRUCell(5), keras.layers.LSTMCell(4)])
+
+
+def stacked_with_dropout() -> Any:
+    return keras.layers.StackedRNNCells(
+        [keras.layers.GRUCell(5, dropout=0.3), keras.layers.LSTMCell(4, recurrent_dropout=0.3)]
+    )

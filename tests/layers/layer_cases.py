@@ -27,6 +27,7 @@ from case_builders import (
     parallel_decoder,
     scaling,
     stacked,
+    stacked_with_dropout,
     temporal_conv,
 )
 
@@ -49,30 +50,18 @@ from tsattn.layers import (
     SortedQuantiles,
 )
 
-# Checked by the slow tests only.
-SIMILAR_TO_OTHERS = {
-    *(f"Attention-{x}-3" for x in ("concat", "dot", "normalized_additive", "scaled_dot", "scaled_general")),
-    *(f"Attention-{x}" for x in ("fading", "monotonic_hard", "location", "value")),
-    *(f"AttentionDecoder-{x}" for x in ("GRU", "feedback", "both_directions", "local", "after-LSTM")),
-    *(f"ParallelDecoder-{x}" for x in ("GRU", "LSTM")),
-    *("AttentionPooling-None-1-dot", "AttentionPooling-3-2-dot", "CopyAttention-concat-8"),
-    *("BahdanauAttention", "LuongAttention", "LuongAttention-concat"),
-    *("TransformerEncoderBlock-causal", "TransformerDecoderBlock-not_causal", "PositionalEncoding-ahead"),
-    *(
-        "GraphAttention-edges",
-        "DiffusionConvolution-edges",
-        "TemporalConvBlock-dilated",
-        "MultiHeadAttention-value_dim",
-    ),
+# One case of each layer, the one with most parts; the others are checked by the slow tests only.
+FAST = {
+    *("Attention-additive-3", "BahdanauAttention-normalize", "LuongAttention-scale", "AttentionPooling-3-2-additive"),
+    *("AttentionDecoder-bridge", "ParallelDecoder-bridge", "CopyAttention-scaled_dot-3"),
+    *("MultiHeadAttention-value_dim", "TransformerEncoderBlock-post", "TransformerDecoderBlock-post"),
+    *("PositionalEncoding-learned", "InstanceScaling-last", "Patching-2", "HistoryWindow"),
+    *("GraphAttention-masked", "DiffusionConvolution-changing", "AdaptiveAdjacency", "TemporalConvBlock-weight_norm"),
+    *("SortedQuantiles-2", "CalibratedQuantiles-positive", "DistributionHead-student_t"),
+    "ForecastDistribution-student_t",
 }
-# Checked in graph mode by the fast tests as well: scans, random numbers, nested weights, weights without a gradient.
-FAST_GRAPH_MODE = {
-    "Attention-monotonic",
-    "AttentionDecoder-after",
-    "CopyAttention-scaled_dot-3",
-    "InstanceScaling-last",
-    "TemporalConvBlock-weight_norm",
-}
+# Checked in graph mode by the fast tests as well: a scan, random numbers, nested weights.
+FAST_GRAPH_MODE = "AttentionDecoder-monotonic"
 SCORE_NAMES = (
     "additive",
     "concat",
@@ -136,7 +125,7 @@ CASES = [
     decoder("after", gru, [STATE], "general", attend="after"),
     decoder("after-LSTM", lstm, [STATE, STATE / 2], "concat", attend="after", attentional_units=7, input_feeding=False),
     decoder("both_directions", lambda: keras.layers.GRUCell(8), BOTH_DIRECTIONS),
-    decoder("bridge", stacked, BOTH_DIRECTIONS, bridge=True),
+    decoder("bridge", stacked_with_dropout, BOTH_DIRECTIONS, dropout=0.3, bridge=True),
     *(
         Case(
             f"AttentionDecoder-{name}",

@@ -2,64 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from case_builders import Case
-from keras_help import built, compiled, outputs, shapes_of, with_random_weights
+from case_builders import BATCH, Case
+from keras_help import compiled, outputs, shapes_of, with_random_weights
 
 Inputs = Mapping[str, Any]
 Call = Callable[[Inputs], list[Any]]
+Layers = list[tuple[Case, keras.layers.Layer]]
 
 TOLERANCE = 1e-5
 GARBAGE = (np.nan, np.inf, 1e4)
 
 
 def check_layer(case: Case, folder: Path) -> None:
-    """Check config, shapes, padding, half precision, one eager training step and a `.keras` file in `folder`."""
-    layer = with_random_weights(case.build())
-    expected = compiled(layer, case.options)(case.inputs)
-    check_config(case, layer, expected)
-    check_shapes(case, expected)
-    check_padding(case, traced(case, layer), expected)
+    """Check shapes, padding, half precision, a `.keras` file in `folder` and one training step."""
+    layer = case.make()
+    model = _model([(case, layer)])
+    initial = model.get_weights()
+    with_random_weights(layer)
+    call = compiled(layer, case.options)
+    expected = call(case.inputs)
+    check_dynamic_shapes(case, model, expected)
+    # JAX compiles a function per shape anyway.
+    check_padding(case, call if keras.backend.backend() == "jax" else traced(case, layer), expected)
     check_half_precision(case, layer, expected)
-    check_training(case, run_eagerly=True)
-    check_keras_file(case, layer, folder)
+    check_keras_file(case, model, layer, expected, folder)
+    model.set_weights(initial)
+    check_training([(case, layer)], model, dict(zip(sorted(model.output), expected, strict=True)))
 
 
-def check_graph_mode(case: Case, folder: Path) -> None:
-    """Check one training step and a SavedModel, both of which Keras traces; slow."""
-    check_training(case, run_eagerly=False)
-    check_saved_model(case, with_random_weights(case.build()), folder)
+def check_graph_mode(cases: list[Case], folder: Path) -> None:
+    """Check one training step and a SavedModel of a model with all these layers, both of which Keras traces."""
+    layers = [(case, case.make()) for case in cases]
+    model = _model(layers)
+    check_training(layers, model, model(_data([case.inputs for case in cases])), run_eagerly=False)
+    with_random_weights(model)
+    check_saved_model(cases, model, folder)
 
 
-def check_config(case: Case, layer: keras.layers.Layer, expected: list[Any]) -> None:
-    """A layer from the config gives the same outputs and the same config."""
-    config = keras.saving.serialize_keras_object(layer)
-    twin = built(keras.saving.deserialize_keras_object(config), case.inputs, case.options)
-    twin.set_weights(layer.get_weights())
-    _assert_close(compiled(twin, case.options)(case.inputs), expected, 0)
-    assert keras.saving.serialize_keras_object(twin)["config"] == config["config"]
-
-
-def check_shapes(case: Case, expected: list[Any]) -> None:
-    """Symbolic outputs have the shapes and dtypes of eager ones, with static and dynamic batch and time."""
-    static = keras.tree.flatten(case.make()(**shapes_of(case.inputs), **case.options))
-    for symbolic, eager in zip(static, expected, strict=True):
-        assert (tuple(symbolic.shape), symbolic.dtype) == (eager.shape, str(eager.dtype))
-    dynamic = keras.tree.flatten(case.make()(**_symbolic(case), **case.options))
-    for symbolic, eager in zip(dynamic, expected, strict=True):
-        assert len(symbolic.shape) == len(eager.shape)
+def check_dynamic_shapes(case: Case, model: keras.Model, expected: list[Any]) -> None:
+    """Symbolic outputs have the dtypes of eager ones, and their shapes but for a dynamic batch and time."""
+    for symbolic, eager in zip(model.outputs, expected, strict=True):
+        assert (len(symbolic.shape), symbolic.dtype) == (len(eager.shape), str(eager.dtype))
         assert (symbolic.shape[0] is None) == case.batched
         assert all(a in (None, b) for a, b in zip(symbolic.shape, eager.shape, strict=True))
 
 
 def traced(case: Case, layer: keras.layers.Layer) -> Call:
-    """Return the layer as a function that TensorFlow traces once, with dynamic batch and time; elsewhere compiled."""
+    """Return the layer as a function that TensorFlow traces once, with dynamic batch and time."""
     if keras.backend.backend() != "tensorflow":
         return compiled(layer, case.options)
     import tensorflow as tf
@@ -93,29 +90,29 @@ def check_padding(case: Case, call: Call, expected: list[Any]) -> None:
                 assert not part[0].any(), "a row that is all padding must give 0"
 
 
-def check_training(case: Case, run_eagerly: bool) -> None:
-    """One training step with NaN in the padding has a finite loss and changes every weight.
+def check_training(layers: Layers, model: keras.Model, known: dict[str, Any], run_eagerly: bool = True) -> None:
+    """One training step with NaN in the padding has a finite loss and changes every weight; `known` are outputs.
 
     A layer without weights follows a Dense layer, whose weights get their gradient through it.
     """
-    if not case.batched:
+    if not all(case.batched for case, _ in layers):
         return
-    layer = case.build()
-    first = next(iter(case.inputs))
-    dense = None if layer.trainable_variables else keras.layers.Dense(case.inputs[first].shape[-1])
-    model = _model(case, layer, dense)
-    data = _flat(case.inputs if dense else _filled(case, case.inputs, np.nan))
+    if not all(layer.trainable_variables for _, layer in layers):
+        model = _model(layers, dense=True)
+    data = _data(
+        [_filled(case, case.inputs, np.nan) if layer.trainable_variables else case.inputs for case, layer in layers]
+    )
     # Integer outputs have no gradient.
-    shapes = {name: part.shape for name, part in model(data).items() if "float" in str(part.dtype)}
+    shapes = {name: part.shape for name, part in known.items() if "float" in str(part.dtype)}
     rng = np.random.default_rng(1)
     target = {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()}
-    # XLA takes longer to start on TensorFlow; on JAX it compiles the step as one program.
-    jit = keras.backend.backend() == "jax" and not run_eagerly
-    model.compile("adam", loss=dict.fromkeys(target, "mse"), jit_compile=jit, run_eagerly=run_eagerly)
+    # On JAX compiling the step as one program takes less than running it one operation after the other.
+    jit = keras.backend.backend() == "jax"
+    model.compile("adam", loss=dict.fromkeys(target, "mse"), jit_compile=jit, run_eagerly=run_eagerly and not jit)
     # Without it TensorFlow traces the step twice.
     model.optimizer.build(model.trainable_variables)
     old = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_variables]
-    loss = model.fit(data, target, batch_size=len(case.inputs[first]), verbose=0).history["loss"]
+    loss = model.fit(data, target, batch_size=BATCH, verbose=0).history["loss"]
     assert np.isfinite(loss).all()
     for weight, start in zip(model.trainable_variables, old, strict=True):
         new = keras.ops.convert_to_numpy(weight)
@@ -124,37 +121,50 @@ def check_training(case: Case, run_eagerly: bool) -> None:
 
 
 def check_half_precision(case: Case, layer: keras.layers.Layer, expected: list[Any]) -> None:
-    """Under mixed_float16 weights are float32, outputs have their documented dtypes and differ by rounding only."""
+    """Under mixed_float16 weights are float32, outputs have their documented dtypes and differ by rounding only.
+
+    Symbolic outputs of a static batch and time have the shapes and dtypes of eager ones.
+    """
     with _policy("mixed_float16"):
-        half = case.build()
+        half = case.make()
+        symbolic = keras.tree.flatten(half(**shapes_of(case.inputs), **case.options))
         half.set_weights(layer.get_weights())
         parts = compiled(half, case.options)(case.inputs)
-        symbolic = keras.tree.flatten(half(**shapes_of(case.inputs), **case.options))
     assert tuple(str(part.dtype) for part in parts) == case.half
-    assert tuple(part.dtype for part in symbolic) == case.half
+    assert tuple((part.shape, part.dtype) for part in symbolic) == tuple(
+        (part.shape, str(part.dtype)) for part in parts
+    )
     assert all(weight.dtype == "float32" for weight in half.weights)
     _assert_close(parts, expected, 2e-2)
 
 
-def check_keras_file(case: Case, layer: keras.layers.Layer, folder: Path) -> None:
-    """A model with the layer gives the same outputs after a round trip through a `.keras` file."""
-    model, data = _model(case, layer), _flat(case.inputs)
-    expected = model(data)
+def check_keras_file(
+    case: Case, model: keras.Model, layer: keras.layers.Layer, expected: list[Any], folder: Path
+) -> None:
+    """A model with the layer has the same config and outputs after a round trip through a `.keras` file."""
     model.save(folder / "model.keras")
-    _assert_close(keras.saving.load_model(folder / "model.keras")(data), expected, 0)
+    loaded = keras.saving.load_model(folder / "model.keras")
+    twin = loaded.get_layer(layer.name)
+    # Tuples become lists in a file.
+    configs = [json.dumps(keras.saving.serialize_keras_object(x)["config"]) for x in (twin, layer)]
+    assert configs[0] == configs[1]
+    _assert_close(compiled(lambda **data: loaded(data), {})(_data([case.inputs])), expected, 0)
 
 
-def check_saved_model(case: Case, layer: keras.layers.Layer, folder: Path) -> None:
-    """On TensorFlow, a model with the layer gives the same outputs as a SavedModel, for other sizes too."""
+def check_saved_model(cases: list[Case], model: keras.Model, folder: Path) -> None:
+    """On TensorFlow, a model with the layers gives the same outputs as a SavedModel, for other sizes too."""
     if keras.backend.backend() != "tensorflow":
         return
     import tensorflow as tf
 
-    model = _model(case, layer)
     model.export(str(folder / "saved_model"), verbose=False)
     loaded = tf.saved_model.load(str(folder / "saved_model"))  # its functions die with it
-    for inputs in (_flat(case.inputs), keras.tree.map_structure(lambda x: x[:2], _flat(_longer(case, 2)))):
-        _assert_close(loaded.serve(inputs), model(inputs), TOLERANCE)
+    longer = keras.tree.map_structure(lambda x: x[:2], _data([_longer(case, 2) for case in cases]))
+    for inputs in (_data([case.inputs for case in cases]), longer):
+        served, known = loaded.serve(inputs), model(inputs)
+        assert set(served) == set(known)
+        for name, part in served.items():
+            np.testing.assert_allclose(part, known[name], rtol=TOLERANCE, atol=TOLERANCE, err_msg=name)
 
 
 def _assert_close(result: Any, expected: Any, tolerance: float) -> None:
@@ -162,29 +172,44 @@ def _assert_close(result: Any, expected: Any, tolerance: float) -> None:
         np.testing.assert_allclose(part, other, rtol=tolerance, atol=tolerance)
 
 
-def _model(case: Case, layer: keras.layers.Layer, dense: keras.layers.Layer | None = None) -> keras.Model:
-    symbolic = _symbolic(case)
-    first = next(iter(case.inputs))
-    arguments = {**symbolic, first: dense(symbolic[first])} if dense else symbolic
-    parts = keras.tree.flatten(layer(**arguments, **case.options))
-    # Identities name the outputs, so that each can have a loss.
-    named = {f"out{i}": keras.layers.Identity(name=f"out{i}", dtype=x.dtype)(x) for i, x in enumerate(parts)}
-    return keras.Model(_flat(symbolic), named)
+def _model(layers: Layers, dense: bool = False) -> keras.Model:
+    """Return a model of layers side by side; those without weights after a Dense layer if `dense`."""
+    inputs, named = [], {}
+    for number, (case, layer) in enumerate(layers):
+        symbolic = _symbolic(case, number)
+        inputs.append(symbolic)
+        first = next(iter(symbolic))
+        if dense and not layer.trainable_variables:
+            symbolic = {**symbolic, first: keras.layers.Dense(symbolic[first].shape[-1])(symbolic[first])}
+        parts = keras.tree.flatten(layer(**symbolic, **case.options))
+        # Identities name the outputs, so that each can have a loss.
+        names = [f"case{number}_out{position}" for position in range(len(parts))]
+        for name, part in zip(names, parts, strict=True):
+            named[name] = keras.layers.Identity(name=name, dtype=part.dtype)(part)
+    return keras.Model(_data(inputs), named)
 
 
-def _flat(inputs: Inputs) -> dict[str, Any]:
-    """Return nested arguments as one dict, for a model with named inputs."""
-    return {"_".join(map(str, path)): part for path, part in keras.tree.flatten_with_path(dict(inputs))}
+def _data(inputs: Sequence[Inputs]) -> dict[str, Any]:
+    """Return the nested arguments of layers side by side as one dict, for a model with named inputs."""
+    return {
+        _name(number, path): part
+        for number, arguments in enumerate(inputs)
+        for path, part in keras.tree.flatten_with_path(dict(arguments))
+    }
 
 
-def _symbolic(case: Case) -> Any:
+def _name(number: int, path: tuple[Any, ...]) -> str:
+    return "_".join(map(str, (f"case{number}", *path)))
+
+
+def _symbolic(case: Case, number: int = 0) -> Any:
     """Return Keras inputs with dynamic batch, and dynamic time where the argument is masked."""
     symbolic = []
     for path, x in keras.tree.flatten_with_path(dict(case.inputs)):
         shape = x.shape[1:]
         if shape and path[0] in {*case.masks, *case.masks.values()}:
             shape = (None, *shape[1:])
-        symbolic.append(keras.Input(shape, name="_".join(map(str, path)), dtype=str(x.dtype)))
+        symbolic.append(keras.Input(shape, name=_name(number, path), dtype=str(x.dtype)))
     return keras.tree.pack_sequence_as(dict(case.inputs), symbolic)
 
 

@@ -169,6 +169,7 @@ def test_a_history_of_zeros_takes_the_training_spread() -> None:
     assert float(center[0, 0, 0]) == 0 and float(scale[0, 0, 0]) == 5
 
 
+@pytest.mark.slow
 def test_a_history_of_zeros_has_a_finite_gradient_under_xla() -> None:
     values = np.random.default_rng(0).normal(size=(4, 6, 2)).astype("float32")
     values[0] = 0

@@ -13,7 +13,7 @@ from keras_help import with_random_weights
 from numpy_reference import Array
 
 from tsattn.models import BASELINES, resolve_options
-from tsattn.models.forecast_model import ForecastGraph, build_baseline, build_graph
+from tsattn.models.forecast_model import ForecastGraph, build_graph, build_untrained
 from tsattn.timeseries.window_spec import LENGTH, OBSERVED, PAST, WindowSpec
 
 SPEC = WindowSpec(context=10, horizon=7, targets=("a", "b"), season=4, levels=(0.1, 0.5, 0.8, 0.9))
@@ -106,25 +106,19 @@ def make_graph(options: dict[str, Any], spec: WindowSpec = SPEC) -> ForecastGrap
 def make_model(name: str, spec: WindowSpec = SPEC) -> keras.Model:
     """A model by its name in `NETWORKS`, or a baseline."""
     if name in BASELINES:
-        return build_baseline(resolve_options({"name": name})[0], spec)
+        return build_untrained(resolve_options({"name": name})[0], spec)
     return make_graph(NETWORKS[name], spec).inference()
 
 
 ALL = (*NETWORKS, *BASELINES)
 
-MUCH_LIKE_OTHERS = {
-    *("autoregressive_ensemble", "joint_lookbacks_of_an_ensemble", "joint_autoregressive", "no_attention"),
-    *("stepwise", "no_copy", "local"),
-    *("joint_transformer", "transformer_lookbacks", "pooling_heads", "pooling_lookbacks"),
-    *("joint_tcn_step_by_step", "tcn_pooling", "graph_lookbacks", "graph_diffusion", "without_a_graph"),
-}
-"""Variants for which the slow tests will do."""
+FAST = ("parallel", "joint", "residual_branches", "after_the_cell", "transformer", "attention_pooling", "tcn", "graph")
+"""Networks that differ most: each architecture, both decoders, and what combines several networks."""
 
 
-def marked(names: Iterable[str], slow: Collection[str] = MUCH_LIKE_OTHERS) -> list[Any]:
+def marked(names: Iterable[str], fast: Collection[str] = (*FAST, *BASELINES)) -> list[Any]:
     """Names as parameters of a test, those for which the slow tests will do marked so."""
-    assert set(NETWORKS) >= MUCH_LIKE_OTHERS
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name in slow)) for name in names]
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name not in fast)) for name in names]
 
 
 @dataclass(frozen=True)

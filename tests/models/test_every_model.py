@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -44,9 +42,7 @@ ON_JAX = (
     "transformer_autoregressive",
     *BASELINES,
 )
-SLOW_ON_JAX = {"autoregressive", "joint", "context_scales", "transformer"}
-"""Models whose operations on JAX the others have as well."""
-TRAINED = ("parallel", "autoregressive", "after_the_cell", "transformer", "transformer_autoregressive")
+TRAINED = ("parallel", "after_the_cell", "transformer_autoregressive")
 COPYING = (
     "parallel",
     "stepwise",
@@ -64,19 +60,10 @@ WITHOUT_ATTENTION = ("no_attention", "joint_tcn_step_by_step", "without_a_graph"
 GIVEN = histories([1, 2, 4, 7, 10, 10])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def on_jax(request: pytest.FixtureRequest) -> Iterator[Future[Arrays]]:
-    """Forecasts and a training on JAX, computed while the first tests of the module run."""
-    tests: dict[str, list[str]] = {
-        test_jax_forecasts_the_same.__name__: [],
-        test_jax_trains_like_tensorflow.__name__: [],
-    }
-    for item in request.session.items:
-        if isinstance(item, pytest.Function) and item.originalname in tests:
-            tests[item.originalname].append(item.callspec.params["name"])
-    forecast, trained = (np.array(names, dtype=str) for names in tests.values())
-    with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(run_on_jax, __file__, "figures", {"forecast": forecast, "trained": trained})
+@pytest.fixture(scope="module")
+def on_jax() -> Arrays:
+    """Forecasts and trainings on JAX."""
+    return run_on_jax(__file__, "figures", {"forecast": np.array(ON_JAX), "trained": np.array(TRAINED)})
 
 
 def call(model: keras.Model, given: dict[str, Array]) -> dict[str, Array]:
@@ -95,8 +82,8 @@ def forecast(name: str) -> Array:
     return quantiles(shared_model(name), GIVEN)
 
 
-def quantiles(model: keras.Model, given: Histories, content: float = 0.0) -> Array:
-    return call(model, window(given, content=content))[QUANTILES]
+def quantiles(model: keras.Model, given: Histories) -> Array:
+    return call(model, window(given))[QUANTILES]
 
 
 def figures(arrays: dict[str, Any]) -> dict[str, Any]:
@@ -128,9 +115,12 @@ def losses(name: str) -> Array:
 def test_padding_and_gaps_never_change_a_forecast(name: str) -> None:
     model, known, scale = shared_model(name), forecast(name), spread(GIVEN)
     assert np.isfinite(known).all()
-    for content in (np.nan, np.inf, 1e30, -7.0):
-        error = np.abs(quantiles(model, GIVEN, content) - known) / scale
-        assert error.max() <= 1e-5, content
+    # One call for all, side by side in a batch, because most of the time goes into calls.
+    contents = (np.nan, np.inf, 1e30, -7.0)
+    windows = [window(GIVEN, content=content) for content in contents]
+    together = call(model, {key: np.concatenate([each[key] for each in windows]) for key in windows[0]})[QUANTILES]
+    for content, result in zip(contents, np.split(together, len(contents)), strict=True):
+        assert (np.abs(result - known) / scale).max() <= 1e-5, content
 
 
 @pytest.mark.parametrize("name", marked(ALL))
@@ -205,22 +195,24 @@ def test_models_without_attention_return_none(name: str) -> None:
     assert set(shared_model(name).output) == {QUANTILES}
 
 
-@pytest.mark.parametrize("name", marked(ALL))
+@pytest.mark.parametrize("name", marked(ALL, ["after_the_cell", "graph", *BASELINES]))
 def test_a_saved_model_forecasts_the_same(name: str, tmp_path: Any) -> None:
     shared_model(name).save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(quantiles(again, GIVEN), forecast(name))
 
 
-@pytest.mark.parametrize("name", marked(ON_JAX, SLOW_ON_JAX))
-def test_jax_forecasts_the_same(name: str, on_jax: Future[Arrays]) -> None:
-    error = np.abs(on_jax.result()[name] - forecast(name)) / spread(GIVEN)
-    assert error.max() <= 1e-5
+@pytest.mark.slow
+def test_jax_forecasts_the_same(on_jax: Arrays) -> None:
+    for name in ON_JAX:
+        error = np.abs(on_jax[name] - forecast(name)) / spread(GIVEN)
+        assert error.max() <= 1e-5, name
 
 
-@pytest.mark.parametrize("name", marked(TRAINED, set(TRAINED) - {"after_the_cell"}))
-def test_jax_trains_like_tensorflow(name: str, on_jax: Future[Arrays]) -> None:
-    jax_losses, known = on_jax.result()[f"loss/{name}"], losses(name)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAINED)
+def test_jax_trains_like_tensorflow(name: str, on_jax: Arrays) -> None:
+    jax_losses, known = on_jax[f"loss/{name}"], losses(name)
     assert jax_losses[-1] < 0.9 * jax_losses[0]
     # The first loss is that of the same weights; rounding grows in the steps that follow.
     np.testing.assert_allclose(jax_losses[0], known[0], rtol=1e-5)
@@ -255,7 +247,7 @@ def test_an_ensemble_forecasts_the_mean_of_its_members() -> None:
     assert np.abs(parts[0][QUANTILES] - parts[1][QUANTILES]).max() > 0.1
 
 
-@pytest.mark.parametrize("name", marked(["context_scales", "pooling_lookbacks", "tcn_pooling"]))
+@pytest.mark.parametrize("name", marked(["context_scales", "pooling_lookbacks", "tcn_pooling"], ["context_scales"]))
 def test_context_scales_forecast_the_mean_of_whole_and_shorter_histories(name: str) -> None:
     several = make_model(name)
     alone = make_graph({**NETWORKS[name], "context_scales": 1}).inference()

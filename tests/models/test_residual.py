@@ -88,13 +88,13 @@ def test_dropout_halves_the_learned_reversion() -> None:
     model = keras.Model(inputs, layer(**inputs))
     # No level of these is so far away that it fades.
     layer.fit([0.0], [100.0])
-    model.compile(keras.optimizers.Adam(3e-4), "mse", jit_compile=False)
+    model.compile(keras.optimizers.Adam(1.2e-3), "mse", jit_compile=False)
     target = (-0.8 * recent + rng.normal(0, 0.1, recent.shape)).astype("float32")
-    model.fit(given, target, batch_size=100, epochs=20, verbose=0)
+    model.fit(given, target, batch_size=400, epochs=20, verbose=0)
     learned = float(keras.ops.convert_to_numpy(layer.typical_weight)[0, 0]) * REVERSION_GAIN
     assert learned == pytest.approx(0.4, abs=0.05)
     assert np.abs(keras.ops.convert_to_numpy(layer.history_weight)).max() == 0, "one step is its own history"
-    model.fit(given, -target, batch_size=100, epochs=20, verbose=0)
+    model.fit(given, -target, batch_size=400, epochs=20, verbose=0)
     assert float(keras.ops.convert_to_numpy(layer.typical_weight)[0, 0]) >= 0, "no forecast runs away from a level"
 
 
@@ -129,7 +129,8 @@ def test_both_are_trained(name: str) -> None:
     for weight, value in begin:
         weight.assign(np.full(weight.shape, value))
     rng, model = np.random.default_rng(0), training_model(graph)
-    model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
+    # Tracing would take longer than these three steps.
+    model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
     model.optimizer.build(model.trainable_variables)
     given = scaled_window()
     window = {PAST: given["center"] + given["values"], OBSERVED: given["observed"], LENGTH: given["length"]}

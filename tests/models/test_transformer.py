@@ -25,9 +25,8 @@ def normal(*shape: int) -> Array:
 
 
 def made_decoder(**options: Any) -> TransformerDecoder:
-    layer = TransformerDecoder(
-        STEPS, FED * LEVELS, LEVELS, median=1, units=8, heads=2, layers=2, feedforward_units=12, **options
-    )
+    sizes = {"units": 8, "heads": 2, "layers": 2, "feedforward_units": 12}
+    layer = TransformerDecoder(STEPS, FED * LEVELS, LEVELS, median=1, **{**sizes, **options})
     layer(normal(2, 5, 6), features=normal(2, STEPS, 3), memory_mask=MASK)
     return with_random_weights(layer)
 
@@ -68,7 +67,7 @@ def test_in_training_it_cannot_see_what_it_is_to_forecast() -> None:
 def test_written_out_the_loop_gives_the_same() -> None:
     import tensorflow as tf
 
-    layer = made_decoder()
+    layer = made_decoder(layers=1)
     memory, features = tf.constant(normal(2, 5, 6)), tf.constant(normal(2, STEPS, 3))
     looped = tf.function(lambda: layer(memory, features=features)).get_concrete_function()
     with unroll_loops():
@@ -79,8 +78,7 @@ def test_written_out_the_loop_gives_the_same() -> None:
     assert [any("While" in kind for kind in found) for found in kinds] == [True, False]
 
 
-@pytest.mark.parametrize("decoder", ["parallel", "autoregressive"])
-@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize(("members", "decoder"), [(1, "autoregressive"), (2, "parallel")])
 def test_attention_maps_of_every_head_of_every_layer(members: int, decoder: str) -> None:
     options = {"name": "transformer", "heads": 3, "ensemble_size": members, "decoder": decoder, "copy_heads": 0}
     model = make_graph(options).inference()

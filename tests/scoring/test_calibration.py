@@ -79,6 +79,7 @@ def test_levels_with_too_few_windows_are_uncalibrated() -> None:
     assert (factors[..., [0, 2, 3]] == 1).all() and (factors[..., 1] != 1).any()
 
 
+@pytest.mark.usefixtures("without_export")
 def test_factors_are_saved_with_the_model(tmp_path: Path) -> None:
     forecaster = Forecaster("naive", HORIZON, season=1).fit(noise(40, 60))
     forecaster.save(tmp_path / "run")

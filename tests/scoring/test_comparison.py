@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tsattn.models import get_model
-from tsattn.models.forecast_model import build_baseline
+from tsattn.models.forecast_model import build_untrained
 from tsattn.scoring.comparison import KerasForecaster, compare, rank_baselines
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import WIDE_ID, Panel
@@ -26,7 +26,7 @@ def test_seasonal_naive_of_two_channels(levels: tuple[float, ...], ends: tuple[i
         RaggedArray.from_lengths(values, np.array([60])), (WIDE_ID,), ("a", "b"), np.zeros(1, "int64"), Grid("1", 0)
     )
     spec = WindowSpec(20, horizon, ("a", "b"), season, levels)
-    model = build_baseline(get_model("seasonal_naive"), spec)
+    model = build_untrained(get_model("seasonal_naive"), spec)
     scores = compare({"seasonal_naive": KerasForecaster(model, spec)}, panel, steps).total.iloc[0]
 
     errors: list[list[float]] = [[], []]

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from serving.live_server import COVERED, Served, running, write_version
+
+
+@pytest.fixture(autouse=True, scope="module")
+def frozen_objects() -> Iterator[None]:
+    """Leave the objects of earlier tests frozen, which each server would unfreeze and collect at its start."""
+    with pytest.MonkeyPatch.context() as patch:
+        collector = SimpleNamespace(unfreeze=lambda: None, collect=gc.collect, freeze=lambda: None)
+        patch.setattr("tsattn.serving.engine.gc", collector)
+        yield
 
 
 @pytest.fixture(scope="session")

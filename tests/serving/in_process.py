@@ -1,4 +1,4 @@
-"""The forecast API for a forecaster without an export: its graph runs in this process."""
+"""The forecast API for a forecaster without an export: its model runs in this process."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pandas as pd
+import pytest
 import tensorflow as tf
 from keras_help import with_random_weights
+from serving.small_network import build_small_network
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -18,11 +21,11 @@ from starlette.responses import JSONResponse
 from tsattn import Forecaster
 from tsattn.export.exporter import make_metadata, make_preprocessor
 from tsattn.export.signatures import build_forecast_function
-from tsattn.models import resolve_options
-from tsattn.models.forecast_model import build_graph
+from tsattn.scoring.metrics import Scores
 from tsattn.serving.errors import ServingError
 from tsattn.serving.forecast_api import routes
 from tsattn.serving.settings import Settings
+from tsattn.timeseries.window_spec import WindowSpec
 
 VERSION = 7
 
@@ -39,10 +42,7 @@ class InProcess:
     def __post_init__(self) -> None:
         self._preprocessor = make_preprocessor(self.forecaster.fitted_)
         self._names = [part.name for part in self._preprocessor.signature()]
-        self._forecast = tf.function(
-            build_forecast_function(self.forecaster.model_, self._preprocessor),
-            input_signature=self._preprocessor.signature(),
-        )
+        self._forecast = build_forecast_function(self.forecaster.model_, self._preprocessor)
         self.metadata = make_metadata(self.forecaster.fitted_, self._preprocessor, "shop")
 
     def resolve(self, version: int | None = None, label: str | None = None) -> InProcess:
@@ -99,19 +99,23 @@ def make_client(forecaster: Forecaster) -> Client:
     return Client(make_app(InProcess(forecaster)))
 
 
-def fit_small(frame: Any, model: str = "seq2seq", horizon: int = 6, **options: Any) -> Forecaster:
-    """Return a small network after a short training."""
-    small = {} if model != "seq2seq" else {"options": {"units": 8}}
-    training = {"epochs": 1, "steps_per_epoch": 4, "refit": False}
-    return Forecaster(model, horizon, training=training, **small, **options).fit(frame)
+def fit_baseline(frame: Any, horizon: int = 6, **options: Any) -> Forecaster:
+    """Return a fitted baseline whose forecasts depend on every step of the window.
+
+    It is not scored on the validation part, which takes most of the time of a fit.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tsattn.forecasting.fit.compare", lambda *_: Scores(*[pd.DataFrame()] * 4, ()))
+        return Forecaster("seasonal_mean", horizon, **options).fit(frame)
 
 
 def make_forecaster(frame: Any, horizon: int = 6, **options: Any) -> Forecaster:
-    """Return a forecaster with a small network of random weights, which needs no training."""
-    forecaster = Forecaster("drift", horizon, **options).fit(frame)
-    entry, network = resolve_options({"name": "seq2seq", "units": 8, "patch_length": 4})
-    model = with_random_weights(build_graph(entry, network, forecaster.spec_).inference())
-    forecaster.fitted_ = replace(forecaster.fitted_, model=model)
+    """Return a forecaster with a small network of random weights that takes all covariates."""
+    forecaster = fit_baseline(frame, horizon, **options)
+    fitted = forecaster.fitted_
+    # The spec of a baseline has no covariates.
+    spec = WindowSpec.from_schema(fitted.schema, fitted.config, fitted.spec.context)
+    forecaster.fitted_ = replace(fitted, model=with_random_weights(build_small_network(spec)), spec=spec)
     return forecaster
 
 

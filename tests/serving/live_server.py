@@ -14,13 +14,12 @@ from typing import Any
 import httpx
 import numpy as np
 from keras_help import with_random_weights
+from serving.small_network import build_small_network
 
 from tsattn.data.loader import load
 from tsattn.export.metadata import METADATA_FILE, ModelMetadata
 from tsattn.export.saved_model import write_saved_model
 from tsattn.export.signatures import ServingPreprocessor, describe_outputs
-from tsattn.models import resolve_options
-from tsattn.models.forecast_model import build_graph
 from tsattn.serving.engine import Engine
 from tsattn.serving.repository import Repository
 from tsattn.serving.servable import load_servable
@@ -54,8 +53,7 @@ Json = dict[str, Any]
 
 def write_version(folder: Path, spec: WindowSpec = PLAIN, shift: float = 0.0) -> Path:
     """Write a SavedModel; another ``shift`` gives other forecasts."""
-    entry, options = resolve_options({"name": "seq2seq", "units": 6, "patch_length": 4})
-    model = with_random_weights(build_graph(entry, options, spec, portable=True).inference())
+    model = with_random_weights(build_small_network(spec))
     for weight in model.trainable_variables:
         weight.assign(weight + shift)
     preprocessor = ServingPreprocessor(spec)
@@ -63,7 +61,7 @@ def write_version(folder: Path, spec: WindowSpec = PLAIN, shift: float = 0.0) ->
     _, schema = load(DATASETS / "Airline.csv")
     metadata = ModelMetadata(
         name=NAME,
-        model="seq2seq",
+        model="small",
         context=spec.context,
         horizon=spec.horizon,
         season=spec.season,

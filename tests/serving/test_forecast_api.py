@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from serving.forecast_data import CSV, HOURS, as_csv, as_records, ask, assert_same_forecast, ragged, wave
-from serving.in_process import VERSION, Client, InProcess, assert_close, make_app, make_client, make_forecaster
+from serving.in_process import VERSION, Client, InProcess, assert_close, fit_baseline, make_app, make_client
 
 from tsattn import Forecaster
 from tsattn.serving.request_frames import ParsedRequest, read_request
@@ -21,7 +21,7 @@ from tsattn.serving.request_frames import ParsedRequest, read_request
 
 @pytest.fixture(scope="module")
 def long() -> Forecaster:
-    return make_forecaster(ragged())
+    return fit_baseline(ragged())
 
 
 @pytest.fixture(scope="module")

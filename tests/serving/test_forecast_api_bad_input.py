@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving.in_process import Client, fit_small, make_client
+from serving.in_process import Client, fit_baseline, make_client, make_forecaster
 
 from tsattn.errors import DataError
 from tsattn.serving.request_frames import MAX_DECOMPRESSED_BYTES
@@ -36,13 +36,13 @@ CSV, JSON = {"content-type": "text/csv"}, {"content-type": "application/json"}
 def client() -> Client:
     """A model with dates, ids and covariates."""
     roles = {"future_covariates": "heat", "static_covariates": "kind", "calendar": "day_of_week"}
-    return make_client(fit_small(FRAME, **roles))
+    return make_client(make_forecaster(FRAME, **roles))
 
 
 @pytest.fixture(scope="module")
 def plain() -> Client:
     """A model of one series with integer timestamps."""
-    return make_client(fit_small(pd.DataFrame({"ds": range(100), "y": np.arange(100.0)}), model="naive"))
+    return make_client(fit_baseline(pd.DataFrame({"ds": range(100), "y": np.arange(100.0)})))
 
 
 def refused(client: Client, body: bytes | str, headers: dict[str, str] = CSV, status: int = 400) -> str:

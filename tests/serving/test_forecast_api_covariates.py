@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from keras_help import eager_training
 from serving.forecast_data import (
     CSV,
     HOURS,
@@ -21,7 +22,7 @@ from serving.forecast_data import (
     ragged,
     wave,
 )
-from serving.in_process import VERSION, Client, fit_small, make_client
+from serving.in_process import VERSION, Client, fit_baseline, make_client, make_forecaster
 
 from tsattn import Forecaster
 from tsattn.errors import DataWarning
@@ -31,7 +32,7 @@ from tsattn.serving.engine import Engine
 
 @pytest.fixture(scope="module")
 def rich() -> Forecaster:
-    return fit_small(covered(), **ROLES)
+    return make_forecaster(covered(), **ROLES)
 
 
 def test_covariates_of_every_kind(rich: Forecaster) -> None:
@@ -70,7 +71,7 @@ def test_missing_covariates_have_notes(rich: Forecaster) -> None:
 
 def test_a_baseline_needs_no_covariates() -> None:
     frame = covered()
-    forecaster = fit_small(frame, model="seasonal_naive", **ROLES)
+    forecaster = fit_baseline(frame, **ROLES)
     client, known = make_client(forecaster), forecaster.predict(frame)
     assert_same_forecast(ask(client, as_csv(frame)), known, frame, "sales")
     history = frame[frame["time"] < HOURS[114]][["shop", "time", "sales"]]
@@ -81,7 +82,7 @@ def test_a_baseline_needs_no_covariates() -> None:
 
 
 def test_get_returns_the_columns_and_an_example_that_can_be_forecast(rich: Forecaster) -> None:
-    long = fit_small(ragged(), model="naive")
+    long = fit_baseline(ragged())
     description = make_client(long).get("/v1/forecast").json()
     assert (description["model"], description["version"], description["horizon"], description["frequency"]) == (
         "shop",
@@ -95,8 +96,8 @@ def test_get_returns_the_columns_and_an_example_that_can_be_forecast(rich: Forec
     zoned = pd.DataFrame({"ds": HOURS.tz_localize("Europe/Berlin"), "y": wave(120)})
     numbers = pd.DataFrame({"ds": np.arange(120), "y": wave(120)})
     seconds = pd.DataFrame({"ts": HOURS.as_unit("s").asi8, "y": wave(120)})
-    made = [fit_small(frame, model="naive") for frame in (wide, parts, zoned, numbers, numbers[["y"]])]
-    made.append(fit_small(seconds, model="naive", time="ts"))
+    made = [fit_baseline(frame) for frame in (wide, parts, zoned, numbers, numbers[["y"]])]
+    made.append(fit_baseline(seconds, time="ts"))
     for forecaster in (long, rich, *made):
         client = make_client(forecaster)
         description = client.get("/v1/forecast").json()
@@ -112,12 +113,15 @@ def test_get_returns_the_columns_and_an_example_that_can_be_forecast(rich: Forec
 
 
 @pytest.mark.slow
-def test_an_exported_model_in_the_whole_application(rich: Forecaster, tmp_path: Path) -> None:
-    rich.save(tmp_path / "run")
+def test_an_exported_network_in_the_whole_application(tmp_path: Path) -> None:
+    training = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
+    with eager_training():
+        network = Forecaster("seq2seq", 6, options={"units": 8}, training=training, **ROLES).fit(covered())
+    network.save(tmp_path / "run")
     engine = Engine.open(tmp_path / "run")
     client, frame = Client(create_app(engine)), covered()
     try:
-        assert_same_forecast(ask(client, as_csv(frame)), rich.predict(frame), frame, "sales")
+        assert_same_forecast(ask(client, as_csv(frame)), network.predict(frame), frame, "sales")
         description = client.get("/v1/forecast").json()
         assert (description["model"], description["version"]) == ("run", 1)
         assert client.post("/v1/forecast", content=description["example"], headers=CSV).status_code == 200

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from serving.forecast_data import CSV, HOURS, as_csv, as_records, ask, assert_same_forecast, wave
-from serving.in_process import assert_close, make_client, make_forecaster
+from serving.in_process import assert_close, fit_baseline, make_client
 
 
 def test_two_targets_in_wide_or_long_format() -> None:
     frame = pd.DataFrame({"ds": HOURS, "a": wave(120), "b": wave(120, 7)})
-    forecaster = make_forecaster(frame)
+    forecaster = fit_baseline(frame)
     client, known = make_client(forecaster), forecaster.predict(frame)
     assert_same_forecast(ask(client, as_csv(frame)), known, frame, "a")
     below = frame.melt("ds", var_name="unique_id", value_name="y").sample(frac=1, random_state=1)
@@ -24,7 +24,7 @@ def test_two_targets_in_wide_or_long_format() -> None:
 
 def test_one_series_needs_no_id_and_several_do() -> None:
     frame = pd.DataFrame({"Month": HOURS, "load": wave(120)})
-    forecaster = make_forecaster(frame)
+    forecaster = fit_baseline(frame)
     client, known = make_client(forecaster), forecaster.predict(frame)
     assert_same_forecast(ask(client, as_csv(frame)), known, frame, "load")
     plain = frame.set_axis(["ds", "y"], axis=1)
@@ -42,7 +42,7 @@ def test_one_row_per_series_and_one_row_per_step() -> None:
     rng = np.random.default_rng(0)
     wide = pd.DataFrame({"V1": ["H1", "H2", "H3"], **{f"V{i}": rng.normal(50, 9, 3).round(2) for i in range(2, 60)}})
     wide.iloc[1, 40:] = np.nan
-    forecaster = make_forecaster(wide)
+    forecaster = fit_baseline(wide)
     client, known = make_client(forecaster), forecaster.predict(wide)
     assert forecaster.schema_.layout == "rows"
     assert_same_forecast(ask(client, as_csv(wide)), known, wide, "V2")
@@ -61,7 +61,7 @@ def test_one_row_per_year() -> None:
     assert len(months) == 12
     table = pd.DataFrame(wave(120).reshape(10, 12), columns=names)
     table.insert(0, "Year", range(1990, 2000))
-    forecaster = make_forecaster(table)
+    forecaster = fit_baseline(table)
     client, known = make_client(forecaster), forecaster.predict(table)
     assert forecaster.schema_.layout == "months"
     assert_same_forecast(ask(client, as_csv(table)), known, table, "Jan")
@@ -71,12 +71,12 @@ def test_one_row_per_year() -> None:
 
 def test_integer_timestamps_and_none() -> None:
     frame = pd.DataFrame({"ds": np.arange(100, 220), "y": wave(120)})
-    forecaster = make_forecaster(frame, freq="1")
+    forecaster = fit_baseline(frame, freq="1")
     answer = make_client(forecaster).post("/v1/forecast", json=as_records(frame)).json()
     assert [row["ds"] for row in answer["forecast"]] == list(range(220, 226))
     assert_same_forecast(pd.DataFrame(answer["forecast"]), forecaster.predict(frame), frame)
     bare = frame[["y"]]
-    forecaster = make_forecaster(bare)
+    forecaster = fit_baseline(bare)
     client, known = make_client(forecaster), forecaster.predict(bare)
     assert_same_forecast(ask(client, as_csv(bare)), known, bare)
     assert_same_forecast(ask(client, as_csv(bare.assign(ds=range(120)).iloc[::-1])), known, bare)
@@ -86,7 +86,7 @@ def test_integer_timestamps_and_none() -> None:
 def test_time_zones(zone: str) -> None:
     times = pd.date_range("2024-10-24", periods=120, freq="h", tz=zone)
     frame = pd.DataFrame({"ds": times, "y": wave(120)})
-    forecaster = make_forecaster(frame)
+    forecaster = fit_baseline(frame)
     client, known = make_client(forecaster), forecaster.predict(frame)
     answer = client.post("/v1/forecast", json=[{"ds": s.isoformat(), "y": y} for s, y in frame.to_numpy()]).json()
     assert answer["forecast"][0]["ds"] == known["ds"][0].isoformat()
@@ -101,7 +101,7 @@ def test_time_zones(zone: str) -> None:
 def test_other_time_formats_and_iso_dates_instead() -> None:
     days = pd.date_range("2024-01-10", periods=120, freq="D")
     written = pd.DataFrame({"day": days.strftime("%d.%m.%Y"), "y": wave(120)})
-    forecaster = make_forecaster(written)
+    forecaster = fit_baseline(written)
     assert "%" in forecaster.schema_.time_format
     client, known = make_client(forecaster), forecaster.predict(written)
     plain = pd.DataFrame({"ds": days, "y": wave(120)})
@@ -110,7 +110,7 @@ def test_other_time_formats_and_iso_dates_instead() -> None:
         rows = as_records(frame)
         assert_same_forecast(pd.DataFrame(client.post("/v1/forecast", json=rows).json()["forecast"]), known, written)
     parts = pd.DataFrame({"year": np.repeat(range(1990, 2020), 4), "quarter": [1, 2, 3, 4] * 30, "y": wave(120)})
-    forecaster = make_forecaster(parts)
+    forecaster = fit_baseline(parts)
     assert forecaster.schema_.time_format == "parts"
     client, known = make_client(forecaster), forecaster.predict(parts)
     assert_same_forecast(ask(client, as_csv(parts)), known, parts)

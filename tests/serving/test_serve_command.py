@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,27 +12,28 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import httpx
 import pytest
 from cli.conftest import tsattn
-from serving.live_server import NAME, SECONDS, columns
+from serving.live_server import NAME, SECONDS, columns, wait_for
+
+from tsattn.serving.engine import Engine
+from tsattn.serving.servable import Servable
+from tsattn.serving.server import Server
+from tsattn.serving.settings import Settings
 
 SERVE = [sys.executable, "-c", "from tsattn.cli import main; main()", "serve"]
 
 
-@contextmanager
-def serving(path: Path, *options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+@contextlib.contextmanager
+def serving(path: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server in a separate process, and its address."""
     process = subprocess.Popen(
-        [*SERVE, str(path), "--port", "0", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
+        [*SERVE, str(path), "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     killer = threading.Timer(60, process.kill)
     killer.start()
@@ -53,28 +55,22 @@ def url(line: str) -> str:
     return found[0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_finishes_current_requests(plain: Path, number: signal.Signals) -> None:
-    with serving(plain, "--batch-timeout-micros", "3000000") as (process, line):
-        assert line.startswith(f"Serving {NAME}, version 1, at http://127.0.0.1:")
-        begun, answers = threading.Event(), []
-
-        def ask() -> None:
-            with httpx.Client(base_url=url(line), timeout=SECONDS) as client:
-                client.get("/health")
-                begun.set()
-                answers.append(client.post(f"/v1/models/{NAME}:predict", content=json.dumps({"inputs": columns()})))
-
-        thread = threading.Thread(target=ask)
-        thread.start()
-        assert begun.wait(SECONDS)
-        with httpx.Client(base_url=url(line), timeout=SECONDS) as client:
+def test_the_command_serves_with_its_options_until_a_signal(plain: Path, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret\n")
+    options = ("--grpc-port", "0", "--name", "other", "--label", "stable=1", "--token-file", str(tmp_path / "token"))
+    with serving(plain, *options, "--batch-timeout-micros", "3000000") as (process, line):
+        assert re.fullmatch(r"Serving other, version 1, at http://127\.0\.0\.1:\d+, gRPC at 127\.0\.0\.1:\d+\n", line)
+        model = f"{url(line)}/v1/models/other"
+        assert httpx.get(f"{model}/labels/stable").status_code == 401
+        headers = {"authorization": "Bearer secret"}
+        assert httpx.get(f"{model}/labels/stable", headers=headers).status_code == 200
+        with ThreadPoolExecutor(1) as pool, httpx.Client(headers=headers, timeout=SECONDS) as client:
+            call = pool.submit(client.post, f"{model}:predict", content=json.dumps({"inputs": columns()}))
             # The request waits for others to fill its batch.
-            while "tsattn_queue_rows 1.0" not in client.get("/monitoring/prometheus/metrics").text:
+            while "tsattn_queue_rows 1.0" not in client.get(f"{url(line)}/monitoring/prometheus/metrics").text:
                 pass
-        process.send_signal(number)
-        thread.join(SECONDS)
-        assert [answer.status_code for answer in answers] == [200]
+            process.send_signal(signal.SIGTERM)
+            assert call.result().status_code == 200
         _, errors = process.communicate(timeout=SECONDS)
         assert process.returncode == 0
         assert errors.strip() == "Stopped."
@@ -82,19 +78,38 @@ def test_a_signal_finishes_current_requests(plain: Path, number: signal.Signals)
         httpx.get(url(line))
 
 
-def test_options_reach_the_server(plain: Path, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("secret\n")
-    options = ("--grpc-port", "0", "--name", "other", "--label", "stable=1", "--token-file", str(tmp_path / "token"))
-    with serving(plain, *options) as (_, line):
-        assert re.fullmatch(r"Serving other, version 1, at http://127\.0\.0\.1:\d+, gRPC at 127\.0\.0\.1:\d+\n", line)
-        path = f"{url(line)}/v1/models/other/labels/stable"
-        assert httpx.get(path).status_code == 401
-        assert httpx.get(path, headers={"authorization": "Bearer secret"}).status_code == 200
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_current_requests(
+    plain: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    begun, go, run = threading.Event(), threading.Event(), Servable.run
+    settings = Settings(port=0)
+    server, engine, calls = Server(settings), Engine.open(plain, settings), []
 
+    def slow(self: Servable, signature: str, tensors: Any) -> Any:
+        begun.set()
+        assert go.wait(SECONDS)
+        return run(self, signature, tensors)
 
-def test_a_token_from_the_environment(plain: Path) -> None:
-    with serving(plain, TSATTN_TOKEN="secret") as (_, line):
-        assert httpx.get(f"{url(line)}/v2").status_code == 401
+    def is_closed() -> bool:
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", server.port)):
+            return False
+        return True
+
+    def ask() -> int:
+        with httpx.Client(base_url=server.url, timeout=SECONDS) as client:
+            return client.post(f"/v1/models/{NAME}:predict", content=json.dumps({"inputs": columns()})).status_code
+
+    def interrupt() -> None:
+        assert begun.wait(SECONDS)
+        os.kill(os.getpid(), number)
+        wait_for(is_closed)
+        go.set()
+
+    monkeypatch.setattr(Servable, "run", slow)
+    with ThreadPoolExecutor(2) as pool:
+        server.run(engine, lambda: calls.extend([pool.submit(ask), pool.submit(interrupt)]))
+    assert [call.result() for call in calls] == [200, None]
 
 
 def test_errors_take_one_line(plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,14 +145,14 @@ def test_a_missing_package_is_named(plain: Path) -> None:
 
 
 def test_a_public_address_without_a_token_is_warned_of(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tsattn.serving.server import Server
-
-    monkeypatch.setattr(Server, "run", lambda *_, **__: None)
+    tokens = []
+    monkeypatch.setattr(Server, "run", lambda _, engine, *__: tokens.append(engine.settings.token))
     monkeypatch.setattr("tsattn.serving.server.bind", lambda *_: socket.create_server(("127.0.0.1", 0)))
     assert "set TSATTN_TOKEN" in tsattn("serve", plain, "--host", "0.0.0.0").output
     assert "Warning" not in tsattn("serve", plain, "--host", "::1").output
     monkeypatch.setenv("TSATTN_TOKEN", "secret")
     assert "Warning" not in tsattn("serve", plain, "--host", "0.0.0.0").output
+    assert tokens == [None, None, "secret"]
 
 
 def test_help_is_there_without_tensorflow() -> None:

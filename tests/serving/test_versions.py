@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import threading
 import weakref
@@ -44,6 +45,14 @@ def served(base: Path) -> Iterator[Served]:
         yield server
 
 
+@pytest.fixture
+def unfrozen_objects(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the server freeze and unfreeze all objects."""
+    monkeypatch.setattr("tsattn.serving.engine.gc", gc)
+    yield
+    gc.freeze()
+
+
 def states(served: Served) -> dict[str, str]:
     statuses = served.http.get(f"/v1/models/{NAME}").json()["model_version_status"]
     return {one["version"]: one["state"] for one in statuses}
@@ -59,6 +68,7 @@ def add_version(source: Path, target: Path) -> None:
     target.with_name(".tmp-2").rename(target)
 
 
+@pytest.mark.usefixtures("unfrozen_objects")
 def test_a_new_version_takes_over_without_a_dropped_request(served: Served, base: Path, other: Path) -> None:
     stop, answers = threading.Event(), []
 

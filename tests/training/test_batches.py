@@ -54,6 +54,7 @@ def test_each_epoch_of_a_fit_has_the_batches_of_its_number() -> None:
         np.testing.assert_array_equal(batch, known)
 
 
+@pytest.mark.usefixtures("eager_training")
 def test_the_training_loop_sets_the_epoch_and_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
     original = ShuffledWindows.__getitem__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import keras
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ HEADS = ("normal", "student_t", "negative_binomial")
 SCALES = np.array([[2.0, 5.0]] * 4, "float32")
 
 
+@cache
 def graph(head: str, **options: object) -> ForecastGraph:
     support = "count" if head == "negative_binomial" else "real"
     given = {"name": "seq2seq", "units": 4, "patch_length": 2, "dropout": 0.0, "head": head, **options}

@@ -18,6 +18,8 @@ from tsattn.config import RunConfig
 from tsattn.errors import ConfigError, DataError, RunError
 from tsattn.tuning import SearchProgress, TuningResult, tune
 
+pytestmark = pytest.mark.usefixtures("eager_training")
+
 
 def small(options: dict[str, Any] | None = None, **training: Any) -> Forecaster:
     """Return a forecaster with two searched options, of which the given ones are fixed."""

@@ -10,6 +10,7 @@ import click
 from tsattn.errors import ConfigError, TsattnError
 
 COMMANDS = {
+    "forecast": "forecast",
     "fit": "fit",
     "tune": "tune",
     "predict": "predict",
@@ -56,6 +57,7 @@ def main() -> None:
     """Forecast time series with attention: from a CSV file to a served forecast.
 
     \b
+      tsattn forecast sales.csv           forecast without training, in a second
       tsattn fit sales.csv                train, compare with baselines, export
       tsattn predict runs/sales           forecast the next steps
       tsattn serve runs/sales             serve the model by HTTP

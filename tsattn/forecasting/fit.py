@@ -20,17 +20,19 @@ from tsattn.forecasting.finetuning import inherit_options
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.models import get_model, resolve_options
 from tsattn.models.defaults import DataSummary, default_context, default_patch_length, fill_options
-from tsattn.models.forecast_model import ForecastGraph, build_baseline, build_graph
+from tsattn.models.forecast_model import ForecastGraph, build_graph, build_untrained
 from tsattn.models.loading import read_model
-from tsattn.models.options import NetworkOptions
+from tsattn.models.options import CombinationOptions, NetworkOptions
 from tsattn.models.registry import ModelEntry, check_graph
-from tsattn.scoring.calibration import Calibration, calibrate
+from tsattn.scoring.calibration import HISTORY_CALIBRATION, Calibration, calibrate
 from tsattn.scoring.comparison import KerasForecaster, baseline_spec, compare, decide_fallback, with_naive_baselines
 from tsattn.scoring.metrics import Scores
 from tsattn.scoring.model_choice import BaselineFallback
+from tsattn.smoothing import default_window
 from tsattn.timeseries.panel import Panel, covariate_statistics, static_statistics, summarize_panel
 from tsattn.timeseries.ragged import Floats
 from tsattn.timeseries.schema import Schema
+from tsattn.timeseries.seasonality import combined_seasons
 from tsattn.timeseries.window_spec import WindowSpec
 from tsattn.timeseries.windows import Windows, min_series_length
 from tsattn.training.defaults import (
@@ -333,9 +335,14 @@ def fit_model(
         fitted = _fit_network(trainer, config, spec, panel, steps, is_default=is_default)
     else:
         spec = baseline_spec(panel, spec)
-        model = build_baseline(entry, spec, options)
+        if isinstance(options, CombinationOptions):
+            options, spec = _plan_combination(options, config, spec, panel, schema)
+        model = build_untrained(entry, spec, options)
         scores = _score(entry.name, model, spec, panel, steps)
-        fitted = _FittedModel(model, entry.name, options, spec, scores, calibrate(model, spec, panel, steps))
+        calibration = (
+            HISTORY_CALIBRATION if isinstance(options, CombinationOptions) else calibrate(model, spec, panel, steps)
+        )
+        fitted = _FittedModel(model, entry.name, options, spec, scores, calibration)
     return FittedForecaster(
         config=_fill_config(config, fitted, schema, steps),
         schema=schema,
@@ -352,6 +359,17 @@ def fit_model(
     )
 
 
+def _plan_combination(
+    options: CombinationOptions, config: RunConfig, spec: WindowSpec, panel: Panel, schema: Schema
+) -> tuple[CombinationOptions, WindowSpec]:
+    """Return the options with the second season filled in, and the window that the combination reads."""
+    if options.second_season is None:
+        seasons = combined_seasons(panel, schema, given=config.data.season is not None)
+        options = CombinationOptions(second_season=seasons[1] if len(seasons) > 1 else 0)
+    seasons = options.seasons(spec.season)
+    return options, replace(spec, context=config.data.context or default_window(spec.horizon, seasons))
+
+
 def _fit_network(
     trainer: NetworkTrainer, config: RunConfig, spec: WindowSpec, panel: Panel, steps: int, *, is_default: bool
 ) -> _FittedModel:
@@ -365,7 +383,7 @@ def _fit_network(
     if choice is not None and not choice.uses_network:
         name, refit = choice.baseline, False
         spec, options = baseline_spec(panel, spec), resolve_options({"name": name})[1]
-        model = build_baseline(get_model(name), spec)
+        model = build_untrained(get_model(name), spec)
     # After the scores, which are those of the same windows. A network that is trained further keeps its factors.
     calibration = calibrate(model, spec, panel, steps)
     if refit and history.best_epoch:

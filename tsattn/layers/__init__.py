@@ -12,6 +12,7 @@ from tsattn.layers.multi_head_attention import MultiHeadAttention
 from tsattn.layers.positional_encoding import PositionalEncoding
 from tsattn.layers.quantiles import CalibratedQuantiles, SortedQuantiles
 from tsattn.layers.scaling import InstanceScaling
+from tsattn.layers.smoothing_combination import SmoothingCombination
 from tsattn.layers.temporal_conv import TemporalConvBlock, receptive_field
 from tsattn.layers.transformer import TransformerDecoderBlock, TransformerEncoderBlock
 from tsattn.layers.windowing import HistoryWindow, Patching
@@ -40,6 +41,7 @@ __all__ = [
     "ParallelDecoder",
     "Patching",
     "PositionalEncoding",
+    "SmoothingCombination",
     "SortedQuantiles",
     "TemporalConvBlock",
     "TransformerDecoderBlock",

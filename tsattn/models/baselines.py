@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import NormalDist
 from typing import Any
 
@@ -16,6 +17,7 @@ import keras
 from keras import ops
 
 from tsattn.layers.ops import Tensor, batched_take
+from tsattn.models.options import BaselineOptions
 from tsattn.timeseries.window_spec import WindowSpec
 
 
@@ -167,6 +169,10 @@ class Baseline(keras.layers.Layer):
         return keras.KerasTensor(shape, dtype="float32")
 
 
-def baseline(method: str, spec: WindowSpec) -> Baseline:
-    """Return the layer of a baseline by name."""
+def _baseline(method: str, options: BaselineOptions, spec: WindowSpec) -> Baseline:
+    """Return the layer of a baseline."""
     return Baseline(method, spec.horizon, spec.season, spec.levels)
+
+
+naive, seasonal_naive, seasonal_mean, drift = (partial(_baseline, method) for method in _METHODS)
+"""Builders of the models of these names."""

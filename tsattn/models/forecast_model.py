@@ -337,11 +337,10 @@ def build_graph(
     return ForecastGraph(window_inputs(spec), spec, options, architectures)
 
 
-def build_baseline(entry: ModelEntry, spec: WindowSpec, options: BaseConfig | None = None) -> keras.Model:
-    """Build a baseline, or a registered model without training, with the same inputs and outputs."""
+def build_untrained(entry: ModelEntry, spec: WindowSpec, options: BaseConfig | None = None) -> keras.Model:
+    """Build a model without training, with the same inputs and outputs."""
     inputs = window_inputs(spec)
-    builder = entry.load_builder()
-    layer = builder(entry.name, spec) if entry.module is None else builder(options or entry.options(), spec)
+    layer = entry.load_builder()(options or entry.options(), spec)
     quantiles = layer(inputs[PAST], inputs[OBSERVED], inputs[LENGTH])
     quantiles = CalibratedQuantiles(spec.median, spec.support, name=CALIBRATION_LAYER)(quantiles)
     return keras.Model(inputs, {QUANTILES: quantiles}, name=entry.name)

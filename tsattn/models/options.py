@@ -29,6 +29,18 @@ class BaselineOptions(BaseConfig):
     """A baseline has no options: season and horizon determine it."""
 
 
+class CombinationOptions(BaseConfig):
+    """Options of the combination of exponential smoothings."""
+
+    second_season: int | None = Field(
+        None, ge=0, description="second, longer season length in steps, 0 for none; by rule the week of hours"
+    )
+
+    def seasons(self, season: int) -> tuple[int, ...]:
+        """Return the season lengths above 1: the first one and the second."""
+        return tuple(length for length in (season, self.second_season or 1) if length > 1)
+
+
 DEFAULT_UNITS = 128
 """Width of a network, unless a rule makes it narrower."""
 

@@ -20,6 +20,7 @@ from tsattn.errors import ConfigError
 from tsattn.models.options import (
     AttentionPoolingOptions,
     BaselineOptions,
+    CombinationOptions,
     GraphAttentionOptions,
     NetworkOptions,
     Seq2SeqOptions,
@@ -41,9 +42,9 @@ class ModelEntry:
         name: Name of the model.
         summary: One line for `tsattn models`.
         options: Class of the options.
-        builder: A function, or `module:function`. Its arguments are options, window spec and portability; for a
-            baseline name and window spec; for a registered model without training options and window spec.
-        trained: Whether the model has trainable weights; a baseline has none.
+        builder: A function, or `module:function`. Its arguments are options, window spec and portability; for a model
+            without training options and window spec.
+        trained: Whether the model has trainable weights.
         graph: Whether the targets are the nodes of a graph.
         module: Module that registered the model; None for the models of this package.
     """
@@ -66,7 +67,7 @@ class ModelEntry:
 
 
 _NETWORK = "tsattn.models"
-_BASELINE = "tsattn.models.baselines:baseline"
+_BASELINE = "tsattn.models.baselines"
 
 MODELS: dict[str, ModelEntry] = {
     entry.name: entry
@@ -102,20 +103,28 @@ MODELS: dict[str, ModelEntry] = {
             f"{_NETWORK}.graph_attention:graph_attention",
             graph=True,
         ),
-        ModelEntry("naive", "the last observed value", BaselineOptions, _BASELINE, False),
-        ModelEntry("seasonal_naive", "the last observed season", BaselineOptions, _BASELINE, False),
-        ModelEntry("drift", "the line from the first to the last value", BaselineOptions, _BASELINE, False),
+        ModelEntry(
+            "combination",
+            "exponential smoothings combined by attention over their past errors, without training",
+            CombinationOptions,
+            f"{_NETWORK}.combination:combination",
+            False,
+        ),
+        ModelEntry("naive", "the last observed value", BaselineOptions, f"{_BASELINE}:naive", False),
+        ModelEntry("seasonal_naive", "the last observed season", BaselineOptions, f"{_BASELINE}:seasonal_naive", False),
+        ModelEntry("drift", "the line from the first to the last value", BaselineOptions, f"{_BASELINE}:drift", False),
         ModelEntry(
             "seasonal_mean",
             "the mean of the history at the same point of the season",
             BaselineOptions,
-            _BASELINE,
+            f"{_BASELINE}:seasonal_mean",
             False,
         ),
     )
 }
 
-BASELINES = tuple(name for name, entry in MODELS.items() if not entry.trained)
+BASELINES = tuple(name for name, entry in MODELS.items() if entry.options is BaselineOptions)
+"""The naive baselines, with which every model is compared."""
 
 
 def register(

@@ -39,18 +39,21 @@ class Calibration:
         distinct: Maximum number of them that do not overlap.
         levels: Calibrated levels.
         uncalibrated: Levels with too few windows: the 0.1 quantile requires nine that do not overlap.
+        from_history: Whether the model itself takes its intervals from past errors of each series, so that nothing is
+            calibrated.
     """
 
     windows: int
     distinct: int
     levels: tuple[float, ...]
     uncalibrated: tuple[float, ...]
+    from_history: bool = False
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Read the result of `to_dict`."""
         levels, uncalibrated = (tuple(values[name]) for name in ("levels", "uncalibrated"))
-        return cls(values["windows"], values["distinct"], levels, uncalibrated)
+        return cls(values["windows"], values["distinct"], levels, uncalibrated, values["from_history"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields and the summary as JSON types."""
@@ -58,6 +61,8 @@ class Calibration:
 
     def summary(self) -> str:
         """Return one sentence on the calibration of the intervals."""
+        if self.from_history:
+            return "The intervals come from the errors of earlier forecasts in the history of each series."
         if not self.levels and not self.uncalibrated:
             return "Only the median is forecast, so there is no interval to calibrate."
         if not self.levels:
@@ -66,6 +71,10 @@ class Calibration:
         text = f"Intervals calibrated on {self.windows} windows of the validation part"
         names = ", ".join(f"{level:g}" for level in self.uncalibrated)
         return f"{text}; too few for the levels {names}, which are uncalibrated." if names else f"{text}."
+
+
+HISTORY_CALIBRATION = Calibration(0, 0, (), (), from_history=True)
+"""Of a model whose intervals come from the history of each series."""
 
 
 def calibrate(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> Calibration:

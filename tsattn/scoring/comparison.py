@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn.models import BASELINES, get_model
-from tsattn.models.forecast_model import build_baseline
+from tsattn.models.forecast_model import build_untrained
 from tsattn.scoring.classical import CLASSICAL, ClassicalForecaster
 from tsattn.scoring.metrics import Scores, score
 from tsattn.scoring.model_choice import MIN_HISTORY, BaselineFallback, best_baseline, count_distinct_targets
@@ -90,7 +90,7 @@ def naive_forecasters(panel: Panel, spec: WindowSpec) -> dict[str, KerasForecast
         spec: The window of the model that they are compared with.
     """
     own = baseline_spec(panel, spec)
-    return {name: KerasForecaster(build_baseline(get_model(name), own), own) for name in BASELINES}
+    return {name: KerasForecaster(build_untrained(get_model(name), own), own) for name in BASELINES}
 
 
 def with_naive_baselines(name: str, forecaster: KerasForecaster, panel: Panel) -> dict[str, KerasForecaster]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tsattn.config import DataConfig
 from tsattn.timeseries.grid import default_season, is_integer_freq
 from tsattn.timeseries.panel import Panel
-from tsattn.timeseries.schema import InferredSetting
+from tsattn.timeseries.schema import InferredSetting, Schema
 
 Values = npt.NDArray[np.float64]
 
@@ -176,6 +176,11 @@ def _moving_average(column: Values, width: int) -> Values:
     return average
 
 
+DAYS_PER_WEEK = 7
+
+MIN_WEEKS = 3
+"""Weeks that a series must contain for a weekly season in addition to the daily one."""
+
 _HORIZONS = {24: 48, 48: 48, 7: 14, 5: 10, 52: 13, 12: 12, 4: 8}
 """Default horizon by the season of a frequency."""
 
@@ -210,6 +215,25 @@ def infer_season(panel: Panel, config: DataConfig) -> InferredSetting:
         season = detect_season(_sample_series(panel))
         reason = "detected in the values" if season > 1 else "the values have no clear season"
     return InferredSetting(field="season", value=str(season), given=False, reason=reason)
+
+
+def combined_seasons(panel: Panel, schema: Schema, *, given: bool) -> tuple[int, ...]:
+    """Return the season lengths for methods that model two seasons, shortest first; none without seasonality.
+
+    The second season is the week of steps shorter than a day, if series of median length contain it
+    `MIN_WEEKS` times and it has at most `MAX_SEASON` steps.
+
+    Args:
+        panel: The series.
+        schema: How they were read, with the season.
+        given: Whether the user has set the season, which then is the only one.
+    """
+    seasons = (schema.season,) if schema.season > 1 else ()
+    week = DAYS_PER_WEEK * schema.season
+    is_day = not is_integer_freq(schema.freq) and schema.season == default_season(schema.freq) > 12
+    if given or not is_day or week > MAX_SEASON or np.median(panel.lengths) < MIN_WEEKS * week:
+        return seasons
+    return (*seasons, week)
 
 
 def _sample_series(panel: Panel, size: int = 256) -> list[npt.NDArray[np.float32]]:

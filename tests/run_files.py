@@ -1,0 +1,21 @@
+"""Run directories without the files that take long to write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def without_export() -> Iterator[None]:
+    """Save runs with an empty folder in place of the exported model."""
+
+    def make_folder(fitted: object, folder: Path, *, name: str) -> None:
+        folder.mkdir()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tsattn.run_directory.export", make_folder)
+        yield

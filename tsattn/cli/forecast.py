@@ -1,0 +1,54 @@
+"""``tsattn forecast``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tsattn.cli.options import PATH, config_option, data_options
+from tsattn.cli.output import console, notes, schema_table
+from tsattn.config import DataConfig, RunConfig
+
+
+@click.command()
+@click.argument("data", type=PATH)
+@data_options
+@config_option(DataConfig, "support")
+@click.option(
+    "--levels",
+    metavar="LEVEL[,...]",
+    default="0.1,0.5,0.9",
+    show_default=True,
+    help="Quantile levels, ascending, from 0.01 to 0.99, with 0.5, the point forecast.",
+)
+@click.option("-o", "--out", type=PATH, help="CSV or Parquet file, or - for CSV on standard output.  [default: -]")
+def forecast(data: Path, levels: str, out: Path | None, **options: Any) -> None:
+    """Forecast every series of DATA by itself, without training.
+
+    The forecast combines exponential smoothings, Theta, drift and naive methods, weighted by their errors in the
+    history of each series. It takes about a second. For many related series, long ones or covariates, `tsattn fit`
+    trains a network.
+
+    DATA and its options are as for `tsattn fit`.
+    """
+    from tsattn.atomic_io import check_file, write_frame
+    from tsattn.data.loader import load
+    from tsattn.forecasting.combination import forecast_panel
+
+    out = None if str(out) == "-" else out
+    if out is not None:
+        check_file(out, overwrite=True)
+    given = {name: value for name, value in options.items() if value is not None}
+    config = RunConfig.from_dict({"data": given, "levels": levels.split(",")}, source="the options")
+    terminal = console(stderr=True)
+    with notes(terminal):
+        panel, schema = load(data, config.data)
+        terminal.print(schema_table(schema, panel))
+        result = forecast_panel(panel, schema, config)
+    terminal.print(result.summary())
+    if out is None:
+        click.echo(result.frame.to_csv(index=False), nl=False)
+    else:
+        write_frame(result.frame, out)

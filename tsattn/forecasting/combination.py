@@ -1,0 +1,101 @@
+"""Forecasts without training: every series by itself, by the combination of exponential smoothings.
+
+Nothing here imports Keras or TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tsattn.config import RunConfig
+from tsattn.data.loader import Frame, load
+from tsattn.smoothing import forecast_series
+from tsattn.timeseries.frames import forecast_frame
+from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.schema import Schema
+from tsattn.timeseries.seasonality import combined_seasons
+
+MIN_WEIGHT = 0.05
+"""Least weight that a summary names."""
+
+
+@dataclass(frozen=True)
+class CombinationForecast:
+    """Forecasts of a panel and the weights of the methods.
+
+    Args:
+        frame: ``unique_id``, ``ds``, ``y`` and the intervals; see `tsattn.timeseries.frames.forecast_frame`.
+        weights: Sum of the weights of each kind of method, mean over the series, largest first.
+    """
+
+    frame: pd.DataFrame
+    weights: dict[str, float]
+
+    def summary(self) -> str:
+        """Return one sentence on the weights."""
+        large = [f"{kind} {100 * weight:.0f} %" for kind, weight in self.weights.items() if weight >= MIN_WEIGHT]
+        return f"Weights of the methods in the forecast: {'; '.join(large)}."
+
+
+def forecast(
+    data: Frame | Path | str, horizon: int | None = None, *, levels: Sequence[float] = (0.1, 0.5, 0.9), **options: Any
+) -> pd.DataFrame:
+    """Forecast every series of a data frame or file by itself, without training.
+
+    The forecast is a combination of exponential smoothings, Theta, drift and naive methods with fixed parameters,
+    weighted by attention: the scores are their errors in the history of the very series. Covariates are not used.
+
+    Args:
+        data: What `Forecaster.fit` takes.
+        horizon: Steps to forecast; by rule from the frequency if None.
+        levels: Quantile levels from 0.01 to 0.99; 0.5, the point forecast, must be one of them.
+        **options: How the data are read, as for `Forecaster`: ``time``, ``id``, ``target``, ``freq``, ``season``,
+            ``support``, ``on_duplicate``, ``resample``.
+
+    Returns:
+        ``unique_id``, ``ds``, ``y`` and the intervals, such as ``y-lo-80`` and ``y-hi-80``.
+
+    Raises:
+        ConfigError: An option has an unknown name or a value that is not allowed.
+        DataError: The data cannot be read as series.
+
+    Example:
+        >>> tsattn.forecast("sales.csv", horizon=12)
+    """
+    config = RunConfig.from_dict(
+        {"data": {**options, "horizon": horizon}, "levels": tuple(levels)}, source="tsattn.forecast"
+    )
+    panel, schema = load(data, config.data)
+    return forecast_panel(panel, schema, config).frame
+
+
+def forecast_panel(panel: Panel, schema: Schema, config: RunConfig) -> CombinationForecast:
+    """Forecast every series and target of a panel.
+
+    Args:
+        panel: The series.
+        schema: How they were read, with season and horizon.
+        config: The quantile levels, the season if it is given, and the domain of the targets.
+    """
+    channels = len(panel.targets)
+    series = [panel.series[index][:, channel] for index in range(len(panel)) for channel in range(channels)]
+    result = forecast_series(
+        series,
+        schema.horizon,
+        combined_seasons(panel, schema, given=config.data.season is not None),
+        config.levels,
+        lower=None if config.data.support == "real" else 0.0,
+    )
+    quantiles = (
+        result.quantiles.astype("float32")
+        .reshape(len(panel), channels, schema.horizon, len(config.levels))
+        .swapaxes(1, 2)
+    )
+    mean = {kind: float(weights.mean()) for kind, weights in result.weights.items()}
+    weights = dict(sorted(mean.items(), key=lambda item: -item[1]))
+    return CombinationForecast(forecast_frame(panel, quantiles, config.levels), weights)

@@ -1,0 +1,117 @@
+"""Forecasts without training: a combination of exponential smoothings by attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from tsattn.layers.layer_utils import check_sequence, constructor_config
+from tsattn.layers.ops import Tensor, resolve_mask, shift_right
+from tsattn.smoothing import SmoothingSpec, candidate_kinds, combine, quantiles, smoothing_kernels
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class SmoothingCombination(keras.layers.Layer):
+    """Combination of exponential smoothings with fixed parameters, weighted by attention over their past errors.
+
+    Each channel is forecast by itself. The values of the attention are the forecasts of the candidates: exponential
+    smoothings with and without trend and season (Holt 1957; Winters 1960; Gardner 1985) on the scale of the values and
+    of their logarithms, Theta (Assimakopoulos and Nikolopoulos 2000), drift, naive and intermittent methods. The scores
+    are their errors in the history of the very series, from one-step forecasts and from forecasts over the horizon at
+    past origins. The layer has no weights. `tsattn.forecast` computes the same with NumPy.
+
+    Args:
+        horizon: Steps to forecast.
+        seasons: At most two season lengths, shortest first; none without seasonality.
+        levels: Ascending quantile levels from 0.01 to 0.99.
+        window: Number of last steps that are read; by rule from horizon and seasons if None.
+
+    Call arguments:
+        inputs: `(batch, time, channels)`, in original units.
+        observed: `(batch, time, channels)`, 0 where a value is missing. Defaults to all observed.
+        mask: `(batch, time)`, False at padding, on either side.
+        return_weights: Whether to return the weights of the candidates as well.
+
+    Raises:
+        ConfigError: An argument is out of range.
+
+    Output shape:
+        `(batch, horizon, channels, levels)`, float32. With `return_weights` a tuple of this and
+        `(batch, channels, candidates)`; `candidate_kinds` are in this order.
+
+    Example:
+        >>> smoothing = SmoothingCombination(horizon=12, seasons=(12,))
+        >>> quantiles = smoothing(past)
+    """
+
+    def __init__(
+        self,
+        horizon: int,
+        seasons: Sequence[int] = (),
+        levels: Sequence[float] = (0.1, 0.5, 0.9),
+        window: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Values in original units can overflow in half precision, so Keras must not cast them.
+        super().__init__(**{"autocast": False, **kwargs})
+        self.supports_masking = True
+        self.horizon = horizon
+        self.seasons = tuple(seasons)
+        self.levels = tuple(levels)
+        self.window = window
+        self._spec = SmoothingSpec(horizon, self.seasons, window)
+
+    @property
+    def candidate_kinds(self) -> tuple[str, ...]:
+        """Kind of each candidate, in the order of the weights."""
+        return candidate_kinds(smoothing_kernels(self._spec).table)
+
+    def call(
+        self,
+        inputs: Tensor,
+        observed: Tensor | None = None,
+        mask: Tensor | None = None,
+        return_weights: bool = False,
+    ) -> Any:
+        check_sequence("inputs", inputs.shape)
+        kernels = smoothing_kernels(self._spec).astype("float32")
+        values = ops.cast(inputs, "float32")
+        valid = resolve_mask(mask, values)
+        seen = ops.ones_like(values) if observed is None else ops.cast(observed, "float32")
+        seen = seen * ops.cast(valid, "float32")[..., None]
+        values, seen = (self._right_align(part, valid) for part in (values, seen))
+        result = combine(ops, values, seen > 0, kernels)
+        channels = inputs.shape[2]
+        bands = ops.reshape(
+            quantiles(ops, result, kernels, self.levels), (-1, channels, self.horizon, len(self.levels))
+        )
+        bands = ops.transpose(bands, (0, 2, 1, 3))
+        if not return_weights:
+            return bands
+        return bands, ops.reshape(result.weights, (-1, channels, result.weights.shape[1]))
+
+    def _right_align(self, values: Tensor, valid: Tensor) -> Tensor:
+        """Return the last `window` steps of each channel, zeros before the first, `(batch * channels, window)`."""
+        time, length = values.shape[1], self._spec.length
+        end = ops.max(ops.arange(1, time + 1, dtype="int32") * ops.cast(valid, "int32"), axis=1)
+        values = shift_right(values, time - end)[:, max(time - length, 0) :]
+        values = ops.pad(values, ((0, 0), (max(length - time, 0), 0), (0, 0)))
+        return ops.reshape(ops.transpose(values, (0, 2, 1)), (-1, length))
+
+    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
+        return None  # the output has the steps of the horizon, all of them valid
+
+    def compute_output_spec(
+        self, inputs: Any, observed: Any = None, mask: Any = None, return_weights: bool = False
+    ) -> Any:
+        batch, _, channels = inputs.shape
+        bands = keras.KerasTensor((batch, self.horizon, channels, len(self.levels)), dtype="float32")
+        if not return_weights:
+            return bands
+        return bands, keras.KerasTensor((batch, channels, len(self.candidate_kinds)), dtype="float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **constructor_config(self, SmoothingCombination)}

@@ -1,0 +1,100 @@
+"""Forecasts of any number of series in batches of bounded memory, with NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tsattn.errors import ConfigError
+from tsattn.smoothing.combination import combine, weights_by_kind
+from tsattn.smoothing.intervals import quantiles
+from tsattn.smoothing.kernels import Array, Kernels, SmoothingSpec, smoothing_kernels
+
+_BATCH_VALUES = 128 * 144
+_WINDOW_STEP = 24
+
+
+@dataclass(frozen=True)
+class SmoothingForecast:
+    """Forecasts of several series.
+
+    Args:
+        forecast: `(series, horizon)`.
+        quantiles: `(series, horizon, levels)`, increasing along the levels.
+        levels: The quantile levels.
+        weights: Summed weights by kind of candidate, each `(series,)`.
+    """
+
+    forecast: Array
+    quantiles: Array
+    levels: tuple[float, ...]
+    weights: dict[str, Array]
+
+
+def forecast_series(
+    series: Sequence[npt.ArrayLike],
+    horizon: int,
+    seasons: Sequence[int] = (),
+    levels: Sequence[float] = (0.1, 0.9),
+    lower: float | None = None,
+) -> SmoothingForecast:
+    """Forecast each series by itself with the combination of exponential smoothings.
+
+    Forecasts commute with a positive factor. They commute with a shift as well if the series has a value of 0 or below
+    before and after it, because candidates on the logarithmic scale are then not used. A series without any observed
+    value is forecast as 0.
+
+    Args:
+        series: Values of each series, oldest first; NaN where a value is missing.
+        horizon: Steps to forecast.
+        seasons: Season lengths, at most two.
+        levels: Quantile levels, 0.01 to 0.99.
+        lower: Lower bound of forecasts and quantiles, such as 0 for counts.
+
+    Raises:
+        ConfigError: If the horizon, the seasons or a level is out of range.
+    """
+    ordered = tuple(sorted(float(level) for level in levels))
+    if any(not 0.01 <= level <= 0.99 for level in ordered):
+        raise ConfigError(f"levels must lie between 0.01 and 0.99, but they are {list(levels)}")
+    arrays = [np.asarray(values, dtype=float) for values in series]
+    spec = SmoothingSpec(horizon, tuple(sorted(seasons)))
+    longest = max((len(array) for array in arrays), default=2)
+    kernels = smoothing_kernels(replace(spec, window=min(spec.length, -(-longest // _WINDOW_STEP) * _WINDOW_STEP)))
+    parts = [_forecast_batch(batch, kernels, ordered) for batch in _batches(arrays, kernels.spec.length)]
+    if not parts:
+        return SmoothingForecast(np.zeros((0, horizon)), np.zeros((0, horizon, len(ordered))), ordered, {})
+    forecast, bands, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    if lower is not None:
+        forecast, bands = np.maximum(forecast, lower), np.maximum(bands, lower)
+    return SmoothingForecast(forecast, bands, ordered, weights_by_kind(weights, kernels.table))
+
+
+def _forecast_batch(batch: Sequence[Array], kernels: Kernels, levels: Sequence[float]) -> tuple[Array, Array, Array]:
+    values, observed = right_aligned(batch, kernels.spec.length)
+    result = combine(np, values, observed, kernels)
+    return result.forecast, quantiles(np, result, kernels, levels), result.weights
+
+
+def _batches(arrays: Sequence[Array], length: int) -> Iterator[Sequence[Array]]:
+    size = max(1, _BATCH_VALUES // length)
+    for start in range(0, len(arrays), size):
+        yield arrays[start : start + size]
+
+
+def right_aligned(series: Sequence[Array], length: int) -> tuple[Array, Array]:
+    """Return the last values of each series, `(series, length)`, and which are observed, bool of the same shape.
+
+    Args:
+        series: Values of each series, oldest first; NaN where a value is missing.
+        length: Length of the window.
+    """
+    values = np.full((len(series), length), np.nan)
+    for row, array in zip(values, series, strict=True):
+        if len(array):
+            row[-min(len(array), length) :] = array[-length:]
+    observed = np.isfinite(values)
+    return np.where(observed, values, 0.0), observed

@@ -1,0 +1,256 @@
+"""Constant arrays of the smoothings: every smoothing is a linear filter.
+
+With innovations ``e`` and the response ``psi[j]`` of the forecast ``j`` steps after an innovation, the model of a
+candidate is ``y[t] = sum_j psi[j] e[t - j] + e[t]``. The innovations follow from the values by the inverse filter, so
+that each forecast is a fixed weighted sum of the values (Hyndman et al. 2008, section 10.1). Here these weights are
+computed once, in float64, for a window, a horizon and seasons.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tsattn.errors import ConfigError
+from tsattn.smoothing.candidates import Candidate, candidates
+
+Array = npt.NDArray[Any]
+
+ORIGINS = 16
+"""Past origins at which forecasts over the whole horizon are evaluated."""
+_MOST_ONE_STEP = 96
+_LINES = ("none", "initial", "least squares", "drift")
+
+
+@dataclass(frozen=True)
+class SmoothingSpec:
+    """Static shape of the computation.
+
+    Args:
+        horizon: Steps to forecast.
+        seasons: Season lengths above 1, shortest first; at most two.
+        window: Number of last values that are read; `default_window` if None.
+    """
+
+    horizon: int
+    seasons: tuple[int, ...] = ()
+    window: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.horizon < 1:
+            raise ConfigError(f"horizon must be at least 1, but it is {self.horizon}")
+        if (
+            len(self.seasons) > 2
+            or any(season < 2 for season in self.seasons)
+            or list(self.seasons) != sorted(set(self.seasons))
+        ):
+            raise ConfigError(f"seasons must be at most two increasing lengths above 1, but they are {self.seasons}")
+        if self.window is not None and self.window < 2:
+            raise ConfigError(f"window must be at least 2, but it is {self.window}")
+
+    @property
+    def season(self) -> int:
+        """The longest season; 1 without one."""
+        return max(self.seasons, default=1)
+
+    @property
+    def length(self) -> int:
+        """Length of the window."""
+        return self.window if self.window is not None else default_window(self.horizon, self.seasons)
+
+    @property
+    def spacing(self) -> int:
+        """Steps between past origins: a third of the horizon, at most 24, but at least a seventh of the season."""
+        return max(1, min(self.horizon // 3, 24), -(-self.season // 7))
+
+    @property
+    def period(self) -> int:
+        """Steps after which all seasons repeat; 1 without a season."""
+        return math.lcm(*self.seasons)
+
+    @property
+    def head(self) -> int:
+        """Number of steps that are computed from the window: the later ones follow from one period and a step."""
+        return min(self.horizon, self.period + 1)
+
+    @property
+    def memory(self) -> int:
+        """Effective number of one-step errors in the score of a candidate: two seasons and two more."""
+        return 2 + 2 * self.season
+
+
+def default_window(horizon: int, seasons: Sequence[int]) -> int:
+    """Return how many last values are read: at least 144, and what all past origins after two seasons need.
+
+    Args:
+        horizon: Steps to forecast.
+        seasons: Season lengths.
+    """
+    season = max(seasons, default=1)
+    spec = SmoothingSpec(horizon, tuple(seasons), window=2)
+    needed = 2 * season + horizon + (ORIGINS - 1) * spec.spacing + 1
+    return max(needed, 144)
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Constant arrays of a specification.
+
+    ``T`` is the window, ``h`` the horizon, ``H`` its steps up to one period and a step, ``L`` the number of candidates
+    on one scale, ``O`` that of past origins and ``J`` that of one-step forecasts.
+
+    Args:
+        spec: The specification.
+        table: The ``L`` candidates, ordered by ``pattern``.
+        forecast_weights: Per initial pattern (none first), `(T, candidates x H)`: forecast from the window that ends at
+            the origin, oldest value first.
+        step_weights: The same for one-step forecasts, `(T, candidates)`.
+        line_forecast: `(T + 1, L, H)`: forecast of a unit line by the number of observations at the origin, minus what
+            the smoothing forecasts of that line: what one unit of slope adds to the forecast.
+        line_index: `(L,)` index of the slope of each candidate: none, initial, least squares, drift.
+        later_index: `(h,)` index of the step of the first period that each step repeats.
+        later_rise: `(L, h)` multiple of the change over the first period that is added to it.
+        origins: `(O + 1,)` positions of the last value that each origin uses; the last one is the end of the window.
+        steps: `(J,)` positions of the origins of one-step forecasts.
+        origin_windows: `(O + 1, T)` positions in the window, preceded by ``T`` zeros, that each origin reads.
+        step_windows: `(J, T)` the same for one-step forecasts.
+        targets: `(O + 1, h)` positions of the targets, in the window followed by ``h`` steps.
+        fill_weights: `(T, T)` weights by which missing values are filled from earlier ones.
+        age_weights: `(J,)` discount of one-step errors.
+        responses: `(L, h)` variance of the forecast error by step, relative to one step.
+    """
+
+    spec: SmoothingSpec
+    table: tuple[Candidate, ...]
+    forecast_weights: tuple[Array, ...]
+    step_weights: tuple[Array, ...]
+    line_forecast: Array
+    line_index: Array
+    later_index: Array
+    later_rise: Array
+    origins: Array
+    steps: Array
+    origin_windows: Array
+    step_windows: Array
+    targets: Array
+    fill_weights: Array
+    age_weights: Array
+    responses: Array
+
+    def astype(self, dtype: str) -> Kernels:
+        """Return the same constants with floating-point arrays of another dtype."""
+        changed: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+                changed[field.name] = value.astype(dtype)
+        for name in ("forecast_weights", "step_weights"):
+            changed[name] = tuple(array.astype(dtype) for array in getattr(self, name))
+        return replace(self, **changed)
+
+
+@lru_cache(maxsize=16)
+def smoothing_kernels(spec: SmoothingSpec) -> Kernels:
+    """Compute the constant arrays of a specification.
+
+    Args:
+        spec: Horizon, seasons and window.
+    """
+    table = tuple(sorted(candidates(spec.seasons), key=lambda candidate: candidate.pattern))
+    length, horizon = spec.length, spec.horizon
+    responses = impulse_responses(table, spec.seasons, length + horizon)
+    weights = value_weights(responses, length, spec.head)
+    step = np.arange(horizon)
+    origins = np.array([length - 1 - horizon - spec.spacing * back for back in range(ORIGINS)])
+    origins = np.array([*origins[origins >= 0][::-1], length - 1])
+    steps = np.arange(length - 1)[-min(3 * spec.memory, _MOST_ONE_STEP) :]
+    patterns = np.array([candidate.pattern for candidate in table])
+    ordered = weights[:, :, ::-1].transpose(2, 0, 1)
+    groups = [ordered[:, patterns == pattern] for pattern in range(-1, len(spec.seasons))]
+    distance = np.arange(length)[:, None] - np.arange(length)[None]
+    return Kernels(
+        spec=spec,
+        table=table,
+        forecast_weights=tuple(np.ascontiguousarray(group.reshape(length, -1)) for group in groups),
+        step_weights=tuple(np.ascontiguousarray(group[:, :, 0]) for group in groups),
+        line_forecast=_line_forecast(table, weights, spec),
+        line_index=np.array([_LINES.index(candidate.line) for candidate in table]),
+        later_index=step % spec.period,
+        later_rise=np.array([_rise(candidate, step, spec.period) for candidate in table]),
+        origins=origins,
+        steps=steps,
+        origin_windows=origins[:, None] + 1 + np.arange(length)[None],
+        step_windows=steps[:, None] + 1 + np.arange(length)[None],
+        targets=origins[:, None] + 1 + np.arange(horizon)[None],
+        fill_weights=np.where(distance > 0, np.maximum(distance, 1.0) ** -4, 0.0),
+        age_weights=(1 - 1 / spec.memory) ** (length - 2 - steps),
+        responses=np.cumsum(
+            np.concatenate([np.ones((len(table), 1)), responses[:, : horizon - 1] ** 2], axis=1), axis=1
+        ),
+    )
+
+
+def impulse_responses(table: Sequence[Candidate], seasons: Sequence[int], steps: int) -> Array:
+    """Return how a unit innovation changes the forecasts ``1`` to ``steps`` after it, `(candidates, steps)`."""
+    step = np.arange(1, steps + 1)
+    rows = []
+    for candidate in table:
+        row = candidate.level + candidate.trend * damped_steps(candidate.damping, step)
+        for weight, season in zip(candidate.seasonal, seasons, strict=True):
+            row = row + weight * (step % season == 0)
+        rows.append(row)
+    return np.array(rows)
+
+
+def damped_steps(damping: float, step: Array) -> Array:
+    """Return ``damping + damping^2 + ... + damping^step``: the multiple of the trend in a forecast (Gardner 1985)."""
+    if damping == 1:
+        return step.astype(float)
+    return np.asarray(damping * (1 - damping**step) / (1 - damping), dtype=float)
+
+
+def value_weights(responses: Array, length: int, horizon: int) -> Array:
+    """Return the weights of the values in the forecasts, `(candidates, horizon, length)`, the newest value first."""
+    count = len(responses)
+    inverse = np.zeros((count, length))
+    inverse[:, 0] = 1.0
+    for lag in range(1, length):
+        inverse[:, lag] = -np.einsum("kj,kj->k", responses[:, :lag], inverse[:, lag - 1 :: -1][:, :lag])
+    size = 2 * length
+    spectrum = np.fft.rfft(inverse, size)[:, None]
+    ahead = np.stack([responses[:, step : step + length] for step in range(horizon)], axis=1)
+    return np.asarray(np.fft.irfft(np.fft.rfft(ahead, size) * spectrum, size)[:, :, :length])
+
+
+def _rise(candidate: Candidate, step: Array, period: int) -> Array:
+    """Return the change from the same step of the first period, relative to that over the first period, `(steps,)`."""
+
+    def height(step: Array) -> Array:
+        return damped_steps(candidate.damping, step + 1) if candidate.trend else step.astype(float)
+
+    whole = height(np.array([period])) - height(np.array([0]))
+    return np.asarray((height(step) - height(step % period)) / whole)
+
+
+def _line_forecast(table: Sequence[Candidate], weights: Array, spec: SmoothingSpec) -> Array:
+    """Return what a unit slope adds to the forecasts, by the number of observations, `(T + 1, L, H)`."""
+    length, horizon = spec.length, spec.head
+    start = (spec.season + 1) / 2 if spec.season > 1 else 1.5
+    step = np.arange(1, length + horizon + 1)
+    result = np.zeros((length + 1, len(table), horizon))
+    targets = np.arange(length + 1)[:, None] + np.arange(horizon)[None]
+    size = 2 * length
+    for index, candidate in enumerate(table):
+        if candidate.line == "none":
+            continue
+        line = candidate.fraction * ((damped_steps(candidate.damping, step) if candidate.trend else step) - start)
+        smooth = np.fft.irfft(np.fft.rfft(weights[index], size) * np.fft.rfft(line[:length], size), size)[:, :length]
+        result[:, index] = line[targets]
+        result[1:, index] -= smooth.T
+    return result
