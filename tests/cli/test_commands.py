@@ -24,6 +24,7 @@ def test_tensorflow_is_not_imported() -> None:
         ["models"],
         ["models", "seq2seq"],
         ["inspect", str(DATASETS / "co2.csv")],
+        ["forecast", str(DATASETS / "Airline.csv")],
     ]
     script = (
         "import sys; from tsattn.cli import main\n"

@@ -47,6 +47,7 @@ from tsattn.layers import (
     MonotonicAlignment,
     Patching,
     PositionalEncoding,
+    SmoothingCombination,
     SortedQuantiles,
 )
 
@@ -55,7 +56,7 @@ FAST = {
     *("Attention-additive-3", "BahdanauAttention-normalize", "LuongAttention-scale", "AttentionPooling-3-2-additive"),
     *("AttentionDecoder-bridge", "ParallelDecoder-bridge", "CopyAttention-scaled_dot-3"),
     *("MultiHeadAttention-value_dim", "TransformerEncoderBlock-post", "TransformerDecoderBlock-post"),
-    *("PositionalEncoding-learned", "InstanceScaling-last", "Patching-2", "HistoryWindow"),
+    *("PositionalEncoding-learned", "InstanceScaling-last", "Patching-2", "HistoryWindow", "SmoothingCombination"),
     *("GraphAttention-masked", "DiffusionConvolution-changing", "AdaptiveAdjacency", "TemporalConvBlock-weight_norm"),
     *("SortedQuantiles-2", "CalibratedQuantiles-positive", "DistributionHead-student_t"),
     "ForecastDistribution-student_t",
@@ -221,6 +222,14 @@ CASES = [
             half=("float32",),
         )
         for name, size in (("normal", 2), ("student_t", 3))
+    ),
+    Case(
+        "SmoothingCombination",
+        lambda: SmoothingCombination(3, seasons=(2,)),
+        {"inputs": 5 + normal(BATCH, TIME, 2), "mask": KEYS},
+        {"inputs": "mask"},
+        {"return_weights": True},
+        ("float32", "float32"),
     ),
     Case(
         "HistoryWindow",

@@ -216,11 +216,10 @@ def test_from_a_file_to_a_served_graph_which_needs_it_no_more(edges: Path, tmp_p
 @pytest.mark.usefixtures("eager_training")
 def test_a_backtest_takes_the_graph(edges: Path, tmp_path: Path) -> None:
     following(120).to_csv(tmp_path / "wide.csv", index=False)
+    short = ("--set", "training.epochs=1", "--set", "training.steps_per_epoch=1")
     options = ("units=4", "layers=1", "context_scales=1", "adjacency=given")
     small = (*(part for option in options for part in ("--set", f"model.{option}")), "--horizon", HORIZON, "--folds", 2)
-    result = tsattn(
-        "backtest", tmp_path / "wide.csv", "--model", "graph_attention", "--graph", edges, *TINY[:4], *small
-    )
+    result = tsattn("backtest", tmp_path / "wide.csv", "--model", "graph_attention", "--graph", edges, *short, *small)
     assert result.exit_code == 0 and "graph_attention" in result.output, result.output
 
 

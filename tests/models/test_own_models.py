@@ -78,6 +78,7 @@ def test_a_registered_network_is_fitted_saved_and_loaded(tmp_path: Path) -> None
         Forecaster.load(tmp_path / "run")
 
 
+@pytest.mark.usefixtures("without_export")
 def test_a_registered_model_without_weights(tmp_path: Path) -> None:
     class Shift(BaseConfig):
         by: float = 1.0

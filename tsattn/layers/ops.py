@@ -65,8 +65,7 @@ def zero_masked(values: Tensor, mask: Tensor | None) -> Tensor:
 
 def sequence_mask(length: Tensor, steps: Tensor | int) -> Tensor:
     """Return a boolean mask `(batch, steps)` that is True at the first `length` `(batch,)` steps."""
-    # The operator `<` does not accept a symbolic tensor on the right.
-    return ops.less(ops.arange(steps, dtype="int32")[None, :], ops.cast(length, "int32")[:, None])
+    return ops.arange(steps, dtype="int32")[None, :] < ops.cast(length, "int32")[:, None]
 
 
 def batched_take(values: Tensor, index: Tensor) -> Tensor:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tsattn.layers.ops import Tensor, sequence_mask
+from keras import ops
+
+from tsattn.layers.ops import Tensor
 from tsattn.layers.smoothing_combination import SmoothingCombination
 from tsattn.models.options import CombinationOptions
 from tsattn.timeseries.window_spec import WindowSpec
@@ -14,4 +16,10 @@ def combination(options: CombinationOptions, spec: WindowSpec) -> Callable[[Tens
     """Return the function from ``past``, ``observed`` and ``length`` to quantiles."""
     seasons = options.seasons(spec.season)
     layer = SmoothingCombination(spec.horizon, seasons, spec.levels, spec.context, name="combination")
-    return lambda past, observed, length: layer(past, observed, mask=sequence_mask(length, spec.context))
+
+    def forecast(past: Tensor, observed: Tensor, length: Tensor) -> Tensor:
+        # Of symbolic tensors only: tf2onnx takes a constant outside of a layer for an input of the graph.
+        step = ops.cumsum(ops.ones_like(past[:, :, 0]), axis=1)
+        return layer(past, observed, mask=step <= ops.expand_dims(ops.cast(length, "float32"), 1))
+
+    return forecast

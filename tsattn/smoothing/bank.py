@@ -106,7 +106,7 @@ def _open(xp: Any, positive: Tensor, sparse: Tensor, kernels: Kernels) -> Tensor
     """
     slow = np.array([candidate.line == "none" and candidate.level <= 0.1 for candidate in kernels.table])
     every = np.ones(len(kernels.table), dtype=bool)
-    raw = xp.where(sparse, slow[None], every[None])
+    raw = xp.logical_or(xp.logical_not(sparse), slow[None])
     log = xp.logical_and(positive, every[None])
     return xp.concatenate([raw, log, xp.logical_and(sparse, every[None, :INTERMITTENT])], axis=1)
 

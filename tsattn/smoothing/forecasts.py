@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from tsattn.errors import ConfigError
 from tsattn.smoothing.combination import combine, weights_by_kind
@@ -64,7 +67,10 @@ def forecast_series(
     spec = SmoothingSpec(horizon, tuple(sorted(seasons)))
     longest = max((len(array) for array in arrays), default=2)
     kernels = smoothing_kernels(replace(spec, window=min(spec.length, -(-longest // _WINDOW_STEP) * _WINDOW_STEP)))
-    parts = [_forecast_batch(batch, kernels, ordered) for batch in _batches(arrays, kernels.spec.length)]
+    # One thread per batch: threads that share one small matrix product wait for each other most of the time.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        batches = _batches(arrays, kernels.spec.length)
+        parts = list(pool.map(lambda batch: _forecast_batch(batch, kernels, ordered), batches))
     if not parts:
         return SmoothingForecast(np.zeros((0, horizon)), np.zeros((0, horizon, len(ordered))), ordered, {})
     forecast, bands, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))

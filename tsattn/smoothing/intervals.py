@@ -22,6 +22,7 @@ _STEP_ORIGINS = 4.0
 """Number of past origins that weigh as much as the one-step errors."""
 _GAUSSIAN = 1.2533
 """Standard deviation of a normal variable, divided by its mean absolute deviation."""
+_UNBOUNDED = 1e30
 _REFERENCE_FRACTION = 0.5
 """Size of the sample of Student's t distribution, relative to the number of errors of a long series."""
 # Factors of the offsets at the first step and their growth over the horizon, for season lengths 1, 4 and 12, chosen on
@@ -32,7 +33,7 @@ _CALIBRATION = ((1.35, 1.6, 1.38), (0.8, 0.28, 0.07))
 
 
 def quantiles(xp: Any, result: Combination, kernels: Kernels, levels: Sequence[float]) -> Tensor:
-    """Return quantiles of the forecasts, `(N, h, levels)`.
+    """Return quantiles of the forecasts, `(N, h, levels)`. The 0.5 quantile is the forecast itself.
 
     Args:
         xp: NumPy or `keras.ops`.
@@ -45,6 +46,10 @@ def quantiles(xp: Any, result: Combination, kernels: Kernels, levels: Sequence[f
     errors = errors / profile[:, None]
     scale = _error_scale(xp, result, kernels, errors, weight)
     shape = _shape(xp, errors / xp.maximum(scale, 1e-12)[:, :, None], weight, levels)
+    # The median of the errors is not that of the future: the forecast itself is more accurate.
+    array = np.asarray(levels)
+    shape = xp.maximum(shape, _constant(xp, np.where(array < 0.5, -_UNBOUNDED, 0.0)))
+    shape = xp.minimum(shape, _constant(xp, np.where(array > 0.5, _UNBOUNDED, 0.0)))
     offsets = scale[:, :, None] * profile[:, :, None] * _calibration(xp, result, kernels)[:, :, None] * shape[:, None]
     return result.forecast[:, :, None] + offsets * result.bank.scale[:, :, None]
 
