@@ -95,10 +95,9 @@ class SmoothingCombination(keras.layers.Layer):
 
     def _right_align(self, values: Tensor, valid: Tensor) -> Tensor:
         """Return the last `window` steps of each channel, zeros before the first, `(batch * channels, window)`."""
-        time, length = values.shape[1], self._spec.length
+        time, length = ops.shape(values)[1], self._spec.length
         end = ops.max(ops.arange(1, time + 1, dtype="int32") * ops.cast(valid, "int32"), axis=1)
-        values = shift_right(values, time - end)[:, max(time - length, 0) :]
-        values = ops.pad(values, ((0, 0), (max(length - time, 0), 0), (0, 0)))
+        values = ops.pad(shift_right(values, time - end), ((0, 0), (length, 0), (0, 0)))[:, -length:]
         return ops.reshape(ops.transpose(values, (0, 2, 1)), (-1, length))
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
