@@ -31,6 +31,9 @@ USES: dict[tuple[str, str], Callable[[], Any]] = {
 @pytest.mark.parametrize(("extra", "package"), USES)
 def test_a_missing_extra_is_named(extra: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TSATTN_DATA_DIR", raising=False)
+    for name in {"serving", "tuning"} & set(vars(tsattn)):
+        # Importing the module again below replaces the attribute, which must be undone, too.
+        monkeypatch.setattr(tsattn, name, getattr(tsattn, name))
     for name in list(sys.modules):
         if name.split(".")[0] == package or name.startswith(("tsattn.tuning", "tsattn.serving")):
             monkeypatch.delitem(sys.modules, name)

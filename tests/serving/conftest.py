@@ -10,13 +10,15 @@ from types import SimpleNamespace
 import pytest
 from serving.live_server import COVERED, Served, running, write_version
 
+import tsattn.serving.engine as serving_engine
+
 
 @pytest.fixture(autouse=True, scope="module")
 def frozen_objects() -> Iterator[None]:
     """Leave the objects of earlier tests frozen, which each server would unfreeze and collect at its start."""
     with pytest.MonkeyPatch.context() as patch:
         collector = SimpleNamespace(unfreeze=lambda: None, collect=gc.collect, freeze=lambda: None)
-        patch.setattr("tsattn.serving.engine.gc", collector)
+        patch.setattr(serving_engine, "gc", collector)
         yield
 
 

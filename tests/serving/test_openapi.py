@@ -37,8 +37,5 @@ def test_schemathesis_finds_no_error_at_boundary_values(served: Served, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["served", "served_covered"])
-def test_schemathesis_finds_no_error_in_random_requests(
-    request: pytest.FixtureRequest, tmp_path: Path, kind: str
-) -> None:
-    explore(request.getfixturevalue(kind), tmp_path, "--max-examples", "200")
+def test_schemathesis_finds_no_error_in_random_requests(served_covered: Served, tmp_path: Path) -> None:
+    explore(served_covered, tmp_path, "--max-examples", "200")
