@@ -73,7 +73,8 @@ def test_statistics_do_not_include_the_future(plain: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(before[columns], after[columns], check_exact=True)
 
 
-@pytest.mark.parametrize("scaling", [pytest.param("last", marks=pytest.mark.slow), "training"])
+@pytest.mark.slow
+@pytest.mark.parametrize("scaling", ["last", "training"])
 def test_weights_and_statistics_do_not_depend_on_the_validation_part(scaling: str) -> None:
     """The validation part only determines the number of epochs, which is one here."""
     training = {**QUICK, "epochs": 1}

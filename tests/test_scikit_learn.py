@@ -60,6 +60,7 @@ def line(steps: int = 80) -> pd.DataFrame:
     return pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=steps), "y": np.arange(steps) + noise})
 
 
+@pytest.mark.slow
 def test_a_search_over_models_with_folds_in_time() -> None:
     folds = TimeSeriesSplit(n_splits=2, test_size=10)
     search = GridSearchCV(Forecaster(horizon=5, season=1), {"model": ["naive", "drift"]}, cv=folds)

@@ -203,6 +203,7 @@ def test_every_attention_is_an_option(tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "run" / "forecast.csv")["y"].between(100, 2000).all()
 
 
+@pytest.mark.slow
 def test_the_table_names_the_winner(tmp_path: Path) -> None:
     # For an exact season, the seasonal naive forecast has no error.
     values = np.tile([3.0, 7.0, 1.0, 9.0, 4.0, 4.0, 8.0], 12)

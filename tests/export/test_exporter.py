@@ -240,6 +240,7 @@ def test_onnx_names_its_free_axes(forecaster: Forecaster, tmp_path: Path) -> Non
     assert json.loads(metadata["tsattn"])["horizon"] == HORIZON
 
 
+@pytest.mark.slow
 def test_a_keras_model_loads_with_keras(forecaster: Forecaster, tmp_path: Path) -> None:
     # As users do, with a new process that verifies the export.
     token = launcher.set(IsolatedRuntime)

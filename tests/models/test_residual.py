@@ -72,6 +72,7 @@ def test_levels_outside_the_training_range_do_not_revert(level: float, spread: f
     assert (keras.ops.convert_to_numpy(layer(**scaled_window())) == 0).all()
 
 
+@pytest.mark.slow
 def test_dropout_halves_the_learned_reversion() -> None:
     """Compare with ridge regression with the variance as penalty, which dropout of .5 amounts to."""
     rng = np.random.default_rng(0)

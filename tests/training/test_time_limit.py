@@ -27,6 +27,7 @@ def test_it_stops_at_a_batch_and_is_validated() -> None:
     assert np.isfinite(short.history_.val_loss).all() and np.isfinite(short.predict()["y"]).all()
 
 
+@pytest.mark.slow
 def test_the_time_limit_includes_the_final_training(limits: list[float]) -> None:
     history = fitted(epochs=2, patience=50, max_seconds=600.0).history_
     assert history is not None and len(history.loss) == 2 and history.summary() is None

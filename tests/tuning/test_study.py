@@ -117,6 +117,7 @@ def start_waiting_process(journal: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
+@pytest.mark.slow
 def test_trial_is_repeated_after_its_process_was_killed(space: SearchSpace, tmp_path: Path) -> None:
     path = tmp_path / "journal"
     process = start_waiting_process(path)
