@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,24 +92,51 @@ def test_the_command_prints_what_the_function_returns(tmp_path: Path) -> None:
         assert tsattn("forecast", DATASETS / "Airline.csv", "--levels", levels).exit_code == 2
 
 
-def test_the_model_gives_the_same_forecast_in_keras_and_served(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def fitted() -> Forecaster:
+    return Forecaster("combination", 7).fit(panel())
+
+
+@pytest.fixture(scope="module")
+def run(fitted: Forecaster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("combination") / "run"
+    fitted.save(path)
+    return path
+
+
+def request() -> dict[str, Any]:
+    """Tensors of the panel; what follows a history is ignored."""
     import tensorflow as tf
 
-    frame = panel()
-    known = package.forecast(frame, 7)
-    forecaster = Forecaster("combination", 7).fit(frame)
-    assert forecaster.config_.model == {"name": "combination", "second_season": 0}
-    assert "history of each series" in forecaster.calibration_.summary()
-    forecast = forecaster.predict()
-    columns = ["y", "y-lo-80", "y-hi-80"]
-    scale = frame.groupby("unique_id")["y"].std().reindex(known["unique_id"]).to_numpy()[:, None]
-    np.testing.assert_allclose(forecast[columns] / scale, known[columns] / scale, atol=1e-5)
-    forecaster.save(tmp_path / "run")
-    pd.testing.assert_frame_equal(Forecaster.load(tmp_path / "run").predict(), forecast)
-    served = tf.saved_model.load(tmp_path / "run" / "saved_model" / "1").signatures["serving_default"]
-    rows = [group["y"].to_numpy("float32") for _, group in frame.groupby("unique_id", sort=False)]
+    rows = [group["y"].to_numpy("float32") for _, group in panel().groupby("unique_id", sort=False)]
     past = np.full((len(rows), 120, 1), 7e7, "float32")
     for row, values in zip(past, rows, strict=True):
         row[: len(values), 0] = values
-    answer = served(past=tf.constant(past), length=tf.constant([len(row) for row in rows], tf.int32))
-    np.testing.assert_allclose(answer["forecast"].numpy().ravel() / scale[:, 0], known["y"] / scale[:, 0], atol=1e-5)
+    return {"past": tf.constant(past), "length": tf.constant([len(row) for row in rows], tf.int32)}
+
+
+def test_the_model_gives_the_same_forecast_in_keras_and_served(fitted: Forecaster, run: Path) -> None:
+    import tensorflow as tf
+
+    assert fitted.config_.model == {"name": "combination", "second_season": 0}
+    assert "history of each series" in fitted.calibration_.summary()
+    known, forecast, columns = package.forecast(panel(), 7), fitted.predict(), ["y", "y-lo-80", "y-hi-80"]
+    scale = panel().groupby("unique_id")["y"].std().reindex(known["unique_id"]).to_numpy()[:, None]
+    np.testing.assert_allclose(forecast[columns] / scale, known[columns] / scale, atol=1e-5)
+    pd.testing.assert_frame_equal(Forecaster.load(run).predict(), forecast)
+    served = tf.saved_model.load(run / "saved_model" / "1").signatures["serving_default"]
+    answer = served(**request())["forecast"].numpy().ravel()
+    np.testing.assert_allclose(answer / scale[:, 0], known["y"] / scale[:, 0], atol=1e-5)
+
+
+def test_the_exported_model_returns_the_weights_of_the_methods(run: Path) -> None:
+    import tensorflow as tf
+
+    export = run / "saved_model" / "1"
+    weights = tf.saved_model.load(export).signatures["weights"](**request())["weights"].numpy()
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    described = json.loads((export / "assets.extra" / "tsattn.json").read_text())["outputs"]["weights"]["weights"]
+    methods = described["meaning"].removeprefix("weights of the methods: ").split("; ")
+    assert weights.shape == (4, 1, len(methods))
+    seasonal = [weight for weight, method in zip(weights[0, 0], methods, strict=True) if "seasonal" in method]
+    assert sum(seasonal) > 0.9, "the series 'a' repeats its week"

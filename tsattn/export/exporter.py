@@ -26,8 +26,9 @@ from tsattn.export.verification import check_portable_model, launcher, write_war
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.layers.distributions import get_distribution
 from tsattn.models import NetworkOptions, get_model, resolve_options
+from tsattn.models.combination import COMBINATION_LAYER
 from tsattn.models.sampling import can_sample
-from tsattn.timeseries.window_spec import ATTENTION, PARAMETERS, QUANTILES
+from tsattn.timeseries.window_spec import ATTENTION, PARAMETERS, QUANTILES, WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,8 @@ def make_metadata(
     spec = fitted.spec
     attention = all_signatures and ATTENTION in fitted.model.output
     sample = all_signatures and can_sample(fitted.model)
+    weights = all_signatures and WEIGHTS in fitted.model.output
+    methods = fitted.model.get_layer(COMBINATION_LAYER).kinds if weights else ()
     return ModelMetadata(
         name=name,
         model=fitted.config.model["name"],
@@ -247,7 +250,7 @@ def make_metadata(
         inputs=preprocessor.inputs,
         distribution=get_head(fitted),
         drawn=SAMPLE_INPUTS if sample else {},
-        outputs=describe_outputs(spec, attention=attention, sample=sample),
+        outputs=describe_outputs(spec, attention=attention, sample=sample, methods=methods),
         data_schema=fitted.schema,
         versions={package: version(package) for package in (*PACKAGES, *CONVERTERS.get(format, ()))},
         training_data=fitted.training_data,

@@ -26,6 +26,7 @@ from tsattn.timeseries.window_spec import (
     PAST_COVARIATES,
     QUANTILES,
     SAMPLES,
+    WEIGHTS,
 )
 from tsattn.timeseries.windows import gather
 
@@ -145,8 +146,8 @@ class RequestGenerator:
         predicted = self._predict(window)
         quantiles = predicted[QUANTILES]
         outputs = {SERVING: {FORECAST: quantiles[..., self.fitted.spec.median], QUANTILES: quantiles}}
-        if ATTENTION in metadata.outputs:
-            outputs[ATTENTION] = {name: predicted[name] for name in metadata.outputs[ATTENTION]}
+        for signature in {ATTENTION, WEIGHTS} & set(metadata.outputs):
+            outputs[signature] = {name: predicted[name] for name in metadata.outputs[signature]}
         if SAMPLE in metadata.outputs:
             outputs[SAMPLE] = {SAMPLES: self._sample(window)}
         inputs = make_request(panel, metadata, series, origin)

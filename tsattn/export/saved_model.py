@@ -15,10 +15,11 @@ from tsattn.export.signatures import (
     build_attention_function,
     build_forecast_function,
     build_sample_function,
+    build_weights_function,
 )
 from tsattn.layers.ops import unroll_loops
 from tsattn.models.sampling import can_sample
-from tsattn.timeseries.window_spec import ATTENTION
+from tsattn.timeseries.window_spec import ATTENTION, WEIGHTS
 
 
 def write_saved_model(model: keras.Model, preprocessor: ServingPreprocessor, path: Path) -> None:
@@ -33,6 +34,8 @@ def write_saved_model(model: keras.Model, preprocessor: ServingPreprocessor, pat
     Signature ``attention``, with the same inputs: ``attention`` [batch, targets or 1, heads, queries, keys];
     ``key_steps`` [batch, keys, 2], the first and last step of ``past`` of each key, -1 for padding; ``query_steps``
     [batch, queries, 2], the first and last step of the horizon of each query.
+
+    Signature ``weights``, for a model that combines several methods: ``weights`` [batch, targets, methods].
 
     Signature ``sample``, for distributions, with the additional scalars ``num_samples`` and ``seed`` int32: ``samples``
     [batch, samples, horizon, targets].
@@ -55,6 +58,8 @@ def write_saved_model(model: keras.Model, preprocessor: ServingPreprocessor, pat
     archive.add_endpoint(SERVING, build_forecast_function(model, preprocessor), preprocessor.signature())
     if ATTENTION in model.output:
         archive.add_endpoint(ATTENTION, build_attention_function(model, preprocessor), preprocessor.signature())
+    if WEIGHTS in model.output:
+        archive.add_endpoint(WEIGHTS, build_weights_function(model, preprocessor), preprocessor.signature())
     if can_sample(model):
         archive.add_endpoint(SAMPLE, build_sample_function(model, preprocessor), preprocessor.signature(sample=True))
     with quiet():

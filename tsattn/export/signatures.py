@@ -28,6 +28,7 @@ from tsattn.timeseries.window_spec import (
     QUANTILES,
     QUERY_STEPS,
     SAMPLES,
+    WEIGHTS,
     StaticInput,
     WindowSpec,
 )
@@ -196,6 +197,16 @@ def build_attention_function(model: keras.Model, preprocessor: ServingPreprocess
     return attention
 
 
+def build_weights_function(model: keras.Model, preprocessor: ServingPreprocessor) -> Callable[..., Tensors]:
+    """Return the function of the signature for the weights of the methods that a model combines."""
+
+    def weights(*tensors: Any) -> Tensors:
+        window, _ = preprocessor(*tensors)
+        return {WEIGHTS: model(window, training=False)[WEIGHTS]}
+
+    return weights
+
+
 def _category_index(texts: Any, static: StaticInput) -> Any:
     """Return the indices of categories, 0 where unknown."""
     import tensorflow as tf
@@ -206,8 +217,10 @@ def _category_index(texts: Any, static: StaticInput) -> Any:
     return tf.reduce_sum(tf.where(is_equal, indices[None, :], 0), axis=1)
 
 
-def describe_outputs(spec: WindowSpec, *, attention: bool, sample: bool) -> dict[str, dict[str, TensorMetadata]]:
-    """Return the output tensors of each signature by name."""
+def describe_outputs(
+    spec: WindowSpec, *, attention: bool, sample: bool, methods: tuple[str, ...] = ()
+) -> dict[str, dict[str, TensorMetadata]]:
+    """Return the output tensors of each signature by name; ``methods`` are those that the model combines."""
     steps = ("batch", spec.horizon, len(spec.targets))
     outputs = {
         SERVING: {
@@ -224,6 +237,12 @@ def describe_outputs(spec: WindowSpec, *, attention: bool, sample: bool) -> dict
                 ("batch", "keys", 2), "first and last step of past of each key; -1 for padding", "int32"
             ),
             QUERY_STEPS: _tensor(("batch", "queries", 2), "first and last step of the horizon of each query", "int32"),
+        }
+    if methods:
+        outputs[WEIGHTS] = {
+            WEIGHTS: _tensor(
+                ("batch", len(spec.targets), len(methods)), f"weights of the methods: {'; '.join(methods)}"
+            )
         }
     if sample:
         shape = ("batch", "num_samples", *steps[1:])

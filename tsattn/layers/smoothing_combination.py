@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from tsattn.layers.layer_utils import check_sequence, constructor_config
@@ -33,14 +34,14 @@ class SmoothingCombination(keras.layers.Layer):
         inputs: `(batch, time, channels)`, in original units.
         observed: `(batch, time, channels)`, 0 where a value is missing. Defaults to all observed.
         mask: `(batch, time)`, False at padding, on either side.
-        return_weights: Whether to return the weights of the candidates as well.
+        return_weights: Whether to return the weights as well.
 
     Raises:
         ConfigError: An argument is out of range.
 
     Output shape:
         `(batch, horizon, channels, levels)`, float32. With `return_weights` a tuple of this and
-        `(batch, channels, candidates)`; `candidate_kinds` are in this order.
+        `(batch, channels, kinds)`, the weights of the candidates summed by kind, in the order of `kinds`.
 
     Example:
         >>> smoothing = SmoothingCombination(horizon=12, seasons=(12,))
@@ -65,8 +66,12 @@ class SmoothingCombination(keras.layers.Layer):
         self._spec = SmoothingSpec(horizon, self.seasons, window)
 
     @property
-    def candidate_kinds(self) -> tuple[str, ...]:
-        """Kind of each candidate, in the order of the weights."""
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of candidates, in the order of the weights."""
+        return tuple(dict.fromkeys(self._candidate_kinds))
+
+    @property
+    def _candidate_kinds(self) -> tuple[str, ...]:
         return candidate_kinds(smoothing_kernels(self._spec).table)
 
     def call(
@@ -91,7 +96,9 @@ class SmoothingCombination(keras.layers.Layer):
         bands = ops.transpose(bands, (0, 2, 1, 3))
         if not return_weights:
             return bands
-        return bands, ops.reshape(result.weights, (-1, channels, result.weights.shape[1]))
+        is_of_kind = np.array([[kind == other for other in self.kinds] for kind in self._candidate_kinds], "float32")
+        weights = ops.matmul(result.weights, is_of_kind)
+        return bands, ops.reshape(weights, (-1, channels, len(self.kinds)))
 
     def _right_align(self, values: Tensor, valid: Tensor) -> Tensor:
         """Return the last `window` steps of each channel, zeros before the first, `(batch * channels, window)`."""
@@ -110,7 +117,7 @@ class SmoothingCombination(keras.layers.Layer):
         bands = keras.KerasTensor((batch, self.horizon, channels, len(self.levels)), dtype="float32")
         if not return_weights:
             return bands
-        return bands, keras.KerasTensor((batch, channels, len(self.candidate_kinds)), dtype="float32")
+        return bands, keras.KerasTensor((batch, channels, len(self.kinds)), dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **constructor_config(self, SmoothingCombination)}

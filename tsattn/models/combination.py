@@ -9,17 +9,22 @@ from keras import ops
 from tsattn.layers.ops import Tensor
 from tsattn.layers.smoothing_combination import SmoothingCombination
 from tsattn.models.options import CombinationOptions
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.window_spec import QUANTILES, WEIGHTS, WindowSpec
+
+COMBINATION_LAYER = "combination"
+"""Name of the layer in a model."""
 
 
-def combination(options: CombinationOptions, spec: WindowSpec) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """Return the function from ``past``, ``observed`` and ``length`` to quantiles."""
+def combination(options: CombinationOptions, spec: WindowSpec) -> Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]:
+    """Return the function from ``past``, ``observed`` and ``length`` to quantiles and weights."""
     seasons = options.seasons(spec.season)
-    layer = SmoothingCombination(spec.horizon, seasons, spec.levels, spec.context, name="combination")
+    layer = SmoothingCombination(spec.horizon, seasons, spec.levels, spec.context, name=COMBINATION_LAYER)
 
-    def forecast(past: Tensor, observed: Tensor, length: Tensor) -> Tensor:
+    def forecast(past: Tensor, observed: Tensor, length: Tensor) -> dict[str, Tensor]:
         # Of symbolic tensors only: tf2onnx takes a constant outside of a layer for an input of the graph.
         step = ops.cumsum(ops.ones_like(past[:, :, 0]), axis=1)
-        return layer(past, observed, mask=step <= ops.expand_dims(ops.cast(length, "float32"), 1))
+        mask = step <= ops.expand_dims(ops.cast(length, "float32"), 1)
+        quantiles, weights = layer(past, observed, mask=mask, return_weights=True)
+        return {QUANTILES: quantiles, WEIGHTS: weights}
 
     return forecast

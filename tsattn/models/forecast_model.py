@@ -341,6 +341,7 @@ def build_untrained(entry: ModelEntry, spec: WindowSpec, options: BaseConfig | N
     """Build a model without training, with the same inputs and outputs."""
     inputs = window_inputs(spec)
     layer = entry.load_builder()(options or entry.options(), spec)
-    quantiles = layer(inputs[PAST], inputs[OBSERVED], inputs[LENGTH])
-    quantiles = CalibratedQuantiles(spec.median, spec.support, name=CALIBRATION_LAYER)(quantiles)
-    return keras.Model(inputs, {QUANTILES: quantiles}, name=entry.name)
+    outputs = layer(inputs[PAST], inputs[OBSERVED], inputs[LENGTH])
+    outputs = dict(outputs) if isinstance(outputs, dict) else {QUANTILES: outputs}
+    calibrated = CalibratedQuantiles(spec.median, spec.support, name=CALIBRATION_LAYER)
+    return keras.Model(inputs, {**outputs, QUANTILES: calibrated(outputs[QUANTILES])}, name=entry.name)
