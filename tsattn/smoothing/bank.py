@@ -54,7 +54,7 @@ def bank(xp: Any, values: Tensor, observed: Tensor, kernels: Kernels) -> Bank:
 
     Args:
         xp: NumPy or `keras.ops`.
-        values: `(N, T)`, right-aligned; what is not observed is ignored.
+        values: `(N, T)`, right-aligned; values that are not observed are ignored.
         observed: `(N, T)` bool: False before the start and where a value is missing.
         kernels: Constant arrays of the specification.
     """

@@ -60,7 +60,7 @@ def combine(xp: Any, values: Tensor, observed: Tensor, kernels: Kernels) -> Comb
 
     Args:
         xp: NumPy or `keras.ops`.
-        values: `(N, T)`, right-aligned; what is not observed is ignored.
+        values: `(N, T)`, right-aligned; values that are not observed are ignored.
         observed: `(N, T)` bool: False before the start and where a value is missing.
         kernels: Constant arrays of the specification.
     """

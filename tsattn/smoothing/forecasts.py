@@ -67,7 +67,7 @@ def forecast_series(
     spec = SmoothingSpec(horizon, tuple(sorted(seasons)))
     longest = max((len(array) for array in arrays), default=2)
     kernels = smoothing_kernels(replace(spec, window=min(spec.length, -(-longest // _WINDOW_STEP) * _WINDOW_STEP)))
-    # One thread per batch: threads that share one small matrix product wait for each other most of the time.
+    # One thread per batch: the threads of one small matrix product mostly wait for each other.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         batches = _batches(arrays, kernels.spec.length)
         parts = list(pool.map(lambda batch: _forecast_batch(batch, kernels, ordered), batches))

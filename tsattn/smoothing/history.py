@@ -26,7 +26,7 @@ class Positions:
         weight: `(N, T)` 1 where a value is observed, else 0.
         started: `(N, T)` bool, from the first observed value on.
         number: `(N, T)` int: position since the start, 1 at the first observed value, 0 before.
-        first: `(N, 1)` int: index of the first observed value; ``T`` if there is none.
+        first: `(N, 1)` int: index of the first observed value; ``T`` without any.
     """
 
     weight: Tensor
