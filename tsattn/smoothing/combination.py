@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tsattn.smoothing.bank import Bank, bank
+from tsattn.smoothing.bank import TINY, Bank, bank
 from tsattn.smoothing.candidates import Candidate
 from tsattn.smoothing.history import Tensor
 from tsattn.smoothing.intermittent import INTERMITTENT, INTERMITTENT_KINDS
@@ -86,7 +86,8 @@ def candidate_scores(xp: Any, parts: Bank, kernels: Kernels) -> Tensor:
     deviation = (parts.forecasts[:, :-1] - parts.actual[:, :, None]) * parts.weight[:, :, None]
     pairs = xp.sum(xp.sum(parts.weight, axis=2), axis=1, keepdims=True)
     absolute = xp.sum(xp.sum(xp.abs(deviation), axis=3), axis=1) / xp.maximum(pairs, 1.0)
-    squared = xp.sqrt(xp.sum(xp.sum(deviation * deviation, axis=3), axis=1) / xp.maximum(pairs, 1.0))
+    mean_square = xp.sum(xp.sum(deviation * deviation, axis=3), axis=1) / xp.maximum(pairs, 1.0)
+    squared = xp.sqrt(xp.maximum(mean_square, TINY))  # the gradient of the root is infinite at 0
     horizon_error = xp.where(parts.intermittent, squared, absolute)
 
     origins = xp.sum(xp.max(parts.weight, axis=2), axis=1, keepdims=True)
