@@ -33,7 +33,7 @@ from tsattn.timeseries.panel import Panel, covariate_statistics, static_statisti
 from tsattn.timeseries.ragged import Floats
 from tsattn.timeseries.schema import Schema
 from tsattn.timeseries.seasonality import combined_seasons
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.window_spec import WEIGHTS, WindowSpec
 from tsattn.timeseries.windows import Windows, min_series_length
 from tsattn.training.defaults import (
     MAX_VALIDATION_ROWS,
@@ -339,9 +339,7 @@ def fit_model(
             options, spec = _plan_combination(options, config, spec, panel, schema)
         model = build_untrained(entry, spec, options)
         scores = _score(entry.name, model, spec, panel, steps)
-        calibration = (
-            HISTORY_CALIBRATION if isinstance(options, CombinationOptions) else calibrate(model, spec, panel, steps)
-        )
+        calibration = HISTORY_CALIBRATION if WEIGHTS in model.output else calibrate(model, spec, panel, steps)
         fitted = _FittedModel(model, entry.name, options, spec, scores, calibration)
     return FittedForecaster(
         config=_fill_config(config, fitted, schema, steps),

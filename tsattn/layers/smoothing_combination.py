@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import keras
@@ -12,6 +13,13 @@ from keras import ops
 from tsattn.layers.layer_utils import check_sequence, constructor_config
 from tsattn.layers.ops import Tensor, resolve_mask, shift_right
 from tsattn.smoothing import SmoothingSpec, candidate_kinds, combine, quantiles, smoothing_kernels
+from tsattn.smoothing.kernels import Kernels
+
+
+@lru_cache(maxsize=16)
+def float32_kernels(spec: SmoothingSpec) -> Kernels:
+    """Return the constant arrays in float32, converted once for all calls."""
+    return smoothing_kernels(spec).astype("float32")
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -82,7 +90,7 @@ class SmoothingCombination(keras.layers.Layer):
         return_weights: bool = False,
     ) -> Any:
         check_sequence("inputs", inputs.shape)
-        kernels = smoothing_kernels(self._spec).astype("float32")
+        kernels = float32_kernels(self._spec)
         values = ops.cast(inputs, "float32")
         valid = resolve_mask(mask, values)
         seen = ops.ones_like(values) if observed is None else ops.cast(observed, "float32")
