@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tsattn.cli.options import PATH, config_option, data_options
-from tsattn.cli.output import console, notes, schema_table
+from tsattn.cli.output import checked_output, console, notes, schema_table, write_output
 from tsattn.config import DataConfig, RunConfig
 
 
@@ -33,13 +33,10 @@ def forecast(data: Path, levels: str, out: Path | None, **options: Any) -> None:
 
     DATA and its options are as for `tsattn fit`.
     """
-    from tsattn.atomic_io import check_file, write_frame
     from tsattn.data.loader import load
     from tsattn.forecasting.combination import forecast_panel
 
-    out = None if str(out) == "-" else out
-    if out is not None:
-        check_file(out, overwrite=True)
+    out = checked_output(out)
     given = {name: value for name, value in options.items() if value is not None}
     config = RunConfig.from_dict({"data": given, "levels": levels.split(",")}, source="the options")
     terminal = console(stderr=True)
@@ -48,7 +45,4 @@ def forecast(data: Path, levels: str, out: Path | None, **options: Any) -> None:
         terminal.print(schema_table(schema, panel))
         result = forecast_panel(panel, schema, config)
     terminal.print(result.summary())
-    if out is None:
-        click.echo(result.frame.to_csv(index=False), nl=False)
-    else:
-        write_frame(result.frame, out)
+    write_output(result.frame, out)

@@ -6,8 +6,10 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -45,6 +47,30 @@ def notes(terminal: Console) -> Iterator[None]:
     for warning in caught:
         if warning.category is not DataWarning:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def checked_output(path: Path | None) -> Path | None:
+    """Return the file that a command writes; None for standard output, which ``-`` means as well.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    from tsattn.atomic_io import check_file
+
+    if path is None or str(path) == "-":
+        return None
+    check_file(path, overwrite=True)
+    return path
+
+
+def write_output(frame: pd.DataFrame, path: Path | None) -> None:
+    """Write a forecast to the file that `checked_output` returned, or as CSV to standard output."""
+    from tsattn.atomic_io import write_frame
+
+    if path is None:
+        click.echo(frame.to_csv(index=False), nl=False)
+    else:
+        write_frame(frame, path)
 
 
 def count(number: int, noun: str) -> str:

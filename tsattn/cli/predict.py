@@ -8,7 +8,7 @@ import click
 
 from tsattn._logging import silence_stderr
 from tsattn.cli.options import PATH, import_option
-from tsattn.cli.output import console, notes
+from tsattn.cli.output import checked_output, console, notes, write_output
 
 
 @click.command()
@@ -52,13 +52,9 @@ def predict(
     may be others, shorter, longer or with gaps. Future covariates are in the rows of DATA after the history, or in the
     file --future.
     """
-    from tsattn.atomic_io import check_file, write_frame
-
     if samples is not None and recursive:
         raise click.UsageError("--samples draws paths over the fitted horizon: leave out --recursive")
-    out = None if str(out) == "-" else out
-    if out is not None:
-        check_file(out, overwrite=True)
+    out = checked_output(out)
     with silence_stderr():
         from tsattn.forecaster import Forecaster
     terminal = console(stderr=True)
@@ -70,7 +66,4 @@ def predict(
             forecast = forecaster.sample(data, future, samples=samples, seed=seed, cutoff=cutoff, horizon=horizon)
     if forecaster.calibration_.uncalibrated:
         terminal.print(forecaster.calibration_.summary())
-    if out is None:
-        click.echo(forecast.to_csv(index=False), nl=False)
-    else:
-        write_frame(forecast, out)
+    write_output(forecast, out)
