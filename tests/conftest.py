@@ -52,7 +52,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             super().__init__(seconds)
             found.append(seconds)
 
-    monkeypatch.setattr("tsattn.forecasting.fit.Deadline", RecordedDeadline)
+    monkeypatch.setattr("tsattn.forecasting.network_trainer.Deadline", RecordedDeadline)
     return found
 
 

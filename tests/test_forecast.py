@@ -137,6 +137,6 @@ def test_the_exported_model_returns_the_weights_of_the_methods(run: Path) -> Non
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
     described = json.loads((export / "assets.extra" / "tsattn.json").read_text())["outputs"]["weights"]["weights"]
     methods = described["meaning"].removeprefix("weights of the methods: ").split("; ")
-    assert weights.shape == (4, 1, len(methods))
-    seasonal = [weight for weight, method in zip(weights[0, 0], methods, strict=True) if "seasonal" in method]
+    assert weights.shape == (4, 7, 1, len(methods))
+    seasonal = [weight for weight, method in zip(weights[0, 0, 0], methods, strict=True) if "seasonal" in method]
     assert sum(seasonal) > 0.9, "the series 'a' repeats its week"

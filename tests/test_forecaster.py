@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from keras_help import eager_training
+from run_files import without_export
 from sklearn.base import clone
 
 from tsattn import Forecaster
 from tsattn.errors import ConfigError, DataError, RunError, TsattnError
-from tsattn.forecasting.fit import CallbackFactory
+from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.models import BASELINES
+from tsattn.scoring.forecast_weights import ForecastWeights
 
 QUICK: dict[str, Any] = {
     "options": {"units": 8},
@@ -233,46 +235,69 @@ def record(titles: list[str]) -> CallbackFactory:
     return callback
 
 
-@pytest.fixture(scope="module")
-def titles() -> list[str]:
-    """Titles of the trainings of `fallen_back`."""
-    return []
+def test_few_values_are_forecast_without_a_network() -> None:
+    titles: list[str] = []
+    default = Forecaster(horizon=5, season=1).fit(noise(), callback=record(titles))
+    assert titles == [] and default.history_ is None and default.get_params()["model"] is None
+    assert default.config_.model == {"name": "combination", "second_season": 0}
+    named = Forecaster("combination", horizon=5, season=1).fit(noise())
+    pd.testing.assert_frame_equal(default.predict(), named.predict())
+    assert default.spec_ == named.spec_ and named.choice_ is None
+    assert default.choice_ is not None and default.choice_.selected == "combination"
+    assert "the data have 120" in default.summary()
+
+
+def waves(steps: int = 240) -> pd.DataFrame:
+    """A season of 12 steps with noise."""
+    values = 50 + 5 * np.sin(np.arange(steps) * np.pi / 6) + np.random.default_rng(0).normal(size=steps)
+    return pd.DataFrame({"ds": np.arange(steps), "y": values})
 
 
 @pytest.fixture(scope="module")
-def fallen_back(titles: list[str]) -> Forecaster:
-    """The default on white noise."""
-    training = {**QUICK["training"], "refit": True}
-    return Forecaster(horizon=5, season=1, training=training).fit(noise(), callback=record(titles))
+def combined() -> Forecaster:
+    """The default on a series of 240 values."""
+    with eager_training():
+        return Forecaster(horizon=6, season=12, training={**QUICK["training"], "refit": True}).fit(waves())
 
 
-def test_the_default_falls_back_on_a_baseline(fallen_back: Forecaster, titles: list[str]) -> None:
-    assert titles == ["training"], "a baseline is not trained to the end"
-    assert fallen_back.config_.model == {"name": "seasonal_mean"} and fallen_back.get_params()["model"] is None
-    assert fallen_back.choice_ is not None and fallen_back.choice_.selected == "seasonal_mean"
-    named = Forecaster("seasonal_mean", horizon=5, season=1).fit(noise())
-    pd.testing.assert_frame_equal(fallen_back.predict(), named.predict())
-    assert fallen_back.spec_ == named.spec_ and named.choice_ is None
-    assert set(fallen_back.scores_["model"]) == {"seq2seq", *BASELINES}, "with the scores of the network"
-    assert fallen_back.history_ is not None
-    assert "seasonal_mean" in fallen_back.summary() and "model=seq2seq" in fallen_back.summary()
+def test_the_default_combines_network_and_smoothings(combined: Forecaster) -> None:
+    choice = combined.choice_
+    assert isinstance(choice, ForecastWeights) and 0 < choice.weight < 1 and len(choice.weights) == 6
+    assert set(combined.scores_["model"]) == {"seq2seq + combination", *BASELINES}
+    assert combined.config_.model["smoothing"] is True and combined.fitted_.name in combined.scores_["model"].to_list()
+    assert f"weight {choice.weight:.0%}" in combined.summary()
+    # The network reads its own window.
+    assert combined.config_.data.context < combined.spec_.context
 
 
-def test_a_selected_baseline_is_saved_and_exported(fallen_back: Forecaster, tmp_path: Path) -> None:
+def test_a_combined_forecaster_is_saved_and_exported(combined: Forecaster, tmp_path: Path) -> None:
     import tensorflow as tf
 
-    fallen_back.save(tmp_path / "run")
+    combined.save(tmp_path / "run")
     loaded = Forecaster.load(tmp_path / "run")
-    pd.testing.assert_frame_equal(loaded.predict(), fallen_back.predict())
-    assert loaded.model == "seasonal_mean" and loaded.spec_ == fallen_back.spec_
-    assert loaded.choice_ == fallen_back.choice_ and loaded.summary() == fallen_back.summary()
-    served = tf.saved_model.load(tmp_path / "run" / "saved_model" / "1").signatures["serving_default"]
-    past = noise()["y"].to_numpy("float32")[None, :, None]
-    answer = served(past=tf.constant(past), length=tf.constant([past.shape[1]]))
-    assert answer["quantiles"].shape == (1, 5, 1, 3)
-    np.testing.assert_allclose(answer["forecast"].numpy().ravel(), fallen_back.predict()["y"], rtol=1e-6)
-    again = Forecaster.from_config(loaded.config_).fit(noise())
-    pd.testing.assert_frame_equal(again.predict(), fallen_back.predict())
+    pd.testing.assert_frame_equal(loaded.predict(), combined.predict())
+    assert loaded.spec_ == combined.spec_ and loaded.choice_ == combined.choice_
+    served = tf.saved_model.load(tmp_path / "run" / "saved_model" / "1")
+    past = tf.constant(waves()["y"].to_numpy("float32")[None, :, None])
+    answer = served.signatures["serving_default"](past=past, length=tf.constant([240]))
+    np.testing.assert_allclose(answer["forecast"].numpy().ravel(), combined.predict()["y"], rtol=1e-5)
+    weights = served.signatures["weights"](past=past, length=tf.constant([240]))["weights"].numpy()
+    assert combined.choice_ is not None
+    np.testing.assert_allclose(weights[0, :, 0, 0], combined.choice_.weights, rtol=1e-4)
+    np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("eager_training")
+def test_a_combined_network_is_trained_further(combined: Forecaster, tmp_path: Path) -> None:
+    with without_export():
+        combined.save(tmp_path / "run")
+    tuned = Forecaster(init_from=tmp_path / "run", training=QUICK["training"]).fit(waves())
+    assert tuned.config_.model == combined.config_.model and tuned.spec_ == combined.spec_
+
+
+def test_smoothing_needs_quantiles() -> None:
+    with pytest.raises(ConfigError, match=r"model\.smoothing=true combines quantiles"):
+        Forecaster("seq2seq", 6, options={"smoothing": True, "head": "normal"}).fit(waves())
 
 
 @pytest.mark.slow
@@ -284,7 +309,7 @@ def test_a_network_that_is_configured_is_used() -> None:
 
 
 @pytest.mark.slow
-def test_a_better_network_is_selected_and_trained_to_the_end() -> None:
+def test_a_better_network_has_weight_and_is_trained_to_the_end() -> None:
     # A period that is not the season: no baseline follows it, and any network does.
     steps = np.arange(300)
     frame = pd.DataFrame({"ds": steps, "y": 10 + np.sin(steps * 2 * np.pi / 9)})
@@ -292,4 +317,4 @@ def test_a_better_network_is_selected_and_trained_to_the_end() -> None:
     forecaster = Forecaster(horizon=4, season=1, training={"epochs": 6}).fit(frame, callback=record(titles))
     assert forecaster.config_.model["name"] == "seq2seq" and titles == ["training", "training to the end"]
     assert forecaster.choice_ is not None and forecaster.choice_.uses_network
-    assert forecaster.summary().startswith("Selected: seq2seq.")
+    assert forecaster.choice_.weight > 0.5 and "seq2seq" in forecaster.summary()

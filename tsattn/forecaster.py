@@ -22,8 +22,8 @@ from tsattn.export import Format
 from tsattn.export.exporter import export
 from tsattn.forecasting.artifact import read_run
 from tsattn.forecasting.finetuning import read_series
-from tsattn.forecasting.fit import CallbackFactory
 from tsattn.forecasting.fitted import FittedForecaster
+from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.forecasting.prediction import PredictionRequest, predict, sample
 from tsattn.run_directory import write_run
 
@@ -57,10 +57,10 @@ class Forecaster(BaseEstimator):
 
     Args:
         model: Name of the architecture, see `tsattn.models.MODELS`, or of a model of your own, see
-            `tsattn.models.register`. None trains seq2seq and uses a naive baseline instead if the network does not
-            beat it, see `tsattn.scoring.model_choice`; with ``options`` it is seq2seq in any case. "auto" selects the
-            best of several networks and the naive baselines by a short backtest, see
-            `tsattn.evaluation.model_selection`.
+            `tsattn.models.register`. None trains seq2seq and combines it with exponential smoothings, weighted
+            by their errors, see `tsattn.scoring.forecast_weights`; with ``options`` it is seq2seq alone, unless they
+            contain ``smoothing=True``. "auto" selects the best of several networks and the models without training by
+            a short backtest, see `tsattn.evaluation.model_selection`.
         DATA_OPTIONS
         levels: Quantile levels; 0.5, the point forecast, must be one of them.
         options: Options of the architecture by name, see `tsattn models NAME`.

@@ -17,13 +17,13 @@ from tsattn.models import BASELINES, resolve_options
 ROOT = Path(__file__).parents[2]
 
 Configuration = dict[str, Any]
-"""`RunConfig` as JSON with all options of the model, without the seed; may have the key `FALLBACK`."""
+"""`RunConfig` as JSON with all options of the model, without the seed; may have the key `DEFAULT`."""
 
 FORMER_BEHAVIOUR = {"model.mean_reversion": False, "model.linear_residual": False, "training.history_truncation": 0.0}
 """Options whose defaults differ from the behaviour of the code before the option existed: that behaviour."""
 
-FALLBACK = "fallback"
-"""True if no model is named, so that the default may select a naive baseline instead of the network."""
+DEFAULT = "default"
+"""True if no model is named, so that the network is combined with exponential smoothings."""
 
 
 @cache
@@ -56,14 +56,13 @@ def resolve(task: Task, settings: Iterable[str] = (), config: str | None = None)
     entry, options = resolve_options(run.model, source=task.name)
     complete = run.model_copy(update={"model": {"name": entry.name, **options.model_dump()}})
     configuration = complete.model_dump(mode="json", exclude={"seed"})
-    return configuration if run.model or not task.allows_fallback else {**configuration, FALLBACK: True}
+    return configuration if run.model else {**configuration, DEFAULT: True}
 
 
 def make_run_config(configuration: Configuration, seed: int) -> RunConfig:
     """Return the configuration of the forecaster."""
     values = {**configuration, "seed": seed}
-    if values.pop(FALLBACK, False):
-        # The fallback does not replace a model that is named.
+    if values.pop(DEFAULT, False):
         values["model"] = {}
     return RunConfig.from_dict(values)
 

@@ -36,7 +36,7 @@ from tsattn.errors import TsattnError
 from tsattn.evaluation.backtest import backtest_windows
 from tsattn.evaluation.origins import plan_backtest
 from tsattn.forecaster import Forecaster
-from tsattn.forecasting.fit import CallbackFactory
+from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.models import BASELINES
 from tsattn.scoring.comparison import BATCH_ROWS, predict_windows
 from tsattn.timeseries.frames import quantile_columns

@@ -72,14 +72,6 @@ class Task:
         train, validation, test = (hours * ETT_STEPS_PER_HOUR[self.data] for hours in ETT_HOURS)
         return train, validation, test
 
-    @property
-    def allows_fallback(self) -> bool:
-        """Whether a variant without a model name may fall back to a naive baseline, as `tsattn fit` may.
-
-        In the other protocols its network is named, so that the fallback cannot act.
-        """
-        return self.protocol == "classic"
-
     def settings(self) -> dict[str, str]:
         """Return the settings that the protocol prescribes, as for ``tsattn --set``."""
         if self.protocol == "roads":

@@ -85,7 +85,7 @@ CONTESTANTS = (
     Contestant(
         "tsattn",
         "default",
-        "the default network, named so that the fallback to a baseline cannot act, with training.max_seconds so that "
+        "the default, with training.max_seconds so that "
         "fitting ends within the budget; rest is the time reserved for the steps after training, as a multiple of the "
         "time before it",
         {"ett": {"rest": 1.5}, "m4": {"rest": 1.0}},

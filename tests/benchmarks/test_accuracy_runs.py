@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 from click.testing import CliRunner
 from example_plan import example_plan
@@ -20,7 +18,6 @@ from benchmarks.accuracy import snapshot
 from benchmarks.accuracy.configuration import fingerprint, is_equivalent, make_run_config, resolve
 from benchmarks.accuracy.launch import Launcher
 from benchmarks.accuracy.plan import RunFilter, Table, list_runs, read_plan
-from benchmarks.accuracy.protocols import classic
 from benchmarks.accuracy.published import PUBLISHED
 from benchmarks.accuracy.store import Key, Store
 from benchmarks.accuracy.tasks import TEST, VALIDATION, Stage, get_task
@@ -32,29 +29,17 @@ def test_resolved_configuration_has_defaults_and_no_seed() -> None:
     assert configuration["model"]["units"] == 7 and "dropout" in configuration["model"]
     assert configuration["training"]["refit"] is False and configuration["data"]["validation"] == 2880
     assert "seed" not in configuration
-    default = resolve(get_task("etth1-96"))["model"]["dropout"]
-    same = resolve(get_task("etth1-96"), [f"model.dropout={default}"])
-    assert fingerprint(same) == fingerprint(resolve(get_task("etth1-96"))) != fingerprint(configuration)
+    named = resolve(get_task("etth1-96"), ["model.name=seq2seq"])
+    same = resolve(get_task("etth1-96"), [f"model.dropout={named['model']['dropout']}"])
+    assert fingerprint(same) == fingerprint(named) != fingerprint(configuration)
 
 
-@pytest.mark.slow
-def test_only_the_default_without_a_model_name_falls_back_on_a_classic_file(tmp_path: Path) -> None:
-    values = np.random.default_rng(8).normal(50, 2, 120)
-    frame = pd.DataFrame({"ds": pd.date_range("2024-03-01", periods=120), "y": values})
-    frame.to_csv(tmp_path / "noise.csv", index=False)
-    settings = ["training.epochs=1", "training.steps_per_epoch=5", "data.horizon=5", "data.season=1"]
-    of = get_task("classic-noise")
-    default, named = (resolve(of, [*settings, *more]) for more in ([], ["model.name=seq2seq"]))
+def test_the_default_names_no_model() -> None:
+    of = get_task("etth1-96")
+    default, named = (resolve(of, settings) for settings in ([], ["model.name=seq2seq"]))
     assert default["model"] == named["model"] and fingerprint(default) != fingerprint(named)
     assert not is_equivalent(named, of, default) and not is_equivalent(default, of, named)
-    for configuration, selected in ((default, "seasonal_mean"), (named, "seq2seq")):
-        figures = classic(tmp_path / "noise.csv", make_run_config(configuration, 0), TEST).figures[TEST]
-        assert figures["selected_model"] == selected
-        assert (figures["mase"] == figures["best_naive_mase"]) == (selected == figures["best_naive"])
-
-
-def test_other_protocols_name_the_network_of_the_default() -> None:
-    assert make_run_config(resolve(get_task("etth1-96")), 0).model["name"] == "seq2seq"
+    assert make_run_config(default, 0).model == {} and make_run_config(named, 0).model["name"] == "seq2seq"
 
 
 @pytest.mark.parametrize("setting", ["seed=3", "data.horizon=24", "training.refit=true"])
@@ -74,10 +59,11 @@ def test_a_result_from_before_an_option_existed_has_its_default() -> None:
 
 def test_a_result_from_before_an_option_that_is_now_on_has_its_former_behaviour() -> None:
     of = get_task("etth1-96")
-    earlier = resolve(of, ["training.history_truncation=0"])
+    settings = ["model.name=seq2seq", "training.history_truncation=0"]
+    earlier = resolve(of, settings)
     del earlier["model"]["mean_reversion"]
-    assert is_equivalent(earlier, of, resolve(of, ["training.history_truncation=0", "model.mean_reversion=false"]))
-    assert not is_equivalent(earlier, of, resolve(of, ["training.history_truncation=0"]))
+    assert is_equivalent(earlier, of, resolve(of, [*settings, "model.mean_reversion=false"]))
+    assert not is_equivalent(earlier, of, resolve(of, settings))
 
 
 def test_a_result_with_former_option_names_is_equivalent() -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from cli.conftest import DATASETS, FAST, TINY, tsattn
 
-from tsattn import Forecaster
+from tsattn import Forecaster, forecast
 from tsattn.config import RunConfig, override
 
 FILES = {
@@ -231,22 +231,39 @@ def test_recipes(recipe: str) -> None:
     assert np.isfinite(forecast.drop(columns=["unique_id", "ds"])).to_numpy().all()
 
 
-@pytest.mark.usefixtures("eager_training", "without_export")
-def test_baseline_fallback_is_reported(noise: Path, tmp_path: Path) -> None:
-    result = tsattn("fit", noise, "--out", tmp_path / "run", "--season", 1, "--horizon", 5, *TINY)
+@pytest.mark.usefixtures("without_export")
+def test_few_values_are_forecast_without_a_network(noise: Path, tmp_path: Path) -> None:
+    result = tsattn("fit", noise, "--out", tmp_path / "run", "--season", 1, "--horizon", 5)
     assert result.exit_code == 0, result.output
-    reason = "Selected: seasonal_mean, the best naive baseline over the history. seq2seq is "
-    assert reason in result.stderr and "set model=seq2seq." in result.stderr
+    reason = "networks are trained from 200 observed values on, and the data have 120."
+    assert reason in result.stderr
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    choice = metrics["model_choice"]
-    assert choice["selected"] == "seasonal_mean" and choice["summary"] in result.stderr
-    assert {row["model"] for row in metrics["scores"]} >= {"seq2seq", "seasonal_mean"}
-    assert 'name = "seasonal_mean"' in (tmp_path / "run" / "config.toml").read_text()
-    report = (tmp_path / "run" / "report.html").read_text()
-    assert reason in report and "The network was not selected" in report
-    context = tomllib.loads((tmp_path / "run" / "config.toml").read_text())["data"]["context"]
-    expected = pd.read_csv(noise)["y"].tail(context).mean()
-    np.testing.assert_allclose(pd.read_csv(tmp_path / "run" / "forecast.csv")["y"], expected, rtol=1e-5)
+    assert metrics["model_choice"]["selected"] == "combination" and reason in metrics["model_choice"]["summary"]
+    assert {row["model"] for row in metrics["scores"]} >= {"combination", "seasonal_mean"}
+    assert 'name = "combination"' in (tmp_path / "run" / "config.toml").read_text()
+    assert reason in (tmp_path / "run" / "report.html").read_text()
+    known = forecast(pd.read_csv(noise), 5, season=1)
+    np.testing.assert_allclose(pd.read_csv(tmp_path / "run" / "forecast.csv")["y"], known["y"], rtol=1e-4)
+
+
+@pytest.mark.usefixtures("eager_training", "without_export")
+def test_network_and_smoothings_are_combined(tmp_path: Path) -> None:
+    rng, steps = np.random.default_rng(0), np.arange(240)
+    values = 50 + 5 * np.sin(steps * np.pi / 6) + rng.normal(size=240)
+    pd.DataFrame({"ds": steps, "y": values}).to_csv(tmp_path / "data.csv", index=False)
+    given = ("--season", 12, "--horizon", 6, *TINY)
+    result = tsattn("fit", tmp_path / "data.csv", "--out", tmp_path / "run", *given)
+    assert result.exit_code == 0, result.output
+    choice = json.loads((tmp_path / "run" / "metrics.json").read_text())["model_choice"]
+    assert choice["summary"] in result.stderr and 0 < choice["weights"][0] < 1
+    assert choice["selected"] == "seq2seq + combination" and choice["selected"] in result.stdout + result.stderr
+    config = (tmp_path / "run" / "config.toml").read_text()
+    again = tsattn("fit", tmp_path / "data.csv", "--out", tmp_path / "again", "--config", tmp_path / "run/config.toml")
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "again" / "config.toml").read_text() == config
+    forecasts = [pd.read_csv(tmp_path / name / "forecast.csv") for name in ("run", "again")]
+    pd.testing.assert_frame_equal(*forecasts)
+    pd.testing.assert_frame_equal(Forecaster.load(tmp_path / "run").predict(), forecasts[0], check_dtype=False)
 
 
 @pytest.mark.usefixtures("eager_training", "without_export")
@@ -255,7 +272,7 @@ def test_named_network_is_used(limit: str, noise: Path, tmp_path: Path) -> None:
     arguments = ("--season", 1, "--horizon", 5, *TINY, "--model", "seq2seq", "--time-limit", limit)
     result = tsattn("fit", noise, "--out", tmp_path / "run", *arguments)
     assert result.exit_code == 0, result.output
-    assert "Selected:" not in result.stderr
+    assert "The forecast combines" not in result.stderr
     config = (tmp_path / "run" / "config.toml").read_text()
     assert 'name = "seq2seq"' in config and f"max_seconds = {600 if limit == '10m' else 0.001}" in config
     note = "The time limit ended the training in epoch 1; the weights after epoch 1 are used"

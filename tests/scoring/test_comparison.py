@@ -7,7 +7,7 @@ import pytest
 
 from tsattn.models import get_model
 from tsattn.models.forecast_model import build_untrained
-from tsattn.scoring.comparison import KerasForecaster, compare, rank_baselines
+from tsattn.scoring.comparison import KerasForecaster, compare
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import WIDE_ID, Panel
 from tsattn.timeseries.ragged import RaggedArray
@@ -44,22 +44,3 @@ def test_seasonal_naive_of_two_channels(levels: tuple[float, ...], ends: tuple[i
     known = np.mean([np.mean(each) / one for each, one in zip(errors, scale, strict=True)])
     assert scores["mase"] == pytest.approx(known, rel=1e-4)
     assert any(name.startswith("coverage-") for name in scores.index) == (ends is not None)
-
-
-def test_baselines_are_ranked_from_a_third_of_each_series_on() -> None:
-    rng = np.random.default_rng(3)
-    season, horizon = 4, 3
-    lengths = np.array([60, 31, 5])
-    values = rng.normal(size=(96, 1)).astype("float32")
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    panel = Panel(RaggedArray(values, offsets), ("a", "b", "c"), ("y",), np.zeros(3, "int64"), Grid("1", 0))
-    scores = rank_baselines(panel, WindowSpec(20, horizon, ("y",), season)).set_index("model")
-    maes, mases = [], []
-    for index, first in enumerate((20, 10, 1)):
-        series = values[offsets[index] : offsets[index + 1], 0]
-        origins = range(first, len(series) - horizon + 1)
-        maes.append(np.mean([np.abs(series[o : o + horizon] - series[o - 1]).mean() for o in origins]))
-        mases.append(maes[-1] / np.abs(series[season:] - series[:-season]).mean())
-    assert scores.loc["naive", "mae"] == pytest.approx(np.mean(maes), rel=1e-5)
-    assert scores.loc["naive", "mase"] == pytest.approx(np.mean(mases), rel=1e-5)
-    assert list(scores["mase"]) == sorted(scores["mase"]) and len(scores) == 4

@@ -151,7 +151,7 @@ def test_data_without_a_scale_are_compared_by_mae() -> None:
 
 
 def test_training_data_end_before_the_validation_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tsattn.forecasting.fit import NetworkTrainer
+    from tsattn.forecasting.network_trainer import NetworkTrainer
 
     lengths = []
     train = NetworkTrainer.train

@@ -27,7 +27,7 @@ from tsattn.evaluation.rolling_origin import (
     run_backtest,
 )
 from tsattn.forecasting.finetuning import inherit_options, read_series
-from tsattn.forecasting.fit import CallbackFactory
+from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.forecasting.run_metadata import RunMetadata
 from tsattn.models import BASELINES, resolve_options
 from tsattn.scoring.classical import CLASSICAL, check_classical

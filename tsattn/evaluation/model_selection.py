@@ -1,8 +1,8 @@
 """Selection of the best of several models, for ``model="auto"``, by a short backtest.
 
 Each candidate is trained once, on the data before the folds, which take about a fifth of a single series and less of
-each of many. The naive baselines are candidates as well. The model with the lowest mean error is selected, or the first
-network within a standard error of it, and then fitted to all of the data as if it had been named.
+each of many. The models without training are candidates as well. The model with the lowest mean error is selected, or
+the first network within a standard error of it, and then fitted to all of the data as if it had been named.
 
 The time is limited: a candidate is skipped if the remaining time does not suffice to train it like the previous ones
 and to fit the best one again.
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from time import monotonic
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,9 +23,10 @@ from tsattn.config import AUTO, RunConfig, SelectionConfig
 from tsattn.errors import ConfigError, DataError
 from tsattn.evaluation.origins import EvaluationWindows, plan_backtest
 from tsattn.evaluation.rolling_origin import Candidate, baseline_candidates, network_candidate, run_backtest
-from tsattn.forecasting.fit import CallbackFactory, fit_model
+from tsattn.forecasting.fit import fit_model
 from tsattn.forecasting.fitted import FittedForecaster
-from tsattn.models import BASELINES, get_model
+from tsattn.forecasting.network_trainer import CallbackFactory
+from tsattn.models import BASELINES, COMBINATION, get_model
 from tsattn.scoring.model_choice import ModelSelection, ranking_metric
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
@@ -69,11 +71,14 @@ def fit(
         return fit_model(config, panel, schema, source, callback)
     selection = select_model(config, panel, schema, source, callback)
     best = config.with_model(selection.selected).model_copy(update={"selection": None})
-    if selection.selected in BASELINES:
-        # A baseline has none of the options of a network.
-        data = config.data.model_copy(update={"graph": None})
-        best = best.model_copy(update={"model": {"name": selection.selected}, "data": data})
+    if not get_model(selection.selected).trained:
+        best = best.model_copy(update=_untrained(config, selection.selected))
     return replace(fit_model(best, panel, schema, source, callback), choice=selection)
+
+
+def _untrained(config: RunConfig, name: str) -> dict[str, Any]:
+    """Return the parts of a configuration for a model without training, which has no options of a network."""
+    return {"model": {"name": name}, "data": config.data.model_copy(update={"graph": None})}
 
 
 def select_model(
@@ -99,6 +104,8 @@ def select_model(
 
     def candidates() -> Iterator[Candidate]:
         yield from baseline_candidates(config, windows, BASELINES)
+        smoothing = config.model_copy(update={**_untrained(config, COMBINATION), "selection": None})
+        yield network_candidate(smoothing, fit_model, windows, COMBINATION, callback)
         for name in networks:
             seconds = timer.next_limit()
             if seconds is None:

@@ -14,8 +14,9 @@ from tsattn.config import AUTO, RunConfig
 from tsattn.evaluation.fold_store import Fold, FoldStore
 from tsattn.evaluation.origins import EvaluationWindows
 from tsattn.forecasting.finetuning import inherit_options
-from tsattn.forecasting.fit import CallbackFactory, window_sizes
+from tsattn.forecasting.fit import window_sizes
 from tsattn.forecasting.fitted import FittedForecaster
+from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.models import resolve_options
 from tsattn.models.registry import check_graph
 from tsattn.scoring.classical import CLASSICAL

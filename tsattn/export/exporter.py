@@ -26,7 +26,7 @@ from tsattn.export.verification import check_portable_model, launcher, write_war
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.layers.distributions import get_distribution
 from tsattn.models import NetworkOptions, get_model, resolve_options
-from tsattn.models.combination import COMBINATION_LAYER
+from tsattn.models.network_combination import get_methods
 from tsattn.models.sampling import can_sample
 from tsattn.timeseries.window_spec import ATTENTION, PARAMETERS, QUANTILES, WEIGHTS
 
@@ -234,10 +234,10 @@ def make_metadata(
     attention = all_signatures and ATTENTION in fitted.model.output
     sample = all_signatures and can_sample(fitted.model)
     weights = all_signatures and WEIGHTS in fitted.model.output
-    methods = fitted.model.get_layer(COMBINATION_LAYER).kinds if weights else ()
+    methods = get_methods(fitted.model, str(fitted.config.model["name"])) if weights else ()
     return ModelMetadata(
         name=name,
-        model=fitted.config.model["name"],
+        model=fitted.name,
         context=spec.context,
         horizon=spec.horizon,
         season=spec.season,

@@ -37,7 +37,8 @@ def write_saved_model(model: keras.Model, preprocessor: ServingPreprocessor, pat
     ``key_steps`` [batch, keys, 2], the first and last step of ``past`` of each key, -1 for padding; ``query_steps``
     [batch, queries, 2], the first and last step of the horizon of each query.
 
-    Signature ``weights``, for a model that combines several methods: ``weights`` [batch, targets, methods].
+    Signature ``weights``, for a model that combines several methods: ``weights`` [batch, horizon,
+    targets, methods].
 
     Signature ``sample``, for distributions, with the additional scalars ``num_samples`` and ``seed`` int32: ``samples``
     [batch, samples, horizon, targets].

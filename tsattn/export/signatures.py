@@ -240,9 +240,7 @@ def describe_outputs(
         }
     if methods:
         outputs[WEIGHTS] = {
-            WEIGHTS: _tensor(
-                ("batch", len(spec.targets), len(methods)), f"weights of the methods: {'; '.join(methods)}"
-            )
+            WEIGHTS: _tensor(("batch", *steps[1:], len(methods)), f"weights of the methods: {'; '.join(methods)}")
         }
     if sample:
         shape = ("batch", "num_samples", *steps[1:])

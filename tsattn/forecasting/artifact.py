@@ -15,8 +15,10 @@ from tsattn.atomic_io import READ_ERRORS
 from tsattn.errors import RunError
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.forecasting.run_metadata import FORMAT, RunMetadata, damaged_run_error
-from tsattn.models import get_model
+from tsattn.models import get_model, resolve_options
 from tsattn.models.loading import read_model
+from tsattn.models.network_combination import combined_window
+from tsattn.models.options import NetworkOptions
 from tsattn.scoring.calibration import Calibration
 from tsattn.scoring.model_choice import read_model_choice
 from tsattn.timeseries.panel import Covariates, Panel, StaticCovariate
@@ -69,8 +71,11 @@ def _read_files(metadata: RunMetadata) -> FittedForecaster:
     path, config = metadata.path, metadata.config
     schema = Schema.read(path / "schema.json")
     spec = WindowSpec.from_schema(metadata.schema, config, config.data.context or 1)
-    if not get_model(config.model["name"]).trained:
+    options = resolve_options(config.model)[1]
+    if not isinstance(options, NetworkOptions):
         spec = spec.without_covariates()
+    elif options.smoothing:
+        spec = combined_window(spec, options.seasons(spec.season))
     metrics = json.loads((path / "metrics.json").read_text())
     return FittedForecaster(
         config=config,

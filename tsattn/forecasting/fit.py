@@ -2,252 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
-from time import monotonic
-from typing import Any
+from typing import TypeVar
 
 import keras
 import numpy as np
 
 from tsattn.config import BaseConfig, RunConfig
-from tsattn.data.adjacency import read_adjacency
 from tsattn.data.panel_builder import restrict_to_training_categories
 from tsattn.errors import ConfigError, DataError
 from tsattn.forecasting.finetuning import inherit_options
 from tsattn.forecasting.fitted import FittedForecaster
-from tsattn.models import get_model, resolve_options
-from tsattn.models.defaults import DataSummary, default_context, default_patch_length, fill_options
-from tsattn.models.forecast_model import ForecastGraph, build_graph, build_untrained
-from tsattn.models.loading import read_model
-from tsattn.models.options import CombinationOptions, NetworkOptions
-from tsattn.models.registry import ModelEntry, check_graph
+from tsattn.forecasting.network_trainer import CallbackFactory, NetworkTrainer, prepare_training
+from tsattn.models import COMBINATION, get_model, resolve_options
+from tsattn.models.defaults import default_context
+from tsattn.models.forecast_model import build_untrained
+from tsattn.models.network_combination import combine_with_smoothing, combined_window
+from tsattn.models.options import CombinationOptions, NetworkOptions, SmoothingOptions
+from tsattn.models.registry import check_graph
 from tsattn.scoring.calibration import HISTORY_CALIBRATION, Calibration, calibrate
-from tsattn.scoring.comparison import KerasForecaster, baseline_spec, compare, decide_fallback, with_naive_baselines
+from tsattn.scoring.comparison import KerasForecaster, baseline_spec, compare, with_naive_baselines
+from tsattn.scoring.forecast_weights import MIN_VALUES, ForecastWeights, learn_weights
 from tsattn.scoring.metrics import Scores
-from tsattn.scoring.model_choice import BaselineFallback
 from tsattn.smoothing import default_window
-from tsattn.timeseries.panel import Panel, covariate_statistics, static_statistics, summarize_panel
-from tsattn.timeseries.ragged import Floats
+from tsattn.timeseries.panel import Panel, summarize_panel
 from tsattn.timeseries.schema import Schema
 from tsattn.timeseries.seasonality import combined_seasons
-from tsattn.timeseries.window_spec import WEIGHTS, WindowSpec
-from tsattn.timeseries.windows import Windows, min_series_length
-from tsattn.training.defaults import (
-    MAX_VALIDATION_ROWS,
-    NODES_PER_ROW,
-    TrainingPlan,
-    default_learning_rate,
-    default_validation_steps,
-    error_scales,
-    plan_training,
-    scaling_statistics,
-    training_windows,
-)
-from tsattn.training.trainer import Deadline, History, train
+from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import min_series_length
+from tsattn.training.defaults import default_validation_steps
+from tsattn.training.trainer import History
 
-VALIDATED_TIME_FRACTION = 2 / 3
-"""Fraction of the time for the validated training, if a refit for half as many epochs follows."""
-
-CallbackFactory = Callable[[str], AbstractContextManager[Any]]
-"""Takes the title of a training and returns a context that yields a Keras callback, or None."""
-
-
-class NetworkTrainer:
-    """Trains one network, once or twice, within the time limit of the configuration.
-
-    Args:
-        config: The configuration, with a model name.
-        options: Options of the architecture, filled in.
-        spec: The window.
-        callback: Makes the callback of each training.
-        adjacency: Edge weights between the targets, float32 [targets, targets], for a graph model.
-        start: Model whose weights the first training starts from; random weights if None.
-    """
-
-    def __init__(
-        self,
-        config: RunConfig,
-        options: NetworkOptions,
-        spec: WindowSpec,
-        callback: CallbackFactory | None = None,
-        adjacency: Floats | None = None,
-        start: keras.Model | None = None,
-    ) -> None:
-        self.options = options
-        self._config = config
-        self._entry = get_model(config.model["name"])
-        self._start = start
-        self._spec = spec
-        self._callback = callback or (lambda title: nullcontext())
-        self._adjacency = adjacency
-        self._seconds = 0.0
-
-    def train(
-        self,
-        panel: Panel,
-        title: str,
-        *,
-        validate: tuple[Panel, int] | None = None,
-        graph: ForecastGraph | None = None,
-        epochs: int | None = None,
-    ) -> tuple[ForecastGraph, History]:
-        """Train a network on a panel.
-
-        Args:
-            panel: The training data.
-            title: Title of the training, for the callback.
-            validate: The whole panel and the number of its validation steps.
-            graph: Network to continue with; a new one if None.
-            epochs: Exact number of epochs.
-        """
-        config, spec = self._config, self._spec
-        fine_tuning, is_new = self._start is not None, graph is None
-        if graph is None:
-            graph = self._build(panel)
-        windows = self._windows(panel)
-        training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
-        rate = training.learning_rate or default_learning_rate(panel.num_observed, fine_tuning=fine_tuning)
-        max_windows = max(MAX_VALIDATION_ROWS // self._rows, 1)
-        begin, seconds = monotonic(), self._remaining_seconds(last=epochs is not None)
-        deadline = None if seconds is None else Deadline(seconds)
-        with self._callback(title) as callback:
-            history = train(
-                graph,
-                windows,
-                plan_training(training, windows, self._rows, self._segments),
-                rate,
-                training.patience,
-                config.seed,
-                error_scales(panel, common=self._entry.graph),
-                loss=training.loss,
-                validation=validate and Windows.in_last_steps(validate[0], spec, validate[1], max_windows),
-                callbacks=[each for each in (callback, deadline) if each is not None],
-                keep_initial_weights=fine_tuning and is_new,
-            )
-        self._seconds += monotonic() - begin
-        return graph, replace(history, out_of_time=deadline is not None and deadline.reached)
-
-    def plan(self, panel: Panel) -> TrainingPlan:
-        """Return the sizes of a training on a panel."""
-        return plan_training(self._config.training, self._windows(panel), self._rows, self._segments)
-
-    def _remaining_seconds(self, *, last: bool) -> float | None:
-        """Return the time limit of a training; the ``last`` one gets all of the remaining time."""
-        training = self._config.training
-        if training.max_seconds is None:
-            return None
-        fraction = 1.0 if last or not training.refit else VALIDATED_TIME_FRACTION
-        return max(training.max_seconds * fraction - self._seconds, 0.0)
-
-    def _windows(self, panel: Panel) -> Windows:
-        return training_windows(panel, self._spec, default_patch_length(self._spec.season))
-
-    @property
-    def _segments(self) -> int:
-        """Segments of the history of a row."""
-        return -(-self._spec.context // (self.options.patch_length or 1))
-
-    @property
-    def _rows(self) -> int:
-        """Rows of the network per window."""
-        channels = len(self._spec.targets)
-        if self.options.channels == "joint":
-            return 1
-        return -(-channels // NODES_PER_ROW) if self._entry.graph else channels
-
-    def _build(self, panel: Panel) -> ForecastGraph:
-        """Build the network with its initial weights and the statistics of a panel."""
-        spec = self._spec
-        keras.utils.set_random_seed(self._config.seed)
-        graph = build_graph(self._entry, self.options, spec)
-        if self._start is not None:
-            graph.inference().set_weights(self._start.get_weights())
-        median, spread, ratio = scaling_statistics(panel)
-        graph.scaling.fit(median, spread, ratio)
-        if graph.residual.mean_reversion is not None:
-            # Weights of a single series may be trained further on several, which have no common level to revert to.
-            graph.residual.mean_reversion.fit(median, spread if len(panel) == 1 else [0.0] * len(spread))
-        if self._adjacency is not None:
-            graph.set_adjacency(self._adjacency)
-        if self._start is not None:
-            # The weights depend on the units of the covariates, so their statistics stay.
-            return graph
-        if graph.covariate_scaling is not None:
-            graph.covariate_scaling.fit(*covariate_statistics(panel, spec.past_covariates))
-        if graph.static_scaling is not None:
-            graph.static_scaling.fit(*static_statistics(panel, graph.static_numbers))
-        return graph
-
-
-def prepare_training(
-    config: RunConfig,
-    options: NetworkOptions,
-    spec: WindowSpec,
-    panel: Panel,
-    source: str,
-    callback: CallbackFactory | None = None,
-) -> NetworkTrainer:
-    """Fill in the options of a network and return its trainer.
-
-    Args:
-        config: The configuration, with the options of the run that it starts from; see `inherit_options`.
-        options: Options of the architecture.
-        spec: The window.
-        panel: The series.
-        source: Name of the data in errors.
-        callback: See `CallbackFactory`.
-
-    Raises:
-        ConfigError: The options contradict each other.
-        DataError: The data do not fit the graph.
-        RunError: The run that the training starts from cannot be read.
-    """
-    check_head(options, config)
-    if config.init_from is not None:
-        # A graph is part of the weights.
-        start = read_model(Path(config.init_from) / "model.keras", spec)
-        return NetworkTrainer(config, options, spec, callback, start=start)
-    adjacency = read_graph(get_model(config.model["name"]), config.data.graph, panel, source)
-    summary = DataSummary.of(panel, spec, graph=adjacency is not None)
-    return NetworkTrainer(config, fill_options(options, spec.season, summary), spec, callback, adjacency)
-
-
-def check_head(options: NetworkOptions, config: RunConfig) -> None:
-    """Raise a ConfigError if the head of a network does not fit the domain of the targets or the loss."""
-    if options.head == "negative_binomial" and config.data.support != "count":
-        raise ConfigError(
-            "model.head=negative_binomial is a distribution of counts. Received: support=" + config.data.support,
-            "set {support}count",
-            "use model.head=normal or student_t",
-        )
-    if options.head != "quantiles" and config.training.loss != "pinball":
-        raise ConfigError(
-            f"model.head={options.head} is trained by its likelihood, without another loss. Received: "
-            f"training.loss={config.training.loss}",
-            "leave it out",
-            "set model.head=quantiles",
-        )
-
-
-def read_graph(entry: ModelEntry, graph: str | None, panel: Panel, source: str) -> Floats | None:
-    """Read the graph between the targets of a panel, if the model takes one and a file is given.
-
-    Raises:
-        DataError: The panel has a single target, or the file is not a graph of its targets.
-    """
-    if not entry.graph:
-        return None
-    if len(panel.targets) == 1:
-        pivot = ", pivoted by timestamp and id as DataFrame.pivot does" if len(panel) > 1 else ""
-        raise DataError(
-            f"{source}: model {entry.name} forecasts the columns of wide data together, as the nodes of a graph. "
-            f"Received: {len(panel)} series of the one target '{panel.targets[0]}'",
-            f"provide one column per series{pivot}",
-        )
-    return None if graph is None else read_adjacency(graph, panel.targets)
+T = TypeVar("T", bound=SmoothingOptions)
 
 
 def window_sizes(config: RunConfig, panel: Panel, schema: Schema, source: str) -> tuple[int, int]:
@@ -307,13 +93,15 @@ class _FittedModel:
     scores: Scores
     calibration: Calibration
     history: History | None = None
-    choice: BaselineFallback | None = None
+    choice: ForecastWeights | None = None
 
 
 def fit_model(
     config: RunConfig, panel: Panel, schema: Schema, source: str = "the panel", callback: CallbackFactory | None = None
 ) -> FittedForecaster:
     """Train the model that a configuration names, or the default one, and evaluate it on the validation part.
+
+    The default is a combination of seq2seq and exponential smoothings; see `tsattn.scoring.forecast_weights`.
 
     Raises:
         ConfigError: An option has a value that is not allowed.
@@ -330,19 +118,24 @@ def fit_model(
     if config.init_from is None:  # else the categories are those of the weights
         schema = restrict_to_training_categories(schema, panel, steps)
     spec = WindowSpec.from_schema(schema, config, context)
-    if isinstance(options, NetworkOptions):
+    if isinstance(options, SmoothingOptions):
+        options = _fill_smoothing(options, config, panel, schema, is_default=is_default)
+    choice = _without_network(entry.name, panel, schema) if is_default else None
+    if choice is not None:
+        assert isinstance(options, SmoothingOptions)
+        fitted = _fit_combination(options, config, spec, panel, steps, choice=choice)
+    elif isinstance(options, NetworkOptions):
         trainer = prepare_training(config, options, spec, panel, source, callback)
-        fitted = _fit_network(trainer, config, spec, panel, steps, is_default=is_default)
+        fitted = _fit_network(trainer, config, spec, panel, steps)
+    elif isinstance(options, CombinationOptions):
+        fitted = _fit_combination(options, config, spec, panel, steps)
     else:
         spec = baseline_spec(panel, spec)
-        if isinstance(options, CombinationOptions):
-            options, spec = _plan_combination(options, config, spec, panel, schema)
         model = build_untrained(entry, spec, options)
         scores = _score(entry.name, model, spec, panel, steps)
-        calibration = HISTORY_CALIBRATION if WEIGHTS in model.output else calibrate(model, spec, panel, steps)
-        fitted = _FittedModel(model, entry.name, options, spec, scores, calibration)
+        fitted = _FittedModel(model, entry.name, options, spec, scores, calibrate(model, spec, panel, steps))
     return FittedForecaster(
-        config=_fill_config(config, fitted, schema, steps),
+        config=_fill_config(config, fitted, schema, context, steps),
         schema=schema,
         spec=fitted.spec,
         model=fitted.model,
@@ -357,46 +150,92 @@ def fit_model(
     )
 
 
-def _plan_combination(
-    options: CombinationOptions, config: RunConfig, spec: WindowSpec, panel: Panel, schema: Schema
-) -> tuple[CombinationOptions, WindowSpec]:
-    """Return the options with the second season filled in, and the window that the combination reads."""
-    if options.second_season is None:
-        seasons = combined_seasons(panel, schema, given=config.data.season is not None)
-        options = CombinationOptions(second_season=seasons[1] if len(seasons) > 1 else 0)
-    seasons = options.seasons(spec.season)
-    return options, replace(spec, context=config.data.context or default_window(spec.horizon, seasons))
+def _fill_smoothing(options: T, config: RunConfig, panel: Panel, schema: Schema, *, is_default: bool) -> T:
+    """Return the options with the second season filled in, and whether a network is combined with smoothings."""
+    smoothing = True
+    if isinstance(options, NetworkOptions):
+        smoothing = is_default if options.smoothing is None else options.smoothing
+        if smoothing and options.head != "quantiles":
+            raise ConfigError(
+                f"model.smoothing=true combines quantiles. Received: model.head={options.head}",
+                "leave out model.smoothing",
+                "set model.head=quantiles",
+            )
+        options = options.model_copy(update={"smoothing": smoothing})
+    if not smoothing or options.second_season is not None:
+        return options
+    seasons = combined_seasons(panel, schema, given=config.data.season is not None)
+    return options.model_copy(update={"second_season": seasons[1] if len(seasons) > 1 else 0})
+
+
+def _without_network(network: str, panel: Panel, schema: Schema) -> ForecastWeights | None:
+    """Return the weights of the default for data that are too few for a network; None if they are enough.
+
+    Covariates are always given to a network, because the smoothings do not use them.
+    """
+    if panel.num_observed >= MIN_VALUES or schema.covariates or schema.static_covariates:
+        return None
+    reason = f"networks are trained from {MIN_VALUES} observed values on, and the data have {panel.num_observed}"
+    return ForecastWeights(network, (0.0,) * schema.horizon, reason=reason)
+
+
+def _fit_combination(
+    options: SmoothingOptions,
+    config: RunConfig,
+    spec: WindowSpec,
+    panel: Panel,
+    steps: int,
+    choice: ForecastWeights | None = None,
+    history: History | None = None,
+) -> _FittedModel:
+    """Return the exponential smoothings alone."""
+    own = CombinationOptions(second_season=options.second_season)
+    window = default_window(spec.horizon, own.seasons(spec.season))
+    given = config.data.context if choice is None else None
+    spec = replace(baseline_spec(panel, spec), context=given or window)
+    model = build_untrained(get_model(COMBINATION), spec, own)
+    scores = _score(COMBINATION, model, spec, panel, steps)
+    return _FittedModel(model, COMBINATION, own, spec, scores, HISTORY_CALIBRATION, history, choice)
 
 
 def _fit_network(
-    trainer: NetworkTrainer, config: RunConfig, spec: WindowSpec, panel: Panel, steps: int, *, is_default: bool
+    trainer: NetworkTrainer, config: RunConfig, spec: WindowSpec, panel: Panel, steps: int
 ) -> _FittedModel:
-    """Train a network, or return the naive baseline that the default network does not beat."""
-    name, refit = str(config.model["name"]), config.training.refit
-    options: BaseConfig = trainer.options
+    """Train a network, and combine it with exponential smoothings if the options ask for it."""
+    name, refit, options = str(config.model["name"]), config.training.refit, trainer.options
     graph, history = trainer.train(panel.drop_last(steps), "training", validate=(panel, steps))
-    model = graph.inference()
-    scores = _score(name, model, spec, panel, steps)
-    choice = decide_fallback(scores.total, name, panel, spec, steps) if is_default else None
-    if choice is not None and not choice.uses_network:
-        name, refit = choice.baseline, False
-        spec, options = baseline_spec(panel, spec), resolve_options({"name": name})[1]
-        model = build_untrained(get_model(name), spec)
+    model, window, choice = graph.inference(), spec, None
+    if options.smoothing:
+        seasons = options.seasons(spec.season)
+        choice = learn_weights(name, model, spec, seasons, panel, steps)
+        if not choice.uses_network:
+            return _fit_combination(options, config, spec, panel, steps, choice, history)
+        if choice.uses_smoothing:
+            # Its layers are those of the graph, so it changes with further training.
+            model, window = combine_with_smoothing(model, spec, seasons, choice.weights), combined_window(spec, seasons)
+        else:
+            options = options.model_copy(update={"smoothing": False})
+    scores = _score(name if choice is None else choice.selected, model, window, panel, steps)
     # After the scores, which are those of the same windows. A network that is trained further keeps its factors.
-    calibration = calibrate(model, spec, panel, steps)
+    calibration = calibrate(model, window, panel, steps)
     if refit and history.best_epoch:
         graph, _ = trainer.train(panel, "training to the end", graph=graph, epochs=-(-history.best_epoch // 2))
-        model = graph.inference()
-    return _FittedModel(model, name, options, spec, scores, calibration, history, choice)
+        if not options.smoothing:
+            model = graph.inference()
+    return _FittedModel(model, name, options, window, scores, calibration, history, choice)
 
 
 def _score(name: str, model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> Scores:
     return compare(with_naive_baselines(name, KerasForecaster(model, spec), panel), panel, steps)
 
 
-def _fill_config(config: RunConfig, fitted: _FittedModel, schema: Schema, steps: int) -> RunConfig:
+def _fill_config(config: RunConfig, fitted: _FittedModel, schema: Schema, context: int, steps: int) -> RunConfig:
     """Return the configuration with every option filled in, so that it reproduces the run."""
     spec = fitted.spec
-    sizes = {"horizon": spec.horizon, "season": spec.season, "context": spec.context, "validation": steps}
+    # The window of a network is that of the run without the extension for smoothings.
+    context = context if isinstance(fitted.options, NetworkOptions) else spec.context
+    sizes = {"horizon": spec.horizon, "season": spec.season, "context": context, "validation": steps}
     data = config.data.model_copy(update={**sizes, "freq": schema.freq})
-    return config.model_copy(update={"model": {"name": fitted.name, **fitted.options.model_dump()}, "data": data})
+    return config.model_copy(
+        update={"model": {"name": fitted.name, **fitted.options.model_dump(exclude_none=True)}, "data": data}
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -11,8 +11,10 @@ import pandas as pd
 from tsattn.config import RunConfig
 from tsattn.models import resolve_options
 from tsattn.models.forecast_model import build_graph
+from tsattn.models.network_combination import combine_with_smoothing
 from tsattn.models.options import NetworkOptions
 from tsattn.scoring.calibration import Calibration
+from tsattn.scoring.forecast_weights import name_with_smoothing
 from tsattn.scoring.model_choice import ModelChoice, comparison_summary
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
@@ -52,8 +54,9 @@ class FittedForecaster:
 
     @property
     def name(self) -> str:
-        """Name of the model."""
-        return str(self.config.model["name"])
+        """Name of the model; "seq2seq + combination" for a network that is combined with exponential smoothings."""
+        name = str(self.config.model["name"])
+        return name_with_smoothing(name) if self.config.model.get("smoothing") else name
 
     @property
     def needs_covariates(self) -> bool:
@@ -61,14 +64,20 @@ class FittedForecaster:
         return bool(self.spec.past_covariates or self.spec.static)
 
     def summary(self) -> str:
-        """Return one sentence on the selected model compared with the best naive baseline."""
-        return comparison_summary(self.scores, self.name) if self.choice is None else self.choice.summary()
+        """Return how the model was selected, or one sentence on it compared with the best naive baseline."""
+        if self.choice is None:
+            return comparison_summary(self.scores, self.name)
+        unused = "" if self.needs_covariates or not self.schema.covariates else " The covariates are not used."
+        return self.choice.summary() + unused
 
     def portable_model(self) -> keras.Model:
         """Return the inference model without device-specific operations."""
         entry, options = resolve_options(self.config.model)
         if not isinstance(options, NetworkOptions):
             return self.model
-        twin = build_graph(entry, options, self.spec, portable=True).inference()
+        spec = replace(self.spec, context=self.config.data.context or self.spec.context)
+        twin = build_graph(entry, options, spec, portable=True).inference()
+        if options.smoothing:
+            twin = combine_with_smoothing(twin, spec, options.seasons(spec.season), [0.5] * spec.horizon)
         twin.set_weights(self.model.get_weights())
         return twin

@@ -7,6 +7,7 @@ from tsattn.layers.attention_scores import register_score
 from tsattn.layers.copy_attention import CopyAttention
 from tsattn.layers.decoders import AttentionDecoder, ParallelDecoder
 from tsattn.layers.distribution_layers import DistributionHead, ForecastDistribution
+from tsattn.layers.forecast_combination import ForecastCombination
 from tsattn.layers.graph import AdaptiveAdjacency, DiffusionConvolution, GraphAttention
 from tsattn.layers.multi_head_attention import MultiHeadAttention
 from tsattn.layers.positional_encoding import PositionalEncoding
@@ -29,6 +30,7 @@ __all__ = [
     "CoverageAlignment",
     "DiffusionConvolution",
     "DistributionHead",
+    "ForecastCombination",
     "ForecastDistribution",
     "GraphAttention",
     "HardmaxAlignment",

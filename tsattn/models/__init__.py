@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tsattn.models.options import NetworkOptions
-from tsattn.models.registry import BASELINES, MODELS, ModelEntry, all_models, get_model, register, resolve_options
+from tsattn.models.registry import (
+    BASELINES,
+    COMBINATION,
+    MODELS,
+    ModelEntry,
+    all_models,
+    get_model,
+    register,
+    resolve_options,
+)
 
 if TYPE_CHECKING:
     from tsattn.models.architecture import Architecture, ArchitectureInputs, ArchitectureOutputs, AttentionWeights
@@ -13,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASELINES",
+    "COMBINATION",
     "MODELS",
     "Architecture",
     "ArchitectureInputs",

@@ -25,6 +25,8 @@ def combination(options: CombinationOptions, spec: WindowSpec) -> Callable[[Tens
         step = ops.cumsum(ops.ones_like(past[:, :, 0]), axis=1)
         mask = step <= ops.expand_dims(ops.cast(length, "float32"), 1)
         quantiles, weights = layer(past, observed, mask=mask, return_weights=True)
-        return {QUANTILES: quantiles, WEIGHTS: weights}
+        # The same weights at each step.
+        by_step = ops.repeat(ops.expand_dims(weights, 1), spec.horizon, axis=1)
+        return {QUANTILES: quantiles, WEIGHTS: by_step}
 
     return forecast

@@ -29,11 +29,14 @@ class BaselineOptions(BaseConfig):
     """A baseline has no options: season and horizon determine it."""
 
 
-class CombinationOptions(BaseConfig):
-    """Options of the combination of exponential smoothings."""
+class SmoothingOptions(BaseConfig):
+    """Seasons of the exponential smoothings."""
 
     second_season: int | None = Field(
-        None, ge=0, description="second, longer season length in steps, 0 for none; by rule the week of hours"
+        None,
+        ge=0,
+        description="second, longer season length in steps of the exponential smoothings, 0 for none; by rule the week "
+        "of hours",
     )
 
     def seasons(self, season: int) -> tuple[int, ...]:
@@ -41,12 +44,22 @@ class CombinationOptions(BaseConfig):
         return tuple(length for length in (season, self.second_season or 1) if length > 1)
 
 
+class CombinationOptions(SmoothingOptions):
+    """Options of the combination of exponential smoothings."""
+
+
 DEFAULT_UNITS = 128
 """Width of a network, unless a rule makes it narrower."""
 
 
-class NetworkOptions(BaseConfig):
+class NetworkOptions(SmoothingOptions):
     """Options that every trained architecture has."""
+
+    smoothing: bool | None = Field(
+        None,
+        description="combine the forecast with that of exponential smoothings, weighted by their errors on the "
+        "validation part; by rule only if no model is named",
+    )
 
     units: Annotated[int | None, Choice(32, 64, 128, 256)] = Field(
         None, ge=1, description="width of the network; by rule from the number of observed values if left out"

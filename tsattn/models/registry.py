@@ -123,6 +123,9 @@ MODELS: dict[str, ModelEntry] = {
     )
 }
 
+COMBINATION = "combination"
+"""The model of the exponential smoothings alone."""
+
 BASELINES = tuple(name for name, entry in MODELS.items() if entry.options is BaselineOptions)
 """The naive baselines, with which every model is compared."""
 

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tsattn.models import BASELINES
+from tsattn.models import COMBINATION
 from tsattn.report.plots import (
     ACCENT,
     INK,
@@ -157,7 +157,7 @@ def _training(losses: pd.DataFrame, model: str) -> dict[str, Any]:
         "image": _png_uri(lambda axes: draw_losses(axes, losses), _NARROW),
         "chosen": int(chosen.iloc[0]) if len(chosen) else None,
         "epochs": len(losses),
-        "unused": model in BASELINES,
+        "unused": model == COMBINATION,
     }
 
 

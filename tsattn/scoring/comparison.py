@@ -15,12 +15,11 @@ from tsattn.models import BASELINES, get_model
 from tsattn.models.forecast_model import build_untrained
 from tsattn.scoring.classical import CLASSICAL, ClassicalForecaster
 from tsattn.scoring.metrics import Scores, score
-from tsattn.scoring.model_choice import MIN_HISTORY, BaselineFallback, best_baseline, count_distinct_targets
 from tsattn.scoring.window_forecaster import FitFailures, WindowForecaster, WindowForecasts
 from tsattn.timeseries.frames import history_frame, quantile_columns, series_names
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import Floats, Ints
-from tsattn.timeseries.window_spec import QUANTILES, TARGET, TARGET_OBSERVED, WindowSpec
+from tsattn.timeseries.window_spec import QUANTILES, TARGET, TARGET_OBSERVED, WEIGHTS, WindowSpec
 from tsattn.timeseries.windows import Windows, gather
 
 MAX_WINDOWS = 500
@@ -28,6 +27,10 @@ MAX_WINDOWS = 500
 
 BATCH_ROWS = 2048
 """Rows of a batch, windows times targets, so that many targets do not exceed the memory."""
+
+
+SMOOTHED_STEPS = 28_000
+"""Rows of a batch times horizon of a model with exponential smoothings, which makes two thousand forecasts of each."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ def predict_windows(
         That output, by default the quantiles [windows, horizon, targets, levels] in original units.
     """
     parts = []
-    size = max(BATCH_ROWS // len(spec.targets), 1)
+    rows = min(BATCH_ROWS, SMOOTHED_STEPS // spec.horizon) if WEIGHTS in model.output else BATCH_ROWS
+    size = max(rows // len(spec.targets), 1)
     for begin in range(0, len(series), size):
         chosen = slice(begin, begin + size)
         limit = None if max_length is None else max_length[chosen]
@@ -116,32 +120,6 @@ def compare(forecasters: Mapping[str, WindowForecaster], panel: Panel, steps: in
     spec = next(iter(forecasters.values())).spec
     windows = Windows.in_last_steps(panel, spec, steps, MAX_WINDOWS)
     return _score_windows(forecasters, windows, history_frame(panel.drop_last(steps)))
-
-
-def rank_baselines(panel: Panel, spec: WindowSpec) -> pd.DataFrame:
-    """Return the total scores of the naive baselines on all windows with a third of their series as history.
-
-    MASE is scaled by the whole panel. ``spec`` is the window of the model that they are compared with.
-    """
-    forecasters = naive_forecasters(panel, spec)
-    steps = panel.lengths - panel.lengths // MIN_HISTORY
-    windows = Windows.in_last_steps(panel, forecasters["naive"].spec, steps, MAX_WINDOWS)
-    return _score_windows(forecasters, windows, history_frame(panel)).total
-
-
-def decide_fallback(scores: pd.DataFrame, network: str, panel: Panel, spec: WindowSpec, steps: int) -> BaselineFallback:
-    """Decide between a network and the best naive baseline; see `tsattn.scoring.model_choice`.
-
-    Args:
-        scores: Total scores of `compare`, for the network and the naive baselines.
-        network: Name of the network.
-        panel: The series.
-        spec: The window of the network.
-        steps: Length of the validation part.
-    """
-    baseline = best_baseline(rank_baselines(panel, spec))
-    targets = count_distinct_targets(panel.lengths, len(panel.targets), steps, spec.horizon)
-    return BaselineFallback.decide(scores, network, baseline, targets)
 
 
 def _score_windows(forecasters: Mapping[str, WindowForecaster], windows: Windows, training: pd.DataFrame) -> Scores:

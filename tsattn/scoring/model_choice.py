@@ -1,30 +1,17 @@
-"""Selection of a model: a network or the naive baseline that it does not beat, or the best of several models.
-
-`BaselineFallback` is the rule of the default. Naive baselines need no training, so all windows with a third of their
-series as history rank them. The network is then compared with the best baseline on the validation part, which its
-weights have not seen. It has to be better by a margin that decreases, as a standard error does, with the square root of
-the number of forecasts. Figures: docs/design/model-choice.md.
-"""
+"""Record of how a model was selected: the weights of a combination, or the best of several models."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from math import sqrt
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tsattn.models import BASELINES
 from tsattn.scoring.classical import CLASSICAL
-
-MIN_HISTORY = 3
-"""Baselines are ranked on windows with at least this part of a series, a third, as history."""
-
-MARGIN = 0.3
-"""Relative improvement that the network needs if a single forecast decides."""
+from tsattn.scoring.forecast_weights import ForecastWeights
 
 Metric = Literal["mase", "mae"]
 
@@ -32,109 +19,6 @@ Metric = Literal["mase", "mae"]
 def ranking_metric(scores: pd.DataFrame) -> Metric:
     """Return the metric that models are ranked by: MASE, or MAE if no model has one."""
     return "mase" if np.isfinite(scores["mase"].astype(float)).any() else "mae"
-
-
-def best_baseline(scores: pd.DataFrame) -> str:
-    """Return the model with the lowest error, the first one if none has any.
-
-    Args:
-        scores: ``model``, ``mase`` and ``mae`` of the baselines, over all of the data.
-    """
-    errors = scores.set_index("model")[ranking_metric(scores)].astype(float)
-    return str(errors.fillna(np.inf).idxmin())
-
-
-def count_distinct_targets(lengths: npt.NDArray[np.int64], channels: int, steps: int, horizon: int) -> int:
-    """Return the number of non-overlapping forecasts in the last ``steps`` steps of the series, at least 1.
-
-    Args:
-        lengths: Steps of each series, int64 [series].
-        channels: Targets of each series.
-        steps: Length of the validation part.
-        horizon: Steps of a forecast.
-    """
-    return max(channels * int((np.clip(lengths - 1, 0, steps) // horizon).sum()), 1)
-
-
-@dataclass(frozen=True)
-class BaselineFallback:
-    """Choice between a network and the best naive baseline.
-
-    Args:
-        network: Name of the network.
-        baseline: The best naive baseline over all of the data.
-        metric: The deciding error.
-        network_error: Error of the network on the validation part; NaN if unknown.
-        baseline_error: Error of the baseline on the validation part.
-        targets: Forecasts of the validation part that do not overlap.
-        margin: Relative improvement that the network needs.
-    """
-
-    network: str
-    baseline: str
-    metric: Metric
-    network_error: float
-    baseline_error: float
-    targets: int
-    margin: float
-
-    @classmethod
-    def decide(cls, scores: pd.DataFrame, network: str, baseline: str, targets: int) -> Self:
-        """Compare a network with a baseline.
-
-        Args:
-            scores: ``model``, ``mase`` and ``mae`` of the models on the validation part.
-            network: Name of the network.
-            baseline: Name of the baseline.
-            targets: Result of `count_distinct_targets`.
-        """
-        metric = ranking_metric(scores)
-        errors = scores.set_index("model")[metric].astype(float)
-        margin = MARGIN / sqrt(targets)
-        return cls(network, baseline, metric, float(errors[network]), float(errors[baseline]), targets, margin)
-
-    @property
-    def uses_network(self) -> bool:
-        """Whether the network is better by the margin."""
-        return bool(self.network_error <= (1 - self.margin) * self.baseline_error and self.network_error < np.inf)
-
-    @property
-    def selected(self) -> str:
-        """Name of the selected model."""
-        return self.network if self.uses_network else self.baseline
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields, the selected model and the summary as JSON types."""
-        values = {key: None if value != value else value for key, value in asdict(self).items()}
-        return {"selected": self.selected, **values, "summary": self.summary()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read the result of `to_dict`."""
-        known: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
-        for key in ("network_error", "baseline_error"):
-            known[key] = np.nan if known[key] is None else known[key]
-        return cls(**known)
-
-    def summary(self) -> str:
-        """Return which model is selected, why, and how to use the network in any case."""
-        figures = f"{self.metric.upper()} {self.network_error:.3g} against {self.baseline_error:.3g}"
-        best = f"{self.baseline}, the best naive baseline over the history"
-        if self.uses_network:
-            return f"Selected: {self.network}. On the validation part it beats {best}: {figures}."
-        return (
-            f"Selected: {best}. {self.network} {self._describe_shortfall()}: {figures}. "
-            f"To use the network anyway, set model={self.network}."
-        )
-
-    def _describe_shortfall(self) -> str:
-        if not np.isfinite([self.network_error, self.baseline_error]).all():
-            return "cannot be compared with it on the validation part"
-        if self.network_error >= self.baseline_error:
-            return "is no better on the validation part"
-        gain = 1 - self.network_error / self.baseline_error
-        count = "one forecast requires" if self.targets == 1 else f"{self.targets} forecasts require"
-        return f"is only {gain:.0%} better on the validation part, where {count} {self.margin:.0%}"
 
 
 @dataclass(frozen=True)
@@ -192,13 +76,13 @@ class ModelSelection:
         return cls(**{**own, "scores": scores, "skipped": tuple(values["skipped"])})
 
 
-ModelChoice = BaselineFallback | ModelSelection
+ModelChoice = ForecastWeights | ModelSelection
 """Record of how a model was selected."""
 
 
 def read_model_choice(values: Mapping[str, Any]) -> ModelChoice:
     """Read the result of `to_dict` of either choice."""
-    return ModelSelection.from_dict(values) if "scores" in values else BaselineFallback.from_dict(values)
+    return ModelSelection.from_dict(values) if "scores" in values else ForecastWeights.from_dict(values)
 
 
 def comparison_summary(scores: pd.DataFrame, name: str, where: str = "on the validation part") -> str:

@@ -31,8 +31,8 @@ Output                    Shape                           Meaning
 ``samples``               [batch, samples, horizon,       sample paths from it, in original units
                           targets]
 ``forecast``              [batch, horizon, targets]       the 0.5 quantile
-``weights``               [batch, targets, methods]       weight of each method in the forecast, if the model combines
-                                                          several
+``weights``               [batch, horizon, targets,       weight of each method in the forecast, if the model combines
+                          methods]                        several
 ``attention``             [batch, targets or 1, heads,    weights; 0 for padding; each row sums to 1 (to 0 without
                           queries, keys]                  history); one head unless the model has several
 ``key_steps``             [batch, keys, 2] int32          first and last step of the history that a key covers, -1 for

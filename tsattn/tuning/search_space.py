@@ -23,7 +23,8 @@ from tsattn.config import (
 )
 from tsattn.data.panel_builder import restrict_to_training_categories
 from tsattn.errors import ConfigError
-from tsattn.forecasting.fit import check_support, prepare_training, window_sizes
+from tsattn.forecasting.fit import check_support, window_sizes
+from tsattn.forecasting.network_trainer import prepare_training
 from tsattn.models import MODELS, resolve_options
 from tsattn.models.options import NetworkOptions
 from tsattn.models.registry import check_graph

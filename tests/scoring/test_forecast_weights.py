@@ -1,0 +1,78 @@
+"""Weights of a network and exponential smoothings, from errors made by hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tsattn.scoring.forecast_weights import GRID, ForecastWeights, posterior_weights, weighted_errors
+
+
+def errors_of(network: float, smoothing: float, horizon: int = 8, correlation: float = 0.0) -> np.ndarray:
+    """Root mean squared errors of the weighted forecast of two forecasters whose errors are correlated."""
+    rest = 1 - GRID
+    variance = (GRID * network) ** 2 + (rest * smoothing) ** 2 + 2 * correlation * GRID * rest * network * smoothing
+    return np.repeat(np.sqrt(variance)[:, None], horizon, axis=1)
+
+
+def test_errors_of_each_weight() -> None:
+    rng = np.random.default_rng(0)
+    network, smoothing, actual = rng.normal(size=(3, 5, 4, 2))
+    scale = rng.uniform(1, 2, (5, 2))
+    actual[0, 1, 0] = np.nan
+    found = weighted_errors(network, smoothing, actual, scale)
+    for weight, row in zip(GRID, found, strict=True):
+        forecast = weight * network + (1 - weight) * smoothing
+        np.testing.assert_allclose(row, np.nanmean(np.abs(forecast - actual) / scale[:, None], axis=(0, 2)))
+
+
+def test_a_better_forecaster_gets_the_weight() -> None:
+    assert (posterior_weights(errors_of(1.0, 3.0, correlation=0.9), 100) == 1).all()
+    assert (posterior_weights(errors_of(3.0, 1.0, correlation=0.9), 100) == 0).all()
+
+
+def test_forecasters_with_independent_errors_are_averaged() -> None:
+    weights = posterior_weights(errors_of(1.0, 1.0), 1000)
+    np.testing.assert_allclose(weights, 0.5, atol=0.02)
+
+
+def test_without_evidence_the_smoothings_prevail() -> None:
+    few, many = (posterior_weights(errors_of(0.9, 1.0, correlation=0.9), evidence) for evidence in (0.1, 100))
+    assert few.mean() < 0.45 < 0.7 < many.mean()
+
+
+def test_weights_by_step() -> None:
+    # The network is better at the first steps, the smoothings at the last ones.
+    errors = np.concatenate([errors_of(0.5, 1.0, 8, 0.8), errors_of(1.0, 0.5, 8, 0.8)], axis=1)
+    weights = posterior_weights(errors, 100)
+    assert weights[0] > 0.9 and weights[-1] < 0.1 and (np.diff(weights) <= 1e-9).all()
+
+
+def test_exact_forecasts() -> None:
+    assert (posterior_weights(errors_of(0.0, 1.0), 10) == 1).all()
+    assert (posterior_weights(np.zeros((len(GRID), 3)), 10) < 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("weights", "selected", "text"),
+    [
+        ((0.0, 0.0), "combination", "exponential smoothings only: on the validation part the network seq2seq does not"),
+        ((1.0, 1.0), "seq2seq", "The forecast is that of seq2seq: on the validation part exponential smoothings imp"),
+        ((0.5, 0.6), "seq2seq + combination", "combines seq2seq, weight 55%, and exponential smoothings, 45%."),
+        ((0.2, 0.6), "seq2seq + combination", "weight 40% (20% at the first step, 60% at the last), and"),
+    ],
+)
+def test_record(weights: tuple[float, ...], selected: str, text: str) -> None:
+    choice = ForecastWeights("seq2seq", weights, 0.8, 0.9, 0.75)
+    assert choice.selected == selected and text in choice.summary()
+    assert "0.8 for seq2seq, 0.9 for the smoothings" in choice.summary()
+    assert ForecastWeights.from_dict(json.loads(json.dumps(choice.to_dict()))) == choice
+
+
+def test_record_of_an_untrained_network() -> None:
+    choice = ForecastWeights("seq2seq", (0.0,), reason="the data have 10 values")
+    read = ForecastWeights.from_dict(json.loads(json.dumps(choice.to_dict())))
+    assert read.selected == "combination" and np.isnan(read.network_error)
+    assert read.summary() == "The forecast combines exponential smoothings only: the data have 10 values."

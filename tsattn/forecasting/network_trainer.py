@@ -1,0 +1,240 @@
+"""Training of one network: options by rule, initial weights, time limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import keras
+
+from tsattn.config import RunConfig
+from tsattn.data.adjacency import read_adjacency
+from tsattn.errors import ConfigError, DataError
+from tsattn.models import get_model
+from tsattn.models.defaults import DataSummary, default_patch_length, fill_options
+from tsattn.models.forecast_model import ForecastGraph, build_graph
+from tsattn.models.loading import read_model
+from tsattn.models.network_combination import combined_window, get_network
+from tsattn.models.options import NetworkOptions
+from tsattn.models.registry import ModelEntry
+from tsattn.timeseries.panel import Panel, covariate_statistics, static_statistics
+from tsattn.timeseries.ragged import Floats
+from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import Windows
+from tsattn.training.defaults import (
+    MAX_VALIDATION_ROWS,
+    NODES_PER_ROW,
+    TrainingPlan,
+    default_learning_rate,
+    error_scales,
+    plan_training,
+    scaling_statistics,
+    training_windows,
+)
+from tsattn.training.trainer import Deadline, History, train
+
+VALIDATED_TIME_FRACTION = 2 / 3
+"""Fraction of the time for the validated training, if a refit for half as many epochs follows."""
+
+CallbackFactory = Callable[[str], AbstractContextManager[Any]]
+"""Takes the title of a training and returns a context that yields a Keras callback, or None."""
+
+
+class NetworkTrainer:
+    """Trains one network, once or twice, within the time limit of the configuration.
+
+    Args:
+        config: The configuration, with a model name.
+        options: Options of the architecture, filled in.
+        spec: The window.
+        callback: Makes the callback of each training.
+        adjacency: Edge weights between the targets, float32 [targets, targets], for a graph model.
+        start: Model whose weights the first training starts from; random weights if None.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        options: NetworkOptions,
+        spec: WindowSpec,
+        callback: CallbackFactory | None = None,
+        adjacency: Floats | None = None,
+        start: keras.Model | None = None,
+    ) -> None:
+        self.options = options
+        self._config = config
+        self._entry = get_model(config.model["name"])
+        self._start = start
+        self._spec = spec
+        self._callback = callback or (lambda title: nullcontext())
+        self._adjacency = adjacency
+        self._seconds = 0.0
+
+    def train(
+        self,
+        panel: Panel,
+        title: str,
+        *,
+        validate: tuple[Panel, int] | None = None,
+        graph: ForecastGraph | None = None,
+        epochs: int | None = None,
+    ) -> tuple[ForecastGraph, History]:
+        """Train a network on a panel.
+
+        Args:
+            panel: The training data.
+            title: Title of the training, for the callback.
+            validate: The whole panel and the number of its validation steps.
+            graph: Network to continue with; a new one if None.
+            epochs: Exact number of epochs.
+        """
+        config, spec = self._config, self._spec
+        fine_tuning, is_new = self._start is not None, graph is None
+        if graph is None:
+            graph = self._build(panel)
+        windows = self._windows(panel)
+        training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
+        rate = training.learning_rate or default_learning_rate(panel.num_observed, fine_tuning=fine_tuning)
+        max_windows = max(MAX_VALIDATION_ROWS // self._rows, 1)
+        begin, seconds = monotonic(), self._remaining_seconds(last=epochs is not None)
+        deadline = None if seconds is None else Deadline(seconds)
+        with self._callback(title) as callback:
+            history = train(
+                graph,
+                windows,
+                plan_training(training, windows, self._rows, self._segments),
+                rate,
+                training.patience,
+                config.seed,
+                error_scales(panel, common=self._entry.graph),
+                loss=training.loss,
+                validation=validate and Windows.in_last_steps(validate[0], spec, validate[1], max_windows),
+                callbacks=[each for each in (callback, deadline) if each is not None],
+                keep_initial_weights=fine_tuning and is_new,
+            )
+        self._seconds += monotonic() - begin
+        return graph, replace(history, out_of_time=deadline is not None and deadline.reached)
+
+    def plan(self, panel: Panel) -> TrainingPlan:
+        """Return the sizes of a training on a panel."""
+        return plan_training(self._config.training, self._windows(panel), self._rows, self._segments)
+
+    def _remaining_seconds(self, *, last: bool) -> float | None:
+        """Return the time limit of a training; the ``last`` one gets all of the remaining time."""
+        training = self._config.training
+        if training.max_seconds is None:
+            return None
+        fraction = 1.0 if last or not training.refit else VALIDATED_TIME_FRACTION
+        return max(training.max_seconds * fraction - self._seconds, 0.0)
+
+    def _windows(self, panel: Panel) -> Windows:
+        return training_windows(panel, self._spec, default_patch_length(self._spec.season))
+
+    @property
+    def _segments(self) -> int:
+        """Segments of the history of a row."""
+        return -(-self._spec.context // (self.options.patch_length or 1))
+
+    @property
+    def _rows(self) -> int:
+        """Rows of the network per window."""
+        channels = len(self._spec.targets)
+        if self.options.channels == "joint":
+            return 1
+        return -(-channels // NODES_PER_ROW) if self._entry.graph else channels
+
+    def _build(self, panel: Panel) -> ForecastGraph:
+        """Build the network with its initial weights and the statistics of a panel."""
+        spec = self._spec
+        keras.utils.set_random_seed(self._config.seed)
+        graph = build_graph(self._entry, self.options, spec)
+        if self._start is not None:
+            graph.inference().set_weights(self._start.get_weights())
+        median, spread, ratio = scaling_statistics(panel)
+        graph.scaling.fit(median, spread, ratio)
+        if graph.residual.mean_reversion is not None:
+            # Weights of a single series may be trained further on several, which have no common level to revert to.
+            graph.residual.mean_reversion.fit(median, spread if len(panel) == 1 else [0.0] * len(spread))
+        if self._adjacency is not None:
+            graph.set_adjacency(self._adjacency)
+        if self._start is not None:
+            # The weights depend on the units of the covariates, so their statistics stay.
+            return graph
+        if graph.covariate_scaling is not None:
+            graph.covariate_scaling.fit(*covariate_statistics(panel, spec.past_covariates))
+        if graph.static_scaling is not None:
+            graph.static_scaling.fit(*static_statistics(panel, graph.static_numbers))
+        return graph
+
+
+def prepare_training(
+    config: RunConfig,
+    options: NetworkOptions,
+    spec: WindowSpec,
+    panel: Panel,
+    source: str,
+    callback: CallbackFactory | None = None,
+) -> NetworkTrainer:
+    """Fill in the options of a network and return its trainer.
+
+    Args:
+        config: The configuration, with the options of the run that it starts from; see `inherit_options`.
+        options: Options of the architecture.
+        spec: The window.
+        panel: The series.
+        source: Name of the data in errors.
+        callback: See `CallbackFactory`.
+
+    Raises:
+        ConfigError: The options contradict each other.
+        DataError: The data do not fit the graph.
+        RunError: The run that the training starts from cannot be read.
+    """
+    check_head(options, config)
+    if config.init_from is not None:
+        # A graph is part of the weights.
+        window = combined_window(spec, options.seasons(spec.season)) if options.smoothing else spec
+        start = get_network(read_model(Path(config.init_from) / "model.keras", window))
+        return NetworkTrainer(config, options, spec, callback, start=start)
+    adjacency = read_graph(get_model(config.model["name"]), config.data.graph, panel, source)
+    summary = DataSummary.of(panel, spec, graph=adjacency is not None)
+    return NetworkTrainer(config, fill_options(options, spec.season, summary), spec, callback, adjacency)
+
+
+def check_head(options: NetworkOptions, config: RunConfig) -> None:
+    """Raise a ConfigError if the head of a network does not fit the domain of the targets or the loss."""
+    if options.head == "negative_binomial" and config.data.support != "count":
+        raise ConfigError(
+            "model.head=negative_binomial is a distribution of counts. Received: support=" + config.data.support,
+            "set {support}count",
+            "use model.head=normal or student_t",
+        )
+    if options.head != "quantiles" and config.training.loss != "pinball":
+        raise ConfigError(
+            f"model.head={options.head} is trained by its likelihood, without another loss. Received: "
+            f"training.loss={config.training.loss}",
+            "leave it out",
+            "set model.head=quantiles",
+        )
+
+
+def read_graph(entry: ModelEntry, graph: str | None, panel: Panel, source: str) -> Floats | None:
+    """Read the graph between the targets of a panel, if the model takes one and a file is given.
+
+    Raises:
+        DataError: The panel has a single target, or the file is not a graph of its targets.
+    """
+    if not entry.graph:
+        return None
+    if len(panel.targets) == 1:
+        pivot = ", pivoted by timestamp and id as DataFrame.pivot does" if len(panel) > 1 else ""
+        raise DataError(
+            f"{source}: model {entry.name} forecasts the columns of wide data together, as the nodes of a graph. "
+            f"Received: {len(panel)} series of the one target '{panel.targets[0]}'",
+            f"provide one column per series{pivot}",
+        )
+    return None if graph is None else read_adjacency(graph, panel.targets)

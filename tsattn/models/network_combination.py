@@ -1,0 +1,171 @@
+"""A network and exponential smoothings in one model, combined by attention with weights by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from tsattn.layers import CalibratedQuantiles, ForecastCombination, SmoothingCombination
+from tsattn.layers.layer_utils import constructor_config
+from tsattn.layers.ops import Tensor, batched_take, sequence_mask
+from tsattn.models.combination import COMBINATION_LAYER
+from tsattn.models.forecast_model import CALIBRATION_LAYER, window_inputs
+from tsattn.smoothing import default_window
+from tsattn.timeseries.window_spec import (
+    ATTENTION,
+    KEY_STEPS,
+    LENGTH,
+    OBSERVED,
+    PAST,
+    PAST_COVARIATES,
+    QUANTILES,
+    QUERY_STEPS,
+    WEIGHTS,
+    WindowSpec,
+)
+
+NETWORK_LAYER = "network"
+"""Name of the network in a model."""
+
+WEIGHTS_LAYER = "forecast_combination"
+"""Name of the layer with the weights in a model."""
+
+
+def combined_window(spec: WindowSpec, seasons: Sequence[int]) -> WindowSpec:
+    """Return the window of a network, extended to what the smoothings read."""
+    return replace(spec, context=max(spec.context, default_window(spec.horizon, seasons)))
+
+
+def combine_with_smoothing(
+    network: keras.Model, spec: WindowSpec, seasons: Sequence[int], weights: npt.ArrayLike
+) -> keras.Model:
+    """Return the model that combines a network with exponential smoothings.
+
+    It has the outputs of the network, and the weights of the network and of each kind of smoothing.
+
+    Args:
+        network: An inference model; its layers remain those of the network.
+        spec: The window of the network.
+        seasons: Season lengths of the smoothings, at most two.
+        weights: Weight of the network at each step, `(horizon,)`, between 0 and 1.
+    """
+    window = combined_window(spec, seasons)
+    inputs = window_inputs(window)
+    past, observed, length = inputs[PAST], inputs[OBSERVED], inputs[LENGTH]
+    cropped = [inputs[name] for name in (PAST, OBSERVED, PAST_COVARIATES) if name in inputs]
+    *parts, own_length, first = LastSteps(spec.context, name="last_steps")(cropped, length)
+    own = dict(zip((PAST, OBSERVED, PAST_COVARIATES), parts, strict=False)) | {LENGTH: own_length}
+    network = keras.Model(network.input, network.output, name=NETWORK_LAYER)
+    outputs = dict(network({**inputs, **own}))
+    layer = SmoothingCombination(spec.horizon, seasons, spec.levels, window.context, name=COMBINATION_LAYER)
+    smoothed, kinds = layer(past, observed, mask=ValidSteps()(past, length), return_weights=True)
+    combination = ForecastCombination(name=WEIGHTS_LAYER)
+    quantiles, by_step = combination([outputs[QUANTILES], smoothed], return_weights=True)
+    own_weights = np.asarray(weights, dtype="float32")
+    combination.fit(np.stack([own_weights, 1 - own_weights], axis=-1))
+    result = {
+        QUANTILES: CalibratedQuantiles(spec.median, spec.support, name=CALIBRATION_LAYER)(quantiles),
+        WEIGHTS: MethodWeights(name="method_weights")(by_step, kinds),
+    }
+    if ATTENTION in outputs:
+        result |= {
+            ATTENTION: outputs[ATTENTION],
+            KEY_STEPS: ShiftSteps(name="key_steps_of_window")(outputs[KEY_STEPS], first),
+            QUERY_STEPS: outputs[QUERY_STEPS],
+        }
+    return keras.Model(inputs, result, name="forecaster")
+
+
+def get_network(model: keras.Model) -> keras.Model:
+    """Return the network of a model: the part of a combination, or the model itself."""
+    return next((layer for layer in model.layers if layer.name == NETWORK_LAYER), model)
+
+
+def get_methods(model: keras.Model, name: str) -> tuple[str, ...]:
+    """Return the methods in the order of the weights of a model; ``name`` is that of its network, if it has one."""
+    kinds: tuple[str, ...] = model.get_layer(COMBINATION_LAYER).kinds
+    return kinds if get_network(model) is model else (name, *kinds)
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class LastSteps(keras.layers.Layer):
+    """Crops right-padded windows to their last valid steps.
+
+    Args:
+        steps: Number of steps of the cropped window, at most those of the inputs.
+
+    Call arguments:
+        values: List of tensors `(batch, time, features)`.
+        length: `(batch,)`, the number of valid steps.
+
+    Output shape:
+        A list: each of the values, `(batch, steps, features)`; the lengths and the first steps in the inputs, int32
+        `(batch,)`.
+    """
+
+    def __init__(self, steps: int, **kwargs: Any) -> None:
+        super().__init__(**{"autocast": False, **kwargs})
+        self.steps = steps
+
+    def call(self, values: Sequence[Tensor], length: Tensor) -> list[Tensor]:
+        length = ops.cast(length, "int32")
+        first = ops.maximum(length - self.steps, 0)
+        index = first[:, None] + ops.arange(self.steps, dtype="int32")[None, :]
+        return [*(batched_take(part, index) for part in values), length - first, first]
+
+    def compute_output_spec(self, values: Sequence[Any], length: Any) -> list[Any]:
+        return [
+            *(keras.KerasTensor((part.shape[0], self.steps, part.shape[2]), part.dtype) for part in values),
+            keras.KerasTensor(length.shape, "int32"),
+            keras.KerasTensor(length.shape, "int32"),
+        ]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **constructor_config(self, LastSteps)}
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class ValidSteps(keras.layers.Layer):
+    """Mask of the valid steps of right-padded windows, boolean `(batch, time)`, from the windows and their lengths."""
+
+    def call(self, values: Tensor, length: Tensor) -> Tensor:
+        return sequence_mask(ops.cast(length, "int32"), values.shape[1])
+
+    def compute_output_spec(self, values: Any, length: Any) -> Any:
+        return keras.KerasTensor(values.shape[:2], "bool")
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class ShiftSteps(keras.layers.Layer):
+    """Adds the first step of each window to the steps of its keys, `(batch, keys, 2)`; -1 remains -1."""
+
+    def call(self, steps: Tensor, first: Tensor) -> Tensor:
+        return ops.where(steps >= 0, steps + first[:, None, None], steps)
+
+    def compute_output_spec(self, steps: Any, first: Any) -> Any:
+        return keras.KerasTensor(steps.shape, steps.dtype)
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class MethodWeights(keras.layers.Layer):
+    """Weights of a network and of each kind of smoothing, `(batch, horizon, channels, 1 + kinds)`.
+
+    Call arguments:
+        by_step: `(horizon, 2)`, the weights of network and smoothings.
+        kinds: `(batch, channels, kinds)`, the weights within the smoothings.
+    """
+
+    def call(self, by_step: Tensor, kinds: Tensor) -> Tensor:
+        smoothed = kinds[:, None] * by_step[None, :, 1, None, None]
+        own = ops.zeros_like(smoothed[..., :1]) + by_step[None, :, 0, None, None]
+        return ops.concatenate([own, smoothed], axis=-1)
+
+    def compute_output_spec(self, by_step: Any, kinds: Any) -> Any:
+        shape = (kinds.shape[0], by_step.shape[0], kinds.shape[1], kinds.shape[2] + 1)
+        return keras.KerasTensor(shape, "float32")

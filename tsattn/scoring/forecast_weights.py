@@ -1,0 +1,229 @@
+"""Weights of a network and of exponential smoothings, learned from their forecasts of the validation part.
+
+The weight of the network at a step is the mean of a posterior distribution over the weights from 0 to 1. Its likelihood
+falls with the mean absolute error of the weighted forecast, relative to the smallest one; the errors of neighbouring
+steps count as well. Its prior falls with the weight, because the smoothings have no parameter that was fitted to the
+validation part, whereas the network was stopped there. Figures: docs/design/combination.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from tsattn.models.forecast_model import build_untrained
+from tsattn.models.network_combination import combined_window
+from tsattn.models.options import CombinationOptions
+from tsattn.models.registry import COMBINATION, get_model
+from tsattn.scoring.comparison import predict_windows
+from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.window_spec import TARGET, TARGET_OBSERVED, WindowSpec
+from tsattn.timeseries.windows import Windows, gather
+
+Floats = npt.NDArray[np.float64]
+
+MIN_VALUES = 200
+"""Observed values from which a network is trained; with fewer, its weight is 0."""
+
+MAX_ROWS = 500
+"""Maximum of windows times targets from which the weights are learned; more of them are thinned out evenly."""
+
+GRID = np.linspace(0.0, 1.0, 21)
+"""Weights of the network that are tried."""
+
+TEMPERATURE = 8.0
+"""Decrease of the logarithmic likelihood by relative error and number of forecasts one after the other. The number of
+series does not count: their errors at the same time have common causes."""
+
+PRIOR = 1.0
+"""Decrease of the logarithmic prior from weight 0 to 1."""
+
+NEIGHBOURHOOD = 4
+"""The weight of a step uses the errors of the steps up to ``horizon // 4`` before and after it."""
+
+NEGLIGIBLE = 0.05
+"""Mean weight below which a forecaster is left out."""
+
+
+MIN_GAIN = 0.01
+"""Relative improvement over the network alone below which the smoothings are left out, because forecasts with them take
+many times longer."""
+
+
+def name_with_smoothing(network: str) -> str:
+    """Return the name of a network that is combined with exponential smoothings."""
+    return f"{network} + {COMBINATION}"
+
+
+@dataclass(frozen=True)
+class ForecastWeights:
+    """Weights of a network and exponential smoothings.
+
+    Args:
+        network: Name of the network.
+        weights: Weight of the network at each step of the horizon; that of the smoothings is the rest.
+        network_error: Mean absolute error of the network on the validation part, in units of the typical change of each
+            series; NaN if unknown.
+        smoothing_error: The same of the smoothings.
+        combined_error: The same of the weighted forecast.
+        reason: Why there is no network, if it was not trained.
+    """
+
+    network: str
+    weights: tuple[float, ...]
+    network_error: float = np.nan
+    smoothing_error: float = np.nan
+    combined_error: float = np.nan
+    reason: str = ""
+
+    @property
+    def weight(self) -> float:
+        """Mean weight of the network over the horizon."""
+        return float(np.mean(self.weights))
+
+    @property
+    def uses_network(self) -> bool:
+        """Whether the network is part of the model."""
+        return self.weight > 0
+
+    @property
+    def uses_smoothing(self) -> bool:
+        """Whether the exponential smoothings are part of the model."""
+        return self.weight < 1
+
+    @property
+    def selected(self) -> str:
+        """Name of the model."""
+        if not self.uses_network:
+            return COMBINATION
+        return name_with_smoothing(self.network) if self.uses_smoothing else self.network
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields and the summary as JSON types."""
+        values = {key: None if value != value else value for key, value in asdict(self).items()}
+        return {"selected": self.selected, **values, "summary": self.summary()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read the result of `to_dict`."""
+        known: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
+        errors = {name: np.nan for name, value in known.items() if value is None}
+        return cls(**{**known, **errors, "weights": tuple(known["weights"])})
+
+    def summary(self) -> str:
+        """Return one sentence on the weights and errors."""
+        if self.reason:
+            return f"The forecast combines exponential smoothings only: {self.reason}."
+        if not self.uses_network:
+            return (
+                f"The forecast combines exponential smoothings only: on the validation part the network {self.network} "
+                f"does not improve it. {self._errors()}"
+            )
+        if not self.uses_smoothing:
+            return (
+                f"The forecast is that of {self.network}: on the validation part exponential smoothings improve it by "
+                f"less than {MIN_GAIN:.0%}. {self._errors()}"
+            )
+        ends = f" ({self.weights[0]:.0%} at the first step, {self.weights[-1]:.0%} at the last)"
+        ends = ends if abs(self.weights[0] - self.weights[-1]) >= 0.1 else ""
+        return (
+            f"The forecast combines {self.network}, weight {self.weight:.0%}{ends}, and exponential smoothings, "
+            f"{1 - self.weight:.0%}. {self._errors()}"
+        )
+
+    def _errors(self) -> str:
+        if not np.isfinite([self.network_error, self.smoothing_error]).all():
+            return "There is no error to compare them by."
+        errors = f"{self.network_error:.3g} for {self.network}, {self.smoothing_error:.3g} for the smoothings"
+        both = f", {self.combined_error:.3g} for both" if 0 < self.weight < 1 else ""
+        return f"Relative error there: {errors}{both}."
+
+
+def learn_weights(
+    name: str, network: keras.Model, spec: WindowSpec, seasons: Sequence[int], panel: Panel, steps: int
+) -> ForecastWeights:
+    """Learn the weights on the windows whose target lies in the last steps of each series.
+
+    Args:
+        name: Name of the network.
+        network: Inference model that was not trained on these steps.
+        spec: Its window.
+        seasons: Season lengths of the smoothings.
+        panel: The series.
+        steps: Length of the validation part.
+    """
+    windows = Windows.in_last_steps(panel, spec, steps, max(MAX_ROWS // len(spec.targets), 1))
+    series, origin = windows.locate(np.arange(len(windows)))
+    truth = gather(panel, spec, series, origin)
+    actual = np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.nan).astype(np.float64)
+    own = combined_window(spec.without_covariates(), seasons)
+    options = CombinationOptions(second_season=max(seasons, default=0) if len(seasons) > 1 else 0)
+    smoothing = build_untrained(get_model(COMBINATION), own, options)
+    learned, smoothed = (
+        predict_windows(model, window, panel, series, origin)[..., spec.median].astype(np.float64)
+        for model, window in ((network, spec), (smoothing, own))
+    )
+    errors = weighted_errors(learned, smoothed, actual, typical_changes(panel)[series])
+    weights = posterior_weights(errors, steps / spec.horizon)
+    found = errors.mean(axis=1)
+    together = float(np.mean([np.interp(weight, GRID, errors[:, step]) for step, weight in enumerate(weights)]))
+    if together > (1.0 - MIN_GAIN) * found[-1]:
+        weights = np.ones(spec.horizon)
+    return ForecastWeights(name, tuple(weights.tolist()), float(found[-1]), float(found[0]), together)
+
+
+def typical_changes(panel: Panel) -> Floats:
+    """Return the mean absolute change between neighbouring values of each series and target, [series, targets]."""
+    result = np.ones((len(panel), len(panel.targets)))
+    for number in range(len(panel)):
+        values = panel.take(np.array([number])).values.astype(np.float64)
+        change = np.abs(np.diff(values, axis=0))
+        mean = np.nanmean(change, axis=0) if np.isfinite(change).any(axis=0).all() else np.zeros(values.shape[1])
+        result[number] = np.where(mean > 0, mean, 1.0)
+    return result
+
+
+def weighted_errors(network: Floats, smoothing: Floats, actual: Floats, scale: Floats) -> Floats:
+    """Return the mean absolute error of the weighted forecast for each weight of `GRID`, [weights, horizon].
+
+    Args:
+        network: Forecasts [windows, horizon, targets].
+        smoothing: Forecasts of the same shape.
+        actual: Observed values of the same shape, NaN where missing.
+        scale: By which the errors are divided, [windows, targets].
+    """
+    observed = np.isfinite(actual)
+    count = np.maximum(observed.sum(axis=(0, 2)), 1)
+    target = np.where(observed, actual, 0.0)
+    rows = []
+    for weight in GRID:
+        error = np.abs(weight * network + (1.0 - weight) * smoothing - target) / scale[:, None]
+        rows.append(np.where(observed, error, 0.0).sum(axis=(0, 2)) / count)
+    return np.stack(rows)
+
+
+def posterior_weights(errors: Floats, evidence: float) -> Floats:
+    """Return the weight of the network at each step; see the module.
+
+    A weight that would be negligible over the horizon is 0, or 1 for that of the network.
+
+    Args:
+        errors: Result of `weighted_errors`.
+        evidence: Number of forecasts one after the other.
+    """
+    horizon = errors.shape[1]
+    reach = horizon // NEIGHBOURHOOD
+    smooth = np.stack([errors[:, max(h - reach, 0) : h + reach + 1].mean(axis=1) for h in range(horizon)], axis=1)
+    smallest = smooth.min(axis=0)
+    relative = np.where(smallest > 0, smooth / np.where(smallest > 0, smallest, 1.0) - 1.0, np.sign(smooth))
+    score = -TEMPERATURE * evidence * relative - PRIOR * GRID[:, None]
+    density = np.exp(score - score.max(axis=0))
+    weights = np.asarray((density * GRID[:, None]).sum(axis=0) / density.sum(axis=0))
+    if weights.mean() < NEGLIGIBLE:
+        return np.zeros(horizon)
+    return np.ones(horizon) if weights.mean() > 1 - NEGLIGIBLE else weights
