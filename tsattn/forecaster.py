@@ -24,7 +24,7 @@ from tsattn.forecasting.artifact import read_run
 from tsattn.forecasting.finetuning import read_series
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.forecasting.network_trainer import CallbackFactory
-from tsattn.forecasting.prediction import PredictionRequest, predict, sample
+from tsattn.forecasting.prediction import PredictionRequest, explain, predict, sample
 from tsattn.run_directory import write_run
 
 
@@ -274,6 +274,34 @@ class Forecaster(BaseEstimator):
         """
         check_is_fitted(self)
         return sample(self.fitted_, X, PredictionRequest(future, cutoff, horizon), samples, seed)
+
+    def explain(
+        self,
+        X: Frame | Path | str | None = None,
+        future: Frame | Path | str | None = None,
+        *,
+        cutoff: Cutoff | None = None,
+    ) -> pd.DataFrame:
+        """Return the weight of every method in the forecasts of `predict`.
+
+        The weights of a step have the sum 1: that of the network, if there is one, and that of each kind of smoothing.
+        The forecast is the sum of the forecasts of the methods with these weights.
+
+        Args:
+            X: As in `predict`; so are ``future`` and ``cutoff``.
+
+        Returns:
+            A frame with `unique_id`, `ds`, `method`, `weight`.
+
+        Raises:
+            ConfigError: The model does not combine methods.
+
+        Example:
+            >>> weights = Forecaster().fit(frame).explain()
+            >>> weights.pivot_table("weight", "method", "ds")
+        """
+        check_is_fitted(self)
+        return explain(self.fitted_, X, PredictionRequest(future, cutoff))
 
     def save(self, path: Path | str, *, overwrite: bool = False) -> None:
         """Write the run directory, whole or not at all; see `tsattn.run_directory`.

@@ -32,10 +32,11 @@ from tsattn.atomic_io import new_directory
 from tsattn.export.exporter import export
 from tsattn.forecasting.artifact import history_to_frame, write_fitted
 from tsattn.forecasting.fitted import FittedForecaster
-from tsattn.forecasting.prediction import PredictionRequest, predict
+from tsattn.forecasting.prediction import PredictionRequest, explain, predict
 from tsattn.report.html import write_report
 from tsattn.report.plots import plot_forecast
 from tsattn.timeseries.frames import history_frame
+from tsattn.timeseries.window_spec import WEIGHTS
 
 SAVED_MODEL = "saved_model"
 """Folder with the versions of the SavedModel."""
@@ -67,6 +68,8 @@ def _write_forecast(fitted: FittedForecaster, folder: Path, name: str) -> None:
         history=history,
         forecast=forecast,
         config=fitted.config.to_toml(),
+        model=fitted.name,
+        weights=explain(fitted, None, PredictionRequest()) if WEIGHTS in fitted.model.output else None,
         season=fitted.spec.season,
         summary=f"{fitted.summary()} {fitted.calibration.summary()}",
         notes=fitted.notes,

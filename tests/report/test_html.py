@@ -87,6 +87,7 @@ def report(path: Path, frames: tuple[pd.DataFrame, ...] | None = None, **changes
         "history": past,
         "forecast": ahead,
         "config": '[model]\nname = "seq2seq"\n',
+        "model": "seq2seq",
         "season": 24,
         "summary": "seq2seq beats every baseline.",
     }
@@ -155,10 +156,24 @@ def test_forecast_values_are_rounded_and_rows_counted(page: Page) -> None:
 
 
 def test_baseline_has_no_training_section(tmp_path: Path) -> None:
-    page = report(tmp_path, losses=NO_LOSSES, config='[model]\nname = "drift"\n')
+    page = report(tmp_path, losses=NO_LOSSES, model="drift")
     assert "Training" not in page.headings and "epoch" not in page.text
     [ours] = re.findall('<tr class="ours">(.*?)</tr>', page.source)
     assert "drift" in ours
+
+
+def test_weights_of_the_methods(tmp_path: Path, page: Page) -> None:
+    assert "Weights of the methods" not in page.headings
+    steps = [1, 2, 3]
+    shares = {"seq2seq": [0.6, 0.5, 0.4], "theta": [0.395, 0.495, 0.595], "naive": [0.005] * 3}
+    one = pd.concat(
+        [pd.DataFrame({"unique_id": "a", "ds": steps, "method": name, "weight": part}) for name, part in shares.items()]
+    )
+    other = one.assign(unique_id="b", weight=one["weight"].where(one["method"] != "seq2seq", one["weight"] - 0.1))
+    page = report(tmp_path, weights=pd.concat([one, other]))
+    assert page.headings.index("Weights of the methods") == page.headings.index("Training") - 1
+    table = next(rows for rows in page.tables if rows[0][0] == "Method")
+    assert table[1:] == [["theta", "50%", "40%", "60%", "50% to 50%"], ["seq2seq", "45%", "55%", "35%", "40% to 50%"]]
 
 
 def test_training_without_validation_has_one_curve(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ COMMANDS = {
     "fit": "fit",
     "tune": "tune",
     "predict": "predict",
+    "explain": "explain",
     "export": "export",
     "serve": "serve",
     "evaluate": "evaluate",

@@ -14,12 +14,13 @@ from tsattn.data.loader import Frame, load, source_name, to_table
 from tsattn.data.prediction_inputs import Cutoff, add_future_covariates, apply_cutoff, extend_calendar_features
 from tsattn.errors import ConfigError, DataError, DataWarning
 from tsattn.forecasting.fitted import FittedForecaster
+from tsattn.models.network_combination import get_methods
 from tsattn.models.sampling import can_sample, sample_paths
 from tsattn.scoring.comparison import predict_windows
-from tsattn.timeseries.frames import forecast_frame, sample_frame
+from tsattn.timeseries.frames import forecast_frame, sample_frame, weight_frame
 from tsattn.timeseries.panel import Panel, missing_future_covariates
 from tsattn.timeseries.ragged import Floats
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.window_spec import WEIGHTS, WindowSpec
 from tsattn.timeseries.windows import gather
 
 STACKLEVEL = 4
@@ -92,6 +93,19 @@ def predict(fitted: FittedForecaster, X: Frame | Path | str | None, request: Pre
     series = np.arange(len(panel), dtype=np.int64)
     quantiles = predict_windows(fitted.model, spec, panel, series, panel.lengths)
     return forecast_frame(panel, quantiles[:, :steps], spec.levels)
+
+
+def explain(fitted: FittedForecaster, X: Frame | Path | str | None, request: PredictionRequest) -> pd.DataFrame:
+    """Return the weights of the combined methods; see `Forecaster.explain`."""
+    if WEIGHTS not in fitted.model.output:
+        raise ConfigError(
+            f"weights are those of combined methods, and {fitted.name} is a single one",
+            "leave out {model}, or set model.smoothing=true, and fit again",
+        )
+    panel = prediction_panel(fitted, X, request)
+    series = np.arange(len(panel), dtype=np.int64)
+    weights = predict_windows(fitted.model, fitted.spec, panel, series, panel.lengths, WEIGHTS)
+    return weight_frame(panel, weights, get_methods(fitted.model, str(fitted.config.model["name"])))
 
 
 def _warn_short_history(panel: Panel, fitted: FittedForecaster) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,6 +41,7 @@ _DPI = 200
 _WIDE = (9.6, 3.5)
 _NARROW = (4.7, 2.6)
 _MAX_ROWS = 40
+_MIN_WEIGHT = 0.01
 
 _BASELINES = {
     "naive": "repeats the last value",
@@ -61,8 +61,10 @@ def write_report(
     history: pd.DataFrame,
     forecast: pd.DataFrame,
     config: str,
+    model: str,
     season: int,
     summary: str,
+    weights: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
 ) -> None:
     """Write the report of a run as one HTML file.
@@ -76,12 +78,13 @@ def write_report(
         losses: Training curve: `epoch`, `loss`, `val_loss`, `best`. Empty if nothing was trained.
         history: `unique_id`, `ds`, `y`, with gaps as NaN.
         forecast: `unique_id`, `ds`, `y` and the bounds of intervals, such as `y-lo-80`, `y-hi-80`.
-        config: Whole configuration in TOML; `model.name` is the highlighted row of ``scores``.
+        config: Whole configuration in TOML.
+        model: Name of the model, the highlighted row of ``scores``.
         season: Season length in steps; 1 for no season.
         summary: Comparison of the model with the baselines, in a sentence or two.
+        weights: `unique_id`, `ds`, `method`, `weight` of a model that combines methods.
         notes: Sentences about series that the scores leave out.
     """
-    model = str(tomllib.loads(config).get("model", {}).get("name", ""))
     intervals = find_intervals(forecast)
     shown = take_excerpts(history, forecast, season)
     metrics = _metrics(scores, season, intervals)
@@ -102,6 +105,7 @@ def write_report(
         notes=notes,
         metrics=metrics,
         scores=_score_rows(scores, model, metrics),
+        weights=[] if weights is None else _weight_rows(weights),
         training=_training(losses, model) if len(losses) else None,
         inferred_settings=inferred_settings,
         config=config,
@@ -142,6 +146,22 @@ def _forecast_legend(intervals: Sequence[Interval]) -> list[tuple[str, str, str]
         ("line", ACCENT, "forecast (median)"),
         *(("band", color, interval.label) for color, interval in bands),
         ("mark", "", "forecast origin"),
+    ]
+
+
+def _weight_rows(weights: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """Return the methods with a weight of 1 % or more, the largest first: means over the series, and their range.
+
+    The cells are the mean over all steps, those of the first and the last step, and the range of the series.
+    """
+    by_step = weights.groupby(["method", "unique_id"], sort=False)["weight"]
+    ends = pd.DataFrame({"mean": by_step.mean(), "first": by_step.first(), "last": by_step.last()})
+    methods = ends.groupby("method", sort=False)
+    means, low, high = methods.mean(), methods["mean"].min(), methods["mean"].max()
+    shown = means[means["mean"] >= _MIN_WEIGHT].sort_values("mean", ascending=False, kind="stable")
+    return [
+        (str(name), [*(f"{value:.0%}" for value in row), f"{low[name]:.0%} to {high[name]:.0%}"])
+        for name, row in zip(shown.index, shown.to_numpy(), strict=True)
     ]
 
 

@@ -80,6 +80,25 @@ def sample_frame(panel: Panel, paths: npt.NDArray[Any]) -> pd.DataFrame:
     return long.assign(y=np.moveaxis(paths, 3, 1).ravel())
 
 
+def weight_frame(panel: Panel, weights: npt.NDArray[Any], methods: Sequence[str]) -> pd.DataFrame:
+    """Return the weights of methods in the forecasts of the steps that follow each series.
+
+    Args:
+        panel: The history.
+        weights: [series, horizon, targets, methods].
+        methods: Names of the methods.
+
+    Returns:
+        A frame of series x targets x horizon x methods rows with the columns ``unique_id``, ``ds`` as in
+        `forecast_frame`, ``method`` and ``weight``.
+    """
+    horizon = np.full(len(panel), weights.shape[1], dtype=np.int64)
+    frame, _, _ = _long_frame(panel, panel.starts + panel.lengths, horizon)
+    long = frame.take(np.repeat(np.arange(len(frame)), len(methods))).reset_index(drop=True)
+    names = pd.Series(np.tile(np.array(methods, dtype=object), len(frame)), dtype="str")
+    return long.assign(method=names, weight=np.moveaxis(weights, 2, 1).ravel())
+
+
 def history_frame(panel: Panel, last: int | None = None) -> pd.DataFrame:
     """Return the ``last`` steps of each series, or all, as ``unique_id, ds, y``. Missing values are NaN."""
     panel = panel if last is None else panel.tail(last)

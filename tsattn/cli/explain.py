@@ -1,0 +1,36 @@
+"""``tsattn explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tsattn._logging import silence_stderr
+from tsattn.cli.options import PATH, import_option
+from tsattn.cli.output import checked_output, console, notes, write_output
+
+
+@click.command()
+@click.argument("run", type=PATH)
+@click.argument("data", type=PATH, required=False)
+@import_option
+@click.option(
+    "--cutoff",
+    metavar="TIMESTAMP",
+    help="Last timestamp of the history: later values are not used.  [default: the end of the data]",
+)
+@click.option("-o", "--out", type=PATH, help="CSV or Parquet file, or - for CSV on standard output.  [default: -]")
+def explain(run: Path, data: Path | None, cutoff: str | None, out: Path | None) -> None:
+    """Print the weight of every method in the forecast of `tsattn predict`.
+
+    The forecaster in RUN combines several methods: the default network and kinds of exponential smoothing. There is one
+    row per series, step and method (unique_id, ds, method, weight); the weights of a step have the sum 1. DATA is as
+    for `tsattn predict`.
+    """
+    out = checked_output(out)
+    with silence_stderr():
+        from tsattn.forecaster import Forecaster
+    with notes(console(stderr=True)):
+        weights = Forecaster.load(run).explain(data, cutoff=cutoff)
+    write_output(weights.round({"weight": 4}), out)
