@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from benchmarks.accuracy.intervals import IntervalErrors, without_calibration
 from benchmarks.accuracy.scores import m4_scale, m4_scores
 from benchmarks.accuracy.tasks import (
     INTERVAL_METRICS,
+    M1_SINGLES,
     M4_HORIZON,
     M4_SEASON,
     ROADS_HORIZONS,
@@ -85,6 +87,8 @@ def run(task: Task, config: RunConfig, stage: Stage, data: Path, callback: Callb
         return m4(data / "M4", config, stage, callback)
     if task.protocol == "roads":
         return roads(data / "los_loop", config, stage, callback)
+    if task.protocol == "m1":
+        return m1(data / "M1" / "M1.csv", task, config, stage, callback)
     return classic(data / "classic" / f"{task.data}.csv", config, stage, callback)
 
 
@@ -246,6 +250,57 @@ def roads(folder: Path, config: RunConfig, stage: Stage, callback: CallbackFacto
         figures[f"rmse_{steps}"] = float(np.sqrt(np.mean(error**2)))
         figures[f"mae_{steps}"] = float(np.mean(np.abs(error)))
     return Outcome({stage: figures}, _model(forecaster), seconds)
+
+
+def m1(file: Path, task: Task, config: RunConfig, stage: Stage, callback: CallbackFactory | None = None) -> Outcome:
+    """Return the MASE and the coverage of the widest interval over one forecast per series.
+
+    All series of a frequency are fitted together, or some of them each by itself: `M1_SINGLES`, drawn by a fixed seed
+    from those that are long enough for a validation part. The scale is the seasonal naive error within the history. The
+    validation stage forecasts the last horizon of the training part.
+
+    Args:
+        file: CSV file with the columns ``unique_id``, ``group``, ``part``, ``ds`` and ``y``.
+        task: Has frequency, horizon and season.
+        config: Has the horizon.
+        stage: Which part is forecast.
+        callback: Makes the callback of each training.
+    """
+    assert task.horizon is not None and task.season is not None
+    frame = pd.read_csv(file, parse_dates=["ds"])
+    frame = frame[frame["group"] == task.data]
+    if stage == VALIDATION:
+        frame = frame[frame["part"] == "train"]
+        is_history = frame.groupby("unique_id").cumcount(ascending=False) >= task.horizon
+    else:
+        is_history = frame["part"] == "train"
+    history, future = (frame.loc[rows, ["unique_id", "ds", "y"]] for rows in (is_history, ~is_history))
+    parts = [history]
+    if task.name.endswith("single"):
+        lengths = history.groupby("unique_id").size()
+        names = lengths.index[lengths > 2 * task.horizon]
+        drawn = np.random.default_rng(0).choice(names, min(M1_SINGLES, len(names)), replace=False)
+        parts = [history[history["unique_id"] == name] for name in drawn]
+    seconds, forecasts = 0.0, []
+    for part in parts:
+        forecaster, taken = _fit(config, part, callback)
+        seconds += taken
+        forecasts.append(forecaster.predict())
+    merged = pd.concat(forecasts).merge(future, on=["unique_id", "ds"], suffixes=("", "_actual"))
+    scale = history.groupby("unique_id")["y"].agg(partial(_seasonal_error, season=task.season))
+    error = (merged["y"] - merged["y_actual"]).abs().groupby(merged["unique_id"]).mean()
+    low, high = (next(name for name in merged.columns[::-1] if name.startswith(side)) for side in ("y-lo-", "y-hi-"))
+    figures = {
+        "mase": float((error / scale[error.index]).mean()),
+        "coverage": float(merged["y_actual"].between(merged[low], merged[high]).mean()),
+        "series": len(error),
+    }
+    return Outcome({stage: figures}, _model(forecaster) if len(parts) == 1 else {}, seconds)
+
+
+def _seasonal_error(values: pd.Series, season: int) -> float:
+    """Return the mean absolute error of the seasonal naive forecast within a series."""
+    return float(np.abs(values.to_numpy()[season:] - values.to_numpy()[:-season]).mean())
 
 
 def classic(file: Path, config: RunConfig, stage: Stage, callback: CallbackFactory | None = None) -> Outcome:

@@ -17,6 +17,12 @@ ETT_HOURS = (8640, 2880, 2880)
 
 M4_HORIZON, M4_SEASON = 48, 24
 
+M1_HORIZONS = {"yearly": 6, "quarterly": 8, "monthly": 18}
+M1_SEASONS = {"yearly": 1, "quarterly": 4, "monthly": 12}
+
+M1_SINGLES = 20
+"""Series of each frequency that are forecast by themselves."""
+
 ROADS_TRAIN, ROADS_STEPS, ROADS_HORIZONS = 1612, 12, (3, 6, 9, 12)
 """Length of the training part of Los-loop, 80 %; of the context and the horizon; horizons that are scored."""
 
@@ -35,8 +41,8 @@ class Task:
     """A data set that is split and scored by one protocol at one horizon.
 
     Args:
-        name: ``etth1-96``, ``ettm1-ot-720`` (the target OT alone), ``m4-hourly``, ``los-loop`` or
-            ``classic-FILE``.
+        name: ``etth1-96``, ``ettm1-ot-720`` (the target OT alone), ``m4-hourly``, ``los-loop``, ``m1-monthly`` (all
+            series together), ``m1-monthly-single`` (series by themselves) or ``classic-FILE``.
         protocol: How it is split and scored.
         data: Name of the data set.
         horizon: Steps to forecast; None if inferred.
@@ -45,7 +51,7 @@ class Task:
     """
 
     name: str
-    protocol: Literal["ett", "m4", "roads", "classic"]
+    protocol: Literal["ett", "m4", "roads", "m1", "classic"]
     data: str
     horizon: int | None = None
     season: int | None = None
@@ -58,6 +64,7 @@ class Task:
             "ett": ("mse", "mae"),
             "m4": ("smape", "mase", "owa"),
             "roads": tuple(f"{metric}_{steps}" for metric in ("rmse", "mae") for steps in ROADS_HORIZONS),
+            "m1": ("mase",),
             "classic": ("relative_mase",),
         }[self.protocol]
 
@@ -81,6 +88,8 @@ class Task:
                 "data.context": str(ROADS_STEPS),
                 "data.validation": str(ROADS_TRAIN // 8),
             }
+        if self.protocol == "m1":
+            return {"data.horizon": str(self.horizon)}
         if self.protocol != "ett":
             return {}
         fixed = {
@@ -106,8 +115,11 @@ def get_task(name: str) -> Task:
         return Task(name, "m4", "Hourly", M4_HORIZON, M4_SEASON)
     if name == "los-loop":
         return Task(name, "roads", name, ROADS_STEPS, 1)
+    if found := re.fullmatch(r"m1-(yearly|quarterly|monthly)(-single)?", name):
+        return Task(name, "m1", found[1], M1_HORIZONS[found[1]], M1_SEASONS[found[1]])
     if found := re.fullmatch(r"classic-(\w+)", name):
         return Task(name, "classic", found[1])
     raise ValueError(
-        f"expected a task such as etth1-96, ettm1-ot-720, m4-hourly, los-loop or classic-nile. Received: {name!r}"
+        "expected a task such as etth1-96, ettm1-ot-720, m4-hourly, los-loop, m1-monthly or classic-nile. "
+        f"Received: {name!r}"
     )

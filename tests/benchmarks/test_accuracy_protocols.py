@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.accuracy.configuration import resolve
 from benchmarks.accuracy.intervals import IntervalErrors
-from benchmarks.accuracy.protocols import classic, ett, run
+from benchmarks.accuracy.protocols import classic, ett, m1, run
 from benchmarks.accuracy.scores import m4_scores
 from benchmarks.accuracy.tasks import COLD_START, TEST, UNCALIBRATED, VALIDATION, Stage, get_task
 from tsattn.config import RunConfig
@@ -217,3 +217,25 @@ def test_a_cold_start_uses_the_last_seasons_only(tmp_path: Path) -> None:
         found["seasonal_mean"][f"{COLD_START}1"], rel=1e-5
     )
     assert found["seasonal_naive"][f"{COLD_START}16"] == pytest.approx(found["seasonal_naive"]["mae"], rel=1e-5)
+
+
+@pytest.mark.parametrize("stage", [TEST, VALIDATION])
+@pytest.mark.parametrize("single", ["", "-single"])
+def test_m1_figures_equal_numpy(stage: Stage, single: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    series = {f"Q{number}": 50 + rng.normal(size=length).cumsum() for number, length in enumerate((40, 60))}
+    parts = []
+    for name, values in series.items():
+        quarters = pd.date_range("1990-01-01", periods=len(values), freq="QS")
+        part = ["train"] * (len(values) - 8) + ["test"] * 8
+        parts.append(pd.DataFrame({"unique_id": name, "group": "quarterly", "part": part, "ds": quarters, "y": values}))
+    pd.concat(parts).to_csv(tmp_path / "M1.csv", index=False)
+    config = RunConfig.from_dict({"model": {"name": "naive"}, "data": {"horizon": 8}})
+    figures = m1(tmp_path / "M1.csv", get_task(f"m1-quarterly{single}"), config, stage).figures[stage]
+    errors = []
+    for values in series.values():
+        known = values if stage == TEST else values[:-8]
+        history, future = known[:-8], known[-8:]
+        errors.append(np.abs(future - history[-1]).mean() / np.abs(history[4:] - history[:-4]).mean())
+    assert figures["mase"] == pytest.approx(np.mean(errors), rel=1e-5) and figures["series"] == 2
+    assert 0 <= figures["coverage"] <= 1

@@ -1,9 +1,8 @@
 """Weights of a network and of exponential smoothings, learned from their forecasts of the validation part.
 
-The weight of the network at a step is the mean of a posterior distribution over the weights from 0 to 1. Its likelihood
-falls with the mean absolute error of the weighted forecast, relative to the smallest one; the errors of neighbouring
-steps count as well. Its prior falls with the weight, because the smoothings have no parameter that was fitted to the
-validation part, whereas the network was stopped there. Figures: docs/design/combination.md.
+The weight of the network at a step is the mean of a distribution over the weights from 0 to 1, whose density falls with
+the mean absolute error of the weighted forecast, relative to the smallest one; the errors of neighbouring steps count
+as well. Little evidence therefore gives equal weights. Figures: docs/design/model-choice.md.
 """
 
 from __future__ import annotations
@@ -37,11 +36,8 @@ GRID = np.linspace(0.0, 1.0, 21)
 """Weights of the network that are tried."""
 
 TEMPERATURE = 8.0
-"""Decrease of the logarithmic likelihood by relative error and number of forecasts one after the other. The number of
+"""Decrease of the logarithmic density by relative error and number of forecasts one after the other. The number of
 series does not count: their errors at the same time have common causes."""
-
-PRIOR = 1.0
-"""Decrease of the logarithmic prior from weight 0 to 1."""
 
 NEIGHBOURHOOD = 4
 """The weight of a step uses the errors of the steps up to ``horizon // 4`` before and after it."""
@@ -169,7 +165,7 @@ def learn_weights(
         for model, window in ((network, spec), (smoothing, own))
     )
     errors = weighted_errors(learned, smoothed, actual, typical_changes(panel)[series])
-    weights = posterior_weights(errors, steps / spec.horizon)
+    weights = mean_weights(errors, steps / spec.horizon)
     found = errors.mean(axis=1)
     together = float(np.mean([np.interp(weight, GRID, errors[:, step]) for step, weight in enumerate(weights)]))
     if together > (1.0 - MIN_GAIN) * found[-1]:
@@ -207,7 +203,7 @@ def weighted_errors(network: Floats, smoothing: Floats, actual: Floats, scale: F
     return np.stack(rows)
 
 
-def posterior_weights(errors: Floats, evidence: float) -> Floats:
+def mean_weights(errors: Floats, evidence: float) -> Floats:
     """Return the weight of the network at each step; see the module.
 
     A weight that would be negligible over the horizon is 0, or 1 for that of the network.
@@ -221,7 +217,7 @@ def posterior_weights(errors: Floats, evidence: float) -> Floats:
     smooth = np.stack([errors[:, max(h - reach, 0) : h + reach + 1].mean(axis=1) for h in range(horizon)], axis=1)
     smallest = smooth.min(axis=0)
     relative = np.where(smallest > 0, smooth / np.where(smallest > 0, smallest, 1.0) - 1.0, np.sign(smooth))
-    score = -TEMPERATURE * evidence * relative - PRIOR * GRID[:, None]
+    score = -TEMPERATURE * evidence * relative
     density = np.exp(score - score.max(axis=0))
     weights = np.asarray((density * GRID[:, None]).sum(axis=0) / density.sum(axis=0))
     if weights.mean() < NEGLIGIBLE:
