@@ -165,9 +165,12 @@ def test_baseline_has_no_training_section(tmp_path: Path) -> None:
 def test_weights_of_the_methods(tmp_path: Path, page: Page) -> None:
     assert "Weights of the methods" not in page.headings
     steps = [1, 2, 3]
-    shares = {"seq2seq": [0.6, 0.5, 0.4], "theta": [0.39, 0.49, 0.59], "naive": [0.005] * 3}
+    parts = {"seq2seq": [0.6, 0.5, 0.4], "theta": [0.39, 0.49, 0.59], "naive": [0.005] * 3}
     one = pd.concat(
-        [pd.DataFrame({"unique_id": "a", "ds": steps, "method": name, "weight": part}) for name, part in shares.items()]
+        [
+            pd.DataFrame({"unique_id": "a", "ds": steps, "method": name, "weight": values})
+            for name, values in parts.items()
+        ]
     )
     other = one.assign(unique_id="b", weight=one["weight"].where(one["method"] != "seq2seq", one["weight"] - 0.1))
     page = report(tmp_path, weights=pd.concat([one, other]))
