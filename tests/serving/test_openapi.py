@@ -38,4 +38,4 @@ def test_schemathesis_finds_no_error_at_boundary_values(served: Served, tmp_path
 
 @pytest.mark.slow
 def test_schemathesis_finds_no_error_in_random_requests(served_covered: Served, tmp_path: Path) -> None:
-    explore(served_covered, tmp_path, "--max-examples", "200")
+    explore(served_covered, tmp_path, "--max-examples", "60")
