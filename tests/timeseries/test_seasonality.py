@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from tsattn.timeseries.seasonality import default_horizon, detect_season
+from tsattn.config import DataConfig
+from tsattn.data.loader import load
+from tsattn.timeseries.seasonality import combined_seasons, default_horizon, detect_season
 
 
 def rng() -> np.random.Generator:
@@ -87,3 +90,25 @@ def test_no_series_at_all() -> None:
 )
 def test_default_horizon(freq: str, season: int, length: int, horizon: int) -> None:
     assert default_horizon(freq, season, length) == horizon
+
+
+@pytest.mark.parametrize(
+    ("times", "period", "steps", "seasons"),
+    [
+        (None, 24, 600, (24, 168)),  # a season of 24 steps is taken for a day of hours
+        ("h", 24, 600, (24, 168)),
+        ("h", 24, 400, (24,)),  # too short for three weeks
+        ("30min", 48, 1200, (48, 336)),
+        (None, 12, 600, (12,)),
+        ("MS", 12, 240, (12,)),
+        ("YS", 10, 60, ()),
+    ],
+)
+def test_the_week_of_hours_is_a_second_season(
+    times: str | None, period: int, steps: int, seasons: tuple[int, ...]
+) -> None:
+    values = 10 + np.sin(np.arange(steps) * 2 * np.pi / period) + rng().normal(0, 0.1, steps)
+    index = np.arange(steps) if times is None else pd.date_range("1950-01-01", periods=steps, freq=times)
+    panel, schema = load(pd.DataFrame({"ds": index, "y": values}), DataConfig())
+    assert combined_seasons(panel, schema, given=False) == seasons
+    assert combined_seasons(panel, schema, given=True) == seasons[:1]

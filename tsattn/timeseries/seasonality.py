@@ -178,6 +178,8 @@ def _moving_average(column: Values, width: int) -> Values:
 
 DAYS_PER_WEEK = 7
 
+HOURS_PER_DAY = 24
+
 MIN_WEEKS = 3
 """Weeks that a series must contain for a weekly season in addition to the daily one."""
 
@@ -221,7 +223,8 @@ def combined_seasons(panel: Panel, schema: Schema, *, given: bool) -> tuple[int,
     """Return the season lengths for methods that model two seasons, shortest first; none without seasonality.
 
     The second season is the week of steps shorter than a day, if series of median length contain it
-    `MIN_WEEKS` times and it has at most `MAX_SEASON` steps.
+    `MIN_WEEKS` times and it has at most `MAX_SEASON` steps. Without timestamps, a season of `HOURS_PER_DAY` steps that
+    was detected in the values is taken for a day.
 
     Args:
         panel: The series.
@@ -230,7 +233,8 @@ def combined_seasons(panel: Panel, schema: Schema, *, given: bool) -> tuple[int,
     """
     seasons = (schema.season,) if schema.season > 1 else ()
     week = DAYS_PER_WEEK * schema.season
-    is_day = not is_integer_freq(schema.freq) and schema.season == default_season(schema.freq) > 12
+    usual = HOURS_PER_DAY if is_integer_freq(schema.freq) else default_season(schema.freq)
+    is_day = schema.season == usual > 12
     if given or not is_day or week > MAX_SEASON or np.median(panel.lengths) < MIN_WEEKS * week:
         return seasons
     return (*seasons, week)
