@@ -101,7 +101,7 @@ def test_default_horizon(freq: str, season: int, length: int, horizon: int) -> N
         ("30min", 48, 1200, (48, 336)),
         (None, 12, 600, (12,)),
         ("MS", 12, 240, (12,)),
-        ("YS", 10, 60, ()),
+        ("YS", 10, 60, (10,)),
     ],
 )
 def test_the_week_of_hours_is_a_second_season(
