@@ -289,6 +289,7 @@ def test_a_combined_forecaster_is_saved_and_exported(combined: Forecaster, tmp_p
     np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager_training")
 def test_a_combined_network_is_trained_further(combined: Forecaster, tmp_path: Path) -> None:
     with without_export():

@@ -246,6 +246,7 @@ def test_few_values_are_forecast_without_a_network(noise: Path, tmp_path: Path) 
     np.testing.assert_allclose(pd.read_csv(tmp_path / "run" / "forecast.csv")["y"], known["y"], rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager_training", "without_export")
 def test_network_and_smoothings_are_combined(tmp_path: Path) -> None:
     rng, steps = np.random.default_rng(0), np.arange(240)
