@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tsattn._logging import silence_stderr
-from tsattn.cli.options import PATH, import_option
+from tsattn.cli.options import PATH, cutoff_option, import_option, out_option
 from tsattn.cli.output import checked_output, console, notes, write_output
 
 
@@ -15,12 +15,8 @@ from tsattn.cli.output import checked_output, console, notes, write_output
 @click.argument("run", type=PATH)
 @click.argument("data", type=PATH, required=False)
 @import_option
-@click.option(
-    "--cutoff",
-    metavar="TIMESTAMP",
-    help="Last timestamp of the history: later values are not used.  [default: the end of the data]",
-)
-@click.option("-o", "--out", type=PATH, help="CSV or Parquet file, or - for CSV on standard output.  [default: -]")
+@cutoff_option
+@out_option
 def explain(run: Path, data: Path | None, cutoff: str | None, out: Path | None) -> None:
     """Print the weight of every method in the forecast of `tsattn predict`.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tsattn.cli.options import PATH, config_option, data_options
+from tsattn.cli.options import PATH, config_option, data_options, out_option
 from tsattn.cli.output import checked_output, console, notes, schema_table, write_output
 from tsattn.config import DataConfig, RunConfig
 
@@ -23,7 +23,7 @@ from tsattn.config import DataConfig, RunConfig
     show_default=True,
     help="Quantile levels, ascending, from 0.01 to 0.99, with 0.5, the point forecast.",
 )
-@click.option("-o", "--out", type=PATH, help="CSV or Parquet file, or - for CSV on standard output.  [default: -]")
+@out_option
 def forecast(data: Path, levels: str, out: Path | None, **options: Any) -> None:
     """Forecast every series of DATA by itself, without training.
 

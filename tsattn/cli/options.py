@@ -104,6 +104,16 @@ import_option = click.option(
 )
 """The option that imports modules, also from the working directory, before the other options are read."""
 
+cutoff_option = click.option(
+    "--cutoff",
+    metavar="TIMESTAMP",
+    help="Last timestamp of the history: later values are not used.  [default: the end of the data]",
+)
+
+out_option = click.option(
+    "-o", "--out", type=PATH, help="CSV or Parquet file, or - for CSV on standard output.  [default: -]"
+)
+
 
 def import_module(name: str) -> None:
     """Import a module by name, also from the working directory, or a file by path.

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tsattn._logging import silence_stderr
-from tsattn.cli.options import PATH, import_option
+from tsattn.cli.options import PATH, cutoff_option, import_option, out_option
 from tsattn.cli.output import checked_output, console, notes, write_output
 
 
@@ -16,11 +16,7 @@ from tsattn.cli.output import checked_output, console, notes, write_output
 @click.argument("data", type=PATH, required=False)
 @click.option("--future", type=PATH, help="File with the future covariates over the horizon.")
 @import_option
-@click.option(
-    "--cutoff",
-    metavar="TIMESTAMP",
-    help="Last timestamp of the history: later values are not used.  [default: the end of the data]",
-)
+@cutoff_option
 @click.option("--horizon", type=click.IntRange(1), help="Number of steps to forecast.  [default: as fitted]")
 @click.option(
     "--recursive",
@@ -34,7 +30,7 @@ from tsattn.cli.output import checked_output, console, notes, write_output
     help="Draw N sample paths per series, one row per step (unique_id, sample, ds, y). The run needs a model.head.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the samples.")
-@click.option("-o", "--out", type=PATH, help="CSV or Parquet file, or - for CSV on standard output.  [default: -]")
+@out_option
 def predict(
     run: Path,
     data: Path | None,

@@ -207,7 +207,7 @@ def _fit_network(
     model, window, choice = graph.inference(), spec, None
     if options.smoothing:
         seasons = options.seasons(spec.season)
-        choice = learn_weights(name, model, spec, seasons, panel, steps)
+        choice = learn_weights(name, model, spec, options, panel, steps)
         if not choice.uses_network:
             return _fit_combination(options, config, spec, panel, steps, choice, history)
         if choice.uses_smoothing:

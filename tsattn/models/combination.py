@@ -8,6 +8,7 @@ from keras import ops
 
 from tsattn.layers.ops import Tensor
 from tsattn.layers.smoothing_combination import SmoothingCombination
+from tsattn.models.components import SegmentMask
 from tsattn.models.options import CombinationOptions
 from tsattn.timeseries.window_spec import QUANTILES, WEIGHTS, WindowSpec
 
@@ -21,9 +22,8 @@ def combination(options: CombinationOptions, spec: WindowSpec) -> Callable[[Tens
     layer = SmoothingCombination(spec.horizon, seasons, spec.levels, spec.context, name=COMBINATION_LAYER)
 
     def forecast(past: Tensor, observed: Tensor, length: Tensor) -> dict[str, Tensor]:
-        # Of symbolic tensors only: tf2onnx takes a constant outside of a layer for an input of the graph.
-        step = ops.cumsum(ops.ones_like(past[:, :, 0]), axis=1)
-        mask = step <= ops.expand_dims(ops.cast(length, "float32"), 1)
+        # In a layer: tf2onnx takes a constant outside of one for an input of the graph.
+        mask = SegmentMask(spec.context, 1)(length)
         quantiles, weights = layer(past, observed, mask=mask, return_weights=True)
         # The same weights at each step.
         by_step = ops.repeat(ops.expand_dims(weights, 1), spec.horizon, axis=1)

@@ -13,8 +13,9 @@ from keras import ops
 
 from tsattn.layers import CalibratedQuantiles, ForecastCombination, SmoothingCombination
 from tsattn.layers.layer_utils import constructor_config
-from tsattn.layers.ops import Tensor, batched_take, sequence_mask
+from tsattn.layers.ops import Tensor, batched_take
 from tsattn.models.combination import COMBINATION_LAYER
+from tsattn.models.components import SegmentMask
 from tsattn.models.forecast_model import CALIBRATION_LAYER, window_inputs
 from tsattn.smoothing import default_window
 from tsattn.timeseries.window_spec import (
@@ -64,7 +65,7 @@ def combine_with_smoothing(
     network = keras.Model(network.input, network.output, name=NETWORK_LAYER)
     outputs = dict(network({**inputs, **own}))
     layer = SmoothingCombination(spec.horizon, seasons, spec.levels, window.context, name=COMBINATION_LAYER)
-    smoothed, kinds = layer(past, observed, mask=ValidSteps()(past, length), return_weights=True)
+    smoothed, kinds = layer(past, observed, mask=SegmentMask(window.context, 1)(length), return_weights=True)
     combination = ForecastCombination(name=WEIGHTS_LAYER)
     quantiles, by_step = combination([outputs[QUANTILES], smoothed], return_weights=True)
     own_weights = np.asarray(weights, dtype="float32")
@@ -128,17 +129,6 @@ class LastSteps(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **constructor_config(self, LastSteps)}
-
-
-@keras.saving.register_keras_serializable(package="tsattn")
-class ValidSteps(keras.layers.Layer):
-    """Mask of the valid steps of right-padded windows, boolean `(batch, time)`, from the windows and their lengths."""
-
-    def call(self, values: Tensor, length: Tensor) -> Tensor:
-        return sequence_mask(ops.cast(length, "int32"), values.shape[1])
-
-    def compute_output_spec(self, values: Any, length: Any) -> Any:
-        return keras.KerasTensor(values.shape[:2], "bool")
 
 
 @keras.saving.register_keras_serializable(package="tsattn")

@@ -7,7 +7,7 @@ as well. Little evidence therefore gives equal weights. Figures: docs/design/mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from tsattn.models.forecast_model import build_untrained
 from tsattn.models.network_combination import combined_window
-from tsattn.models.options import CombinationOptions
+from tsattn.models.options import CombinationOptions, SmoothingOptions
 from tsattn.models.registry import COMBINATION, get_model
 from tsattn.scoring.comparison import predict_windows
 from tsattn.timeseries.panel import Panel
@@ -44,7 +44,6 @@ NEIGHBOURHOOD = 4
 
 NEGLIGIBLE = 0.05
 """Mean weight below which a forecaster is left out."""
-
 
 MIN_GAIN = 0.01
 """Relative improvement over the network alone below which the smoothings are left out, because forecasts with them take
@@ -141,7 +140,7 @@ class ForecastWeights:
 
 
 def learn_weights(
-    name: str, network: keras.Model, spec: WindowSpec, seasons: Sequence[int], panel: Panel, steps: int
+    name: str, network: keras.Model, spec: WindowSpec, options: SmoothingOptions, panel: Panel, steps: int
 ) -> ForecastWeights:
     """Learn the weights on the windows whose target lies in the last steps of each series.
 
@@ -149,7 +148,7 @@ def learn_weights(
         name: Name of the network.
         network: Inference model that was not trained on these steps.
         spec: Its window.
-        seasons: Season lengths of the smoothings.
+        options: The seasons of the smoothings.
         panel: The series.
         steps: Length of the validation part.
     """
@@ -157,9 +156,8 @@ def learn_weights(
     series, origin = windows.locate(np.arange(len(windows)))
     truth = gather(panel, spec, series, origin)
     actual = np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.nan).astype(np.float64)
-    own = combined_window(spec.without_covariates(), seasons)
-    options = CombinationOptions(second_season=max(seasons, default=0) if len(seasons) > 1 else 0)
-    smoothing = build_untrained(get_model(COMBINATION), own, options)
+    own = combined_window(spec.without_covariates(), options.seasons(spec.season))
+    smoothing = build_untrained(get_model(COMBINATION), own, CombinationOptions(second_season=options.second_season))
     learned, smoothed = (
         predict_windows(model, window, panel, series, origin)[..., spec.median].astype(np.float64)
         for model, window in ((network, spec), (smoothing, own))
