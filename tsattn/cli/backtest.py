@@ -18,7 +18,7 @@ from tsattn.cli.options import (
     read_config,
     split_names,
 )
-from tsattn.cli.output import console, count, schema_table, scores_table
+from tsattn.cli.output import console, count, print_schema, scores_table
 from tsattn.config import AUTO
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def backtest(
     terminal = console(stderr=True)
     panel, schema = read_series(data, config)
     windows = plan_backtest(panel, schema, config.data, folds, step, str(data))
-    terminal.print(schema_table(windows.schema, panel))
+    print_schema(terminal, windows.schema, panel)
     terminal.print(_describe_windows(windows, refit, is_step_given=step is not None))
     with silence_stderr():
         from tsattn.cli.progress import BacktestBar

@@ -17,7 +17,7 @@ from tsattn.cli.options import (
     free_path,
     read_config,
 )
-from tsattn.cli.output import console, notes, schema_table, scores_table
+from tsattn.cli.output import console, notes, print_schema, scores_table
 from tsattn.config import AUTO, RunConfig, SelectionConfig, TrainingConfig
 
 
@@ -56,7 +56,7 @@ def fit(
     terminal = console(stderr=True)
     check_directory(out, overwrite=overwrite)
     panel, schema = read_series(data, config)
-    terminal.print(schema_table(schema, panel))
+    print_schema(terminal, schema, panel)
     with silence_stderr():
         from tsattn.cli.progress import ProgressBar
         from tsattn.evaluation.model_selection import fit as fit_panel

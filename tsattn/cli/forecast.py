@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tsattn.cli.options import PATH, config_option, data_options, out_option
-from tsattn.cli.output import checked_output, console, notes, schema_table, write_output
+from tsattn.cli.output import checked_output, console, notes, print_schema, write_output
 from tsattn.config import DataConfig, RunConfig
 
 
@@ -42,7 +42,7 @@ def forecast(data: Path, levels: str, out: Path | None, **options: Any) -> None:
     terminal = console(stderr=True)
     with notes(terminal):
         panel, schema = load(data, config.data)
-        terminal.print(schema_table(schema, panel))
+        print_schema(terminal, schema, panel)
         result = forecast_panel(panel, schema, config)
     terminal.print(result.summary())
     write_output(result.frame, out)

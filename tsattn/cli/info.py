@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
-from tsattn.cli.options import PATH, data_options, import_option
-from tsattn.cli.output import console, schema_table, text_table
+from tsattn.cli import flag
+from tsattn.cli.options import PATH, add_options, config_option, data_options, import_option
+from tsattn.cli.output import console, print_schema, text_table
+from tsattn.config import DataConfig
+from tsattn.errors import DataError
+
+WARNINGS = 3
+"""Exit status for data that were read with warnings."""
 
 
 @click.command()
 @click.argument("data", type=PATH)
 @data_options
-def inspect(data: Path, **options: Any) -> None:
-    """Print how DATA is read: columns, frequency, season, horizon. Nothing is written."""
-    from tsattn.config import DataConfig, validate
-    from tsattn.data.loader import load
+@add_options([config_option(DataConfig, name) for name in ("support", "graph", "context", "validation")])
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, as described in docs/data.md.")
+def inspect(data: Path, as_json: bool, **options: Any) -> None:
+    """Print how DATA is read: columns, frequency, season, horizon. Nothing is written.
 
-    panel, schema = load(data, validate(DataConfig, options, "the options"))
-    console().print(schema_table(schema, panel))
+    The exit status is 3 if DATA was read with warnings, and 1 if it cannot be read.
+    """
+    from tsattn.config import validate
+    from tsattn.data.adjacency import read_adjacency
+    from tsattn.data.inference import infer_panel
+    from tsattn.data.inspection import describe, describe_error
+    from tsattn.data.loader import to_table
+    from tsattn.timeseries.frames import series_names
+
+    config = validate(DataConfig, {key: value for key, value in options.items() if value is not None}, "the options")
+    try:
+        table = to_table(data)
+        panel, schema = infer_panel(table, config)
+        if config.graph is not None:
+            read_adjacency(config.graph, series_names(panel))
+    except DataError as error:
+        if as_json:
+            click.echo(json.dumps(describe_error(error, str(data), flag), indent=2, ensure_ascii=False))
+        raise
+    if as_json:
+        click.echo(json.dumps(describe(table, panel, schema, flag), indent=2, ensure_ascii=False))
+    else:
+        print_schema(console(), schema, panel)
+    if schema.notes:
+        click.get_current_context().exit(WARNINGS)
 
 
 @click.command()

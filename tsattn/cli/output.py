@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tsattn._text import quote_list
 from tsattn.cli import flag
 from tsattn.errors import DataWarning
 
@@ -76,6 +77,16 @@ def write_output(frame: pd.DataFrame, path: Path | None) -> None:
 def count(number: int, noun: str) -> str:
     """Return a number with its noun, such as "1 fold" or "2 folds"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def print_schema(terminal: Console, schema: Schema, panel: Panel) -> None:
+    """Print which columns will be forecast, how the data were read, and what a user should check."""
+    if schema.layout in ("wide", "long"):
+        names = quote_list(schema.targets, quote="")
+        terminal.print(f"{count(len(schema.targets), 'column')} will be forecast: {names}")
+    terminal.print(schema_table(schema, panel))
+    for note in schema.notes:
+        terminal.print(f"Warning: {note.to_warning().format(flag)}.")
 
 
 def schema_table(schema: Schema, panel: Panel) -> Table:

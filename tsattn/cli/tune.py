@@ -16,7 +16,7 @@ from rich.table import Table
 from tsattn._extras import import_extra
 from tsattn._logging import silence_stderr
 from tsattn.cli.options import PATH, Duration, config_options, data_name, read_config, split_names
-from tsattn.cli.output import console, count, notes, schema_table
+from tsattn.cli.output import console, count, notes, print_schema
 from tsattn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def tune(
     check_file(path, overwrite=overwrite)
     terminal = console(stderr=True)
     panel, schema = read_series(data, configs[0])
-    terminal.print(schema_table(schema, panel))
+    print_schema(terminal, schema, panel)
     with silence_stderr():
         from tsattn.cli.progress import TuningBar
 

@@ -116,7 +116,12 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
         horizon,
     )
     schema = schema.model_copy(
-        update={"season": int(season.value), "horizon": int(horizon.value), "inferred_settings": inferred_settings}
+        update={
+            "season": int(season.value),
+            "horizon": int(horizon.value),
+            "inferred_settings": inferred_settings,
+            "notes": table.origin.notes,
+        }
     )
     return add_calendar_features(panel, schema), schema
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Protocol, Union
@@ -87,6 +88,8 @@ def load_table(table: Table, schema: Schema, *, covariates: bool = True) -> tupl
                 f"{quote_list(table.columns)}"
             )
         table = months
+    for note in table.origin.notes:
+        warnings.warn(note.to_warning(), stacklevel=2)
     if not covariates:
         schema = schema.drop_missing_covariates(table.columns)
     _check_frequency(table, schema)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from tsattn.data import columns, timestamps
 from tsattn.errors import DataError
 from tsattn.timeseries.panel import WIDE_ID
 from tsattn.timeseries.ragged import Floats, Ints
+from tsattn.timeseries.schema import ReadingNote
 
 FILE = "file"
 """Column with the name of the file of each row, where a table is read from several files."""
@@ -39,12 +40,16 @@ class Origin:
             in the file, which is their index label.
         files: The files and the number of rows of each.
         encoding: Text encoding of the files.
+        dialect: Format of the files, such as ``{"delimiter": ";", "decimal": ","}``; ``tsattn inspect --json`` has it.
+        notes: What the reader left out or reinterpreted, such as a footer; they become notes of the schema.
     """
 
     name: str = FRAME
     unit: str | None = "row"
     files: tuple[tuple[Path, int], ...] = ()
     encoding: str = "UTF-8"
+    dialect: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[ReadingNote, ...] = ()
 
     def row_name(self, label: Any) -> str:
         """Return the name of the row with an index label.

@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationError
 
 from tsattn.config import Aggregation, BaseConfig
-from tsattn.errors import DataError
+from tsattn.errors import DataError, DataWarning
 from tsattn.timeseries.grid import Grid
 
 Layout = Literal["long", "wide", "rows", "months"]
@@ -29,6 +29,22 @@ class InferredSetting(BaseConfig):
     value: str
     given: bool
     reason: str
+
+
+class ReadingNote(BaseConfig):
+    """Something about how the data were read that a user should check.
+
+    Args:
+        message: What was read how, one sentence without a full stop.
+        hints: Ways to read it otherwise; options are placeholders, as in `tsattn.errors.DataWarning`.
+    """
+
+    message: str
+    hints: tuple[str, ...] = ()
+
+    def to_warning(self) -> DataWarning:
+        """Return the note as a warning, which can format its hints."""
+        return DataWarning(self.message, *self.hints)
 
 
 class Schema(BaseConfig):
@@ -60,6 +76,7 @@ class Schema(BaseConfig):
         season: Season length in steps; 1 without seasonality.
         horizon: Steps to forecast.
         inferred_settings: Settings with the reasons for them.
+        notes: What was left out, aggregated or read in one of several possible ways.
     """
 
     layout: Layout
@@ -82,6 +99,7 @@ class Schema(BaseConfig):
     season: int
     horizon: int
     inferred_settings: tuple[InferredSetting, ...] = ()
+    notes: tuple[ReadingNote, ...] = ()
 
     @property
     def covariates(self) -> tuple[str, ...]:

@@ -1,0 +1,77 @@
+"""Description of how data are read, as JSON for other programs; ``tsattn inspect --json`` prints it.
+
+Keys are only added in later versions; ``version`` changes if one is renamed or removed. See docs/data.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tsattn.data.table import Table
+from tsattn.errors import DataError
+from tsattn.timeseries.panel import Panel, summarize_panel
+from tsattn.timeseries.schema import Schema
+
+VERSION = 1
+"""Version of the keys."""
+
+_ROLES = {
+    "time": "time",
+    "id": "id",
+    "targets": "targets",
+    "future covariates": "future_covariates",
+    "past covariates": "past_covariates",
+    "static covariates": "static_covariates",
+}
+
+
+def describe(table: Table, panel: Panel, schema: Schema, format_option: Callable[[str], str]) -> dict[str, Any]:
+    """Return how a table was read.
+
+    Args:
+        table: The table.
+        panel: Its series.
+        schema: How they were read.
+        format_option: Formats the names of options in warnings.
+    """
+    settings = {setting.field: setting for setting in schema.inferred_settings}
+    roles: dict[str, Any] = {}
+    for field, key in _ROLES.items():
+        setting = settings.get(field)
+        roles[key] = {
+            "columns": list(getattr(schema, key)),
+            "given": setting is not None and setting.given,
+            "reason": setting.reason if setting else "",
+        }
+    named = {name for role in roles.values() for name in role["columns"]}
+    counts = {key: value for key, value in summarize_panel(panel).items() if key != "fingerprint"}
+    return {
+        "version": VERSION,
+        "source": table.name,
+        "status": "warnings" if schema.notes else "ok",
+        "layout": schema.layout,
+        "dialect": {"encoding": table.origin.encoding, **table.origin.dialect},
+        "roles": roles,
+        "left_out": [name for name in table.columns if name not in named] if schema.layout in ("long", "wide") else [],
+        "time_format": schema.time_format,
+        "categories": {name: list(values) for name, values in schema.categories.items()},
+        "frequency": {"freq": schema.freq, "time_zone": schema.tz, "season": schema.season, "horizon": schema.horizon},
+        "aggregation": {"on_duplicate": schema.on_duplicate, "resample": schema.resample},
+        "counts": {"rows": len(table), **counts, "missing": int(np.isnan(panel.values).sum())},
+        "settings": [setting.model_dump() for setting in schema.inferred_settings],
+        "warnings": [note.to_warning().format(format_option) for note in schema.notes],
+    }
+
+
+def describe_error(error: DataError, source: str, format_option: Callable[[str], str]) -> dict[str, Any]:
+    """Return why data cannot be read, and the options that may decide."""
+    return {
+        "version": VERSION,
+        "source": source,
+        "status": "error",
+        "error": error.format(format_option),
+        "options": [format_option(option) for option in error.options],
+    }
