@@ -134,6 +134,28 @@ Loss = Literal["pinball", "squared"]
 """Training loss: pinball estimates the median, squared the mean."""
 
 
+Decimal = Literal[".", ","]
+"""Decimal sign of numbers in text files."""
+
+
+class ReadOptions(BaseConfig):
+    """How files are read. Options that are left out are inferred from each file and reported.
+
+    Args:
+        delimiter: Sign between cells of text files, or "blanks".
+        decimal: Decimal sign of text files.
+        no_header: Whether files begin with data instead of a header.
+        na: Text or numbers that mark missing values, in addition to the usual marks.
+        sheet: Name of the sheet of spreadsheets.
+    """
+
+    delimiter: str | None = None
+    decimal: Decimal | None = None
+    no_header: bool = False
+    na: tuple[str, ...] = ()
+    sheet: str | None = None
+
+
 class DataConfig(BaseConfig):
     """How a table is read as time series. Options that are left out are inferred from the data and reported."""
 
@@ -187,9 +209,35 @@ class DataConfig(BaseConfig):
         None, ge=1, description="number of steps at the end of each series that are held out for validation"
     )
 
+    delimiter: str | None = Field(
+        None, description="sign between the cells of text files, such as ; or tab, or blanks for any number of blanks"
+    )
+    decimal: Decimal | None = Field(None, description="decimal sign of the numbers in text files")
+    no_header: bool = Field(False, description="the files begin with data instead of column names")
+    na: tuple[str, ...] | None = Field(
+        None, description="text or numbers, such as -999, that mark missing values, in addition to the usual marks"
+    )
+    sheet: str | None = Field(None, description="sheet of a spreadsheet, by its name")
+
     _paths = field_validator("graph", mode="before")(_path_to_text)
 
+    @property
+    def read_options(self) -> ReadOptions:
+        """How files are read."""
+        return ReadOptions(
+            delimiter=self.delimiter, decimal=self.decimal, no_header=self.no_header, na=self.na or (), sheet=self.sheet
+        )
+
+    @field_validator("delimiter")
+    @classmethod
+    def _check_delimiter(cls, value: str | None) -> str | None:
+        text = "\t" if value in ("tab", "\\t") else value
+        if text is not None and text != "blanks" and (len(text) != 1 or text in "\"\r\n"):
+            raise ValueError("must be one character, tab or blanks")
+        return text
+
     @field_validator(
+        "na",
         "target", "future_covariates", "past_covariates", "static_covariates", "categories", "calendar", mode="before"
     )
     @classmethod

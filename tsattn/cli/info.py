@@ -37,7 +37,7 @@ def inspect(data: Path, as_json: bool, **options: Any) -> None:
 
     config = validate(DataConfig, {key: value for key, value in options.items() if value is not None}, "the options")
     try:
-        table = to_table(data)
+        table = to_table(data, config.read_options)
         panel, schema = infer_panel(table, config)
         if config.graph is not None:
             read_adjacency(config.graph, series_names(panel))

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import csv
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -18,11 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from tsattn.config import ReadOptions
 from tsattn.data.columns import find_duplicate
+from tsattn.data.conversion import convert_texts
+from tsattn.data.layout import TextLayout, find_layout
+from tsattn.data.numbers import find_decimal, parse_number
+from tsattn.data.notes import Note
 from tsattn.data.table import find_line
 from tsattn.errors import DataError
 
@@ -32,11 +37,16 @@ SAMPLE_BYTES = 1 << 20
 CHUNK_BYTES = 8 << 20
 """Size of the chunks in which a file is read."""
 
+MAX_DISTINCT = 2000
+"""Number of distinct cells of a column by which the decimal sign is found."""
+
 MAX_CHUNK_BYTES = 8 * CHUNK_BYTES
 """Size up to which a chunk grows to find the end of a row."""
 
 FALLBACK = "Windows-1252"
 """Encoding of text that is not UTF-8; spreadsheets in Western Europe and America write it."""
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 Source = Path | bytes
 """A file, or the content of one."""
@@ -52,6 +62,7 @@ class _Dialect:
         decimal: Decimal sign.
         padded: Columns with whole numbers that begin with 0 or 0x. They are identifiers and stay text.
         repeated: Columns with repeated text.
+        notes: How the dialect was found.
     """
 
     names: list[str]
@@ -59,6 +70,7 @@ class _Dialect:
     decimal: str
     padded: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
+    notes: tuple[Note, ...] = ()
 
     def types(self, *, dictionaries: bool) -> dict[str, Any]:
         """Return the Arrow types of columns that are not inferred, with repeated text as dictionaries or not."""
@@ -68,15 +80,60 @@ class _Dialect:
         return types
 
 
-def read_delimited(source: Source) -> tuple[Any, str]:
-    """Return the Arrow table of a file and its encoding.
+@dataclass(frozen=True)
+class DelimitedText:
+    """Content of a file.
+
+    Args:
+        table: Arrow table.
+        lines: Line of the file of each row; None if it follows from the file.
+        notes: How the file was read.
+        encoding: Encoding of the text.
+        dialect: Format of the text.
+    """
+
+    table: Any
+    lines: npt.NDArray[np.int64] | None
+    notes: tuple[Note, ...]
+    encoding: str
+    dialect: Mapping[str, str]
+
+
+def read_delimited(source: Source, options: ReadOptions | None = None) -> DelimitedText:
+    """Read delimited text.
 
     Raises:
-        DataError: The file has no header, or its rows differ in length.
+        DataError: The file has no header, its rows differ in length, or there are two ways to read it.
         pyarrow.ArrowException: The file cannot be read.
     """
-    sample, encoding = _sample(source)
-    dialect = _detect_dialect(sample)
+    options = options or ReadOptions()
+    sample, encoding, whole = _sample(source)
+    if not sample.strip():
+        raise DataError("the file is empty; expected a header line and rows of data")
+    layout = find_layout(sample, options, whole=whole)
+    if layout.text is None:
+        dialect = _detect_dialect(sample, layout, options)
+        try:
+            table, encoding = _read_table(source, dialect, encoding)
+            return _finish(table, None, encoding, dialect, options)
+        except pa.ArrowInvalid as error:
+            # Perhaps there are other lines after the sample.
+            layout = layout if whole else find_layout(_read_text(source, encoding), options, whole=True)
+            if layout.text is None:
+                raise _bad_row(source, dialect, encoding) or error from None
+    elif not whole:
+        layout = find_layout(_read_text(source, encoding), options, whole=True)
+    text = layout.text or ""
+    dialect = _detect_dialect(text[:SAMPLE_BYTES], layout, options)
+    try:
+        table = _read_table(text.encode(), dialect, "UTF-8")[0]
+    except pa.ArrowInvalid as error:
+        raise _bad_row(text.encode(), dialect, "UTF-8", layout.lines) or error from None
+    return _finish(table, np.asarray(layout.lines), encoding, dialect, options)
+
+
+def _read_table(source: Source, dialect: _Dialect, encoding: str) -> tuple[Any, str]:
+    """Return the Arrow table of a file and its encoding."""
     if encoding == "UTF-8":
         table = _read_chunks(source, dialect)
         if table is None:
@@ -86,6 +143,28 @@ def read_delimited(source: Source) -> tuple[Any, str]:
         # The first bytes that are not UTF-8 follow after the sample.
         encoding = FALLBACK
     return _read_whole(source, dialect, encoding), encoding
+
+
+def _finish(
+    table: Any, lines: npt.NDArray[np.int64] | None, encoding: str, dialect: _Dialect, options: ReadOptions
+) -> DelimitedText:
+    """Return a table whose text is replaced by numbers where it holds numbers."""
+    notes = list(dialect.notes)
+    if encoding != "UTF-8":
+        notes.insert(0, Note("encoding", encoding, "the file is not UTF-8; if letters are wrong, save it as UTF-8"))
+    table, found = convert_texts(table, dialect.padded, dialect.decimal, options.na)
+    form = {"delimiter": dialect.delimiter, "decimal": dialect.decimal}
+    return DelimitedText(table, lines, (*notes, *found), encoding, form)
+
+
+def _read_text(source: Source, encoding: str) -> str:
+    """Return the text of a file."""
+    with _open(source) as stream:
+        data: bytes = stream.read()
+    try:
+        return str(data, {"UTF-8": "utf-8-sig"}.get(encoding, encoding))
+    except UnicodeDecodeError:
+        return str(data, FALLBACK, errors="replace")
 
 
 def _open(source: Source) -> Any:
@@ -105,44 +184,54 @@ def _read_csv(
     )
 
 
-def _detect_dialect(sample: str) -> _Dialect:
-    header = _head(sample)[0] if sample.strip() else ""
-    if not header:
-        raise DataError("the file is empty; expected a header line and rows of data")
+def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions) -> _Dialect:
+    header = _LINE_END.split(sample.lstrip("\r\n"), maxsplit=1)[0]
     if len(header) >= SAMPLE_BYTES // 4 and len(header) >= len(sample.strip()):
         raise DataError(f"line 1: expected a header, got no end of the line in {len(header):,} characters")
-    delimiter = _delimiter(header, sample)
-    try:
-        names = next(csv.reader([header], delimiter=delimiter))
-    except csv.Error as error:
-        raise DataError(f"line 1: expected a header with column names: {error}") from None
-    _check_header(sample, names, delimiter)
-    if (name := find_duplicate(names)) is not None:
+    if (name := find_duplicate(layout.names)) is not None:
         raise DataError(f"line 1: expected a header with unique column names, got '{name}' twice")
-    decimal = "," if delimiter in ";\t" and re.search(r"\d,\d", sample) else "."
-    dialect = _Dialect(names, delimiter, decimal)
+    dialect = _Dialect(layout.names, layout.delimiter, options.decimal or ".", notes=layout.notes)
+    texts = _sample_table(sample, dialect, dict.fromkeys(layout.names, pa.string()))
+    if texts is None:
+        return dialect
+    distinct = [column.unique() for column in texts.columns]
+    if options.decimal is None:
+        cells = {name: column[:MAX_DISTINCT].to_pylist() for name, column in zip(texts.column_names, distinct, strict=True)}
+        lines = _LINE_END.split(sample)
+
+        def place(cell: str) -> str:
+            row = next(number for number, line in enumerate(lines, start=1) if cell in line)
+            return f"line {row if layout.text is None else layout.lines[row - 2]}"
+
+        decimal = find_decimal(cells, layout.delimiter, place)
+        dialect = replace(dialect, decimal=decimal, notes=(*layout.notes, *_describe_decimal(cells, decimal)))
     table = _sample_table(sample, dialect)
     if table is None:
         return dialect
-    padded = _padded(sample, dialect)
+    padded = [
+        name
+        for name, column in zip(texts.column_names, distinct, strict=True)
+        if pc.any(pc.match_substring_regex(column, r"^0(\d+|[xX][0-9a-fA-F]+)$")).as_py()
+    ]
     repeated = [
         name
-        for name, column in zip(table.column_names, table.columns, strict=True)
+        for name, column, values in zip(table.column_names, table.columns, distinct, strict=True)
         if name in padded or pa.types.is_string(column.type)
-        if 2 * pc.count_distinct(column).as_py() <= len(column)
+        if 2 * len(values) <= len(column)
     ]
     return replace(dialect, padded=padded, repeated=repeated)
 
 
-def _head(sample: str) -> list[str]:
-    """Return the first line and the second if not empty, split at the line ends of pyarrow, not of Unicode."""
-    return [line for line in re.split(r"\r\n|\r|\n", sample.lstrip("\r\n"), maxsplit=2)[:2] if line] or [""]
-
-
-def _delimiter(header: str, sample: str) -> str:
-    """Return the sign that occurs equally often in header and next line, and most often; a comma among equals."""
-    following = [*_head(sample), header][1]
-    return max(",;\t|", key=lambda sign: (0 < header.count(sign) == following.count(sign), header.count(sign)))
+def _describe_decimal(cells: Mapping[str, Sequence[str]], decimal: str) -> list[Note]:
+    """Return a note about a decimal comma."""
+    if decimal == ".":
+        return []
+    for name, texts in cells.items():
+        for text in texts:
+            number = parse_number(text)
+            if number is not None and number.evidence and number.value(",") is not None:
+                return [Note("decimal", ",", f"'{text.strip()}' in column '{name}' is {number.value(','):.15g}")]
+    return []
 
 
 def _sample_table(sample: str, dialect: _Dialect, types: dict[str, Any] | None = None) -> Any | None:
@@ -151,18 +240,6 @@ def _sample_table(sample: str, dialect: _Dialect, types: dict[str, Any] | None =
         return _read_csv(pa.BufferReader(sample.encode()), dialect, types, lambda row: "skip")
     except pa.ArrowInvalid:
         return None
-
-
-def _padded(sample: str, dialect: _Dialect) -> list[str]:
-    """Return the columns of the sample that have whole numbers with a leading 0 or 0x."""
-    if not re.search(r"(?:^|[^\d.:+-])0[\dxX]", sample, re.MULTILINE):
-        return []
-    table = _sample_table(sample, dialect, dict.fromkeys(dialect.names, pa.string()))
-    if table is None:
-        return []
-    pattern = r"^0(\d+|[xX][0-9a-fA-F]+)$"
-    pairs = zip(table.column_names, table.columns, strict=True)
-    return [name for name, column in pairs if pc.any(pc.match_substring_regex(column, pattern)).as_py()]
 
 
 def _read_chunks(source: Source, dialect: _Dialect, *, exact: bool = False) -> Any | None:
@@ -238,43 +315,36 @@ def _chunks(source: Source, *, exact: bool) -> Iterator[memoryview]:
 def _read_whole(source: Source, dialect: _Dialect, encoding: str) -> Any:
     try:
         return _read_csv(_open(source), dialect, dialect.types(dictionaries=False), encoding=encoding)
-    except pa.ArrowInvalid as error:
-        raise _bad_row(source, dialect, encoding) or error from None
     except UnicodeError:
         raise DataError(f"expected text, got bytes that are invalid in {encoding}", "save the file in UTF-8") from None
 
 
-def _check_header(sample: str, names: list[str], delimiter: str) -> None:
-    """Raise a DataError if the first line is the note of a program or data instead of a header."""
-    if names[0].lower().startswith("sep=") and len(names) <= 2:
-        note = delimiter.join(names)
-        raise DataError(f"line 1: expected a header, got the note '{note}' of a spreadsheet", "delete that line")
-    second = next(csv.reader(_head(sample)[1:], delimiter=delimiter), [])
-    if second and all(re.match(r"\d{4}-\d\d-\d\d(\D|$)", cell) for cell in (names[0], second[0])):
-        raise DataError(
-            f"line 1: expected a header with column names, got the date {names[0]} as in line 2",
-            "write a header, such as ds,y",
-        )
-
-
-def _sample(source: Source) -> tuple[str, str]:
-    """Return the first complete lines of a text file, and its encoding."""
+def _sample(source: Source) -> tuple[str, str, bool]:
+    """Return the first complete lines of a text file, its encoding, and whether they are the whole file."""
     with _open(source) as stream:
         data = stream.read(SAMPLE_BYTES)
+        whole = not stream.read(1)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return str(data[: len(data) // 2 * 2], "utf-16", errors="ignore"), "UTF-16"
+        return str(data[: len(data) // 2 * 2], "utf-16", errors="ignore"), "UTF-16", whole
     if b"\0" in data:
         raise DataError("expected a CSV or Parquet file, got another format", "save it as CSV")
-    if len(data) == SAMPLE_BYTES:
+    if not whole:
         data = data[: data.rfind(b"\n") + 1] or data
     try:
-        return str(data, "utf-8-sig"), "UTF-8"
+        return str(data, "utf-8-sig"), "UTF-8", whole
     except UnicodeDecodeError:
-        return str(data, FALLBACK, errors="replace"), FALLBACK
+        return str(data, FALLBACK, errors="replace"), FALLBACK, whole
 
 
-def _bad_row(source: Source, dialect: _Dialect, encoding: str) -> DataError | None:
-    """Return the error of the first row with too many or too few cells, if there is one."""
+def _bad_row(source: Source, dialect: _Dialect, encoding: str, numbers: Sequence[int] = ()) -> DataError | None:
+    """Return the error of the first row with too many or too few cells, if there is one.
+
+    Args:
+        source: The file, or its table.
+        dialect: Its dialect.
+        encoding: Its encoding.
+        numbers: Line of each row, where it does not follow from the source.
+    """
     bad: list[Any] = []
 
     def stop(row: Any) -> str:
@@ -287,8 +357,9 @@ def _bad_row(source: Source, dialect: _Dialect, encoding: str) -> DataError | No
     if not bad:
         return None
     row = bad[0]
+    index = (row.number or 2) - 2
     with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as lines:
-        line = find_line(lines, (row.number or 2) - 2)
+        line = numbers[index] if len(numbers) else find_line(lines, index)
     return DataError(
         f"line {line}: expected {row.expected_columns} cells as in the header, got {row.actual_columns}",
         "quote text that contains the delimiter",

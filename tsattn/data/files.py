@@ -1,25 +1,32 @@
-"""CSV and Parquet files as tables; pyarrow reads them."""
+"""CSV and Parquet files and spreadsheets as tables; pyarrow and calamine read them."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
+from collections.abc import Iterable
 from glob import glob
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from tsattn._text import quote_list
+from tsattn.config import ReadOptions
 from tsattn.data.columns import find_duplicate, is_categorical, kind_of
+from tsattn.data.conversion import find_sentinels, mark_missing
 from tsattn.data.delimited import read_delimited
-from tsattn.data.table import FILE, Origin, Table
+from tsattn.data.spreadsheets import is_spreadsheet, read_spreadsheet
+from tsattn.data.notes import Note
+from tsattn.data.table import FILE, FileRows, Origin, Table
 from tsattn.errors import DataError
+from tsattn.timeseries.schema import InferredSetting
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
+SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".xlsx", ".xls", ".xlsb", ".ods")
 """Suffixes of the files that are read from a folder, without that of a compression."""
 
 COMPRESSIONS = (".gz", ".bz2", ".zst", ".lz4")
@@ -28,31 +35,32 @@ STANDARD_INPUT = "standard input"
 """Name of piped data in messages."""
 
 
-def read_source(source: Path | str) -> Table:
+def read_source(source: Path | str, options: ReadOptions | None = None) -> Table:
     """Read one or several files.
 
     Args:
         source: A file, see `read_file`; "-" for a CSV or Parquet file on standard input; or a folder or a pattern such
             as ``data/*.csv`` for files with the same columns. The name of the file becomes the column `FILE`.
+        options: How to read them; what they leave out is inferred.
 
     Raises:
         DataError: There are no such files, a file cannot be read, or their columns differ.
     """
     text = str(source)
     if text == "-":
-        return read_bytes(sys.stdin.buffer.read(), STANDARD_INPUT)
+        return read_bytes(sys.stdin.buffer.read(), STANDARD_INPUT, options)
     path = Path(source)
     if path.is_dir():
         paths = sorted(child for child in path.iterdir() if _is_data(child))
         if not paths:
             raise DataError(f"{path}: expected CSV or Parquet files in this folder, got none")
     elif path.exists() or not re.search(r"[*?\[]", text):
-        return read_file(path)
+        return read_file(path, options)
     else:
         paths = sorted(Path(name) for name in glob(text, recursive=True) if Path(name).is_file())
         if not paths:
             raise DataError(f"{text}: there are no such files")
-    return _concatenate(paths, text)
+    return _concatenate(paths, text, options)
 
 
 def _is_data(path: Path) -> bool:
@@ -79,9 +87,9 @@ def _unique_stems(paths: list[Path]) -> list[str]:
     return [(path.relative_to(common).parent / file_stem(path)).as_posix() for path in whole]
 
 
-def _concatenate(paths: list[Path], name: str) -> Table:
+def _concatenate(paths: list[Path], name: str, options: ReadOptions | None) -> Table:
     """Return the rows of all files, with the column `FILE` if there are several."""
-    tables = [read_file(path) for path in paths]
+    tables = [read_file(path, options) for path in paths]
     expected = tables[0].columns
     for table in tables:
         if table.columns != expected:
@@ -100,62 +108,103 @@ def _concatenate(paths: list[Path], name: str) -> Table:
     if len(paths) > 1 and FILE not in frame.columns:
         rows = [len(table) for table in tables]
         frame[FILE] = pd.Series(_unique_stems(paths), dtype="str").repeat(rows).to_numpy()
-    encoding = next((table.origin.encoding for table in tables if table.origin.encoding != "UTF-8"), "UTF-8")
-    files = tuple((path, len(table)) for path, table in zip(paths, tables, strict=True))
-    return Table(frame, Origin(name, None, files, encoding))
+    origins = [table.origin for table in tables]
+    encoding = next((origin.encoding for origin in origins if origin.encoding != "UTF-8"), "UTF-8")
+    origin = Origin(
+        name,
+        None,
+        files=tuple(file for origin in origins for file in origin.files),
+        encoding=encoding,
+        dialect=origins[0].dialect,
+        settings=tuple(_unique(setting for origin in origins for setting in origin.settings)),
+        notes=tuple(note for origin in origins for note in origin.notes),
+    )
+    return Table(frame, origin)
 
 
-def read_file(path: Path | str) -> Table:
-    """Read a CSV file, also compressed and with other delimiters, or a Parquet file.
+def _unique(settings: Iterable[InferredSetting]) -> list[InferredSetting]:
+    found: list[InferredSetting] = []
+    for setting in settings:
+        if setting not in found:
+            found.append(setting)
+    return found
 
-    The text encoding is UTF-8, UTF-16 with a byte order mark, or Windows-1252. Numbers in quotes are numbers, and empty
-    cells are missing. Columns with whole numbers that have a leading zero, such as 007, are text. ISO dates become
-    datetimes, and those with an offset from UTC become UTC. Repeated text becomes a pandas categorical.
+
+def read_file(path: Path | str, options: ReadOptions | None = None) -> Table:
+    """Read a CSV file, also compressed and with other delimiters, a Parquet file or a spreadsheet.
+
+    The text encoding is UTF-8, UTF-16 with a byte order mark, or Windows-1252. Numbers may be in quotes, and have
+    decimal commas, thousands signs and units. Empty cells and marks such as "n/a" are missing. Columns with whole numbers
+    that have a leading zero, such as 007, are text. ISO dates become datetimes, and those with an offset from UTC become
+    UTC. Repeated text becomes a pandas categorical. The notes of the table's origin list what was found and left out.
+
+    Args:
+        path: The file.
+        options: How to read it; what they leave out is inferred.
 
     Raises:
-        DataError: The file does not exist, is empty or cannot be read.
+        DataError: The file does not exist, is empty, cannot be read or has two readings.
     """
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: there is no such file")
-    empty = path.stat().st_size == 0
     with path.open("rb") as file:
-        is_parquet = file.read(4) == b"PAR1"
-    frame, encoding = _read(path, str(path), empty=empty, is_parquet=is_parquet)
-    return Table(frame, Origin(str(path), None, ((path, len(frame)),), encoding))
+        head = file.read(8)
+    return _read(path, str(path), head, options or ReadOptions())
 
 
-def read_bytes(data: bytes, name: str) -> Table:
-    """Read an uncompressed CSV or Parquet file from memory, as `read_file` reads files.
+def read_bytes(data: bytes, name: str, options: ReadOptions | None = None) -> Table:
+    """Read an uncompressed CSV file, a Parquet file or a spreadsheet from memory, as `read_file` reads files.
 
     Args:
         data: Content of the file.
         name: Name of the table in messages.
+        options: How to read it; what they leave out is inferred.
 
     Raises:
-        DataError: The data are empty or cannot be read.
+        DataError: The data are empty, cannot be read or have two readings.
     """
-    frame, encoding = _read(data, name, empty=not data, is_parquet=data.startswith(b"PAR1"))
-    return Table(frame, Origin(name, None, (), encoding))
+    return _read(data, name, data[:8], options or ReadOptions())
 
 
-def _read(source: Path | bytes, name: str, *, empty: bool, is_parquet: bool) -> tuple[pd.DataFrame, str]:
-    """Return the rows and the text encoding of a file."""
+def _read(source: Path | bytes, name: str, head: bytes, options: ReadOptions) -> Table:
+    """Return the rows of a file that begins with ``head``."""
+    path = None if isinstance(source, bytes) else source
+    notes: tuple[Note, ...] = ()
+    lines, unit, encoding, dialect = None, "line", "UTF-8", dict[str, str]()
     try:
-        if empty:
+        if not head:
             raise DataError("the file is empty; expected a header line and rows of data")
-        encoding = "UTF-8"
-        if is_parquet:
+        if head.startswith(b"PAR1"):
             table = pa_parquet.read_table(pa.BufferReader(source) if isinstance(source, bytes) else source)
         else:
-            table, encoding = read_delimited(source)
+            if is_spreadsheet(head):
+                source, notes = read_spreadsheet(source, options.sheet)
+                options, unit = options.model_copy(update={"delimiter": ",", "decimal": "."}), "row"
+            text = read_delimited(source, options)
+            table, lines, notes = text.table, text.lines, (*notes, *text.notes)
+            encoding, dialect = text.encoding, dict(text.dialect)
         if table.num_rows == 0:
             raise DataError("the file has a header but no rows of data")
-        return _to_frame(table), encoding
+        table, marked = mark_missing(table, options.na)
+        notes = (*notes, *marked, *find_sentinels(table))
+        frame = _to_frame(table)
     except DataError as error:
         raise DataError(f"{name}: {error.message}", *error.hints) from None
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{name}: expected a CSV or Parquet file: {str(error).splitlines()[0]}") from None
+    if unit == "row" and lines is None:
+        lines = np.arange(2, len(frame) + 2)
+    origin = Origin(
+        name,
+        None,
+        files=(FileRows(path, len(frame), lines, unit),),
+        encoding=encoding,
+        dialect=dialect,
+        settings=tuple(note.to_setting() for note in notes),
+        notes=tuple(note.to_reading_note(name) for note in notes if note.is_warning),
+    )
+    return Table(frame, origin)
 
 
 def _to_frame(table: Any) -> pd.DataFrame:

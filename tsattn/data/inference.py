@@ -96,6 +96,7 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
         tz=grid.tz,
         on_duplicate=config.on_duplicate,
         resample=resample,
+        read_options=config.read_options,
         nearest=resample is not None and config.resample is None and times is not None and is_jittered(grid, times),
         season=1,
         horizon=1,
@@ -105,7 +106,7 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
     horizon = infer_horizon(panel, config, int(season.value))
     schema = infer_calendar(schema, panel, config, int(season.value), table.name)
     inferred_settings = (
-        *_describe_encoding(table),
+        *table.origin.settings,
         InferredSetting(field="layout", value=layout, given=False, reason=_LAYOUTS[layout]),
         _describe_role("time", time),
         _describe_role("id", id),
@@ -239,15 +240,6 @@ def _describe_freq(
         reason = f"{duplicates} rows have the timestamp of an earlier row of their series"
         settings.append(InferredSetting(field="on_duplicate", value=schema.on_duplicate, given=True, reason=reason))
     return settings
-
-
-def _describe_encoding(table: Table) -> list[InferredSetting]:
-    """Return the text encoding, if it is not UTF-8."""
-    encoding = table.origin.encoding
-    if encoding == "UTF-8":
-        return []
-    reason = "the file is not UTF-8; if letters are wrong, save it as UTF-8"
-    return [InferredSetting(field="encoding", value=encoding, given=False, reason=reason)]
 
 
 def _format_duration(time: pd.Timedelta) -> str:

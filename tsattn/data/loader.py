@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn._text import quote_list
-from tsattn.config import DataConfig
+from tsattn.config import DataConfig, ReadOptions
 from tsattn.data.columns import is_categorical
 from tsattn.data.files import file_stem, read_source
 from tsattn.data.frequency import infer_freq
@@ -61,7 +61,7 @@ def load(
     Raises:
         DataError: The data cannot be read as series, or do not fit ``schema``.
     """
-    table = to_table(source)
+    table = to_table(source, (config or DataConfig()).read_options if schema is None else schema.read_options)
     if schema is None:
         return infer_panel(table, config or DataConfig())
     if FILE in schema.id and FILE not in table and isinstance(source, (str, Path)):
@@ -101,10 +101,10 @@ def source_name(source: object) -> str:
     return str(source) if isinstance(source, (Path, str)) else FRAME
 
 
-def to_table(source: Path | str | Frame) -> Table:
-    """Return a source of `load` as a table."""
+def to_table(source: Path | str | Frame, options: ReadOptions) -> Table:
+    """Return a source of `load` as a table; the options are for files."""
     if isinstance(source, (str, Path)):
-        return read_source(source)
+        return read_source(source, options)
     if isinstance(source, np.ndarray):
         return Table(_frame_of_array(source))
     frame: Any = source

@@ -18,7 +18,7 @@ from tsattn.data import columns, timestamps
 from tsattn.errors import DataError
 from tsattn.timeseries.panel import WIDE_ID
 from tsattn.timeseries.ragged import Floats, Ints
-from tsattn.timeseries.schema import ReadingNote
+from tsattn.timeseries.schema import InferredSetting, ReadingNote
 
 FILE = "file"
 """Column with the name of the file of each row, where a table is read from several files."""
@@ -31,6 +31,29 @@ SeriesCodes = tuple[Ints, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
+class FileRows:
+    """The rows that a file contributes to a table.
+
+    Args:
+        path: The file; None for data in memory.
+        count: Number of rows.
+        lines: Line of the file of each row, int64 [rows]; None if it follows from the file.
+        unit: Name of a line in messages.
+    """
+
+    path: Path | None
+    count: int
+    lines: Ints | None = field(default=None, compare=False)
+    unit: str = "line"
+
+    def place(self, row: int) -> str:
+        """Return the name of a row, such as "line 3"."""
+        if self.lines is not None:
+            return f"{self.unit} {self.lines[row]}"
+        return f"line {row + 2}" if self.path is None else _row_in_file(self.path, row)
+
+
+@dataclass(frozen=True)
 class Origin:
     """Where the rows of a table come from.
 
@@ -38,17 +61,19 @@ class Origin:
         name: Name of the table in messages.
         unit: Name of a row in messages, which is followed by its index label. Rows of files are named by their position
             in the file, which is their index label.
-        files: The files and the number of rows of each.
+        files: The files.
         encoding: Text encoding of the files.
         dialect: Format of the files, such as ``{"delimiter": ";", "decimal": ","}``; ``tsattn inspect --json`` has it.
+        settings: How the files were read; they become settings of the schema.
         notes: What the reader left out or reinterpreted, such as a footer; they become notes of the schema.
     """
 
     name: str = FRAME
     unit: str | None = "row"
-    files: tuple[tuple[Path, int], ...] = ()
+    files: tuple[FileRows, ...] = ()
     encoding: str = "UTF-8"
-    dialect: Mapping[str, str] = field(default_factory=dict)
+    dialect: Mapping[str, str] = field(default_factory=dict, hash=False)
+    settings: tuple[InferredSetting, ...] = ()
     notes: tuple[ReadingNote, ...] = ()
 
     def row_name(self, label: Any) -> str:
@@ -59,11 +84,11 @@ class Origin:
         if self.unit is not None:
             return f"{self.unit} {label}"
         row = int(label)
-        for path, rows in self.files:
-            if row < rows:
-                place = _row_in_file(path, row)
-                return place if str(path) == self.name else f"{path}: {place}"
-            row -= rows
+        for file in self.files:
+            if row < file.count:
+                place = file.place(row)
+                return place if file.path is None or str(file.path) == self.name else f"{file.path}: {place}"
+            row -= file.count
         return f"line {row + 2}"
 
     def error(self, message: str, hints: tuple[str, ...], names: Iterable[str], label: Any | None) -> DataError:

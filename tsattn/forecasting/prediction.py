@@ -77,7 +77,7 @@ def prediction_panel(fitted: FittedForecaster, X: Frame | Path | str | None, req
     if request.cutoff is not None or steps > spec.horizon:
         panel = extend_calendar_features(panel, schema, max(steps, spec.horizon))
     if request.future is not None:
-        panel = add_future_covariates(panel, to_table(request.future), schema)
+        panel = add_future_covariates(panel, to_table(request.future, schema.read_options), schema)
     missing = "" if steps > spec.horizon else missing_future_covariates(panel, spec.future_covariates, spec.horizon)
     if missing:
         warnings.warn(f"{missing}; means of the training data replace them", DataWarning, stacklevel=STACKLEVEL)

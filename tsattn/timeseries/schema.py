@@ -8,11 +8,11 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError
 
-from tsattn.config import Aggregation, BaseConfig
+from tsattn.config import Aggregation, BaseConfig, ReadOptions
 from tsattn.errors import DataError, DataWarning
 from tsattn.timeseries.grid import Grid
 
-Layout = Literal["long", "wide", "rows", "months"]
+Layout = Literal["long", "wide", "rows", "months", "columns"]
 
 
 class InferredSetting(BaseConfig):
@@ -53,7 +53,8 @@ class Schema(BaseConfig):
     Args:
         layout: "long" (one row per series and timestamp), "wide" (one row per timestamp, one column per target: a
             single series of aligned channels), "rows" (one row per series with its values in the columns, as in the M4
-            competition) or "months" (one row per year and series, one column per month).
+            competition), "months" (one row per year and series, one column per month) or "columns" (one row per series,
+            one column per timestamp).
         time: Columns that form the timestamp, in order: none (rows are steps), one, or calendar parts such as
             year and quarter.
         time_format: Format of the timestamps: "date" (ISO text or datetimes), a strptime format, "quarter" (1959Q1),
@@ -75,6 +76,7 @@ class Schema(BaseConfig):
         nearest: Whether timestamps between two steps belong to the nearer one instead of the earlier one.
         season: Season length in steps; 1 without seasonality.
         horizon: Steps to forecast.
+        read_options: Options of the user for how files are read.
         inferred_settings: Settings with the reasons for them.
         notes: What was left out, aggregated or read in one of several possible ways.
     """
@@ -98,6 +100,7 @@ class Schema(BaseConfig):
     nearest: bool = False
     season: int
     horizon: int
+    read_options: ReadOptions = ReadOptions()
     inferred_settings: tuple[InferredSetting, ...] = ()
     notes: tuple[ReadingNote, ...] = ()
 

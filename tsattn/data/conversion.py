@@ -1,0 +1,153 @@
+"""Columns of text that hold numbers, in Arrow tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tsattn._text import quote_list, quote_text
+from tsattn.data.numbers import ParsedTexts, is_missing, parse_number, parse_texts
+from tsattn.data.notes import Note
+
+MIN_NUMERIC = 0.5
+"""Fraction of numbers among the non-empty cells from which on a column of text is taken for numbers."""
+
+_HEAD = 500
+_SENTINEL = re.compile(r"-?(?:9{3,}|8{3,}|9{2,}\.9+)")
+
+
+def convert_texts(table: Any, excluded: Sequence[str], decimal: str, marks: Sequence[str]) -> tuple[Any, list[Note]]:
+    """Replace columns of text by numbers where all of their cells are numbers or missing.
+
+    In columns where only most cells are, these cells are rewritten with a decimal point, so that the message about
+    the others is the usual one.
+
+    Args:
+        table: Arrow table.
+        excluded: Columns that stay text.
+        decimal: Decimal sign.
+        marks: Marks of missing values that the user named.
+    """
+    notes: list[Note] = []
+    for number, name in enumerate(table.column_names):
+        column = table[number]
+        if name in excluded or not _is_text(column.type):
+            continue
+        encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+        encoded = encoded.combine_chunks() if encoded.num_chunks != 1 else encoded.chunk(0)
+        cells = [cell or "" for cell in encoded.dictionary.to_pylist()]
+        if not _holds_numbers(cells[:_HEAD]):
+            continue
+        parsed = parse_texts(cells, decimal, marks)
+        indices = pc.fill_null(encoded.indices, -1).to_numpy()
+        counts = np.bincount(indices[indices >= 0], minlength=len(cells))
+        valid, invalid = (int(counts[mask].sum()) for mask in (np.isfinite(parsed.values), parsed.invalid))
+        if valid < MIN_NUMERIC * (valid + invalid) or not valid:
+            continue
+        if not invalid:
+            values = np.append(parsed.values, np.nan)[indices]
+            table = table.set_column(number, name, pa.array(values, from_pandas=True))
+        else:
+            texts = [_rewrite(cell, value) for cell, value in zip(cells, parsed.values, strict=True)]
+            table = table.set_column(number, name, pa.array(texts, pa.string()).take(encoded.indices))
+        notes += _describe(name, cells, counts, parsed)
+    return table, notes
+
+
+def _is_text(dtype: Any) -> bool:
+    return bool(pa.types.is_string(dtype) or (pa.types.is_dictionary(dtype) and pa.types.is_string(dtype.value_type)))
+
+
+def _holds_numbers(cells: Sequence[str]) -> bool:
+    filled = [cell for cell in cells if not is_missing(cell)]
+    numbers = sum(parse_number(cell) is not None for cell in filled)
+    return numbers > 0 and numbers >= MIN_NUMERIC * len(filled) / 2
+
+
+def _rewrite(cell: str, value: float) -> str:
+    """Return a number as Python writes it; a cell that is none, or is written so, stays."""
+    if np.isnan(value):
+        return cell
+    try:
+        return cell if float(cell) == value else repr(value)
+    except ValueError:
+        return repr(value)
+
+
+def _describe(name: str, cells: Sequence[str], counts: Any, parsed: ParsedTexts) -> list[Note]:
+    """Return notes on what was removed from the cells of a column."""
+    notes = []
+    marks = [number for number in np.flatnonzero(parsed.missing) if cells[number].strip()]
+    if marks:
+        values = quote_list(cells[number].strip() for number in marks)
+        text = f"{int(counts[marks].sum())} cells of column '{name}' are missing values"
+        notes.append(Note("missing", values, text))
+    numbers = [(cell, value) for cell, value in zip(cells, parsed.values, strict=True) if np.isfinite(value)]
+    cell, value = next(((cell, value) for cell, value in numbers if _rewrite(cell, value) != cell), numbers[0])
+    for changed, field, removed in (
+        (bool(parsed.unit), "unit", parsed.unit),
+        (parsed.scaled, "factor", cell.strip()[-1:]),
+        (parsed.grouped, "thousands", _thousands_sign(cells)),
+    ):
+        if changed:
+            notes.append(Note(field, removed, f"column '{name}': {quote_text(cell.strip())} is {value:.15g}"))
+    return notes
+
+
+def _thousands_sign(cells: Sequence[str]) -> str:
+    found = (re.search(r"\d([^\d])\d{3}", cell) for cell in cells)
+    return next((match[1].strip() or "blank" for match in found if match), "")
+
+
+def mark_missing(table: Any, marks: Sequence[str]) -> tuple[Any, list[Note]]:
+    """Replace the numbers that the user named by missing values."""
+    numbers = [float(mark) for mark in marks if re.fullmatch(r"[+-]?\d+(\.\d*)?", mark.strip())]
+    notes: list[Note] = []
+    for place, name in enumerate(table.column_names):
+        if not numbers or not _is_number(table[place].type):
+            continue
+        found = pc.is_in(table[place].cast(pa.float64()), value_set=pa.array(numbers))
+        if count := pc.sum(found).as_py():
+            column = pc.if_else(found, pa.scalar(None, table[place].type), table[place])
+            table = table.set_column(place, name, column)
+            notes.append(Note("missing", quote_list(marks), f"{count} cells of column '{name}' are missing values"))
+    return table, notes
+
+
+def _is_number(dtype: Any) -> bool:
+    return bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
+
+
+def find_sentinels(table: Any) -> list[Note]:
+    """Return warnings about numbers such as -999 that may mark missing values.
+
+    It is a number that occurs at least three times, far from all others: the only negative one, or one written in nines.
+    """
+    notes = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not _is_number(column.type):
+            continue
+        ends = pc.min_max(column).as_py()
+        for end, other in (("min", "max"), ("max", "min")):
+            value = ends[end]
+            if value is None or not np.isfinite(value) or value == ends[other] or (end == "max" and value < 99):
+                continue
+            is_nines = bool(_SENTINEL.fullmatch(f"{value:.15g}"))
+            if not is_nines and not (value < 0 and end == "min" and float(value).is_integer()):
+                continue
+            count = pc.sum(pc.equal(column, value)).as_py()
+            if count < 3:
+                continue
+            rest = pc.min_max(column.filter(pc.not_equal(column, value))).as_py()
+            gap = abs(value - rest[end])
+            spread = rest["max"] - rest["min"]
+            if spread > 0 and gap > spread / 2 and (is_nines or (rest["min"] >= 0 and gap > 1)):
+                text = f"{count} cells of column '{name}', whose other values are {rest['min']:g} to {rest['max']:g}"
+                hint = f"set {{na}} to {value:.15g} if it marks missing values"
+                notes.append(Note("outlier", f"{value:.15g}", text, True, hint))
+    return notes

@@ -1,0 +1,77 @@
+"""Names of columns, from one or several rows above the data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from tsattn.data.numbers import UNITS, parse_number
+
+_UNIT_ROW = re.compile(r"units?|einheit(?:en)?|unités?|unidad(?:es)?|[\[(].*[\])]|-", re.IGNORECASE)
+
+
+def header_names(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[int], list[int]]:
+    """Return the names of columns.
+
+    Args:
+        rows: Rows of text above the data, all of them as wide as the table.
+
+    Returns:
+        The names, the rows that they are from, and the rows of units.
+    """
+    last = len(rows) - 1
+    units = [last] if last and _is_unit_row(rows[last]) else []
+    last -= len(units)
+    if last == 0 or _is_complete(rows[last]) and last > 1:
+        return list(rows[last]), [last], units
+    used = list(range(last + 1))
+    filled = [_fill(rows[number]) if number < last else rows[number] for number in used]
+    names = [" ".join(dict.fromkeys(cell.strip() for cell in column if cell.strip())) for column in zip(*filled, strict=True)]
+    if rows[last][0].strip() and not any(cell.strip() for cell in rows[last][1:]):
+        # The name of an index.
+        names[0] = rows[last][0]
+    return names, used, units
+
+
+def _is_unit_row(row: Sequence[str]) -> bool:
+    """Return whether a row has units such as °C or [kWh]; its first cell, above dates, may be empty."""
+    cells = [cell.strip() for cell in row]
+    found = [cell in UNITS or bool(_UNIT_ROW.fullmatch(cell)) for cell in cells[1:] if cell]
+    if found and not cells[0]:
+        return True
+    return bool(found) and 2 * sum(found) >= len(found)
+
+
+def _is_complete(row: Sequence[str]) -> bool:
+    cells = [cell.strip() for cell in row]
+    return all(cells) and len(set(cells)) == len(cells)
+
+
+def _fill(row: Sequence[str]) -> list[str]:
+    """Return a row with the cells of merged columns, of which only the first is filled."""
+    result: list[str] = []
+    for number, cell in enumerate(row):
+        result.append(cell if cell.strip() or number < 2 else result[-1])
+    return result
+
+
+def is_numeric_header(cells: Sequence[str], kinds: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether a row of whole numbers names columns of numbers, as years and the numbers of sensors do.
+
+    Args:
+        cells: First row.
+        kinds: Kind of each column.
+        rows: Other rows.
+    """
+    names = [cell.strip() for cell, kind in zip(cells, kinds, strict=True) if kind == "number"]
+    if "date" in kinds or len(set(names)) < len(names) or not all(re.fullmatch(r"\d+", name) for name in names):
+        return False
+    steps = np.diff([int(name) for name in names])
+    if len(steps) > (0 if "text" in kinds else 1) and steps[0] > 0 and (steps == steps[0]).all():
+        return True
+    numbers = [number for number, kind in enumerate(kinds) if kind == "number"]
+    spread = rows[:: max(len(rows) // 50, 1)]
+    fractions = [any(not re.fullmatch(r"[+-]?\d*", row[number].strip()) for row in spread if number < len(row)) for number in numbers]
+    return len(numbers) > 0 and float(np.mean(fractions)) > 0.9 and all(parse_number(name) for name in names)

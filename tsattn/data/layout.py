@@ -1,0 +1,425 @@
+"""Layout of a text file: its delimiter, its header, and the lines around the table.
+
+Candidates are scored by how consistently they split the lines into a rectangle of numbers, dates and words. The lines
+before the header, comments, rows of units, repeated headers, totals and notes after the table are left out and reported.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from tsattn._text import quote_list, quote_text
+from tsattn.config import ReadOptions
+from tsattn.data.header import header_names, is_numeric_header
+from tsattn.data.numbers import is_missing, parse_number
+from tsattn.data.notes import Note
+from tsattn.errors import DataError
+
+BLANKS = "blanks"
+"""Delimiter of tables whose columns are separated by any number of blanks."""
+
+DELIMITERS = ",;\t|"
+"""Delimiters that are tried, in order of preference."""
+
+MAX_HEAD = 400
+"""Number of lines by which a delimiter is chosen."""
+
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", BLANKS: "blanks"}
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_WHOLE_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_MONTH = r"(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|mon|tue|wed|thu|fri|sat|sun)"
+_DATE = re.compile(
+    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?|\d{4}[-/]\d{1,2}|\d{1,2}/\d{4}|\d{1,2}:\d\d(?::\d\d.*)?(?: ?[ap]\.?m\.?)?"
+    rf"|\d{{4}}[- ]?[QWM]\d+|[QW]\d+[- /]\d{{2,4}}|.*\b{_MONTH}.*\d.*|\d.*{_MONTH}\w*",
+    re.IGNORECASE,
+)
+_TOTAL = re.compile(
+    r"(?:grand |sub-?)?(?:totals?|sum|summe|gesamt(?:summe)?|insgesamt|somme|totale|suma|mean|average|avg|mittelwert|"
+    r"durchschnitt|moyenne|media|median|min|max)\b.*",
+    re.IGNORECASE,
+)
+
+CellKind = Literal["empty", "number", "date", "text"]
+
+
+def cell_kind(cell: str) -> CellKind:
+    """Return the kind of a cell."""
+    if is_missing(cell):
+        return "empty"
+    text = cell.strip()
+    if _DATE.fullmatch(text):
+        return "date"
+    number = parse_number(text)
+    return "number" if number and (number.value(".") is not None or number.value(",") is not None) else "text"
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A row of cells, with its first line (from 1) and the line after its last one."""
+
+    cells: list[str]
+    line: int
+    end: int
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(cell.strip() for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class TextLayout:
+    """Layout of a text file.
+
+    Args:
+        delimiter: Sign between cells of ``text``, or of the file.
+        names: Names of the columns.
+        text: The table alone, with a header in its first line; None if the file is just that.
+        lines: Line of the file of each row of ``text``.
+        notes: What was left out.
+    """
+
+    delimiter: str
+    names: list[str]
+    text: str | None = None
+    lines: Sequence[int] = ()
+    notes: tuple[Note, ...] = ()
+
+
+def find_layout(text: str, options: ReadOptions, *, whole: bool) -> TextLayout:
+    """Return the layout of a text file.
+
+    Args:
+        text: The first lines of the file, or all of them.
+        options: Options of the user.
+        whole: Whether the text is the whole file, so that the rows after the table are known.
+
+    Raises:
+        DataError: There is no header, two delimiters fit, or the text is no table.
+    """
+    _check_format(text)
+    return _Finder(_LINE_END.split(text), options, whole).find()
+
+
+def _check_format(text: str) -> None:
+    start = text.lstrip()[:200]
+    if re.match(r"\{\s*\"|\[\s*\{", start):
+        raise DataError(f"expected a CSV file, got JSON, {quote_text(start)}", "write one row per timestamp")
+
+
+@dataclass
+class _Finder:
+    """Steps to find the layout of lines."""
+
+    lines: list[str]
+    options: ReadOptions
+    whole: bool
+    notes: list[Note] = field(default_factory=list)
+    changed: bool = False
+
+    def note(self, field: str, value: str, reason: str, *, is_warning: bool = False) -> None:
+        self.notes.append(Note(field, value, reason, is_warning))
+        self.changed = True
+
+    def find(self) -> TextLayout:
+        given = self._take_separator_note()
+        self._unwrap_lines()
+        delimiter = given or self.options.delimiter or _choose_delimiter(self.lines)
+        records = [record for record in _split(self.lines, delimiter) if not record.is_empty or len(record.cells) > 1]
+        if not records:
+            raise DataError("the file is empty; expected a header line and rows of data")
+        records = self._drop_comments(records)
+        width = _usual_width(records)
+        records, names = self._find_header(records, width)
+        records = self._drop_rows(records, names, width)
+        if delimiter == BLANKS:
+            self.note("delimiter", "blanks", "columns are separated by blanks")
+        if not self.changed:
+            return TextLayout(delimiter, names)
+        separator = "," if delimiter == BLANKS else delimiter
+        return TextLayout(
+            separator,
+            names,
+            _join(names, records, separator, None if delimiter == BLANKS else self.lines),
+            np.array([record.line for record in records], dtype=np.int64),
+            tuple(self.notes),
+        )
+
+    def _take_separator_note(self) -> str | None:
+        """Return the delimiter of a note such as ``sep=;`` in the first line, which is removed."""
+        found = re.fullmatch(r"\"?sep=(.)\"?\s*", self.lines[0], re.IGNORECASE)
+        if found is None:
+            return None
+        self.lines = ["", *self.lines[1:]]
+        self.note("left out", "line 1", f"the note '{found[0].strip()}' of a spreadsheet")
+        return found[1]
+
+    def _unwrap_lines(self) -> None:
+        """Remove the quotes around whole lines."""
+        filled = [line for line in self.lines if line.strip()]
+        head = filled[:MAX_HEAD]
+        if not head or not all(_WHOLE_QUOTED.fullmatch(line.strip()) for line in head):
+            return
+        inner = [line.strip()[1:-1].replace('""', '"') for line in head]
+        if _usual_width(_split(inner, _choose_delimiter(inner))) < 2:
+            return
+        if any(not _WHOLE_QUOTED.fullmatch(line.strip()) for line in filled):
+            return
+        self.lines = [line.strip()[1:-1].replace('""', '"') for line in self.lines]
+        self.note("quotes", "whole lines", "each line is in quotes, which are removed")
+
+    def _drop_comments(self, records: list[_Record]) -> list[_Record]:
+        """Remove comment lines; a comment of the width of the table right before its data is the header."""
+        comments = [number for number, record in enumerate(records) if record.cells[0].lstrip().startswith("#")]
+        if not comments or len(comments) > len(records) // 2:
+            return records
+        last = comments[-1]
+        leading = comments == list(range(len(comments)))
+        rest = [record for number, record in enumerate(records) if number not in set(comments)]
+        width = _usual_width(rest)
+        if leading and len(records[last].cells) == width and _has_no_header(rest, width):
+            header = records[last]
+            cells = [header.cells[0].lstrip("# "), *header.cells[1:]]
+            rest, comments = [replace(header, cells=cells), *rest], comments[:-1]
+            self.changed = True
+        elif not leading and sum(len(records[number].cells) == width for number in comments) > len(comments) // 2:
+            # Values, such as '#7', and no comments.
+            return records
+        if comments:
+            where = _line_range([records[number].line for number in comments])
+            self.note("left out", where, f"comments, such as {quote_text(self.lines[records[comments[0]].line - 1])}")
+        return rest
+
+    def _find_header(self, records: list[_Record], width: int) -> tuple[list[_Record], list[str]]:
+        """Return the rows of data, and the names of the columns."""
+        first = next(number for number, record in enumerate(records) if len(record.cells) == width)
+        kinds = column_kinds([record.cells for record in records[first:] if len(record.cells) == width])
+        start = first
+        while start < len(records) and start < first + 30 and _is_header(records[start].cells, kinds, width):
+            start += 1
+        if self.options.no_header:
+            self.changed = True
+            self._note_lines(records[:start])
+            return records[start:], [f"column{number}" for number in range(1, width + 1)]
+        if start == first:
+            body = [record.cells for record in records[first + 1 :]]
+            if not any(kind in ("number", "date") for kind in kinds) or is_numeric_header(records[first].cells, kinds, body):
+                start = first + 1
+            elif first and _is_header(records[first - 1].cells, kinds, 0):
+                return self._repair_header(records, first, width)
+            else:
+                raise _no_header(records[first], kinds)
+        rows = [record for record in records[first:start] if len(record.cells) == width]
+        names, used, units = header_names([record.cells for record in rows])
+        self._note_lines([record for record in records[:start] if record not in [rows[number] for number in (*used, *units)]])
+        if units:
+            text = quote_list([cell for cell in rows[units[0]].cells if cell.strip()], max_items=4)
+            self.note("left out", f"line {rows[units[0]].line}", f"a row of units: {text}")
+        if len(used) > 1:
+            where = _line_range([rows[number].line for number in used])
+            self.note("header", where, f"several rows of names are joined: {quote_list(names, max_items=4)}")
+        return records[start:], self._unique(names)
+
+    def _unique(self, names: list[str]) -> list[str]:
+        """Return names of which those of several columns without a name differ."""
+        empty = [number for number, name in enumerate(names) if not name.strip()]
+        if len(empty) > 1:
+            self.changed = True
+            names = [" " * empty.index(number) if number in empty else name for number, name in enumerate(names)]
+        return names
+
+    def _repair_header(self, records: list[_Record], first: int, width: int) -> tuple[list[_Record], list[str]]:
+        """Return the rows and the names where the header has another number of cells than the rows."""
+        header, body = records[first - 1], records[first:]
+        names = list(header.cells)
+        missing = width - len(names)
+        full = [record.cells for record in body if len(record.cells) == width]
+        if missing > 0 and not any(cell.strip() for cells in full for cell in cells[len(names) :]):
+            names += [""] * missing
+        elif missing < 0 and not any(name.strip() for name in names[width:]):
+            names = names[:width]
+        elif missing == 1 and [cells[0].strip('"') for cells in full[:3]] in (["1", "2", "3"], ["0", "1", "2"]):
+            names = ["", *names]
+            self.note("header", f"line {header.line}", "the column of row numbers before the first name has no name")
+        else:
+            raise DataError(
+                f"line {body[0].line}: expected {len(names)} cells as in the header, got {width}",
+                "quote text that contains the delimiter",
+                "write a name for each column",
+            )
+        self.changed = True
+        self._note_lines(records[: first - 1])
+        return body, self._unique(names)
+
+    def _note_lines(self, records: list[_Record]) -> None:
+        """Report lines before the table."""
+        if records:
+            where = _line_range([record.line for record in records])
+            self.note("left out", where, f"before the header: {quote_text(self.lines[records[0].line - 1])}")
+
+    def _drop_rows(self, records: list[_Record], names: list[str], width: int) -> list[_Record]:
+        """Remove repeated headers, empty rows, and totals and notes after the table."""
+        header = [name.strip() for name in names]
+        repeated = [record for record in records if [cell.strip() for cell in record.cells] == header]
+        if repeated and len(repeated) < len(records) // 2:
+            self.note("left out", _line_range([record.line for record in repeated]), "the header again")
+            records = [record for record in records if record not in repeated]
+        empty = [record for record in records if record.is_empty]
+        if empty and width > 1:
+            self.note("left out", _line_range([record.line for record in empty]), "rows of empty cells")
+            records = [record for record in records if not record.is_empty]
+        if not self.whole:
+            return records
+        kinds = column_kinds([record.cells for record in records if len(record.cells) == width])
+        end = len(records)
+        while end > 1 and end > len(records) - 50 and _is_footer(records[end - 1].cells, kinds, width):
+            end -= 1
+        if end < len(records):
+            where = _line_range([record.line for record in records[end:]])
+            text = quote_text(self.lines[records[end].line - 1])
+            self.note("left out", where, f"after the table: {text}", is_warning=True)
+        return records[:end]
+
+
+def _split(lines: Sequence[str], delimiter: str) -> list[_Record]:
+    """Return the rows of cells of lines."""
+    if delimiter == BLANKS:
+        reader = csv.reader((line.replace("\t", " ").strip() for line in lines), delimiter=" ", skipinitialspace=True)
+    else:
+        reader = csv.reader(lines, delimiter=delimiter)
+    records, line = [], 1
+    try:
+        for cells in reader:
+            records.append(_Record(cells, line, reader.line_num + 1))
+            line = reader.line_num + 1
+    except csv.Error:
+        # A cell without an end, which the reader of the table reports.
+        pass
+    return [record for record in records if record.cells]
+
+
+def _usual_width(records: Sequence[_Record]) -> int:
+    """Return the most common number of cells of a row, the largest among equals."""
+    counts = Counter(len(record.cells) for record in records if not record.is_empty)
+    return max(counts, key=lambda width: (counts[width], width)) if counts else 1
+
+
+def _choose_delimiter(lines: Sequence[str]) -> str:
+    head = lines[: 4 * MAX_HEAD]
+    scores = {delimiter: _score(head, delimiter) for delimiter in DELIMITERS}
+    best = max(scores, key=lambda delimiter: scores[delimiter])
+    other = [name for name in DELIMITERS if name != best and scores[name] > 0.98 * scores[best] > 0]
+    if other:
+        example = next(line for line in head if best in line and other[0] in line)
+        raise DataError(
+            f"expected one delimiter, got the {_NAMES[best]} and the {_NAMES[other[0]]} equally often: "
+            f"{quote_text(example)}",
+            "set {delimiter} to one of them",
+        )
+    if scores[best] > 0.25:
+        return best
+    return BLANKS if _score(head, BLANKS) > max(scores[best], 0.4) else best
+
+
+def _score(lines: Sequence[str], delimiter: str) -> float:
+    """Return how consistently a delimiter splits lines into rows of equal width with sensible cells, from 0 to 1."""
+    records = [record for record in _split(lines, delimiter) if not record.is_empty]
+    width = _usual_width(records)
+    rows = [record.cells for record in records if len(record.cells) == width]
+    if width < 2 or not rows:
+        return 0.0
+    step = max(len(rows) * width // 4000, 1)
+    cells = [cell for row in rows[::step] for cell in row[:4000]]
+    others = DELIMITERS.replace(delimiter, "")
+    return len(rows) / len(records) * sum(_fit(cell, others) for cell in cells) / len(cells) * (width - 1) / width
+
+
+def _fit(cell: str, others: str) -> float:
+    """Return from 0 to 1 how likely text without a delimiter is one cell, given the other delimiters."""
+    if any(sign in cell for sign in others if sign != ","):
+        return 0.0
+    return 1.0 if "," not in others or "," not in cell or cell_kind(cell) == "number" else 0.5
+
+
+def column_kinds(rows: Sequence[Sequence[str]]) -> list[CellKind]:
+    """Return the kind of most cells of each column, without the first rows, which may be a header; else "text"."""
+    rows = rows[min(len(rows) // 2, 10) :]
+    if not rows:
+        return []
+    step = max(len(rows) * len(rows[0]) // 20_000, 1)
+    kinds: list[CellKind] = []
+    for column in zip(*rows[::step], strict=True):
+        counts = Counter(cell_kind(cell) for cell in column)
+        empty = counts.pop("empty", 0)
+        kind, count = counts.most_common(1)[0] if counts else ("empty", empty)
+        kinds.append(kind if count >= 0.7 * (len(column) - empty) else "text")
+    return kinds
+
+
+def _is_header(cells: Sequence[str], kinds: Sequence[CellKind], width: int) -> bool:
+    """Return whether most cells differ in kind from the numbers and dates of their columns."""
+    if width and len(cells) != width:
+        return True
+    pairs = [(cell_kind(cell), kind) for cell, kind in zip(cells, kinds, strict=False) if kind in ("number", "date")]
+    found = [kind == expected for kind, expected in pairs if kind != "empty"]
+    return bool(found) and 2 * sum(found) < len(found)
+
+
+def _has_no_header(records: Sequence[_Record], width: int) -> bool:
+    rows = [record.cells for record in records if len(record.cells) == width]
+    kinds = column_kinds(rows)
+    return any(kind in ("number", "date") for kind in kinds) and not _is_header(rows[0], kinds, width)
+
+
+def _no_header(record: _Record, kinds: Sequence[CellKind]) -> DataError:
+    number = next(number for number, kind in enumerate(kinds) if kind in ("date", "number"))
+    return DataError(
+        f"line {record.line}: expected a header with column names, got the {kinds[number]} {record.cells[number].strip()} as "
+        "in the lines after it",
+        "write a header, such as ds,y",
+        "set {no_header}",
+    )
+
+
+def _is_footer(cells: Sequence[str], kinds: Sequence[CellKind], width: int) -> bool:
+    """Return whether a row is no data: a total, or text of another width where the table has dates or numbers."""
+    filled = [cell.strip() for cell in cells if cell.strip()]
+    if not filled:
+        return True
+    pairs = [(cell_kind(cell), kind) for cell, kind in zip(cells, kinds, strict=False) if kind in ("number", "date")]
+    misfits = [kind for kind, expected in pairs if kind not in (expected, "empty")]
+    if len(cells) != width:
+        return bool(misfits) or len(filled) == 1 and cell_kind(filled[0]) == "text"
+    dates = [cells[number] for number, kind in enumerate(kinds) if kind == "date"]
+    dated = any(cell_kind(cell) == "date" for cell in dates) if dates else not misfits
+    return not dated and any(_TOTAL.fullmatch(cell) for cell in filled)
+
+
+def _line_range(lines: Sequence[int]) -> str:
+    """Return lines as text, such as "lines 1 to 3"."""
+    if len(lines) == 1:
+        return f"line {lines[0]}"
+    if list(lines) == list(range(lines[0], lines[-1] + 1)):
+        return f"lines {lines[0]} to {lines[-1]}"
+    return f"{len(lines)} lines from line {lines[0]} on"
+
+
+def _join(names: list[str], records: Sequence[_Record], delimiter: str, lines: Sequence[str] | None) -> str:
+    """Return a table as text, of lines of the file or, without them, of cells."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(names)
+    if lines is None:
+        writer.writerows(record.cells for record in records)
+    else:
+        for record in records:
+            buffer.write("\n".join(lines[record.line - 1 : record.end - 1]))
+            buffer.write("\n")
+    return buffer.getvalue()
