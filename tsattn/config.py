@@ -232,13 +232,19 @@ class DataConfig(BaseConfig):
     @classmethod
     def _check_delimiter(cls, value: str | None) -> str | None:
         text = "\t" if value in ("tab", "\\t") else value
-        if text is not None and text != "blanks" and (len(text) != 1 or text in "\"\r\n"):
+        if text is not None and text != "blanks" and (len(text) != 1 or text in '"\r\n'):
             raise ValueError("must be one character, tab or blanks")
         return text
 
     @field_validator(
         "na",
-        "target", "future_covariates", "past_covariates", "static_covariates", "categories", "calendar", mode="before"
+        "target",
+        "future_covariates",
+        "past_covariates",
+        "static_covariates",
+        "categories",
+        "calendar",
+        mode="before",
     )
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:

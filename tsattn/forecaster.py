@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from tsattn.config import Aggregation, DataConfig, RunConfig, Support
+from tsattn.config import Aggregation, DataConfig, Decimal, RunConfig, Support
 from tsattn.data.loader import Frame, source_name
 from tsattn.data.prediction_inputs import Cutoff
 from tsattn.evaluation.backtest import backtest
@@ -117,6 +117,11 @@ class Forecaster(BaseEstimator):
         support: Support = "real",
         on_duplicate: Aggregation | None = None,
         resample: Aggregation | None = None,
+        delimiter: str | None = None,
+        decimal: Decimal | None = None,
+        no_header: bool = False,
+        na: str | Sequence[str] | None = None,
+        sheet: str | None = None,
         validation: int | None = None,
         levels: Sequence[float] = (0.1, 0.5, 0.9),
         options: Mapping[str, Any] | None = None,
@@ -143,6 +148,11 @@ class Forecaster(BaseEstimator):
         self.support = support
         self.on_duplicate = on_duplicate
         self.resample = resample
+        self.delimiter = delimiter
+        self.decimal = decimal
+        self.no_header = no_header
+        self.na = na
+        self.sheet = sheet
         self.validation = validation
         self.levels = levels
         self.options = options

@@ -31,7 +31,7 @@ def test_a_table_in_memory_is_that_of_a_file(tmp_path: Path) -> None:
         (b"ds,y\n", "it: the file has a header but no rows"),
         (b"ds,y\n2024-01-01,1\n\n2024-01-02\n", "it: line 4: expected 2 cells"),
         (b"ds,y\n\x8d,1\n", "it: expected text, got bytes that are invalid in Windows-1252"),
-        (b'ds,"y\nz","y\nz"\n1,2,3\n', "it: expected unique column names"),
+        (b'ds,"y\nz","y\nz"\n1,2,3\n', "it: line 1: expected a header with unique column names"),
     ],
 )
 def test_messages_name_what_is_in_memory(data: bytes, message: str) -> None:

@@ -92,7 +92,7 @@ def test_inferred(case: str, tmp_path: Path) -> None:
     path.write_text(content)
     schema = load(path)[1]
     assert {name: getattr(schema, name) for name in expected} == expected
-    assert [setting.field for setting in schema.inferred_settings if setting.field != "left out"] == [
+    assert [setting.field for setting in schema.inferred_settings if setting.field not in ("left out", "decimal")] == [
         "layout", "time", "id", "targets", "freq", "season", "horizon"
     ]  # fmt: skip
     assert all(setting.reason and not setting.given for setting in schema.inferred_settings)

@@ -29,6 +29,8 @@ ODD = {
     "a column without a name": lines("ds,,y", "{day},a,{i}"),
     "the row number": lines(",ds,y", "{i},{day},{i}"),
     "semicolons": lines("ds;y", "{day};{i}"),
+    "the note of a spreadsheet": "sep=;\n" + lines("ds;y", "{day};{i}"),
+    "per cent": lines("ds,y", "{day},{i}%"),
     "bars": lines("ds|y", "{day}|{i}"),
     "tabs": lines("ds\ty", "{day}\t{i}"),
     "all in quotes": lines('"ds","y"', '"{day}","{i}"'),

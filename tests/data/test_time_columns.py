@@ -138,9 +138,9 @@ def test_numbers_of_four_digits_are_no_years(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\n".join(["date,store,sales", *rows]))
     assert load(tmp_path / "a.csv")[0].ids == ("0001", "0002", "0017")
     path = written(
-        tmp_path / "b.csv", "date,sales", lambda i, timestamp: f"{timestamp},{'-' if i == 9 else 1000 + 37 * i}"
+        tmp_path / "b.csv", "date,sales", lambda i, timestamp: f"{timestamp},{'x' if i == 9 else 1000 + 37 * i}"
     )
-    with pytest.raises(DataError, match=r"line 11: column 'sales': expected a number, got '-'"):
+    with pytest.raises(DataError, match=r"line 11: column 'sales': expected a number, got 'x'"):
         load(path)
 
 

@@ -49,6 +49,9 @@ _METAVARS = {
     "graph": "FILE",
     "freq": "ALIAS",
     "init_from": "RUN",
+    "delimiter": "SIGN",
+    "na": "MARK[,...]",
+    "sheet": "NAME",
 }
 
 
@@ -65,6 +68,9 @@ def config_option(config: type[BaseModel], name: str) -> Callable[[F], F]:
         settings["type"] = click.Choice(get_args(kind))
     elif kind in (int, float):
         settings["type"] = (click.IntRange if kind is int else click.FloatRange)(**_bounds(field.metadata))
+    elif kind is bool and name.startswith("no_"):
+        settings |= {"is_flag": True, "default": None}
+        default = None
     elif kind is bool:
         settings["default"] = None
         flags, default = f"{flags}/--no-{name}", name if default else f"no-{name}"
@@ -164,6 +170,11 @@ _DATA_FIELDS = (
     "resample",
     "season",
     "horizon",
+    "delimiter",
+    "decimal",
+    "no_header",
+    "na",
+    "sheet",
 )
 
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tsattn._text import quote_list, quote_text
-from tsattn.data.numbers import ParsedTexts, is_missing, parse_number, parse_texts
 from tsattn.data.notes import Note
+from tsattn.data.numbers import ParsedTexts, is_missing, parse_number, parse_texts
 
 MIN_NUMERIC = 0.5
 """Fraction of numbers among the non-empty cells from which on a column of text is taken for numbers."""
@@ -55,7 +55,7 @@ def convert_texts(table: Any, excluded: Sequence[str], decimal: str, marks: Sequ
         else:
             texts = [_rewrite(cell, value) for cell, value in zip(cells, parsed.values, strict=True)]
             table = table.set_column(number, name, pa.array(texts, pa.string()).take(encoded.indices))
-        notes += _describe(name, cells, counts, parsed)
+        notes += _describe(name, cells, counts, parsed, decimal)
     return table, notes
 
 
@@ -74,28 +74,32 @@ def _rewrite(cell: str, value: float) -> str:
     if np.isnan(value):
         return cell
     try:
-        return cell if float(cell) == value else repr(value)
+        return cell if float(cell) == value else repr(float(value))
     except ValueError:
-        return repr(value)
+        return repr(float(value))
 
 
-def _describe(name: str, cells: Sequence[str], counts: Any, parsed: ParsedTexts) -> list[Note]:
+def _describe(name: str, cells: Sequence[str], counts: Any, parsed: ParsedTexts, decimal: str) -> list[Note]:
     """Return notes on what was removed from the cells of a column."""
     notes = []
-    marks = [number for number in np.flatnonzero(parsed.missing) if cells[number].strip()]
+    marks = [number for number, cell in enumerate(cells) if parsed.missing[number] and cell.strip()]
     if marks:
         values = quote_list(cells[number].strip() for number in marks)
         text = f"{int(counts[marks].sum())} cells of column '{name}' are missing values"
         notes.append(Note("missing", values, text))
-    numbers = [(cell, value) for cell, value in zip(cells, parsed.values, strict=True) if np.isfinite(value)]
-    cell, value = next(((cell, value) for cell, value in numbers if _rewrite(cell, value) != cell), numbers[0])
-    for changed, field, removed in (
-        (bool(parsed.unit), "unit", parsed.unit),
-        (parsed.scaled, "factor", cell.strip()[-1:]),
-        (parsed.grouped, "thousands", _thousands_sign(cells)),
-    ):
-        if changed:
-            notes.append(Note(field, removed, f"column '{name}': {quote_text(cell.strip())} is {value:.15g}"))
+    changed = [
+        (cell.strip(), value)
+        for cell, value in zip(cells, parsed.values, strict=True)
+        if np.isfinite(value) and _rewrite(cell.replace(decimal, "."), value) != cell.replace(decimal, ".")
+    ]
+    if not changed:
+        return notes
+    cell, value = changed[0]
+    fields = {"unit": parsed.unit, "thousands": _thousands_sign(cells) if parsed.grouped else ""}
+    fields |= {"factor": cell[-1]} if parsed.scaled else {}
+    for field, removed in fields.items() if any(fields.values()) else [("number", cell)]:
+        if removed:
+            notes.append(Note(field, removed, f"column '{name}': {quote_text(cell)} is {value:.15g}"))
     return notes
 
 
@@ -126,7 +130,7 @@ def _is_number(dtype: Any) -> bool:
 def find_sentinels(table: Any) -> list[Note]:
     """Return warnings about numbers such as -999 that may mark missing values.
 
-    It is a number that occurs at least three times, far from all others: the only negative one, or one written in nines.
+    It is a number that occurs at least three times, far from all others: the only negative one, or one of nines.
     """
     notes = []
     for name, column in zip(table.column_names, table.columns, strict=True):

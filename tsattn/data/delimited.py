@@ -22,12 +22,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from tsattn._text import quote_text
 from tsattn.config import ReadOptions
 from tsattn.data.columns import find_duplicate
 from tsattn.data.conversion import convert_texts
 from tsattn.data.layout import TextLayout, find_layout
-from tsattn.data.numbers import find_decimal, parse_number
 from tsattn.data.notes import Note
+from tsattn.data.numbers import find_decimal, parse_number
 from tsattn.data.table import find_line
 from tsattn.errors import DataError
 
@@ -110,6 +111,9 @@ def read_delimited(source: Source, options: ReadOptions | None = None) -> Delimi
     sample, encoding, whole = _sample(source)
     if not sample.strip():
         raise DataError("the file is empty; expected a header line and rows of data")
+    header = _LINE_END.split(sample.lstrip("\r\n"), maxsplit=1)[0]
+    if len(header) >= SAMPLE_BYTES // 4 and len(header) >= len(sample.strip()):
+        raise DataError(f"line 1: expected a header, got no end of the line in {len(header):,} characters")
     layout = find_layout(sample, options, whole=whole)
     if layout.text is None:
         dialect = _detect_dialect(sample, layout, options)
@@ -185,18 +189,17 @@ def _read_csv(
 
 
 def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions) -> _Dialect:
-    header = _LINE_END.split(sample.lstrip("\r\n"), maxsplit=1)[0]
-    if len(header) >= SAMPLE_BYTES // 4 and len(header) >= len(sample.strip()):
-        raise DataError(f"line 1: expected a header, got no end of the line in {len(header):,} characters")
     if (name := find_duplicate(layout.names)) is not None:
-        raise DataError(f"line 1: expected a header with unique column names, got '{name}' twice")
+        raise DataError(f"line 1: expected a header with unique column names, got {quote_text(name)} twice")
     dialect = _Dialect(layout.names, layout.delimiter, options.decimal or ".", notes=layout.notes)
     texts = _sample_table(sample, dialect, dict.fromkeys(layout.names, pa.string()))
     if texts is None:
         return dialect
     distinct = [column.unique() for column in texts.columns]
     if options.decimal is None:
-        cells = {name: column[:MAX_DISTINCT].to_pylist() for name, column in zip(texts.column_names, distinct, strict=True)}
+        cells = {
+            name: column[:MAX_DISTINCT].to_pylist() for name, column in zip(texts.column_names, distinct, strict=True)
+        }
         lines = _LINE_END.split(sample)
 
         def place(cell: str) -> str:

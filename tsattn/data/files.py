@@ -20,8 +20,8 @@ from tsattn.config import ReadOptions
 from tsattn.data.columns import find_duplicate, is_categorical, kind_of
 from tsattn.data.conversion import find_sentinels, mark_missing
 from tsattn.data.delimited import read_delimited
-from tsattn.data.spreadsheets import is_spreadsheet, read_spreadsheet
 from tsattn.data.notes import Note
+from tsattn.data.spreadsheets import is_spreadsheet, read_spreadsheet
 from tsattn.data.table import FILE, FileRows, Origin, Table
 from tsattn.errors import DataError
 from tsattn.timeseries.schema import InferredSetting
@@ -134,9 +134,10 @@ def read_file(path: Path | str, options: ReadOptions | None = None) -> Table:
     """Read a CSV file, also compressed and with other delimiters, a Parquet file or a spreadsheet.
 
     The text encoding is UTF-8, UTF-16 with a byte order mark, or Windows-1252. Numbers may be in quotes, and have
-    decimal commas, thousands signs and units. Empty cells and marks such as "n/a" are missing. Columns with whole numbers
-    that have a leading zero, such as 007, are text. ISO dates become datetimes, and those with an offset from UTC become
-    UTC. Repeated text becomes a pandas categorical. The notes of the table's origin list what was found and left out.
+    decimal commas, thousands signs and units. Empty cells and marks such as "n/a" are missing. Columns with whole
+    numbers that have a leading zero, such as 007, are text. ISO dates become datetimes, and those with an offset from
+    UTC become UTC. Repeated text becomes a pandas categorical. The origin of the table lists what was found and left
+    out.
 
     Args:
         path: The file.

@@ -24,11 +24,13 @@ def header_names(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[int], l
     last = len(rows) - 1
     units = [last] if last and _is_unit_row(rows[last]) else []
     last -= len(units)
-    if last == 0 or _is_complete(rows[last]) and last > 1:
+    if last == 0 or (_is_complete(rows[last]) and last > 1):
         return list(rows[last]), [last], units
     used = list(range(last + 1))
     filled = [_fill(rows[number]) if number < last else rows[number] for number in used]
-    names = [" ".join(dict.fromkeys(cell.strip() for cell in column if cell.strip())) for column in zip(*filled, strict=True)]
+    names = [
+        " ".join(dict.fromkeys(cell.strip() for cell in column if cell.strip())) for column in zip(*filled, strict=True)
+    ]
     if rows[last][0].strip() and not any(cell.strip() for cell in rows[last][1:]):
         # The name of an index.
         names[0] = rows[last][0]
@@ -73,5 +75,8 @@ def is_numeric_header(cells: Sequence[str], kinds: Sequence[str], rows: Sequence
         return True
     numbers = [number for number, kind in enumerate(kinds) if kind == "number"]
     spread = rows[:: max(len(rows) // 50, 1)]
-    fractions = [any(not re.fullmatch(r"[+-]?\d*", row[number].strip()) for row in spread if number < len(row)) for number in numbers]
+    fractions = [
+        any(not re.fullmatch(r"[+-]?\d*", row[number].strip()) for row in spread if number < len(row))
+        for number in numbers
+    ]
     return len(numbers) > 0 and float(np.mean(fractions)) > 0.9 and all(parse_number(name) for name in names)

@@ -1,7 +1,8 @@
 """Layout of a text file: its delimiter, its header, and the lines around the table.
 
-Candidates are scored by how consistently they split the lines into a rectangle of numbers, dates and words. The lines
-before the header, comments, rows of units, repeated headers, totals and notes after the table are left out and reported.
+Delimiters are scored by how consistently they split the lines into a rectangle of numbers, dates and words. Lines
+before the header, comments, rows of units, repeated headers, totals and notes after the table are left out, and this is
+reported.
 """
 
 from __future__ import annotations
@@ -14,13 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import numpy as np
-
 from tsattn._text import quote_list, quote_text
 from tsattn.config import ReadOptions
 from tsattn.data.header import header_names, is_numeric_header
-from tsattn.data.numbers import is_missing, parse_number
 from tsattn.data.notes import Note
+from tsattn.data.numbers import is_missing, parse_number
 from tsattn.errors import DataError
 
 BLANKS = "blanks"
@@ -37,7 +36,8 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _WHOLE_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _MONTH = r"(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|mon|tue|wed|thu|fri|sat|sun)"
 _DATE = re.compile(
-    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?|\d{4}[-/]\d{1,2}|\d{1,2}/\d{4}|\d{1,2}:\d\d(?::\d\d.*)?(?: ?[ap]\.?m\.?)?"
+    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?|\d{4}[-/]\d{1,2}|\d{1,2}/\d{4}|"
+    r"\d{1,2}:\d\d(?::\d\d.*)?(?: ?[ap]\.?m\.?)?"
     rf"|\d{{4}}[- ]?[QWM]\d+|[QW]\d+[- /]\d{{2,4}}|.*\b{_MONTH}.*\d.*|\d.*{_MONTH}\w*",
     re.IGNORECASE,
 )
@@ -148,7 +148,7 @@ class _Finder:
             separator,
             names,
             _join(names, records, separator, None if delimiter == BLANKS else self.lines),
-            np.array([record.line for record in records], dtype=np.int64),
+            [record.line for record in records],
             tuple(self.notes),
         )
 
@@ -210,7 +210,9 @@ class _Finder:
             return records[start:], [f"column{number}" for number in range(1, width + 1)]
         if start == first:
             body = [record.cells for record in records[first + 1 :]]
-            if not any(kind in ("number", "date") for kind in kinds) or is_numeric_header(records[first].cells, kinds, body):
+            if not any(kind in ("number", "date") for kind in kinds) or is_numeric_header(
+                records[first].cells, kinds, body
+            ):
                 start = first + 1
             elif first and _is_header(records[first - 1].cells, kinds, 0):
                 return self._repair_header(records, first, width)
@@ -218,7 +220,9 @@ class _Finder:
                 raise _no_header(records[first], kinds)
         rows = [record for record in records[first:start] if len(record.cells) == width]
         names, used, units = header_names([record.cells for record in rows])
-        self._note_lines([record for record in records[:start] if record not in [rows[number] for number in (*used, *units)]])
+        self._note_lines(
+            [record for record in records[:start] if record not in [rows[number] for number in (*used, *units)]]
+        )
         if units:
             text = quote_list([cell for cell in rows[units[0]].cells if cell.strip()], max_items=4)
             self.note("left out", f"line {rows[units[0]].line}", f"a row of units: {text}")
@@ -293,7 +297,7 @@ def _split(lines: Sequence[str], delimiter: str) -> list[_Record]:
     if delimiter == BLANKS:
         reader = csv.reader((line.replace("\t", " ").strip() for line in lines), delimiter=" ", skipinitialspace=True)
     else:
-        reader = csv.reader(lines, delimiter=delimiter)
+        reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter)
     records, line = [], 1
     try:
         for cells in reader:
@@ -381,8 +385,8 @@ def _has_no_header(records: Sequence[_Record], width: int) -> bool:
 def _no_header(record: _Record, kinds: Sequence[CellKind]) -> DataError:
     number = next(number for number, kind in enumerate(kinds) if kind in ("date", "number"))
     return DataError(
-        f"line {record.line}: expected a header with column names, got the {kinds[number]} {record.cells[number].strip()} as "
-        "in the lines after it",
+        f"line {record.line}: expected a header with column names, got the {kinds[number]} "
+        f"{record.cells[number].strip()} as in the lines after it",
         "write a header, such as ds,y",
         "set {no_header}",
     )
@@ -396,7 +400,7 @@ def _is_footer(cells: Sequence[str], kinds: Sequence[CellKind], width: int) -> b
     pairs = [(cell_kind(cell), kind) for cell, kind in zip(cells, kinds, strict=False) if kind in ("number", "date")]
     misfits = [kind for kind, expected in pairs if kind not in (expected, "empty")]
     if len(cells) != width:
-        return bool(misfits) or len(filled) == 1 and cell_kind(filled[0]) == "text"
+        return bool(misfits) or (len(filled) == 1 and cell_kind(filled[0]) == "text")
     dates = [cells[number] for number, kind in enumerate(kinds) if kind == "date"]
     dated = any(cell_kind(cell) == "date" for cell in dates) if dates else not misfits
     return not dated and any(_TOTAL.fullmatch(cell) for cell in filled)

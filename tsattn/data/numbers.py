@@ -19,8 +19,11 @@ from tsattn.errors import DataError
 from tsattn.timeseries.ragged import Floats
 
 MISSING_MARKS = frozenset(
-    "- -- --- – — . .. ... : * ? / n/a n.a. n.a na nan null none nil nd n.d. n.d k.a. k.a s.d. (null) \\n <na> #n/a #na "
-    "#null! #div/0! #value! #ref! #name? #num! unavailable unknown missing".split()
+    re.split(
+        " ",
+        "- -- --- \u2013 \u2014 . .. ... : * ? / n/a n.a. n.a na nan null none nil nd n.d. n.d k.a. k.a s.d. (null) "
+        "\\n <na> #n/a #na #null! #div/0! #value! #ref! #name? #num! unavailable unknown missing",
+    )
 )
 """Text, in lower case, that marks a missing number."""
 
@@ -29,15 +32,24 @@ _CURRENCY = r"[$€£¥₹₽₩]|(?:US\$|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SE
 _FACTORS = {"K": 1e3, "k": 1e3, "M": 1e6, "Mio": 1e6, "Mio.": 1e6, "Mn": 1e6, "mn": 1e6, "B": 1e9, "Bn": 1e9, "bn": 1e9}
 _FACTORS |= {"Mrd": 1e9, "Mrd.": 1e9}
 UNITS = frozenset(
-    "% ‰ ° °C °F ºC ºF kWh MWh GWh Wh kW MW GW W kg g mg t m mm cm km s ms min h Hz kHz MHz V mV kV A mA bar mbar hPa Pa "
-    "kPa ppm ppb l L ml m3 m³ m2 m² m/s km/h mph µg/m³ ug/m3 mg/l pcs Stk Stk. St. USD EUR GBP CHF € $ £ kr zł Kč Ft".split()
+    re.split(
+        " ",
+        "% \u2030 ° °C °F ºC ºF kWh MWh GWh Wh kW MW GW W kg g mg t m mm cm km s ms min h Hz kHz MHz V mV kV A mA bar "
+        "mbar hPa Pa kPa ppm ppb l L ml m3 m³ m2 m² m/s km/h mph µg/m³ ug/m3 mg/l pcs Stk Stk. St. USD EUR GBP CHF € $ "
+        "£ kr zł Kč Ft",
+    )
 )
+"""Units that are removed from cells."""
+
 _LETTERS = frozenset("ghlmstAVW")
-_NO_UNIT = re.compile(r"[ap]\.?m\.?|(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]).*|[qwm]\d*", re.I)
+_FLAGS = frozenset("bcdefnprsuz")
+"""Letters by which statistics offices mark values, such as p for provisional."""
+
 _NUMBER = re.compile(
     rf"(?P<open>\(?)\s*(?P<sign>[-+\u2212]?)\s*(?P<currency>{_CURRENCY})?\s*(?P<inner>[-\u2212]?)"
-    rf"(?P<core>\d[\d.,'’{_BLANK}]*|[.,]\d+)(?P<exponent>[eE][+-]?\d{{1,3}})?"
-    rf"(?:(?P<trailing>-)|(?P<gap>[{_BLANK}]*)(?P<unit>[^\W\d_][^\d\s()]{{0,7}}[23]?\.?|[%‰°º€$£¥][A-Za-z]?))?\s*(?P<close>\)?)"
+    rf"(?P<core>\d[\d.,'\u2019{_BLANK}]*|[.,]\d+)(?P<exponent>[eE][+-]?\d{{1,3}})?"
+    rf"(?:(?P<trailing>-)|(?P<gap>[{_BLANK}]*)(?P<unit>[^\W\d_][^\d\s()]{{0,7}}[23]?\.?|[%\u2030°º€$£¥][A-Za-z]?))?"
+    r"\s*(?P<close>\)?)"
 )
 _PLAIN = re.compile(r"[+-]?\d+")
 
@@ -49,7 +61,7 @@ class _Number:
     Args:
         core: Digits with decimal and thousands signs.
         sign: 1 or -1.
-        unit: Currency or unit; empty if there is none.
+        unit: Currency or unit; may be empty.
         scale: Power of ten as text, such as "e-3", and the factor of a suffix such as K.
     """
 
@@ -64,7 +76,7 @@ class _Number:
         whole, point, fraction = self.core.partition(decimal)
         if fraction.strip("0123456789"):
             return None
-        groups = re.split(f"[.,'’{_BLANK}]", whole)
+        groups = re.split(f"[.,'\u2019{_BLANK}]", whole)
         if len(groups) > 1:
             signs = set(re.sub(r"\d", "", whole))
             inner = all(len(group) in (2, 3) for group in groups[1:-1])
@@ -72,7 +84,9 @@ class _Number:
                 return None
             if groups[0].startswith("0"):
                 return None
-        return self.sign * self.factor * float(f"{''.join(groups) or '0'}{'.' if point else ''}{fraction}{self.exponent}")
+        return (
+            self.sign * self.factor * float(f"{''.join(groups) or '0'}{'.' if point else ''}{fraction}{self.exponent}")
+        )
 
     @cached_property
     def evidence(self) -> str:
@@ -99,10 +113,13 @@ def parse_number(text: str) -> _Number | None:
     core = found["core"].rstrip(_BLANK)
     if unit in _FACTORS and not (found["gap"] or found["core"] != core):
         unit, factor = "", _FACTORS[unit]
-    if unit and not found["gap"] and found["core"] == core and (unit not in UNITS or unit in _LETTERS):
+    spaced = bool(found["gap"]) or found["core"] != core
+    if unit and unit not in UNITS and not (spaced and unit in _FLAGS):
         return None
-    if unit and _NO_UNIT.fullmatch(unit):
+    if unit in _LETTERS and not spaced:
         return None
+    if unit in _FLAGS - UNITS:
+        unit = ""
     signs = [found[name] for name in ("sign", "inner", "trailing", "open") if found[name] and found[name] != "+"]
     if len(signs) > 1:
         return None
@@ -238,7 +255,7 @@ class ParsedTexts:
         values: Numbers, float64 [cells], NaN where missing or invalid.
         missing: Which cells are missing values.
         invalid: Which cells are neither.
-        unit: Unit that was removed; empty if there is none.
+        unit: Unit that was removed; may be empty.
         scaled: Whether suffixes such as K were replaced.
         grouped: Whether thousands signs were removed.
     """
@@ -266,7 +283,9 @@ def parse_texts(cells: Sequence[str], decimal: str, marks: Iterable[str] = ()) -
     units = Counter(number.unit for number in numbers if number is not None and number.core != "0")
     unit = units.most_common(1)[0][0] if units else ""
     values = np.full(len(cells), np.nan)
-    missing = np.array([number is None and is_missing(cell, known) for cell, number in zip(cells, numbers, strict=True)])
+    missing = np.array(
+        [number is None and is_missing(cell, known) for cell, number in zip(cells, numbers, strict=True)]
+    )
     scaled = grouped = False
     for row, number in enumerate(numbers):
         if number is None or (number.unit != unit and number.core != "0"):

@@ -59,7 +59,7 @@ def read_spreadsheet(source: Path | bytes, sheet: str | None) -> tuple[bytes, tu
 
 def _is_table(rows: list[list[Any]]) -> bool:
     """Return whether at least two rows have two filled cells."""
-    return sum(sum(cell != "" for cell in row) > 1 for row in rows) > 1
+    return len([row for row in rows if sum(cell != "" for cell in row) > 1]) > 1
 
 
 def _to_text(cell: Any) -> str:

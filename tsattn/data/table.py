@@ -178,7 +178,13 @@ class Column:
         if invalid.any():
             row = int(np.argmax(invalid))
             cell = quote_text(self.values.iloc[row])
-            raise self.error(f"expected a number, got {cell}", "write it as 1034.5", "leave it out", row=row)
+            raise self.error(
+                f"expected a number, got {cell}",
+                "write it as 1034.5",
+                "leave it out",
+                "name it by {na} if it marks missing values",
+                row=row,
+            )
         return values
 
     @cached_property
