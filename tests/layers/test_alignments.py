@@ -118,7 +118,7 @@ def test_coverage_with_the_additive_score_is_location_sensitive_attention() -> N
     layer(QUERY, VALUE)
     with_random_weights(layer)
     paths = {weight.path.split("/", 1)[1]: np.asarray(weight.numpy(), float) for weight in layer.weights}
-    w, u, v, b = (paths[x] for x in ("query_projection/kernel", "key_projection/kernel", "vector", "bias"))
+    w, u, v, b = (paths[x] for x in ("query_projection/kernel", "key_projection/kernel", "score_vector", "score_bias"))
     location = next(x for path, x in paths.items() if "location" in path)[0, 0]
     weights = outputs(layer(QUERY, VALUE, return_attention_scores=True))[1]
     previous = np.zeros(7)

@@ -28,11 +28,11 @@ def weights_of(layer: Attention) -> dict[str, np.ndarray[Any, Any]]:
     names = {
         "query_projection/kernel": "W",
         "key_projection/kernel": "U",
-        "vector": "v",
-        "bias": "b",
-        "kernel": "M",
-        "gain": "g",
-        "log_scale": "log s",
+        "score_vector": "v",
+        "score_bias": "b",
+        "score_kernel": "M",
+        "score_gain": "g",
+        "score_log_scale": "log s",
     }
     ends = {weight.path.removeprefix(layer.name + "/"): weight for weight in layer.weights}
     return {names[end]: np.asarray(weight.numpy(), dtype=float) for end, weight in ends.items()}

@@ -169,7 +169,7 @@ def test_half_precision_is_finite_at_scores_of_ten_thousand(score: str, alignmen
     layer = Attention(score, None, alignment, dtype="mixed_float16")
     layer(query, value)
     for weight in layer.weights:
-        if weight.path.endswith("/vector") or weight.path.endswith("/gain"):
+        if weight.path.endswith("/score_vector") or weight.path.endswith("/score_gain"):
             weight.assign(np.full(weight.shape, 50.0))
     mask = np.arange(5) < np.array([0, 4])[:, None]
     context, weights = outputs(layer(query, value, value_mask=mask, return_attention_scores=True))

@@ -28,7 +28,8 @@ OBSERVED[1, :, 0] = 0  # an element observed by no key
 
 def weights_of(layer: CopyAttention) -> dict[str, Array]:
     """Return the weights by their names in the formulas."""
-    names = {"query_projection/kernel": "W", "key_projection/kernel": "U", "vector": "v", "bias": "b", "kernel": "M"}
+    names = {"query_projection/kernel": "W", "key_projection/kernel": "U"}
+    names |= {"score_vector": "v", "score_bias": "b", "score_kernel": "M"}
     ends = {weight.path.removeprefix(layer.name + "/"): weight for weight in layer.weights}
     return {names.get(end, end): np.asarray(weight.numpy(), dtype=float) for end, weight in ends.items()}
 

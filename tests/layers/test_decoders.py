@@ -45,8 +45,8 @@ def attend(hidden: Array, memory: Array, weights: dict[str, Array]) -> tuple[Arr
     parts = {
         "W": weights["attention/query_projection/kernel"],
         "U": weights["attention/key_projection/kernel"],
-        "v": weights["attention/vector"],
-        "b": weights["attention/bias"],
+        "v": weights["attention/score_vector"],
+        "b": weights["attention/score_bias"],
     }
     attention = softmax(scores("additive", hidden, memory, parts), MASK[:, None])
     return attention @ memory, attention
@@ -75,7 +75,7 @@ def decode(
         context, attention = attend(state[0][:, None], MEMORY, weights)
         parts = [fed, context[:, 0], *([] if features is None else [features[:, step]])]
         state = cell_step(kind, np.concatenate(parts, -1), state, weights)
-        output = np.concatenate([state[0], context[:, 0]], -1) @ weights["dense/kernel"] + weights["dense/bias"]
+        output = np.concatenate([state[0], context[:, 0]], -1) @ weights["head/kernel"] + weights["head/bias"]
         results.append(output)
         attended.append(attention[:, 0])
         fed = output[:, feedback] if targets is None else targets[:, step]
@@ -180,7 +180,7 @@ def test_attention_after_the_cell_matches_luong_et_al(kind: str, input_feeding: 
         state = cell_step(kind, np.concatenate(parts, -1), state, weights)
         context, attended = attend(state[0][:, None], MEMORY, weights)
         joined = np.tanh(np.concatenate([context[:, 0], state[0]], -1) @ weights["attentional/kernel"])
-        fed = joined @ weights["dense/kernel"] + weights["dense/bias"]
+        fed = joined @ weights["head/kernel"] + weights["head/bias"]
         np.testing.assert_allclose(result[:, step], fed, atol=1e-5)
         np.testing.assert_allclose(attention[:, step], attended[:, 0], atol=1e-5)
 
@@ -200,7 +200,7 @@ def test_a_stateful_alignment_carries_its_state_over_steps(alignment: str) -> No
         context, attended, alignment_state = attention.step(state[0].astype("float32"), memory, alignment_state)
         context = outputs(context)[0]
         state = cell_step("gru", np.concatenate([fed, context], -1), state, parts)
-        fed = np.concatenate([state[0], context], -1) @ parts["dense/kernel"] + parts["dense/bias"]
+        fed = np.concatenate([state[0], context], -1) @ parts["head/kernel"] + parts["head/bias"]
         np.testing.assert_allclose(results[:, step], fed, atol=1e-5)
         np.testing.assert_allclose(weights[:, step], outputs(attended)[0], atol=1e-5)
 

@@ -168,7 +168,7 @@ def test_adaptive_adjacency_matches_its_formula_and_is_trained() -> None:
 
 
 def test_invalid_shapes_and_arguments_are_refused() -> None:
-    with pytest.raises(ConfigError, match="units and heads must be 1 or more"):
+    with pytest.raises(ConfigError, match="units must be 1 or more"):
         GraphAttention(0)
     with pytest.raises(ConfigError, match=r"must have the shape \(batch, nodes, features\)"):
         GraphAttention(2)(np.zeros((2, 3), "float32"))

@@ -74,7 +74,7 @@ class Reference:
 
     def parts(self, where: str) -> dict[str, Array]:
         """Weights of an attention by the names of the formulas."""
-        names = {"W": "query_projection/kernel", "U": "key_projection/kernel", "v": "vector", "b": "bias"}
+        names = {"W": "query_projection/kernel", "U": "key_projection/kernel", "v": "score_vector", "b": "score_bias"}
         names |= {name: name for name in ("lag_bias", "gain")}
         paths = {name: f"{where}/{end}" for name, end in names.items()}
         return {name: self.weights[path] for name, path in paths.items() if path in self.weights}
@@ -108,7 +108,7 @@ class Reference:
         for _ in range(SEGMENTS):
             context, weights = self.attend(state[0], memory)
             state = self.cell(np.concatenate([fed, context, channel]), state, "decoder")
-            raw.append(self.dense(np.concatenate([state[0], context]), "decoder/dense"))
+            raw.append(self.dense(np.concatenate([state[0], context]), "decoder/head"))
             attention.append(weights)
             fed = raw[-1].reshape(PATCH, LEVELS)[:, SPEC.median]
         return np.stack(raw), np.stack(attention)[None], np.zeros((SEGMENTS, PATCH))

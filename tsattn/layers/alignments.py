@@ -9,8 +9,8 @@ from keras import ops
 
 from tsattn.errors import ConfigError
 from tsattn.layers.attention_scores import vector_initializer
-from tsattn.layers.layer_utils import constructor_config
-from tsattn.layers.ops import Tensor, masked_softmax
+from tsattn.layers.layer_utils import check_positive, constructor_config
+from tsattn.layers.ops import Tensor, first_true, masked_softmax, max_or_zero
 
 State = tuple[Tensor, ...]
 
@@ -89,8 +89,8 @@ class HardmaxAlignment(Alignment):
 
     def align(self, inputs: AlignmentInputs, state: State) -> tuple[Tensor, State]:
         soft = masked_softmax(inputs.scores, inputs.mask)
-        hard = ops.one_hot(ops.argmax(soft, axis=-1), ops.shape(soft)[-1], dtype=soft.dtype)
-        hard = ops.where(inputs.mask, hard, ops.zeros_like(hard))
+        is_highest = ops.logical_and(soft == max_or_zero(soft, -1, keepdims=True), inputs.mask)
+        hard = ops.cast(first_true(is_highest), soft.dtype)
         return (soft + ops.stop_gradient(hard - soft) if inputs.training else hard), state
 
 
@@ -122,8 +122,9 @@ class LocalAlignment(Alignment):
 
     def align(self, inputs: AlignmentInputs, state: State) -> tuple[Tensor, State]:
         position = ops.matmul(ops.tanh(ops.matmul(inputs.query, self.kernel)), self.vector)
-        count = ops.cumsum(ops.cast(inputs.mask, "float32"), axis=-1)
-        position = count[..., -1] * ops.sigmoid(ops.cast(position, "float32"))
+        valid = ops.cast(inputs.mask, "float32")
+        count = ops.cumsum(valid, axis=-1)
+        position = ops.sum(valid, axis=-1) * ops.sigmoid(ops.cast(position, "float32"))
         distance = count - 1 - ops.expand_dims(position, -1)
         in_window = ops.logical_and(inputs.mask, ops.abs(distance) <= self.window)
         weights = masked_softmax(inputs.scores, in_window)
@@ -171,8 +172,7 @@ class MonotonicAlignment(Alignment):
         self.bias = self.add_weight(name="bias", shape=(), initializer=initializer)
 
     def initial_state(self, mask: Tensor) -> State:
-        first = ops.one_hot(ops.argmax(ops.cast(mask, "int32"), axis=-1), ops.shape(mask)[1], dtype="float32")
-        return (ops.where(mask, first, 0.0),)
+        return (ops.cast(first_true(mask), "float32"),)
 
     def sample_noise(self, shape: Any) -> Tensor | None:
         if not self.noise_stddev:
@@ -216,6 +216,7 @@ class CoverageAlignment(Alignment):
 
     def __init__(self, kernel_size: int = 1, cumulative: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check_positive(kernel_size=kernel_size)
         self.kernel_size = kernel_size
         self.cumulative = cumulative
 
@@ -263,21 +264,26 @@ def get_alignment(alignment: str | Alignment, dtype: Any) -> Alignment:
     return ALIGNMENTS[alignment](dtype=dtype, name=f"{alignment}_alignment")
 
 
-MAX_DYNAMIC_LENGTH = 2**16
-"""Maximum length of a recurrence whose length is unknown at tracing time."""
-
-
 def linear_recurrence(factor: Tensor, term: Tensor) -> Tensor:
     """Solve `q[j] = factor[j] q[j - 1] + term[j]` along the last axis, with `q[-1] = 0`.
 
     Parallel scan by recursive doubling (Hillis and Steele 1986): a logarithmic number of steps and no division.
-    Accurate to rounding for factors of 0 to 1, at any static length and at dynamic lengths up to 65,536.
+    Accurate to rounding for factors of 0 to 1, at any length.
     """
     length = ops.shape(term)[-1]
-    position, shift = ops.arange(length), 1
-    while shift < (term.shape[-1] or MAX_DYNAMIC_LENGTH):
+    position = ops.arange(length)
+
+    def double(shift: Any, factor: Tensor, term: Tensor) -> tuple[Any, Tensor, Tensor]:
         is_inside, previous = position >= shift, ops.maximum(position - shift, 0)
         term = term + factor * ops.where(is_inside, ops.take(term, previous, axis=-1), 0.0)
         factor = factor * ops.where(is_inside, ops.take(factor, previous, axis=-1), 0.0)
-        shift *= 2
+        return shift * 2, factor, term
+
+    if term.shape[-1] is None:
+        # Only TensorFlow has unknown lengths, and it differentiates the loop.
+        state = (ops.ones((), "int32"), factor, term)
+        return ops.while_loop(lambda shift, *_: shift < length, double, state)[2]
+    shift: Any = 1
+    while shift < length:
+        shift, factor, term = double(shift, factor, term)
     return term

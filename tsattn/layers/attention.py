@@ -10,7 +10,15 @@ from keras import ops
 from tsattn.errors import ConfigError
 from tsattn.layers.alignments import Alignment, AlignmentInputs, State, get_alignment
 from tsattn.layers.attention_scores import get_score
-from tsattn.layers.layer_utils import check_dtype, check_sequence, clone_initializer, constructor_config
+from tsattn.layers.layer_utils import (
+    check_dtype,
+    check_positive,
+    check_rate,
+    check_same,
+    check_sequence,
+    clone_initializer,
+    constructor_config,
+)
 from tsattn.layers.ops import Tensor, resolve_mask, scan, zero_masked
 
 
@@ -83,6 +91,8 @@ class Attention(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_positive(units=units, value_units=value_units)
+        check_rate(dropout=dropout)
         self.score = score
         self.units = units
         self.alignment = get_alignment(alignment, self.dtype_policy)
@@ -112,6 +122,7 @@ class Attention(keras.layers.Layer):
         check_sequence("query", query_shape, "x[:, None] is a single query, and step() takes one")
         check_sequence("value", value_shape)
         check_sequence("key", key_shape)
+        check_same("steps", value=value_shape[1], key=key_shape[1])
         shapes = (query_shape, key_shape, value_shape)
         projections = (self._query_projection, self._key_projection, self._value_projection)
         for projection, shape in zip(projections, shapes, strict=True):
@@ -281,7 +292,8 @@ class Attention(keras.layers.Layer):
             carry = (state, ops.squeeze(context, 1), ops.squeeze(weights, 1))
             return carry, carry
 
-        zeros = (ops.zeros_like(memory.value[:, 0]), ops.zeros_like(memory.mask, dtype=self.compute_dtype))
+        size = (ops.shape(memory.value)[0], memory.value.shape[2])
+        zeros = (ops.zeros(size, self.compute_dtype), ops.zeros_like(memory.mask, dtype=self.compute_dtype))
         _, (_, context, weights) = scan(step, (self.initial_state(memory), *zeros), ops.arange(steps), steps)
         return ops.swapaxes(context, 0, 1), ops.swapaxes(weights, 0, 1)
 

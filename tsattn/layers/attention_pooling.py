@@ -7,9 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.errors import ConfigError
 from tsattn.layers.attention_scores import get_score, vector_initializer
-from tsattn.layers.layer_utils import check_sequence, clone_initializer, constructor_config
+from tsattn.layers.layer_utils import check_positive, check_sequence, clone_initializer, constructor_config
 from tsattn.layers.ops import Tensor, masked_softmax, zero_masked
 
 
@@ -56,8 +55,7 @@ class AttentionPooling(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if heads < 1:
-            raise ConfigError(f"heads must be 1 or more. Received: heads={heads}")
+        check_positive(units=units, heads=heads)
         self.units = units
         self.heads = heads
         self.score = score
@@ -88,7 +86,7 @@ class AttentionPooling(keras.layers.Layer):
         keys = self._score.prepare_keys(hidden, self._score_weights)
         scores = self._score.compute_scores(query, keys, self._score_weights)
         weights = masked_softmax(scores, None if mask is None else ops.expand_dims(mask, 1))
-        pooled = ops.reshape(ops.matmul(weights, inputs), (-1, self.heads * inputs.shape[-1]))
+        pooled = ops.reshape(ops.matmul(weights, inputs), (ops.shape(inputs)[0], self.heads * inputs.shape[-1]))
         weights = ops.squeeze(weights, 1) if self.heads == 1 else weights
         return (pooled, weights) if return_attention_scores else pooled
 

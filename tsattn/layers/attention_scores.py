@@ -49,7 +49,7 @@ class Score:
     prepare: Callable[..., Tensor] | None
 
     def build(self, layer: keras.layers.Layer, d_query: int, d_key: int, kernel_initializer: Any) -> dict[str, Any]:
-        """Add the weights to a layer and return them by name.
+        """Add the weights to a layer, by unique names, and return them by the names of the score.
 
         Args:
             layer: Layer that owns the weights.
@@ -62,7 +62,9 @@ class Score:
             for name, spec in self.weights(d_query, d_key).items()
         }
         return {
-            name: layer.add_weight(name=name, shape=spec.shape, initializer=_initializer(spec, kernel_initializer))
+            name: layer.add_weight(
+                name=f"score_{name}", shape=spec.shape, initializer=_initializer(spec, kernel_initializer)
+            )
             for name, spec in specs.items()
         }
 

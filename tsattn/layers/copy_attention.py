@@ -8,8 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from tsattn.errors import ConfigError
 from tsattn.layers.attention_scores import get_score
-from tsattn.layers.layer_utils import constructor_config
+from tsattn.layers.layer_utils import check_positive, check_rate, check_same, check_sequence, constructor_config
 from tsattn.layers.ops import Tensor, masked_softmax, resolve_mask, zero_masked
 
 OUT_OF_PHASE_BIAS = -3.0
@@ -72,6 +73,8 @@ class CopyAttention(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_positive(lags=lags, heads=heads, units=units, period=period)
+        check_rate(dropout=dropout)
         self.lags = lags
         self.heads = heads
         self.score = score
@@ -86,8 +89,19 @@ class CopyAttention(keras.layers.Layer):
             for name in ("query", "key")
         )
 
-    def build(self, query_shape: Any, memory_shape: Any) -> None:
+    def build(self, query_shape: Any, memory_shape: Any, values_shape: Any = None, observed_shape: Any = None) -> None:
+        shapes = {"query": query_shape, "memory": memory_shape, "values": values_shape, "observed": observed_shape}
+        shapes = {name: shape for name, shape in shapes.items() if shape is not None}
+        for name, shape in shapes.items():
+            check_sequence(name, shape)
+        check_same("keys", **{name: shape[1] for name, shape in shapes.items() if name != "query"})
+        check_same("features", **{name: shape[2] for name, shape in shapes.items() if name in ("values", "observed")})
         queries = query_shape[1]
+        if queries is None:
+            raise ConfigError(
+                "the number of queries of a copy attention must be known, as each query has its weights. "
+                f"Received: query shape {tuple(query_shape)}"
+            )
         self._project_query.build(query_shape)
         self._project_key.build(memory_shape)
         self._score_weights = self._score.build(self, self.units, self.units, "glorot_uniform")
@@ -113,6 +127,11 @@ class CopyAttention(keras.layers.Layer):
         return_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
+        if query.shape[1] not in (None, self.lag_bias.shape[2]):
+            raise ConfigError(
+                f"a copy attention has weights for the {self.lag_bias.shape[2]} queries that it was built with. "
+                f"Received: query shape {tuple(query.shape)}"
+            )
         memory = zero_masked(memory, memory_mask)
         valid = ops.ones_like(values) if observed is None else ops.cast(observed, values.dtype)
         valid = zero_masked(valid, memory_mask)
@@ -134,13 +153,13 @@ class CopyAttention(keras.layers.Layer):
         query, key = self._split_heads(self._project_query(query)), self._split_heads(self._project_key(memory))
         keys = self._score.prepare_keys(key, self._score_weights)
         scores = self._score.compute_scores(query, keys, self._score_weights)
-        return ops.reshape(scores, (-1, self.heads, *scores.shape[1:2], ops.shape(scores)[2]))
+        return ops.reshape(scores, (ops.shape(memory)[0], self.heads, *scores.shape[1:2], ops.shape(scores)[2]))
 
     def _split_heads(self, x: Tensor) -> Tensor:
         """Reshape `(batch, time, heads * units)` to `(batch * heads, time, units)`."""
-        time = ops.shape(x)[1]
-        split = ops.transpose(ops.reshape(x, (-1, time, self.heads, self.units)), (0, 2, 1, 3))
-        return ops.reshape(split, (-1, time, self.units))
+        batch, time = ops.shape(x)[:2]
+        split = ops.transpose(ops.reshape(x, (batch, time, self.heads, self.units)), (0, 2, 1, 3))
+        return ops.reshape(split, (batch * self.heads, time, self.units))
 
     def _lag_biases(self, keep: Tensor) -> Tensor:
         """Return the biases `(batch, heads, queries, keys)` by the lag of each key."""
@@ -168,12 +187,18 @@ class CopyAttention(keras.layers.Layer):
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         return None
 
+    def compute_output_shape(
+        self, query_shape: Any, memory_shape: Any, values_shape: Any, observed_shape: Any = None
+    ) -> Any:
+        return (*query_shape[:2], memory_shape[-1]), (*query_shape[:2], values_shape[-1])
+
     def compute_output_spec(
         self, query: Any, memory: Any, values: Any, *args: Any, return_attention_scores: bool = False, **kwargs: Any
     ) -> Any:
         batch, queries, _ = query.shape
         context, copied = (
-            keras.KerasTensor((batch, queries, x.shape[2]), dtype=self.compute_dtype) for x in (memory, values)
+            keras.KerasTensor(shape, dtype=self.compute_dtype)
+            for shape in self.compute_output_shape(query.shape, memory.shape, values.shape)
         )
         if not return_attention_scores:
             return context, copied

@@ -12,7 +12,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 from tsattn.errors import ConfigError
 from tsattn.layers.alignments import State
 from tsattn.layers.attention import Attention, Memory
-from tsattn.layers.layer_utils import check_sequence, constructor_config
+from tsattn.layers.layer_utils import check_positive, check_sequence, constructor_config
 from tsattn.layers.ops import Tensor, scan
 from tsattn.layers.recurrent_decoder import RecurrentDecoder, reset_dropout_masks, sample_dropout_masks, top_state
 
@@ -88,6 +88,7 @@ class AttentionDecoder(RecurrentDecoder):
         **kwargs: Any,
     ) -> None:
         super().__init__(cell, steps, attention, bridge, **kwargs)
+        check_positive(output_units=output_units, attentional_units=attentional_units)
         if attend not in ("before", "after"):
             raise ConfigError(f"attend must be before or after. Received: attend={attend!r}")
         if attend == "after" and attention is None:
@@ -110,7 +111,7 @@ class AttentionDecoder(RecurrentDecoder):
         # XLA on TensorFlow cannot differentiate a scan.
         self.supports_jit = keras.backend.backend() != "tensorflow"
         self._seed = keras.random.SeedGenerator()
-        self._head = keras.layers.Dense(output_units, dtype=self.dtype_policy)
+        self._head = keras.layers.Dense(output_units, dtype=self.dtype_policy, name="head")
         size = attentional_units or self.units
         self._join = (
             keras.layers.Dense(size, activation="tanh", use_bias=False, dtype=self.dtype_policy, name="attentional")
@@ -258,7 +259,7 @@ class AttentionDecoder(RecurrentDecoder):
             "weights": weights,
         }
 
-    def output_size(self, memory: Any) -> int:
+    def output_size(self, memory_shape: Any) -> int:
         """Return the size of the output of a step."""
         return self.output_units
 
@@ -322,6 +323,7 @@ class ParallelDecoder(RecurrentDecoder):
         **kwargs: Any,
     ) -> None:
         super().__init__(cell, steps, attention, bridge, **kwargs)
+        check_positive(query_units=query_units)
         self.query_units = query_units
 
     def build(self, memory_shape: Any, initial_state_shape: Any = None, features_shape: Any = None) -> None:

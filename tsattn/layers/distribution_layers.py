@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from tsattn.layers.distributions import get_distribution
+from tsattn.errors import ConfigError
+from tsattn.layers.distributions import Distribution, get_distribution
 from tsattn.layers.layer_utils import constructor_config
 from tsattn.layers.ops import Tensor, scan
 
@@ -24,6 +25,8 @@ class DistributionHead(keras.layers.Layer):
 
     The location is the first output in units of `scale` from `center`, and the scale is at least a thousandth of
     `scale`. The mean of counts is the location made positive: `scale * softplus(output + center / scale)`.
+
+    Every step is computed alone: the output carries the Keras mask of the input.
 
     Args:
         distribution: Name of the distribution.
@@ -49,7 +52,11 @@ class DistributionHead(keras.layers.Layer):
         # Values in original units can overflow in half precision, so Keras must not cast them.
         super().__init__(**{"autocast": False, **kwargs})
         self.distribution = distribution
+        self.supports_masking = True
         self._family = get_distribution(distribution)
+
+    def build(self, inputs_shape: Any, center_shape: Any = None, scale_shape: Any = None) -> None:
+        _check_parameters(self._family, inputs_shape)
 
     def call(self, inputs: Tensor, center: Tensor | None = None, scale: Tensor | None = None) -> Tensor:
         outputs = ops.cast(inputs, "float32")
@@ -57,11 +64,25 @@ class DistributionHead(keras.layers.Layer):
         scale = ops.ones_like(outputs[..., 0]) if scale is None else scale
         return self._family.parameters(outputs, center, scale)
 
+    def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> Any:
+        return previous_mask
+
+    def compute_output_shape(self, inputs_shape: Any, center_shape: Any = None, scale_shape: Any = None) -> Any:
+        return inputs_shape
+
     def compute_output_spec(self, inputs: Any, center: Any = None, scale: Any = None) -> Any:
         return keras.KerasTensor(inputs.shape, dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **constructor_config(self, DistributionHead)}
+
+
+def _check_parameters(family: Distribution, shape: Any) -> None:
+    if len(shape) != 4 or shape[-1] != family.size:
+        raise ConfigError(
+            f"the parameters of the {family.name} distribution are {', '.join(family.parameter_names)}: the input must "
+            f"have the shape (batch, horizon, channels, {family.size}). Received: shape {tuple(shape)}"
+        )
 
 
 MAX_CORRELATION = 0.999
@@ -76,7 +97,8 @@ class ForecastDistribution(keras.layers.Layer):
     the score of a step is `rho` times that of the previous step plus an innovation. Paths therefore have a Gaussian
     copula whose correlations are products of those of consecutive steps. For a random walk `rho` is `sqrt(h / (h + 1))`
     from step h to the next; for a stationary autoregression it tends to a constant. The correlations are
-    non-trainable weights, 0 (independent steps) until `fit` sets them.
+    non-trainable weights, 0 (independent steps) until `fit` sets them. The quantiles of a step depend on its parameters
+    alone: the output carries the Keras mask of the input.
 
     Args:
         distribution: `"normal"`, `"student_t"` or `"negative_binomial"`, see `DistributionHead`.
@@ -100,9 +122,13 @@ class ForecastDistribution(keras.layers.Layer):
         super().__init__(**{"autocast": False, **kwargs})
         self.distribution = distribution
         self.levels = tuple(levels)
+        if not self.levels or list(self.levels) != sorted(set(self.levels)) or not 0 < levels[0] <= levels[-1] < 1:
+            raise ConfigError(f"levels must be ascending numbers between 0 and 1. Received: levels={self.levels}")
+        self.supports_masking = True
         self._family = get_distribution(distribution)
 
     def build(self, inputs_shape: Any) -> None:
+        _check_parameters(self._family, inputs_shape)
         self.persistence = self.add_weight(
             name="persistence",
             shape=inputs_shape[1:3],
@@ -148,11 +174,11 @@ class ForecastDistribution(keras.layers.Layer):
         """
         return self._family.quantiles(ops.expand_dims(parameters, 1), scores)
 
-    def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> None:
-        return None
+    def compute_output_shape(self, inputs_shape: Any) -> Any:
+        return (*inputs_shape[:-1], len(self.levels))
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        return keras.KerasTensor((*inputs.shape[:-1], len(self.levels)), dtype="float32")
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **constructor_config(self, ForecastDistribution)}

@@ -19,7 +19,7 @@ class ForecastCombination(keras.layers.Layer):
 
     The values are the forecasts. The scores are trainable weights, one per step and forecaster, zeros at first; their
     softmax over the forecasters gives the weights of the sum. Quantiles are averaged level by level (Vincent 1912), so
-    ascending ones stay ascending.
+    ascending ones stay ascending. Forecasts have no padding: masks are not used.
 
     Call arguments:
         inputs: List of forecasts, each `(batch, horizon, channels, levels)`.
@@ -43,6 +43,7 @@ class ForecastCombination(keras.layers.Layer):
     def __init__(self, **kwargs: Any) -> None:
         # Forecasts in original units can overflow in half precision, so Keras must not cast them.
         super().__init__(**{"autocast": False, **kwargs})
+        self.supports_masking = True
 
     def build(self, input_shape: Sequence[Any]) -> None:
         shapes = {tuple(shape[1:]) for shape in input_shape}
@@ -65,6 +66,12 @@ class ForecastCombination(keras.layers.Layer):
     def fit(self, weights: npt.ArrayLike) -> None:
         """Set the weights, positive `(horizon, forecasters)`."""
         self.scores.assign(ops.log(ops.convert_to_tensor(weights, "float32")))
+
+    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+    def compute_output_shape(self, inputs_shape: Sequence[Any]) -> Any:
+        return tuple(inputs_shape[0])
 
     def compute_output_spec(self, inputs: Sequence[Any], return_weights: bool = False) -> Any:
         combined = keras.KerasTensor(inputs[0].shape, dtype="float32")

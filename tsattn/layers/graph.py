@@ -8,11 +8,23 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import clone_initializer, constructor_config
+from tsattn.layers.layer_utils import check_positive, check_rate, check_same, clone_initializer, constructor_config
 from tsattn.layers.ops import Tensor, masked_softmax, resolve_mask, to_float32, zero_masked
 
 NEGATIVE_SLOPE = 0.2
 """Slope of the leaky ReLU below 0."""
+
+
+def _check_adjacency(name: str, shape: Any, inputs_shape: Any) -> None:
+    """Raise a `ConfigError` unless an adjacency is square, with as many nodes as the input and its leading axes."""
+    if shape is None:
+        return
+    if len(shape) not in (2, len(inputs_shape)):
+        raise ConfigError(
+            f"{name} must have the shape (nodes, nodes), or the leading axes of the input before it. "
+            f"Received: shape {tuple(shape)}"
+        )
+    check_same("nodes", inputs=inputs_shape[-2], **{f"rows of {name}": shape[-2], f"columns of {name}": shape[-1]})
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -70,8 +82,8 @@ class GraphAttention(keras.layers.Layer):
     ) -> None:
         # Edge weights can overflow or underflow in half precision, so Keras must not cast them.
         super().__init__(**{"autocast": False, **kwargs})
-        if heads < 1 or units < 1:
-            raise ConfigError(f"units and heads must be 1 or more. Received: units={units}, heads={heads}")
+        check_positive(units=units, heads=heads)
+        check_rate(dropout=dropout)
         self.units = units
         self.heads = heads
         self.concat = concat
@@ -88,6 +100,7 @@ class GraphAttention(keras.layers.Layer):
                 "the input of a graph attention must have the shape (batch, nodes, features) or (batch, time, nodes, "
                 f"features). Received: shape {tuple(inputs_shape)}"
             )
+        _check_adjacency("adjacency", adjacency_shape, inputs_shape)
         shape = (inputs_shape[-1], self.heads * self.units)
         self.query_kernel = self._kernel("query_kernel", shape)
         self.key_kernel = self._kernel("key_kernel", shape)
@@ -235,8 +248,7 @@ class DiffusionConvolution(keras.layers.Layer):
     ) -> None:
         # Edge weights can overflow or underflow in half precision, so Keras must not cast them.
         super().__init__(**{"autocast": False, **kwargs})
-        if steps < 1 or units < 1:
-            raise ConfigError(f"units and steps must be 1 or more. Received: units={units}, steps={steps}")
+        check_positive(units=units, steps=steps)
         self.units = units
         self.steps = steps
         self.both_ways = both_ways
@@ -250,6 +262,8 @@ class DiffusionConvolution(keras.layers.Layer):
                 "the input of a diffusion convolution must have the shape (batch, nodes, features) or (batch, time, "
                 f"nodes, features). Received: shape {tuple(inputs_shape)}"
             )
+        _check_adjacency("adjacency", adjacency_shape, inputs_shape)
+        _check_adjacency("adaptive", adaptive_shape, inputs_shape)
         walks = (1 + self.both_ways) * (adjacency_shape is not None) + (adaptive_shape is not None)
         if not walks:
             raise ConfigError("a diffusion convolution requires an adjacency, a learned one or both")
@@ -307,7 +321,8 @@ class DiffusionConvolution(keras.layers.Layer):
 class AdaptiveAdjacency(keras.layers.Layer):
     """Learned adjacency matrix, `softmax(relu(E_1 E_2^T))`, whose rows sum to 1.
 
-    Every node has two learned embeddings, one as source and one as target of edges.
+    Every node has two learned embeddings, one as source and one as target of edges. The matrix does not depend on the
+    content of the input, nor on its mask.
 
     Args:
         units: Size of the embeddings.
@@ -329,8 +344,7 @@ class AdaptiveAdjacency(keras.layers.Layer):
 
     def __init__(self, units: int = 10, embeddings_initializer: Any = "random_normal", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if units < 1:
-            raise ConfigError(f"units must be 1 or more. Received: units={units}")
+        check_positive(units=units)
         self.units = units
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -15,6 +16,30 @@ def check_sequence(name: str, shape: Any, hint: str = "") -> None:
     if len(shape) != 3:
         end = f": {hint}" if hint else ""
         raise ConfigError(f"{name} must have the shape (batch, time, features){end}. Received: shape {tuple(shape)}")
+
+
+def check_positive(**sizes: Any) -> None:
+    """Raise a `ConfigError` unless every size is an integer of 1 or more; None is left to the layer."""
+    for name, size in sizes.items():
+        if size is not None and (isinstance(size, bool) or not isinstance(size, Integral)):
+            raise ConfigError(f"{name} must be an integer. Received: {name}={size!r}")
+        if size is not None and int(size) < 1:
+            raise ConfigError(f"{name} must be 1 or more. Received: {name}={size}")
+
+
+def check_rate(**rates: Any) -> None:
+    """Raise a `ConfigError` unless every rate is at least 0 and below 1."""
+    for name, rate in rates.items():
+        if not 0 <= rate < 1:
+            raise ConfigError(f"{name} must be at least 0 and below 1. Received: {name}={rate}")
+
+
+def check_same(axis: str, **sizes: int | None) -> None:
+    """Raise a `ConfigError` if two known sizes of an axis differ."""
+    known = {name: size for name, size in sizes.items() if size is not None}
+    if len(set(known.values())) > 1:
+        received = ", ".join(f"{size} in {name}" for name, size in known.items())
+        raise ConfigError(f"{' and '.join(known)} must have the same number of {axis}. Received: {received}")
 
 
 def check_dtype(layer: Any, name: str, part: Any) -> None:

@@ -15,9 +15,9 @@ Tensor = Any
 
 
 def to_float32(scores: Tensor) -> Tensor:
-    """Cast scores to float32; infinities of float16 become large finite numbers."""
+    """Cast scores to float32 unless they are wider; infinities of float16 become large finite numbers."""
     is_half = keras.backend.standardize_dtype(scores.dtype) == "float16"
-    scores = ops.cast(scores, "float32")
+    scores = ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
     # float16 overflows at 65,504, and a softmax of infinities is NaN. In float32 an infinity is a diverged training.
     return ops.where(ops.isinf(scores), ops.sign(scores) * 3e38, scores) if is_half else scores
 
@@ -32,13 +32,29 @@ def masked_softmax(scores: Tensor, mask: Tensor | None, dtype: str | None = None
     """
     dtype = dtype or scores.dtype
     scores = to_float32(scores)
-    keep = ops.ones_like(scores, dtype="bool") if mask is None else ops.cast(mask, "bool")
+    if mask is None:
+        return ops.cast(_softmax(scores), dtype)
+    keep = ops.cast(mask, "bool")
     # Close to the lowest float32: scores of unscaled values can be lower than the customary -1e9.
-    scores = ops.where(keep, scores, -3e38)
-    # Written out because Keras's softmax warns about a single key, which a short history may have.
-    weights = ops.where(keep, ops.exp(scores - ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))), 0.0)
-    total = ops.sum(weights, axis=-1, keepdims=True)
-    return ops.cast(weights / ops.where(total > 0, total, 1.0), dtype)
+    return ops.cast(ops.where(keep, _softmax(ops.where(keep, scores, -3e38)), 0.0), dtype)
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    # Keras's softmax warns about a single key, which a short history may have. NaN stays NaN, and the gradient is 0.
+    return ops.exp(scores - scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
+
+
+def max_or_zero(values: Tensor, axis: int, keepdims: bool = False) -> Tensor:
+    """Return the maximum along an axis of values of 0 or more; 0 without any, and empty for an empty batch."""
+    if 0 in values.shape:
+        # PyTorch and JAX have no maximum of an empty tensor.
+        return ops.sum(values, axis=axis, keepdims=keepdims)
+    return ops.max(values, axis=axis, keepdims=keepdims, initial=0)
+
+
+def first_true(mask: Tensor) -> Tensor:
+    """Return a mask of the first True along the last axis; all False without any."""
+    return ops.logical_and(mask, ops.cumsum(ops.cast(mask, "int32"), axis=-1) == 1)
 
 
 def resolve_mask(mask: Tensor | None, values: Tensor) -> Tensor:
@@ -77,7 +93,7 @@ def batched_take(values: Tensor, index: Tensor) -> Tensor:
     """
     batch, time = ops.shape(values)[0], ops.shape(values)[1]
     flat_index = ops.arange(batch, dtype="int32")[:, None] * time + index
-    return ops.take(ops.reshape(values, (-1, values.shape[2])), flat_index, axis=0)
+    return ops.take(ops.reshape(values, (batch * time, values.shape[2])), flat_index, axis=0)
 
 
 def shift_right(values: Tensor, shift: Tensor) -> Tensor:
@@ -99,7 +115,7 @@ def last_observed(values: Tensor, observed: Tensor) -> Tensor:
         observed: The same shape, 0 where a value is missing or padded.
     """
     step = ops.arange(1, ops.shape(values)[1] + 1, dtype="float32")[None, :, None] * ops.cast(observed, "float32")
-    is_last = ops.logical_and(step == ops.max(step, axis=1, keepdims=True), step > 0)
+    is_last = ops.logical_and(step == max_or_zero(step, 1, keepdims=True), step > 0)
     return ops.sum(ops.where(is_last, values, ops.zeros_like(values)), axis=1, keepdims=True)
 
 

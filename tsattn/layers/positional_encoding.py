@@ -9,8 +9,8 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import check_sequence, constructor_config
-from tsattn.layers.ops import Tensor, resolve_mask, zero_masked
+from tsattn.layers.layer_utils import check_positive, check_sequence, constructor_config
+from tsattn.layers.ops import Tensor, max_or_zero, resolve_mask, zero_masked
 
 MAX_WAVELENGTH = 10_000.0
 """Maximum wavelength of the sinusoids, divided by 2 pi."""
@@ -58,8 +58,7 @@ class PositionalEncoding(keras.layers.Layer):
             raise ConfigError(f"kind must be sinusoidal or learned. Received: kind={kind!r}")
         if (kind == "learned") != (steps is not None):
             raise ConfigError(f"steps is required by kind=learned, and only by it. Received: steps={steps}")
-        if steps is not None and steps < 1:
-            raise ConfigError(f"steps must be 1 or more. Received: steps={steps}")
+        check_positive(steps=steps)
         self.kind = kind
         self.steps = steps
         self.ahead = ahead
@@ -85,7 +84,7 @@ class PositionalEncoding(keras.layers.Layer):
         step = ops.arange(ops.shape(inputs)[1], dtype="int32")[None, :]
         if self.ahead:
             return ops.where(keep, step, 0)
-        last = ops.max(ops.where(keep, step, 0), axis=1, keepdims=True)
+        last = max_or_zero(ops.where(keep, step, 0), 1, keepdims=True)
         return ops.maximum(last - step, 0)
 
     def _sinusoids(self, distance: Tensor, size: int) -> Tensor:

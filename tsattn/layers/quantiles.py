@@ -19,7 +19,8 @@ class SortedQuantiles(keras.layers.Layer):
     """Maps network outputs to ascending quantiles.
 
     The output at index `median` is the median. Each level above adds a positive increment (softplus) to the level
-    below it, and each level below subtracts one, so quantiles cannot cross.
+    below it, and each level below subtracts one, so quantiles cannot cross. Every step is computed alone: the output
+    carries the Keras mask of the input.
 
     Args:
         median: Index of the median.
@@ -41,6 +42,9 @@ class SortedQuantiles(keras.layers.Layer):
         self.detach_median = detach_median
         self.supports_masking = True
 
+    def build(self, inputs_shape: Any) -> None:
+        _check_median(self.median, inputs_shape)
+
     def call(self, inputs: Tensor) -> Tensor:
         middle = inputs[..., self.median : self.median + 1]
         parts = [middle]
@@ -59,6 +63,13 @@ class SortedQuantiles(keras.layers.Layer):
         return {**super().get_config(), **constructor_config(self, SortedQuantiles)}
 
 
+def _check_median(median: int, shape: Any) -> None:
+    if not 0 <= median < shape[-1]:
+        raise ConfigError(
+            f"median must be the index of one of the {shape[-1]} levels of the input. Received: median={median}"
+        )
+
+
 SUPPORTS = ("real", "positive", "count")
 
 
@@ -69,7 +80,8 @@ class CalibratedQuantiles(keras.layers.Layer):
     `median + (q - median) * factor`. The factors are non-trainable weights, 1 until `fit` sets them, as computed by
     conformalized quantile regression (`tsattn.scoring.calibration`). Unlike an additive offset, a factor preserves how
     the width of the intervals differs between windows and series. A quantile that would cross its neighbor on the
-    median's side takes the neighbor's value. Finally all quantiles are restricted to the support.
+    median's side takes the neighbor's value. Finally all quantiles are restricted to the support. Every step is
+    computed alone: the output carries the Keras mask of the input.
 
     Args:
         median: Index of the median, which is unchanged.
@@ -96,8 +108,15 @@ class CalibratedQuantiles(keras.layers.Layer):
             raise ConfigError(f"support must be one of {', '.join(SUPPORTS)}. Received: support={support!r}")
         self.median = median
         self.support = support
+        self.supports_masking = True
 
     def build(self, inputs_shape: Any) -> None:
+        _check_median(self.median, inputs_shape)
+        if len(inputs_shape) != 4 or None in inputs_shape[1:]:
+            raise ConfigError(
+                "the input of calibrated quantiles must have the shape (batch, horizon, channels, levels), known but "
+                f"for the batch. Received: shape {tuple(inputs_shape)}"
+            )
         # In float32 under every policy.
         self.factors = self.add_weight(
             name="factors", shape=inputs_shape[1:], initializer="ones", trainable=False, dtype="float32", autocast=False
@@ -145,8 +164,8 @@ class CalibratedQuantiles(keras.layers.Layer):
         values = ops.maximum(values, 0.0)
         return ops.round(values) if self.support == "count" else values
 
-    def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> None:
-        return None
+    def compute_output_shape(self, inputs_shape: Any) -> Any:
+        return inputs_shape
 
     def compute_output_spec(self, inputs: Any) -> Any:
         return keras.KerasTensor(inputs.shape, dtype="float32")

@@ -11,7 +11,7 @@ from keras import ops
 
 from tsattn.errors import ConfigError
 from tsattn.layers.attention import Attention, Memory
-from tsattn.layers.layer_utils import check_dtype, check_sequence
+from tsattn.layers.layer_utils import check_dtype, check_positive, check_sequence
 from tsattn.layers.ops import Tensor
 
 
@@ -27,8 +27,7 @@ class RecurrentDecoder(keras.layers.Layer):
 
     def __init__(self, cell: Any, steps: int, attention: Attention | None, bridge: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if steps < 1:
-            raise ConfigError(f"steps must be 1 or more. Received: steps={steps}")
+        check_positive(steps=steps)
         if isinstance(cell, keras.layers.RNN) or not hasattr(cell, "state_size"):
             raise ConfigError(f"cell must be a recurrent cell, such as keras.layers.GRUCell(64). Received: {cell!r}")
         if not isinstance(attention, Attention | None):
@@ -94,20 +93,23 @@ class RecurrentDecoder(keras.layers.Layer):
             )
         return keras.tree.pack_sequence_as(structure, states)
 
-    def output_size(self, memory: Any) -> int:
+    def output_size(self, memory_shape: Any) -> int:
         """Return the size of the output of a step."""
-        return self.units + self.context_size(memory.shape)
+        return self.units + self.context_size(memory_shape)
+
+    def compute_output_shape(self, memory_shape: Any, *args: Any, **kwargs: Any) -> Any:
+        return (memory_shape[0], self.steps, self.output_size(memory_shape))
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         return None
 
     def compute_output_spec(self, memory: Any, *args: Any, return_attention_scores: bool = False, **kwargs: Any) -> Any:
-        shape = (memory.shape[0], self.steps)
-        outputs = keras.KerasTensor((*shape, self.output_size(memory)), dtype=self.compute_dtype)
+        shape = self.compute_output_shape(memory.shape)
+        outputs = keras.KerasTensor(shape, dtype=self.compute_dtype)
         if not return_attention_scores:
             return outputs
         keys = 1 if self.attention is None else memory.shape[1]
-        return outputs, keras.KerasTensor((*shape, keys), dtype=self.compute_dtype)
+        return outputs, keras.KerasTensor((*shape[:2], keys), dtype=self.compute_dtype)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

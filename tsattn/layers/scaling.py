@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import constructor_config
+from tsattn.layers.layer_utils import check_same, check_sequence, constructor_config
 from tsattn.layers.ops import Tensor, last_observed
 
 METHODS = ("last", "standard", "mean_abs", "training")
@@ -19,7 +19,8 @@ class InstanceScaling(keras.layers.Layer):
     """Reversible instance normalization: scales each window and channel by its own observed values.
 
     Forward it computes `(x - center) / scale`, 0 where nothing was observed; with `inverse=True`,
-    `x * scale + center`. Only observed steps are used, so padding and gaps have no effect.
+    `x * scale + center`. Only observed steps are used, so padding and gaps have no effect. Masked steps count as not
+    observed, whatever their content; the scaled output carries the Keras mask of the input.
 
     The scale is shrunk towards a prior with the weight of one observation:
     `scale^2 = (n * spread^2 + prior^2) / (n + 1)` with `prior = ratio * mean(|x|)`. Constant and very short histories
@@ -39,6 +40,8 @@ class InstanceScaling(keras.layers.Layer):
         center: `(batch, 1, channels)`, as returned by an earlier call.
         scale: `(batch, 1, channels)`, as returned by an earlier call.
         inverse: Whether to return to the original units; requires `center` and `scale`.
+        mask: Boolean `(batch, time)`; True means keep.
+        inputs_mask: Mask that Keras attaches to the inputs; `mask` takes precedence.
 
     Raises:
         ConfigError: Only one of `center` and `scale` is passed, or `inverse` without them.
@@ -59,8 +62,20 @@ class InstanceScaling(keras.layers.Layer):
         if method not in METHODS:
             raise ConfigError(f"method must be one of {', '.join(METHODS)}. Received: method={method!r}")
         self.method = method
+        self.supports_masking = True
 
-    def build(self, inputs_shape: Any, *other_shapes: Any) -> None:
+    def build(
+        self, inputs_shape: Any, observed_shape: Any = None, center_shape: Any = None, scale_shape: Any = None
+    ) -> None:
+        if len(inputs_shape) < 3:
+            check_sequence("the input of an instance scaling", inputs_shape)
+        if observed_shape is not None and len(observed_shape) != len(inputs_shape):
+            raise ConfigError(
+                f"observed must have the shape of the input, {tuple(inputs_shape)}. Received: {tuple(observed_shape)}"
+            )
+        for name, shape in (("observed", observed_shape), ("center", center_shape), ("scale", scale_shape)):
+            if shape is not None:
+                check_same("channels", inputs=inputs_shape[2], **{name: shape[-1 if name != "observed" else 2]})
         channels = (inputs_shape[2],)
         self.median = self._add_statistic("median", channels, "zeros")
         self.spread = self._add_statistic("spread", channels, "ones")
@@ -90,8 +105,13 @@ class InstanceScaling(keras.layers.Layer):
         center: Tensor | None = None,
         scale: Tensor | None = None,
         inverse: bool = False,
+        mask: Tensor | None = None,
+        inputs_mask: Tensor | None = None,
     ) -> Any:
         values = ops.cast(inputs, "float32")
+        mask = inputs_mask if mask is None else mask
+        if mask is not None:
+            observed = _observed_and_valid(values, observed, mask)
         self._check_statistics(center, scale, inverse)
         if center is not None and scale is not None:
             extra = len(values.shape) - 3
@@ -142,6 +162,15 @@ class InstanceScaling(keras.layers.Layer):
         is_empty = count == 0
         return ops.where(is_empty, median, center), ops.where(is_empty, spread, scale)
 
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> tuple[Tensor | None, None, None]:
+        return previous_mask, None, None
+
+    def compute_output_shape(
+        self, inputs_shape: Any, observed_shape: Any = None, center_shape: Any = None, scale_shape: Any = None
+    ) -> Any:
+        statistic = (inputs_shape[0], 1, inputs_shape[2])
+        return inputs_shape if center_shape is not None else (inputs_shape, statistic, statistic)
+
     def compute_output_spec(
         self,
         inputs: Any,
@@ -149,6 +178,8 @@ class InstanceScaling(keras.layers.Layer):
         center: Any = None,
         scale: Any = None,
         inverse: bool = False,
+        mask: Any = None,
+        inputs_mask: Any = None,
     ) -> Any:
         scaled = keras.KerasTensor(inputs.shape, dtype="float32" if inverse else self.compute_dtype)
         self._check_statistics(center, scale, inverse)
@@ -159,3 +190,10 @@ class InstanceScaling(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **constructor_config(self, InstanceScaling)}
+
+
+def _observed_and_valid(values: Tensor, observed: Tensor | None, mask: Tensor) -> Tensor:
+    """Return an indicator of observed values at valid steps, in float32, shaped as the values."""
+    keep = ops.reshape(ops.cast(mask, "bool"), (*ops.shape(mask), *[1] * (len(values.shape) - 2)))
+    observed = ops.ones_like(values) if observed is None else ops.cast(observed, "float32")
+    return ops.where(keep, observed, 0.0)

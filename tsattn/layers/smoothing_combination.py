@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from tsattn.layers.layer_utils import check_sequence, constructor_config
-from tsattn.layers.ops import Tensor, resolve_mask, shift_right
+from tsattn.layers.ops import Tensor, max_or_zero, resolve_mask, shift_right
 from tsattn.smoothing import SmoothingSpec, candidate_kinds, combine, quantiles, smoothing_kernels
 from tsattn.smoothing.kernels import Kernels
 
@@ -43,6 +43,7 @@ class SmoothingCombination(keras.layers.Layer):
         observed: `(batch, time, channels)`, 0 where a value is missing. Defaults to all observed.
         mask: `(batch, time)`, False at padding, on either side.
         return_weights: Whether to return the weights as well.
+        inputs_mask: Mask that Keras attaches to the inputs; `mask` takes precedence.
 
     Raises:
         ConfigError: An argument is out of range.
@@ -73,6 +74,9 @@ class SmoothingCombination(keras.layers.Layer):
         self.window = window
         self._spec = SmoothingSpec(horizon, self.seasons, window)
 
+    def build(self, inputs_shape: Any, observed_shape: Any = None) -> None:
+        check_sequence("inputs", inputs_shape)
+
     @property
     def kinds(self) -> tuple[str, ...]:
         """Kinds of candidates, in the order of the weights."""
@@ -88,8 +92,14 @@ class SmoothingCombination(keras.layers.Layer):
         observed: Tensor | None = None,
         mask: Tensor | None = None,
         return_weights: bool = False,
+        inputs_mask: Tensor | None = None,
     ) -> Any:
-        check_sequence("inputs", inputs.shape)
+        mask = inputs_mask if mask is None else mask
+        if inputs.shape[0] == 0:
+            # Keras has no maximum of an empty tensor.
+            shapes = [(0, self.horizon, inputs.shape[2], len(self.levels)), (0, inputs.shape[2], len(self.kinds))]
+            empty = tuple(ops.zeros(shape, "float32") for shape in shapes)
+            return empty if return_weights else empty[0]
         kernels = float32_kernels(self._spec)
         values = ops.cast(inputs, "float32")
         valid = resolve_mask(mask, values)
@@ -111,21 +121,23 @@ class SmoothingCombination(keras.layers.Layer):
     def _right_align(self, values: Tensor, valid: Tensor) -> Tensor:
         """Return the last `window` steps of each channel, zeros before the first, `(batch * channels, window)`."""
         time, length = ops.shape(values)[1], self._spec.length
-        end = ops.max(ops.arange(1, time + 1, dtype="int32") * ops.cast(valid, "int32"), axis=1)
+        end = max_or_zero(ops.arange(1, time + 1, dtype="int32") * ops.cast(valid, "int32"), 1)
         values = ops.pad(shift_right(values, time - end), ((0, 0), (length, 0), (0, 0)))[:, -length:]
         return ops.reshape(ops.transpose(values, (0, 2, 1)), (-1, length))
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         return None  # the output has the steps of the horizon, all of them valid
 
+    def compute_output_shape(self, inputs_shape: Any, observed_shape: Any = None) -> Any:
+        return (inputs_shape[0], self.horizon, inputs_shape[2], len(self.levels))
+
     def compute_output_spec(
-        self, inputs: Any, observed: Any = None, mask: Any = None, return_weights: bool = False
+        self, inputs: Any, observed: Any = None, mask: Any = None, return_weights: bool = False, inputs_mask: Any = None
     ) -> Any:
-        batch, _, channels = inputs.shape
-        bands = keras.KerasTensor((batch, self.horizon, channels, len(self.levels)), dtype="float32")
+        bands = keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype="float32")
         if not return_weights:
             return bands
-        return bands, keras.KerasTensor((batch, channels, len(self.kinds)), dtype="float32")
+        return bands, keras.KerasTensor((inputs.shape[0], inputs.shape[2], len(self.kinds)), dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **constructor_config(self, SmoothingCombination)}

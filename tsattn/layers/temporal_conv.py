@@ -8,8 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import check_sequence, clone_initializer, constructor_config
+from tsattn.layers.layer_utils import check_positive, check_rate, check_sequence, clone_initializer, constructor_config
 from tsattn.layers.ops import Tensor, zero_masked
 
 
@@ -64,9 +63,8 @@ class TemporalConvBlock(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in (("filters", filters), ("kernel_size", kernel_size), ("dilation_rate", dilation_rate)):
-            if value < 1:
-                raise ConfigError(f"{name} must be 1 or more. Received: {name}={value}")
+        check_positive(filters=filters, kernel_size=kernel_size, dilation_rate=dilation_rate)
+        check_rate(dropout=dropout)
         self.filters = filters
         self.kernel_size = kernel_size
         self.dilation_rate = dilation_rate
@@ -125,6 +123,9 @@ class TemporalConvBlock(keras.layers.Layer):
         if gain is not None:
             kernel = ops.cast(kernel * (gain / _norm(kernel)), inputs.dtype)
         before = (self.kernel_size - 1) * self.dilation_rate
+        if inputs.shape[1] == 0:
+            # Keras's convolution refuses an empty output.
+            return ops.matmul(inputs, kernel[0])
         padded = ops.pad(inputs, [[0, 0], [before, 0], [0, 0]])
         return ops.conv(padded, kernel, 1, "valid", "channels_last", self.dilation_rate)
 

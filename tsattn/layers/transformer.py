@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import check_sequence, constructor_config
+from tsattn.layers.layer_utils import check_positive, check_rate, check_sequence, constructor_config
 from tsattn.layers.multi_head_attention import MultiHeadAttention
 from tsattn.layers.ops import Tensor, zero_masked
 
@@ -33,9 +33,8 @@ class _TransformerBlock(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in (("units", units), ("heads", heads), ("feedforward_units", feedforward_units or 1)):
-            if value < 1:
-                raise ConfigError(f"{name} must be 1 or more. Received: {name}={value}")
+        check_positive(units=units, heads=heads, feedforward_units=feedforward_units)
+        check_rate(dropout=dropout)
         if norm not in ("pre", "post"):
             raise ConfigError(f"norm must be pre or post. Received: norm={norm!r}")
         self.units = units
@@ -86,6 +85,24 @@ class _TransformerBlock(keras.layers.Layer):
         residual, weights = sublayer(norm(x) if self.norm == "pre" else x)
         x = x + self._dropout(residual, training=training)
         return x if self.norm == "pre" else norm(x), weights
+
+    def _attention(
+        self,
+        number: int,
+        value: Tensor | None,
+        mask: Tensor | None,
+        value_mask: Tensor | None,
+        scores: bool,
+        **options: Any,
+    ) -> Sublayer:
+        """Return the attention to a value, or of the input to itself, as a sublayer; with its weights if `scores`."""
+
+        def sublayer(x: Tensor) -> tuple[Tensor, Tensor | None]:
+            masks = {"query_mask": mask, "value_mask": value_mask, "return_attention_scores": scores}
+            result = self._attentions[number](x, x if value is None else value, **masks, **options)
+            return result if scores else (result, None)
+
+        return sublayer
 
     def _feedforward(self, x: Tensor, training: bool | None) -> Tensor:
         def sublayer(x: Tensor) -> tuple[Tensor, None]:
@@ -146,14 +163,14 @@ class TransformerEncoderBlock(_TransformerBlock):
         return_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
-        def sublayer(x: Tensor) -> tuple[Tensor, Tensor]:
-            options = {"return_attention_scores": True, "use_causal_mask": use_causal_mask, "training": training}
-            context, weights = self._attentions[0](x, x, query_mask=mask, value_mask=mask, **options)
-            return context, weights
-
+        options = {"use_causal_mask": use_causal_mask, "training": training}
+        sublayer = self._attention(0, None, mask, mask, return_attention_scores, **options)
         x, weights = self._apply_sublayer(0, zero_masked(inputs, mask), sublayer, training)
         x = zero_masked(self._feedforward(x, training), mask)
         return (x, weights) if return_attention_scores else x
+
+    def compute_output_shape(self, inputs_shape: Any) -> Any:
+        return inputs_shape
 
     def compute_output_spec(self, inputs: Any, *args: Any, return_attention_scores: bool = False, **kwargs: Any) -> Any:
         outputs = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
@@ -220,25 +237,23 @@ class TransformerDecoderBlock(_TransformerBlock):
         return_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
-        def sublayer(x: Tensor) -> tuple[Tensor, Tensor]:
-            options = {"return_attention_scores": True, "use_causal_mask": use_causal_mask, "training": training}
-            context, weights = self._attentions[0](x, x, query_mask=query_mask, value_mask=query_mask, **options)
-            return context, weights
-
+        options = {"use_causal_mask": use_causal_mask, "training": training}
+        sublayer = self._attention(0, None, query_mask, query_mask, return_attention_scores, **options)
         x, self_weights = self._apply_sublayer(0, zero_masked(query, query_mask), sublayer, training)
-        x, cross_weights = self._cross_attend(x, memory, query_mask, memory_mask, training)
+        x, cross_weights = self._cross_attend(x, memory, query_mask, memory_mask, training, return_attention_scores)
         return (x, self_weights, cross_weights) if return_attention_scores else x
 
     def _cross_attend(
-        self, x: Tensor, memory: Tensor, mask: Tensor | None, memory_mask: Tensor | None, training: bool | None
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        x: Tensor,
+        memory: Tensor,
+        mask: Tensor | None,
+        memory_mask: Tensor | None,
+        training: bool | None,
+        scores: bool,
+    ) -> tuple[Tensor, Tensor | None]:
         """Apply the cross-attention and the feed-forward network."""
-
-        def sublayer(x: Tensor) -> tuple[Tensor, Tensor]:
-            options = {"return_attention_scores": True, "training": training}
-            context, weights = self._attentions[1](x, memory, query_mask=mask, value_mask=memory_mask, **options)
-            return context, weights
-
+        sublayer = self._attention(1, memory, mask, memory_mask, scores, training=training)
         x, weights = self._apply_sublayer(1, x, sublayer, training)
         return zero_masked(self._feedforward(x, training), mask), weights
 
@@ -279,11 +294,14 @@ class TransformerDecoderBlock(_TransformerBlock):
             return self._attentions[0](x, updated, attention_mask=causal_mask), None
 
         x, _ = self._apply_sublayer(0, ops.expand_dims(query, 1), sublayer, False)
-        x, weights = self._cross_attend(x, memory, None, memory_mask, False)
+        x, weights = self._cross_attend(x, memory, None, memory_mask, False, True)
         return ops.squeeze(x, 1), updated, ops.squeeze(weights, 2)
 
     def compute_mask(self, query: Tensor, previous_mask: Tensor | None = None) -> Tensor | None:
         return previous_mask
+
+    def compute_output_shape(self, query_shape: Any, memory_shape: Any) -> Any:
+        return query_shape
 
     def compute_output_spec(
         self, query: Any, memory: Any, *args: Any, return_attention_scores: bool = False, **kwargs: Any

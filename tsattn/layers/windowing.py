@@ -8,8 +8,8 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import constructor_config
-from tsattn.layers.ops import Tensor, batched_take, sequence_mask, zero_masked
+from tsattn.layers.layer_utils import check_positive, check_sequence, constructor_config
+from tsattn.layers.ops import Tensor, batched_take, max_or_zero, sequence_mask, zero_masked
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -41,10 +41,12 @@ class Patching(keras.layers.Layer):
 
     def __init__(self, patch_length: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if patch_length < 1:
-            raise ConfigError(f"patch_length must be 1 or more. Received: patch_length={patch_length}")
+        check_positive(patch_length=patch_length)
         self.patch_length = patch_length
         self.supports_masking = True
+
+    def build(self, inputs_shape: Any) -> None:
+        check_sequence("the input of a patching", inputs_shape)
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         time = ops.shape(inputs)[1]
@@ -56,13 +58,13 @@ class Patching(keras.layers.Layer):
         valid = ops.logical_and(index >= 0, index < length[:, None])
         inputs = zero_masked(inputs, mask)
         elements = zero_masked(batched_take(inputs, ops.clip(index, 0, time - 1)), valid)
-        return ops.reshape(elements, (-1, patches, self.patch_length * inputs.shape[-1]))
+        return ops.reshape(elements, (ops.shape(inputs)[0], patches, self.patch_length * inputs.shape[-1]))
 
     def _length(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
         if mask is None:
             return ops.full((ops.shape(inputs)[0],), ops.shape(inputs)[1], dtype="int32")
         position = ops.arange(1, ops.shape(inputs)[1] + 1, dtype="int32")
-        return ops.max(ops.where(ops.cast(mask, "bool"), position[None, :], 0), axis=1)
+        return max_or_zero(ops.where(ops.cast(mask, "bool"), position[None, :], 0), 1)
 
     def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor | None:
         if mask is None:
@@ -88,6 +90,8 @@ class Patching(keras.layers.Layer):
 class HistoryWindow(keras.layers.Layer):
     """Crops raw history of any length to its last valid steps and marks missing values.
 
+    The layer takes lengths instead of a mask: masks that Keras attaches to the history are not used.
+
     Args:
         context: Number of steps of the window.
 
@@ -106,7 +110,14 @@ class HistoryWindow(keras.layers.Layer):
 
     def __init__(self, context: int, **kwargs: Any) -> None:
         super().__init__(**{"autocast": False, **kwargs})
+        check_positive(context=context)
         self.context = context
+        self.supports_masking = True
+
+    def build(self, past_shape: Any, length_shape: Any = None) -> None:
+        check_sequence("past", past_shape)
+        if length_shape is not None and len(length_shape) != 1:
+            raise ConfigError(f"length must have the shape (batch,). Received: shape {tuple(length_shape)}")
 
     def call(self, past: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         # One more step, so that the gather below is defined for an empty history.
@@ -121,14 +132,17 @@ class HistoryWindow(keras.layers.Layer):
         observed = ops.logical_and(ops.isfinite(values), valid)
         return ops.where(observed, values, 0.0), ops.cast(observed, "float32"), window_length, first
 
+    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+    def compute_output_shape(self, past_shape: Any, length_shape: Any) -> Any:
+        window = (past_shape[0], self.context, past_shape[2])
+        return window, window, (past_shape[0],), (past_shape[0],)
+
     def compute_output_spec(self, past: Any, length: Any) -> Any:
-        window = (past.shape[0], self.context, past.shape[2])
-        return (
-            keras.KerasTensor(window, dtype="float32"),
-            keras.KerasTensor(window, dtype="float32"),
-            keras.KerasTensor((past.shape[0],), dtype="int32"),
-            keras.KerasTensor((past.shape[0],), dtype="int32"),
-        )
+        shapes = self.compute_output_shape(past.shape, length.shape)
+        dtypes = ("float32", "float32", "int32", "int32")
+        return tuple(keras.KerasTensor(shape, dtype=dtype) for shape, dtype in zip(shapes, dtypes, strict=True))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **constructor_config(self, HistoryWindow)}
