@@ -63,12 +63,12 @@ def is_numeric_header(cells: Sequence[str], kinds: Sequence[str], rows: Sequence
     """Return whether a row of whole numbers names columns of numbers, as years and the numbers of sensors do.
 
     Args:
-        cells: First row.
+        cells: First row, which has no dates in columns of dates.
         kinds: Kind of each column.
         rows: Other rows.
     """
     names = [cell.strip() for cell, kind in zip(cells, kinds, strict=True) if kind == "number"]
-    if "date" in kinds or len(set(names)) < len(names) or not all(re.fullmatch(r"\d+", name) for name in names):
+    if len(set(names)) < len(names) or not all(re.fullmatch(r"\d+", name) for name in names):
         return False
     steps = np.diff([int(name) for name in names])
     if len(steps) > (0 if "text" in kinds else 1) and steps[0] > 0 and (steps == steps[0]).all():

@@ -31,7 +31,8 @@ from tsattn.data.frequency import (
 )
 from tsattn.data.panel_builder import check_duplicates, check_unique_rows, repeated, to_panel
 from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, find_time
-from tsattn.data.table import Table, month_columns, unpivot_months
+from tsattn.data.table import Table
+from tsattn.data.unpivot import unpivot
 from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.calendar import add_calendar_features
 from tsattn.timeseries.grid import Grid, is_integer_freq, parse_freq
@@ -48,6 +49,7 @@ _LAYOUTS: dict[Layout, str] = {
     "wide": "one row per timestamp: one series with one column per channel",
     "rows": "one row per series, with its values in the columns",
     "months": "one row per year, one column per month",
+    "columns": "one row per series, one column per timestamp",
 }
 
 
@@ -60,16 +62,16 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
     """
     if not len(table) or not table.columns:
         raise table.error("expected rows of data, got none")
-    months = unpivot_months(table) if config.time is None and config.target is None else None
-    if months is None:
+    unpivoted = unpivot(table) if config.time is None and config.target is None else None
+    table = table if unpivoted is None else unpivoted.table
+    if unpivoted is None or not unpivoted.time:
         time = _apply_freq(table, find_time(table, config.time), config.freq)
     else:
-        table = months
-        time = Role(month_columns(table), "the year is a column, and so is each month", time_format="parts")
+        time = Role(unpivoted.time, "years and months are in a column and in the header", time_format="parts")
     times = table.timestamps(time.columns, time.time_format) if time.columns else None
     given = given_covariates(table, config)
-    if months is not None and (given.future.columns or given.past.columns):
-        raise table.error("expected one row per timestamp for future and past covariates, got one column per month")
+    if unpivoted is not None and (given.future.columns or given.past.columns):
+        raise table.error("expected one row per timestamp for future and past covariates, got timestamps in the header")
     layout, id = _layout(table, config, time, times, given)
     unused: tuple[str, ...] = ()
     if layout == "rows":
@@ -78,7 +80,7 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
         covariates = infer_categories(table, given, config)
     else:
         targets, covariates, unused = _columns(table, config, time, id, times, given)
-    layout = layout if months is None else "months"
+    layout = layout if unpivoted is None else unpivoted.layout
     series = table.series(id.columns)[0]
     grid, resample = _grid(table, config, time, series, times)
     schema = Schema(

@@ -10,68 +10,22 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from tsattn._text import quote_list, quote_text
 from tsattn.config import ReadOptions
+from tsattn.data.cells import TOTAL, CellKind, cell_kind, column_kinds
 from tsattn.data.header import header_names, is_numeric_header
 from tsattn.data.notes import Note
-from tsattn.data.numbers import is_missing, parse_number
+from tsattn.data.splitting import BLANKS, MAX_HEAD, Record, choose_delimiter, split, usual_width
 from tsattn.errors import DataError
 
-BLANKS = "blanks"
-"""Delimiter of tables whose columns are separated by any number of blanks."""
+MAX_HEADER = 30
+"""Number of rows that may precede the data."""
 
-DELIMITERS = ",;\t|"
-"""Delimiters that are tried, in order of preference."""
-
-MAX_HEAD = 400
-"""Number of lines by which a delimiter is chosen."""
-
-_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", BLANKS: "blanks"}
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _WHOLE_QUOTED = re.compile(r'"(?:[^"]|"")*"')
-_MONTH = r"(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|mon|tue|wed|thu|fri|sat|sun)"
-_DATE = re.compile(
-    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?|\d{4}[-/]\d{1,2}|\d{1,2}/\d{4}|"
-    r"\d{1,2}:\d\d(?::\d\d.*)?(?: ?[ap]\.?m\.?)?"
-    rf"|\d{{4}}[- ]?[QWM]\d+|[QW]\d+[- /]\d{{2,4}}|.*\b{_MONTH}.*\d.*|\d.*{_MONTH}\w*",
-    re.IGNORECASE,
-)
-_TOTAL = re.compile(
-    r"(?:grand |sub-?)?(?:totals?|sum|summe|gesamt(?:summe)?|insgesamt|somme|totale|suma|mean|average|avg|mittelwert|"
-    r"durchschnitt|moyenne|media|median|min|max)\b.*",
-    re.IGNORECASE,
-)
-
-CellKind = Literal["empty", "number", "date", "text"]
-
-
-def cell_kind(cell: str) -> CellKind:
-    """Return the kind of a cell."""
-    if is_missing(cell):
-        return "empty"
-    text = cell.strip()
-    if _DATE.fullmatch(text):
-        return "date"
-    number = parse_number(text)
-    return "number" if number and (number.value(".") is not None or number.value(",") is not None) else "text"
-
-
-@dataclass(frozen=True)
-class _Record:
-    """A row of cells, with its first line (from 1) and the line after its last one."""
-
-    cells: list[str]
-    line: int
-    end: int
-
-    @property
-    def is_empty(self) -> bool:
-        return not any(cell.strip() for cell in self.cells)
 
 
 @dataclass(frozen=True)
@@ -131,12 +85,12 @@ class _Finder:
     def find(self) -> TextLayout:
         given = self._take_separator_note()
         self._unwrap_lines()
-        delimiter = given or self.options.delimiter or _choose_delimiter(self.lines)
-        records = [record for record in _split(self.lines, delimiter) if not record.is_empty or len(record.cells) > 1]
+        delimiter = given or self.options.delimiter or choose_delimiter(self.lines)
+        records = [record for record in split(self.lines, delimiter) if not record.is_empty or len(record.cells) > 1]
         if not records:
             raise DataError("the file is empty; expected a header line and rows of data")
         records = self._drop_comments(records)
-        width = _usual_width(records)
+        width = usual_width(records)
         records, names = self._find_header(records, width)
         records = self._drop_rows(records, names, width)
         if delimiter == BLANKS:
@@ -168,26 +122,25 @@ class _Finder:
         if not head or not all(_WHOLE_QUOTED.fullmatch(line.strip()) for line in head):
             return
         inner = [line.strip()[1:-1].replace('""', '"') for line in head]
-        if _usual_width(_split(inner, _choose_delimiter(inner))) < 2:
+        if usual_width(split(inner, choose_delimiter(inner))) < 2:
             return
         if any(not _WHOLE_QUOTED.fullmatch(line.strip()) for line in filled):
             return
         self.lines = [line.strip()[1:-1].replace('""', '"') for line in self.lines]
         self.note("quotes", "whole lines", "each line is in quotes, which are removed")
 
-    def _drop_comments(self, records: list[_Record]) -> list[_Record]:
+    def _drop_comments(self, records: list[Record]) -> list[Record]:
         """Remove comment lines; a comment of the width of the table right before its data is the header."""
         comments = [number for number, record in enumerate(records) if record.cells[0].lstrip().startswith("#")]
         if not comments or len(comments) > len(records) // 2:
             return records
-        last = comments[-1]
-        leading = comments == list(range(len(comments)))
+        leading = next((number for number, place in enumerate(comments) if number != place), len(comments))
         rest = [record for number, record in enumerate(records) if number not in set(comments)]
-        width = _usual_width(rest)
-        if leading and len(records[last].cells) == width and _has_no_header(rest, width):
-            header = records[last]
+        width = usual_width(rest)
+        if leading and len(records[leading - 1].cells) == width and _has_no_header(rest, width):
+            header = records[leading - 1]
             cells = [header.cells[0].lstrip("# "), *header.cells[1:]]
-            rest, comments = [replace(header, cells=cells), *rest], comments[:-1]
+            rest, comments = [replace(header, cells=cells), *rest], [*comments[: leading - 1], *comments[leading:]]
             self.changed = True
         elif not leading and sum(len(records[number].cells) == width for number in comments) > len(comments) // 2:
             # Values, such as '#7', and no comments.
@@ -197,22 +150,17 @@ class _Finder:
             self.note("left out", where, f"comments, such as {quote_text(self.lines[records[comments[0]].line - 1])}")
         return rest
 
-    def _find_header(self, records: list[_Record], width: int) -> tuple[list[_Record], list[str]]:
+    def _find_header(self, records: list[Record], width: int) -> tuple[list[Record], list[str]]:
         """Return the rows of data, and the names of the columns."""
         first = next(number for number, record in enumerate(records) if len(record.cells) == width)
         kinds = column_kinds([record.cells for record in records[first:] if len(record.cells) == width])
-        start = first
-        while start < len(records) and start < first + 30 and _is_header(records[start].cells, kinds, width):
-            start += 1
+        start = first + _count_header_rows(records[first : first + MAX_HEADER], kinds, width)
         if self.options.no_header:
             self.changed = True
             self._note_lines(records[:start])
             return records[start:], [f"column{number}" for number in range(1, width + 1)]
         if start == first:
-            body = [record.cells for record in records[first + 1 :]]
-            if not any(kind in ("number", "date") for kind in kinds) or is_numeric_header(
-                records[first].cells, kinds, body
-            ):
+            if _has_numeric_names(records[first:], kinds):
                 start = first + 1
             elif first and _is_header(records[first - 1].cells, kinds, 0):
                 return self._repair_header(records, first, width)
@@ -239,7 +187,7 @@ class _Finder:
             names = [" " * empty.index(number) if number in empty else name for number, name in enumerate(names)]
         return names
 
-    def _repair_header(self, records: list[_Record], first: int, width: int) -> tuple[list[_Record], list[str]]:
+    def _repair_header(self, records: list[Record], first: int, width: int) -> tuple[list[Record], list[str]]:
         """Return the rows and the names where the header has another number of cells than the rows."""
         header, body = records[first - 1], records[first:]
         names = list(header.cells)
@@ -249,7 +197,11 @@ class _Finder:
             names += [""] * missing
         elif missing < 0 and not any(name.strip() for name in names[width:]):
             names = names[:width]
-        elif missing == 1 and [cells[0].strip('"') for cells in full[:3]] in (["1", "2", "3"], ["0", "1", "2"]):
+        elif (
+            missing == 1
+            and width > 2
+            and [cells[0].strip('"') for cells in full[:3]] in (["1", "2", "3"], ["0", "1", "2"])
+        ):
             names = ["", *names]
             self.note("header", f"line {header.line}", "the column of row numbers before the first name has no name")
         else:
@@ -262,13 +214,13 @@ class _Finder:
         self._note_lines(records[: first - 1])
         return body, self._unique(names)
 
-    def _note_lines(self, records: list[_Record]) -> None:
+    def _note_lines(self, records: list[Record]) -> None:
         """Report lines before the table."""
         if records:
             where = _line_range([record.line for record in records])
             self.note("left out", where, f"before the header: {quote_text(self.lines[records[0].line - 1])}")
 
-    def _drop_rows(self, records: list[_Record], names: list[str], width: int) -> list[_Record]:
+    def _drop_rows(self, records: list[Record], names: list[str], width: int) -> list[Record]:
         """Remove repeated headers, empty rows, and totals and notes after the table."""
         header = [name.strip() for name in names]
         repeated = [record for record in records if [cell.strip() for cell in record.cells] == header]
@@ -279,6 +231,8 @@ class _Finder:
         if empty and width > 1:
             self.note("left out", _line_range([record.line for record in empty]), "rows of empty cells")
             records = [record for record in records if not record.is_empty]
+        if width == 1 and records and (gaps := records[-1].end - records[0].line - len(records)):
+            self.note("left out", f"{gaps} lines", "empty lines between the values are no rows", is_warning=True)
         if not self.whole:
             return records
         kinds = column_kinds([record.cells for record in records if len(record.cells) == width])
@@ -292,81 +246,6 @@ class _Finder:
         return records[:end]
 
 
-def _split(lines: Sequence[str], delimiter: str) -> list[_Record]:
-    """Return the rows of cells of lines."""
-    if delimiter == BLANKS:
-        reader = csv.reader((line.replace("\t", " ").strip() for line in lines), delimiter=" ", skipinitialspace=True)
-    else:
-        reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter)
-    records, line = [], 1
-    try:
-        for cells in reader:
-            records.append(_Record(cells, line, reader.line_num + 1))
-            line = reader.line_num + 1
-    except csv.Error:
-        # A cell without an end, which the reader of the table reports.
-        pass
-    return [record for record in records if record.cells]
-
-
-def _usual_width(records: Sequence[_Record]) -> int:
-    """Return the most common number of cells of a row, the largest among equals."""
-    counts = Counter(len(record.cells) for record in records if not record.is_empty)
-    return max(counts, key=lambda width: (counts[width], width)) if counts else 1
-
-
-def _choose_delimiter(lines: Sequence[str]) -> str:
-    head = lines[: 4 * MAX_HEAD]
-    scores = {delimiter: _score(head, delimiter) for delimiter in DELIMITERS}
-    best = max(scores, key=lambda delimiter: scores[delimiter])
-    other = [name for name in DELIMITERS if name != best and scores[name] > 0.98 * scores[best] > 0]
-    if other:
-        example = next(line for line in head if best in line and other[0] in line)
-        raise DataError(
-            f"expected one delimiter, got the {_NAMES[best]} and the {_NAMES[other[0]]} equally often: "
-            f"{quote_text(example)}",
-            "set {delimiter} to one of them",
-        )
-    if scores[best] > 0.25:
-        return best
-    return BLANKS if _score(head, BLANKS) > max(scores[best], 0.4) else best
-
-
-def _score(lines: Sequence[str], delimiter: str) -> float:
-    """Return how consistently a delimiter splits lines into rows of equal width with sensible cells, from 0 to 1."""
-    records = [record for record in _split(lines, delimiter) if not record.is_empty]
-    width = _usual_width(records)
-    rows = [record.cells for record in records if len(record.cells) == width]
-    if width < 2 or not rows:
-        return 0.0
-    step = max(len(rows) * width // 4000, 1)
-    cells = [cell for row in rows[::step] for cell in row[:4000]]
-    others = DELIMITERS.replace(delimiter, "")
-    return len(rows) / len(records) * sum(_fit(cell, others) for cell in cells) / len(cells) * (width - 1) / width
-
-
-def _fit(cell: str, others: str) -> float:
-    """Return from 0 to 1 how likely text without a delimiter is one cell, given the other delimiters."""
-    if any(sign in cell for sign in others if sign != ","):
-        return 0.0
-    return 1.0 if "," not in others or "," not in cell or cell_kind(cell) == "number" else 0.5
-
-
-def column_kinds(rows: Sequence[Sequence[str]]) -> list[CellKind]:
-    """Return the kind of most cells of each column, without the first rows, which may be a header; else "text"."""
-    rows = rows[min(len(rows) // 2, 10) :]
-    if not rows:
-        return []
-    step = max(len(rows) * len(rows[0]) // 20_000, 1)
-    kinds: list[CellKind] = []
-    for column in zip(*rows[::step], strict=True):
-        counts = Counter(cell_kind(cell) for cell in column)
-        empty = counts.pop("empty", 0)
-        kind, count = counts.most_common(1)[0] if counts else ("empty", empty)
-        kinds.append(kind if count >= 0.7 * (len(column) - empty) else "text")
-    return kinds
-
-
 def _is_header(cells: Sequence[str], kinds: Sequence[CellKind], width: int) -> bool:
     """Return whether most cells differ in kind from the numbers and dates of their columns."""
     if width and len(cells) != width:
@@ -376,14 +255,37 @@ def _is_header(cells: Sequence[str], kinds: Sequence[CellKind], width: int) -> b
     return bool(found) and 2 * sum(found) < len(found)
 
 
-def _has_no_header(records: Sequence[_Record], width: int) -> bool:
+def _count_header_rows(records: Sequence[Record], kinds: Sequence[CellKind], width: int) -> int:
+    """Return the number of rows up to the last header row before the first row with data."""
+    count = 0
+    dates = [number for number, kind in enumerate(kinds) if kind == "date"]
+    for number, record in enumerate(records):
+        if _is_header(record.cells, kinds, width):
+            count = number + 1
+        elif not dates or any(cell_kind(record.cells[place]) == "date" for place in dates):
+            break
+    return count
+
+
+def _has_numeric_names(records: Sequence[Record], kinds: Sequence[CellKind]) -> bool:
+    """Return whether the first row names columns although it has numbers as they have; always for columns of text."""
+    if not any(kind in ("number", "date") for kind in kinds):
+        return True
+    cells = records[0].cells
+    if any(kind == "date" and cell_kind(cell) == "date" for cell, kind in zip(cells, kinds, strict=True)):
+        return False
+    return is_numeric_header(cells, kinds, [record.cells for record in records[1:]])
+
+
+def _has_no_header(records: Sequence[Record], width: int) -> bool:
     rows = [record.cells for record in records if len(record.cells) == width]
     kinds = column_kinds(rows)
     return any(kind in ("number", "date") for kind in kinds) and not _is_header(rows[0], kinds, width)
 
 
-def _no_header(record: _Record, kinds: Sequence[CellKind]) -> DataError:
-    number = next(number for number, kind in enumerate(kinds) if kind in ("date", "number"))
+def _no_header(record: Record, kinds: Sequence[CellKind]) -> DataError:
+    pairs = list(zip(record.cells, kinds, strict=True))
+    number = next(number for number, (cell, kind) in enumerate(pairs) if kind != "text" and cell_kind(cell) == kind)
     return DataError(
         f"line {record.line}: expected a header with column names, got the {kinds[number]} "
         f"{record.cells[number].strip()} as in the lines after it",
@@ -403,7 +305,7 @@ def _is_footer(cells: Sequence[str], kinds: Sequence[CellKind], width: int) -> b
         return bool(misfits) or (len(filled) == 1 and cell_kind(filled[0]) == "text")
     dates = [cells[number] for number, kind in enumerate(kinds) if kind == "date"]
     dated = any(cell_kind(cell) == "date" for cell in dates) if dates else not misfits
-    return not dated and any(_TOTAL.fullmatch(cell) for cell in filled)
+    return not dated and any(TOTAL.fullmatch(cell) for cell in filled)
 
 
 def _line_range(lines: Sequence[int]) -> str:
@@ -415,7 +317,7 @@ def _line_range(lines: Sequence[int]) -> str:
     return f"{len(lines)} lines from line {lines[0]} on"
 
 
-def _join(names: list[str], records: Sequence[_Record], delimiter: str, lines: Sequence[str] | None) -> str:
+def _join(names: list[str], records: Sequence[Record], delimiter: str, lines: Sequence[str] | None) -> str:
     """Return a table as text, of lines of the file or, without them, of cells."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\n")

@@ -18,7 +18,8 @@ from tsattn.data.files import file_stem, read_source
 from tsattn.data.frequency import infer_freq
 from tsattn.data.inference import infer_panel
 from tsattn.data.panel_builder import to_panel
-from tsattn.data.table import FILE, FRAME, Column, Origin, Table, unpivot_months
+from tsattn.data.table import FILE, FRAME, Column, Origin, Table
+from tsattn.data.unpivot import unpivot
 from tsattn.errors import DataError
 from tsattn.timeseries.calendar import add_calendar_features
 from tsattn.timeseries.panel import Panel
@@ -80,14 +81,14 @@ def load_table(table: Table, schema: Schema, *, covariates: bool = True) -> tupl
     """
     if not len(table):
         raise table.error("expected rows of data, got none")
-    if schema.layout == "months":
-        months = unpivot_months(table)
-        if months is None:
+    if schema.layout in ("months", "columns"):
+        unpivoted = unpivot(table)
+        if unpivoted is None:
             raise table.error(
-                "expected one row per year and one column per month, as in the data of the schema, got the columns "
+                "expected timestamps in the header, as in the data of the schema, got the columns "
                 f"{quote_list(table.columns)}"
             )
-        table = months
+        table = unpivoted.table
     for note in table.origin.notes:
         warnings.warn(note.to_warning(), stacklevel=2)
     if not covariates:

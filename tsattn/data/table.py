@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -314,52 +313,3 @@ class Table:
                 ids = [f"{ids[pair // len(values)]}/{texts[pair % len(values)]}" for pair in pairs]
         assert joint is not None
         return joint, tuple(ids)
-
-
-TARGET = "y"
-"""Target column that `unpivot_months` makes."""
-
-MONTH = "month"
-"""Column of month numbers, 1 to 12, that `unpivot_months` makes."""
-
-_MONTHS = {
-    name.lower(): number
-    for names in (calendar.month_name, calendar.month_abbr)
-    for number, name in enumerate(names)
-    if number
-}
-
-
-def month_columns(table: Table) -> tuple[str, ...]:
-    """Return the time columns of a table that `unpivot_months` made."""
-    return (next(name for name in table.columns if name.lower() == "year"), MONTH)
-
-
-def unpivot_months(table: Table) -> Table | None:
-    """Return a table with one row per month, in the columns of the year, `MONTH` and `TARGET`.
-
-    Empty months before the first and after the last value of a series, which the other columns identify, are dropped.
-
-    Returns:
-        None if the table does not have one column per month.
-    """
-    frame = table.frame
-    months = {name: _MONTHS[name.lower()] for name in table.columns if name.lower() in _MONTHS}
-    year = next((name for name in table.columns if name.lower() == "year" and table[name].is_whole), None)
-    if sorted(months.values()) != list(range(1, 13)) or year is None:
-        return None
-    others = [name for name in table.columns if name not in months and name != year]
-    if MONTH in (name.lower() for name in others):
-        return None
-    ordered = sorted(months, key=lambda name: months[name])
-    long = frame[[*others, year]].iloc[np.repeat(np.arange(len(frame)), 12)]
-    # As text if any column is text, so that the message about a wrong cell is the usual one.
-    values = frame[ordered] if len(set(frame[ordered].dtypes)) == 1 else frame[ordered].astype(object)
-    long = long.assign(**{MONTH: np.tile(np.arange(1, 13), len(frame)), TARGET: values.to_numpy().ravel()})
-    long[TARGET] = long[TARGET].infer_objects()
-    count = (long[year] * 12 + long[MONTH]).to_numpy(dtype=float, na_value=np.nan)
-    seen = pd.Series(np.where(long[TARGET].notna(), count, np.nan))
-    series = long[others].astype(str).agg("/".join, axis=1).to_numpy() if others else np.zeros(len(long))
-    first, last = (seen.groupby(series).transform(end).to_numpy() for end in ("min", "max"))
-    # A row without a year stays, for the message about it.
-    return table.with_frame(long[~((count < first) | (count > last))])

@@ -18,8 +18,9 @@ from tsattn.data.columns import is_whole, kind_of
 from tsattn.data.files import read_bytes
 from tsattn.data.loader import load_table
 from tsattn.data.prediction_inputs import add_future_covariates
-from tsattn.data.table import FILE, Origin, Table, unpivot_months
+from tsattn.data.table import FILE, Origin, Table
 from tsattn.data.timestamps import detect_number_format, is_joint, parse
+from tsattn.data.unpivot import unpivot
 from tsattn.errors import DataError
 from tsattn.export.metadata import ModelMetadata
 from tsattn.serving.errors import TOO_LARGE, UNSUPPORTED, ServingError, bad_request, quote_value
@@ -106,14 +107,14 @@ def _match_layout(table: Table, schema: Schema) -> Updates:
     """Return the layout "long" for one row per timestamp where the schema has one row per series or year."""
     if schema.layout == "rows" and VALUE in table:
         return {"layout": "long"}
-    if schema.layout == "months" and VALUE in table and unpivot_months(table) is None:
+    if schema.layout in ("months", "columns") and VALUE in table and unpivot(table) is None:
         return {"layout": "long"}
     return {}
 
 
 def _match_time(frame: pd.DataFrame, schema: Schema, notes: list[str]) -> Updates:
     """Return the time columns and their format if they differ from those of the schema."""
-    if schema.layout in ("rows", "months"):
+    if schema.layout in ("rows", "months", "columns"):
         return {}
     if not schema.time:
         if not _replaces(TIME, (), frame, schema):

@@ -1,0 +1,52 @@
+"""Kinds of cells of text: numbers, dates and words."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from tsattn.data.numbers import is_missing, parse_number
+
+_MONTH = r"(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|mon|tue|wed|thu|fri|sat|sun)"
+_DATE = re.compile(
+    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?|\d{4}[-/]\d{1,2}|\d{1,2}/\d{4}|"
+    r"\d{1,2}:\d\d(?::\d\d.*)?(?: ?[ap]\.?m\.?)?"
+    rf"|\d{{4}}[- ]?[QWM]\d+|[QW]\d+[- /]\d{{2,4}}|.*\b{_MONTH}.*\d.*|\d.*{_MONTH}\w*",
+    re.IGNORECASE,
+)
+TOTAL = re.compile(
+    r"(?:grand |sub-?)?(?:totals?|sum|summe|gesamt(?:summe)?|insgesamt|somme|totale|suma|mean|average|avg|mittelwert|"
+    r"durchschnitt|moyenne|media|median|min|max)\b.*",
+    re.IGNORECASE,
+)
+"""Name of a row or column that adds up others."""
+
+CellKind = Literal["empty", "number", "date", "text"]
+
+
+def cell_kind(cell: str) -> CellKind:
+    """Return the kind of a cell."""
+    if is_missing(cell):
+        return "empty"
+    text = cell.strip()
+    if _DATE.fullmatch(text):
+        return "date"
+    number = parse_number(text)
+    return "number" if number and (number.value(".") is not None or number.value(",") is not None) else "text"
+
+
+def column_kinds(rows: Sequence[Sequence[str]]) -> list[CellKind]:
+    """Return the kind of most cells of each column, without the first rows, which may be a header; else "text"."""
+    rows = rows[min(len(rows) // 2, 10) :]
+    if not rows:
+        return []
+    step = max(len(rows) * len(rows[0]) // 20_000, 1)
+    kinds: list[CellKind] = []
+    for column in zip(*rows[::step], strict=True):
+        counts = Counter(cell_kind(cell) for cell in column)
+        empty = counts.pop("empty", 0)
+        kind, count = counts.most_common(1)[0] if counts else ("empty", empty)
+        kinds.append(kind if count >= 0.7 * (len(column) - empty) else "text")
+    return kinds

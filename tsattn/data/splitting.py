@@ -1,0 +1,105 @@
+"""Lines of text as rows of cells, and the delimiter that splits them most consistently."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tsattn._text import quote_text
+from tsattn.data.cells import cell_kind
+from tsattn.errors import DataError
+
+BLANKS = "blanks"
+"""Delimiter of tables whose columns are separated by any number of blanks."""
+
+DELIMITERS = ",;\t|"
+"""Delimiters that are tried, in order of preference."""
+
+MAX_HEAD = 400
+"""Number of lines by which a delimiter is chosen."""
+
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", BLANKS: "blanks"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """A row of cells, with its first line (from 1) and the line after its last one."""
+
+    cells: list[str]
+    line: int
+    end: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all cells are blank."""
+        return not any(cell.strip() for cell in self.cells)
+
+
+def split(lines: Sequence[str], delimiter: str) -> list[Record]:
+    """Return the rows of cells of lines.
+
+    Raises:
+        DataError: A cell is longer than the csv module allows, because its quotes do not end.
+    """
+    if delimiter == BLANKS:
+        reader = csv.reader((line.replace("\t", " ").strip() for line in lines), delimiter=" ", skipinitialspace=True)
+    else:
+        reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter)
+    records, line = [], 1
+    try:
+        for cells in reader:
+            records.append(Record(cells, line, reader.line_num + 1))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"line {line}: expected the end of a cell in quotes: {error}") from None
+    return [record for record in records if record.cells]
+
+
+def usual_width(records: Sequence[Record]) -> int:
+    """Return the most common number of cells of a row, the largest among equals."""
+    counts = Counter(len(record.cells) for record in records if not record.is_empty)
+    return max(counts, key=lambda width: (counts[width], width)) if counts else 1
+
+
+def choose_delimiter(lines: Sequence[str]) -> str:
+    """Return the delimiter of lines.
+
+    Raises:
+        DataError: Two delimiters fit equally well.
+    """
+    head = lines[: 4 * MAX_HEAD]
+    scores = {delimiter: _score(head, delimiter) for delimiter in DELIMITERS}
+    best = max(scores, key=lambda delimiter: scores[delimiter])
+    other = [name for name in DELIMITERS if name != best and scores[name] > 0.98 * scores[best] > 0]
+    if other:
+        example = next(line for line in head if best in line and other[0] in line)
+        raise DataError(
+            f"expected one delimiter, got the {_NAMES[best]} and the {_NAMES[other[0]]} equally often: "
+            f"{quote_text(example)}",
+            "set {delimiter} to one of them",
+        )
+    if scores[best] > 0.25:
+        return best
+    return BLANKS if _score(head, BLANKS) > max(scores[best], 0.4) else best
+
+
+def _score(lines: Sequence[str], delimiter: str) -> float:
+    """Return how consistently a delimiter splits lines into rows of equal width with sensible cells, from 0 to 1."""
+    records = [record for record in split(lines, delimiter) if not record.is_empty]
+    width = usual_width(records)
+    rows = [record.cells for record in records if len(record.cells) == width]
+    if width < 2 or not rows:
+        return 0.0
+    step = max(len(rows) * width // 4000, 1)
+    cells = [cell for row in rows[::step] for cell in row[:4000]]
+    others = DELIMITERS.replace(delimiter, "")
+    return len(rows) / len(records) * sum(_fit(cell, others) for cell in cells) / len(cells) * (width - 1) / width
+
+
+def _fit(cell: str, others: str) -> float:
+    """Return from 0 to 1 how likely text without a delimiter is one cell, given the other delimiters."""
+    if any(sign in cell for sign in others if sign != ","):
+        return 0.0
+    return 1.0 if "," not in others or "," not in cell or cell_kind(cell) == "number" else 0.5

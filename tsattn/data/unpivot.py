@@ -1,0 +1,247 @@
+"""Tables with timestamps in their header: one column per timestamp, or one row per year and one column per month."""
+
+from __future__ import annotations
+
+import calendar
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tsattn._text import quote_list
+from tsattn.data.cells import TOTAL, cell_kind
+from tsattn.data.notes import Note
+from tsattn.data.table import Column, Table
+from tsattn.timeseries.schema import Layout
+
+TARGET = "y"
+"""Target column of unpivoted tables."""
+
+TIME = "ds"
+"""Time column of unpivoted tables."""
+
+YEAR, MONTH = "year", "month"
+"""Columns of years and of month numbers, 1 to 12."""
+
+MIN_TIMESTAMPS = 3
+"""Number of columns with a timestamp as name from which on they are taken for steps."""
+
+_NO_ID = "-"
+"""Text that replaces empty cells of id columns."""
+
+_MONTHS = {
+    name.lower(): number
+    for names in (calendar.month_name, calendar.month_abbr)
+    for number, name in enumerate(names)
+    if number
+}
+_YEAR = re.compile(r"(?:YR|FY)?((?:1[5-9]|20|21)\d\d)(?:\s*\[YR\d{4}\])?")
+_NUMBERED = re.compile(r"([A-Za-z]+_?)(\d+)")
+
+
+@dataclass(frozen=True)
+class Unpivoted:
+    """A table with one row per timestamp, made from one with timestamps in its header.
+
+    Args:
+        table: The table, with the column `TARGET`.
+        layout: Layout of the original table.
+        time: Columns of year and month; empty if the timestamps are in the column `TIME`.
+    """
+
+    table: Table
+    layout: Layout
+    time: tuple[str, ...] = ()
+
+
+def unpivot(table: Table) -> Unpivoted | None:
+    """Return a table with timestamps in its header as one with a row per timestamp.
+
+    Empty cells before the first and after the last value of a series, which the other columns identify, are dropped.
+    Totals are left out, which is reported.
+
+    Returns:
+        None if the header has no timestamps.
+    """
+    table = _split_first_column(table)
+    return _unpivot_months(table) or _unpivot_timestamps(table)
+
+
+def _unpivot_months(table: Table) -> Unpivoted | None:
+    """Unpivot one row per year with one column per month."""
+    months = {name: _MONTHS[name.lower()] for name in table.columns if name.lower() in _MONTHS}
+    year = next((name for name in table.columns if name.lower() == YEAR and table[name].is_whole), None)
+    if sorted(months.values()) != list(range(1, 13)) or year is None:
+        return None
+    ordered = sorted(months, key=lambda name: months[name])
+    table, others = _drop_totals(
+        table, ordered, [name for name in table.columns if name not in months and name != year]
+    )
+    if MONTH in (name.lower() for name in others):
+        return None
+    long = _melt(table, [*others, year], ordered, MONTH, np.arange(1, 13))
+    count = (long[year] * 12 + long[MONTH]).to_numpy(dtype=float, na_value=np.nan)
+    return Unpivoted(table.with_frame(_trim(long, others, count)), "months", (year, MONTH))
+
+
+def _unpivot_timestamps(table: Table) -> Unpivoted | None:
+    """Unpivot one row per series with one column per timestamp."""
+    found = _timestamps(table)
+    if found is None:
+        return None
+    names, values = found
+    others = [name for name in table.columns if name not in set(names)]
+    if any(table[name].kind == "date" or name in (TIME, TARGET) for name in others):
+        return None
+    if (month := _month_column(table, others)) is not None and values.dtype != object:
+        long = _melt(table, [], names, YEAR, values)
+        long[MONTH] = np.repeat(month, len(names))
+        long = long.sort_values([YEAR, MONTH], kind="stable")
+        return Unpivoted(table.with_frame(_trim(long, [], long[YEAR] * 12 + long[MONTH])), "columns", (YEAR, MONTH))
+    table, others = _drop_totals(table, names, others)
+    table = _complete_ids(_drop_total_rows(table, names, others), others)
+    long = _melt(table, others, names, TIME, values)
+    return Unpivoted(table.with_frame(_trim(long, others, np.tile(np.arange(len(names)), len(table)))), "columns")
+
+
+def _timestamps(table: Table) -> tuple[list[str], npt.NDArray[Any]] | None:
+    """Return the columns whose names are timestamps, in order of time, and these: text, years or numbers of steps."""
+    names = [name for name in table.columns if _YEAR.fullmatch(name.strip()) and _holds_numbers(table[name])]
+    if len(names) >= MIN_TIMESTAMPS:
+        values: npt.NDArray[Any] = np.array([int(_YEAR.fullmatch(name.strip())[1]) for name in names])  # type: ignore[index]
+    else:
+        names = [name for name in table.columns if cell_kind(name) == "date" and _holds_numbers(table[name])]
+        values = np.array([name.strip() for name in names], dtype=object)
+    if len(names) < MIN_TIMESTAMPS:
+        return _numbered_steps(table)
+    is_rest_longer = 2 * len(names) < len(table.columns)
+    return None if is_rest_longer or len(set(values)) < len(values) else (names, values)
+
+
+def _numbered_steps(table: Table) -> tuple[list[str], npt.NDArray[Any]] | None:
+    """Return columns such as d_1, d_2, ... next to several columns of text."""
+    found = [
+        (match, name) for name in table.columns if (match := _NUMBERED.fullmatch(name)) and _holds_numbers(table[name])
+    ]
+    texts = [name for name in table.columns if table[name].kind == "text"]
+    if len(found) < 10 or len(texts) < 2 or len(found) + len(texts) < len(table.columns):
+        return None
+    numbers = np.array([int(match[2]) for match, _ in found])
+    if len({match[1] for match, _ in found}) > 1 or (np.diff(numbers) != 1).any():
+        return None
+    return [name for _, name in found], numbers
+
+
+def _holds_numbers(column: Column) -> bool:
+    return column.kind == "number" or column.is_numeric_text
+
+
+def _month_column(table: Table, others: Sequence[str]) -> npt.NDArray[np.int64] | None:
+    """Return the months of the rows, if the only other column names each of them once."""
+    if len(others) != 1 or len(table) != 12:
+        return None
+    cells = [str(cell).strip().lower() for cell in table.frame[others[0]]]
+    months = [_MONTHS.get(cell, int(cell) if cell.isdigit() else 0) for cell in cells]
+    return np.array(months) if sorted(months) == list(range(1, 13)) else None
+
+
+def _melt(table: Table, others: list[str], names: list[str], key: str, values: npt.NDArray[Any]) -> pd.DataFrame:
+    """Return one row per row and name, with the values of the names in the column ``key``."""
+    frame = table.frame
+    long = frame[others].iloc[np.repeat(np.arange(len(frame)), len(names))]
+    # As text if any column is text, so that the message about a wrong cell is the usual one.
+    cells = frame[names] if len(set(frame[names].dtypes)) == 1 else frame[names].astype(object)
+    if all(table[name].kind == "number" for name in names):
+        cells = frame[names].astype(float)
+    long = long.assign(**{key: np.tile(values, len(frame)), TARGET: cells.to_numpy().ravel()})
+    long[TARGET] = long[TARGET].infer_objects()
+    return long
+
+
+def _trim(long: pd.DataFrame, others: list[str], count: Any) -> pd.DataFrame:
+    """Return the rows without the empty ones before the first and after the last value of each series."""
+    count = np.asarray(count, dtype=float)
+    seen = pd.Series(np.where(long[TARGET].notna(), count, np.nan))
+    keys = long[others].astype(str).agg("/".join, axis=1).to_numpy() if others else np.zeros(len(long))
+    first, last = (seen.groupby(keys).transform(end).to_numpy() for end in ("min", "max"))
+    # A row without a year stays, for the message about it.
+    inside: pd.DataFrame = long[~((count < first) | (count > last))]
+    return inside
+
+
+def _split_first_column(table: Table) -> Table:
+    r"""Return a table whose first column, such as "unit,geo\time" of Eurostat, is split into several."""
+    name = table.columns[0] if table.columns else ""
+    if "\\" not in name or table[name].kind != "text":
+        return table
+    parts = [part.strip() for part in name.split("\\")[0].split(",")]
+    cells = table.frame[name].astype("str").str.split(",", expand=True)
+    if cells.shape[1] != len(parts) or set(parts) & set(table.columns) or cells.isna().any(axis=None):
+        return table
+    return table.with_frame(pd.concat([cells.set_axis(parts, axis=1), table.frame.drop(columns=name)], axis=1))
+
+
+def _drop_totals(table: Table, names: list[str], others: list[str]) -> tuple[Table, list[str]]:
+    """Return a table without the columns of totals and means of each row."""
+    values = table.frame[names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    sums = np.nansum(values, axis=1)
+    totals = []
+    for name in others:
+        if table[name].kind != "number":
+            continue
+        cells = table.frame[name].to_numpy(dtype=float, na_value=np.nan)
+        if TOTAL.fullmatch(name.strip()) or np.allclose(cells, sums, rtol=1e-3):
+            totals.append(name)
+    if not totals:
+        return table, others
+    note = Note("left out", quote_list(totals, quote=""), "totals of the other columns", is_warning=True)
+    return _add_note(table.with_frame(table.frame.drop(columns=totals)), note), [
+        name for name in others if name not in totals
+    ]
+
+
+def _drop_total_rows(table: Table, names: list[str], others: list[str]) -> Table:
+    """Return a table without rows that are named totals and add up the other rows."""
+    texts = [name for name in others if table[name].kind == "text"]
+    named = (
+        table.frame[texts]
+        .astype("str")
+        .apply(lambda column: column.str.strip().str.fullmatch(TOTAL.pattern, case=False))
+    )
+    rows = np.flatnonzero(named.any(axis=1)) if texts else np.zeros(0, dtype=np.int64)
+    if len(rows) != 1 or len(table) < 3:
+        return table
+    values = table.frame[names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    if not np.allclose(np.nansum(np.delete(values, rows, axis=0), axis=0), values[rows[0]], rtol=1e-3):
+        return table
+    where = table.row_name(int(rows[0]))
+    kept = np.delete(np.arange(len(table)), rows)
+    note = Note("left out", where, "a total of the other rows", is_warning=True)
+    return _add_note(table.with_frame(table.frame.iloc[kept]), note)
+
+
+def _complete_ids(table: Table, others: list[str]) -> Table:
+    """Return a table where columns can identify the rows: without empty cells, and as text if all are numbers."""
+    texts = {name: table.frame[name].astype("str") for name in others if table[name].kind == "text"}
+    filled = {name: table.frame[name].notna() & (cells.str.strip() != "") for name, cells in texts.items()}
+    if len(table) < 2 or any(filled[name].all() and cells.is_unique for name, cells in texts.items()):
+        return table
+    empty = [name for name in texts if not filled[name].all()]
+    if empty:
+        changed = {name: texts[name].where(filled[name], _NO_ID) for name in empty}
+        note = Note("id", _NO_ID, f"replaces the empty cells of {quote_list(empty)}")
+        return _add_note(table.with_frame(table.frame.assign(**changed)), note)
+    if texts:
+        return table
+    keys = [name for name in others if table[name].is_whole and table.frame[name].is_unique]
+    return table.with_frame(table.frame.assign(**{keys[0]: table.frame[keys[0]].astype("str")})) if keys else table
+
+
+def _add_note(table: Table, note: Note) -> Table:
+    origin = table.origin
+    notes = (*origin.notes, note.to_reading_note(table.name)) if note.is_warning else origin.notes
+    return Table(table.frame, replace(origin, settings=(*origin.settings, note.to_setting()), notes=notes))
