@@ -162,6 +162,11 @@ class DataConfig(BaseConfig):
     time: str | None = Field(
         None, description="column of the timestamps; several columns of date and time, or of year, month, ..."
     )
+    time_format: str | None = Field(
+        None,
+        description="format of the timestamps: a strptime format such as %d/%m/%Y, or date, quarter, half-year, week, "
+        "fiscal year, excel, seconds, milliseconds, microseconds or nanoseconds",
+    )
     id: str | None = Field(None, description="column that identifies the series (long format)")
     target: tuple[str, ...] | None = Field(None, description="columns to forecast")
     future_covariates: tuple[str, ...] | None = Field(

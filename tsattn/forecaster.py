@@ -105,6 +105,7 @@ class Forecaster(BaseEstimator):
         season: int | None = None,
         freq: str | None = None,
         time: str | None = None,
+        time_format: str | None = None,
         id: str | None = None,
         target: str | Sequence[str] | None = None,
         future_covariates: str | Sequence[str] | None = None,
@@ -136,6 +137,7 @@ class Forecaster(BaseEstimator):
         self.season = season
         self.freq = freq
         self.time = time
+        self.time_format = time_format
         self.id = id
         self.target = target
         self.future_covariates = future_covariates

@@ -43,6 +43,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click
 
 _METAVARS = {
     "time": "COLUMN[,...]",
+    "time_format": "FORMAT",
     "id": "COLUMN",
     "calendar": "CYCLE[,...]",
     "holidays": "COUNTRY",
@@ -157,6 +158,7 @@ baseline_option = click.option(
 
 _DATA_FIELDS = (
     "time",
+    "time_format",
     "id",
     "target",
     "future_covariates",

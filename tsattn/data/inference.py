@@ -30,15 +30,16 @@ from tsattn.data.frequency import (
     to_integers,
 )
 from tsattn.data.panel_builder import check_duplicates, check_unique_rows, repeated, to_panel
-from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, find_time
+from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets
 from tsattn.data.table import Table
+from tsattn.data.time_role import find_time, without_summaries
 from tsattn.data.unpivot import unpivot
 from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.calendar import add_calendar_features
 from tsattn.timeseries.grid import Grid, is_integer_freq, parse_freq
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import Ints
-from tsattn.timeseries.schema import InferredSetting, Layout, Schema
+from tsattn.timeseries.schema import InferredSetting, Layout, ReadingNote, Schema
 from tsattn.timeseries.seasonality import infer_horizon, infer_season
 
 ROW_TARGET = "y"
@@ -62,12 +63,13 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
     """
     if not len(table) or not table.columns:
         raise table.error("expected rows of data, got none")
+    table = without_summaries(table)
     unpivoted = unpivot(table) if config.time is None and config.target is None else None
     table = table if unpivoted is None else unpivoted.table
     if unpivoted is None or not unpivoted.time:
-        time = _apply_freq(table, find_time(table, config.time), config.freq)
+        time = _apply_freq(table, find_time(table, config.time, config.time_format), config.freq)
     else:
-        time = Role(unpivoted.time, "years and months are in a column and in the header", time_format="parts")
+        time = Role(unpivoted.time, "years and months are in a column and in the header", time_format="year+month")
     times = table.timestamps(time.columns, time.time_format) if time.columns else None
     given = given_covariates(table, config)
     if unpivoted is not None and (given.future.columns or given.past.columns):
@@ -123,7 +125,7 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
             "season": int(season.value),
             "horizon": int(horizon.value),
             "inferred_settings": inferred_settings,
-            "notes": table.origin.notes,
+            "notes": (*table.origin.notes, *([ReadingNote(message=time.note)] if time.note else [])),
         }
     )
     return add_calendar_features(panel, schema), schema

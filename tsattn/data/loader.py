@@ -19,6 +19,7 @@ from tsattn.data.frequency import infer_freq
 from tsattn.data.inference import infer_panel
 from tsattn.data.panel_builder import to_panel
 from tsattn.data.table import FILE, FRAME, Column, Origin, Table
+from tsattn.data.time_role import without_summaries
 from tsattn.data.unpivot import unpivot
 from tsattn.errors import DataError
 from tsattn.timeseries.calendar import add_calendar_features
@@ -81,6 +82,7 @@ def load_table(table: Table, schema: Schema, *, covariates: bool = True) -> tupl
     """
     if not len(table):
         raise table.error("expected rows of data, got none")
+    table = without_summaries(table)
     if schema.layout in ("months", "columns"):
         unpivoted = unpivot(table)
         if unpivoted is None:
@@ -188,7 +190,7 @@ def _index_names(index: pd.Index) -> list[Any]:
 
 
 def _holds_dates(level: pd.Series[Any]) -> bool:
-    return isinstance(level.dtype, pd.PeriodDtype) or Column(level, Origin()).time_format is not None
+    return isinstance(level.dtype, pd.PeriodDtype) or Column(level, Origin()).time_reading.format is not None
 
 
 def _convert_objects(column: pd.Series[Any]) -> pd.Series[Any]:

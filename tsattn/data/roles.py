@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +12,8 @@ import pandas as pd
 
 from tsattn._text import quote_list, quote_text
 from tsattn.data.table import FILE, Column, Table
-from tsattn.data.timestamps import (
-    EPOCH_UNITS,
-    PARTS,
-    TIME_NAMES,
-    TIME_SUFFIX,
-    detect_number_format,
-    has_times_of_day,
-    is_time_of_day,
-    parse,
-)
+from tsattn.data.time_detection import TIME_NAMES
+from tsattn.data.time_parts import has_times_of_day, part_kind
 
 ID_NAMES = ("unique_id", "id", "item_id", "series_id", "series", "item", "store", "sku", "sensor", "station")
 """Usual names of id columns, in order of preference."""
@@ -44,12 +36,14 @@ class Role:
         reason: Reason for the choice, shown to the user.
         given: Whether the user named the columns.
         time_format: Format of timestamps, see `tsattn.data.timestamps.parse`.
+        note: Why it was chosen of several that fit.
     """
 
     columns: tuple[str, ...]
     reason: str
     given: bool = False
     time_format: str = "step"
+    note: str = ""
 
 
 def find_id(table: Table, given: str | None, used: Iterable[str], times: npt.NDArray[np.int64]) -> Role:
@@ -113,7 +107,7 @@ def _count_repeats(times: npt.NDArray[np.int64], columns: Sequence[Column]) -> i
 def _may_be_id(column: Column) -> bool:
     if _has_id_name(column):
         return True
-    is_part = column.name.lower() in PARTS or has_times_of_day(column.values)
+    is_part = part_kind(column.values) is not None or has_times_of_day(column.values)
     return column.kind == "text" and not is_part and not column.is_numeric_text
 
 
@@ -178,8 +172,19 @@ def calendar_copies(table: Table, times: pd.Index, used: Iterable[str]) -> tuple
     if not isinstance(times, pd.DatetimeIndex):
         return ()
     taken = set(used)
-    names = (name for name in table.columns if name not in taken and name.lower() in PARTS)
-    return tuple(name for name in names if np.array_equal(table.frame[name], getattr(times, name.lower())))
+    parts = [getattr(times, name) for name in ("year", "quarter", "month", "day", "hour", "minute", "day_of_year")]
+    parts += [times.isocalendar()["week"].to_numpy(), times.dayofweek, times.dayofweek + 1, (times.dayofweek + 1) % 7]
+    parts += [times.year * 100 + times.month, (times.year * 100 + times.month) * 100 + times.day]
+    repeating = [part for part in parts if len(part) >= 10 and (np.diff(np.asarray(part)) < 0).any()]
+    copies = []
+    for name in table.columns:
+        column = table[name]
+        if name in taken or not column.is_whole:
+            continue
+        known = parts if part_kind(column.values) else repeating
+        if any(np.array_equal(column.values, part) for part in known):
+            copies.append(name)
+    return tuple(copies)
 
 
 def _is_target(column: Column) -> bool:
@@ -199,115 +204,3 @@ def is_counter(column: Column) -> bool:
     if name not in TIME_NAMES or column.kind != "number" or len(column.values) < 2:
         return False
     return bool((column.values.diff().iloc[1:] > 0).all())
-
-
-_TIME_OR_PART = TIME_NAMES.union(PARTS)
-
-
-def find_time(table: Table, given: str | None) -> Role:
-    """Return the columns of the timestamps: one column, calendar parts, or a date and a time of day.
-
-    Raises:
-        DataError: The column that the user named, or whose name suggests it, does not hold timestamps, or several
-            columns do.
-    """
-    if given is not None:
-        return _given_time(table, table.find_columns(given, "time"))
-    dates = {name: time_format for name in table.columns if name != FILE and (time_format := table[name].time_format)}
-    whole = {name for name in table.columns if name.lower() in _TIME_OR_PART and table[name].is_whole}
-    numbered = whole.union(name for name in table.columns if name.lower() in PARTS and _is_digits(table[name]))
-    parts = [name for part in PARTS for name in numbered if name.lower() == part]
-    if "ds" in dates or ("ds" in whole and not dates):
-        time_format = dates.get("ds") or detect_number_format(table["ds"].values)
-        return _add_time_of_day(table, _time_role("ds", "'ds' is the usual name of the time column", time_format))
-    if len(dates) > 1:
-        raise table.error(f"expected one time column, got dates in {quote_list(dates)}", "name one with {time}")
-    if dates:
-        name, time_format = next(iter(dates.items()))
-        return _add_time_of_day(table, _time_role(name, f"'{name}' is the only column with dates", time_format))
-    if len(parts) > 1 and parts[0].lower() == "year" and table[parts[0]].values.duplicated().any():
-        return Role(tuple(parts), f"{quote_list(parts)} form the date", time_format="parts")
-    plain = [name for name in table.columns if name in whole and _counts_time(table[name])]
-    if len(plain) > 1:
-        message = f"expected one time column, got {quote_list(plain)}, which all have usual names of one"
-        raise table.error(message, "name one with {time}")
-    if plain:
-        name = plain[0]
-        time_format = detect_number_format(table[name].values)
-        return _time_role(name, f"'{name}' is a usual name of a time column", time_format)
-    for name in table.columns:
-        if name.lower() in TIME_NAMES and table[name].kind == "text":
-            return _given_time(table, (name,))
-    steps = "so the rows are steps 0, 1, 2, ..."
-    for name in table.columns:
-        if name.lower() in TIME_NAMES and name not in whole and table[name].kind == "number":
-            return Role((), f"'{name}' holds neither dates nor whole numbers, {steps}")
-    return Role((), f"no column holds dates or has a usual name of a time column, {steps}")
-
-
-def _time_role(name: str, reason: str, time_format: str) -> Role:
-    return Role((name,), f"{reason}; its timestamps are {_describe(time_format)}", time_format=time_format)
-
-
-def _given_time(table: Table, names: tuple[str, ...]) -> Role:
-    """Return the role of given time columns."""
-    if len(names) > 1:
-        clocks = [name for name in names if has_times_of_day(table[name].values)]
-        lower = [name.lower() for name in names]
-        if len(names) == 2 and len(clocks) == 1 and "year" not in lower:
-            day = next(name for name in names if name != clocks[0])
-            return _join_time_of_day(_given_time(table, (day,)), clocks[0])
-        if "year" not in lower or not set(lower) <= set(PARTS):
-            raise table.error(
-                "expected several time columns to be a date and a time of day, or calendar parts named "
-                f"{quote_list(PARTS)}, got {quote_list(names)}"
-            )
-        return Role(names, f"{quote_list(names)} form the date", given=True, time_format="parts")
-    column = table[names[0]]
-    time_format = column.time_format or (detect_number_format(column.values) if column.is_whole else None)
-    if time_format is None:
-        cells = column.values
-        row = 0 if cells.isna().all() else int(np.argmax(cells.notna()))
-        message = f"expected dates such as 2020-12-31 or whole numbers, got '{cells.iloc[row]}'"
-        raise column.error(message, "name another column with {time}", row=row)
-    return Role(names, f"its timestamps are {_describe(time_format)}", given=True, time_format=time_format)
-
-
-def _add_time_of_day(table: Table, time: Role) -> Role:
-    """Return the role with the column of the time of day, if there is one and the dates have none."""
-    name = time.columns[0]
-    clocks = [other for other in table.columns if other != name and is_time_of_day(table[other].values)]
-    cells = table[name].values
-    if len(clocks) != 1 or not cells.duplicated().any():
-        return time
-    times, invalid = parse(cells, time.time_format)
-    if not isinstance(times, pd.DatetimeIndex) or (times[~invalid] != times[~invalid].normalize()).any():
-        return time
-    return _join_time_of_day(time, clocks[0])
-
-
-def _join_time_of_day(day: Role, clock: str) -> Role:
-    columns = (*day.columns, clock)
-    return replace(
-        day,
-        columns=columns,
-        reason=f"{quote_list(columns)} form the timestamp",
-        time_format=day.time_format + TIME_SUFFIX,
-    )
-
-
-def _describe(time_format: str) -> str:
-    names = {"date": "ISO dates", "integer": "whole numbers", "quarter": "quarters such as 1959Q1"}
-    names |= {unit: f"{unit} since 1970" for unit in EPOCH_UNITS}
-    return names.get(time_format, f"dates written as {time_format}")
-
-
-def _is_digits(column: Column) -> bool:
-    """Return whether a text column holds only whole numbers, such as 01."""
-    filled = column.values.dropna() if column.kind == "text" else column.values.iloc[:0]
-    return len(filled) > 0 and bool(filled.astype("str").str.fullmatch(r"\d+").all())
-
-
-def _counts_time(column: Column) -> bool:
-    """Return whether a numeric column counts time, unlike a calendar part, which repeats."""
-    return column.name.lower() not in PARTS[1:] or column.values.is_unique

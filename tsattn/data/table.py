@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ import pandas as pd
 
 from tsattn._text import quote_list, quote_text
 from tsattn.data import columns, timestamps
+from tsattn.data.time_detection import TimeReading, detect_format, read_numbers
 from tsattn.errors import DataError
 from tsattn.timeseries.panel import WIDE_ID
 from tsattn.timeseries.ragged import Floats, Ints
@@ -151,18 +152,11 @@ class Column:
         return self.numeric_fraction >= 0.5
 
     @cached_property
-    def time_format(self) -> str | None:
-        """Format of dates, see `tsattn.data.timestamps.detect_format`; None if the column does not hold dates.
-
-        Raises:
-            DataError: The dates are ambiguous.
-        """
+    def time_reading(self) -> TimeReading:
+        """How the column reads as timestamps."""
         if self.kind == "date":
-            return "date"
-        try:
-            return timestamps.detect_format(self.values) if self.kind == "text" else None
-        except DataError as error:
-            raise DataError(f"{self.origin.name}: {error.message}", *error.hints) from None
+            return TimeReading("date")
+        return detect_format(self.values) if self.kind == "text" else read_numbers(self.values)
 
     @cached_property
     def numbers(self) -> Floats:
@@ -231,6 +225,10 @@ class Table:
     def with_frame(self, frame: pd.DataFrame) -> Table:
         """Return a table of the same origin with other rows or columns; index labels still name the rows."""
         return Table(frame, self.origin)
+
+    def with_notes(self, *notes: ReadingNote) -> Table:
+        """Return the table with further notes on how it was read."""
+        return Table(self.frame, replace(self.origin, notes=(*self.origin.notes, *notes)))
 
     def row_name(self, row: int) -> str:
         """Return the name of a row, such as "line 3", for messages."""

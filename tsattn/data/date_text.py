@@ -1,0 +1,168 @@
+"""Dates as people and programs write them: one spelling for all of them, and the strptime formats that may fit."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+from typing import Any
+
+import pandas as pd
+
+_MONTHS = """
+january february march april may june july august september october november december
+januar februar marz april mai juni juli august september oktober november dezember
+janvier fevrier mars avril mai juin juillet aout septembre octobre novembre decembre
+enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre
+gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre
+janeiro fevereiro marco abril maio junho julho agosto setembro outubro novembro dezembro
+januari februari maart april mei juni juli augustus september oktober november december
+januari februari mars april maj juni juli augusti september oktober november december
+styczen luty marzec kwiecien maj czerwiec lipiec sierpien wrzesien pazdziernik listopad grudzien
+stycznia lutego marca kwietnia maja czerwca lipca sierpnia wrzesnia pazdziernika listopada grudnia
+"""
+"""Months in English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish and Polish, without accents."""
+
+_OTHER_ABBREVIATIONS = {"mrt": 3, "mrz": 3, "janner": 1, "jun.": 6, "jul.": 7}
+
+_ENGLISH = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+_WEEKDAYS = """
+monday tuesday wednesday thursday friday saturday sunday montag dienstag mittwoch donnerstag freitag samstag sonnabend
+sonntag lundi mardi mercredi jeudi vendredi samedi dimanche lunes martes miercoles jueves viernes sabado domingo lunedi
+martedi mercoledi giovedi venerdi domenica segunda terca quarta quinta sexta maandag dinsdag woensdag donderdag vrijdag
+zaterdag zondag mandag tisdag onsdag torsdag fredag lordag sondag poniedzialek wtorek sroda czwartek piatek sobota
+niedziela
+"""
+
+ZONES = {
+    **dict.fromkeys(("UTC", "GMT", "WET"), "+0000"),
+    **dict.fromkeys(("CET", "MEZ", "WEST"), "+0100"),
+    **dict.fromkeys(("CEST", "MESZ", "EET"), "+0200"),
+    **dict.fromkeys(("EEST", "MSK"), "+0300"),
+    **{"EST": "-0500", "EDT": "-0400", "CDT": "-0500", "MST": "-0700", "MDT": "-0600", "PST": "-0800", "PDT": "-0700"},
+    **{"JST": "+0900", "KST": "+0900", "AEST": "+1000", "AEDT": "+1100", "NZST": "+1200", "NZDT": "+1300"},
+}
+"""Abbreviations of time zones with one meaning. CST, IST and BST have several."""
+
+_ZONE = re.compile(r"(?<=[\dmM])\s*(?:(?:UTC|GMT)(?=[+-])|\b(" + "|".join(ZONES) + r")\b(?![+-]))")
+_WORD = re.compile(r"[^\W\d_]{3,}\.?")
+
+
+@cache
+def month_of(word: str) -> int | None:
+    """Return the number of a month from its name or abbreviation, at least three letters, in a European language."""
+    plain = fold(word).removesuffix(".")
+    if plain in _OTHER_ABBREVIATIONS:
+        return _OTHER_ABBREVIATIONS[plain]
+    found = {
+        number
+        for line in _MONTHS.split("\n")
+        for number, name in enumerate(line.split(), start=1)
+        if len(plain) >= 3 and (name.startswith(plain) or (name.startswith("sept") and plain == "sept"))
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+@cache
+def _is_weekday(word: str) -> bool:
+    plain = fold(word).removesuffix(".").removesuffix("-feira")
+    return len(plain) >= 2 and any(name.startswith(plain) for name in _WEEKDAYS.split())
+
+
+def fold(text: str) -> str:
+    """Return text in lower case without accents."""
+    return "".join(sign for sign in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(sign))
+
+
+def normalize(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return dates in one spelling: English months, no weekdays, AM and PM, decimal points, offsets of time zones."""
+    codes, texts = pd.factorize(column)
+    spelled = pd.Series([*map(_normalize, map(str, texts)), None], dtype="str")
+    return spelled.iloc[codes].set_axis(column.index)
+
+
+def _normalize(text: str) -> str:
+    text = re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r" ?\([^)]*\)$", "", text)
+    text = re.sub(r"(\d)(?:st|nd|rd|th|er|º|ª)\b", r"\1", text)
+    text = re.sub(r"\b([aApP])\.? ?[mM]\b\.?", lambda found: f"{found[1].upper()}M", text)
+    text = re.sub(r"(:\d\d:\d\d),(\d)", r"\1.\2", text)
+    text = _ZONE.sub(lambda found: f" {ZONES[found[1]]}" if found[1] else " ", text)
+    head = re.match(r"([^\W\d_]+(?:-feira)?\.?)(?![^\W\d_]),? ?(?=\w)", text)
+    if head and _is_weekday(head[1]) and (month_of(head[1]) is None or _WORD.search(text[head.end() :])):
+        text = text[head.end() :]
+    text = re.sub(r"(\d)\.? (?:de|of) (?=[^\W\d])", r"\1 ", text)
+    text = re.sub(r"([^\W\d_])\.? (?:de|of|del) (?=\d)", r"\1 ", text)
+    text = re.sub(r"(?i)\b(?:kw|wk|week|woche)[ .]?(?=\d)", "W", text)
+    text = _WORD.sub(_english_month, text)
+    return re.sub(r"^(\d{1,2})\. (?=[A-Z])", r"\1 ", text).removesuffix(".")
+
+
+def _english_month(found: re.Match[str]) -> str:
+    number = month_of(found[0])
+    return found[0] if number is None else _ENGLISH[number - 1]
+
+
+_CLOCK = re.compile(
+    r"(?P<sep>[T :]|, ?| - )(?P<hour>\d{1,2})(?:(?P<mark>[:.h])\d\d(?P<second>(?P=mark)\d\d(?P<fraction>\.\d+)?)?)?"
+    r"(?P<half> ?[AP]M)?(?P<zone> ?(?:Z|[+-]\d\d:?\d\d))?$"
+)
+_DATES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"\d{4}([-/ ]|\. ?)\d{1,2}\1\d{1,2}", ("%Y{0}%m{0}%d",)),
+    (r"\d{1,2}(\.)\d{1,2}\1\d{4}", ("%d{0}%m{0}%Y",)),
+    (r"\d{1,2}([-/ ])\d{1,2}\1\d{4}", ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y")),
+    (r"\d{1,2}(\.)\d{1,2}\1\d{2}", ("%d{0}%m{0}%y", "%y{0}%m{0}%d")),
+    (r"\d{1,2}([-/ ])\d{1,2}\1\d{2}", ("%d{0}%m{0}%y", "%m{0}%d{0}%y", "%y{0}%m{0}%d")),
+    (r"\d{8}", ("%Y%m%d", "%d%m%Y", "%m%d%Y")),
+    (r"\d{4}([-/. ])[A-Z][a-z]{2}\1\d{1,2}", ("%Y{0}%b{0}%d",)),
+    (r"\d{1,2}([-/. ]?)[A-Z][a-z]{2}\1\d{4}", ("%d{0}%b{0}%Y",)),
+    (r"\d{1,2}([-/. ]?)[A-Z][a-z]{2}\1\d{2}", ("%d{0}%b{0}%y", "%y{0}%b{0}%d")),
+    (r"[A-Z][a-z]{2} \d{1,2}(,? )\d{4}", ("%b %d{0}%Y",)),
+    (r"\d{4}([-/.])\d{3}", ("%Y{0}%j",)),
+    (r"\d{4}-W\d\d-\d", ("%G-W%V-%u",)),
+)
+_PERIODS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"\d{4}([-/. ])\d{1,2}", ("%Y{0}%m",)),
+    (r"\d{1,2}([-/. ])\d{4}", ("%m{0}%Y",)),
+    (r"\d{6}", ("%Y%m",)),
+    (r"\d{4}([- ]?)M\d{1,2}", ("%Y{0}M%m",)),
+    (r"M\d{1,2}([-/ ]?)\d{4}", ("M%m{0}%Y",)),
+    (r"[A-Z][a-z]{2}([-/., ]*)\d{4}", ("%b{0}%Y",)),
+    (r"\d{4}([-/., ]*)[A-Z][a-z]{2}", ("%Y{0}%b",)),
+    (r"[A-Z][a-z]{2}([-/ ']*)\d{2}", ("%b{0}%y",)),
+)
+"""Regular expressions of dates and of longer periods in the spelling of `normalize`, with the formats that may fit."""
+
+
+def candidates(text: str) -> tuple[str, ...]:
+    """Return the strptime formats that may fit a date in the spelling of `normalize`."""
+    return _candidates(re.sub(r"\d", "0", re.sub(r"[A-Z][a-z]{2}(?![a-z])", "Mmm", text)))
+
+
+@cache
+def _candidates(shape: str) -> tuple[str, ...]:
+    """Return the candidates of all dates of a shape, with 0 for digits and Mmm for months."""
+    clock = _CLOCK.search(shape)
+    dates = _formats(shape[: clock.start()], _DATES) if clock else ()
+    if not dates or clock is None:
+        return _formats(shape, _DATES + _PERIODS)
+    mark, half, zone = (clock[part] or "" for part in ("mark", "half", "zone"))
+    if not mark and not half:
+        return ()
+    time = "%I" if half else "%H"
+    time += f"{mark}%M" if mark else ""
+    time += f"{mark}%S" if clock["second"] else ""
+    time += ".%f" if clock["fraction"] else ""
+    time += half[:-2] + "%p" if half else ""
+    time += " " * zone.startswith(" ") + "%z" if zone else ""
+    return tuple(f"{date}{clock['sep']}{time}" for date in dates)
+
+
+def _formats(shape: str, known: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[str, ...]:
+    for pattern, formats in known:
+        found = re.fullmatch(pattern.replace("[A-Z][a-z]{2}", "Mmm"), shape)
+        if found:
+            separator = found[1] if found.re.groups else ""
+            return tuple(text.replace("{0}", separator) for text in formats)
+    return ()

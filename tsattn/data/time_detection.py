@@ -1,0 +1,219 @@
+"""Detection of the format of timestamps. Where several formats fit, the regular one is chosen, or none."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tsattn._text import format_timestamp, quote_list, quote_text
+from tsattn.data.columns import is_whole, kind_of
+from tsattn.data.date_text import candidates, fold, normalize
+from tsattn.data.timestamps import EPOCH_UNITS, EXCEL, PERIODS, parse
+
+TIME_NAMES = frozenset(("ds", "date", "datetime", "timestamp", "time", "year", "month", "quarter", "week", "day"))
+TIME_NAMES |= {"period", "yearmonth", "step", "t"}
+TIME_NAMES |= {"datum", "zeit", "zeitstempel", "zeitpunkt", "fecha", "fechahora", "data", "dato", "jahr", "monat"}
+TIME_NAMES |= {"annee", "ano", "anno", "mois", "woche", "quartal"}
+"""Usual names of time columns, without accents."""
+
+DATE_NAMES = frozenset(("ds", "date", "datetime", "timestamp", "datum", "zeitstempel", "fecha", "data", "dato"))
+DATE_NAMES |= {"day", "tag", "jour", "dia"}
+"""Names of columns whose numbers may be days as spreadsheets count them."""
+
+SERIALS = (20_000, 80_000)
+"""Range of the days of spreadsheets: 1954 to 2119."""
+
+MIN_ROWS = 10
+"""Steps between rows that may show which of several formats fits."""
+
+_COMPACT = {4: (), 6: ("%Y%m", "week"), 7: ("%Y%j",), 8: ("%Y%m%d",), 10: ("%Y%m%d%H",), 12: ("%Y%m%d%H%M",)}
+_COMPACT |= {14: ("%Y%m%d%H%M%S",)}
+_USUAL_SECONDS = frozenset((1, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800))
+_DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True)
+class TimeReading:
+    """How a column reads as timestamps.
+
+    Args:
+        format: See `tsattn.data.timestamps.parse`; None if the column does not hold timestamps.
+        note: Why this format was chosen of several that fit.
+        doubt: Why none was chosen, although the column holds dates.
+    """
+
+    format: str | None
+    note: str = ""
+    doubt: str = ""
+
+
+def is_time_name(name: str) -> bool:
+    """Return whether a column has a usual name of a time column."""
+    return fold(name).strip() in TIME_NAMES
+
+
+def detect_format(column: pd.Series[Any]) -> TimeReading:
+    """Return how a text column reads as timestamps."""
+    sample = _filled(_spread(column))
+    if len(sample) < MIN_ROWS:
+        # There are many gaps, or the column is short.
+        sample = _spread(_filled(column))
+    if not len(sample) or not sample.str.contains(r"\d").mean() > 0.5:
+        return TimeReading(None)
+    spelled = normalize(sample)
+    if spelled.str.fullmatch(r"\d{1,4}").mean() > 0.5:
+        # An ISO date may be a year alone, but any number of four digits looks the same.
+        return TimeReading("date" if is_time_name(str(column.name)) and _fits(sample, "date") else None)
+    if spelled.nunique() > 2 and not parse(sample, "fiscal year")[1].any():
+        return TimeReading(
+            "fiscal year", f"{sample.iloc[0]} and the others are read as fiscal years, dated by their first year"
+        )
+    if _fits(sample, "date"):
+        return TimeReading("date")
+    if spelled.str.fullmatch(r"[A-Z][a-z]{2}[-/. ']*\d{1,2}|\d{1,2}[-/. ]*[A-Z][a-z]{2}").mean() > 0.5:
+        return _read_months(normalize(_filled(column)))
+    votes = Counter(name for cell in spelled for name in (*candidates(cell), *_periods(cell)))
+    likely = [name for name in votes if _fits(sample, name)]
+    return _choose(column, likely) if likely else TimeReading(None)
+
+
+def _periods(cell: str) -> list[str]:
+    return [name for name, patterns in PERIODS.items() if any(re.fullmatch(pattern, cell) for pattern in patterns)]
+
+
+def _read_months(spelled: pd.Series[Any]) -> TimeReading:
+    """Return how cells such as Jan-16 read: month and year, unless the number may be a day."""
+    month, number = (spelled.str.extract(pattern)[0] for pattern in (r"([A-Z][a-z]{2})", r"(\d+)"))
+    changes = [int((part != part.shift()).iloc[1:].sum()) for part in (month, number)]
+    separators = spelled.str.extract(r"^[A-Z][a-z]{2}([-/. ']*)\d\d$")[0]
+    if separators.notna().mean() > 0.5 and changes[1] < changes[0]:
+        return TimeReading(f"%b{separators.mode().iloc[0]}%y")
+    return TimeReading(
+        None, doubt=f"expected dates with a year of four digits, got '{spelled.iloc[0]}', in which a day fits too"
+    )
+
+
+def _choose(column: pd.Series[Any], likely: list[str]) -> TimeReading:
+    """Return the format that fits most cells; of several, the only one that makes the rows regular."""
+    filled = _filled(column)
+    parsed = {name: parse(filled, name) for name in likely}
+    misses = {name: int(invalid.sum()) for name, (_, invalid) in parsed.items()}
+    fewest = min(misses.values())
+    fitting = [name for name in likely if misses[name] == fewest]
+    best, distinct = fitting[0], [fitting[0]]
+    for name in fitting[1:]:
+        if (parsed[name][0] != parsed[best][0]).any():
+            distinct.append(name)
+    if len(distinct) == 1:
+        return TimeReading(best)
+    regular = {name: _regularity(parsed[name][0]) for name in distinct}
+    best = max(regular, key=lambda name: (-regular[name][1], regular[name][0]))
+    fraction, backwards = regular[best]
+    if fraction >= 0.7 and all(other > 2 * backwards for name, (_, other) in regular.items() if name != best):
+        others = quote_list(name for name in distinct if name != best)
+        note = f"dates such as {filled.iloc[0]} are read as '{best}', which puts the rows in order, not as {others}"
+        return TimeReading(best, note)
+    row = int(np.argmax(parsed[distinct[0]][0] != parsed[distinct[1]][0]))
+    dates = [f"{format_timestamp(parsed[name][0][row])} by '{name}'" for name in distinct]
+    return TimeReading(
+        None,
+        doubt=f"expected unambiguous dates, got dates such as {filled.iloc[0]} that fit both "
+        f"{' and '.join(map(quote_text, distinct))}: {filled.iloc[row]} is {' or '.join(dates)}",
+    )
+
+
+def _regularity(times: pd.Index) -> tuple[float, int]:
+    """Return the fraction of changes from row to row that are the most common one, and how many go the other way.
+
+    They are counted in elapsed time or, for one day of the month, in months. Few rows are never regular.
+    """
+    wall = pd.DatetimeIndex(times).tz_localize(None)
+    steps = np.diff(np.asarray(wall.asi8, dtype=np.int64))
+    moved = steps[steps != 0]
+    if len(moved) < MIN_ROWS - 1:
+        return 0.0, 0
+    forwards = int((moved > 0).sum())
+    found = [moved]
+    if (wall.day == wall.day[0]).mean() > 0.9:
+        months = np.diff(np.asarray(wall.year * 12 + wall.month, dtype=np.int64))
+        found.append(months[months != 0])
+    fraction = max(float(np.unique(part, return_counts=True)[1].max() / len(moved)) for part in found if len(part))
+    return fraction, min(forwards, len(moved) - forwards)
+
+
+def _fits(column: pd.Series[Any], time_format: str) -> bool:
+    """Return whether more than half of the cells have a format, with years that are likely."""
+    times, invalid = parse(column, time_format)
+    if not invalid.mean() < 0.5:
+        return False
+    return not isinstance(times, pd.DatetimeIndex) or bool(np.median(times[~invalid].year) > 1000)
+
+
+def _filled(column: pd.Series[Any]) -> pd.Series[Any]:
+    return column[column.notna() & (column != "")].astype(str)
+
+
+def _spread(column: pd.Series[Any], most: int = 50) -> pd.Series[Any]:
+    """Return up to ``most`` cells, evenly spaced."""
+    return column.iloc[np.unique(np.linspace(0, len(column) - 1, min(len(column), most)).astype(int))]
+
+
+def detect_number_format(column: pd.Series[Any]) -> str:
+    """Return the format of timestamps that are whole numbers: dates such as 19580329, epoch units or integers."""
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    seen = values[np.isfinite(values)]
+    low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
+    digits = len(f"{low:.0f}") if 1 <= low == np.floor(low) and len(f"{low:.0f}") == len(f"{high:.0f}") else 0
+    filled = pd.Series(seen)
+    best, most = "", 0.5
+    for time_format in _COMPACT.get(digits, ()):
+        times, invalid = parse(filled, time_format)
+        years = pd.DatetimeIndex(times).year
+        valid = ~invalid & np.asarray((years >= 1800) & (years < 2200))
+        if valid.mean() > most:
+            best, most = time_format, float(valid.mean())
+    if best:
+        return best
+    for unit, nanoseconds in EPOCH_UNITS.items():
+        if low >= 1e17 / nanoseconds and high < 1e20 / nanoseconds:
+            return unit
+    return "integer"
+
+
+def read_numbers(column: pd.Series[Any]) -> TimeReading:
+    """Return how a column of numbers reads as timestamps, by its values; its name decides about days of spreadsheets.
+
+    Whole numbers without such a meaning, such as years and steps, have no format here.
+    """
+    if kind_of(column) != "number" or column.notna().sum() < 3:
+        return TimeReading(None)
+    if is_whole(column):
+        found = detect_number_format(column)
+        if found in EPOCH_UNITS and not is_time_name(str(column.name)) and not _has_usual_steps(column, found):
+            return TimeReading(None)
+        if found != "integer":
+            return TimeReading(found)
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    named = fold(str(column.name)).strip() in DATE_NAMES
+    if named and SERIALS[0] <= np.nanmin(values) and np.nanmax(values) < SERIALS[1]:
+        first = parse(column.dropna().iloc[:1], EXCEL)[0][0]
+        return TimeReading(
+            EXCEL, f"{column.dropna().iloc[0]} and the others are read as days of a spreadsheet: {first}"
+        )
+    return TimeReading(None)
+
+
+def _has_usual_steps(column: pd.Series[Any], unit: str) -> bool:
+    """Return whether counts of a unit since 1970 are regular, a usual number of seconds or days apart."""
+    times, invalid = parse(column, unit)
+    if invalid.any() or _regularity(times)[0] < 0.7:
+        return False
+    steps = np.diff(pd.DatetimeIndex(times).asi8)
+    found, number = np.unique(steps[steps != 0], return_counts=True)
+    seconds = int(found[np.argmax(number)]) / 1e6
+    return seconds in _USUAL_SECONDS or (seconds % 3600 == 0 and seconds <= 366 * _DAY_SECONDS)

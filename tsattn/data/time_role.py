@@ -1,0 +1,273 @@
+"""Which columns hold the timestamps: one column, calendar parts, or a date and a time of day."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from tsattn._text import quote_list
+from tsattn.data.roles import Role
+from tsattn.data.table import FILE, Table
+from tsattn.data.time_detection import TimeReading, detect_number_format, is_time_name
+from tsattn.data.time_parts import DATE_PARTS, PART_NAMES, day_part, has_times_of_day, part_kind
+from tsattn.data.timestamps import EPOCH_UNITS, EXCEL, PERIODS, parse
+from tsattn.errors import ConfigError, DataError
+from tsattn.timeseries.schema import ReadingNote
+
+_SUMMARY_PERIODS = r"^(?:\d{4}[- ]?)?(?:M13|Q05|S03)$"
+_STEPS = "so the rows are steps 0, 1, 2, ..."
+
+
+def without_summaries(table: Table) -> Table:
+    """Return a table without the rows of the annual means that statistical offices number M13, Q05 or S03."""
+    for name in table.columns:
+        if table[name].kind != "text" or part_kind(table[name].values) not in ("month", "quarter", None):
+            continue
+        cells = table.frame[name].astype("str")
+        found = cells.str.contains(_SUMMARY_PERIODS).fillna(False).to_numpy(dtype=bool)
+        if not found.any() or not cells[~found].str.contains(r"^(?:\d{4}[- ]?)?[MQS]0?\d").mean() > 0.9:
+            continue
+        first = int(np.argmax(found))
+        note = ReadingNote(
+            message=f"{int(found.sum())} rows with an annual mean are left out, such as {table.row_name(first)} with "
+            f"'{cells.iloc[first]}' in '{name}'"
+        )
+        return table.with_frame(table.frame[~found]).with_notes(note)
+    return table
+
+
+def find_time(table: Table, given: str | None, time_format: str | None) -> Role:
+    """Return the columns of the timestamps.
+
+    Args:
+        table: The table.
+        given: Option of the user for the columns.
+        time_format: Option of the user for the format.
+
+    Raises:
+        DataError: The column that the user named, or whose name suggests it, does not hold timestamps, or several
+            columns do.
+        ConfigError: The format is unknown.
+    """
+    if given is not None:
+        return _given_time(table, table.find_columns(given, "time"), time_format)
+    if time_format is not None:
+        return _by_format(table, time_format)
+    readings = {name: table[name].time_reading for name in table.columns if name != FILE}
+    name = _choose(table, readings)
+    if name is not None:
+        return _add_time_of_day(table, _role_of(name, readings[name], _reason(table, name, readings)))
+    parts = _find_parts(table)
+    if parts is not None:
+        return parts
+    return _plain(table)
+
+
+def _choose(table: Table, readings: dict[str, TimeReading]) -> str | None:
+    """Return the column with dates; None without any. Text decides before numbers, and among those the name."""
+    if "ds" in readings and readings["ds"].format is not None:
+        return "ds"
+    doubtful = [name for name, reading in readings.items() if reading.doubt]
+    dates = [name for name, reading in readings.items() if reading.format and table[name].kind != "number"]
+    dates = [name for name in dates if table[name].values.nunique() > 1] or dates
+    if doubtful and (not dates or (is_time_name(doubtful[0]) and not any(map(is_time_name, dates)))):
+        doubt = readings[doubtful[0]].doubt
+        first = "set {time_format} to the right one" if "'%" in doubt else "add the year"
+        raise table.error(f"column '{doubtful[0]}': {doubt}", first, "write them as 2020-12-31")
+    if not dates:
+        dates = [name for name, reading in readings.items() if reading.format]
+        dates = [name for name in dates if is_time_name(name)] or dates
+    if len(dates) > 1:
+        raise table.error(f"expected one time column, got dates in {quote_list(dates)}", "name one with {time}")
+    return dates[0] if dates else None
+
+
+def _reason(table: Table, name: str, readings: dict[str, TimeReading]) -> str:
+    if name == "ds":
+        return "'ds' is the usual name of the time column"
+    others = [other for other, reading in readings.items() if other != name and reading.format]
+    numbers = any(table[other].kind == "number" for other in others)
+    only = " that are text" if numbers and table[name].kind != "number" else ""
+    return f"'{name}' is the only column with dates{only}"
+
+
+def _role_of(name: str, reading: TimeReading, reason: str) -> Role:
+    assert reading.format is not None
+    reason = f"{reason}; its timestamps are {describe(reading.format)}"
+    return Role((name,), reason, time_format=reading.format, note=reading.note)
+
+
+def describe(time_format: str) -> str:
+    """Return a format of timestamps in words."""
+    names = {"date": "ISO dates", "integer": "whole numbers", EXCEL: "days as spreadsheets count them"}
+    names |= {"quarter": "quarters such as 1959Q1", "half-year": "half-years"}
+    names |= {"week": "ISO weeks, dated by their Monday", "fiscal year": "fiscal years, dated by their first year"}
+    names |= {unit: f"{unit} since 1970" for unit in EPOCH_UNITS}
+    return names.get(time_format, f"dates written as {time_format}")
+
+
+def _by_format(table: Table, time_format: str) -> Role:
+    """Return the only column whose cells have a given format."""
+    check_format(time_format, table.name)
+    fitting = [name for name in table.columns if name != FILE and not _misses(table, name, time_format)]
+    if len(fitting) != 1:
+        got = quote_list(fitting) if fitting else "none"
+        raise table.error(f"expected one column with timestamps as {time_format}, got {got}", "name it with {time}")
+    reading = TimeReading(time_format)
+    return replace(_role_of(fitting[0], reading, f"'{fitting[0]}' is the only column of the format"), given=True)
+
+
+def _misses(table: Table, name: str, time_format: str) -> bool:
+    if table[name].kind not in ("text", "number", "date") or not table[name].values.notna().any():
+        return True
+    return bool(parse(table[name].values.dropna(), time_format)[1].mean() >= 0.5)
+
+
+def check_format(time_format: str, source: str) -> None:
+    """Raise a ConfigError if a format of timestamps is unknown."""
+    words = ("date", "integer", EXCEL, *PERIODS, *EPOCH_UNITS)
+    if time_format not in words and "%" not in time_format:
+        raise ConfigError(
+            f"{source}: expected a format of timestamps such as %d/%m/%Y, or {quote_list(words)}, got '{time_format}'",
+            "correct {time_format}",
+        )
+
+
+def _given_time(table: Table, names: tuple[str, ...], time_format: str | None) -> Role:
+    """Return the role of given time columns."""
+    if len(names) > 1:
+        return replace(_given_parts(table, names, time_format), given=True)
+    column = table[names[0]]
+    if time_format is not None:
+        check_format(time_format, table.name)
+        return replace(_role_of(names[0], TimeReading(time_format), "it was given"), given=True)
+    reading = column.time_reading
+    if reading.doubt:
+        raise table.error(f"column '{names[0]}': {reading.doubt}", "set {time_format} to the right one")
+    if reading.format is None and column.is_whole:
+        reading = TimeReading(detect_number_format(column.values))
+    if reading.format is None:
+        raise _no_dates(table, names[0])
+    reason = f"its timestamps are {describe(reading.format)}"
+    return Role(names, reason, given=True, time_format=reading.format, note=reading.note)
+
+
+def _no_dates(table: Table, name: str) -> DataError:
+    """Return the error for a time column whose cells are no timestamps."""
+    column = table[name]
+    cells = column.values
+    row = 0 if cells.isna().all() else int(np.argmax(cells.notna()))
+    cell = str(cells.iloc[row])
+    if has_times_of_day(cells):
+        message = f"expected dates, got the time of day '{cell}' without a date"
+        return column.error(message, "write the date into the cell or into another column", row=row)
+    others = [
+        other
+        for other in table.columns
+        if other != name and (table[other].time_reading.format or _counts_rows(table, other))
+    ]
+    hints = ["name another column with {time}"] if others else []
+    message = f"expected dates such as 2020-12-31 or whole numbers, got '{cell}'"
+    return column.error(message, *hints, "set {time_format} to its format, such as %d/%m/%Y", row=row)
+
+
+def _counts_rows(table: Table, name: str) -> bool:
+    return table[name].is_whole and bool(table[name].values.is_monotonic_increasing)
+
+
+def _given_parts(table: Table, names: tuple[str, ...], time_format: str | None) -> Role:
+    """Return the role of several given time columns."""
+    kinds = {name: part_kind(table[name].values) for name in names}
+    if "year" in kinds.values():
+        found = _join_parts(table, {name: kind for name, kind in kinds.items() if kind is not None})
+        if found is not None and set(found.columns) == set(names):
+            return found
+    elif len(names) == 2:
+        for day, clock in (names, names[::-1]):
+            if table[day].time_reading.format is None and time_format is None:
+                continue
+            role = _given_time(table, (day,), time_format)
+            kind = day_part(table[clock].values, table.timestamps(role.columns, role.time_format), named=True)
+            if kind is not None:
+                return _join_time_of_day(role, clock, kind)
+    raise table.error(
+        "expected several time columns to be a date and a time of day, or calendar parts with usual names such as "
+        f"{quote_list(PART_NAMES)}, got {quote_list(names)}"
+    )
+
+
+def _find_parts(table: Table) -> Role | None:
+    """Return the role of calendar parts, if there are any besides a year that is repeated."""
+    kinds = {name: kind for name in table.columns if name != FILE and (kind := part_kind(table[name].values))}
+    years = [name for name, kind in kinds.items() if kind == "year"]
+    if len(years) != 1 or not table[years[0]].values.duplicated().any():
+        return None
+    return _join_parts(table, kinds)
+
+
+def _join_parts(table: Table, kinds: dict[str, str]) -> Role | None:
+    """Return the role of the finest date that columns of some kinds form."""
+    columns = {kind: name for name, kind in reversed(kinds.items())}
+    chosen = next((parts for parts in DATE_PARTS if set(parts) <= set(columns)), None)
+    if "year" not in columns or chosen is None:
+        return None
+    finer = [kind for kind in ("hour", "minute") if kind in columns and chosen[-1].startswith("day")]
+    wanted = ["year", *chosen, *finer]
+    names = tuple(columns[kind] for kind in wanted)
+    weeks = "; its weeks are ISO weeks, dated by their Monday" if "week" in wanted else ""
+    return Role(names, f"{quote_list(names)} form the date{weeks}", time_format="+".join(wanted))
+
+
+def _plain(table: Table) -> Role:
+    """Return the role of whole numbers with a usual name, or of no column."""
+    named = [name for name in table.columns if is_time_name(name)]
+    counting = [name for name in named if table[name].is_whole and _counts_time(table, name)]
+    if "ds" in counting:
+        counting = ["ds"]
+    if len(counting) > 1:
+        message = f"expected one time column, got {quote_list(counting)}, which all have usual names of one"
+        raise table.error(message, "name one with {time}")
+    if counting:
+        time_format = detect_number_format(table[counting[0]].values)
+        return _role_of(counting[0], TimeReading(time_format), f"'{counting[0]}' is a usual name of a time column")
+    for name in named:
+        if table[name].kind == "text":
+            raise _no_dates(table, name)
+    for name in named:
+        if table[name].kind == "number" and not table[name].is_whole:
+            return Role((), f"'{name}' holds neither dates nor whole numbers, {_STEPS}")
+    return Role((), f"no column holds dates or has a usual name of a time column, {_STEPS}")
+
+
+def _counts_time(table: Table, name: str) -> bool:
+    """Return whether a numeric column counts time, unlike a calendar part, which repeats."""
+    kind = part_kind(table[name].values)
+    return kind in (None, "year") or bool(table[name].values.is_unique)
+
+
+def _add_time_of_day(table: Table, time: Role) -> Role:
+    """Return the role with the column of the time of day, if there is one and the dates have none."""
+    cells = table[time.columns[0]].values
+    if not cells.duplicated().any():
+        return time
+    times, invalid = parse(cells, time.time_format)
+    if not isinstance(times, pd.DatetimeIndex) or (times[~invalid] != times[~invalid].normalize()).any():
+        return time
+    rest = [name for name in table.columns if name not in time.columns and name != FILE]
+    found = {name: kind for name in rest if (kind := day_part(table[name].values, times)) is not None}
+    return _join_time_of_day(time, *next(iter(found.items()))) if len(found) == 1 else time
+
+
+def _join_time_of_day(day: Role, clock: str, kind: str) -> Role:
+    columns = (*day.columns, clock)
+    reason = f"{quote_list(columns)} form the timestamp"
+    note = ""
+    if kind.startswith("period"):
+        count, _, zone = kind.removeprefix("period of ").partition(" in ")
+        reason += f"; '{clock}' counts {count} periods per day from midnight on"
+        note = zone and f"days of 23 and 25 hours are those of {zone}, and timestamps are in its local time"
+    return replace(
+        day, columns=columns, reason=reason, time_format=f"{day.time_format} and {kind}", note=note or day.note
+    )
