@@ -75,6 +75,14 @@ def test_a_new_shop_has_no_history_yet() -> None:
     assert panel.future_times(6, 1)[0] == new["date"].iloc[0]
 
 
+def test_a_missing_value_ahead_is_reported() -> None:
+    data = shops()
+    data.loc[data.index[-1], "promo"] = None
+    schema = load(data)[1]
+    assert (schema.targets, schema.future_covariates) == (("sales", "visits"), ("promo",))
+    assert "1 values of 'promo' are missing after the last targets" in [note.message for note in schema.notes]
+
+
 def test_ambiguous_covariates_are_not_inferred() -> None:
     past = shops(0)
     late = past.copy()
@@ -87,8 +95,8 @@ def test_ambiguous_covariates_are_not_inferred() -> None:
     assert "future_covariates" not in roles(empty), "empty text is missing"
     assert "future_covariates" not in roles(past), "no column continues in a file that ends with its targets"
     gap = shops()
-    gap.loc[gap.index[-1], "promo"] = None
-    assert "future_covariates" not in roles(gap), "not all of the future rows have a value"
+    gap.loc[gap.groupby("shop").cumcount(ascending=False) < 3, "promo"] = None
+    assert "future_covariates" not in roles(gap), "too many of the future rows have no value"
     unique = past.assign(owner=past["shop"].str.lower())
     assert "owner" not in roles(unique)["static_covariates"], "no value occurs in two series"
     moved = past.assign(kind=past["kind"].where(past.index != 3, "street"))

@@ -30,7 +30,9 @@ def test_order_does_not_matter_and_missing_rows_become_nan() -> None:
 
 
 def test_wide_data_are_one_series_of_channels() -> None:
-    frame = pd.DataFrame({"date": pd.date_range("2020", periods=20, freq="h"), "a": np.arange(20), "b": 1.5})
+    frame = pd.DataFrame(
+        {"date": pd.date_range("2020", periods=20, freq="h"), "a": np.arange(20) ** 2, "b": np.sqrt(np.arange(20))}
+    )
     panel, _ = load(frame)
     assert (len(panel), panel.targets, panel.values.shape) == (1, ("a", "b"), (20, 2))
     assert series_names(panel) == ("a", "b")

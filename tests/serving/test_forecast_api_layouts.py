@@ -111,7 +111,7 @@ def test_other_time_formats_and_iso_dates_instead() -> None:
         assert_same_forecast(pd.DataFrame(client.post("/v1/forecast", json=rows).json()["forecast"]), known, written)
     parts = pd.DataFrame({"year": np.repeat(range(1990, 2020), 4), "quarter": [1, 2, 3, 4] * 30, "y": wave(120)})
     forecaster = fit_baseline(parts)
-    assert forecaster.schema_.time_format == "parts"
+    assert forecaster.schema_.time_format == "year+quarter"
     client, known = make_client(forecaster), forecaster.predict(parts)
     assert_same_forecast(ask(client, as_csv(parts)), known, parts)
     plain = pd.DataFrame({"ds": pd.date_range("1990-01-01", periods=120, freq="QS"), "y": wave(120)})

@@ -17,7 +17,7 @@ def long_frame() -> pd.DataFrame:
 
 
 def test_names_of_long_data_with_several_targets() -> None:
-    frame = long_frame().rename(columns={"y": "p"}).assign(q=1.0)
+    frame = long_frame().rename(columns={"y": "p"}).assign(q=np.tile([1.0, 2.0, 4.0, 3.0, 5.0], 11))
     panel, _ = load(frame)
     assert series_names(panel) == ("a/p", "a/q", "b/p", "b/q")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +23,21 @@ from tsattn.timeseries.schema import InferredSetting, Schema
 
 MIN_FUTURE_ROWS = 3
 """Rows after the last target of every series from which on a column is a future covariate; fewer may be late data."""
+
+MAX_FUTURE_FRACTION = 0.2
+"""Rows after the last target, relative to all, up to which they are the future; more are targets that ended early."""
+
+MIN_ROWS_FOR_ENDS = 30
+"""Rows from which on the columns that end first are the targets."""
+
+MAX_KNOWN_PER_TARGET = 2
+"""Most columns that continue per target that ends, besides flags; more are other channels."""
+
+MAX_MISSING_FRACTION = 0.2
+"""Missing values in the rows after the last target up to which a column is a future covariate."""
+
+MIN_ROWS_PER_SERIES = 10
+"""Rows per series from which on numbers with one value per series are static even if no two series have the same."""
 
 MAX_CATEGORIES = 100
 """Most categories of a covariate that changes over time, as each is a feature of every step."""
@@ -123,13 +139,19 @@ def infer_static_covariates(
     if covariates.static.given or codes.max() == 0:
         return covariates
     rest = _candidates(table, (*used, *covariates.columns), config)
-    static = tuple(name for name in rest if _is_shared_by_series(table[name], codes))
+    long = len(codes) >= MIN_ROWS_PER_SERIES * (int(codes.max()) + 1)
+    static = tuple(
+        name
+        for name in rest
+        if _is_static(table[name], codes, shared=_is_category(table[name], config) or not long)
+        if table[name].values.nunique() > 1
+    )
     if config.target is None and all(name in static for name in rest if not _is_category(table[name], config)):
         # Some column must remain to be forecast, even a constant one.
         static = tuple(name for name in static if _is_category(table[name], config))
     if not static:
         return covariates
-    return replace(covariates, static=Role(static, "one value per series, equal in several series"))
+    return replace(covariates, static=Role(static, "one value per series"))
 
 
 def infer_future_covariates(
@@ -141,7 +163,7 @@ def infer_future_covariates(
     codes: Ints,
     times: pd.Index | None,
 ) -> CovariateRoles:
-    """Return covariates with the columns that continue in every row after the last target.
+    """Return covariates with the columns that continue in the rows after the last target.
 
     Args:
         covariates: Covariates so far. Nothing is inferred if the user named future ones, or said that there are none.
@@ -156,16 +178,58 @@ def infer_future_covariates(
     after = _is_after_targets(table, targets, codes, times) if rest else np.zeros(len(table), dtype=bool)
     if np.bincount(codes[after], minlength=int(codes.max()) + 1).min() < MIN_FUTURE_ROWS:
         return covariates
-    future = tuple(name for name in rest if (encode(table.frame[name][after])[0] >= 0).all())
+    future = tuple(name for name in rest if _missing_fraction(table, name, after) <= MAX_MISSING_FRACTION)
     if not future:
         return covariates
-    return replace(covariates, future=Role(future, "they continue after the last targets"))
+    missing = [name for name in future if _missing_fraction(table, name, after)]
+    note = ""
+    if missing:
+        number = sum(round(_missing_fraction(table, name, after) * int(after.sum())) for name in missing)
+        note = f"{number} values of {quote_list(missing)} are missing after the last targets"
+    return replace(covariates, future=Role(future, "they continue after the last targets", note=note))
 
 
-def unused_columns(table: Table, used: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the columns without a role that do not merely number the rows."""
+def _missing_fraction(table: Table, name: str, rows: Bools) -> float:
+    return float((encode(table.frame[name][rows])[0] < 0).mean())
+
+
+def targets_that_end(
+    table: Table, names: Sequence[str], others: Sequence[str], codes: Ints, times: pd.Index | None
+) -> tuple[str, ...]:
+    """Return the targets among columns of numbers, if the others continue after them and are thus known ahead.
+
+    Args:
+        names: Columns that may be targets.
+        others: Further columns that may continue.
+        codes: Index of the series of each row, int64 [rows].
+        times: Timestamp of each row; None if rows are steps.
+    """
+    if times is None or len(table) < MIN_ROWS_FOR_ENDS:
+        return tuple(names)
+    ended = [name for name in names if _ends(table, (name,), codes, times) is not None]
+    after = _ends(table, ended, codes, times) if ended else None
+    if after is None:
+        return tuple(names)
+    known = {name for name in (*names, *others) if _missing_fraction(table, name, after) <= MAX_MISSING_FRACTION}
+    rest = tuple(name for name in names if name not in known)
+    if len(names) - len(rest) > MAX_KNOWN_PER_TARGET * len(rest):
+        # One of many channels ended early.
+        return tuple(names)
+    return rest if _ends(table, rest, codes, times) is not None else tuple(names)
+
+
+def _ends(table: Table, names: Sequence[str], codes: Ints, times: pd.Index) -> Bools | None:
+    """Return the rows after the last values of columns; None unless they are a few rows of every series."""
+    after = _is_after_targets(table, tuple(names), codes, times)
+    count = np.bincount(codes[after], minlength=int(codes.max()) + 1)
+    return after if count.min() >= MIN_FUTURE_ROWS and after.mean() <= MAX_FUTURE_FRACTION else None
+
+
+def unused_columns(table: Table, used: tuple[str, ...], reasons: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns without a role that are no counters, with the reason why they are no targets."""
     taken = set(used)
-    return tuple(name for name in table.columns if name not in taken and not is_counter(table[name]))
+    rest = (name for name in table.columns if name not in taken and not is_counter(table[name]))
+    return {name: reasons.get(name, "") for name in rest}
 
 
 def _candidates(table: Table, used: tuple[str, ...], config: DataConfig) -> list[str]:
@@ -192,15 +256,15 @@ def _is_after_targets(table: Table, targets: tuple[str, ...], codes: Ints, times
     return np.asarray(time > last[codes])
 
 
-def _is_shared_by_series(column: Column, codes: Ints) -> bool:
-    """Return whether a column has one value per series and each value in at least two series."""
+def _is_static(column: Column, codes: Ints, *, shared: bool) -> bool:
+    """Return whether a column has one value per series and, if ``shared``, each value in at least two series."""
     head = slice(10_000)
     if (np.diff(codes[head]) == 0).any() and not _is_constant(encode(column.values.iloc[head])[0], codes[head]):
         # The first rows are often enough.
         return False
     values, _ = column.labels
-    if not _is_constant(values, codes):
-        return False
+    if not _is_constant(values, codes) or not shared:
+        return _is_constant(values, codes)
     _, times = np.unique(_value_of_series(values, codes), return_counts=True)
     return bool(len(times) > 1 and times.min() > 1)
 
@@ -239,9 +303,9 @@ def infer_calendar(schema: Schema, panel: Panel, config: DataConfig, season: int
 
 
 def describe_covariates(
-    schema: Schema, covariates: CovariateRoles, unused: tuple[str, ...], config: DataConfig
+    schema: Schema, covariates: CovariateRoles, unused: Mapping[str, str], config: DataConfig
 ) -> list[InferredSetting]:
-    """Return the settings of covariates, calendar and unused columns."""
+    """Return the settings of covariates, calendar and unused columns, some with the reason why they are no targets."""
     inferred_settings = []
     for kind in ("future", "past", "static"):
         role = getattr(covariates, kind)
@@ -273,6 +337,10 @@ def describe_covariates(
         )
     if unused:
         reason = "not used; they can be named as targets or covariates"
+        by_reason: dict[str, list[str]] = {}
+        for name, why in unused.items():
+            by_reason.setdefault(why, []).append(name)
+        reason += "".join(f"; {quote_list(names)} {why}" for why, names in by_reason.items() if why)
         inferred_settings.append(
             InferredSetting(field="left out", value=quote_list(unused, quote=""), given=False, reason=reason)
         )

@@ -17,6 +17,7 @@ from tsattn.data.covariate_roles import (
     infer_categories,
     infer_future_covariates,
     infer_static_covariates,
+    targets_that_end,
     unused_columns,
 )
 from tsattn.data.frequency import (
@@ -30,10 +31,11 @@ from tsattn.data.frequency import (
     to_integers,
 )
 from tsattn.data.panel_builder import check_duplicates, check_unique_rows, repeated, to_panel
-from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets
+from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, is_numeric
 from tsattn.data.table import Table
+from tsattn.data.target_role import COUNTS, REPEATS, reasons_against
 from tsattn.data.time_role import find_time, without_summaries
-from tsattn.data.unpivot import unpivot
+from tsattn.data.unpivot import TARGET, unpivot
 from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.calendar import add_calendar_features
 from tsattn.timeseries.grid import Grid, is_integer_freq, parse_freq
@@ -75,13 +77,13 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
     if unpivoted is not None and (given.future.columns or given.past.columns):
         raise table.error("expected one row per timestamp for future and past covariates, got timestamps in the header")
     layout, id = _layout(table, config, time, times, given)
-    unused: tuple[str, ...] = ()
+    unused: dict[str, str] = {}
     if layout == "rows":
         rest = len(table.columns) - len(id.columns) - len(given.static.columns)
         targets = Role((ROW_TARGET,), f"the {rest} columns with numbers are the steps of each series")
         covariates = infer_categories(table, given, config)
     else:
-        targets, covariates, unused = _columns(table, config, time, id, times, given)
+        targets, covariates, unused = _columns(table, config, time, id, times, given, unpivoted is not None)
     layout = layout if unpivoted is None else unpivoted.layout
     series = table.series(id.columns)[0]
     grid, resample = _grid(table, config, time, series, times)
@@ -125,7 +127,7 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
             "season": int(season.value),
             "horizon": int(horizon.value),
             "inferred_settings": inferred_settings,
-            "notes": (*table.origin.notes, *([ReadingNote(message=time.note)] if time.note else [])),
+            "notes": (*table.origin.notes, *_role_notes(time, covariates.future)),
         }
     )
     return add_calendar_features(panel, schema), schema
@@ -173,21 +175,37 @@ def _layout(
 
 
 def _columns(
-    table: Table, config: DataConfig, time: Role, id: Role, times: pd.Index | None, given: CovariateRoles
-) -> tuple[Role, CovariateRoles, tuple[str, ...]]:
-    """Return the targets, the covariates and the unused columns."""
+    table: Table,
+    config: DataConfig,
+    time: Role,
+    id: Role,
+    times: pd.Index | None,
+    given: CovariateRoles,
+    is_unpivoted: bool,
+) -> tuple[Role, CovariateRoles, dict[str, str]]:
+    """Return the targets, the covariates and the unused columns, with the reason why they are no targets."""
     taken = (*time.columns, *id.columns)
     copies = () if times is None else calendar_copies(table, times, (*taken, *given.columns))
-    taken = (*taken, *copies)
     codes, _ = table.series(id.columns)
-    covariates = infer_static_covariates(table, given, config, (*taken, *(config.target or ())), codes)
-    targets = find_targets(table, config.target, (*taken, *covariates.columns), bool(id.columns))
+    covariates = infer_static_covariates(table, given, config, (*taken, *copies, *(config.target or ())), codes)
+    used = {*taken, *covariates.columns}
+    numeric = [name for name in table.columns if name not in used and is_numeric(table[name])]
+    if is_unpivoted:
+        numeric = [TARGET]
+    against = {} if is_unpivoted else reasons_against(table, numeric, times, codes, copies)
+    likely = [name for name in numeric if name not in against]
+    if not likely:
+        # Some column must remain to be forecast, even a constant one.
+        likely = [name for name in numeric if against[name] not in (REPEATS, COUNTS)] or numeric
+    if not covariates.future.given:
+        likely = list(targets_that_end(table, likely, [name for name in against if name not in copies], codes, times))
+    targets = find_targets(table, config.target, tuple(used), likely, long=bool(id.columns))
     if copies and config.target is None:
         targets = replace(targets, reason=f"{targets.reason}; {quote_list(copies)} only repeat the timestamps")
-    taken = (*taken, *targets.columns)
+    taken = (*taken, *copies, *targets.columns)
     covariates = infer_future_covariates(table, covariates, config, taken, targets.columns, codes, times)
     covariates = infer_categories(table, covariates, config)
-    return targets, covariates, unused_columns(table, (*taken, *covariates.columns))
+    return targets, covariates, unused_columns(table, (*taken, *covariates.columns), against)
 
 
 def _grid(
@@ -209,6 +227,10 @@ def _grid(
     if config.resample is None and (config.freq is not None or regular >= MIN_REGULAR):
         return grid, None
     return aligned_grid(config.freq or resampling_freq(times, series), times), config.resample or "mean"
+
+
+def _role_notes(*roles: Role) -> list[ReadingNote]:
+    return [ReadingNote(message=role.note) for role in roles if role.note]
 
 
 def _describe_role(field: str, role: Role) -> InferredSetting:

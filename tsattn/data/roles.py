@@ -66,6 +66,8 @@ def find_id(table: Table, given: str | None, used: Iterable[str], times: npt.NDA
     # A few repeated timestamps are a mistake in one series, which any text column that varies would hide.
     fits = _may_be_id if repeats >= MIN_REPEATED * len(table) else _has_id_name
     candidates = [column for name in table.columns if name not in taken and fits(column := table[name])]
+    # A column with a value for almost every row numbers the rows.
+    candidates = [column for column in candidates if 2 * column.values.nunique() <= len(table)]
     while repeats and len(chosen) < 4:
         ranked = sorted(
             (_count_repeats(times, [*(table[name] for name in chosen), column]), *_rank(column), column.name)
@@ -93,7 +95,7 @@ def find_row_id(table: Table, given: str | None, used: Iterable[str]) -> Role:
         return Role((name,), f"'{name}' has a usual name of an id and names the series")
     first, rest = candidates[0], candidates[1:]
     is_id = (first.kind == "text" and not first.is_numeric_text) or first.name.lower() in ID_NAMES
-    if is_id and (not first.values.is_unique or (len(rest) > 1 and all(_is_target(other) for other in rest))):
+    if is_id and (not first.values.is_unique or (len(rest) > 1 and all(is_numeric(other) for other in rest))):
         return Role((first.name,), f"'{first.name}' is the first column and names the series")
     return Role((), "no column names series, so the table is one series")
 
@@ -125,12 +127,15 @@ def _name_rank(name: str) -> int:
     return ID_NAMES.index(name.lower()) if name.lower() in ID_NAMES else len(ID_NAMES)
 
 
-def find_targets(table: Table, given: Iterable[str] | None, used: Sequence[str], long: bool) -> Role:
+def find_targets(
+    table: Table, given: Iterable[str] | None, used: Sequence[str], likely: Sequence[str], *, long: bool
+) -> Role:
     """Return the columns to forecast.
 
     Args:
         given: Option of the user.
         used: Columns with another role.
+        likely: Columns with numbers that can be targets without being asked for.
         long: Whether the table has id columns.
 
     Raises:
@@ -142,9 +147,7 @@ def find_targets(table: Table, given: Iterable[str] | None, used: Sequence[str],
     elif "y" in table and "y" not in used and (long or "ds" in used):
         columns, reason = ("y",), "'y' is the usual name of the target column"
     else:
-        taken = set(used)
-        columns = tuple(name for name in table.columns if name not in taken and _is_target(table[name]))
-        reason = "every column with numbers"
+        columns, reason = tuple(likely), "every column with numbers"
     if not columns:
         text = _describe_text(table, used)
         raise table.error(
@@ -187,13 +190,6 @@ def calendar_copies(table: Table, times: pd.Index, used: Iterable[str]) -> tuple
     return tuple(copies)
 
 
-def _is_target(column: Column) -> bool:
-    """Return whether a column holds numbers that do not merely number the rows."""
-    if column.kind == "text":
-        return column.name != FILE and column.is_numeric_text
-    return column.kind == "number" and not is_counter(column)
-
-
 def is_counter(column: Column) -> bool:
     """Return whether a column only numbers the rows, or is an increasing time axis."""
     name = column.name.lower()
@@ -204,3 +200,10 @@ def is_counter(column: Column) -> bool:
     if name not in TIME_NAMES or column.kind != "number" or len(column.values) < 2:
         return False
     return bool((column.values.diff().iloc[1:] > 0).all())
+
+
+def is_numeric(column: Column) -> bool:
+    """Return whether a column holds numbers that could be forecast."""
+    if column.kind == "text":
+        return column.name != FILE and column.is_numeric_text
+    return column.kind == "number" and not is_counter(column)

@@ -11,23 +11,25 @@ from tsattn._text import quote_list
 from tsattn.data.roles import Role
 from tsattn.data.table import FILE, Table
 from tsattn.data.time_detection import TimeReading, detect_number_format, is_time_name
-from tsattn.data.time_parts import DATE_PARTS, PART_NAMES, day_part, has_times_of_day, part_kind
+from tsattn.data.time_parts import DATE_PARTS, PART_NAMES, day_part, has_times_of_day, part_kind, words_of
 from tsattn.data.timestamps import EPOCH_UNITS, EXCEL, PERIODS, parse
 from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.schema import ReadingNote
 
-_SUMMARY_PERIODS = r"^(?:\d{4}[- ]?)?(?:M13|Q05|S03)$"
+_SUMMARIES = r"(?:\d{4}[- ]?)?(?:M13|Q05|S03)"
+_PARTS = r"(?:\d{4}[- ]?)?(?:M(?:0\d|1[0-2])|Q0[1-4]|S0[12])"
+_PERIOD_WORDS = frozenset(("period", "time", "date", "month", "quarter", "monat", "periode", "mois", "mes"))
 _STEPS = "so the rows are steps 0, 1, 2, ..."
 
 
 def without_summaries(table: Table) -> Table:
     """Return a table without the rows of the annual means that statistical offices number M13, Q05 or S03."""
     for name in table.columns:
-        if table[name].kind != "text" or part_kind(table[name].values) not in ("month", "quarter", None):
+        if table[name].kind != "text" or not words_of(name) & _PERIOD_WORDS:
             continue
         cells = table.frame[name].astype("str")
-        found = cells.str.contains(_SUMMARY_PERIODS).fillna(False).to_numpy(dtype=bool)
-        if not found.any() or not cells[~found].str.contains(r"^(?:\d{4}[- ]?)?[MQS]0?\d").mean() > 0.9:
+        found = cells.str.fullmatch(_SUMMARIES).fillna(False).to_numpy(dtype=bool)
+        if not found.any() or not cells[~found].str.fullmatch(_PARTS).all():
             continue
         first = int(np.argmax(found))
         note = ReadingNote(
@@ -78,10 +80,15 @@ def _choose(table: Table, readings: dict[str, TimeReading]) -> str | None:
         raise table.error(f"column '{doubtful[0]}': {doubt}", first, "write them as 2020-12-31")
     if not dates:
         dates = [name for name, reading in readings.items() if reading.format]
-        dates = [name for name in dates if is_time_name(name)] or dates
+        named = [name for name in dates if is_time_name(name)]
+        dates = named or ([] if len(dates) > 1 and _has_named_time(table) else dates)
     if len(dates) > 1:
         raise table.error(f"expected one time column, got dates in {quote_list(dates)}", "name one with {time}")
     return dates[0] if dates else None
+
+
+def _has_named_time(table: Table) -> bool:
+    return any(is_time_name(name) and table[name].is_whole for name in table.columns)
 
 
 def _reason(table: Table, name: str, readings: dict[str, TimeReading]) -> str:

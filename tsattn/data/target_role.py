@@ -1,0 +1,85 @@
+"""Which columns of numbers are forecast, and why the others are not: they number rows, place a series or flag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tsattn.data.table import Column, Table
+from tsattn.data.time_parts import words_of
+from tsattn.timeseries.ragged import Ints
+
+MIN_COUNTED_ROWS = 30
+"""Rows from which on a column that increases by 1 from row to row is taken to number them, whatever its name."""
+
+REPEATS, COUNTS = "repeats a part of the timestamps", "numbers the rows"
+"""Reasons that exclude a column even if no other one remains."""
+
+_COORDINATES = frozenset(("lat", "latitude", "lon", "lng", "long", "longitude", "elev", "elevation", "altitude"))
+_CALENDAR = frozenset(("season", "weekday", "dayofweek", "dow", "wday", "weekend"))
+
+
+def reasons_against(
+    table: Table, names: Sequence[str], times: pd.Index | None, codes: Ints, repeating: Sequence[str]
+) -> dict[str, str]:
+    """Return the columns that are no targets unless they are asked for, with the reason.
+
+    Args:
+        table: The table.
+        names: Columns with numbers.
+        times: Timestamp of each row; None if rows are steps.
+        codes: Index of the series of each row, int64 [rows].
+        repeating: Columns that repeat a part of the timestamp.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        reason = REPEATS if name in repeating else _reason(table[name], times, codes)
+        if reason:
+            found[name] = reason
+    return found
+
+
+def _reason(column: Column, times: pd.Index | None, codes: Ints) -> str:
+    numbers = pd.to_numeric(column.values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    seen = numbers[np.isfinite(numbers)]
+    if column.kind == "text" and column.numeric_fraction < 1 and len(np.unique(seen)) <= 2:
+        return "is a category"
+    levels = np.unique(seen[:1000])
+    if len(levels) <= 2:
+        levels = np.unique(seen)
+    if len(levels) == 1:
+        return "holds one value"
+    if _numbers_rows(column, numbers):
+        return COUNTS
+    if words_of(column.name) & _COORDINATES:
+        return "is a coordinate"
+    if len(levels) == 2 and set(levels) == {0.0, 1.0}:
+        return "is a flag of 0 and 1"
+    if words_of(column.name) & _CALENDAR and column.is_whole and len(np.unique(seen)) <= 7:
+        return "counts the calendar"
+    if isinstance(times, pd.DatetimeIndex) and column.is_whole and _follows_calendar(numbers, times):
+        return "counts the calendar"
+    return ""
+
+
+def _numbers_rows(column: Column, numbers: npt.NDArray[np.float64]) -> bool:
+    if not column.is_whole or len(numbers) < 2 or not np.isfinite(numbers).all():
+        return False
+    steps = np.diff(numbers)
+    named = bool(words_of(column.name) & {"id", "index", "row", "record", "instant", "nr", "no"})
+    return bool((steps == 1).all()) and (named or len(numbers) >= MIN_COUNTED_ROWS)
+
+
+def _follows_calendar(numbers: npt.NDArray[np.float64], times: pd.DatetimeIndex) -> bool:
+    """Return whether numbers are a part of the timestamps plus a constant, such as years since 2011."""
+    if len(numbers) < 10 or not np.isfinite(numbers).all():
+        return False
+    for part in ("year", "month", "quarter", "day", "hour", "day_of_year"):
+        values = np.asarray(getattr(times, part), dtype=np.float64)
+        if values.min() < values.max() and np.ptp(numbers - values) == 0 and (np.diff(values) <= 0).any():
+            return True
+    shift = (numbers - np.asarray(times.dayofweek, dtype=np.float64)) % 7
+    return bool(np.ptp(shift) == 0 and np.ptp(numbers) == 6)
