@@ -205,6 +205,11 @@ class DataConfig(BaseConfig):
     resample: Aggregation | None = Field(
         None, description="how rows within one time step are aggregated when timestamps are off the frequency's grid"
     )
+    fill_missing: float | None = Field(
+        None,
+        description="value of the targets at steps without a row, such as 0 for sales, from the first row of a series "
+        "to the last row of the data",
+    )
     season: int | None = Field(None, ge=1, description="season length in steps; 1 for no season")
     horizon: int | None = Field(None, ge=1, description="number of steps to forecast")
     context: Annotated[int | None, Multiples(0.25, 0.5, 1, 2)] = Field(

@@ -118,6 +118,7 @@ class Forecaster(BaseEstimator):
         support: Support = "real",
         on_duplicate: Aggregation | None = None,
         resample: Aggregation | None = None,
+        fill_missing: float | None = None,
         delimiter: str | None = None,
         decimal: Decimal | None = None,
         no_header: bool = False,
@@ -150,6 +151,7 @@ class Forecaster(BaseEstimator):
         self.support = support
         self.on_duplicate = on_duplicate
         self.resample = resample
+        self.fill_missing = fill_missing
         self.delimiter = delimiter
         self.decimal = decimal
         self.no_header = no_header

@@ -170,6 +170,7 @@ _DATA_FIELDS = (
     "freq",
     "on_duplicate",
     "resample",
+    "fill_missing",
     "season",
     "horizon",
     "delimiter",

@@ -182,11 +182,15 @@ def infer_future_covariates(
     if not future:
         return covariates
     missing = [name for name in future if _missing_fraction(table, name, after)]
-    note = ""
+    notes = []
+    if config.target is None:
+        ended, known = quote_list(targets), quote_list(future)
+        notes.append(f"{ended} end before {known}, which are read as known ahead")
     if missing:
         number = sum(round(_missing_fraction(table, name, after) * int(after.sum())) for name in missing)
-        note = f"{number} values of {quote_list(missing)} are missing after the last targets"
-    return replace(covariates, future=Role(future, "they continue after the last targets", note=note))
+        values = "1 value is" if number == 1 else f"{number} values are"
+        notes.append(f"{values} missing in {quote_list(missing)} after the last targets")
+    return replace(covariates, future=Role(future, "they continue after the last targets", note="; ".join(notes)))
 
 
 def _missing_fraction(table: Table, name: str, rows: Bools) -> float:

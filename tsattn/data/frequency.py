@@ -218,3 +218,29 @@ def _last(values: Floats, starts: Ints) -> Floats:
     last = np.maximum.reduceat(rows, starts, axis=0)
     found = np.take_along_axis(values, np.maximum(last, 0), axis=0)
     return np.where(last >= 0, found, np.float32(np.nan))
+
+
+def uneven_calendar(times: pd.Index, series: Ints) -> str | None:
+    """Return which calendar of periods of unequal length timestamps have, in words; None for others.
+
+    These are weeks that are grouped into months, as in 4-4-5 calendars, and two or three days of each month, such as
+    the 1st and the 15th.
+    """
+    assert isinstance(times, pd.DatetimeIndex)
+    wall = remove_timezone(times)
+    if (wall != wall.normalize()).any():
+        return None
+    counts = count_values(iter_steps(to_integers(wall), series))
+    days = {step // DAY: number for step, number in counts.items()}
+    total = sum(days.values())
+    if total < 6:
+        return None
+    if sum(days.get(weeks, 0) for weeks in (28, 35)) >= 0.9 * total and min(days.get(28, 0), days.get(35, 0)) > 0:
+        return "periods of 28 and 35 days, as in a 4-4-5 calendar"
+    of_month = np.where((wall + pd.Timedelta(days=1)).day == 1, 31, wall.day)
+    found, number = np.unique(of_month, return_counts=True)
+    usual = found[number >= 0.1 * len(wall)]
+    if 2 <= len(usual) <= 3 and np.isin(of_month, usual).mean() >= 0.9 and max(days) < 25:
+        texts = ["the last day" if day == 31 else str(day) for day in usual]
+        return f"{len(texts)} dates in each month ({', '.join(texts)})"
+    return None

@@ -29,9 +29,11 @@ from tsattn.data.frequency import (
     median_step,
     resampling_freq,
     to_integers,
+    uneven_calendar,
 )
 from tsattn.data.panel_builder import check_duplicates, check_unique_rows, repeated, to_panel
 from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, is_numeric
+from tsattn.data.series_notes import frequency_notes, series_notes
 from tsattn.data.table import Table
 from tsattn.data.target_role import COUNTS, REPEATS, reasons_against
 from tsattn.data.time_role import find_time, without_summaries
@@ -102,6 +104,7 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
         tz=grid.tz,
         on_duplicate=config.on_duplicate,
         resample=resample,
+        fill_missing=config.fill_missing,
         read_options=config.read_options,
         nearest=resample is not None and config.resample is None and times is not None and is_jittered(grid, times),
         season=1,
@@ -110,6 +113,8 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
     panel = to_panel(table, schema, unique=True)
     season = infer_season(panel, config)
     horizon = infer_horizon(panel, config, int(season.value))
+    if covariates.future.columns and not covariates.future.given and not horizon.given:
+        horizon = _known_horizon(panel, horizon)
     schema = infer_calendar(schema, panel, config, int(season.value), table.name)
     inferred_settings = (
         *table.origin.settings,
@@ -127,10 +132,54 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
             "season": int(season.value),
             "horizon": int(horizon.value),
             "inferred_settings": inferred_settings,
-            "notes": (*table.origin.notes, *_role_notes(time, covariates.future)),
         }
     )
-    return add_calendar_features(panel, schema), schema
+    notes = [*table.origin.notes, *_role_notes(time, covariates.future), *_unread_notes(table, time, unused)]
+    if times is not None:
+        if config.freq is None:
+            notes += frequency_notes(panel.ids, series, times, schema.freq)
+        notes += _aggregation_notes(panel, schema, config, len(table))
+    notes += series_notes(panel, schema)
+    return add_calendar_features(panel, schema), schema.model_copy(update={"notes": tuple(notes)})
+
+
+def _known_horizon(panel: Panel, horizon: InferredSetting) -> InferredSetting:
+    """Return a horizon over which the future covariates are known."""
+    assert panel.covariates is not None
+    known = int((panel.covariates.series.lengths - panel.lengths).min())
+    if not 0 < known < int(horizon.value):
+        return horizon
+    reason = "as far as the future covariates are known"
+    return InferredSetting(field="horizon", value=str(known), given=False, reason=reason)
+
+
+def _unread_notes(table: Table, time: Role, unused: dict[str, str]) -> list[ReadingNote]:
+    """Return a note if rows are taken as steps although text may hold timestamps of an unknown format."""
+    if time.columns:
+        return []
+    for name in unused:
+        cells = table[name].values.dropna().astype("str") if table[name].kind == "text" else table[name].values.iloc[:0]
+        if len(cells) and cells.is_unique and cells.iloc[:100].str.contains(r"\d").mean() > 0.9:
+            message = (
+                f"rows are taken as steps; '{name}' holds no timestamps that can be read, such as '{cells.iloc[0]}'"
+            )
+            return [ReadingNote(message=message, hints=("name their format with {time_format}",))]
+    return []
+
+
+def _aggregation_notes(panel: Panel, schema: Schema, config: DataConfig, rows: int) -> list[ReadingNote]:
+    """Return a note if irregular timestamps make steps with several rows or with none."""
+    if schema.resample is None or config.resample is not None:
+        return []
+    observed = int(np.isfinite(panel.values).any(axis=1).sum())
+    empty = len(panel.values) - observed
+    if rows <= observed and not empty:
+        return []
+    message = (
+        f"the timestamps are irregular: {rows} rows are aggregated by {schema.resample} to {observed} steps of "
+        f"'{schema.freq}', and {empty} steps have none"
+    )
+    return [ReadingNote(message=message, hints=("set {resample} and {freq}",))]
 
 
 def _apply_freq(table: Table, time: Role, freq: str | None) -> Role:
@@ -226,6 +275,10 @@ def _grid(
         return grid, config.resample
     if config.resample is None and (config.freq is not None or regular >= MIN_REGULAR):
         return grid, None
+    uneven = None if config.resample else uneven_calendar(times, series)
+    if uneven is not None:
+        message = f"expected a regular calendar, got {uneven}, which steps of equal length would average"
+        raise table.error(message, "aggregate them with {resample} and {freq}", names=time.columns)
     return aligned_grid(config.freq or resampling_freq(times, series), times), config.resample or "mean"
 
 

@@ -146,6 +146,10 @@ def _scatter(table: Table, values: Floats, codes: Ints, position: Ints, ids: tup
     else:
         np.minimum.at(starts, codes, position)
         np.maximum.at(ends, codes, position)
+    if schema.fill_missing is not None:
+        reached = np.isfinite(values[:, : len(schema.targets)]).any(axis=1)
+        end = int(position[reached].max(initial=starts.min()))
+        ends = np.maximum(ends, end)
     lengths = ends - starts + 1
     if lengths.sum() > max(MAX_STEPS_PER_ROW * len(values), 100_000):
         worst = int(np.argmax(lengths))
@@ -162,7 +166,13 @@ def _scatter(table: Table, values: Floats, codes: Ints, position: Ints, ids: tup
         series = RaggedArray.from_lengths(values, lengths)
     else:
         series = RaggedArray.missing(lengths, values.shape[1])
-        series.values[series.offsets[codes] + position - starts[codes]] = values
+        rows = series.offsets[codes] + position - starts[codes]
+        if schema.fill_missing is not None:
+            empty = np.ones(len(series.values), dtype=bool)
+            empty[rows] = False
+            empty &= np.repeat(starts, lengths) + series.steps <= end
+            series.values[empty, : len(schema.targets)] = schema.fill_missing
+        series.values[rows] = values
     return Panel(series, ids, schema.targets, starts.astype(np.int64), schema.grid)
 
 

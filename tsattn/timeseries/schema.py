@@ -73,6 +73,7 @@ class Schema(BaseConfig):
         tz: Time zone of the timestamps; None if they have none.
         on_duplicate: How several rows with the same timestamp are aggregated; None raises an error.
         resample: How rows within a step are aggregated if timestamps lie between the steps; None raises an error.
+        fill_missing: Value of the targets at steps without a row, up to the last row of the data; None for missing.
         nearest: Whether timestamps between two steps belong to the nearer one instead of the earlier one.
         season: Season length in steps; 1 without seasonality.
         horizon: Steps to forecast.
@@ -97,6 +98,7 @@ class Schema(BaseConfig):
     tz: str | None = None
     on_duplicate: Aggregation | None = None
     resample: Aggregation | None = None
+    fill_missing: float | None = None
     nearest: bool = False
     season: int
     horizon: int

@@ -1,0 +1,208 @@
+"""Notes on series that a forecast would hide: too short, ended early, of another frequency, or closed at times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from tsattn._text import format_timestamp, quote_list
+from tsattn.data.columns import Bools
+from tsattn.data.frequency import infer_freq, to_integers
+from tsattn.timeseries.grid import DAY
+from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.ragged import Ints
+from tsattn.timeseries.schema import ReadingNote, Schema
+
+MIN_GAPS = 0.3
+"""Fraction of steps without a value from which on they are noted."""
+
+MIN_DAYS = 14
+"""Days that a panel must span to show hours and weekdays that never have a value."""
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def series_notes(panel: Panel, schema: Schema) -> list[ReadingNote]:
+    """Return notes on the series of a panel.
+
+    Args:
+        panel: The series.
+        schema: How they were read, with the horizon.
+    """
+    observed: Bools = np.asarray(np.isfinite(panel.values).any(axis=1), dtype=np.bool_)
+    count = _sum_by_series(panel, observed)
+    last = _last_observed(panel, observed)
+    return [
+        *_short(panel, count),
+        *_ended(panel, schema, count, last),
+        *_ragged(panel),
+        *_closed(panel, schema, observed),
+    ]
+
+
+def _sum_by_series(panel: Panel, values: Bools) -> Ints:
+    total = np.append(0, np.cumsum(values))
+    return np.asarray(total[panel.series.offsets[1:]] - total[panel.series.offsets[:-1]])
+
+
+def _last_observed(panel: Panel, observed: Bools) -> Ints:
+    """Return the position on the grid of the last value of each series; that before its start without any."""
+    steps = np.where(observed, panel.series.steps + 1, 0)
+    last = np.zeros(len(panel), dtype=np.int64)
+    np.maximum.at(last, np.repeat(np.arange(len(panel)), panel.lengths), steps)
+    return panel.starts + last - 1
+
+
+def _named(panel: Panel, series: Ints) -> str:
+    names = quote_list(panel.ids[index] for index in series)
+    return f"series {names}" if len(panel) > 1 else "the series"
+
+
+def _short(panel: Panel, count: Ints) -> list[ReadingNote]:
+    notes: list[ReadingNote] = []
+    for number, words in ((0, "no value"), (1, "only one value")):
+        series = np.flatnonzero(count == number)
+        if len(series):
+            verb = "have" if len(series) > 1 else "has"
+            message = f"{_named(panel, series)} {verb} {words}, on which no forecast can be based"
+            notes.append(ReadingNote(message=message, hints=("remove the rows", "add earlier ones")))
+    return notes
+
+
+def _ended(panel: Panel, schema: Schema, count: Ints, last: Ints) -> list[ReadingNote]:
+    """Return a note on series that ended more than two horizons before the last one."""
+    early = np.flatnonzero((last.max() - last > 2 * schema.horizon) & (count > 0))
+    if not len(early):
+        return []
+    first = early[np.argmin(last[early])]
+    end, latest = (format_timestamp(time) for time in panel.grid.times([last[first], last.max()]))
+    verb = "end" if len(early) > 1 else "ends"
+    message = (
+        f"{_named(panel, early)} {verb} before the others, '{panel.ids[first]}' on {end} and others on {latest}; each "
+        "series is forecast from its own end"
+    )
+    return [ReadingNote(message=message, hints=("remove the series that have ended",))]
+
+
+def _ragged(panel: Panel) -> list[ReadingNote]:
+    """Return a note on targets whose last values are earlier than those of the other targets of their series."""
+    if len(panel.targets) < 2:
+        return []
+    ends = []
+    owner = np.repeat(np.arange(len(panel)), panel.lengths)
+    for channel in range(len(panel.targets)):
+        end = np.zeros(len(panel), dtype=np.int64)
+        np.maximum.at(end, owner, np.where(np.isfinite(panel.values[:, channel]), panel.series.steps + 1, 0))
+        ends.append(end)
+    behind = np.where(np.stack(ends) > 0, np.max(ends, axis=0) - np.stack(ends), 0)
+    steps = behind.max(axis=1)
+    if not steps.any():
+        return []
+    names = ", ".join(f"'{name}' by {int(n)}" for name, n in zip(panel.targets, steps, strict=True) if n)
+    message = f"targets end before the others of their series ({names} steps); all are forecast from the latest end on"
+    return [ReadingNote(message=message, hints=("forecast them separately with {target}",))]
+
+
+def _closed(panel: Panel, schema: Schema, observed: Bools) -> list[ReadingNote]:
+    """Return a note on gaps: hours and weekdays that never have a value, or many missing steps."""
+    missing = 1 - float(observed.mean()) if len(observed) else 0.0
+    closed = _never_observed(panel, observed, schema.horizon) if missing > 0.05 else None
+    if closed is not None:
+        text, always_empty = closed
+        message = f"there is never a value {text}; {always_empty} of {schema.horizon} steps of the forecast are there"
+        return [ReadingNote(message=message, hints=("drop these steps of the forecast",))]
+    if missing < MIN_GAPS or schema.resample is not None:
+        return []
+    message = f"{100 * missing:.0f} % of the steps have no value and are missing values"
+    return [ReadingNote(message=message, hints=("set {fill_missing} to 0 if no row means 0", "set a longer {freq}"))]
+
+
+def _never_observed(panel: Panel, observed: Bools, horizon: int) -> tuple[str, int] | None:
+    """Return hours and weekdays without any value, in words, and how many steps of the first forecast lie there."""
+    step = panel.grid.wall_clock_step
+    if step is None or step[0] != "seconds" or step[1] > 86_400 or 86_400 % step[1]:
+        return None
+    per_day = 86_400 // step[1]
+    position = np.repeat(panel.starts, panel.lengths) + panel.series.steps
+    slot, weekday = _slots(panel, position, per_day)
+    if len(position) < MIN_DAYS * per_day:
+        return None
+    slots = np.bincount(slot[observed], minlength=per_day) > 0
+    days = np.bincount(weekday[observed], minlength=7) > 0
+    seen = np.bincount(slot, minlength=per_day) > 0, np.bincount(weekday, minlength=7) > 0
+    closed_slots, closed_days = ~slots & seen[0], ~days & seen[1]
+    if not closed_slots.any() and not closed_days.any():
+        return None
+    parts = []
+    if closed_slots.any():
+        parts.append(f"from {' and from '.join(_ranges(closed_slots, step[1]))}")
+    if closed_days.any():
+        parts.append(
+            "on " + ", ".join(name for name, is_closed in zip(WEEKDAYS, closed_days, strict=True) if is_closed)
+        )
+    first = int(np.argmax(panel.starts + panel.lengths))
+    ahead = panel.starts[first] + panel.lengths[first] + np.arange(horizon)
+    ahead_slot, ahead_day = _slots(panel, ahead, per_day)
+    return " and ".join(parts), int((closed_slots[ahead_slot] | closed_days[ahead_day]).sum())
+
+
+def _slots(panel: Panel, position: Ints, per_day: int) -> tuple[Ints, Ints]:
+    """Return the step within the day and the weekday, from 0 on Mondays, of positions on the grid."""
+    wall = pd.DatetimeIndex(panel.grid.times(position)).tz_localize(None).as_unit("us").asi8
+    days, rest = np.divmod(np.asarray(wall, dtype=np.int64), DAY)
+    return rest * per_day // DAY, (days + 3) % 7
+
+
+def _ranges(closed: Bools, seconds: int) -> list[str]:
+    """Return runs of closed steps of the day as text, across midnight."""
+    edges = np.flatnonzero(closed & ~np.roll(closed, 1))
+    texts = []
+    for start in edges:
+        length = int(np.argmin(np.roll(closed, -start))) or len(closed)
+        clock = [pd.Timestamp(0) + pd.Timedelta(seconds=int((start + n) * seconds)) for n in (0, length)]
+        texts.append(" to ".join(f"{time:%H:%M}" for time in clock))
+    return texts
+
+
+def frequency_notes(
+    ids: Sequence[str], series: Ints, times: pd.Index, freq: str, most: int = 2_000
+) -> list[ReadingNote]:
+    """Return a note on series whose timestamps have another usual step than the panel.
+
+    Args:
+        ids: Id of each series.
+        series: Index of the series of each row, int64 [rows].
+        times: Timestamp of each row.
+        freq: Frequency of the panel.
+        most: Most series to compare.
+    """
+    if len(ids) < 2:
+        return []
+    order = np.lexsort((to_integers(times), series))
+    counts, owner = to_integers(times)[order], series[order]
+    step, inside = np.diff(counts), np.diff(owner) == 0
+    frame = pd.DataFrame({"series": owner[1:][inside], "step": step[inside]})
+    frame = frame[frame["step"] > 0]
+    usual = frame.groupby("series")["step"].agg(["median", "size"])
+    usual = usual[usual["size"] >= 3]
+    if len(usual) < 2:
+        return []
+    least = float(usual["median"].min())
+    others = [int(index) for index in usual.index[usual["median"] >= 1.9 * least]][:most]
+    found: dict[str, list[str]] = {}
+    for index in others:
+        own_times = times[series == index]
+        own = infer_freq(own_times, np.zeros(len(own_times), dtype=np.int64))
+        steps = np.diff(np.sort(to_integers(own_times)))
+        if own is not None and own != freq and np.mean(steps >= int(1.9 * least)) > 0.9:
+            found.setdefault(own, []).append(ids[index])
+    return [
+        ReadingNote(
+            message=f"series {quote_list(names)} {'have' if len(names) > 1 else 'has'} steps of '{own}' and are on the "
+            f"grid of '{freq}', with missing values between",
+            hints=("read them from another file",),
+        )
+        for own, names in found.items()
+    ]
