@@ -9,6 +9,9 @@ from typing import Literal
 
 from tsattn.data.numbers import is_missing, parse_number
 
+MAX_CELLS = 4000
+"""Number of cells by which the kinds of columns are found; more if a row has more."""
+
 _MONTH = r"(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|mon|tue|wed|thu|fri|sat|sun)"
 _DATE = re.compile(
     r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?|\d{4}[-/]\d{1,2}|\d{1,2}/\d{4}|"
@@ -23,11 +26,18 @@ TOTAL = re.compile(
 )
 """Name of a row or column that adds up others."""
 
+_PLAIN = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
+
+DATE_NUMBER = re.compile(r"(?:1[89]|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])?")
+"""Date written as a whole number, such as 20201231 or 202012."""
+
 CellKind = Literal["empty", "number", "date", "text"]
 
 
 def cell_kind(cell: str) -> CellKind:
     """Return the kind of a cell."""
+    if _PLAIN.fullmatch(cell):
+        return "number"
     if is_missing(cell):
         return "empty"
     text = cell.strip()
@@ -42,7 +52,7 @@ def column_kinds(rows: Sequence[Sequence[str]]) -> list[CellKind]:
     rows = rows[min(len(rows) // 2, 10) :]
     if not rows:
         return []
-    step = max(len(rows) * len(rows[0]) // 20_000, 1)
+    step = max(len(rows) * len(rows[0]) // MAX_CELLS, 1)
     kinds: list[CellKind] = []
     for column in zip(*rows[::step], strict=True):
         counts = Counter(cell_kind(cell) for cell in column)

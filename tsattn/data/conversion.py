@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from tsattn.data.numbers import ParsedTexts, is_missing, parse_number, parse_tex
 MIN_NUMERIC = 0.5
 """Fraction of numbers among the non-empty cells from which on a column of text is taken for numbers."""
 
-_HEAD = 500
+_SAMPLE = 500
 _SENTINEL = re.compile(r"-?(?:9{3,}|8{3,}|9{2,}\.9+)")
 
 
@@ -36,13 +37,11 @@ def convert_texts(table: Any, excluded: Sequence[str], decimal: str, marks: Sequ
     notes: list[Note] = []
     for number, name in enumerate(table.column_names):
         column = table[number]
-        if name in excluded or not _is_text(column.type):
+        if name in excluded or not _is_text(column.type) or not _holds_numbers(_spread(column)):
             continue
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         encoded = encoded.combine_chunks() if encoded.num_chunks != 1 else encoded.chunk(0)
         cells = [cell or "" for cell in encoded.dictionary.to_pylist()]
-        if not _holds_numbers(cells[:_HEAD]):
-            continue
         parsed = parse_texts(cells, decimal, marks)
         indices = pc.fill_null(encoded.indices, -1).to_numpy()
         counts = np.bincount(indices[indices >= 0], minlength=len(cells))
@@ -56,11 +55,28 @@ def convert_texts(table: Any, excluded: Sequence[str], decimal: str, marks: Sequ
             texts = [_rewrite(cell, value) for cell, value in zip(cells, parsed.values, strict=True)]
             table = table.set_column(number, name, pa.array(texts, pa.string()).take(encoded.indices))
         notes += _describe(name, cells, counts, parsed, decimal)
-    return table, notes
+    return table, _merge(notes)
+
+
+def _merge(notes: Sequence[Note]) -> list[Note]:
+    """Return one note for all columns with the same setting and value."""
+    merged: dict[tuple[str, str], list[Note]] = {}
+    for note in notes:
+        merged.setdefault((note.field, note.value), []).append(note)
+    return [
+        replace(first, reason=f"{first.reason}; and so on in {len(rest)} more columns") if rest else first
+        for first, *rest in merged.values()
+    ]
 
 
 def _is_text(dtype: Any) -> bool:
     return bool(pa.types.is_string(dtype) or (pa.types.is_dictionary(dtype) and pa.types.is_string(dtype.value_type)))
+
+
+def _spread(column: Any) -> list[str]:
+    """Return up to `_SAMPLE` distinct cells, from evenly spaced rows."""
+    rows = np.unique(np.linspace(0, max(len(column) - 1, 0), min(len(column), _SAMPLE)).astype(np.int64))
+    return [cell for cell in set(column.take(rows).to_pylist()) if cell is not None]
 
 
 def _holds_numbers(cells: Sequence[str]) -> bool:

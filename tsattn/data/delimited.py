@@ -38,8 +38,8 @@ SAMPLE_BYTES = 1 << 20
 CHUNK_BYTES = 8 << 20
 """Size of the chunks in which a file is read."""
 
-MAX_DISTINCT = 2000
-"""Number of distinct cells of a column by which the decimal sign is found."""
+MAX_DISTINCT = 20_000
+"""Number of distinct cells, of all columns, by which the decimal sign is found; at least 20 of each."""
 
 MAX_CHUNK_BYTES = 8 * CHUNK_BYTES
 """Size up to which a chunk grows to find the end of a row."""
@@ -197,13 +197,12 @@ def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions) -> _D
         return dialect
     distinct = [column.unique() for column in texts.columns]
     if options.decimal is None:
-        cells = {
-            name: column[:MAX_DISTINCT].to_pylist() for name, column in zip(texts.column_names, distinct, strict=True)
-        }
+        most = max(MAX_DISTINCT // max(len(distinct), 10), 20)
+        cells = {name: column[:most].to_pylist() for name, column in zip(texts.column_names, distinct, strict=True)}
         lines = _LINE_END.split(sample)
 
         def place(cell: str) -> str:
-            row = next(number for number, line in enumerate(lines, start=1) if cell in line)
+            row = next((number for number, line in enumerate(lines, start=1) if cell in line), 2)
             return f"line {row if layout.text is None else layout.lines[row - 2]}"
 
         decimal = find_decimal(cells, layout.delimiter, place)

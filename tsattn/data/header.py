@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tsattn.data.cells import DATE_NUMBER
 from tsattn.data.numbers import UNITS, parse_number
 
 _UNIT_ROW = re.compile(r"units?|einheit(?:en)?|unités?|unidad(?:es)?|[\[(].*[\])]|-", re.IGNORECASE)
@@ -71,6 +72,8 @@ def is_numeric_header(cells: Sequence[str], kinds: Sequence[str], rows: Sequence
     if len(set(names)) < len(names) or not all(re.fullmatch(r"\d+", name) for name in names):
         return False
     steps = np.diff([int(name) for name in names])
+    if len(steps) > 1 and (steps > 0).all() and all(map(DATE_NUMBER.fullmatch, names)):
+        return True
     if len(steps) > (0 if "text" in kinds else 1) and steps[0] > 0 and (steps == steps[0]).all():
         return True
     numbers = [number for number, kind in enumerate(kinds) if kind == "number"]

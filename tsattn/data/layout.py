@@ -21,6 +21,9 @@ from tsattn.data.notes import Note
 from tsattn.data.splitting import BLANKS, MAX_HEAD, Record, choose_delimiter, split, usual_width
 from tsattn.errors import DataError
 
+HEAD_BYTES = 1 << 17
+"""Number of characters by which a file is recognized that is only a table with a header."""
+
 MAX_HEADER = 30
 """Number of rows that may precede the data."""
 
@@ -59,7 +62,24 @@ def find_layout(text: str, options: ReadOptions, *, whole: bool) -> TextLayout:
         DataError: There is no header, two delimiters fit, or the text is no table.
     """
     _check_format(text)
+    end = text.find("\n", HEAD_BYTES) + 1
+    if end:
+        head = _LINE_END.split(text[:end])
+        layout = _Finder(head, options, whole=False).find()
+        if layout.text is None and not _is_changed_later(text, head, layout.delimiter, options, whole):
+            return layout
     return _Finder(_LINE_END.split(text), options, whole).find()
+
+
+def _is_changed_later(text: str, head: list[str], delimiter: str, options: ReadOptions, whole: bool) -> bool:
+    """Return whether lines after the head may be comments, headers, empty rows or a footer."""
+    header = next(line for line in head if line.strip())
+    if text.count(f"\n{header}") > 1 or "\n#" in text or re.search(r"^[,;\t| ]*[,;\t|][,;\t| ]*$", text, re.MULTILINE):
+        return True
+    if not whole:
+        return False
+    tail = [*head[:MAX_HEADER], *_LINE_END.split(text[-HEAD_BYTES:])[1:]]
+    return _Finder(tail, options.model_copy(update={"delimiter": delimiter}), whole).find().text is not None
 
 
 def _check_format(text: str) -> None:
@@ -249,7 +269,7 @@ class _Finder:
 def _is_header(cells: Sequence[str], kinds: Sequence[CellKind], width: int) -> bool:
     """Return whether most cells differ in kind from the numbers and dates of their columns."""
     if width and len(cells) != width:
-        return True
+        return 2 * sum(cell_kind(cell) in ("number", "date") for cell in cells) < len(cells)
     pairs = [(cell_kind(cell), kind) for cell, kind in zip(cells, kinds, strict=False) if kind in ("number", "date")]
     found = [kind == expected for kind, expected in pairs if kind != "empty"]
     return bool(found) and 2 * sum(found) < len(found)
@@ -301,6 +321,9 @@ def _is_footer(cells: Sequence[str], kinds: Sequence[CellKind], width: int) -> b
         return True
     pairs = [(cell_kind(cell), kind) for cell, kind in zip(cells, kinds, strict=False) if kind in ("number", "date")]
     misfits = [kind for kind, expected in pairs if kind not in (expected, "empty")]
+    if 1 < len(filled) <= len(cells) < width and misfits in ([], [pairs[-1][0]]):
+        # A row that is cut.
+        return False
     if len(cells) != width:
         return bool(misfits) or (len(filled) == 1 and cell_kind(filled[0]) == "text")
     dates = [cells[number] for number, kind in enumerate(kinds) if kind == "date"]

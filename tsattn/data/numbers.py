@@ -51,7 +51,7 @@ _NUMBER = re.compile(
     rf"(?:(?P<trailing>-)|(?P<gap>[{_BLANK}]*)(?P<unit>[^\W\d_][^\d\s()]{{0,7}}[23]?\.?|[%\u2030°º€$£¥][A-Za-z]?))?"
     r"\s*(?P<close>\)?)"
 )
-_PLAIN = re.compile(r"[+-]?\d+")
+_USUAL = re.compile(r"\s*[+-]?\d+(?:(\.)\d{1,2})?\s*")
 
 
 @dataclass(frozen=True)
@@ -172,18 +172,25 @@ def _collect(cells: Sequence[str]) -> _Evidence | None:
     """Return the evidence of a column, or None if most of its cells are no numbers."""
     evidence, numbers, others = _Evidence(), 0, 0
     for cell in cells:
+        if plain := _USUAL.fullmatch(cell):
+            numbers += 1
+            if plain[1]:
+                evidence.counts["."] += 1
+            else:
+                size = abs(int(cell))
+                evidence.small |= size < 1000
+                evidence.large |= size >= 1000
+            continue
         if is_missing(cell):
             continue
         number = parse_number(cell)
         if number is None or number.value(".") is number.value(",") is None:
             others += 1
+            if others > 50 and not numbers:
+                return None
             continue
         numbers += 1
         if not number.evidence:
-            if _PLAIN.fullmatch(cell.strip()):
-                size = abs(int(cell))
-                evidence.small |= size < 1000
-                evidence.large |= size >= 1000
             continue
         evidence.counts[number.evidence] += 1
         if number.evidence.endswith("?"):

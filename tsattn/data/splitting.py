@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tsattn._text import quote_text
-from tsattn.data.cells import cell_kind
+from tsattn.data.cells import MAX_CELLS, cell_kind
 from tsattn.errors import DataError
 
 BLANKS = "blanks"
@@ -69,7 +69,7 @@ def choose_delimiter(lines: Sequence[str]) -> str:
     Raises:
         DataError: Two delimiters fit equally well.
     """
-    head = lines[: 4 * MAX_HEAD]
+    head = lines[:MAX_HEAD]
     scores = {delimiter: _score(head, delimiter) for delimiter in DELIMITERS}
     best = max(scores, key=lambda delimiter: scores[delimiter])
     other = [name for name in DELIMITERS if name != best and scores[name] > 0.98 * scores[best] > 0]
@@ -92,8 +92,8 @@ def _score(lines: Sequence[str], delimiter: str) -> float:
     rows = [record.cells for record in records if len(record.cells) == width]
     if width < 2 or not rows:
         return 0.0
-    step = max(len(rows) * width // 4000, 1)
-    cells = [cell for row in rows[::step] for cell in row[:4000]]
+    step = max(len(rows) * width // MAX_CELLS, 1)
+    cells = [cell for row in rows[::step] for cell in row[:MAX_CELLS]]
     others = DELIMITERS.replace(delimiter, "")
     return len(rows) / len(records) * sum(_fit(cell, others) for cell in cells) / len(cells) * (width - 1) / width
 

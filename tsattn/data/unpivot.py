@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn._text import quote_list
-from tsattn.data.cells import TOTAL, cell_kind
+from tsattn.data.cells import DATE_NUMBER, TOTAL, cell_kind
 from tsattn.data.notes import Note
 from tsattn.data.table import Column, Table
 from tsattn.timeseries.schema import Layout
@@ -110,13 +110,17 @@ def _unpivot_timestamps(table: Table) -> Unpivoted | None:
 
 def _timestamps(table: Table) -> tuple[list[str], npt.NDArray[Any]] | None:
     """Return the columns whose names are timestamps, in order of time, and these: text, years or numbers of steps."""
-    names = [name for name in table.columns if _YEAR.fullmatch(name.strip()) and _holds_numbers(table[name])]
-    if len(names) >= MIN_TIMESTAMPS:
-        values: npt.NDArray[Any] = np.array([int(_YEAR.fullmatch(name.strip())[1]) for name in names])  # type: ignore[index]
+    names = [name for name in table.columns if _YEAR.fullmatch(name.strip())]
+    numbers = [name for name in table.columns if DATE_NUMBER.fullmatch(name.strip())]
+    if len(numbers) >= MIN_TIMESTAMPS:
+        names = numbers
+        values: npt.NDArray[Any] = np.array([int(name) for name in names])
+    elif len(names) >= MIN_TIMESTAMPS:
+        values = np.array([int(_YEAR.fullmatch(name.strip())[1]) for name in names])  # type: ignore[index]
     else:
-        names = [name for name in table.columns if cell_kind(name) == "date" and _holds_numbers(table[name])]
+        names = [name for name in table.columns if cell_kind(name) == "date"]
         values = np.array([name.strip() for name in names], dtype=object)
-    if len(names) < MIN_TIMESTAMPS:
+    if len(names) < MIN_TIMESTAMPS or 2 * sum(_holds_numbers(table[name]) for name in names) < len(names):
         return _numbered_steps(table)
     is_rest_longer = 2 * len(names) < len(table.columns)
     return None if is_rest_longer or len(set(values)) < len(values) else (names, values)
@@ -125,7 +129,7 @@ def _timestamps(table: Table) -> tuple[list[str], npt.NDArray[Any]] | None:
 def _numbered_steps(table: Table) -> tuple[list[str], npt.NDArray[Any]] | None:
     """Return columns such as d_1, d_2, ... next to several columns of text."""
     found = [
-        (match, name) for name in table.columns if (match := _NUMBERED.fullmatch(name)) and _holds_numbers(table[name])
+        (match, name) for name in table.columns if (match := _NUMBERED.fullmatch(name)) and table[name].kind == "number"
     ]
     texts = [name for name in table.columns if table[name].kind == "text"]
     if len(found) < 10 or len(texts) < 2 or len(found) + len(texts) < len(table.columns):
