@@ -305,3 +305,13 @@ def test_no_row_means_zero_if_asked(folder: Path) -> None:
         np.testing.assert_array_equal(panel.series[number][:, 0], expected)
         assert panel.times(number)[-1] == end
     assert load(path, schema=schema)[0].num_observed == len(panel.values)
+
+
+def test_counts_with_leading_zeros_are_numbers(folder: Path) -> None:
+    panel, schema = load(folder / "d_zero_padded_counts.csv")
+    assert schema.targets == ("sales", "returns") and panel.values[[0, -1]].tolist() == [[103, 3], [68, 3]]
+
+
+def test_numbers_beyond_float32_are_a_warning(folder: Path) -> None:
+    notes = load(folder / "k_large_counter.csv")[1].notes
+    assert any("'downloads_total': values are stored as float32, which has steps of 128" in n.message for n in notes)

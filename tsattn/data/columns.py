@@ -21,6 +21,9 @@ MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "?")
 MAX_VALUE = float(np.finfo(np.float32).max)
 """Largest number that a panel can hold."""
 
+MAX_ROUNDING = 0.05
+"""Step of float32 numbers, relative to the usual difference of adjacent values, from which on it is reported."""
+
 MAX_INTEGER = 2.0**53
 """Whole numbers below it are exact as float64."""
 
@@ -63,6 +66,22 @@ def unique_texts(column: pd.Series[Any]) -> tuple[pd.Series[Any], Ints]:
     return texts, np.asarray(column.cat.codes, dtype=np.int64)
 
 
+def float32_step(column: pd.Series[Any]) -> tuple[float, float] | None:
+    """Return the step between float32 numbers as large as those of a column, and the median difference of its values.
+
+    Returns:
+        None if the step is small compared with the difference.
+    """
+    values = column.iloc[:10_000].to_numpy(dtype=np.float64, na_value=np.nan)
+    values = values[np.isfinite(values)]
+    steps = np.abs(np.diff(values))
+    steps = steps[steps > 0]
+    if not len(steps):
+        return None
+    spacing, usual = float(np.spacing(np.float32(np.abs(values).max()))), float(np.median(steps))
+    return (spacing, usual) if spacing > MAX_ROUNDING * usual else None
+
+
 def find_duplicate(names: Iterable[str]) -> str | None:
     """Return the first name that occurs twice, if any."""
     return next((name for name, times in Counter(names).items() if times > 1), None)
@@ -99,6 +118,14 @@ def numeric_fraction(column: pd.Series[Any]) -> float:
     if filled.empty or filled.str.fullmatch(r"0\d+").any():
         return 0.0
     return float(pd.to_numeric(filled, errors="coerce").notna().mean())
+
+
+def is_padded(column: pd.Series[Any]) -> bool:
+    """Return whether a text column holds whole numbers of one width of up to three digits, such as 03 and 12."""
+    cells = column.cat.categories.to_series() if is_categorical(column) else column
+    filled = cells[cells.notna() & (cells != "")].astype(str)
+    width = filled.str.len()
+    return len(filled.unique()) > 2 and bool(filled.str.fullmatch(r"\d{2,3}").all()) and width.min() == width.max()
 
 
 def encode(column: pd.Series[Any]) -> tuple[Ints, list[str]]:

@@ -205,5 +205,5 @@ def is_counter(column: Column) -> bool:
 def is_numeric(column: Column) -> bool:
     """Return whether a column holds numbers that could be forecast."""
     if column.kind == "text":
-        return column.name != FILE and column.is_numeric_text
+        return column.name != FILE and (column.is_numeric_text or (column.is_padded and not _has_id_name(column)))
     return column.kind == "number" and not is_counter(column)

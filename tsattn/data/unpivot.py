@@ -198,7 +198,7 @@ def _drop_totals(table: Table, names: list[str], others: list[str]) -> tuple[Tab
         if table[name].kind != "number":
             continue
         cells = table.frame[name].to_numpy(dtype=float, na_value=np.nan)
-        if TOTAL.fullmatch(name.strip()) or np.allclose(cells, sums, rtol=1e-3):
+        if TOTAL.fullmatch(name.strip()) or (sums.any() and np.allclose(cells, sums, rtol=1e-3)):
             totals.append(name)
     if not totals:
         return table, others
@@ -223,9 +223,9 @@ def _drop_total_rows(table: Table, names: list[str], others: list[str]) -> Table
     if not np.allclose(np.nansum(np.delete(values, rows, axis=0), axis=0), values[rows[0]], rtol=1e-3):
         return table
     where = table.row_name(int(rows[0]))
-    kept = np.delete(np.arange(len(table)), rows)
+    remaining = np.delete(np.arange(len(table)), rows)
     note = Note("left out", where, "a total of the other rows", is_warning=True)
-    return _add_note(table.with_frame(table.frame.iloc[kept]), note)
+    return _add_note(table.with_frame(table.frame.iloc[remaining]), note)
 
 
 def _complete_ids(table: Table, others: list[str]) -> Table:
