@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,12 @@ from cli.conftest import tsattn
 from keras_help import eager_training
 
 from tsattn import Forecaster
+from tsattn.config import RunConfig
+from tsattn.data.prediction_inputs import add_future_covariates
+from tsattn.data.table import Table
 from tsattn.errors import DataError, DataWarning
+from tsattn.forecasting.covariate_notes import covariate_notes
+from tsattn.forecasting.finetuning import read_series
 
 HORIZON = 12
 ROLES: dict[str, Any] = {"target": "y", "future_covariates": "heat", "past_covariates": "visits"}
@@ -118,6 +124,34 @@ def test_the_command_line(tmp_path: Path) -> None:
     known = tsattn("predict", out, "--future", tmp_path / "ahead.csv")
     assert known.exit_code == 0 and "Note:" not in known.stderr and len(known.stdout.splitlines()) == 13
     assert "Note:" in tsattn("predict", out).stderr
+
+
+def test_future_covariates_of_another_file_are_read_with_the_data() -> None:
+    data = frame(300)
+    history, ahead = data.iloc[:-HORIZON], data.iloc[-HORIZON:][["ds", "heat"]]
+    config = RunConfig.from_dict({"data": {"target": "y"}}, source="the test")
+    panel, schema = read_series(history, config, ahead.iloc[:9])
+    assert (schema.future_covariates, schema.horizon) == (("heat",), 9)
+    assert panel.covariates is not None and panel.times(0)[-1] == history["ds"].iloc[-1]
+    np.testing.assert_allclose(panel.covariates.series[0][-9:, 0], ahead["heat"].iloc[:9], rtol=1e-6)
+    with pytest.raises(DataError, match="expected future covariates, which are columns of the frame as well"):
+        read_series(history, config, ahead.rename(columns={"heat": "warmth"}))
+
+
+def test_values_unlike_those_of_the_training_are_noted() -> None:
+    data = frame(300)
+    baseline = Forecaster("seasonal_naive", HORIZON, **ROLES).fit(data.iloc[:-HORIZON])
+    spec = replace(baseline.spec_, future_covariates=("heat",), past_covariates=("heat",))
+    ahead = data.iloc[-HORIZON:][["ds", "heat"]]
+    for change, expected in ((lambda heat: heat, 0), (lambda heat: 32 + 1.8 * heat, 1)):
+        table = Table(ahead.assign(heat=change(ahead["heat"])))
+        panel = add_future_covariates(baseline.panel_, table, baseline.schema_)
+        notes = covariate_notes(panel, spec, baseline.schema_)
+        assert len(notes) == expected, notes
+    low, high = data["heat"].iloc[:-HORIZON].agg(["min", "max"])
+    assert f"'heat' are outside of its range in the training data, {low:g} to {high:g}" in notes[0]
+    missing = covariate_notes(baseline.panel_, spec, baseline.schema_)
+    assert missing[0].startswith(f"{HORIZON} of {HORIZON} values of future covariates are missing")
 
 
 def test_a_baseline_needs_no_covariates() -> None:

@@ -200,7 +200,14 @@ class Forecaster(BaseEstimator):
             source="Forecaster",
         )
 
-    def fit(self, X: Frame | Path | str, y: None = None, *, callback: CallbackFactory | None = None) -> Self:
+    def fit(
+        self,
+        X: Frame | Path | str,
+        y: None = None,
+        *,
+        future: Frame | Path | str | None = None,
+        callback: CallbackFactory | None = None,
+    ) -> Self:
         """Read the data, train a model, score it on the validation part, and train it further to the end of the data.
 
         The last training continues from the best weights, for half as many epochs. A naive baseline that replaces the
@@ -209,6 +216,7 @@ class Forecaster(BaseEstimator):
         Args:
             X: A frame or an array, a CSV or Parquet file, a folder or pattern; see `tsattn.data.load`.
             y: Ignored; the target is a column of the data.
+            future: Timestamps, ids and future covariates after the end of the data, for the forecast that follows them.
             callback: Called with the title of each training, returns a context manager that yields a Keras callback.
 
         Raises:
@@ -216,7 +224,7 @@ class Forecaster(BaseEstimator):
             DataError: The data cannot be read as series, or are too short for the horizon.
         """
         config = self.to_config()
-        self.fitted_ = fit(config, *read_series(X, config), source_name(X), callback)
+        self.fitted_ = fit(config, *read_series(X, config, future), source_name(X), callback)
         return self
 
     def summary(self) -> str:

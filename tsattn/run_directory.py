@@ -12,7 +12,8 @@
                        ``ids``, ``starts``; ``covariates`` with ``covariate_offsets``, ``covariate_names`` and
                        ``num_future_covariates``; ``static_NAME`` and ``labels_NAME`` of static covariates
 ``metrics.json``       ``scores`` of the model and the naive baselines on the last ``validation_steps`` steps;
-                       ``notes`` on what they leave out; ``model_choice``: the selected model and why, null
+                       ``notes`` on what they leave out; ``forecast_notes`` on the data and on values that replace
+                       missing future covariates in ``forecast.csv``; ``model_choice``: the selected model and why, null
                        for a named model; ``calibration`` of the intervals
 ``history.csv``        training history, one row per epoch: ``loss``, ``val_loss``, ``best``, ``out_of_time``
 ``forecast.csv``       the forecast that follows the data
@@ -72,5 +73,5 @@ def _write_forecast(fitted: FittedForecaster, folder: Path, name: str) -> None:
         weights=explain(fitted, None, PredictionRequest()) if WEIGHTS in fitted.model.output else None,
         season=fitted.spec.season,
         summary=f"{fitted.summary()} {fitted.calibration.summary()}",
-        notes=fitted.notes,
+        notes=[*fitted.notes, *(f"{note}." for note in fitted.forecast_notes)],
     )

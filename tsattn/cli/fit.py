@@ -24,6 +24,7 @@ from tsattn.config import AUTO, RunConfig, SelectionConfig, TrainingConfig
 @click.command()
 @click.argument("data", type=PATH)
 @click.option("-o", "--out", type=PATH, help="Run directory.  [default: runs/ and the name of DATA]")
+@click.option("--future", type=PATH, help="File with the future covariates after the end of DATA.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing run directory.")
 @config_options("Model to train, see `tsattn models`; auto selects the best of several.")
 @config_option(RunConfig, "init_from")
@@ -34,7 +35,13 @@ from tsattn.config import AUTO, RunConfig, SelectionConfig, TrainingConfig
 )
 @config_option(TrainingConfig, "refit")
 def fit(
-    data: Path, out: Path | None, overwrite: bool, time_limit: float | None, refit: bool | None, **options: Any
+    data: Path,
+    out: Path | None,
+    future: Path | None,
+    overwrite: bool,
+    time_limit: float | None,
+    refit: bool | None,
+    **options: Any,
 ) -> None:
     """Train a forecaster on DATA and write a run directory.
 
@@ -55,7 +62,7 @@ def fit(
     out = out or (default if overwrite else free_path(default))
     terminal = console(stderr=True)
     check_directory(out, overwrite=overwrite)
-    panel, schema = read_series(data, config)
+    panel, schema = read_series(data, config, future)
     print_schema(terminal, schema, panel)
     with silence_stderr():
         from tsattn.cli.progress import ProgressBar

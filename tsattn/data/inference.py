@@ -132,6 +132,7 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
             "season": int(season.value),
             "horizon": int(horizon.value),
             "inferred_settings": inferred_settings,
+            "covariate_ranges": _covariate_ranges(panel, schema),
         }
     )
     notes = [*table.origin.notes, *_role_notes(time, covariates.future), *_unread_notes(table, time, unused)]
@@ -142,6 +143,20 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
     notes += [note for name in schema.targets if name in table and (note := table[name].precision_note())]
     notes += series_notes(panel, schema)
     return add_calendar_features(panel, schema), schema.model_copy(update={"notes": tuple(notes)})
+
+
+def _covariate_ranges(panel: Panel, schema: Schema) -> dict[str, tuple[float, float]]:
+    """Return the least and the largest value of each future covariate with numbers, up to the ends of the series."""
+    numbers = [name for name in schema.future_covariates if name not in schema.categories]
+    if panel.covariates is None or not numbers:
+        return {}
+    past = panel.covariates.series.slice(0, panel.lengths).values
+    columns = {name: past[:, panel.covariates.names.index(name)] for name in numbers}
+    return {
+        name: (float(np.nanmin(values)), float(np.nanmax(values)))
+        for name, values in columns.items()
+        if np.isfinite(values).any()
+    }
 
 
 def _known_horizon(panel: Panel, horizon: InferredSetting) -> InferredSetting:

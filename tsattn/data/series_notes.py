@@ -96,8 +96,8 @@ def _ragged(panel: Panel) -> list[ReadingNote]:
         end = np.zeros(len(panel), dtype=np.int64)
         np.maximum.at(end, owner, np.where(np.isfinite(panel.values[:, channel]), panel.series.steps + 1, 0))
         ends.append(end)
-    behind = np.where(np.stack(ends) > 0, np.max(ends, axis=0) - np.stack(ends), 0)
-    steps = behind.max(axis=1)
+    lag = np.where(np.stack(ends) > 0, np.max(ends, axis=0) - np.stack(ends), 0)
+    steps = lag.max(axis=1)
     if not steps.any():
         return []
     names = ", ".join(f"'{name}' by {int(n)}" for name, n in zip(panel.targets, steps, strict=True) if n)

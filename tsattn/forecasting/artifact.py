@@ -45,6 +45,7 @@ def write_fitted(fitted: FittedForecaster, folder: Path) -> None:
         "validation_steps": fitted.config.data.validation,
         "scores": scores.to_dict("records"),
         "notes": list(fitted.notes),
+        "forecast_notes": fitted.forecast_notes,
         "model_choice": fitted.choice and fitted.choice.to_dict(),
         "calibration": fitted.calibration.to_dict(),
     }

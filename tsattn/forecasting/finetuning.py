@@ -16,12 +16,15 @@ from typing import Any
 
 from tsattn._text import quote_list
 from tsattn.config import RunConfig
-from tsattn.data.loader import Frame, load
+from tsattn.data.inference import infer_panel
+from tsattn.data.loader import Frame, load, to_table
+from tsattn.data.prediction_inputs import add_future_covariates
+from tsattn.data.table import Table
 from tsattn.errors import ConfigError
 from tsattn.forecasting.run_metadata import RunMetadata
 from tsattn.models import get_model
 from tsattn.timeseries.panel import Panel
-from tsattn.timeseries.schema import Schema
+from tsattn.timeseries.schema import InferredSetting, Schema
 
 AGGREGATION_OPTIONS = ("on_duplicate", "resample")
 
@@ -31,14 +34,24 @@ FREE_DATA_OPTIONS = ("validation", *AGGREGATION_OPTIONS)
 _DEFAULT = RunConfig()
 
 
-def read_series(X: Frame | Path | str, config: RunConfig) -> tuple[Panel, Schema]:
+def read_series(
+    X: Frame | Path | str, config: RunConfig, future: Frame | Path | str | None = None
+) -> tuple[Panel, Schema]:
     """Read training data by the configuration, or by the schema of the run that the training starts from.
+
+    Args:
+        X: The data.
+        config: The configuration.
+        future: Timestamps, ids and future covariates after the end of the data.
 
     Raises:
         ConfigError: The configuration contradicts the run.
         DataError: The data cannot be read as series, or not in the format of the run.
         RunError: The run cannot be read.
     """
+    if future is not None:
+        panel, schema = read_series(X, _with_future_covariates(X, config, to_table(future, config.data.read_options)))
+        return _add_future(panel, to_table(future, config.data.read_options), schema, config)
     if config.init_from is None:
         return load(X, config.data)
     run = _read_run(config)
@@ -48,6 +61,33 @@ def read_series(X: Frame | Path | str, config: RunConfig) -> tuple[Panel, Schema
     )
     own = {name: value for name in AGGREGATION_OPTIONS if (value := getattr(config.data, name)) is not None}
     return load(X, schema=run.schema.model_copy(update={"inferred_settings": inferred_settings, **own}))
+
+
+def _with_future_covariates(X: Frame | Path | str, config: RunConfig, future: Table) -> RunConfig:
+    """Return a configuration whose future covariates are those of a table with them, unless they are given."""
+    if config.data.future_covariates is not None or config.init_from is not None:
+        return config
+    table = to_table(X, config.data.read_options)
+    _, schema = infer_panel(table, config.data)
+    known = (*schema.time, *schema.id, *(config.data.target or ()))
+    names = tuple(name for name in future.columns if name in table and name not in known)
+    if not names:
+        raise future.error(f"expected future covariates, which are columns of {table.name} as well, got none")
+    return config.model_copy(update={"data": config.data.model_copy(update={"future_covariates": names})})
+
+
+def _add_future(panel: Panel, future: Table, schema: Schema, config: RunConfig) -> tuple[Panel, Schema]:
+    """Return the series with future covariates, and a horizon over which these are known unless one is given."""
+    panel = add_future_covariates(panel, future, schema)
+    assert panel.covariates is not None
+    known = int((panel.covariates.series.lengths - panel.lengths).min())
+    if config.data.horizon is not None or not 0 < known < schema.horizon:
+        return panel, schema
+    horizon = InferredSetting(
+        field="horizon", value=str(known), given=False, reason="as far as the future covariates are known"
+    )
+    settings = tuple(horizon if setting.field == "horizon" else setting for setting in schema.inferred_settings)
+    return panel, schema.model_copy(update={"horizon": known, "inferred_settings": settings})
 
 
 def inherit_options(config: RunConfig) -> RunConfig:

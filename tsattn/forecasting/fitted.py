@@ -9,6 +9,7 @@ import keras
 import pandas as pd
 
 from tsattn.config import RunConfig
+from tsattn.forecasting.covariate_notes import covariate_notes
 from tsattn.models import resolve_options
 from tsattn.models.forecast_model import build_graph
 from tsattn.models.network_combination import combine_with_smoothing
@@ -62,6 +63,12 @@ class FittedForecaster:
     def needs_covariates(self) -> bool:
         """Whether the model takes covariates. A baseline that replaces a network does not."""
         return bool(self.spec.past_covariates or self.spec.static)
+
+    @property
+    def forecast_notes(self) -> list[str]:
+        """Notes on the data and on the covariates of the forecast that follows them."""
+        reading = [note.to_warning().format(None) for note in self.schema.notes]
+        return [*reading, *covariate_notes(self.panel, self.spec, self.schema)]
 
     def summary(self) -> str:
         """Return how the model was selected, or one sentence on it compared with the best naive baseline."""

@@ -13,6 +13,7 @@ import pandas as pd
 from tsattn.data.loader import Frame, load, source_name, to_table
 from tsattn.data.prediction_inputs import Cutoff, add_future_covariates, apply_cutoff, extend_calendar_features
 from tsattn.errors import ConfigError, DataError, DataWarning
+from tsattn.forecasting.covariate_notes import covariate_notes
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.models.network_combination import get_methods
 from tsattn.models.sampling import can_sample, sample_paths
@@ -78,9 +79,8 @@ def prediction_panel(fitted: FittedForecaster, X: Frame | Path | str | None, req
         panel = extend_calendar_features(panel, schema, max(steps, spec.horizon))
     if request.future is not None:
         panel = add_future_covariates(panel, to_table(request.future, schema.read_options), schema)
-    missing = "" if steps > spec.horizon else missing_future_covariates(panel, spec.future_covariates, spec.horizon)
-    if missing:
-        warnings.warn(f"{missing}; means of the training data replace them", DataWarning, stacklevel=STACKLEVEL)
+    for note in covariate_notes(panel, spec, schema) if steps <= spec.horizon else ():
+        warnings.warn(note, DataWarning, stacklevel=STACKLEVEL)
     return panel
 
 

@@ -66,6 +66,7 @@ class Schema(BaseConfig):
         past_covariates: Columns that are known up to the forecast origin only.
         static_covariates: Columns with one value per series.
         categories: Categories of the categorical covariates in the training data, by column.
+        covariate_ranges: Least and largest value of each future covariate with numbers in the training data.
         calendar: Cycles of the calendar that give future covariates; see `tsattn.timeseries.calendar`.
         holidays: Country, or part of it as in "DE-BY", whose public holidays are a future covariate.
         freq: pandas alias, or a whole-number step as text where timestamps are integers.
@@ -91,6 +92,7 @@ class Schema(BaseConfig):
     past_covariates: tuple[str, ...] = ()
     static_covariates: tuple[str, ...] = ()
     categories: dict[str, tuple[str, ...]] = Field({})
+    covariate_ranges: dict[str, tuple[float, float]] = Field({})
     calendar: tuple[str, ...] = ()
     holidays: str | None = None
     freq: str
