@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip install -qq
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-slow test-accuracy test-backends bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-classical lint format clean
+.PHONY: help demo test test-lowest test-slow test-accuracy test-backends bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-classical bench-layers lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
@@ -67,7 +67,7 @@ test-backends: $(VENV)/.dev ## The layers on the other Keras backends, if instal
 			-m '$(CASES)' || exit 1; \
 	done
 
-bench: bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-classical ## All benchmarks
+bench: bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-layers bench-serving bench-classical ## All benchmarks
 
 bench-sequences: $(VENV)/.dev ## Attention pooling over sequences of different lengths; needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.sequences
@@ -77,6 +77,9 @@ bench-reading: $(VENV)/.dev ## Time and memory to load CSV files, compared with 
 
 bench-windows: $(VENV)/.dev ## Rate of gathering windows, compared with training on them
 	@$(BIN)/python -m benchmarks.windows
+
+bench-layers: $(VENV)/.dev ## Time and memory of the attention layers, compared with Keras's (minutes)
+	@$(BIN)/python -m benchmarks.layers
 
 bench-serving: $(VENV)/.dev ## The server under load, with and without micro-batching; needs wrk
 	@$(BIN)/python -m benchmarks.serving

@@ -1,9 +1,10 @@
 """Keras layers for attention and time-series forecasting, on any Keras backend."""
 
 from tsattn.layers.alignments import Alignment, CoverageAlignment, HardmaxAlignment, LocalAlignment, MonotonicAlignment
-from tsattn.layers.attention import Attention, BahdanauAttention, LuongAttention
+from tsattn.layers.attention import Attention
 from tsattn.layers.attention_pooling import AttentionPooling
 from tsattn.layers.attention_scores import register_score
+from tsattn.layers.classical_attention import BahdanauAttention, LuongAttention
 from tsattn.layers.copy_attention import CopyAttention
 from tsattn.layers.decoders import AttentionDecoder, ParallelDecoder
 from tsattn.layers.distribution_layers import DistributionHead, ForecastDistribution

@@ -21,7 +21,7 @@ class AlignmentInputs(NamedTuple):
     Args:
         scores: `(batch, queries, keys)`.
         query: `(batch, queries, query_size)`.
-        mask: Boolean, broadcastable to the scores; True means keep.
+        mask: Boolean, broadcastable to the scores; True means keep. None, if every key is valid, for a softmax only.
         noise: Result of `Alignment.sample_noise`, shaped as the scores; None outside of training.
         training: Whether this is training.
     """
@@ -230,6 +230,8 @@ class CoverageAlignment(Alignment):
         return (ops.zeros_like(mask, dtype="float32"),)
 
     def condition_keys(self, keys: Tensor, state: State) -> Tensor:
+        if keys.shape[1] == 0:
+            return keys  # PyTorch has no convolution of an empty sequence
         return keys + self._location(ops.cast(ops.expand_dims(state[0], -1), keys.dtype))
 
     def align(self, inputs: AlignmentInputs, state: State) -> tuple[Tensor, State]:

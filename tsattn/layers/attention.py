@@ -28,12 +28,17 @@ class Memory(NamedTuple):
     Args:
         key: `(batch, keys, size)`, projected and prepared for the score.
         value: `(batch, keys, value_size)`, projected, 0 where masked.
-        mask: Boolean `(batch, keys)`.
+        mask: Boolean `(batch, keys)`; None if all keys are valid.
     """
 
     key: Tensor
     value: Tensor
-    mask: Tensor
+    mask: Tensor | None
+
+    @property
+    def valid(self) -> Tensor:
+        """The mask, all True if it is None."""
+        return resolve_mask(self.mask, self.value)
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -59,9 +64,15 @@ class Attention(keras.layers.Layer):
         value_units: Size of a learned projection of the value. If None, it is not projected.
         dropout: Dropout rate of the attention weights.
         kernel_initializer: Initializer of the projections and of the matrices of the score.
+        kernel_regularizer: Regularizer of the projections.
+        kernel_constraint: Constraint of the projections.
+        seed: Seed of the dropout.
+        unroll: Whether to unroll the loop over the queries of a stateful alignment, whose number must be known: faster
+            for few queries, required by ONNX and LiteRT.
 
     Call arguments:
-        query: `(batch, queries, query_size)`.
+        query: `(batch, queries, query_size)`; or a list of query, value and optionally key, with a list of their masks
+            as `mask`, as in `keras.layers.Attention`.
         value: `(batch, keys, value_size)`.
         key: `(batch, keys, key_size)`. Defaults to the value.
         query_mask: Boolean `(batch, queries)`; True means keep.
@@ -88,8 +99,17 @@ class Attention(keras.layers.Layer):
         value_units: int | None = None,
         dropout: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        seed: int | None = None,
+        unroll: bool = False,
         **kwargs: Any,
     ) -> None:
+        for name in {"score_mode", "use_scale"} & set(kwargs):
+            raise ConfigError(
+                f"{name} of keras.layers.Attention is the score here: score='dot', 'concat', 'scaled_general' (a "
+                f"learned scale) or another. Received: {name}={kwargs[name]!r}"
+            )
         super().__init__(**kwargs)
         check_positive(units=units, value_units=value_units)
         check_rate(dropout=dropout)
@@ -100,11 +120,15 @@ class Attention(keras.layers.Layer):
         self.value_units = value_units
         self.dropout = dropout
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.seed = seed
+        self.unroll = unroll
         self.supports_masking = True
         # XLA on TensorFlow cannot differentiate a scan.
         self.supports_jit = not (self.alignment.stateful and keras.backend.backend() == "tensorflow")
         self._score = get_score(score)
-        self._dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self._dropout = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
         self._query_projection = self._projection("query", units)
         self._key_projection = self._projection("key", units)
         self._value_projection = self._projection("value", value_units)
@@ -112,10 +136,33 @@ class Attention(keras.layers.Layer):
     def _projection(self, name: str, units: int | None) -> keras.layers.Dense | None:
         if units is None:
             return None
-        kernel = clone_initializer(self.kernel_initializer)
         return keras.layers.Dense(
-            units, use_bias=False, kernel_initializer=kernel, dtype=self.dtype_policy, name=f"{name}_projection"
+            units,
+            use_bias=False,
+            kernel_initializer=clone_initializer(self.kernel_initializer),
+            kernel_regularizer=self.kernel_regularizer,
+            kernel_constraint=self.kernel_constraint,
+            dtype=self.dtype_policy,
+            name=f"{name}_projection",
         )
+
+    def __call__(self, query: Any, *args: Any, mask: Any = None, **kwargs: Any) -> Any:
+        """Call the layer; lists as of `keras.layers.Attention` become separate arguments."""
+        if not isinstance(query, list | tuple):
+            if mask is not None:
+                raise ConfigError(
+                    "mask takes the masks of a list of query and value: pass query_mask and value_mask with separate "
+                    "tensors. Received: mask with separate tensors"
+                )
+            return super().__call__(query, *args, **kwargs)
+        masks = [] if mask is None else list(mask)
+        if not 2 <= len(query) <= 3 or len(masks) > len(query):
+            raise ConfigError(
+                "a list must be of query, value and optionally key, with a mask for each. "
+                f"Received: {len(query)} tensors, {len(masks)} masks"
+            )
+        named = dict(zip(("query_mask", "value_mask", "key_mask"), masks, strict=False))
+        return super().__call__(*query, *args, **named, **kwargs)
 
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
         key_shape = key_shape or value_shape
@@ -129,6 +176,10 @@ class Attention(keras.layers.Layer):
             if projection is not None and not projection.built:
                 projection.build(shape)
         d_query, d_key = self.units or query_shape[-1], self.units or key_shape[-1]
+        if self.unroll and self.alignment.stateful and query_shape[1] is None:
+            raise ConfigError(
+                f"unroll=True requires a known number of queries. Received: query shape {tuple(query_shape)}"
+            )
         if self._score.same_size and d_query != d_key:
             raise ConfigError(
                 f"score {self.score!r} requires query and key of the same size: set units to project both. "
@@ -158,17 +209,17 @@ class Attention(keras.layers.Layer):
         # Keras casts the arguments of `call` only.
         value, key = (ops.cast(x, self.compute_dtype) for x in (value, value if key is None else key))
         key, value = zero_masked(key, mask), zero_masked(value, mask)
-        keep = resolve_mask(mask, value)
         key = key if self._key_projection is None else self._key_projection(key)
         value = value if self._value_projection is None else self._value_projection(value)
-        return Memory(self._score.prepare_keys(key, self._cast_score_weights()), value, keep)
+        keys = self._score.prepare_keys(key, self._cast_score_weights())
+        return Memory(keys, value, None if mask is None else ops.cast(mask, "bool"))
 
     def _cast_score_weights(self) -> dict[str, Tensor]:
         return {name: ops.cast(weight, self.compute_dtype) for name, weight in self._score_weights.items()}
 
     def initial_state(self, memory: Memory) -> State:
         """Return the alignment state before the first step: tensors `(batch, keys)`, or an empty tuple."""
-        return self.alignment.initial_state(memory.mask)
+        return self.alignment.initial_state(memory.valid)
 
     def step(
         self,
@@ -190,7 +241,7 @@ class Attention(keras.layers.Layer):
         Returns:
             The context `(batch, value_size)`, the weights `(batch, keys)` and the new state.
         """
-        mask = ops.expand_dims(memory.mask, 1)
+        mask = self._pair_mask(memory)
         if noise is None:
             noise = {name: x[0] for name, x in self.sample_noise(1, memory, training).items()}
         context, weights, state = self._attend(ops.expand_dims(query, 1), memory, mask, state, training, noise)
@@ -200,7 +251,8 @@ class Attention(keras.layers.Layer):
         """Sample dropout masks and alignment noise, each `(steps, batch, 1, keys)`; empty outside of training."""
         if not training:
             return {}
-        shape = (steps, ops.shape(memory.mask)[0], 1, ops.shape(memory.mask)[1])
+        batch, keys = ops.shape(memory.value)[:2]
+        shape = (steps, batch, 1, keys)
         noise = self.alignment.sample_noise(shape)
         sampled = {} if noise is None else {"alignment": noise}
         if self.dropout > 0:
@@ -211,7 +263,7 @@ class Attention(keras.layers.Layer):
         self,
         query: Tensor,
         memory: Memory,
-        mask: Tensor,
+        mask: Tensor | None,
         state: State,
         training: bool | None,
         noise: dict[str, Tensor],
@@ -259,11 +311,11 @@ class Attention(keras.layers.Layer):
         Returns:
             The context `(batch, queries, value_size)` and the weights `(batch, queries, keys)`.
         """
-        mask = ops.expand_dims(memory.mask, 1)
+        mask = self._pair_mask(memory)
         if use_causal_mask:
-            queries, keys = ops.shape(query)[1], ops.shape(memory.mask)[1]
+            queries, keys = ops.shape(query)[1], ops.shape(memory.value)[1]
             causal = ops.arange(queries)[None, :, None] >= ops.arange(keys)[None, None, :]
-            mask = ops.logical_and(mask, causal)
+            mask = causal if mask is None else ops.logical_and(mask, causal)
         if self.alignment.stateful:
             return self._attend_one_by_one(query, memory, mask, query_mask, training)
         noise = {
@@ -272,11 +324,18 @@ class Attention(keras.layers.Layer):
         }
         return self._attend(query, memory, mask, self.initial_state(memory), training, noise)[:2]
 
+    def _pair_mask(self, memory: Memory) -> Tensor | None:
+        """Return the mask `(batch, 1, keys)`; None if all keys are valid, where the alignment takes that."""
+        if memory.mask is None and type(self.alignment) is Alignment:
+            return None
+        return ops.expand_dims(memory.valid, 1)
+
     def _attend_one_by_one(
         self, query: Tensor, memory: Memory, mask: Tensor, query_mask: Tensor | None, training: bool | None
     ) -> tuple[Tensor, Tensor]:
         steps = ops.shape(query)[1]
-        mask = ops.broadcast_to(mask, (ops.shape(mask)[0], steps, ops.shape(mask)[2]))
+        batch, keys = ops.shape(memory.value)[:2]
+        mask = ops.broadcast_to(mask, (batch, steps, keys))
         sequences = {"query": query, "mask": mask, "valid": resolve_mask(query_mask, query)}
         inputs = {name: ops.swapaxes(x, 0, 1) for name, x in sequences.items()}
         inputs["noise"] = self.sample_noise(steps, memory, training)
@@ -292,9 +351,9 @@ class Attention(keras.layers.Layer):
             carry = (state, ops.squeeze(context, 1), ops.squeeze(weights, 1))
             return carry, carry
 
-        size = (ops.shape(memory.value)[0], memory.value.shape[2])
-        zeros = (ops.zeros(size, self.compute_dtype), ops.zeros_like(memory.mask, dtype=self.compute_dtype))
-        _, (_, context, weights) = scan(step, (self.initial_state(memory), *zeros), ops.arange(steps), steps)
+        zeros = tuple(ops.zeros((batch, size), self.compute_dtype) for size in (memory.value.shape[2], keys))
+        initial = (self.initial_state(memory), *zeros)
+        _, (_, context, weights) = scan(step, initial, ops.arange(steps), steps, self.unroll)
         return ops.swapaxes(context, 0, 1), ops.swapaxes(weights, 0, 1)
 
     def compute_mask(self, query: Tensor, previous_mask: Tensor | None = None) -> Tensor | None:
@@ -326,60 +385,3 @@ class Attention(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "alignment": keras.layers.deserialize(config["alignment"])})
-
-
-@keras.saving.register_keras_serializable(package="tsattn")
-class BahdanauAttention(Attention):
-    """Additive attention, `v^T tanh(W q + U k + b)`.
-
-    Shorthand for `Attention` with this score; its other arguments are accepted as well.
-
-    Args:
-        units: Size of the learned projections of query and key.
-        normalize: Whether to replace `v` by `g v / ||v||`, with a learned norm g.
-
-    Example:
-        >>> context = BahdanauAttention(32)(query, value, value_mask=mask)
-
-    Reference:
-        Bahdanau et al. 2015, Neural Machine Translation by Jointly Learning to Align and Translate.
-    """
-
-    def __init__(self, units: int, normalize: bool = False, **kwargs: Any) -> None:
-        super().__init__("normalized_additive" if normalize else "additive", units, **kwargs)
-        self.normalize = normalize
-
-    def get_config(self) -> dict[str, Any]:
-        config = {**super().get_config(), "normalize": self.normalize}
-        del config["score"]
-        return config
-
-
-@keras.saving.register_keras_serializable(package="tsattn")
-class LuongAttention(Attention):
-    """Multiplicative attention with one of the scores of Luong et al.
-
-    Shorthand for `Attention` with this score; its other arguments are accepted as well.
-
-    Args:
-        score: `"general"` (`q^T W k`), `"dot"` or `"concat"`.
-        scale: Whether to multiply the general score by a learned scalar.
-
-    Example:
-        >>> context = LuongAttention(alignment="local")(query, value, value_mask=mask)
-
-    Reference:
-        Luong et al. 2015, Effective Approaches to Attention-based Neural Machine Translation.
-    """
-
-    def __init__(self, score: str = "general", scale: bool = False, **kwargs: Any) -> None:
-        if score not in ("general", "dot", "concat"):
-            raise ConfigError(f"the score of Luong's attention must be general, dot or concat. Received: {score!r}")
-        if scale and score != "general":
-            raise ConfigError(f"scale requires the general score. Received: score={score!r}")
-        super().__init__("scaled_general" if scale else score, **kwargs)
-        self.scale = scale
-
-    def get_config(self) -> dict[str, Any]:
-        score = "general" if self.scale else self.score
-        return {**super().get_config(), "score": score, "scale": self.scale}

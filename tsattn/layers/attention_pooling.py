@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
+from tsattn.errors import ConfigError
 from tsattn.layers.attention_scores import get_score, vector_initializer
 from tsattn.layers.layer_utils import check_positive, check_sequence, clone_initializer, constructor_config
-from tsattn.layers.ops import Tensor, masked_softmax, zero_masked
+from tsattn.layers.ops import Tensor, masked_softmax, sequence_mask, zero_masked
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -26,15 +27,20 @@ class AttentionPooling(keras.layers.Layer):
         score: Score of a projected step given a context vector, see `Attention`. `"dot"` is that of the paper.
         kernel_initializer: Initializer of the projection and of the matrices of the score.
         context_regularizer: Regularizer of the context vectors.
+        gated: Whether to multiply the hidden projection by `sigmoid(W' x + b')` (gated attention, Ilse et al. 2018).
+        reduction: Whether the means of the heads are concatenated (`"concat"`), or their maximum is taken for each
+            feature (`"max"`).
+        kernel_regularizer: Regularizer of the projections.
+        bias_initializer: Initializer of the biases.
 
     Call arguments:
-        inputs: `(batch, time, features)`.
+        inputs: `(batch, time, features)`; on TensorFlow also a `RaggedTensor`, without a mask.
         mask: Boolean `(batch, time)`; True means keep.
         return_attention_scores: Whether to return the attention weights as well.
 
     Output shape:
-        `(batch, heads * features)`. With `return_attention_scores`, also the weights: `(batch, time)` for one head,
-        `(batch, heads, time)` for several.
+        `(batch, heads * features)`, or `(batch, features)` with `reduction="max"`. With `return_attention_scores`, also
+        the weights: `(batch, time)` for one head, `(batch, heads, time)` for several.
 
     Example:
         >>> states = keras.layers.LSTM(64, return_sequences=True)(x, mask=mask)
@@ -42,7 +48,8 @@ class AttentionPooling(keras.layers.Layer):
 
     References:
         Yang et al. 2016, Hierarchical Attention Networks for Document Classification; Lin et al. 2017, A Structured
-        Self-attentive Sentence Embedding (several heads).
+        Self-attentive Sentence Embedding (several heads); Ilse et al. 2018, Attention-based Deep Multiple Instance
+        Learning (gated).
     """
 
     def __init__(
@@ -52,6 +59,10 @@ class AttentionPooling(keras.layers.Layer):
         score: str = "dot",
         kernel_initializer: Any = "glorot_uniform",
         context_regularizer: Any = None,
+        gated: bool = False,
+        reduction: Literal["concat", "max"] = "concat",
+        kernel_regularizer: Any = None,
+        bias_initializer: Any = "zeros",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -61,16 +72,19 @@ class AttentionPooling(keras.layers.Layer):
         self.score = score
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.context_regularizer = keras.regularizers.get(context_regularizer)
+        if reduction not in ("concat", "max"):
+            raise ConfigError(f"reduction must be concat or max. Received: reduction={reduction!r}")
+        self.gated = gated
+        self.reduction = reduction
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
         self.supports_masking = True
         self._score = get_score(score)
 
     def build(self, inputs_shape: Any) -> None:
         check_sequence("the input of a pooling", inputs_shape, "wrap it in keras.layers.TimeDistributed for more axes")
         units = self.units or inputs_shape[-1]
-        self.kernel = self.add_weight(
-            name="kernel", shape=(inputs_shape[-1], units), initializer=clone_initializer(self.kernel_initializer)
-        )
-        self.bias = self.add_weight(name="bias", shape=(units,), initializer="zeros")
+        self.kernel, self.bias = self._add_projection("", inputs_shape[-1], units)
         self.context = self.add_weight(
             name="context",
             shape=(self.heads, units),
@@ -78,15 +92,38 @@ class AttentionPooling(keras.layers.Layer):
             regularizer=self.context_regularizer,
         )
         self._score_weights = self._score.build(self, units, units, self.kernel_initializer)
+        if self.gated:
+            self.gate_kernel, self.gate_bias = self._add_projection("gate_", inputs_shape[-1], units)
+
+    def _add_projection(self, prefix: str, size: int, units: int) -> tuple[Any, Any]:
+        kernel = self.add_weight(
+            name=f"{prefix}kernel",
+            shape=(size, units),
+            initializer=clone_initializer(self.kernel_initializer),
+            regularizer=self.kernel_regularizer,
+        )
+        bias = self.add_weight(
+            name=f"{prefix}bias", shape=(units,), initializer=clone_initializer(self.bias_initializer)
+        )
+        return kernel, bias
 
     def call(self, inputs: Tensor, mask: Tensor | None = None, return_attention_scores: bool = False) -> Any:
+        if hasattr(inputs, "row_lengths"):  # a RaggedTensor
+            lengths, inputs = inputs.row_lengths(), inputs.to_tensor()
+            mask = sequence_mask(lengths, ops.shape(inputs)[1])
         inputs = zero_masked(inputs, mask)
         hidden = ops.tanh(ops.matmul(inputs, self.kernel) + self.bias)
+        if self.gated:
+            hidden = hidden * ops.sigmoid(ops.matmul(inputs, self.gate_kernel) + self.gate_bias)
         query = ops.cast(self.context, hidden.dtype)[None]
         keys = self._score.prepare_keys(hidden, self._score_weights)
         scores = self._score.compute_scores(query, keys, self._score_weights)
         weights = masked_softmax(scores, None if mask is None else ops.expand_dims(mask, 1))
-        pooled = ops.reshape(ops.matmul(weights, inputs), (ops.shape(inputs)[0], self.heads * inputs.shape[-1]))
+        pooled = ops.matmul(weights, inputs)
+        if self.reduction == "max":
+            pooled = ops.amax(pooled, axis=1)
+        else:
+            pooled = ops.reshape(pooled, (ops.shape(inputs)[0], self.heads * inputs.shape[-1]))
         weights = ops.squeeze(weights, 1) if self.heads == 1 else weights
         return (pooled, weights) if return_attention_scores else pooled
 
@@ -94,7 +131,7 @@ class AttentionPooling(keras.layers.Layer):
         return None
 
     def compute_output_shape(self, inputs_shape: Any) -> Any:
-        return (inputs_shape[0], self.heads * inputs_shape[-1])
+        return (inputs_shape[0], inputs_shape[-1] * (1 if self.reduction == "max" else self.heads))
 
     def compute_output_spec(self, inputs: Any, mask: Any = None, return_attention_scores: bool = False) -> Any:
         pooled = keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)

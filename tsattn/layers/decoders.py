@@ -46,6 +46,7 @@ class AttentionDecoder(RecurrentDecoder):
         teacher_forcing: Fraction of the steps that take `targets` in training, sampled per row and step. 0 trains the
             decoder on its own outputs, as at inference. Or a Keras schedule from training steps to fractions, such as
             `keras.optimizers.schedules.PolynomialDecay(1.0, 1000, 0.0)`.
+        unroll: Whether to unroll the loop over the steps: faster for few steps, and required by ONNX and LiteRT.
 
     Call arguments:
         memory: `(batch, keys, features)`, such as the outputs of an encoder.
@@ -85,6 +86,7 @@ class AttentionDecoder(RecurrentDecoder):
         bridge: bool = False,
         feedback: Sequence[int] | None = None,
         teacher_forcing: float | LearningRateSchedule = 1.0,
+        unroll: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(cell, steps, attention, bridge, **kwargs)
@@ -107,6 +109,7 @@ class AttentionDecoder(RecurrentDecoder):
         self.input_feeding = input_feeding
         self.feedback = None if feedback is None else list(feedback)
         self.teacher_forcing = teacher_forcing
+        self.unroll = unroll
         self._feedback_indices = list(range(output_units)) if self.feedback is None else self.feedback
         # XLA on TensorFlow cannot differentiate a scan.
         self.supports_jit = keras.backend.backend() != "tensorflow"
@@ -197,7 +200,7 @@ class AttentionDecoder(RecurrentDecoder):
             "alignment": alignment,
             "weights": ops.zeros((batch, 1 if self.attention is None else ops.shape(memory)[1]), self.compute_dtype),
         }
-        _, collected = scan(step, initial, inputs, self.steps)
+        _, collected = scan(step, initial, inputs, self.steps, self.unroll)
         reset_dropout_masks(self.cell)
         outputs = ops.swapaxes(collected["output"], 0, 1)
         return (outputs, ops.swapaxes(collected["weights"], 0, 1)) if return_attention_scores else outputs

@@ -144,7 +144,8 @@ class ForecastDistribution(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         scores = np.array([NormalDist().inv_cdf(level) for level in self.levels], dtype="float32")
-        return self._family.quantiles(ops.expand_dims(ops.cast(inputs, "float32"), -2), scores)
+        parameters = ops.expand_dims(ops.cast(inputs, "float32"), -2)
+        return self._family.quantiles(parameters, ops.convert_to_tensor(scores))
 
     def correlate(self, noise: Tensor) -> Tensor:
         """Return normal scores, `(batch, samples, horizon, channels)`, that are correlated over the horizon.

@@ -126,11 +126,12 @@ class GraphAttention(keras.layers.Layer):
         mask = inputs_mask if mask is None else mask
         inputs = zero_masked(ops.cast(inputs, self.compute_dtype), mask)
         keep = resolve_mask(mask, inputs)
-        query = self._split_heads(ops.matmul(inputs, ops.cast(self.query_kernel, inputs.dtype)))
-        key = self._split_heads(ops.matmul(inputs, ops.cast(self.key_kernel, inputs.dtype)))
+        query, key = (self._project(inputs, kernel) for kernel in (self.query_kernel, self.key_kernel))
         scores = self._scores(query, key)
         edges = self._edge_weights(adjacency, inputs)
-        has_edge = ops.logical_and(edges > 0, ops.logical_and(keep[..., None], ops.expand_dims(keep, -2)))
+        # LiteRT supports neither `[..., None]` nor a reshape to the shape of a product, if the number of nodes is free.
+        pairs = ops.logical_and(ops.expand_dims(keep, -1), ops.expand_dims(keep, -2))
+        has_edge = ops.logical_and(edges > 0, pairs)
         log_edges = ops.log(ops.where(has_edge, edges, 1.0))
         # In float32: small edge weights underflow in half precision.
         scores = to_float32(scores) + ops.expand_dims(log_edges, -3)
@@ -139,7 +140,7 @@ class GraphAttention(keras.layers.Layer):
         outputs = self._merge_heads(context)
         if self.use_bias:
             outputs = outputs + ops.cast(self.bias, outputs.dtype)
-        outputs = ops.where(ops.any(has_edge, -1)[..., None], outputs, ops.zeros_like(outputs))
+        outputs = ops.where(ops.any(has_edge, -1, keepdims=True), outputs, ops.zeros_like(outputs))
         return (outputs, weights) if return_attention_scores else outputs
 
     def _scores(self, query: Tensor, key: Tensor) -> Tensor:
@@ -149,12 +150,13 @@ class GraphAttention(keras.layers.Layer):
         hidden = ops.leaky_relu(ops.expand_dims(query, -1) + ops.expand_dims(key, -2), NEGATIVE_SLOPE)
         shape = ops.shape(hidden)
         pairs = ops.reshape(hidden, (*shape[:-2], shape[-2] * shape[-1]))
-        scores = ops.matmul(ops.cast(self.score, hidden.dtype)[:, None, :], pairs)
+        scores = ops.matmul(ops.expand_dims(ops.cast(self.score, hidden.dtype), 1), pairs)
         return ops.reshape(scores, (*shape[:-3], *shape[-2:]))
 
-    def _split_heads(self, values: Tensor) -> Tensor:
-        """Reshape `(..., nodes, heads * units)` to `(..., heads, nodes, units)`."""
-        split = ops.reshape(values, (*ops.shape(values)[:-1], self.heads, self.units))
+    def _project(self, inputs: Tensor, kernel: Any) -> Tensor:
+        """Return the projection to all heads, `(..., heads, nodes, units)`."""
+        values = ops.matmul(inputs, ops.cast(kernel, inputs.dtype))
+        split = ops.reshape(values, (*ops.shape(inputs)[:-1], self.heads, self.units))
         return ops.swapaxes(split, -2, -3)
 
     def _merge_heads(self, values: Tensor) -> Tensor:
@@ -173,7 +175,7 @@ class GraphAttention(keras.layers.Layer):
         if not self.self_loops:
             return edges
         # OpenVINO does not support `eye`.
-        is_self = ops.arange(nodes)[:, None] == ops.arange(nodes)[None, :]
+        is_self = ops.expand_dims(ops.arange(nodes), 1) == ops.expand_dims(ops.arange(nodes), 0)
         return ops.where(ops.logical_and(is_self, edges <= 0), ops.ones_like(edges), edges)
 
     def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> Tensor | None:
@@ -209,6 +211,10 @@ class DiffusionConvolution(keras.layers.Layer):
     `P` is the row-normalized adjacency and, for walks against the edges, its row-normalized transpose; `P^0` is the
     node itself. A learned adjacency adds one more walk. Masked nodes are ignored, whatever their content, and their
     outputs are 0.
+
+    The first walk follows the edges: a node takes the mean of the states of the nodes that its edges lead to. The
+    `DConv` of PyTorch Geometric Temporal sends states along the edges instead, `P^T X`, in Chebyshev polynomials; with
+    transposed edges it has the neighbors of this layer, but other weights.
 
     Args:
         units: Size of the output.

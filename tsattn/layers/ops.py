@@ -135,7 +135,9 @@ def unroll_loops() -> Iterator[None]:
         _UNROLL.reset(token)
 
 
-def scan(step: Callable[[Any, Any], tuple[Any, Any]], initial: Any, inputs: Any, length: Any) -> tuple[Any, Any]:
+def scan(
+    step: Callable[[Any, Any], tuple[Any, Any]], initial: Any, inputs: Any, length: Any, unroll: bool = False
+) -> tuple[Any, Any]:
     """Return the final carry and the stacked outputs, as `keras.ops.scan`; unrolled inside `unroll_loops`.
 
     Args:
@@ -143,8 +145,9 @@ def scan(step: Callable[[Any, Any], tuple[Any, Any]], initial: Any, inputs: Any,
         initial: The initial carry.
         inputs: Tensors with the steps on the first axis.
         length: Number of steps; a tensor if dynamic.
+        unroll: Whether to unroll the loop in any case; requires a static length of 1 or more.
     """
-    if not (_UNROLL.get() and isinstance(length, int)):
+    if not ((unroll or _UNROLL.get()) and isinstance(length, int) and length):
         carry, outputs = ops.scan(step, initial, inputs, length=length if isinstance(length, int) else None)
         return carry, outputs
     carry, collected = initial, []

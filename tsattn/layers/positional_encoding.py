@@ -34,6 +34,7 @@ class PositionalEncoding(keras.layers.Layer):
         inputs: `(batch, time, features)`.
         mask: Boolean `(batch, time)`; True means keep. Padding is on the right; a masked step before the last valid
             one is a gap and counts as a step.
+        start_index: Index of the first step, for queries that are passed a few at a time; only with `ahead`.
 
     Output shape:
         Same shape as the input.
@@ -73,8 +74,15 @@ class PositionalEncoding(keras.layers.Layer):
                 initializer=keras.initializers.RandomNormal(stddev=0.02),
             )
 
-    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+    def call(self, inputs: Tensor, mask: Tensor | None = None, start_index: Any = 0) -> Tensor:
+        if not self.ahead and isinstance(start_index, int) and start_index:
+            raise ConfigError(
+                "start_index requires ahead=True: other steps are counted from the last one. "
+                f"Received: start_index={start_index}"
+            )
         distance = self._distance(inputs, mask)
+        if self.ahead:
+            distance = distance + start_index
         encoding = self._sinusoids(distance, inputs.shape[-1]) if self.steps is None else self._look_up(distance)
         return zero_masked(zero_masked(inputs, mask) + ops.cast(encoding, inputs.dtype), mask)
 

@@ -19,7 +19,8 @@ class RecurrentDecoder(keras.layers.Layer):
     """Base class of the decoders: a recurrent cell with attention to a memory.
 
     Args:
-        cell: A Keras recurrent cell or `StackedRNNCells` that no other layer uses.
+        cell: A Keras recurrent cell or `StackedRNNCells` that no other layer uses. If the decoder is created with a
+            `dtype`, cell and attention get it.
         steps: Number of steps to decode.
         attention: `Attention` to the memory that no other layer uses. If None, the memory is not used.
         bridge: Whether to map the states of the encoder to the initial state by a dense layer.
@@ -32,9 +33,13 @@ class RecurrentDecoder(keras.layers.Layer):
             raise ConfigError(f"cell must be a recurrent cell, such as keras.layers.GRUCell(64). Received: {cell!r}")
         if not isinstance(attention, Attention | None):
             raise ConfigError(f"attention must be an Attention or None. Received: attention={attention!r}")
-        check_dtype(self, "cell", cell)
-        if attention is not None:
-            check_dtype(self, "attention", attention)
+        for name, part in (("cell", cell), ("attention", attention)):
+            if part is None:
+                continue
+            if kwargs.get("dtype") is not None and not part.built:
+                for each in part._flatten_layers():
+                    each.dtype_policy = self.dtype_policy
+            check_dtype(self, name, part)
         self.supports_masking = True
         self.units = int(top_state(cell, cell.state_size))
         self.cell = cell

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import check_positive, check_rate, check_sequence, constructor_config
+from tsattn.layers.layer_utils import check_positive, check_rate, check_sequence, clone_initializer, constructor_config
 from tsattn.layers.multi_head_attention import MultiHeadAttention
 from tsattn.layers.ops import Tensor, zero_masked
 
@@ -30,6 +30,9 @@ class _TransformerBlock(keras.layers.Layer):
         dropout: float = 0.0,
         norm: Literal["pre", "post"] = "pre",
         activation: Any = "relu",
+        epsilon: float = 1e-5,
+        kernel_initializer: Any = "glorot_uniform",
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -43,21 +46,28 @@ class _TransformerBlock(keras.layers.Layer):
         self.dropout = dropout
         self.norm = norm
         self.activation = keras.activations.get(activation)
+        self.epsilon = epsilon
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.seed = seed
         self.supports_masking = True
         policy = self.dtype_policy
         size = -(-units // heads)
+        initial = {"kernel_initializer": self.kernel_initializer}
         self._attentions = [
-            MultiHeadAttention(heads, size, dropout=dropout, dtype=policy, name=name) for name in self.attentions
+            MultiHeadAttention(heads, size, dropout=dropout, seed=seed, dtype=policy, name=name, **initial)
+            for name in self.attentions
         ]
         self._norms = [
-            keras.layers.LayerNormalization(epsilon=1e-5, dtype=policy, name=f"{name}_norm")
+            keras.layers.LayerNormalization(epsilon=epsilon, dtype=policy, name=f"{name}_norm")
             for name in (*self.attentions, "feedforward")
         ]
-        self._hidden = keras.layers.Dense(
-            feedforward_units or 4 * units, activation=self.activation, dtype=policy, name="hidden"
+        hidden, out = (
+            {"kernel_initializer": clone_initializer(self.kernel_initializer), "dtype": policy} for _ in range(2)
         )
-        self._out = keras.layers.Dense(units, dtype=policy, name="out")
-        self._dropout = keras.layers.Dropout(dropout, dtype=policy)
+        hidden_units = feedforward_units or 4 * units
+        self._hidden = keras.layers.Dense(hidden_units, activation=self.activation, name="hidden", **hidden)
+        self._out = keras.layers.Dense(units, name="out", **out)
+        self._dropout = keras.layers.Dropout(dropout, seed=seed, dtype=policy)
 
     def _build_sublayers(self, name: str, shape: Any, values: list[Any]) -> None:
         """Build all sublayers, given the shapes of the input and of the values of each attention."""
@@ -130,6 +140,9 @@ class TransformerEncoderBlock(_TransformerBlock):
         norm: `"pre"` applies layer normalization before each sublayer, `"post"` after each residual connection, as in
             the paper.
         activation: Activation of the hidden units.
+        epsilon: Added to the variance in layer normalization.
+        kernel_initializer: Initializer of all matrices.
+        seed: Seed of the dropouts.
 
     Call arguments:
         inputs: `(batch, time, units)`.
@@ -198,6 +211,9 @@ class TransformerDecoderBlock(_TransformerBlock):
         norm: `"pre"` applies layer normalization before each sublayer, `"post"` after each residual connection, as in
             the paper.
         activation: Activation of the hidden units.
+        epsilon: Added to the variance in layer normalization.
+        kernel_initializer: Initializer of all matrices.
+        seed: Seed of the dropouts.
 
     Call arguments:
         query: `(batch, queries, units)`.
