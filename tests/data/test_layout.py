@@ -36,6 +36,10 @@ SURROUNDED: dict[str, tuple[str, str]] = {
         "ds y z\n" + "".join(f"{i + 1} {line} 3\n" for i, line in enumerate(COMMA.replace(",", " ").splitlines())),
         "row numbers",
     ),
+    "notes that are longer than the table": (
+        "".join(f"note {i} of the author\n" for i in range(15)) + "ds,y\n" + COMMA,
+        "before the header",
+    ),
     "several rows of names": ("Price,ABC\nTicker,ABC\nds,\n" + COMMA, "several rows of names"),
 }
 
@@ -187,6 +191,42 @@ def test_timestamps_in_the_header(case: str, tmp_path: Path) -> None:
     assert panel.values[:3, 0].tolist() == [0, 1, 2]
     again, _ = load(tmp_path / "a.csv", schema=schema)
     np.testing.assert_array_equal(again.values, panel.values)
+
+
+@pytest.mark.parametrize(
+    ("header", "freq", "delimiter"),
+    [
+        (["Year", *["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]], "MS", ","),
+        (["Jahr", *["Jan", "Feb", "Mär", "Apr", "Mai", "Jun", "Jul", "Aug", "Sep", "Okt", "Nov", "Dez"]], "MS", ";"),
+        (["year", *range(1, 13)], "MS", ","),
+        (["Year", "Q1", "Q2", "Q3", "Q4"], "QS", ","),
+    ],
+)
+def test_parts_of_the_year_in_the_header(header: list[Any], freq: str, delimiter: str, tmp_path: Path) -> None:
+    width = len(header) - 1
+    rows = [[2010 + year, *range(width * year, width * (year + 1))] for year in range(4)]
+    (tmp_path / "a.csv").write_text(wide(header, *rows, delimiter=delimiter), encoding="utf-8")
+    panel, schema = load(tmp_path / "a.csv")
+    assert (schema.layout, schema.freq) == ("months", freq) and panel.times(0)[0] == pd.Timestamp("2010-01-01")
+    assert panel.values[:, 0].tolist() == list(range(4 * width))
+
+
+@pytest.mark.parametrize("names", [[f"{hour:02d}:00" for hour in range(24)], [f"H{hour}" for hour in range(1, 25)]])
+def test_hours_of_the_day_in_the_header(names: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        wide(["Date", *names], *([day, *range(24 * i, 24 * i + 24)] for i, day in enumerate(DAYS)))
+    )
+    panel, schema = load(tmp_path / "a.csv")
+    assert (schema.layout, schema.freq) == ("columns", "h") and panel.times(0)[0] == pd.Timestamp("2022-01-01")
+    assert panel.values[:, 0].tolist() == list(range(9 * 24))
+
+
+def test_a_name_that_is_no_timestamp_between_others_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        wide(["s", *MONTHS[:3], "2019/4x", *MONTHS[4:7]], ["a", *range(7)], ["b", *range(7)])
+    )
+    with pytest.raises(DataError, match="got '2019/4x' between them"):
+        load(tmp_path / "a.csv")
 
 
 def test_totals_of_rows_and_columns_are_left_out(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tsattn.config import DataConfig
+from tsattn.data import delimited
 from tsattn.data.loader import load
 from tsattn.data.numbers import parse_number
 from tsattn.errors import DataError, DataWarning
@@ -163,3 +164,11 @@ def test_text_with_few_numbers_stays_text(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\n".join(["ds;y;note", *rows]))
     panel, schema = load(tmp_path / "a.csv")
     assert schema.targets == ("y",) and panel.values[:, 0].tolist() == list(range(10))
+
+
+def test_groups_of_three_after_the_sample_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "a.csv", [*["912"] * 8, "1.196", "950"], ",")
+    monkeypatch.setattr(delimited, "SAMPLE_BYTES", 60)
+    with pytest.raises(DataError, match=r"line 10: column 'y': .*got 1\.196 after whole numbers, which is 1196"):
+        load(path)
+    assert load(path, DataConfig(decimal="."))[0].values[8, 0] == pytest.approx(1.196)

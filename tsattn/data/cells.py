@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+from tsattn.data.date_text import month_of
 from tsattn.data.numbers import is_missing, parse_number
 
 MAX_CELLS = 4000
 """Number of cells by which the kinds of columns are found; more if a row has more."""
 
-_MONTH = r"(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|mon|tue|wed|thu|fri|sat|sun)"
 _DATE = re.compile(
     r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?|\d{4}[-/]\d{1,2}|\d{1,2}/\d{4}|"
     r"\d{1,2}:\d\d(?::\d\d.*)?(?: ?[ap]\.?m\.?)?"
-    rf"|\d{{4}}[- ]?[QWM]\d+|[QW]\d+[- /]\d{{2,4}}|.*\b{_MONTH}.*\d.*|\d.*{_MONTH}\w*",
+    r"|\d{4}[- ]?[QWM]\d+|[QW]\d+[- /]\d{2,4}",
     re.IGNORECASE,
 )
 TOTAL = re.compile(
@@ -31,6 +31,8 @@ _PLAIN = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 DATE_NUMBER = re.compile(r"(?:1[89]|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])?")
 """Date written as a whole number, such as 20201231 or 202012."""
 
+_WORD = re.compile(r"[^\W\d_]{3,}")
+
 CellKind = Literal["empty", "number", "date", "text"]
 
 
@@ -41,7 +43,7 @@ def cell_kind(cell: str) -> CellKind:
     if is_missing(cell):
         return "empty"
     text = cell.strip()
-    if _DATE.fullmatch(text):
+    if _DATE.fullmatch(text) or (re.search(r"\d", text) and any(map(month_of, _WORD.findall(text)))):
         return "date"
     number = parse_number(text)
     return "number" if number and (number.value(".") is not None or number.value(",") is not None) else "text"

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from tsattn._text import quote_list, quote_text
 from tsattn.data.notes import Note
 from tsattn.data.numbers import ParsedTexts, is_missing, parse_number, parse_texts
+from tsattn.errors import DataError
 
 MIN_NUMERIC = 0.5
 """Fraction of numbers among the non-empty cells from which on a column of text is taken for numbers."""
@@ -52,10 +53,37 @@ def convert_texts(table: Any, excluded: Sequence[str], decimal: str, marks: Sequ
             values = np.append(parsed.values, np.nan)[indices]
             table = table.set_column(number, name, pa.array(values, from_pandas=True))
         else:
-            texts = [_rewrite(cell, value) for cell, value in zip(cells, parsed.values, strict=True)]
+            rows = zip(cells, parsed.values, parsed.missing, strict=True)
+            texts = [None if is_empty else _rewrite(cell, value) for cell, value, is_empty in rows]
             table = table.set_column(number, name, pa.array(texts, pa.string()).take(encoded.indices))
         notes += _describe(name, cells, counts, parsed, decimal)
     return table, _merge(notes)
+
+
+def check_thousands(table: Any, names: Sequence[str], lines: Any) -> None:
+    """Raise a DataError if points in columns that begin with whole numbers may be thousands signs.
+
+    Args:
+        table: Arrow table.
+        names: Columns of whole numbers in the first rows of the file.
+        lines: Line of each row; None for files that begin with the header.
+    """
+    for name in names:
+        column = table[name]
+        if not pa.types.is_floating(column.type):
+            continue
+        values = column.to_numpy()
+        seen = values[np.isfinite(values)]
+        fractions = seen[seen != np.round(seen)]
+        in_thousands = np.abs(fractions * 1000 - np.round(fractions * 1000)) < 1e-6
+        if len(fractions) and in_thousands.all() and (np.abs(fractions) >= 1).all() and np.abs(seen).max() < 1000:
+            row = int(np.argmax(values == fractions[0]))
+            raise DataError(
+                f"line {row + 2 if lines is None else lines[row]}: column '{name}': expected numbers with one reading, "
+                f"got {fractions[0]:.3f} after whole numbers, which is {fractions[0] * 1000:.0f} if the point is a "
+                "thousands sign",
+                "set {decimal} to . or ,",
+            )
 
 
 def _merge(notes: Sequence[Note]) -> list[Note]:
@@ -166,7 +194,8 @@ def find_sentinels(table: Any) -> list[Note]:
             rest = pc.min_max(column.filter(pc.not_equal(column, value))).as_py()
             gap = abs(value - rest[end])
             spread = rest["max"] - rest["min"]
-            if spread > 0 and gap > spread / 2 and (is_nines or (rest["min"] >= 0 and gap > 1)):
+            is_only_negative = end == "min" and rest["min"] >= 0 and gap > 1
+            if spread > 0 and (is_only_negative or (is_nines and gap > spread / 2)):
                 text = f"{count} cells of column '{name}', whose other values are {rest['min']:g} to {rest['max']:g}"
                 hint = f"set {{na}} to {value:.15g} if it marks missing values"
                 notes.append(Note("outlier", f"{value:.15g}", text, True, hint))

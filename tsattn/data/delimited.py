@@ -25,7 +25,7 @@ import pyarrow.csv as pa_csv
 from tsattn._text import quote_text
 from tsattn.config import ReadOptions
 from tsattn.data.columns import find_duplicate
-from tsattn.data.conversion import convert_texts
+from tsattn.data.conversion import check_thousands, convert_texts
 from tsattn.data.layout import TextLayout, find_layout
 from tsattn.data.notes import Note
 from tsattn.data.numbers import find_decimal, parse_number
@@ -63,6 +63,7 @@ class _Dialect:
         decimal: Decimal sign.
         padded: Columns with whole numbers that begin with 0 or 0x. They are identifiers and stay text.
         repeated: Columns with repeated text.
+        whole: Columns that hold whole numbers in the sample.
         notes: How the dialect was found.
     """
 
@@ -71,6 +72,7 @@ class _Dialect:
     decimal: str
     padded: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
+    whole: list[str] = field(default_factory=list)
     notes: tuple[Note, ...] = ()
 
     def types(self, *, dictionaries: bool) -> dict[str, Any]:
@@ -153,6 +155,7 @@ def _finish(
     table: Any, lines: npt.NDArray[np.int64] | None, encoding: str, dialect: _Dialect, options: ReadOptions
 ) -> DelimitedText:
     """Return a table whose text is replaced by numbers where it holds numbers."""
+    check_thousands(table, dialect.whole, lines)
     notes = list(dialect.notes)
     if encoding != "UTF-8":
         notes.insert(0, Note("encoding", encoding, "the file is not UTF-8; if letters are wrong, save it as UTF-8"))
@@ -221,7 +224,10 @@ def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions) -> _D
         if name in padded or pa.types.is_string(column.type)
         if 2 * len(values) <= len(column)
     ]
-    return replace(dialect, padded=padded, repeated=repeated)
+    names = [
+        name for name, column in zip(table.column_names, table.columns, strict=True) if pa.types.is_integer(column.type)
+    ]
+    return replace(dialect, padded=padded, repeated=repeated, whole=[] if options.decimal else names)
 
 
 def _describe_decimal(cells: Mapping[str, Sequence[str]], decimal: str) -> list[Note]:

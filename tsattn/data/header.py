@@ -68,9 +68,13 @@ def is_numeric_header(cells: Sequence[str], kinds: Sequence[str], rows: Sequence
         kinds: Kind of each column.
         rows: Other rows.
     """
-    names = [cell.strip() for cell, kind in zip(cells, kinds, strict=True) if kind == "number"]
+    above = [cell.strip() for cell, kind in zip(cells, kinds, strict=True) if kind == "number"]
+    names = [cell for cell in above if cell and parse_number(cell)]
     if len(set(names)) < len(names) or not all(re.fullmatch(r"\d+", name) for name in names):
         return False
+    if len(names) < len([cell for cell in above if cell]):
+        # Text above numbers.
+        return True
     steps = np.diff([int(name) for name in names])
     if len(steps) > 1 and (steps > 0).all() and all(map(DATE_NUMBER.fullmatch, names)):
         return True

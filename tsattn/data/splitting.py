@@ -58,8 +58,14 @@ def split(lines: Sequence[str], delimiter: str) -> list[Record]:
 
 
 def usual_width(records: Sequence[Record]) -> int:
-    """Return the most common number of cells of a row, the largest among equals."""
+    """Return the most common number of cells of a row, the largest among equals.
+
+    It is above 1 if three rows agree, because notes above a short table may be longer than it.
+    """
     counts = Counter(len(record.cells) for record in records if not record.is_empty)
+    several = {width: count for width, count in counts.items() if width > 1 and count > 2}
+    if several:
+        counts = Counter(several)
     return max(counts, key=lambda width: (counts[width], width)) if counts else 1
 
 
@@ -95,7 +101,16 @@ def _score(lines: Sequence[str], delimiter: str) -> float:
     step = max(len(rows) * width // MAX_CELLS, 1)
     cells = [cell for row in rows[::step] for cell in row[:MAX_CELLS]]
     others = DELIMITERS.replace(delimiter, "")
-    return len(rows) / len(records) * sum(_fit(cell, others) for cell in cells) / len(cells) * (width - 1) / width
+    # Lines before the first row of this width may be notes.
+    start = next(number for number, record in enumerate(records) if len(record.cells) == width)
+    return (
+        len(rows)
+        / (len(records) - start)
+        * sum(_fit(cell, others) for cell in cells)
+        / len(cells)
+        * (width - 1)
+        / width
+    )
 
 
 def _fit(cell: str, others: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +13,10 @@ import pandas as pd
 
 from tsattn._text import quote_list
 from tsattn.data.cells import DATE_NUMBER, TOTAL, cell_kind
+from tsattn.data.date_text import fold, month_of
 from tsattn.data.notes import Note
 from tsattn.data.table import Column, Table
+from tsattn.data.time_parts import part_kind
 from tsattn.timeseries.schema import Layout
 
 TARGET = "y"
@@ -27,19 +28,24 @@ TIME = "ds"
 YEAR, MONTH = "year", "month"
 """Columns of years and of month numbers, 1 to 12."""
 
+CLOCK = "time"
+"""Column of times of day of unpivoted tables."""
+
+_HOUR_NAMES = ("", "h", "hr", "hour", "he", "hourending", "std", "stunde")
+
 MIN_TIMESTAMPS = 3
 """Number of columns with a timestamp as name from which on they are taken for steps."""
 
 _NO_ID = "-"
 """Text that replaces empty cells of id columns."""
 
-_MONTHS = {
-    name.lower(): number
-    for names in (calendar.month_name, calendar.month_abbr)
-    for number, name in enumerate(names)
-    if number
-}
 _YEAR = re.compile(r"(?:YR|FY)?((?:1[5-9]|20|21)\d\d)(?:\s*\[YR\d{4}\])?")
+_QUARTER = re.compile(
+    r"(?:q|qtr|quarter|quartal|trim[a-z]*)[ _.]?([1-4])|([1-4])[. ]*(?:q|qtr|quarter|quartal|trim[a-z]*)"
+)
+_MONTH_NUMBER = re.compile(r"m?(0?[1-9]|1[0-2])")
+_CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::00)?(?:\s*-\s*\d{1,2}:\d\d)?")
+_HOUR = re.compile(r"([a-z]*)[ _.]?(\d{1,2})")
 _NUMBERED = re.compile(r"([A-Za-z]+_?)(\d+)")
 
 
@@ -68,24 +74,66 @@ def unpivot(table: Table) -> Unpivoted | None:
         None if the header has no timestamps.
     """
     table = _split_first_column(table)
-    return _unpivot_months(table) or _unpivot_timestamps(table)
+    return _unpivot_parts(table) or _unpivot_hours(table) or _unpivot_timestamps(table)
 
 
-def _unpivot_months(table: Table) -> Unpivoted | None:
-    """Unpivot one row per year with one column per month."""
-    months = {name: _MONTHS[name.lower()] for name in table.columns if name.lower() in _MONTHS}
-    year = next((name for name in table.columns if name.lower() == YEAR and table[name].is_whole), None)
-    if sorted(months.values()) != list(range(1, 13)) or year is None:
+def _unpivot_parts(table: Table) -> Unpivoted | None:
+    """Unpivot one row per year with one column per month or quarter."""
+    year = next((name for name in table.columns if part_kind(table.frame[name]) == YEAR and table[name].is_whole), None)
+    months = _months(table.columns) if year is not None else {}
+    if year is None or not months:
         return None
     ordered = sorted(months, key=lambda name: months[name])
-    table, others = _drop_totals(
-        table, ordered, [name for name in table.columns if name not in months and name != year]
-    )
-    if MONTH in (name.lower() for name in others):
+    others = [name for name in table.columns if name not in months and name != year]
+    table, others = _drop_totals(table, ordered, others)
+    if any(part_kind(table.frame[name]) == MONTH for name in others):
         return None
-    long = _melt(table, [*others, year], ordered, MONTH, np.arange(1, 13))
+    long = _melt(table, [*others, year], ordered, MONTH, np.array([months[name] for name in ordered]))
     count = (long[year] * 12 + long[MONTH]).to_numpy(dtype=float, na_value=np.nan)
     return Unpivoted(table.with_frame(_trim(long, others, count)), "months", (year, MONTH))
+
+
+def _months(names: Sequence[str]) -> dict[str, int]:
+    """Return the columns that are the months of a year, or the first months of its quarters, with their numbers."""
+    named = {name: number for name in names if (number := month_of(name.strip()))}
+    numbered = {name: int(match[1]) for name in names if (match := _MONTH_NUMBER.fullmatch(name.strip().lower()))}
+    quarters = {
+        name: 3 * int(match[1] or match[2]) - 2 for name in names if (match := _QUARTER.fullmatch(fold(name.strip())))
+    }
+    for found, count in ((named, 12), (numbered, 12), (quarters, 4)):
+        if len(found) == count == len(set(found.values())):
+            return found
+    return {}
+
+
+def _unpivot_hours(table: Table) -> Unpivoted | None:
+    """Unpivot one row per day with one column per time of day."""
+    minutes = _times_of_day(table.columns)
+    if not minutes:
+        return None
+    dates = [name for name in table.columns if table[name].kind == "date"]
+    dates = dates or [name for name in table.columns if table[name].kind == "text" and table[name].time_reading.format]
+    if len(dates) != 1:
+        return None
+    others = [name for name in table.columns if name not in minutes]
+    table, others = _drop_totals(table, list(minutes), others)
+    clocks = np.array([f"{value // 60:02d}:{value % 60:02d}" for value in minutes.values()], dtype=object)
+    long = _melt(table, others, list(minutes), CLOCK, clocks)
+    first = next(iter(minutes))
+    note = Note("time", f"{len(minutes)} columns", f"column '{first}' is the time {clocks[0]} of each day")
+    return Unpivoted(_add_note(table.with_frame(long[long[TARGET].notna()]), note), "columns")
+
+
+def _times_of_day(names: Sequence[str]) -> dict[str, int]:
+    """Return the columns that are the times of a day at equal steps, with their minutes."""
+    clocks = {name: 60 * int(match[1]) + int(match[2]) for name in names if (match := _CLOCK.fullmatch(name.strip()))}
+    hours = [(match, name) for name in names if (match := _HOUR.fullmatch(name.strip().lower()))]
+    numbers = [int(match[2]) for match, _ in hours]
+    is_named = {match[1] for match, _ in hours} in [{name} for name in _HOUR_NAMES]
+    if is_named and numbers in (list(range(24)), list(range(1, 25))):
+        return {name: 60 * (number - numbers[0]) for number, (_, name) in zip(numbers, hours, strict=True)}
+    steps = np.diff([*clocks.values(), 24 * 60])
+    return clocks if len(clocks) >= 24 and 0 in clocks.values() and len(set(steps)) == 1 else {}
 
 
 def _unpivot_timestamps(table: Table) -> Unpivoted | None:
@@ -97,6 +145,11 @@ def _unpivot_timestamps(table: Table) -> Unpivoted | None:
     others = [name for name in table.columns if name not in set(names)]
     if any(table[name].kind == "date" or name in (TIME, TARGET) for name in others):
         return None
+    places = [table.columns.index(name) for name in (names[0], names[-1])]
+    inner = [name for name in others if min(places) < table.columns.index(name) < max(places)]
+    if inner and table[inner[0]].kind == "number" and not TOTAL.fullmatch(inner[0].strip()):
+        message = f"expected timestamps in the header from '{names[0]}' to '{names[-1]}', got '{inner[0]}' between them"
+        raise table.error(message, "write it as the others", "remove the column")
     if (month := _month_column(table, others)) is not None and values.dtype != object:
         long = _melt(table, [], names, YEAR, values)
         long[MONTH] = np.repeat(month, len(names))
@@ -148,8 +201,8 @@ def _month_column(table: Table, others: Sequence[str]) -> npt.NDArray[np.int64] 
     """Return the months of the rows, if the only other column names each of them once."""
     if len(others) != 1 or len(table) != 12:
         return None
-    cells = [str(cell).strip().lower() for cell in table.frame[others[0]]]
-    months = [_MONTHS.get(cell, int(cell) if cell.isdigit() else 0) for cell in cells]
+    cells = [str(cell).strip() for cell in table.frame[others[0]]]
+    months = [int(cell) if cell.isdigit() else month_of(cell) or 0 for cell in cells]
     return np.array(months) if sorted(months) == list(range(1, 13)) else None
 
 
