@@ -47,7 +47,8 @@ def test_forecast_follows_the_data(run: Path) -> None:
 def test_config_has_all_options(run: Path) -> None:
     config = tomllib.loads((run / "config.toml").read_text())
     assert config["data"] | {"context": 72} == {
-        "freq": "MS", "season": 12, "horizon": 12, "context": 72, "validation": 21, "support": "real", "no_header": False
+        "freq": "MS", "season": 12, "horizon": 12, "context": 72, "validation": 21, "support": "real",
+        "no_header": False,
     }  # fmt: skip
     assert config["model"]["patch_length"] == 12 and config["model"]["units"] == 8
     assert config["model"]["attention"] == "scaled_dot" and config["model"]["copy_heads"] == 4

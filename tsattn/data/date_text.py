@@ -85,6 +85,8 @@ def normalize(column: pd.Series[Any]) -> pd.Series[Any]:
 def _normalize(text: str) -> str:
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r" ?\([^)]*\)$", "", text)
+    text = re.sub(r"^\[(.*)\]$", r"\1", text)
+    text = re.sub(r"^(.*\d:\d\d(?::\d\d)?) ?[-\u2013] ?\d.*:.*$", r"\1", text)
     text = re.sub(r"(\d)(?:st|nd|rd|th|er|º|ª)\b", r"\1", text)
     text = re.sub(r"\b([aApP])\.? ?[mM]\b\.?", lambda found: f"{found[1].upper()}M", text)
     text = re.sub(r"(:\d\d:\d\d),(\d)", r"\1.\2", text)
@@ -96,6 +98,7 @@ def _normalize(text: str) -> str:
     text = re.sub(r"([^\W\d_])\.? (?:de|of|del) (?=\d)", r"\1 ", text)
     text = re.sub(r"(?i)\b(?:kw|wk|week|woche)[ .]?(?=\d)", "W", text)
     text = _WORD.sub(_english_month, text)
+    text = re.sub(r"^([A-Z][a-z]{2} \d{1,2}) (\d\d:\d\d:\d\d)( [-+]\d{4})? (\d{4})$", r"\1 \4 \2\3", text)
     return re.sub(r"^(\d{1,2})\. (?=[A-Z])", r"\1 ", text).removesuffix(".")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from tsattn._text import format_timestamp, quote_list, quote_text
@@ -31,7 +32,7 @@ SERIALS = (20_000, 80_000)
 MIN_ROWS = 10
 """Steps between rows that may show which of several formats fits."""
 
-_COMPACT = {4: (), 6: ("%Y%m", "week"), 7: ("%Y%j",), 8: ("%Y%m%d",), 10: ("%Y%m%d%H",), 12: ("%Y%m%d%H%M",)}
+_COMPACT = {4: (), 6: ("%Y%m", "week", "%y%m%d"), 7: ("%Y%j",), 8: ("%Y%m%d",), 10: ("%Y%m%d%H",), 12: ("%Y%m%d%H%M",)}
 _COMPACT |= {14: ("%Y%m%d%H%M%S",)}
 _USUAL_SECONDS = frozenset((1, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800))
 _DAY_SECONDS = 86_400
@@ -169,20 +170,21 @@ def detect_number_format(column: pd.Series[Any]) -> str:
     seen = values[np.isfinite(values)]
     low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
     digits = len(f"{low:.0f}") if 1 <= low == np.floor(low) and len(f"{low:.0f}") == len(f"{high:.0f}") else 0
-    filled = pd.Series(seen)
-    best, most = "", 0.5
-    for time_format in _COMPACT.get(digits, ()):
-        times, invalid = parse(filled, time_format)
-        years = pd.DatetimeIndex(times).year
-        valid = ~invalid & np.asarray((years >= 1800) & (years < 2200))
-        if valid.mean() > most:
-            best, most = time_format, float(valid.mean())
-    if best:
+    best = max(_COMPACT.get(digits, ()), key=lambda name: _valid_fraction(seen, name), default="")
+    if best and _valid_fraction(seen, best) > 0.5:
         return best
     for unit, nanoseconds in EPOCH_UNITS.items():
         if low >= 1e17 / nanoseconds and high < 1e20 / nanoseconds:
             return unit
     return "integer"
+
+
+def _valid_fraction(numbers: npt.NDArray[np.float64], time_format: str) -> float:
+    """Return the fraction of numbers that are timestamps of a format, in years that are likely."""
+    times, invalid = parse(pd.Series(numbers), time_format)
+    years = pd.DatetimeIndex(times).year
+    first, last = (1900, 2100) if time_format in _COMPACT[6] else (1800, 2200)
+    return float((~invalid & np.asarray((years >= first) & (years < last))).mean())
 
 
 def read_numbers(column: pd.Series[Any]) -> TimeReading:
@@ -194,8 +196,12 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
         return TimeReading(None)
     if is_whole(column):
         found = detect_number_format(column)
-        if found in EPOCH_UNITS and not is_time_name(str(column.name)) and not _has_usual_steps(column, found):
+        if found != "integer" and not is_time_name(str(column.name)) and not _has_usual_steps(column, found):
             return TimeReading(None)
+        if found in _COMPACT[6][1:]:
+            numbers = column.dropna().to_numpy(dtype=np.float64)
+            likely = [name for name in _COMPACT[6] if _valid_fraction(numbers, name) > 0.5]
+            return _choose(pd.Series(numbers).astype("int64").astype("str"), likely)
         if found != "integer":
             return TimeReading(found)
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -209,10 +215,12 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
 
 
 def _has_usual_steps(column: pd.Series[Any], unit: str) -> bool:
-    """Return whether counts of a unit since 1970 are regular, a usual number of seconds or days apart."""
+    """Return whether numbers are regular timestamps, counts of a unit a usual number of seconds or days apart."""
     times, invalid = parse(column, unit)
     if invalid.any() or _regularity(times)[0] < 0.7:
         return False
+    if unit not in EPOCH_UNITS:
+        return True
     steps = np.diff(pd.DatetimeIndex(times).asi8)
     found, number = np.unique(steps[steps != 0], return_counts=True)
     seconds = int(found[np.argmax(number)]) / 1e6

@@ -17,10 +17,10 @@ from tsattn.timeseries.ragged import Ints
 PART_NAMES: dict[str, str] = {
     "year": "year yr yyyy jahr annee an ano anno jaar rok",
     "quarter": "quarter qtr quartal trimestre trim kwartaal kwartal q",
-    "month": "month mon mnth mm monat mois mes mese maand miesiac monthnumber monthno",
+    "month": "month mon mnth mo mm monat mois mes mese maand miesiac monthnumber monthno",
     "week": "week wk weekno weeknumber weekofyear isoweek epiweek kw woche kalenderwoche semaine semana settimana",
     "day of year": "doy dayofyear yday jday julianday",
-    "day": "day dd dayofmonth tag jour dia giorno dag dzien",
+    "day": "day dd dy dayofmonth tag jour dia giorno dag dzien",
     "hour": "hour hours hr hh he hourending stunde std heure hora ora uur godzina",
     "minute": "minute min minuten minuto mi",
 }
@@ -35,7 +35,21 @@ DATE_PARTS = (("month", "day"), ("day of year",), ("week",), ("month",), ("quart
 """Parts that form a date with the year, from the finest on."""
 
 _CLOCK_NAMES = frozenset(("time", "clock", "hour", "hours", "hr", "zeit", "uhrzeit", "stunde", "heure", "heures"))
-_CLOCK_NAMES |= {"hora", "horas", "ora", "ore", "tijd", "uur"}
+_CLOCK_NAMES |= {
+    "hora",
+    "horas",
+    "ora",
+    "ore",
+    "tijd",
+    "uur",
+    "he",
+    "von",
+    "from",
+    "start",
+    "begin",
+    "beginn",
+    "anfang",
+}
 _CLOCK_WORDS = _CLOCK_NAMES | {"of", "day", "local", "utc", "gmt", "ending", "end"}
 _PERIOD_NAMES = frozenset(("period", "interval", "sp", "he", "settlement", "hour", "hours", "hr", "viertelstunde"))
 _PERIOD_NAMES |= {"stunde", "quarter", "slot"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +29,7 @@ def without_summaries(table: Table) -> Table:
         if table[name].kind != "text" or not words_of(name) & _PERIOD_WORDS:
             continue
         cells = table.frame[name].astype("str")
-        found = cells.str.fullmatch(_SUMMARIES).fillna(False).to_numpy(dtype=bool)
+        found = cells.str.fullmatch(_SUMMARIES, na=False).to_numpy(dtype=bool)
         if not found.any() or not cells[~found].str.fullmatch(_PARTS).all():
             continue
         first = int(np.argmax(found))
@@ -170,6 +171,9 @@ def _no_dates(table: Table, name: str) -> DataError:
     if has_times_of_day(cells):
         message = f"expected dates, got the time of day '{cell}' without a date"
         return column.error(message, "write the date into the cell or into another column", row=row)
+    if (zone := re.search(r"\b(?:CST|IST|BST)\b", cell)) is not None:
+        message = f"expected a time zone with one meaning, got '{zone[0]}' in '{cell}'"
+        return column.error(message, "write its offset from UTC, such as -06:00", row=row)
     others = [
         other
         for other in table.columns
@@ -244,7 +248,8 @@ def _plain(table: Table) -> Role:
             raise _no_dates(table, name)
     for name in named:
         if table[name].kind == "number" and not table[name].is_whole:
-            return Role((), f"'{name}' holds neither dates nor whole numbers, {_STEPS}")
+            reason = f"'{name}' holds neither dates nor whole numbers, {_STEPS}"
+            return Role((), reason, note=reason.removesuffix(" 0, 1, 2, ..."))
     return Role((), f"no column holds dates or has a usual name of a time column, {_STEPS}")
 
 

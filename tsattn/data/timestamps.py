@@ -24,7 +24,11 @@ EXCEL = "excel"
 """Format of timestamps that count days since 1899-12-30, as spreadsheets do."""
 
 PERIODS: dict[str, tuple[str, ...]] = {
-    "quarter": (r"(?P<year>\d{4})[-/ ]?[qQtT]0?(?P<part>[1-4])", r"[qQtT]0?(?P<part>[1-4])[-/ ]?(?P<year>\d{4})"),
+    "quarter": (
+        r"(?P<year>\d{4})[-/ ]?[qQtT]0?(?P<part>[1-4])",
+        r"[qQtT]0?(?P<part>[1-4])[-/ ]?(?P<year>\d{4})",
+        r"(?P<part>[1-4])[qQtT][-/ ]?(?P<year>\d{4})",
+    ),
     "half-year": (r"(?P<year>\d{4})[-/ ]?[hHsS](?P<part>[12])", r"[hHsS](?P<part>[12])[-/ ]?(?P<year>\d{4})"),
     "week": (
         r"(?P<year>\d{4})[-/ ]?[wW][-/ ]?(?P<part>\d{1,2})",
@@ -109,7 +113,8 @@ def _parse_text(text: pd.Series[Any], time_format: str) -> tuple[pd.Index, Bools
     missed = times.isna() & text.notna()
     if missed.any():
         spelled = normalize(text[missed])
-        days = pd.to_timedelta(spelled.str.contains(_MIDNIGHT).fillna(False).astype(int), unit="D")
+        spelled = spelled.where(spelled.str.contains(_OFFSET, na=False) == aware)
+        days = pd.to_timedelta(spelled.str.contains(_MIDNIGHT, na=False).astype(int), unit="D")
         spelled = spelled.str.replace(_MIDNIGHT, "00", regex=True)
         times[missed] = pd.to_datetime(spelled, format=form, errors="coerce", utc=aware) + days
     return _dates(times)
