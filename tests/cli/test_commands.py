@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import click
+import pandas as pd
 import pytest
 from cli.conftest import DATASETS, tsattn
 
@@ -175,3 +177,32 @@ def test_options_in_hints_are_flags_of_a_command() -> None:
     hinted = hinted_options()
     assert {"on_duplicate", "init_from", "last_steps"} <= hinted
     assert {flag(name) for name in hinted} <= flags
+
+
+def test_inspect_as_json(tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=60)
+    frame = pd.DataFrame({"id": range(500, 560), "date": days, "sales": [float(n * 7 % 19) for n in range(60)]})
+    frame.to_csv(tmp_path / "good.csv", index=False)
+    result = tsattn("inspect", tmp_path / "good.csv", "--json", "--horizon", 4)
+    found = json.loads(result.stdout)
+    assert result.exit_code == 0 and (found["version"], found["status"], found["warnings"]) == (1, "ok", [])
+    assert found["roles"]["targets"]["columns"] == ["sales"] and found["left_out"] == ["id"]
+    assert found["frequency"] == {"freq": "D", "time_zone": None, "season": 7, "horizon": 4}
+    assert found["counts"]["rows"] == 60 and found["counts"]["last"] == "2024-02-29" and found["counts"]["missing"] == 0
+
+    frame["date"] = range(45292, 45352)
+    frame.to_csv(tmp_path / "serial.csv", index=False)
+    result = tsattn("inspect", tmp_path / "serial.csv", "--json")
+    found = json.loads(result.stdout)
+    assert result.exit_code == 3 and found["status"] == "warnings" and "2024-01-01" in found["warnings"][0]
+    shown = tsattn("inspect", tmp_path / "serial.csv")
+    assert shown.exit_code == 3 and shown.stdout.startswith("1 column will be forecast: sales")
+    assert "Warning: 45292 and the others are read as days of a spreadsheet: 2024-01-01" in shown.stdout
+
+    frame["date"] = [f"{day:%d/%m/%y}" for day in days[:60]]
+    frame.iloc[:9].to_csv(tmp_path / "doubt.csv", index=False)
+    result = tsattn("inspect", tmp_path / "doubt.csv", "--json")
+    found = json.loads(result.stdout)
+    assert result.exit_code == 1 and found["status"] == "error" and found["options"] == ["--time-format"]
+    given = tsattn("inspect", tmp_path / "doubt.csv", "--json", "--time-format", "%d/%m/%y", "--support", "positive")
+    assert given.exit_code == 0 and json.loads(given.stdout)["counts"]["last"] == "2024-01-09"

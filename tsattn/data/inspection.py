@@ -59,7 +59,7 @@ def describe(table: Table, panel: Panel, schema: Schema, format_option: Callable
         "time_format": schema.time_format,
         "categories": {name: list(values) for name, values in schema.categories.items()},
         "frequency": {"freq": schema.freq, "time_zone": schema.tz, "season": schema.season, "horizon": schema.horizon},
-        "aggregation": {"on_duplicate": schema.on_duplicate, "resample": schema.resample},
+        "aggregation": {name: getattr(schema, name) for name in ("on_duplicate", "resample", "fill_missing")},
         "counts": {"rows": len(table), **counts, "missing": int(np.isnan(panel.values).sum())},
         "settings": [setting.model_dump() for setting in schema.inferred_settings],
         "warnings": [note.to_warning().format(format_option) for note in schema.notes],

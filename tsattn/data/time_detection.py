@@ -208,8 +208,8 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
     named = fold(str(column.name)).strip() in DATE_NAMES
     if named and SERIALS[0] <= np.nanmin(values) and np.nanmax(values) < SERIALS[1]:
         first = parse(column.dropna().iloc[:1], EXCEL)[0][0]
-        return TimeReading(
-            EXCEL, f"{column.dropna().iloc[0]} and the others are read as days of a spreadsheet: {first}"
+        text = f"{column.dropna().iloc[0]} and the others are read as days of a spreadsheet"
+        return TimeReading(EXCEL, f"{text}: {format_timestamp(first)}")
         )
     return TimeReading(None)
 
