@@ -210,7 +210,6 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
         first = parse(column.dropna().iloc[:1], EXCEL)[0][0]
         text = f"{column.dropna().iloc[0]} and the others are read as days of a spreadsheet"
         return TimeReading(EXCEL, f"{text}: {format_timestamp(first)}")
-        )
     return TimeReading(None)
 
 
