@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from tsattn.config import DataConfig
 from tsattn.data.loader import load
 from tsattn.errors import DataError
 
-EXAMPLES = int(os.environ.get("TSATTN_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("TSATTN_EXAMPLES", "25"))
 
 IDS = ["north", "south", "Zürich", "x-1", "a b"]
 
@@ -148,9 +149,23 @@ def damage(lines: list[str], kind: str, form: Form, width: int, random: np.rando
     return lines
 
 
+CASES = {"frame": panels(), "form": forms(), "kind": st.sampled_from(DAMAGES), "seed": st.integers(0, 2**32)}
+
+
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(frame=panels(), form=forms(), kind=st.sampled_from(DAMAGES), seed=st.integers(0, 2**32))
+@given(**CASES)
 def test_read_as_written_or_refused(frame: pd.DataFrame, form: Form, kind: str, seed: int, tmp_path: Path) -> None:
+    check(frame, form, kind, seed, tmp_path)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(**CASES)
+def test_more_files(frame: pd.DataFrame, form: Form, kind: str, seed: int, tmp_path: Path) -> None:
+    check(frame, form, kind, seed, tmp_path)
+
+
+def check(frame: pd.DataFrame, form: Form, kind: str, seed: int, tmp_path: Path) -> None:
     rows = write_rows(frame, form)
     lines = damage([write_line(row, form) for row in rows], kind, form, len(rows[0]), np.random.default_rng(seed))
     text = form.newline.join(lines) + form.newline
