@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -170,23 +172,39 @@ def _describe_text(table: Table, used: Iterable[str]) -> str:
     return f"; '{texts[-1]}' holds text such as {quote_text(filled.iloc[0])}, but numbers are written as 1034.5"
 
 
+MAX_HEAD = 1000
+"""Number of rows by which columns that do not follow the calendar are recognized."""
+
+_CALENDAR: tuple[Callable[[pd.DatetimeIndex], Any], ...] = (
+    *map(attrgetter, ("year", "quarter", "month", "day", "hour", "minute", "day_of_year")),
+    lambda times: times.isocalendar()["week"],
+    lambda times: times.dayofweek,
+    lambda times: times.dayofweek + 1,
+    lambda times: (times.dayofweek + 1) % 7,
+    lambda times: times.year * 100 + times.month,
+    lambda times: (times.year * 100 + times.month) * 100 + times.day,
+)
+"""Parts of timestamps that columns may repeat."""
+
+
 def calendar_copies(table: Table, times: pd.Index, used: Iterable[str]) -> tuple[str, ...]:
     """Return the columns, such as year or hour, that repeat a part of the timestamp."""
     if not isinstance(times, pd.DatetimeIndex):
         return ()
     taken = set(used)
-    parts = [getattr(times, name) for name in ("year", "quarter", "month", "day", "hour", "minute", "day_of_year")]
-    parts += [times.isocalendar()["week"].to_numpy(), times.dayofweek, times.dayofweek + 1, (times.dayofweek + 1) % 7]
-    parts += [times.year * 100 + times.month, (times.year * 100 + times.month) * 100 + times.day]
-    repeating = [part for part in parts if len(part) >= 10 and (np.diff(np.asarray(part)) < 0).any()]
+    head = times[:MAX_HEAD]
     copies = []
-    for name in table.columns:
-        column = table[name]
-        if name in taken or not column.is_whole:
-            continue
-        known = parts if part_kind(column.values) else repeating
-        if any(np.array_equal(column.values, part) for part in known):
-            copies.append(name)
+    for name in [name for name in table.columns if name not in taken and table[name].is_whole]:
+        cells = table[name].values
+        is_part = part_kind(cells) is not None
+        for part in _CALENDAR:
+            # The first rows are often enough, and all timestamps may be millions.
+            if np.array_equal(cells.iloc[:MAX_HEAD], np.asarray(part(head))):
+                values = np.asarray(part(times))
+                repeats = len(values) >= 10 and (np.diff(values) < 0).any()
+                if (is_part or repeats) and np.array_equal(cells, values):
+                    copies.append(name)
+                    break
     return tuple(copies)
 
 

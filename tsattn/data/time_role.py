@@ -262,6 +262,10 @@ def _counts_time(table: Table, name: str) -> bool:
 def _add_time_of_day(table: Table, time: Role) -> Role:
     """Return the role with the column of the time of day, if there is one and the dates have none."""
     cells = table[time.columns[0]].values
+    head, invalid = parse(cells.iloc[:1000], time.time_format)
+    if isinstance(head, pd.DatetimeIndex) and (head[~invalid] != head[~invalid].normalize()).any():
+        # The first rows are often enough, and all of them may be millions.
+        return time
     if not cells.duplicated().any():
         return time
     times, invalid = parse(cells, time.time_format)
