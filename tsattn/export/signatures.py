@@ -160,10 +160,21 @@ def build_forecast_function(model: keras.Model, preprocessor: ServingPreprocesso
 
     def forecast(*tensors: Any) -> Tensors:
         window, _ = preprocessor(*tensors)
-        quantiles = model(window, training=False)[QUANTILES]
+        quantiles = _without_empty(model(window, training=False)[QUANTILES], window[OBSERVED])
         return {FORECAST: quantiles[..., preprocessor.spec.median], QUANTILES: quantiles}
 
     return forecast
+
+
+def _without_empty(forecast: Any, observed: Any) -> Any:
+    """Return a forecast that is NaN where a history has no observed value.
+
+    Args:
+        forecast: `(batch, ..., ..., ...)`.
+        observed: `(batch, context, targets)`.
+    """
+    has_values = keras.ops.max(observed, axis=(1, 2), keepdims=True)[..., None] > 0
+    return keras.ops.where(has_values, forecast, float("nan"))
 
 
 def build_sample_function(model: keras.Model, preprocessor: ServingPreprocessor) -> Callable[..., Tensors]:
@@ -179,7 +190,8 @@ def build_sample_function(model: keras.Model, preprocessor: ServingPreprocessor)
         rows = tf.shape(window[PAST])[0]
         shape = (preprocessor.spec.horizon, len(preprocessor.spec.targets))
         noise = tf.random.stateless_normal([rows, count, *shape], [seed, 0])
-        return {SAMPLES: sample_paths(model, window, tf.ensure_shape(noise, [None, None, *shape]))}
+        paths = sample_paths(model, window, tf.ensure_shape(noise, [None, None, *shape]))
+        return {SAMPLES: _without_empty(paths, window[OBSERVED])}
 
     return sample
 

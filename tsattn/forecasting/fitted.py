@@ -12,8 +12,9 @@ from tsattn.config import RunConfig
 from tsattn.forecasting.covariate_notes import covariate_notes
 from tsattn.models import resolve_options
 from tsattn.models.forecast_model import build_graph
-from tsattn.models.network_combination import combine_with_smoothing
+from tsattn.models.network_combination import combine_with_smoothing, get_network
 from tsattn.models.options import NetworkOptions
+from tsattn.models.training_range import TrainingRange, get_training_range
 from tsattn.scoring.calibration import Calibration
 from tsattn.scoring.forecast_weights import name_with_smoothing
 from tsattn.scoring.model_choice import ModelChoice, comparison_summary
@@ -77,13 +78,20 @@ class FittedForecaster:
         unused = "" if self.needs_covariates or not self.schema.covariates else " The covariates are not used."
         return self.choice.summary() + unused
 
+    @property
+    def training_range(self) -> TrainingRange | None:
+        """The range of the training data of a network, outside of which a series is unlike them; None without one."""
+        return get_training_range(get_network(self.model))
+
     def portable_model(self) -> keras.Model:
         """Return the inference model without device-specific operations."""
         entry, options = resolve_options(self.config.model)
         if not isinstance(options, NetworkOptions):
             return self.model
         spec = replace(self.spec, context=self.config.data.context or self.spec.context)
-        twin = build_graph(entry, options, spec, portable=True).inference()
+        graph = build_graph(entry, options, spec, portable=True)
+        graph.training_range = self.training_range
+        twin = graph.inference()
         if options.smoothing:
             twin = combine_with_smoothing(twin, spec, options.seasons(spec.season), [0.5] * spec.horizon)
         twin.set_weights(self.model.get_weights())

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from tsattn._text import quote_list
 from tsattn.data.loader import Frame, load, source_name, to_table
 from tsattn.data.prediction_inputs import Cutoff, add_future_covariates, apply_cutoff, extend_calendar_features
 from tsattn.errors import ConfigError, DataError, DataWarning
@@ -17,9 +19,10 @@ from tsattn.forecasting.covariate_notes import covariate_notes
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.models.network_combination import get_methods
 from tsattn.models.sampling import can_sample, sample_paths
+from tsattn.models.training_range import window_statistics
 from tsattn.scoring.comparison import predict_windows
 from tsattn.timeseries.frames import forecast_frame, sample_frame, weight_frame
-from tsattn.timeseries.panel import Panel, missing_future_covariates
+from tsattn.timeseries.panel import WIDE_ID, Panel, missing_future_covariates
 from tsattn.timeseries.ragged import Floats
 from tsattn.timeseries.window_spec import WEIGHTS, WindowSpec
 from tsattn.timeseries.windows import gather
@@ -88,11 +91,14 @@ def predict(fitted: FittedForecaster, X: Frame | Path | str | None, request: Pre
     """Return quantile forecasts; see `Forecaster.predict`."""
     spec = fitted.spec
     steps, panel = request.steps(spec.horizon), prediction_panel(fitted, X, request)
+    empty = find_empty_series(fitted, panel)
+    warn_unlike_series(fitted, panel)
     if steps > spec.horizon:
-        return forecast_frame(panel, _predict_recursively(fitted, panel, steps), spec.levels)
-    series = np.arange(len(panel), dtype=np.int64)
-    quantiles = predict_windows(fitted.model, spec, panel, series, panel.lengths)
-    return forecast_frame(panel, quantiles[:, :steps], spec.levels)
+        quantiles = _predict_recursively(fitted, panel, steps)
+    else:
+        series = np.arange(len(panel), dtype=np.int64)
+        quantiles = predict_windows(fitted.model, spec, panel, series, panel.lengths)[:, :steps]
+    return forecast_frame(panel, np.where(empty[:, None, None, None], np.float32(np.nan), quantiles), spec.levels)
 
 
 def explain(fitted: FittedForecaster, X: Frame | Path | str | None, request: PredictionRequest) -> pd.DataFrame:
@@ -106,6 +112,48 @@ def explain(fitted: FittedForecaster, X: Frame | Path | str | None, request: Pre
     series = np.arange(len(panel), dtype=np.int64)
     weights = predict_windows(fitted.model, fitted.spec, panel, series, panel.lengths, WEIGHTS)
     return weight_frame(panel, weights, get_methods(fitted.model, str(fitted.config.model["name"])))
+
+
+def find_empty_series(fitted: FittedForecaster, panel: Panel) -> npt.NDArray[np.bool_]:
+    """Return which series have no observed value in the context, [series]; they have no forecast, with a warning."""
+    context = panel.tail(fitted.spec.context).series
+    observed = np.isfinite(context.values).any(axis=1).astype(np.int64)
+    total = np.concatenate([[0], np.cumsum(observed)])
+    empty = np.asarray(total[context.offsets[1:]] == total[context.offsets[:-1]])
+    if empty.any():
+        warnings.warn(
+            f"{_name_series(panel, empty)}: no forecast, because the last {fitted.spec.context} steps have no observed "
+            "value",
+            DataWarning,
+            stacklevel=STACKLEVEL,
+        )
+    return empty
+
+
+def warn_unlike_series(fitted: FittedForecaster, panel: Panel) -> None:
+    """Warn of series that are unlike all training data of a network, with the statistics that differ."""
+    known = fitted.training_range
+    if known is None:
+        return
+    windows = window_statistics(panel, fitted.spec, np.arange(len(panel), dtype=np.int64), panel.lengths)
+    differences = known.differences(windows)
+    unlike = np.any([found.any(axis=1) for found in differences.values()], axis=0)
+    if unlike.any():
+        names = [name for name, found in differences.items() if found.any()]
+        warnings.warn(
+            f"{_name_series(panel, unlike)}: unlike all training data in {quote_list(names, quote='')}; the network "
+            "has seen nothing like it, so prefer `tsattn forecast` or fit with such series",
+            DataWarning,
+            stacklevel=STACKLEVEL,
+        )
+
+
+def _name_series(panel: Panel, chosen: npt.NDArray[np.bool_]) -> str:
+    """Return the ids of some series for a message."""
+    ids = [panel.ids[index] for index in np.flatnonzero(chosen)]
+    if ids == [WIDE_ID]:
+        return "the series"
+    return f"{len(ids)} of {len(panel)} series ({quote_list(ids)})"
 
 
 def _warn_short_history(panel: Panel, fitted: FittedForecaster) -> None:
@@ -173,7 +221,10 @@ def sample(
             f"horizon must be 1 to the {horizon} steps that the model was fitted for. Received: horizon={steps}"
         )
     panel = prediction_panel(fitted, X, request)
-    return sample_frame(panel, sample_windows(fitted.model, fitted.spec, panel, samples, seed)[:, :, :steps])
+    empty = find_empty_series(fitted, panel)
+    warn_unlike_series(fitted, panel)
+    paths = sample_windows(fitted.model, fitted.spec, panel, samples, seed)[:, :, :steps]
+    return sample_frame(panel, np.where(empty[:, None, None, None], np.float32(np.nan), paths))
 
 
 def sample_windows(model: keras.Model, spec: WindowSpec, panel: Panel, samples: int, seed: int) -> Floats:

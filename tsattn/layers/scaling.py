@@ -28,6 +28,11 @@ class InstanceScaling(keras.layers.Layer):
     channel without observations the training median and spread. `fit` sets ratio, median and spread to statistics of
     the training windows; they are weights of the layer.
 
+    The prior depends on the level of a history, which says nothing about the spread of a series that is unlike the
+    training data. Where `use_prior` is 0, the scale is the spread of the window alone. Scaling then commutes with any
+    shift (except for `"mean_abs"` and `"training"`) and positive factor, and a constant history has the scale 0, so
+    that the inverse restores a constant.
+
     Args:
         method: `"last"` subtracts the last observed value and divides by the standard deviation. `"standard"`
             subtracts the mean and divides by the standard deviation (RevIN, Kim et al. 2022). `"mean_abs"` divides by
@@ -42,6 +47,7 @@ class InstanceScaling(keras.layers.Layer):
         inverse: Whether to return to the original units; requires `center` and `scale`.
         mask: Boolean `(batch, time)`; True means keep.
         inputs_mask: Mask that Keras attaches to the inputs; `mask` takes precedence.
+        use_prior: `(batch, 1, channels)`, 0 where the scale is that of the window alone; None is 1 everywhere.
 
     Raises:
         ConfigError: Only one of `center` and `scale` is passed, or `inverse` without them.
@@ -65,7 +71,12 @@ class InstanceScaling(keras.layers.Layer):
         self.supports_masking = True
 
     def build(
-        self, inputs_shape: Any, observed_shape: Any = None, center_shape: Any = None, scale_shape: Any = None
+        self,
+        inputs_shape: Any,
+        observed_shape: Any = None,
+        center_shape: Any = None,
+        scale_shape: Any = None,
+        use_prior_shape: Any = None,
     ) -> None:
         if len(inputs_shape) < 3:
             check_sequence("the input of an instance scaling", inputs_shape)
@@ -107,6 +118,7 @@ class InstanceScaling(keras.layers.Layer):
         inverse: bool = False,
         mask: Tensor | None = None,
         inputs_mask: Tensor | None = None,
+        use_prior: Tensor | None = None,
     ) -> Any:
         values = ops.cast(inputs, "float32")
         mask = inputs_mask if mask is None else mask
@@ -121,8 +133,9 @@ class InstanceScaling(keras.layers.Layer):
             return self._masked(ops.cast((values - center) / scale, self.compute_dtype), observed)
         observed = ops.ones_like(values) if observed is None else ops.cast(observed, "float32")
         values = ops.where(observed > 0, values, 0.0)
-        center, scale = self._statistics(values, observed)
-        scaled = ops.cast((values - center) / scale * observed, self.compute_dtype)
+        center, scale = self._statistics(values, observed, use_prior)
+        divisor = scale if use_prior is None else ops.where(scale > 0, scale, 1.0)
+        scaled = ops.cast((values - center) / divisor * observed, self.compute_dtype)
         return scaled, center, scale
 
     def _check_statistics(self, center: Tensor | None, scale: Tensor | None, inverse: bool) -> None:
@@ -136,7 +149,7 @@ class InstanceScaling(keras.layers.Layer):
     def _masked(self, values: Tensor, observed: Tensor | None) -> Tensor:
         return values if observed is None else ops.where(observed > 0, values, ops.zeros_like(values))
 
-    def _statistics(self, values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    def _statistics(self, values: Tensor, observed: Tensor, use_prior: Tensor | None) -> tuple[Tensor, Tensor]:
         # The JAX backend does not accept a variable inside `where`.
         median, spread = (ops.convert_to_tensor(statistic) for statistic in (self.median, self.spread))
         if self.method == "training":
@@ -159,6 +172,13 @@ class InstanceScaling(keras.layers.Layer):
         # the infinite gradient of the square root at 0.
         is_nonzero = mean_abs > 0
         scale = ops.where(is_nonzero, ops.sqrt(ops.where(is_nonzero, squared, 1.0)), spread)
+        if use_prior is not None:
+            own = (
+                mean_abs
+                if self.method == "mean_abs"
+                else _standard_deviation(shifted, mean_shift, observed, safe_count)
+            )
+            scale = ops.where(use_prior > 0, scale, own)
         is_empty = count == 0
         return ops.where(is_empty, median, center), ops.where(is_empty, spread, scale)
 
@@ -166,7 +186,12 @@ class InstanceScaling(keras.layers.Layer):
         return previous_mask, None, None
 
     def compute_output_shape(
-        self, inputs_shape: Any, observed_shape: Any = None, center_shape: Any = None, scale_shape: Any = None
+        self,
+        inputs_shape: Any,
+        observed_shape: Any = None,
+        center_shape: Any = None,
+        scale_shape: Any = None,
+        use_prior_shape: Any = None,
     ) -> Any:
         statistic = (inputs_shape[0], 1, inputs_shape[2])
         return inputs_shape if center_shape is not None else (inputs_shape, statistic, statistic)
@@ -180,6 +205,7 @@ class InstanceScaling(keras.layers.Layer):
         inverse: bool = False,
         mask: Any = None,
         inputs_mask: Any = None,
+        use_prior: Any = None,
     ) -> Any:
         scaled = keras.KerasTensor(inputs.shape, dtype="float32" if inverse else self.compute_dtype)
         self._check_statistics(center, scale, inverse)
@@ -197,3 +223,11 @@ def _observed_and_valid(values: Tensor, observed: Tensor | None, mask: Tensor) -
     keep = ops.reshape(ops.cast(mask, "bool"), (*ops.shape(mask), *[1] * (len(values.shape) - 2)))
     observed = ops.ones_like(values) if observed is None else ops.cast(observed, "float32")
     return ops.where(keep, observed, 0.0)
+
+
+def _standard_deviation(shifted: Tensor, mean_shift: Tensor, observed: Tensor, count: Tensor) -> Tensor:
+    """Return the standard deviation of values of any magnitude, whose squares may exceed float32."""
+    deviation = ops.abs(observed * (shifted - mean_shift))
+    largest = ops.max(deviation, axis=1, keepdims=True)
+    relative = deviation / ops.where(largest > 0, largest, 1.0)
+    return largest * ops.sqrt(ops.sum(relative * relative, axis=1, keepdims=True) / count)

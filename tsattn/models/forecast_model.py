@@ -7,7 +7,7 @@ architecture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import keras
@@ -37,6 +37,7 @@ from tsattn.models.covariates import CovariateEffect, CovariateScaling, StaticEm
 from tsattn.models.options import NetworkOptions
 from tsattn.models.registry import ModelEntry
 from tsattn.models.residual import ResidualBranches
+from tsattn.models.training_range import InTrainingRange, TrainingRange
 from tsattn.timeseries.window_spec import (
     ATTENTION,
     FUTURE_COVARIATES,
@@ -53,6 +54,9 @@ from tsattn.timeseries.window_spec import (
 
 CALIBRATION_LAYER = "calibrated_quantiles"
 """Name of the calibration layer of every model."""
+
+MIN_COUNT_SCALE = 1e-6
+"""Least scale of the distribution of counts, in units of the level plus 1."""
 
 DISTRIBUTION_LAYER = "distribution"
 """Name of the distribution layer of the models that have one."""
@@ -117,6 +121,8 @@ class ForecastGraph:
         self.covariate_scaling = CovariateScaling(name="covariate_scaling") if spec.past_covariates else None
         self._effect = CovariateEffect(self.channels, name="covariate_effect") if spec.future_covariates else None
         self.residual = ResidualBranches(options, spec)
+        self.training_range: TrainingRange | None = None
+        """Windows outside of it are forecast without what is known of levels and spreads of the training data."""
         self.static_numbers = tuple(static.name for static in spec.static if static.categories is None)
         self.static_scaling = CovariateScaling(name="static_scaling") if self.static_numbers else None
         self._static = _static_embedding(spec, options)
@@ -127,7 +133,13 @@ class ForecastGraph:
         return not self.joint and self.channels > 1
 
     def _scale(
-        self, past: Tensor, observed: Tensor, length: Tensor, covariates: Tensor | None = None, repeats: int = 1
+        self,
+        past: Tensor,
+        observed: Tensor,
+        length: Tensor,
+        covariates: Tensor | None = None,
+        repeats: int = 1,
+        check_range: InTrainingRange | None = None,
     ) -> ScaledWindow:
         """Return a window in scaled space, without the effect of the future covariates on the history.
 
@@ -137,8 +149,10 @@ class ForecastGraph:
             length: `(rows,)`.
             covariates: `(rows, context, features)`.
             repeats: Number of rows per window of the inputs, one per context scale.
+            check_range: Finds the windows outside the range of the training data; in training there are none.
         """
-        scaled, center, scale = self.scaling(past, observed)
+        in_range = None if check_range is None else check_range(past, observed)
+        scaled, center, scale = self.scaling(past, observed, use_prior=in_range)
         width = self.channels if self._folds else 1
         effect = future = None
         if covariates is not None and self.covariate_scaling is not None:
@@ -149,7 +163,7 @@ class ForecastGraph:
                 scaled = (scaled - self._effect(covariates[:, :, :count])) * observed
                 effect, future = self._effect(future), _repeat(future, width)
             covariates = _repeat(covariates, width)
-        for term in self.residual(scaled, observed, length, center, scale):
+        for term in self.residual(scaled, observed, length, center, scale, in_range):
             effect = term if effect is None else effect + term
         static = None
         if self._static is not None:
@@ -238,9 +252,15 @@ class ForecastGraph:
             member = self._unfold(raw) if self._folds else raw
             if window.effect is not None:
                 member = self._add_effect([member, keras.ops.expand_dims(window.effect, -1)])
-            units = {} if scaled else {"center": window.center, "scale": window.scale}
+            units = {} if scaled else {"center": window.center, "scale": self._positive_scale(window)}
             parameters.append(self._head(member, **units))
         return parameters, weights
+
+    def _positive_scale(self, window: ScaledWindow) -> Tensor:
+        """Return the scale of a window; for counts, whose mean is a function of `center / scale`, above 0."""
+        if self.distribution is None or not self.distribution.is_discrete:
+            return window.scale
+        return keras.ops.maximum(window.scale, MIN_COUNT_SCALE * (1.0 + keras.ops.abs(window.center)))
 
     def inference(self) -> keras.Model:
         """Return the model from a window to quantiles in original units, and to the attention if there is any.
@@ -249,13 +269,8 @@ class ForecastGraph:
         distribution its parameters are averaged, so that the forecast is one distribution of the same family; for
         normal distributions this equals the average of the quantiles.
         """
-        window, scales = self.window, len(self.context_lengths)
-        if scales > 1:
-            fold = FoldContextScales(self.context_lengths, name="context_scales")
-            past, observed, length = fold(self.inputs[PAST], self.inputs[OBSERVED], self.inputs[LENGTH])
-            covariates = self.inputs.get(PAST_COVARIATES)
-            covariates = None if covariates is None else fold(covariates, covariates, self.inputs[LENGTH])[0]
-            window = self._scale(past, observed, length, covariates, scales)
+        scales = len(self.context_lengths)
+        window = self._inference_window(scales)
         members, weights = (self.parameters if self.distribution else self.scaled_quantiles)(window=window)
         result = _average(members, "mean_of_members")
         if self.distribution is None:
@@ -268,6 +283,20 @@ class ForecastGraph:
         if weights:
             outputs.update(self._attention_outputs(weights, window, scales))
         return keras.Model(self.inputs, outputs, name="forecaster")
+
+    def _inference_window(self, scales: int) -> ScaledWindow:
+        """Return the window of the inputs, repeated for each context scale."""
+        past, observed, length = self.inputs[PAST], self.inputs[OBSERVED], self.inputs[LENGTH]
+        covariates, check_range = self.inputs.get(PAST_COVARIATES), None
+        if self.training_range is not None:
+            check_range = InTrainingRange(asdict(self.training_range), name="in_training_range")
+        if scales > 1:
+            fold = FoldContextScales(self.context_lengths, name="context_scales")
+            covariates = None if covariates is None else fold(covariates, covariates, length)[0]
+            past, observed, length = fold(past, observed, length)
+        elif check_range is None:
+            return self.window
+        return self._scale(past, observed, length, covariates, scales, check_range)
 
     def _attention_outputs(
         self, weights: list[AttentionWeights], window: ScaledWindow, scales: int

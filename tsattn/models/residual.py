@@ -27,11 +27,19 @@ class ResidualBranches:
         )
         self.linear = LinearPath(spec.horizon, name="linear_path") if options.linear_residual else None
 
-    def __call__(self, values: Tensor, observed: Tensor, length: Tensor, center: Tensor, scale: Tensor) -> list[Tensor]:
+    def __call__(
+        self,
+        values: Tensor,
+        observed: Tensor,
+        length: Tensor,
+        center: Tensor,
+        scale: Tensor,
+        in_range: Tensor | None = None,
+    ) -> list[Tensor]:
         """Return the terms to add, each `(batch, horizon, channels)`."""
         terms = [] if self.linear is None else [self.linear(values, length)]
         if self.mean_reversion is not None:
-            terms.append(self.mean_reversion(values, observed, length, center, scale))
+            terms.append(self.mean_reversion(values, observed, length, center, scale, in_range))
         return terms
 
 
@@ -113,6 +121,8 @@ class LevelReversion(keras.layers.Layer):
         length: `(batch,)`, the number of valid steps.
         center: `(batch, 1, channels)`, center of the scaling.
         scale: `(batch, 1, channels)`, divisor of the scaling.
+        in_range: `(batch, 1, channels)`, 0 where a window is outside the range of the training data and its level does
+            not revert to theirs; None if all windows are within.
 
     Output shape:
         `(batch, horizon, channels)`, scaled.
@@ -161,6 +171,7 @@ class LevelReversion(keras.layers.Layer):
         length: Tensor,
         center: Tensor,
         scale: Tensor,
+        in_range: Tensor | None = None,
         training: bool | None = None,
     ) -> Tensor:
         values, observed = ops.cast(values, "float32"), ops.cast(observed, "float32")
@@ -175,7 +186,9 @@ class LevelReversion(keras.layers.Layer):
         relative = ops.abs(distance) / ops.where(reach > 0, reach, ops.ones_like(reach))
         fading = 1.0 - ops.where(reach > 0, ops.minimum(relative, 1.0), ops.ones_like(relative)) ** 4
         zeros = ops.zeros_like(distance)
-        to_typical = self._dropout(ops.where(count > 0, fading * distance / scale, zeros), training=training)
+        reverts = count > 0 if in_range is None else ops.logical_and(count > 0, in_range > 0)
+        divisor = ops.where(reverts, scale, 1.0)
+        to_typical = self._dropout(ops.where(reverts, fading * distance / divisor, zeros), training=training)
         to_history = self._history_dropout(ops.where(count > 0, history_mean - recent_mean, zeros), training=training)
         typical, history = ops.convert_to_tensor(self.typical_weight), ops.convert_to_tensor(self.history_weight)
         return REVERSION_GAIN * (typical * to_typical + history * to_history)
