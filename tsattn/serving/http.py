@@ -9,9 +9,11 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import Headers
@@ -49,7 +51,10 @@ _CLIENT_CLOSED_REQUEST = 499
 """Status in the metrics if the client did not wait for the response."""
 
 _MAX_FULL_BODIES = 8
-"""Maximum size of all bodies in memory, in bodies of the maximum size."""
+"""Maximum size of all bodies in memory, of requests and of answers each, in bodies of the maximum size."""
+
+_CHUNK = 2**16
+"""Bytes of an answer that are given to the connection at once; the next ones wait until the client has read them."""
 
 _PUBLIC_PATHS = ("/health", "/v2/health/", "/page/")
 """Paths that need no token: health checks have none, and the page at / asks for it."""
@@ -175,6 +180,7 @@ class RequestLimits:
         self._metrics = engine.metrics
         self._requests = 0
         self._body_bytes = 0
+        self._answer_bytes = 0
         self._token = engine.settings.token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -183,17 +189,25 @@ class RequestLimits:
             await self._app(scope, receive, send)
             return
         begin, status = time.perf_counter(), 0
+        start: Message | None = None
 
         async def send_and_record(message: Message) -> None:
-            nonlocal status
+            nonlocal start, status
             if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
+                start = message  # with the body, whose size is checked first
+            elif start is not None:
+                with self._count_answer(message):
+                    status = start["status"]
+                    await _send_in_chunks(send, start, message)
+                start = None
+            else:
+                await send(message)
 
         self._requests += 1
         try:
             response = await self._respond(scope, receive, send_and_record)
             if response is not None and status == 0:
+                start = None
                 await response(scope, receive, send_and_record)
         finally:
             self._requests -= 1
@@ -221,8 +235,28 @@ class RequestLimits:
             self._body_bytes -= sum(map(len, parts))
         return None
 
+    @contextmanager
+    def _count_answer(self, message: Message) -> Iterator[None]:
+        """Count the bytes of an answer while it is sent.
+
+        Raises:
+            ServingError: It is too large, or all answers together are.
+        """
+        size, limit = len(message.get("body", b"")), self._settings.max_response_bytes
+        if size > max(limit, _CHUNK):
+            raise ServingError(TOO_LARGE, f"the answer has more than {limit} bytes: send fewer or shorter series")
+        if size > _CHUNK and self._answer_bytes + size > _MAX_FULL_BODIES * limit:
+            self._metrics.count_rejection("memory")
+            raise ServingError(UNAVAILABLE, "too many large answers at the same time: try again later")
+        self._answer_bytes += size
+        try:
+            yield
+        finally:
+            self._answer_bytes -= size
+
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
+        self._check_host(headers.get("host", ""))
         if self._token is not None and scope["path"] != "/" and not scope["path"].startswith(_PUBLIC_PATHS):
             check_token(headers.get("authorization", ""), self._token)
         if self._requests > self._settings.max_connections:
@@ -231,6 +265,16 @@ class RequestLimits:
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length[:20]) > self._settings.max_request_bytes:
             raise self._too_large()
+
+    def _check_host(self, host: str) -> None:
+        """Refuse a request for another host, which a page of another site may send (DNS rebinding)."""
+        allowed = self._settings.allowed_hosts
+        name = (urlsplit(f"//{host}").hostname or "") if _HOST.fullmatch(host) else ""
+        if allowed is None or any(
+            name == own or (own.startswith("*.") and name.endswith(own[1:])) for own in map(str.lower, allowed)
+        ):
+            return
+        raise bad_request(f"header Host: expected one of the allowed hosts, got {quote_value(host)}")
 
     def _too_large(self) -> ServingError:
         limit = self._settings.max_request_bytes
@@ -258,6 +302,20 @@ class RequestLimits:
         except TimeoutError:
             seconds = self._settings.read_timeout
             raise ServingError(REQUEST_TIMEOUT, f"expected the whole request within {seconds:g} seconds") from None
+
+
+async def _send_in_chunks(send: Send, start: Message, message: Message) -> None:
+    """Send a response, whose memory is free as its client reads it."""
+    body: bytes = message.get("body", b"")
+    await send(start)
+    for begin in range(0, len(body) - _CHUNK, _CHUNK):
+        await send({**message, "body": body[begin : begin + _CHUNK], "more_body": True})
+    last = max(-(-len(body) // _CHUNK) - 1, 0) * _CHUNK
+    await send({**message, "body": body[last:]})
+
+
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]*)?|\[[0-9A-Fa-f:.]+\](:[0-9]*)?")
+"""The header Host: a name or an address, and a port."""
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -21,6 +21,9 @@ LOADING, AVAILABLE, UNLOADING, END = "LOADING", "AVAILABLE", "UNLOADING", "END"
 
 OK, UNKNOWN = "OK", "UNKNOWN"
 
+FileState = frozenset[tuple[int, int, int]]
+"""Inode, modification time and size of the files of a version."""
+
 _MAX_ENDED = 20
 """Maximum number of unloaded versions whose status is still reported."""
 
@@ -68,7 +71,8 @@ class Repository:
         self._loaded: dict[int, Servable] = {}
         self._in_use: dict[int, int] = {}
         self._statuses: dict[int, VersionStatus] = {}
-        self._failed: dict[int, tuple[int, int]] = {}
+        self._failed: dict[int, FileState] = {}
+        self._states: dict[int, FileState] = {}
         self._latest = 0
         self._lock = threading.Lock()
         self.on_change: Callable[[], None] = lambda: None
@@ -100,16 +104,22 @@ class Repository:
     def refresh(self) -> bool:
         """Serve the latest valid version on disk, and return whether that is a change.
 
-        After the served version was removed, this may be an older one. If no version is left, the served one stays.
+        After the served version was removed, this may be an older one. If no version is left, the served one stays. A
+        version that was overwritten is loaded again.
         """
         versions = self.versions()
         for version in reversed(versions):
-            if version == self._latest or (version < self._latest and self._latest in versions):
+            if version == self._latest and not self._is_overwritten(version):
+                break
+            if version < self._latest and self._latest in versions:
                 break
             if self._is_known_invalid(version):
                 continue
             try:
-                self._serve(version)
+                if version == self._latest:
+                    self._load(version)
+                else:
+                    self._serve(version)
             except RunError as error:
                 LOG.error("version %d cannot be loaded, still serving version %d: %s", version, self._latest, error)
                 continue
@@ -121,13 +131,17 @@ class Repository:
         """Return whether a version failed to load and its files have not changed since."""
         return version in self._failed and self._failed[version] == self._file_state(version)
 
-    def _file_state(self, version: int) -> tuple[int, int]:
-        """Return the latest modification time and the total size of the files of a version."""
+    def _is_overwritten(self, version: int) -> bool:
+        """Return whether the files of a loaded version are others than when it was loaded."""
+        return self._file_state(version) != self._states[version]
+
+    def _file_state(self, version: int) -> FileState:
+        """Return the identity, modification time and size of the files of a version, ignoring the order."""
         try:
             stats = [path.stat() for path in self._folder(version).rglob("*")]
         except OSError:
-            return (0, 0)
-        return (max((stat.st_mtime_ns for stat in stats), default=0), sum(stat.st_size for stat in stats))
+            return frozenset()
+        return frozenset((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
 
     def _folder(self, version: int) -> Path:
         return self.base if self._single_version is not None else self.base / _folder_name(self.base, version)
@@ -143,15 +157,18 @@ class Repository:
 
     def _load(self, version: int) -> None:
         file_state = self._file_state(version)
-        self._set_status(VersionStatus(version))
+        if version not in self._loaded:
+            self._set_status(VersionStatus(version))
         try:
             with quiet():
                 servable = self._load_servable(self._folder(version), version)
         except RunError as error:
             self._failed[version] = file_state
-            self._set_status(VersionStatus(version, END, str(error)))
+            served = VersionStatus(version, AVAILABLE) if version in self._loaded else None
+            self._set_status(served or VersionStatus(version, END, str(error)))
             raise
         with self._lock:
+            self._states[version] = file_state
             self._loaded[version] = servable
             self._latest = version
         self._set_status(VersionStatus(version, AVAILABLE))

@@ -174,14 +174,12 @@ def protocol_class(settings: Settings) -> Any:
         from uvicorn.protocols.http.h11_impl import H11Protocol
 
         return _with_json_errors(H11Protocol)
-    return _with_head_limits(
-        _with_json_errors(HttpToolsProtocol), settings.read_timeout, settings.max_connections + _EXTRA_CONNECTIONS
-    )
+    return _with_connection_limits(_with_head_limits(_with_json_errors(HttpToolsProtocol), settings), settings)
 
 
 def _with_json_errors(base: Any) -> Any:
     class Protocol(base):  # type: ignore[misc]
-        """A connection with errors in JSON."""
+        """A connection with errors in JSON, and answers for a client that has closed its sending half."""
 
         def send_400_response(self, msg: str) -> None:
             """Answer invalid HTTP."""
@@ -190,31 +188,39 @@ def _with_json_errors(base: Any) -> Any:
         def reject(self, status: str, message: str) -> None:
             """Send an error without calling the application, and close the connection."""
             body = write_json({"error": message})
+            retry = "retry-after: 1\r\n" if status.startswith("503") else ""
             head = (
                 f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+                f"content-length: {len(body)}\r\n{retry}connection: close\r\n\r\n"
             )
             self.transport.write(head.encode("ascii") + body)
             self.transport.close()
 
+        def eof_received(self) -> bool:
+            """Return whether the connection stays open: for the answer to a request that has arrived."""
+            cycle = self.cycle
+            if cycle is None or cycle.response_complete or cycle.more_body:
+                return False
+            cycle.keep_alive = False
+            return True
+
     return Protocol
 
 
-def _with_head_limits(base: Any, seconds: float, max_connections: int) -> Any:
+def _with_head_limits(base: Any, settings: Settings) -> Any:
     class Protocol(base):  # type: ignore[misc]
-        """A connection that is closed if the head of a request is too long or too late, or above ``max_connections``.
+        """A connection that is closed if the head of a request is too long or too late.
 
         uvicorn only closes connections that are idle between two requests, and does not limit the size of the headers.
         """
 
         _timer: asyncio.TimerHandle | None = None
         _in_head = True
+        _received = 0
         _head = 0
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
-            if len(self.connections) > max_connections:
-                transport.close()
             self._start_timer()
 
         def connection_lost(self, exc: Exception | None) -> None:
@@ -225,15 +231,36 @@ def _with_head_limits(base: Any, seconds: float, max_connections: int) -> Any:
             super().data_received(data)
             if not self._in_head or self.transport.is_closing():
                 return
-            self._head += len(data)
-            if self._head > MAX_HEAD_BYTES:
+            # A header that never ends is not parsed.
+            self._received += len(data)
+            if self._received > MAX_HEAD_BYTES:
+                self.send_400_response("")
+
+        def send_400_response(self, msg: str) -> None:
+            if max(self._received, self._head) > MAX_HEAD_BYTES:
                 message = f"expected a request line and headers of at most {MAX_HEAD_BYTES} bytes"
                 self.reject("431 Request Header Fields Too Large", message)
+            else:
+                super().send_400_response(msg)
 
         def on_message_begin(self) -> None:
-            self._in_head, self._head = True, 0
+            self._in_head, self._received, self._head = True, 0, 0
             self._start_timer()
             super().on_message_begin()
+
+        def on_url(self, url: bytes) -> None:
+            self._count(len(url))
+            super().on_url(url)
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            self._count(len(name) + len(value) + len(": \r\n"))
+            super().on_header(name, value)
+
+        def _count(self, size: int) -> None:
+            """Add to the size of the head; a parser whose callback fails reports invalid HTTP."""
+            self._head += size
+            if self._head > MAX_HEAD_BYTES:
+                raise ValueError("the head of the request is too long")
 
         def on_headers_complete(self) -> None:
             self._in_head = False
@@ -248,7 +275,7 @@ def _with_head_limits(base: Any, seconds: float, max_connections: int) -> Any:
 
         def _start_timer(self) -> None:
             self._stop_timer()
-            self._timer = self.loop.call_later(seconds, self._on_timeout)
+            self._timer = self.loop.call_later(settings.read_timeout, self._on_timeout)
 
         def _stop_timer(self) -> None:
             if self._timer is not None:
@@ -258,9 +285,61 @@ def _with_head_limits(base: Any, seconds: float, max_connections: int) -> Any:
         def _on_timeout(self) -> None:
             if self.transport.is_closing():
                 return
-            if self._in_head and self._head:
-                self.reject("408 Request Timeout", f"expected the headers of the request within {seconds:g} seconds")
+            if self._in_head and self._received:
+                seconds = f"{settings.read_timeout:g} seconds"
+                self.reject("408 Request Timeout", f"expected the headers of the request within {seconds}")
             else:
                 self.transport.close()
+
+    return Protocol
+
+
+def _with_connection_limits(base: Any, settings: Settings) -> Any:
+    max_connections = settings.max_connections + _EXTRA_CONNECTIONS
+
+    class Protocol(base):  # type: ignore[misc]
+        """A connection that is refused if there are too many, and closed if its client does not read the answer."""
+
+        _refused = False
+        _deadline = 0.0
+        _reading: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            total, address = len(self.connections), (self.client or ("",))[0]
+            own = sum((other.client or ("",))[0] == address for other in self.connections)
+            self._refused = total > max_connections or own > settings.max_client_connections
+            if total > 2 * max_connections:
+                transport.abort()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_waiting()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            if self._refused and not self.transport.is_closing():
+                # After the request has arrived, or its client would see a reset connection instead of the status.
+                self.reject("503 Service Unavailable", "too many connections: try again later")
+            elif not self._refused:
+                super().data_received(data)
+
+        def on_message_begin(self) -> None:
+            self._deadline = 0.0
+            super().on_message_begin()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._deadline = self._deadline or self.loop.time() + settings.write_timeout
+            self._stop_waiting()
+            self._reading = self.loop.call_at(self._deadline, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._stop_waiting()
+            super().resume_writing()
+
+        def _stop_waiting(self) -> None:
+            if self._reading is not None:
+                self._reading.cancel()
+                self._reading = None
 
     return Protocol

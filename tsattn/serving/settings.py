@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tsattn.config import BaseConfig
 
@@ -32,14 +32,33 @@ class Settings(BaseConfig):
     max_request_bytes: int = Field(
         16 * 2**20, ge=1, description="maximum size of a request; larger ones are answered with status 413"
     )
+    max_response_bytes: int = Field(
+        64 * 2**20,
+        ge=1,
+        description="maximum size of an answer; requests with larger ones are answered with status 413",
+    )
     read_timeout: float = Field(30.0, gt=0, description="seconds for a request to arrive, else status 408")
     request_timeout: float = Field(30.0, gt=0, description="seconds from arrival to answer, else status 504")
+    write_timeout: float = Field(
+        60.0, gt=0, description="seconds for a client to read an answer, else its connection is closed"
+    )
     shutdown_timeout: float = Field(
         30.0, gt=0, description="seconds for requests in progress to finish when the server stops"
     )
     max_connections: int = Field(
         1024, ge=1, description="maximum number of requests in progress; further ones are answered with status 503"
     )
+    max_client_connections: int = Field(
+        512, ge=1, description="maximum number of connections from one address; on further ones the status is 503"
+    )
+    allowed_hosts: tuple[str, ...] | None = Field(
+        None, description="names in the header Host, such as api.example.org or *.example.org; any by default"
+    )
     token: str | None = Field(
         None, min_length=1, description="token that clients send as Authorization: Bearer; not required by default"
     )
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value

@@ -9,6 +9,8 @@ from typing import Any
 import grpc
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -39,17 +41,22 @@ _CODES = {
 
 _SIGNATURES = "signature_def"
 
+PREDICTION_SERVICE, MODEL_SERVICE = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"
+
 
 async def start_grpc(engine: Engine, settings: Settings) -> tuple[Any, int]:
     """Start the gRPC server on the running event loop, and return it with its port."""
     options = [
         ("grpc.max_receive_message_length", settings.max_request_bytes),
-        ("grpc.max_send_message_length", -1),
+        ("grpc.max_send_message_length", settings.max_response_bytes),
         # Otherwise two servers can listen on one port, and each receives half of the calls.
         ("grpc.so_reuseport", 0),
     ]
-    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=settings.max_connections)
+    server = grpc.aio.server(
+        options=options, maximum_concurrent_rpcs=settings.max_connections, interceptors=[_ReadableMessages()]
+    )
     handler = _CallHandler(engine, settings)
+    await _add_health_service(server)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_PredictionService(handler), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(handler), server)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -63,6 +70,39 @@ async def start_grpc(engine: Engine, settings: Settings) -> tuple[Any, int]:
         )
     await server.start()
     return server, port
+
+
+async def _add_health_service(server: Any) -> None:
+    """Add the standard health service, for the whole server and for each of its services."""
+    servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    for service in ("", PREDICTION_SERVICE, MODEL_SERVICE):
+        await servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+
+class _ReadableMessages(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Answers a message that is not one of the method with INVALID_ARGUMENT, which gRPC answers as a server error."""
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        """Return the handler of a method, with a check of its message."""
+        found = await continuation(details)
+        if found is None or found.unary_unary is None:
+            return found
+
+        def read(message: bytes) -> Any:
+            try:
+                return found.request_deserializer(message)
+            except DecodeError:
+                return None
+
+        async def answer(request: Any, context: Any) -> Any:
+            if request is None:
+                await context.abort(
+                    grpc.StatusCode.INVALID_ARGUMENT, "expected a message of this method, got bytes that are not one"
+                )
+            return await found.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(answer, read, found.response_serializer)
 
 
 class _CallHandler:
