@@ -13,7 +13,7 @@ import pytest
 def without_export() -> Iterator[None]:
     """Save runs with an empty folder in place of the exported model."""
 
-    def make_folder(fitted: object, folder: Path, *, name: str) -> None:
+    def make_folder(fitted: object, folder: Path, *, name: str, after: int) -> None:
         folder.mkdir()
 
     with pytest.MonkeyPatch.context() as patch:

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
+
+from filelock import FileLock, Timeout
 
 from tsattn.errors import RunError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-READ_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile)
+READ_ERRORS = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    RecursionError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 """Exceptions that readers raise for files that are truncated, modified or of another format."""
 
 PARTIAL_PREFIX = ".new-"
 """Prefix of the name of a version that is being written."""
+
+MIN_FREE_BYTES = 64 * 2**20
+"""Least free space for a run directory, of which one with a network takes a few megabytes."""
 
 STALE_SECONDS = 24 * 3600
 """Age at which a partial version is considered abandoned."""
@@ -40,18 +57,126 @@ def check_directory(path: Path, *, overwrite: bool = False) -> None:
     parent = next(parent for parent in path.absolute().parents if parent.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
         raise RunError(f"{path}: cannot be written, because {parent} cannot", "choose another path")
+    free = shutil.disk_usage(parent).free
+    if free < MIN_FREE_BYTES:
+        raise RunError(
+            f"{path}: expected {MIN_FREE_BYTES >> 20} MB of free space for a run, and the disk has {free >> 20} MB",
+            "free some space",
+            "choose a path on another disk",
+        )
+
+
+def companion(path: Path, suffix: str) -> Path:
+    """Return the hidden path next to a directory that holds its lock, its training, its next or its former version."""
+    path = path.resolve()
+    return path.with_name(f".{path.name}.{suffix}")
+
+
+LOCK, NEW, FORMER = "lock", "new", "former"
+"""Suffixes of the companions of a run directory."""
+
+
+@contextmanager
+def lock_directory(path: Path) -> Iterator[None]:
+    """Hold the lock of a run directory, and repair what a killed process left; reentrant within a thread.
+
+    Raises:
+        RunError: Another process writes the directory, or its folder cannot be written.
+    """
+    parent = path.resolve().parent
+    is_new = not parent.exists()
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(companion(path, LOCK), timeout=0, is_singleton=True)
+        lock.acquire()
+    except Timeout:
+        raise RunError(
+            f"{path}: another process is writing this run", "wait until it has finished", "choose another path"
+        ) from None
+    except OSError as error:
+        raise _write_error(path, error) from None
+    try:
+        _repair(path)
+        yield
+    finally:
+        if lock.lock_counter == 1:
+            # No process waits for the file, because an attempt to lock it fails at once.
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+        if is_new:
+            with suppress(OSError):
+                parent.rmdir()  # if nothing was written
+
+
+def repair_directory(path: Path) -> None:
+    """Restore a run directory that a killed process had moved away, unless another process is writing it."""
+    if not path.exists() and companion(path, FORMER).exists():
+        with suppress(RunError), lock_directory(path):
+            pass
+
+
+def _repair(path: Path) -> None:
+    """Complete or undo a replacement that was interrupted; the caller holds the lock."""
+    path, former = path.resolve(), companion(path, FORMER)
+    if former.exists() and not path.exists():
+        former.rename(path)
+    for leftover in (former, companion(path, NEW)):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 @contextmanager
 def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary folder that becomes the run directory ``path`` on success and is removed on failure.
 
+    A symbolic link is followed. If the process is killed, the next command that uses the path finds the former or the
+    new directory, whole.
+
     Raises:
-        RunError: As of `check_directory`.
+        RunError: As of `check_directory`; another process writes the directory.
     """
-    check_directory(path, overwrite=overwrite)
-    with replace_directory(path) as temporary:
-        yield temporary
+    # Once, because the working directory has no path after it is replaced.
+    target = path.resolve()
+    with lock_directory(path):
+        check_directory(path, overwrite=overwrite)
+        temporary = companion(target, NEW)
+        try:
+            temporary.mkdir()
+            yield temporary
+            _replace(temporary, target, companion(target, FORMER))
+        except OSError as error:
+            raise _write_error(path, error) from None
+        finally:
+            _repair(target)
+
+
+def _replace(temporary: Path, path: Path, former: Path) -> None:
+    """Rename a folder to ``path`` and remove the folder that was there."""
+    temporary.chmod(0o755)
+    _synchronize(temporary)
+    if path.exists():
+        path.rename(former)
+    temporary.rename(path)
+    _synchronize_folder(path.parent)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _synchronize(folder: Path) -> None:
+    """Write all files of a folder to the disk, so that they survive a power failure."""
+    for name, _, files in os.walk(folder):
+        for file in files:
+            with (Path(name) / file).open("rb") as opened:
+                os.fsync(opened.fileno())
+        _synchronize_folder(Path(name))
+
+
+def _synchronize_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk, where the system can open folders."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager
@@ -68,14 +193,28 @@ def replace_directory(path: Path) -> Iterator[Path]:
         raise _write_error(path, error) from None
     try:
         yield temporary
-        temporary.chmod(0o755)
-        replaced = temporary.with_name(f"{temporary.name}-replaced")
-        if path.exists():
-            path.rename(replaced)
-        temporary.rename(path)
-        shutil.rmtree(replaced, ignore_errors=True)
+        _replace(temporary, path, temporary.with_name(f"{temporary.name}-replaced"))
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Replace a file by what ``write`` writes into an open one; it is on the disk when this returns.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _synchronize_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _write_error(path, error) from None
 
 
 def check_file(path: Path, *, overwrite: bool) -> None:
@@ -140,7 +279,47 @@ def _is_stream(path: Path) -> bool:
 
 
 def _write_error(path: Path, error: OSError) -> RunError:
-    return RunError(f"{path}: cannot be written: {error.strerror}")
+    return RunError(f"{path}: cannot be written: {error.strerror or error}")
+
+
+def hash_files(folder: Path, exclude: Sequence[str] = ()) -> dict[str, str]:
+    """Return the SHA-256 of every file in a folder by its path in the folder.
+
+    Args:
+        folder: The folder.
+        exclude: Paths of files and folders that are left out.
+    """
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return {
+        name: _hash(folder / name) for name in names if not any(Path(name).is_relative_to(part) for part in exclude)
+    }
+
+
+def check_files(folder: Path, hashes: Mapping[str, str]) -> None:
+    """Check that files have the content that they were written with.
+
+    Raises:
+        RunError: A file is missing or was changed.
+    """
+    for name, expected in hashes.items():
+        try:
+            found = _hash(folder / name)
+        except OSError as error:
+            problem = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        else:
+            if found == expected:
+                continue
+            problem = "was changed after it was written: its hash is not that in run.json"
+        raise RunError(
+            f"{folder / name}: {problem}",
+            "restore the run from a copy",
+            "load it without this check (--no-verify, verify=False)",
+        )
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parse_version(name: str) -> int | None:
@@ -157,8 +336,13 @@ def list_versions(folder: Path) -> list[int]:
     return sorted(number for number in numbers if number is not None)
 
 
-def add_version(folder: Path, write: Callable[[Path], None]) -> Path:
+def add_version(folder: Path, write: Callable[[Path], None], after: int = 0) -> Path:
     """Add the next version to a folder: ``write`` fills a temporary folder, which is then renamed.
+
+    Args:
+        folder: The folder of the versions.
+        write: Writes the files.
+        after: Number that the version is above.
 
     Raises:
         RunError: The folder cannot be written.
@@ -174,7 +358,7 @@ def add_version(folder: Path, write: Callable[[Path], None]) -> Path:
     try:
         write(temporary)
         temporary.chmod(0o755)
-        return _rename_to_next(temporary, folder)
+        return _rename_to_next(temporary, folder, after)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         with suppress(OSError):
@@ -182,10 +366,10 @@ def add_version(folder: Path, write: Callable[[Path], None]) -> Path:
             folder.rmdir()
 
 
-def _rename_to_next(temporary: Path, folder: Path) -> Path:
+def _rename_to_next(temporary: Path, folder: Path, after: int) -> Path:
     """Rename a folder to the next version; if another process has just added that one, to the one after it."""
     while True:
-        path = folder / str(max(list_versions(folder), default=0) + 1)
+        path = folder / str(max([after, *list_versions(folder)]) + 1)
         try:
             temporary.rename(path)
         except OSError as error:

@@ -335,13 +335,17 @@ class Forecaster(BaseEstimator):
         write_run(self.fitted_, Path(path), overwrite=overwrite)
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
+    def load(cls, path: Path | str, *, verify: bool = True) -> Self:
         """Read a run directory.
 
+        Args:
+            path: The run directory.
+            verify: Whether to check that no file was changed after it was written.
+
         Raises:
-            RunError: It is missing or incomplete.
+            RunError: It is missing, incomplete or changed.
         """
-        fitted = read_run(Path(path))
+        fitted = read_run(Path(path), verify=verify)
         forecaster = cls.from_config(fitted.config)
         forecaster.fitted_ = fitted
         return forecaster

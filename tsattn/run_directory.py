@@ -4,7 +4,9 @@
 ``run.json``           ``format``: number of this layout, `tsattn.forecasting.run_metadata.FORMAT`;
                        ``versions`` of tsattn, keras and numpy that wrote it; ``training_data``: number of
                        series, steps and observed values, first and last timestamp, and ``fingerprint``, a
-                       hash; ``model_module``: module that registers the model, for a model of your own
+                       hash; ``model_module``: module that registers the model, for a model of your own;
+                       ``files``: SHA-256 of every other file, checked at load, without those of ``kit``,
+                       which an export replaces
 ``config.toml``        the configuration with every option filled in: ``tsattn fit DATA --config`` repeats the run
 ``schema.json``        how the data are read, `tsattn.timeseries.schema.Schema`
 ``model.keras``        the Keras model from window to quantiles
@@ -19,28 +21,64 @@
 ``forecast.csv``       the forecast that follows the data
 ``forecast.png``       plot of this forecast
 ``report.html``        all of this on one page
-``saved_model/1``      the forecaster for TensorFlow Serving and others, with ``kit``; see `tsattn.export`
+``saved_model/1``      the forecaster for TensorFlow Serving and others, with ``kit``; see `tsattn.export`. A run
+                       that replaces another one has the next number, so that a server notices it
 =====================  ===================================================================================
 """
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import keras
 
-from tsattn.atomic_io import new_directory
+from tsattn.atomic_io import companion, hash_files, list_versions, new_directory
+from tsattn.errors import RunError
+from tsattn.export.client_kit import KIT
 from tsattn.export.exporter import export
-from tsattn.forecasting.artifact import history_to_frame, write_fitted
+from tsattn.forecasting.artifact import history_to_frame, write_fitted, write_manifest
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.forecasting.prediction import PredictionRequest, explain, predict
 from tsattn.report.html import write_report
 from tsattn.report.plots import plot_forecast
 from tsattn.timeseries.frames import history_frame
 from tsattn.timeseries.window_spec import WEIGHTS
+from tsattn.training.checkpoints import Checkpoints
 
 SAVED_MODEL = "saved_model"
 """Folder with the versions of the SavedModel."""
+
+
+TRAINING = "training"
+"""Suffix of the companion of a run directory with the states of its trainings."""
+
+
+@contextmanager
+def open_checkpoints(path: Path, *, resume: bool) -> Iterator[Checkpoints]:
+    """Yield the states of the trainings of a run directory, which are kept until it is written.
+
+    Args:
+        path: The run directory.
+        resume: Whether the states that are there are continued.
+
+    Raises:
+        RunError: There is no state to continue, or the folder cannot be written.
+    """
+    folder = companion(path, TRAINING)
+    if resume and not Checkpoints(folder).stored():
+        raise RunError(f"{path}: expected an interrupted training, found none", "leave out {resume}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written: {error.strerror}") from None
+    try:
+        yield Checkpoints(folder, resume=resume)
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # if it is empty
 
 
 def write_run(fitted: FittedForecaster, path: Path, *, overwrite: bool = False) -> None:
@@ -50,10 +88,28 @@ def write_run(fitted: FittedForecaster, path: Path, *, overwrite: bool = False) 
         RunError: The directory exists and ``overwrite`` is not set, or it cannot be written.
     """
     with new_directory(path, overwrite=overwrite) as folder:
+        name = path.resolve().name
         write_fitted(fitted, folder)
         if keras.backend.backend() == "tensorflow":
-            export(fitted, folder / SAVED_MODEL, name=path.name)
-        _write_forecast(fitted, folder, path.name)
+            _export(fitted, folder / SAVED_MODEL, name, after=_last_version(path / SAVED_MODEL))
+        _write_forecast(fitted, folder, name)
+        write_manifest(fitted, folder, hash_files(folder, exclude=(f"{SAVED_MODEL}/{KIT}",)))
+    shutil.rmtree(companion(path, TRAINING), ignore_errors=True)
+
+
+def _last_version(folder: Path) -> int:
+    """Return the number of the last version of a run that is replaced, which a server may be serving."""
+    return max(list_versions(folder), default=0) if folder.is_dir() else 0
+
+
+def _export(fitted: FittedForecaster, folder: Path, name: str, after: int) -> None:
+    """Write the SavedModel; a full disk is an OSError, whoever finds it."""
+    from tensorflow.errors import OpError
+
+    try:
+        export(fitted, folder, name=name, after=after)
+    except OpError as error:
+        raise OSError(error.message) from None
 
 
 def _write_forecast(fitted: FittedForecaster, folder: Path, name: str) -> None:

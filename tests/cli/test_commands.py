@@ -206,3 +206,16 @@ def test_inspect_as_json(tmp_path: Path) -> None:
     assert result.exit_code == 1 and found["status"] == "error" and found["options"] == ["--time-format"]
     given = tsattn("inspect", tmp_path / "doubt.csv", "--json", "--time-format", "%d/%m/%y", "--support", "positive")
     assert given.exit_code == 0 and json.loads(given.stdout)["counts"]["last"] == "2024-01-09"
+
+
+def test_an_interruption_ends_with_status_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def interrupt(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tsattn.data.loader.load", interrupt)
+    for command in ("inspect", "forecast", "fit"):
+        result = tsattn(command, DATASETS / "Airline.csv")
+        assert result.exit_code == 130 and result.stderr == "Interrupted.\n"
+    assert list(tmp_path.iterdir()) == []

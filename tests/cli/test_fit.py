@@ -7,6 +7,7 @@ import shutil
 import tomllib
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -114,8 +115,9 @@ def test_predict_reports_files_that_cannot_be_written_or_read(run: Path, tmp_pat
     damaged = tmp_path / "damaged"
     shutil.copytree(run, damaged)
     (damaged / "context.npz").unlink()
-    result = tsattn("predict", damaged)
-    assert result.exit_code == 1 and "damaged" in result.stderr and "Traceback" not in result.output
+    for options in ((), ("--no-verify",)):
+        result = tsattn("predict", damaged, *options)
+        assert result.exit_code == 1 and "damaged" in result.stderr and "Traceback" not in result.output
 
 
 @pytest.mark.parametrize(
@@ -124,15 +126,63 @@ def test_predict_reports_files_that_cannot_be_written_or_read(run: Path, tmp_pat
         ("context.npz", b"PK\x03\x04", "damaged"),
         ("model.keras", b"PK\x03\x04", "cannot be read as a Keras model"),
         ("metrics.json", b"[]", "damaged"),
-        ("run.json", b"[1]", "expected a run directory"),
+        ("run.json", b"[1]", "run.json: expected a file as"),
+        ("run.json", b"[" * 100_000, "run.json: expected a file as"),
+        ("run.json", b'{"format": "4", "files": {}}', "run.json: expected a file as"),
+        ("schema.json", b"[" * 100_000, "damaged"),
+        ("metrics.json", b'{"scores": 7}', "damaged"),
     ],
 )
 def test_damaged_run_gives_one_line(run: Path, tmp_path: Path, name: str, content: bytes, message: str) -> None:
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / name).write_bytes(content)
-    result = tsattn("export", tmp_path / "run")
-    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
-    assert message in result.stderr and len(result.stderr.splitlines()) == 1
+    for options, expected in (((), f"{name}: "), (("--no-verify",), message)):
+        result = tsattn("export", tmp_path / "run", *options)
+        assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+        assert expected in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_a_file_of_another_run_is_named_and_loads_without_the_check(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    report = tmp_path / "run" / "report.html"
+    report.write_text(report.read_text() + " ")
+    result = tsattn("predict", tmp_path / "run")
+    assert result.exit_code == 1 and "report.html: was changed" in result.stderr
+    assert tsattn("predict", tmp_path / "run", "--no-verify").exit_code == 0
+
+
+def test_a_model_with_weights_that_are_not_numbers_does_not_load(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    model = keras.models.load_model(run / "model.keras")
+    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+    model.save(tmp_path / "run" / "model.keras")
+    result = tsattn("predict", tmp_path / "run", "--no-verify")
+    assert result.exit_code == 1 and "expected finite weights" in result.stderr
+
+
+@pytest.mark.usefixtures("eager_training")
+def test_a_failure_after_the_training_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    command = ("fit", DATASETS / "Airline.csv", "--out", tmp_path / "run", *FAST)
+    monkeypatch.setattr("tsattn.run_directory.export", full)
+    result = tsattn(*command)
+    assert result.exit_code == 1 and "No space left on device" in result.stderr and "--resume" in result.stderr
+    assert "Traceback" not in result.output and not (tmp_path / "run").exists()
+
+    def train(*args: object, **options: object) -> None:
+        raise AssertionError("the training is repeated")
+
+    monkeypatch.setattr(keras.Model, "fit", train)
+    result = tsattn(*command, "--resume", "--seed", 9)
+    assert result.exit_code == 1 and "other data or options" in result.stderr
+    monkeypatch.setattr("tsattn.run_directory.export", lambda fitted, folder, name, after: folder.mkdir())
+    result = tsattn(*command, "--resume")
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["run"], "the stored training is removed"
+    result = tsattn(*command, "--resume", "--overwrite")
+    assert result.exit_code == 1 and "expected an interrupted training, found none" in result.stderr
 
 
 @pytest.mark.slow

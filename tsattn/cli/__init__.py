@@ -26,6 +26,10 @@ COMMANDS = {
 """Commands in the order of the help, with the modules that define them."""
 
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C: 128 and the number of SIGINT."""
+
+
 def flag(option: str) -> str:
     """Return an option as the command line spells it."""
     return f"--{option.replace('_', '-')}"
@@ -50,6 +54,9 @@ class _Commands(click.Group):
             raise click.UsageError(error.format(flag)) from None
         except TsattnError as error:
             raise click.ClickException(error.format(flag)) from None
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

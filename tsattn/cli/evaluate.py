@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tsattn._logging import silence_stderr
-from tsattn.cli.options import PATH, baseline_option, import_option
+from tsattn.cli.options import PATH, baseline_option, import_option, verify_option
 from tsattn.cli.output import console, grouped_scores_table, notes, scores_table
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.argument("run", type=PATH)
 @click.argument("data", type=PATH)
 @import_option
+@verify_option
 @click.option("--origins", type=click.IntRange(1), help="Number of forecasts per series, latest first.  [default: all]")
 @click.option("--step", type=click.IntRange(1), help="Steps between two forecasts.  [default: the horizon]")
 @click.option("--last-steps", type=click.IntRange(1), help="Score the last steps of each series, even if trained on.")
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 def evaluate(
     run: Path,
+    verify: bool,
     data: Path,
     origins: int | None,
     step: int | None,
@@ -57,7 +59,7 @@ def evaluate(
         from tsattn.forecaster import Forecaster
     terminal = console(stderr=True)
     with notes(terminal):
-        result = Forecaster.load(run).evaluate(
+        result = Forecaster.load(run, verify=verify).evaluate(
             data, origins=origins, step=step, last_steps=last_steps, baselines=baselines
         )
     terminal.print(result.summary)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tsattn._logging import silence_stderr
-from tsattn.cli.options import PATH, cutoff_option, import_option, out_option
+from tsattn.cli.options import PATH, cutoff_option, import_option, out_option, verify_option
 from tsattn.cli.output import checked_output, console, notes, write_output
 
 
@@ -15,9 +15,10 @@ from tsattn.cli.output import checked_output, console, notes, write_output
 @click.argument("run", type=PATH)
 @click.argument("data", type=PATH, required=False)
 @import_option
+@verify_option
 @cutoff_option
 @out_option
-def explain(run: Path, data: Path | None, cutoff: str | None, out: Path | None) -> None:
+def explain(run: Path, verify: bool, data: Path | None, cutoff: str | None, out: Path | None) -> None:
     """Print the weight of every method in the forecast of `tsattn predict`.
 
     The forecaster in RUN combines several methods: the default network and kinds of exponential smoothing. There is one
@@ -28,5 +29,5 @@ def explain(run: Path, data: Path | None, cutoff: str | None, out: Path | None) 
     with silence_stderr():
         from tsattn.forecaster import Forecaster
     with notes(console(stderr=True)):
-        weights = Forecaster.load(run).explain(data, cutoff=cutoff)
+        weights = Forecaster.load(run, verify=verify).explain(data, cutoff=cutoff)
     write_output(weights.round({"weight": 4}), out)

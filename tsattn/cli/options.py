@@ -53,6 +53,7 @@ _METAVARS = {
     "delimiter": "SIGN",
     "na": "MARK[,...]",
     "sheet": "NAME",
+    "allowed_hosts": "HOST[,...]",
 }
 
 
@@ -110,6 +111,15 @@ import_option = click.option(
     help="Python module, or file, that registers custom models.",
 )
 """The option that imports modules, also from the working directory, before the other options are read."""
+
+verify_option = click.option(
+    "--no-verify",
+    "verify",
+    flag_value=False,
+    default=True,
+    help="Load RUN even if its files were changed or are missing.",
+)
+"""The option that leaves out the comparison of the files of a run with their hashes."""
 
 cutoff_option = click.option(
     "--cutoff",

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tsattn._logging import silence_stderr
-from tsattn.cli.options import PATH, cutoff_option, import_option, out_option
+from tsattn.cli.options import PATH, cutoff_option, import_option, out_option, verify_option
 from tsattn.cli.output import checked_output, console, notes, write_output
 
 
@@ -16,6 +16,7 @@ from tsattn.cli.output import checked_output, console, notes, write_output
 @click.argument("data", type=PATH, required=False)
 @click.option("--future", type=PATH, help="File with the future covariates over the horizon.")
 @import_option
+@verify_option
 @cutoff_option
 @click.option("--horizon", type=click.IntRange(1), help="Number of steps to forecast.  [default: as fitted]")
 @click.option(
@@ -33,6 +34,7 @@ from tsattn.cli.output import checked_output, console, notes, write_output
 @out_option
 def predict(
     run: Path,
+    verify: bool,
     data: Path | None,
     future: Path | None,
     cutoff: str | None,
@@ -55,7 +57,7 @@ def predict(
         from tsattn.forecaster import Forecaster
     terminal = console(stderr=True)
     with notes(terminal):
-        forecaster = Forecaster.load(run)
+        forecaster = Forecaster.load(run, verify=verify)
         if samples is None:
             forecast = forecaster.predict(data, future, cutoff=cutoff, horizon=horizon, recursive=recursive)
         else:

@@ -30,6 +30,7 @@ from tsattn.models import BASELINES, COMBINATION, get_model
 from tsattn.scoring.model_choice import ModelSelection, ranking_metric
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
+from tsattn.training.checkpoints import Checkpoints
 
 DEFAULT_NETWORKS = ("seq2seq", "attention_pooling", "tcn", "transformer")
 """Networks that are compared by default, in this order."""
@@ -52,7 +53,12 @@ REFIT_TIME_RATIO = 2.0
 
 
 def fit(
-    config: RunConfig, panel: Panel, schema: Schema, source: str = "the panel", callback: CallbackFactory | None = None
+    config: RunConfig,
+    panel: Panel,
+    schema: Schema,
+    source: str = "the panel",
+    callback: CallbackFactory | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> FittedForecaster:
     """Fit a configuration: a named model, the default, or for the model ``auto`` the best of several.
 
@@ -62,18 +68,20 @@ def fit(
         schema: How they were read.
         source: Name of the data in errors.
         callback: Makes the callback of each training.
+        checkpoints: Where the states of the trainings are stored, and continued. The comparison of models has none,
+            because its time is limited.
 
     Raises:
         ConfigError: An option has a value that is not allowed.
         DataError: The data are too short for the horizon, or do not fit the model.
     """
     if config.model.get("name") != AUTO:
-        return fit_model(config, panel, schema, source, callback)
+        return fit_model(config, panel, schema, source, callback, checkpoints)
     selection = select_model(config, panel, schema, source, callback)
     best = config.with_model(selection.selected).model_copy(update={"selection": None})
     if not get_model(selection.selected).trained:
         best = best.model_copy(update=_untrained(config, selection.selected))
-    return replace(fit_model(best, panel, schema, source, callback), choice=selection)
+    return replace(fit_model(best, panel, schema, source, callback, checkpoints), choice=selection)
 
 
 def _untrained(config: RunConfig, name: str) -> dict[str, Any]:

@@ -117,6 +117,7 @@ def export(
     name: str,
     batch: int | None = None,
     time: int | None = None,
+    after: int = 0,
 ) -> Path:
     """Write a fitted forecaster as the next version in a folder, completely or not at all.
 
@@ -130,6 +131,7 @@ def export(
         name: Name of the model; characters that a URL does not allow become "-".
         batch: Number of series of a request, for LiteRT only.
         time: Number of time steps of a request, for LiteRT only.
+        after: Number that the version is above, such as the last one of a run that is replaced.
 
     Returns:
         The folder of the version.
@@ -160,10 +162,10 @@ def export(
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "model"
     exporter = Exporter(fitted, name, batch, time)
     if format == "keras":
-        return add_version(folder, exporter.write_keras)
+        return add_version(folder, exporter.write_keras, after)
     if format != "saved_model":
-        return add_version(folder, partial(exporter.write_converted, kind=format))
-    path = add_version(folder, exporter.write_saved_model)
+        return add_version(folder, partial(exporter.write_converted, kind=format), after)
+    path = add_version(folder, exporter.write_saved_model, after)
     exporter.write_kit(folder, path)
     return path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -28,14 +29,19 @@ from tsattn.timeseries.window_spec import WindowSpec
 from tsattn.training.trainer import History
 
 
-def write_fitted(fitted: FittedForecaster, folder: Path) -> None:
-    """Write the files that `read_run` reads into an existing folder."""
+def write_manifest(fitted: FittedForecaster, folder: Path, files: Mapping[str, str]) -> None:
+    """Write ``run.json``, with the hashes of the other files."""
     versions = {name: version(name) for name in ("tsattn", "keras", "numpy")}
-    manifest = {"format": FORMAT, "versions": versions, "training_data": fitted.training_data}
+    manifest: dict[str, Any] = {"format": FORMAT, "versions": versions, "training_data": fitted.training_data}
     module = get_model(fitted.config.model["name"]).module
     if module is not None:
         manifest["model_module"] = module
+    manifest["files"] = dict(files)
     (folder / "run.json").write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def write_fitted(fitted: FittedForecaster, folder: Path) -> None:
+    """Write the files that `read_run` reads, without ``run.json``, into an existing folder."""
     (folder / "config.toml").write_text(fitted.config.to_toml())
     (folder / "schema.json").write_text(fitted.schema.to_json())
     fitted.model.save(folder / "model.keras")
@@ -53,13 +59,17 @@ def write_fitted(fitted: FittedForecaster, folder: Path) -> None:
     history_to_frame(fitted.history).to_csv(folder / "history.csv", index=False)
 
 
-def read_run(path: Path) -> FittedForecaster:
+def read_run(path: Path, *, verify: bool = True) -> FittedForecaster:
     """Read a run directory.
 
+    Args:
+        path: The run directory.
+        verify: Whether to check that no file was changed after it was written.
+
     Raises:
-        RunError: It is missing, incomplete, damaged or of another format.
+        RunError: It is missing, incomplete, changed, damaged or of another format.
     """
-    metadata = RunMetadata.read(path)
+    metadata = RunMetadata.read(path, verify=verify)
     try:
         return _read_files(metadata)
     except RunError:

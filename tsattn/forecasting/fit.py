@@ -30,6 +30,7 @@ from tsattn.timeseries.schema import Schema
 from tsattn.timeseries.seasonality import combined_seasons
 from tsattn.timeseries.window_spec import WindowSpec
 from tsattn.timeseries.windows import min_series_length
+from tsattn.training.checkpoints import Checkpoints
 from tsattn.training.defaults import default_validation_steps
 from tsattn.training.trainer import History
 
@@ -97,7 +98,12 @@ class _FittedModel:
 
 
 def fit_model(
-    config: RunConfig, panel: Panel, schema: Schema, source: str = "the panel", callback: CallbackFactory | None = None
+    config: RunConfig,
+    panel: Panel,
+    schema: Schema,
+    source: str = "the panel",
+    callback: CallbackFactory | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> FittedForecaster:
     """Train the model that a configuration names, or the default one, and evaluate it on the validation part.
 
@@ -125,7 +131,7 @@ def fit_model(
         assert isinstance(options, SmoothingOptions)
         fitted = _fit_combination(options, config, spec, panel, steps, choice=choice)
     elif isinstance(options, NetworkOptions):
-        trainer = prepare_training(config, options, spec, panel, source, callback)
+        trainer = prepare_training(config, options, spec, panel, source, callback, checkpoints)
         fitted = _fit_network(trainer, config, spec, panel, steps)
     elif isinstance(options, CombinationOptions):
         fitted = _fit_combination(options, config, spec, panel, steps)

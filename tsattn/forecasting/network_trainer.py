@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import keras
 
-from tsattn.config import RunConfig
+from tsattn.config import RunConfig, TrainingConfig
 from tsattn.data.adjacency import read_adjacency
 from tsattn.errors import ConfigError, DataError
 from tsattn.models import get_model
@@ -21,10 +20,12 @@ from tsattn.models.loading import read_model
 from tsattn.models.network_combination import combined_window, get_network
 from tsattn.models.options import NetworkOptions
 from tsattn.models.registry import ModelEntry
-from tsattn.timeseries.panel import Panel, covariate_statistics, static_statistics
+from tsattn.models.training_range import TrainingRange
+from tsattn.timeseries.panel import Panel, covariate_statistics, fingerprint, static_statistics
 from tsattn.timeseries.ragged import Floats
 from tsattn.timeseries.window_spec import WindowSpec
 from tsattn.timeseries.windows import Windows
+from tsattn.training.checkpoints import Checkpoint, Checkpoints
 from tsattn.training.defaults import (
     MAX_VALIDATION_ROWS,
     NODES_PER_ROW,
@@ -54,6 +55,7 @@ class NetworkTrainer:
         callback: Makes the callback of each training.
         adjacency: Edge weights between the targets, float32 [targets, targets], for a graph model.
         start: Model whose weights the first training starts from; random weights if None.
+        checkpoints: Where the states of the trainings are stored, and continued.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class NetworkTrainer:
         callback: CallbackFactory | None = None,
         adjacency: Floats | None = None,
         start: keras.Model | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self.options = options
         self._config = config
@@ -72,6 +75,7 @@ class NetworkTrainer:
         self._spec = spec
         self._callback = callback or (lambda title: nullcontext())
         self._adjacency = adjacency
+        self._checkpoints = checkpoints
         self._seconds = 0.0
 
     def train(
@@ -96,6 +100,10 @@ class NetworkTrainer:
         fine_tuning, is_new = self._start is not None, graph is None
         if graph is None:
             graph = self._build(panel)
+            # Of all data, so that the series that the network is trained on to the end are within.
+            whole = panel if validate is None else validate[0]
+            steps = min(default_patch_length(spec.season), spec.context)
+            graph.training_range = TrainingRange.of(whole, spec, steps)
         windows = self._windows(panel)
         training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
         rate = training.learning_rate or default_learning_rate(panel.num_observed, fine_tuning=fine_tuning)
@@ -115,9 +123,17 @@ class NetworkTrainer:
                 validation=validate and Windows.in_last_steps(validate[0], spec, validate[1], max_windows),
                 callbacks=[each for each in (callback, deadline) if each is not None],
                 keep_initial_weights=fine_tuning and is_new,
+                checkpoint=self._checkpoint(panel, title, training),
             )
         self._seconds += monotonic() - begin
-        return graph, replace(history, out_of_time=deadline is not None and deadline.reached)
+        return graph, history
+
+    def _checkpoint(self, panel: Panel, title: str, training: TrainingConfig) -> Checkpoint | None:
+        """Return the checkpoint of a training, which everything identifies that it depends on."""
+        if self._checkpoints is None:
+            return None
+        config = self._config.model_copy(update={"training": training})
+        return self._checkpoints.of(title, config.to_toml(), self.options, self._spec, fingerprint(panel))
 
     def plan(self, panel: Panel) -> TrainingPlan:
         """Return the sizes of a training on a panel."""
@@ -178,6 +194,7 @@ def prepare_training(
     panel: Panel,
     source: str,
     callback: CallbackFactory | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> NetworkTrainer:
     """Fill in the options of a network and return its trainer.
 
@@ -188,6 +205,7 @@ def prepare_training(
         panel: The series.
         source: Name of the data in errors.
         callback: See `CallbackFactory`.
+        checkpoints: Where the states of the trainings are stored, and continued.
 
     Raises:
         ConfigError: The options contradict each other.
@@ -199,10 +217,11 @@ def prepare_training(
         # A graph is part of the weights.
         window = combined_window(spec, options.seasons(spec.season)) if options.smoothing else spec
         start = get_network(read_model(Path(config.init_from) / "model.keras", window))
-        return NetworkTrainer(config, options, spec, callback, start=start)
+        return NetworkTrainer(config, options, spec, callback, start=start, checkpoints=checkpoints)
     adjacency = read_graph(get_model(config.model["name"]), config.data.graph, panel, source)
     summary = DataSummary.of(panel, spec, graph=adjacency is not None)
-    return NetworkTrainer(config, fill_options(options, spec.season, summary), spec, callback, adjacency)
+    options = fill_options(options, spec.season, summary)
+    return NetworkTrainer(config, options, spec, callback, adjacency, checkpoints=checkpoints)
 
 
 def check_head(options: NetworkOptions, config: RunConfig) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from tsattn.atomic_io import READ_ERRORS
+from tsattn.atomic_io import READ_ERRORS, check_files, repair_directory
 from tsattn.config import RunConfig
 from tsattn.errors import RunError
 from tsattn.models import MODELS, all_models
@@ -34,13 +34,21 @@ class RunMetadata:
     schema: Schema
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path, *, verify: bool = True) -> Self:
         """Read the metadata of a run directory.
 
+        Args:
+            path: The run directory.
+            verify: Whether to check that no file was changed after it was written.
+
         Raises:
-            RunError: The directory is missing, incomplete or of another format, or its model is not registered.
+            RunError: The directory is missing, incomplete, changed or of another format, or its model is not
+                registered.
         """
+        repair_directory(path)
         manifest = _read_manifest(path)
+        if verify:
+            check_files(path, manifest.get("files", {}))
         try:
             config = RunConfig.read(path / "config.toml")
             schema = Schema.read(path / "schema.json")
@@ -67,7 +75,14 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
         number = manifest["format"]
+        files = manifest.get("files", {})
+        if not isinstance(number, int) or not all(isinstance(part, str) for item in files.items() for part in item):
+            raise TypeError("wrong types")
     except READ_ERRORS:
+        if (path / "run.json").is_file():
+            raise RunError(
+                f"{path / 'run.json'}: expected a file as `tsattn fit` writes it, but it is damaged"
+            ) from None
         raise RunError(f"{path}: expected a run directory, as `tsattn fit` writes it") from None
     if number < FORMAT:
         raise RunError(

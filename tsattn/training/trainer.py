@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -16,8 +16,15 @@ from tsattn.models.forecast_model import ForecastGraph
 from tsattn.timeseries.ragged import Floats
 from tsattn.timeseries.windows import Windows
 from tsattn.training.batches import OrderedWindows, ShuffledWindows
+from tsattn.training.checkpoints import Checkpoint, StateRecorder, TrainingState, get_variables
 from tsattn.training.defaults import TrainingPlan
 from tsattn.training.losses import training_model
+
+MAX_LOWERED = 3
+"""How often a training whose loss is not finite continues with a lower learning rate, before it fails."""
+
+RATE_FACTOR = 0.3
+"""Factor of the learning rate after a loss that is not finite."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +37,28 @@ class History:
             error; empty without validation windows.
         best_epoch: Number of epochs after which the weights were best, counted from 1; 0 if the initial weights were.
         out_of_time: Whether the time limit ended the training within the last epoch.
+        lowered: Epochs, counted from 1, in which the loss was not finite, so that they were repeated from the weights
+            before them with a lower learning rate.
     """
 
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
     best_epoch: int
     out_of_time: bool = False
+    lowered: tuple[int, ...] = ()
 
     def summary(self) -> str | None:
-        """Return a sentence on a training that the time limit ended, else None."""
-        if not self.out_of_time:
-            return None
-        best = f"; the weights after epoch {self.best_epoch} are used" if self.best_epoch else ""
-        return f"The time limit ended the training in epoch {len(self.loss)}{best}. More time may improve the forecast."
+        """Return sentences on a training that the time limit ended or whose loss was not finite, else None."""
+        sentences = [
+            f"The loss was not finite in epoch {epoch}, which was repeated from the weights before it with "
+            f"{RATE_FACTOR:g} times the learning rate."
+            for epoch in self.lowered
+        ]
+        if self.out_of_time:
+            best = f"; the weights after epoch {self.best_epoch} are used" if self.best_epoch else ""
+            sentences.append(f"The time limit ended the training in epoch {len(self.loss)}{best}.")
+            sentences.append("More time may improve the forecast.")
+        return " ".join(sentences) or None
 
 
 def train(
@@ -58,6 +74,7 @@ def train(
     validation: Windows | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     keep_initial_weights: bool = False,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train the weights of a forecaster in place and restore the best ones.
 
@@ -73,9 +90,11 @@ def train(
         validation: Validation windows for early stopping; without them all epochs of the plan are trained.
         callbacks: Additional Keras callbacks, such as a progress bar.
         keep_initial_weights: Whether to restore the initial weights if no epoch improves the validation loss.
+        checkpoint: Stores the state of the training at each epoch; a stored one is continued.
 
     Raises:
-        TsattnError: The loss is not finite.
+        TsattnError: The loss is not finite, even with a lower learning rate.
+        RunError: The checkpoint cannot be written.
     """
     model = training_model(graph, loss)
     # Averaging the weights over about half an epoch replaces a learning rate schedule, and needs no fixed last epoch.
@@ -86,8 +105,6 @@ def train(
     model.compile(optimizer, jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
     # TensorFlow traces the step a second time if the first trace creates the variables of the optimizer.
     optimizer.build(model.trainable_variables)
-    # The order matters: the callbacks after it see the averaged weights at the end of an epoch.
-    averaging = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
     batches = ShuffledWindows(
         windows,
         plan.batch_size,
@@ -100,32 +117,72 @@ def train(
         min_history=plan.min_history,
     )
     set_epoch = keras.callbacks.LambdaCallback(on_epoch_begin=batches.set_epoch)
-    all_callbacks = [keras.callbacks.TerminateOnNaN(), set_epoch, averaging, *callbacks]
+    stopping, optional = None, []
     if validation is not None:
-        all_callbacks.append(
-            keras.callbacks.EarlyStopping("val_loss", patience=patience, mode="min", restore_best_weights=True)
-        )
+        optional = [
+            stopping := keras.callbacks.EarlyStopping(
+                "val_loss", patience=patience, mode="min", restore_best_weights=True
+            )
+        ]
     validation_data = None if validation is None else OrderedWindows(validation, plan.batch_size, scales)
     initial_weights, initial_loss = None, math.inf
     if keep_initial_weights and validation_data is not None:
         initial_weights = model.get_weights()
         initial_loss = float(model.evaluate(validation_data, verbose=0, return_dict=True)["loss"])
-    result = model.fit(
-        batches,
-        epochs=plan.epochs,
-        validation_data=validation_data,
-        callbacks=all_callbacks,
-        shuffle=False,
-        verbose=0,
-    ).history
-    losses, val_losses = result["loss"], result.get("val_loss", [])
-    if not math.isfinite(losses[-1]):
-        raise TsattnError(f"the training diverged in epoch {len(losses)}", "set a lower training.learning_rate")
-    finite = [value if math.isfinite(value) else math.inf for value in val_losses]
-    if initial_weights is not None and initial_loss <= min(finite):
-        model.set_weights(initial_weights)
-        return History(tuple(losses), tuple(val_losses), 0)
-    return History(tuple(losses), tuple(val_losses), finite.index(min(finite)) + 1 if finite else len(losses))
+    state = (checkpoint and checkpoint.read()) or TrainingState(0, get_variables(model))
+    while not state.finished:
+        state.restore(model)
+        recorder = StateRecorder(state, stopping, checkpoint)
+        # The order matters: the callbacks after it see the averaged weights at the end of an epoch.
+        averaging = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+        model.fit(
+            batches,
+            initial_epoch=state.epoch,
+            epochs=plan.epochs,
+            validation_data=validation_data,
+            callbacks=[set_epoch, averaging, *callbacks, *optional, recorder],
+            shuffle=False,
+            verbose=0,
+        )
+        losses, val_losses = recorder.losses
+        if not math.isfinite(losses[-1]):
+            state = _lower_rate(recorder.state, model)
+            continue
+        finite = [value if math.isfinite(value) else math.inf for value in val_losses]
+        best_epoch = finite.index(min(finite)) + 1 if finite else len(losses)
+        if initial_weights is not None and initial_loss <= min(finite):
+            model.set_weights(initial_weights)
+            best_epoch = 0
+        state = replace(
+            recorder.state,
+            epoch=len(losses),
+            variables=get_variables(model),
+            best_weights=[],
+            losses=losses,
+            val_losses=val_losses,
+            finished=True,
+            best_epoch=best_epoch,
+            out_of_time=any(isinstance(callback, Deadline) and callback.reached for callback in callbacks),
+        )
+        if checkpoint is not None:
+            checkpoint.write(state)
+    state.restore(model)
+    lowered = tuple(epoch + 1 for epoch in state.lowered)
+    return History(state.losses, state.val_losses, state.best_epoch, state.out_of_time, lowered)
+
+
+def _lower_rate(state: TrainingState, model: keras.Model) -> TrainingState:
+    """Return to a state before the loss was not finite, with a lower learning rate.
+
+    Raises:
+        TsattnError: This was tried often enough.
+    """
+    if len(state.lowered) >= MAX_LOWERED:
+        raise TsattnError(f"the training diverged in epoch {state.epoch + 1}", "set a lower training.learning_rate")
+    state.restore(model)
+    rate = model.optimizer.learning_rate
+    rate.assign(rate * RATE_FACTOR)
+    return replace(state, variables=get_variables(model), lowered=(*state.lowered, state.epoch))
 
 
 class Deadline(keras.callbacks.Callback):
@@ -145,7 +202,8 @@ class Deadline(keras.callbacks.Callback):
         self.reached = False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._end = monotonic() + self._seconds
+        # A training that is repeated with a lower learning rate has one time limit.
+        self._end = self._end or monotonic() + self._seconds
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if monotonic() >= self._end:
