@@ -39,7 +39,7 @@ def hidden(folder: Path) -> list[str]:
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: what follows in the process does not happen."""
+    """A simulated SIGKILL: the process does nothing more."""
 
 
 def kill_at_change(monkeypatch: pytest.MonkeyPatch, number: int) -> None:

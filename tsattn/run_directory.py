@@ -58,7 +58,7 @@ TRAINING = "training"
 
 @contextmanager
 def open_checkpoints(path: Path, *, resume: bool) -> Iterator[Checkpoints]:
-    """Yield the states of the trainings of a run directory, which are kept until it is written.
+    """Yield the states of the trainings of a run directory, which remain until it is written.
 
     Args:
         path: The run directory.

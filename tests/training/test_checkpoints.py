@@ -42,7 +42,7 @@ class Linear:
 
 
 class Interrupted(Exception):
-    """Stands for a process that is killed."""
+    """A simulated end of the process."""
 
 
 class At(keras.callbacks.Callback):

@@ -122,7 +122,7 @@ class ForecastGraph:
         self._effect = CovariateEffect(self.channels, name="covariate_effect") if spec.future_covariates else None
         self.residual = ResidualBranches(options, spec)
         self.training_range: TrainingRange | None = None
-        """Windows outside of it are forecast without what is known of levels and spreads of the training data."""
+        """Windows outside of it are forecast without the levels and spreads of the training data."""
         self.static_numbers = tuple(static.name for static in spec.static if static.categories is None)
         self.static_scaling = CovariateScaling(name="static_scaling") if self.static_numbers else None
         self._static = _static_embedding(spec, options)

@@ -79,7 +79,7 @@ class Checkpoint:
         self._path = path
 
     def read(self) -> TrainingState | None:
-        """Return the stored state, or None if there is none or it is damaged."""
+        """Return the stored state, or None without a stored state or if it is damaged."""
         try:
             with self._path.open("rb") as file, np.load(file) as stored:
                 fields = json.loads(str(stored["fields"]))
