@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from tsattn._text import escape_controls
+
 _OPTION = re.compile(r"\{(\w+)\}")
 
 
@@ -41,9 +43,8 @@ class _Hinted(Exception):
             ways = [hint for hint in self.hints if not _OPTION.search(hint)]
         else:
             ways = [_OPTION.sub(lambda found: format_option(found[1]), hint) for hint in self.hints]
-        if not ways:
-            return self.message
-        return f"{self.message}: {', '.join(ways[:-1])}{' or ' if len(ways) > 1 else ''}{ways[-1]}"
+        end = f": {', '.join(ways[:-1])}{' or ' if len(ways) > 1 else ''}{ways[-1]}" if ways else ""
+        return escape_controls(self.message + end)
 
     def __str__(self) -> str:
         return self.format("{}=".format)

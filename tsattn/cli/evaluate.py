@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tsattn._logging import silence_stderr
-from tsattn.cli.options import PATH, baseline_option, import_option, verify_option
-from tsattn.cli.output import console, grouped_scores_table, notes, scores_table
+from tsattn.cli.options import PATH, baseline_option, import_option, safe_csv_option, verify_option
+from tsattn.cli.output import console, grouped_scores_table, notes, scores_table, write_output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", type=PATH, help="CSV, Parquet or JSON file for the forecasts.")
 @click.option("--scores", type=PATH, help="CSV, Parquet or JSON file for the scores, by series or step with --by.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
+@safe_csv_option
 def evaluate(
     run: Path,
     verify: bool,
@@ -42,13 +43,14 @@ def evaluate(
     out: Path | None,
     scores: Path | None,
     overwrite: bool,
+    safe_csv: bool,
 ) -> None:
     """Score the forecaster in RUN on DATA, without training.
 
     By default it forecasts the data after the end of its training data, horizon by horizon. DATA may include the
     training data. The naive baselines are scored on the same forecasts.
     """
-    from tsattn.atomic_io import check_file, write_frame
+    from tsattn.atomic_io import check_file
     from tsattn.scoring.classical import check_classical
 
     files = [path for path in (out, scores) if path is not None]
@@ -66,9 +68,9 @@ def evaluate(
     grouped = {"series": result.scored.by_series, "step": result.scored.by_step}.get(by or "")
     _print(result, grouped)
     if out is not None:
-        write_frame(result.forecasts, out)
+        write_output(result.forecasts, out, safe=safe_csv)
     if scores is not None:
-        write_frame(result.scores if grouped is None else grouped, scores)
+        write_output(result.scores if grouped is None else grouped, scores, safe=safe_csv)
     if files:
         terminal.print(f"\nWritten: {' and '.join(str(path) for path in files)}.")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tsattn._logging import silence_stderr
-from tsattn.cli.options import PATH, cutoff_option, import_option, out_option, verify_option
+from tsattn.cli.options import PATH, cutoff_option, import_option, out_option, safe_csv_option, verify_option
 from tsattn.cli.output import checked_output, console, notes, write_output
 
 
@@ -18,7 +18,8 @@ from tsattn.cli.output import checked_output, console, notes, write_output
 @verify_option
 @cutoff_option
 @out_option
-def explain(run: Path, verify: bool, data: Path | None, cutoff: str | None, out: Path | None) -> None:
+@safe_csv_option
+def explain(run: Path, verify: bool, data: Path | None, cutoff: str | None, out: Path | None, safe_csv: bool) -> None:
     """Print the weight of every method in the forecast of `tsattn predict`.
 
     The forecaster in RUN combines several methods: the default network and kinds of exponential smoothing. There is one
@@ -30,4 +31,4 @@ def explain(run: Path, verify: bool, data: Path | None, cutoff: str | None, out:
         from tsattn.forecaster import Forecaster
     with notes(console(stderr=True)):
         weights = Forecaster.load(run, verify=verify).explain(data, cutoff=cutoff)
-    write_output(weights.round({"weight": 4}), out)
+    write_output(weights.round({"weight": 4}), out, safe=safe_csv)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tsattn.cli.options import PATH, config_option, data_options, out_option
+from tsattn.cli.options import PATH, config_option, data_options, out_option, safe_csv_option
 from tsattn.cli.output import checked_output, console, notes, print_schema, write_output
 from tsattn.config import DataConfig, RunConfig
 
@@ -24,7 +24,8 @@ from tsattn.config import DataConfig, RunConfig
     help="Quantile levels, ascending, from 0.01 to 0.99, with 0.5, the point forecast.",
 )
 @out_option
-def forecast(data: Path, levels: str, out: Path | None, **options: Any) -> None:
+@safe_csv_option
+def forecast(data: Path, levels: str, out: Path | None, safe_csv: bool, **options: Any) -> None:
     """Forecast every series of DATA by itself, without training.
 
     The forecast combines exponential smoothings, Theta, drift and naive methods, weighted by their errors in the
@@ -45,4 +46,4 @@ def forecast(data: Path, levels: str, out: Path | None, **options: Any) -> None:
         print_schema(terminal, schema, panel)
         result = forecast_panel(panel, schema, config)
     terminal.print(result.summary())
-    write_output(result.frame, out)
+    write_output(result.frame, out, safe=safe_csv)

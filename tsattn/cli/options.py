@@ -132,6 +132,13 @@ out_option = click.option(
 )
 
 
+safe_csv_option = click.option(
+    "--safe-csv",
+    is_flag=True,
+    help="Put an apostrophe before names that a spreadsheet takes for a formula.  [default: names as in the data]",
+)
+
+
 def import_module(name: str) -> None:
     """Import a module by name, also from the working directory, or a file by path.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from tsattn._text import quote_list
+from tsattn._text import escape_controls, quote_list
 from tsattn.cli import flag
 from tsattn.errors import DataWarning
 
@@ -33,7 +36,26 @@ MAX_GROUPS = 100
 
 def console(*, stderr: bool = False) -> Console:
     """Return the console for results, or that of standard error for progress and notes."""
-    return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
+    terminal = Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
+    terminal.push_render_hook(_EscapeControls())
+    return terminal
+
+
+class _EscapeControls(RenderHook):
+    """Escapes the control characters of names and paths in what a console prints."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """Return the same objects, rendered without raw control characters."""
+        return [_Escaped(part) for part in renderables]
+
+
+class _Escaped:
+    def __init__(self, renderable: ConsoleRenderable) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self._renderable, options):
+            yield segment if segment.control else Segment(escape_controls(segment.text), segment.style)
 
 
 @contextmanager
@@ -64,14 +86,42 @@ def checked_output(path: Path | None) -> Path | None:
     return path
 
 
-def write_output(frame: pd.DataFrame, path: Path | None) -> None:
-    """Write a forecast to the file that `checked_output` returned, or as CSV to standard output."""
+def write_output(frame: pd.DataFrame, path: Path | None, *, safe: bool) -> None:
+    """Write a forecast to the file that `checked_output` returned, or as CSV to standard output.
+
+    Args:
+        frame: The forecast.
+        path: The file; None for standard output.
+        safe: Whether texts that a spreadsheet would take for a formula begin with an apostrophe.
+    """
     from tsattn.atomic_io import write_frame
 
+    frame = without_formulas(frame) if safe else frame
     if path is None:
-        click.echo(frame.to_csv(index=False), nl=False)
+        text = frame.to_csv(index=False)
+        click.echo(escape_controls(text) if sys.stdout.isatty() else text, nl=False)
     else:
         write_frame(frame, path)
+
+
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+"""First character of a text that a spreadsheet evaluates."""
+
+
+def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose texts, the names of the columns included, are no formulas in a spreadsheet."""
+
+    def quoted(value: Any) -> Any:
+        return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+    from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
+
+    texts = {
+        str(name): column.map(quoted, na_action="ignore")
+        for name, column in frame.items()
+        if not (is_numeric_dtype(column) or is_datetime64_any_dtype(column))
+    }
+    return frame.assign(**texts).rename(columns=quoted)
 
 
 def count(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tsattn._logging import silence_stderr
-from tsattn.cli.options import PATH, cutoff_option, import_option, out_option, verify_option
+from tsattn.cli.options import PATH, cutoff_option, import_option, out_option, safe_csv_option, verify_option
 from tsattn.cli.output import checked_output, console, notes, write_output
 
 
@@ -32,6 +32,7 @@ from tsattn.cli.output import checked_output, console, notes, write_output
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the samples.")
 @out_option
+@safe_csv_option
 def predict(
     run: Path,
     verify: bool,
@@ -43,6 +44,7 @@ def predict(
     samples: int | None,
     seed: int,
     out: Path | None,
+    safe_csv: bool,
 ) -> None:
     """Forecast the steps after DATA with the forecaster in RUN.
 
@@ -64,4 +66,4 @@ def predict(
             forecast = forecaster.sample(data, future, samples=samples, seed=seed, cutoff=cutoff, horizon=horizon)
     if forecaster.calibration_.uncalibrated:
         terminal.print(forecaster.calibration_.summary())
-    write_output(forecast, out)
+    write_output(forecast, out, safe=safe_csv)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tsattn._text import quote_list
+from tsattn._text import escape_controls, quote_list
 from tsattn.export.metadata import ModelMetadata, TensorMetadata
 from tsattn.scoring.metrics import displayed_metrics
 
@@ -56,7 +56,7 @@ def format_model_card(metadata: ModelMetadata) -> str:
         _format_table(("package", "version"), metadata.versions.items()),
         _format_agreement(metadata),
     ]
-    return "\n\n".join(parts) + "\n"
+    return escape_controls("\n\n".join(parts)) + "\n"
 
 
 def _format_agreement(metadata: ModelMetadata) -> str:
@@ -97,4 +97,4 @@ def _format_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _list_names(names: Sequence[str]) -> str:
-    return quote_list(names, max_items=20, quote="`")
+    return quote_list((" ".join(name.split()) for name in names), max_items=20, quote="`")
