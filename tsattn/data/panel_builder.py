@@ -10,6 +10,7 @@ import pandas as pd
 from tsattn._text import format_timestamp, quote_list, quote_text
 from tsattn.data.columns import Bools, to_label
 from tsattn.data.frequency import aggregate
+from tsattn.data.precision import check_precision
 from tsattn.data.table import Table
 from tsattn.timeseries.grid import is_sorted
 from tsattn.timeseries.panel import Covariates, Panel, StaticCovariate
@@ -54,6 +55,7 @@ def to_panel(table: Table, schema: Schema, *, unique: bool = False) -> Panel:
         position = _positions(table, table.timestamps(schema.time, schema.time_format), schema)
     else:
         position = np.asarray(pd.Series(codes).groupby(codes).cumcount(), dtype=np.int64)
+    check_precision(table, schema.targets, codes, position, ids)
     how = schema.resample or schema.on_duplicate
     if how is not None:
         values, codes, position = aggregate(values, codes, position, how, len(schema.targets))

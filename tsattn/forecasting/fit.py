@@ -83,6 +83,23 @@ def check_support(panel: Panel, support: str, source: str) -> None:
         )
 
 
+MAX_NETWORK_VALUE = 1e17
+"""Largest absolute value of the training data of a network, whose squares float32 has to hold."""
+
+
+def check_magnitude(panel: Panel, source: str) -> None:
+    """Raise a DataError if the values are too large or too small for the arithmetic of a network."""
+    largest = np.nanmax(np.abs(panel.values), axis=0, initial=0.0)
+    for target, value in zip(panel.targets, largest.tolist(), strict=True):
+        if value > MAX_NETWORK_VALUE or 0 < value < 1 / MAX_NETWORK_VALUE:
+            raise DataError(
+                f"{source}: networks are trained on values whose largest is between {1 / MAX_NETWORK_VALUE:g} and "
+                f"{MAX_NETWORK_VALUE:g}. Received: {value:g} in '{target}'",
+                "multiply the column by a constant",
+                "set {model} to combination, which has no network",
+            )
+
+
 @dataclass(frozen=True)
 class _FittedModel:
     """A fitted model with its options, its window and how good it is."""
@@ -131,6 +148,7 @@ def fit_model(
         assert isinstance(options, SmoothingOptions)
         fitted = _fit_combination(options, config, spec, panel, steps, choice=choice)
     elif isinstance(options, NetworkOptions):
+        check_magnitude(panel, source)
         trainer = prepare_training(config, options, spec, panel, source, callback, checkpoints)
         fitted = _fit_network(trainer, config, spec, panel, steps)
     elif isinstance(options, CombinationOptions):

@@ -190,7 +190,7 @@ def make_document(engine: Engine) -> Json:
         "info": {
             "title": f"{engine.name}: forecasts",
             "version": version("tsattn"),
-            "description": "NaN, Infinity and -Infinity are valid numbers both ways, as in TensorFlow Serving.",
+            "description": "NaN is a valid number both ways, as in TensorFlow Serving: a missing value, no forecast.",
         },
         "paths": _paths(quote(engine.name), sorted(engine.repository.labels)),
         "components": {

@@ -211,7 +211,10 @@ class TensorInfo:
                 f'input "{self.name}": expected {self.type_text}, got the shape {list(sizes)}: '
                 "GET .../metadata returns the axes"
             )
-        return array if array.dtype == self.numpy and self.dtype != "string" else self.cast(array)
+        array = array if array.dtype == self.numpy and self.dtype != "string" else self.cast(array)
+        if array.dtype.kind == "f" and np.isinf(array).any():
+            raise bad_request(f'input "{self.name}": expected numbers, or NaN where missing, got an infinity')
+        return array
 
     def cast(self, array: Array) -> Array:
         """Return the array with the type of the tensor, without a check of its shape."""
