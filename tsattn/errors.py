@@ -10,9 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from tsattn._text import escape_controls
-
 _OPTION = re.compile(r"\{(\w+)\}")
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Control characters but tab and newline, and those that reorder text (Unicode bidirectional controls)."""
+
+
+def escape_controls(text: str) -> str:
+    """Return a text in which control characters are written as escapes, such as backslash x1b.
+
+    Names in data and paths may contain any character; raw ones could change what a terminal displays.
+    """
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class _Hinted(Exception):

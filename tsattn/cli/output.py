@@ -18,9 +18,9 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from tsattn._text import escape_controls, quote_list
+from tsattn._text import quote_list
 from tsattn.cli import flag
-from tsattn.errors import DataWarning
+from tsattn.errors import DataWarning, escape_controls
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tsattn._text import escape_controls, quote_list
+from tsattn._text import quote_list
+from tsattn.errors import escape_controls
 from tsattn.export.metadata import ModelMetadata, TensorMetadata
 from tsattn.scoring.metrics import displayed_metrics
 

@@ -141,8 +141,8 @@ def warn_unlike_series(fitted: FittedForecaster, panel: Panel) -> None:
     if unlike.any():
         names = [name for name, found in differences.items() if found.any()]
         warnings.warn(
-            f"{_name_series(panel, unlike)}: unlike all training data in {quote_list(names, quote='')}; the network "
-            "has seen nothing like it, so prefer `tsattn forecast` or fit with such series",
+            f"{_name_series(panel, unlike)}: unlike all training data in {quote_list(names, quote='')}, so that the "
+            "forecast of the network is less reliable; fit with such series, or forecast without training",
             DataWarning,
             stacklevel=STACKLEVEL,
         )
