@@ -76,9 +76,7 @@ def fit(
     click.echo(out)
 
 
-def _fit(
-    config: RunConfig, files: tuple[Path, Path | None], out: Path, *, overwrite: bool, resume: bool
-) -> None:
+def _fit(config: RunConfig, files: tuple[Path, Path | None], out: Path, *, overwrite: bool, resume: bool) -> None:
     """Train on the data and the future covariates, and write the run directory, whose lock the caller holds."""
     from tsattn.forecasting.finetuning import read_series
 
