@@ -215,7 +215,8 @@ def test_an_interruption_ends_with_status_130(tmp_path: Path, monkeypatch: pytes
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tsattn.data.loader.load", interrupt)
-    for command in ("inspect", "forecast", "fit"):
+    monkeypatch.setattr("tsattn.forecasting.finetuning.load", interrupt)
+    for command in ("forecast", "fit"):
         result = tsattn(command, DATASETS / "Airline.csv")
         assert result.exit_code == 130 and result.stderr == "Interrupted.\n"
     assert list(tmp_path.iterdir()) == []
