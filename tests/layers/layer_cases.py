@@ -44,6 +44,7 @@ from tsattn.layers import (
     ForecastDistribution,
     GraphAttention,
     HistoryWindow,
+    LinearAttention,
     LuongAttention,
     MonotonicAlignment,
     Patching,
@@ -56,7 +57,12 @@ from tsattn.layers import (
 FAST = {
     *("Attention-additive-3", "BahdanauAttention-normalize", "LuongAttention-scale", "AttentionPooling-3-2-additive"),
     *("AttentionDecoder-bridge", "ParallelDecoder-bridge", "CopyAttention-scaled_dot-3"),
-    *("MultiHeadAttention-value_dim", "TransformerEncoderBlock-post", "TransformerDecoderBlock-post"),
+    *(
+        "LinearAttention-delta",
+        "MultiHeadAttention-value_dim",
+        "TransformerEncoderBlock-post",
+        "TransformerDecoderBlock-post",
+    ),
     *(
         "PositionalEncoding-learned",
         "InstanceScaling-last",
@@ -154,6 +160,19 @@ CASES = [
     parallel_decoder("bridge", gru, BOTH_DIRECTIONS, bridge=True),
     *(copy_attention(score, lags=8) for score in ("additive", "concat", "scaled_dot")),
     copy_attention("scaled_dot", lags=3, period=2),
+    *(
+        Case(
+            f"LinearAttention-{name}",
+            lambda options=options: LinearAttention(2, 3, chunk_size=2, **options),
+            {"inputs": normal(BATCH, TIME, 4), "mask": MASK_WITH_GAP},
+            {"inputs": "mask"},
+            empty_gives_zero=(0,),
+        )
+        for name, options in (
+            ("delta", {"value_units": 2, "output_units": 5}),
+            ("added", {"delta_rule": False, "gated": False}),
+        )
+    ),
     multi_head("plain"),
     multi_head("value_dim", value_dim=2, output_shape=5, dropout=0.2, use_bias=False),
     encoder_block("pre"),

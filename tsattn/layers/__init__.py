@@ -10,6 +10,7 @@ from tsattn.layers.decoders import AttentionDecoder, ParallelDecoder
 from tsattn.layers.distribution_layers import DistributionHead, ForecastDistribution
 from tsattn.layers.forecast_combination import ForecastCombination
 from tsattn.layers.graph import AdaptiveAdjacency, DiffusionConvolution, GraphAttention
+from tsattn.layers.linear_attention import LinearAttention
 from tsattn.layers.multi_head_attention import MultiHeadAttention
 from tsattn.layers.positional_encoding import PositionalEncoding
 from tsattn.layers.quantiles import CalibratedQuantiles, SortedQuantiles
@@ -37,6 +38,7 @@ __all__ = [
     "HardmaxAlignment",
     "HistoryWindow",
     "InstanceScaling",
+    "LinearAttention",
     "LocalAlignment",
     "LuongAttention",
     "MonotonicAlignment",

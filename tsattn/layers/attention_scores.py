@@ -157,7 +157,7 @@ def additive(query: Tensor, key: Tensor, vector: Tensor, bias: Tensor) -> Tensor
 )
 def normalized_additive(query: Tensor, key: Tensor, vector: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
     """Compute `g v^T / ||v|| tanh(q + k + b)`: weight normalization (Salimans and Kingma 2016)."""
-    return ops.matmul(_hidden(query, key), gain * _l2_normalize(vector))
+    return ops.matmul(_hidden(query, key), gain * l2_normalize(vector))
 
 
 @register_score("dot")
@@ -196,7 +196,7 @@ def concat(query: Tensor, key: Tensor, kernel: Tensor, vector: Tensor) -> Tensor
     return ops.matmul(_hidden(ops.matmul(query, kernel[: query.shape[-1]]), key), vector)
 
 
-def _l2_normalize(x: Tensor) -> Tensor:
+def l2_normalize(x: Tensor) -> Tensor:
     """Divide by the L2 norm along the last axis, in float32. A zero vector stays zero and has a zero gradient."""
     wide = ops.cast(x, "float32")
     squares = ops.sum(ops.square(wide), axis=-1, keepdims=True)
@@ -207,8 +207,8 @@ def _l2_normalize(x: Tensor) -> Tensor:
 @register_score(
     "cosine",
     lambda d_q, d_k: {"log_scale": WeightSpec((), math.log(INITIAL_COSINE_SCALE))},
-    prepare=lambda key, log_scale: _l2_normalize(key),
+    prepare=lambda key, log_scale: l2_normalize(key),
 )
 def cosine(query: Tensor, key: Tensor, log_scale: Tensor) -> Tensor:
     """Compute `s q^T k / (||q|| ||k||)` with a learned inverse temperature s (Graves et al. 2014)."""
-    return dot(_l2_normalize(query) * ops.exp(log_scale), key)
+    return dot(l2_normalize(query) * ops.exp(log_scale), key)
