@@ -12,7 +12,7 @@ from numpy_reference import Array
 from small_models import NETWORKS, SPEC, make_graph
 
 from tsattn.models.forecast_model import ForecastGraph
-from tsattn.models.training_range import InTrainingRange, TrainingRange, get_training_range
+from tsattn.models.training_range import InTrainingRange, TrainingRange, WindowStatistics, get_training_range
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import RaggedArray
@@ -169,3 +169,23 @@ def test_one_target_of_the_window() -> None:
     empty = np.full((12, 2), np.nan)
     known = TrainingRange.of(panel([empty]), spec, 4)
     assert known.level[0] == (-np.inf, np.inf), "without values nothing is outside"
+
+
+def test_each_statistic_that_differs_is_named() -> None:
+    """Seasonal positive data next to constants, zeros, other seasons and other levels."""
+    spec = WindowSpec(context=48, horizon=2, targets=("a", "b"), season=4)
+    step, rng = np.arange(48)[:, None], np.random.default_rng(0)
+    known = TrainingRange.of(panel([training_series(400)]), spec, 4)
+    usual = training_series(448)[400:]
+    sparse = np.where(rng.random((48, 2)) < 0.8, 0.0, usual)
+    other_season = LEVEL + SPREAD * np.sin(step * 2 * np.pi / 8 + [0, 1])
+    for values, expected in (
+        (usual, set()),
+        (usual * 100, {"level", "spread"}),
+        (usual - LEVEL, {"level"}),
+        (np.full((48, 2), LEVEL), {"spread"}),
+        (sparse, {"level", "spread", "fraction of zeros", "seasonality"}),
+        (other_season, {"seasonality"}),
+    ):
+        statistics = WindowStatistics.of(values[None], np.ones((1, 48, 2)), 4)
+        assert {name for name, found in known.differences(statistics).items() if found.all()} == expected
