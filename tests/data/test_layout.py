@@ -23,6 +23,10 @@ SURROUNDED: dict[str, tuple[str, str]] = {
     "lines before the header": ("Report of sales\n\nfor 2022, all shops, net\nds,y\n" + COMMA, "before the header"),
     "keys and values before the header": ("Station,Berlin\nHeight,45\nUnit,mm\nds,y\n" + COMMA, "before the header"),
     "keys and values, an empty line": ("Station;Berlin\nHeight;45 m\n\nds;y\n" + SEMICOLON, "before the header"),
+    "as many words as columns before the header": (
+        "Report sites\n\n" + '"ds" "y"\n' + COMMA.replace(",", " "),
+        "before the header",
+    ),
     "comments": ("# made by hand\n# 2022\nds,y\n" + COMMA + "# end\n", "comments"),
     "a comment as header": ("# made by hand\n#ds,y\n" + COMMA, "comments"),
     "a row of units": ("ds;y\n;°C\n" + SEMICOLON, "a row of units"),

@@ -312,6 +312,6 @@ def test_counts_with_leading_zeros_are_numbers(folder: Path) -> None:
     assert schema.targets == ("sales", "returns") and panel.values[[0, -1]].tolist() == [[103, 3], [68, 3]]
 
 
-def test_numbers_beyond_float32_are_a_warning(folder: Path) -> None:
-    notes = load(folder / "k_large_counter.csv")[1].notes
-    assert any("'downloads_total': values are stored as float32, which has steps of 128" in n.message for n in notes)
+def test_numbers_beyond_float32_are_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"'downloads_total'.*resolution of float32.*up to 1234575080"):
+        load(folder / "k_large_counter.csv")

@@ -21,9 +21,6 @@ MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "?")
 MAX_VALUE = float(np.finfo(np.float32).max)
 """Largest number that a panel can hold."""
 
-MAX_ROUNDING = 0.05
-"""Step of float32 numbers, relative to the usual difference of adjacent values, from which on it is reported."""
-
 MAX_INTEGER = 2.0**53
 """Whole numbers below it are exact as float64."""
 
@@ -64,22 +61,6 @@ def unique_texts(column: pd.Series[Any]) -> tuple[pd.Series[Any], Ints]:
     """Return the categories of a categorical column, with a missing one last, and the index of each row's category."""
     texts = pd.Series([*column.cat.categories, None], dtype="str")
     return texts, np.asarray(column.cat.codes, dtype=np.int64)
-
-
-def float32_step(column: pd.Series[Any]) -> tuple[float, float] | None:
-    """Return the step between float32 numbers as large as those of a column, and the median difference of its values.
-
-    Returns:
-        None if the step is small compared with the difference.
-    """
-    values = column.iloc[:10_000].to_numpy(dtype=np.float64, na_value=np.nan)
-    values = values[np.isfinite(values)]
-    steps = np.abs(np.diff(values))
-    steps = steps[steps > 0]
-    if not len(steps):
-        return None
-    spacing, usual = float(np.spacing(np.float32(np.abs(values).max()))), float(np.median(steps))
-    return (spacing, usual) if spacing > MAX_ROUNDING * usual else None
 
 
 def find_duplicate(names: Iterable[str]) -> str | None:

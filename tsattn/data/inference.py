@@ -140,7 +140,6 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
         if config.freq is None:
             notes += frequency_notes(panel.ids, series, times, schema.freq)
         notes += _aggregation_notes(panel, schema, config, len(table))
-    notes += [note for name in schema.targets if name in table and (note := table[name].precision_note())]
     notes += series_notes(panel, schema)
     return add_calendar_features(panel, schema), schema.model_copy(update={"notes": tuple(notes)})
 

@@ -187,6 +187,11 @@ class _Finder:
             else:
                 raise _no_header(records[first], kinds)
         rows = [record for record in records[first:start] if len(record.cells) == width]
+        for number in range(len(rows) - 1, 0, -1):
+            if rows[number - 1].end < rows[number].line:
+                # An empty line separates notes from the header.
+                rows = rows[number:]
+                break
         names, used, units = header_names([record.cells for record in rows])
         self._note_lines(
             [record for record in records[:start] if record not in [rows[number] for number in (*used, *units)]]

@@ -156,17 +156,6 @@ class Column:
         """Whether a text column holds whole numbers with leading zeros, all of one width of two or three digits."""
         return self.kind == "text" and columns.is_padded(self.values)
 
-    def precision_note(self) -> ReadingNote | None:
-        """Return a note if the numbers lose digits as float32."""
-        lost = columns.float32_step(self.values) if self.kind == "number" else None
-        if lost is None:
-            return None
-        message = (
-            f"column '{self.name}': values are stored as float32, which has steps of {lost[0]:g} at this size, while "
-            f"adjacent values differ by {lost[1]:g}"
-        )
-        return ReadingNote(message=message, hints=("subtract a level", "forecast the differences"))
-
     @cached_property
     def time_reading(self) -> TimeReading:
         """How the column reads as timestamps."""
