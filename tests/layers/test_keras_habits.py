@@ -151,6 +151,7 @@ def test_monotonic_attention_at_an_unknown_length_beyond_65536_keys() -> None:
 
 @pytest.mark.slow
 @on_tensorflow
+@pytest.mark.filterwarnings("default")  # those of the converters
 @pytest.mark.parametrize("name", ["decoder", "monotonic", "hardmax", "graph"])
 def test_exported_files_give_the_same_outputs(name: str, tmp_path: Path) -> None:
     import onnxruntime
