@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from tsattn import Forecaster
 from tsattn.atomic_io import add_version, list_versions
@@ -311,3 +312,15 @@ def test_residual_branches_reach_every_program(hourly: Forecaster, tmp_path: Pat
     version = hourly.export(tmp_path, format, **shape)
     agreement = json.loads(next(version.rglob("tsattn.json")).read_text())["agreement"]
     assert agreement["largest_difference"] <= 1e-5 and agreement["rows"] >= 2
+
+
+def test_a_history_without_an_observed_value_has_no_forecast_in_the_exported_model(tmp_path: Path) -> None:
+    # The first values are missing, so that the shortest histories of the verification have none.
+    values = np.where(np.arange(30) < 4, np.nan, np.arange(30.0))
+    days = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=30), "y": values})
+    version = Forecaster("naive", horizon=2).fit(days).export(tmp_path / "model")
+    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    past = np.full((2, 5, 1), np.nan, "float32")
+    past[1, 2] = 7
+    forecast = served(past=tf.constant(past), length=tf.constant([5, 5], tf.int32))["forecast"].numpy()
+    assert np.isnan(forecast[0]).all() and (forecast[1] == 7).all()

@@ -144,14 +144,16 @@ class RequestGenerator:
     def _make_request(self, metadata: ModelMetadata, panel: Panel, series: Ints, origin: Ints) -> ReferenceRequest:
         window = gather(panel, self.fitted.spec, series, origin, target=False)
         predicted = self._predict(window)
-        quantiles = predicted[QUANTILES]
+        # As the served function does.
+        empty = window[OBSERVED].max(axis=(1, 2)) == 0
+        quantiles = _without_forecast(predicted[QUANTILES], empty)
         outputs = {SERVING: {FORECAST: quantiles[..., self.fitted.spec.median], QUANTILES: quantiles}}
         for signature in {ATTENTION, WEIGHTS} & set(metadata.outputs):
             outputs[signature] = {name: predicted[name] for name in metadata.outputs[signature]}
         if SAMPLE in metadata.outputs:
-            outputs[SAMPLE] = {SAMPLES: self._sample(window)}
+            outputs[SAMPLE] = {SAMPLES: _without_forecast(self._sample(window), empty)}
         inputs = make_request(panel, metadata, series, origin)
-        return ReferenceRequest(inputs, outputs, compute_window_scales(window, quantiles), self._resolution)
+        return ReferenceRequest(inputs, outputs, compute_window_scales(window, predicted[QUANTILES]), self._resolution)
 
     def _sample(self, window: Arrays) -> npt.NDArray[Any]:
         spec = self.fitted.spec
@@ -164,6 +166,13 @@ class RequestGenerator:
     def _predict(self, window: Arrays) -> Arrays:
         with keras.device("cpu:0"):
             return {name: keras.ops.convert_to_numpy(x) for name, x in self.model(window, training=False).items()}
+
+
+def _without_forecast(forecast: npt.NDArray[Any], empty: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Return a forecast, [batch, ...], that is NaN for histories without an observed value, bool [batch]."""
+    result = forecast.copy()
+    result[empty] = np.nan
+    return result
 
 
 def _add_junk(request: ReferenceRequest, context: int) -> ReferenceRequest:
