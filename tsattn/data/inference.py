@@ -136,11 +136,12 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
         }
     )
     notes = [*table.origin.notes, *_role_notes(time, covariates.future), *_unread_notes(table, time, unused)]
+    mixed: list[ReadingNote] = []
     if times is not None:
         if config.freq is None:
-            notes += frequency_notes(panel.ids, series, times, schema.freq)
+            mixed = frequency_notes(panel.ids, series, times, schema.freq)
         notes += _aggregation_notes(panel, schema, config, len(table))
-    notes += series_notes(panel, schema)
+    notes += [*mixed, *series_notes(panel, schema, gaps=not mixed)]
     return add_calendar_features(panel, schema), schema.model_copy(update={"notes": tuple(notes)})
 
 

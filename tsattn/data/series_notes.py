@@ -24,22 +24,23 @@ MIN_DAYS = 14
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-def series_notes(panel: Panel, schema: Schema) -> list[ReadingNote]:
+def series_notes(panel: Panel, schema: Schema, *, gaps: bool = True) -> list[ReadingNote]:
     """Return notes on the series of a panel.
 
     Args:
         panel: The series.
         schema: How they were read, with the horizon.
+        gaps: Whether missing steps are noted.
     """
+    return [*history_notes(panel, schema), *_ragged(panel), *(_closed(panel, schema) if gaps else [])]
+
+
+def history_notes(panel: Panel, schema: Schema) -> list[ReadingNote]:
+    """Return notes on series that have no value or only one, and on those that ended before the others."""
     observed: Bools = np.asarray(np.isfinite(panel.values).any(axis=1), dtype=np.bool_)
     count = _sum_by_series(panel, observed)
     last = _last_observed(panel, observed)
-    return [
-        *_short(panel, count),
-        *_ended(panel, schema, count, last),
-        *_ragged(panel),
-        *_closed(panel, schema, observed),
-    ]
+    return [*_short(panel, count), *_ended(panel, schema, count, last)]
 
 
 def _sum_by_series(panel: Panel, values: Bools) -> Ints:
@@ -105,8 +106,9 @@ def _ragged(panel: Panel) -> list[ReadingNote]:
     return [ReadingNote(message=message, hints=("forecast them separately with {target}",))]
 
 
-def _closed(panel: Panel, schema: Schema, observed: Bools) -> list[ReadingNote]:
+def _closed(panel: Panel, schema: Schema) -> list[ReadingNote]:
     """Return a note on gaps: hours and weekdays that never have a value, or many missing steps."""
+    observed: Bools = np.asarray(np.isfinite(panel.values).any(axis=1), dtype=np.bool_)
     missing = 1 - float(observed.mean()) if len(observed) else 0.0
     closed = _never_observed(panel, observed, schema.horizon) if missing > 0.05 else None
     if closed is not None:
@@ -200,8 +202,8 @@ def frequency_notes(
             found.setdefault(own, []).append(ids[index])
     return [
         ReadingNote(
-            message=f"series {quote_list(names)} {'have' if len(names) > 1 else 'has'} steps of '{own}' and are on the "
-            f"grid of '{freq}', with missing values between",
+            message=f"steps of '{own}' in series {quote_list(names)} are on the grid of '{freq}', with missing values "
+            "between",
             hints=("read them from another file",),
         )
         for own, names in found.items()

@@ -100,7 +100,9 @@ def _read_months(spelled: pd.Series[Any]) -> TimeReading:
 
 
 def _choose(column: pd.Series[Any], likely: list[str]) -> TimeReading:
-    """Return the format that fits most cells; of several, the only one that makes the rows regular."""
+    """Return the format that fits most cells; of several, the only one that puts the rows in order."""
+    if len(likely) == 1:
+        return TimeReading(likely[0])
     filled = _filled(column)
     parsed = {name: parse(filled, name) for name in likely}
     misses = {name: int(invalid.sum()) for name, (_, invalid) in parsed.items()}
