@@ -32,10 +32,10 @@ def series_notes(panel: Panel, schema: Schema, *, gaps: bool = True) -> list[Rea
         schema: How they were read, with the horizon.
         gaps: Whether missing steps are noted.
     """
-    return [*history_notes(panel, schema), *_ragged(panel), *(_closed(panel, schema) if gaps else [])]
+    return [*_history(panel, schema), *_ragged(panel), *(_closed(panel, schema) if gaps else [])]
 
 
-def history_notes(panel: Panel, schema: Schema) -> list[ReadingNote]:
+def _history(panel: Panel, schema: Schema) -> list[ReadingNote]:
     """Return notes on series that have no value or only one, and on those that ended before the others."""
     observed: Bools = np.asarray(np.isfinite(panel.values).any(axis=1), dtype=np.bool_)
     count = _sum_by_series(panel, observed)

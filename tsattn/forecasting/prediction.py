@@ -14,7 +14,6 @@ import pandas as pd
 from tsattn._text import quote_list
 from tsattn.data.loader import Frame, load, source_name, to_table
 from tsattn.data.prediction_inputs import Cutoff, add_future_covariates, apply_cutoff, extend_calendar_features
-from tsattn.data.series_notes import history_notes
 from tsattn.errors import ConfigError, DataError, DataWarning
 from tsattn.forecasting.covariate_notes import covariate_notes
 from tsattn.forecasting.fitted import FittedForecaster
@@ -74,9 +73,6 @@ def prediction_panel(fitted: FittedForecaster, X: Frame | Path | str | None, req
     spec, schema = fitted.spec, fitted.schema
     steps = request.steps(spec.horizon)
     panel = fitted.panel if X is None else load(X, schema=schema, covariates=fitted.needs_covariates)[0]
-    if X is not None and request.cutoff is None:
-        for history_note in history_notes(panel, schema):
-            warnings.warn(history_note.message, DataWarning, stacklevel=STACKLEVEL)
     if request.cutoff is not None:
         source = "the run" if X is None else source_name(X)
         panel = apply_cutoff(panel, request.cutoff, schema, spec.context, source)
