@@ -107,6 +107,20 @@ def shift_right(values: Tensor, shift: Tensor) -> Tensor:
     return zero_masked(batched_take(values, ops.maximum(index, 0)), index >= 0)
 
 
+def right_align_channels(values: Tensor, valid: Tensor, length: int) -> Tensor:
+    """Return the last steps of each channel, zeros before the first, `(batch * channels, length)`.
+
+    Args:
+        values: `(batch, time, channels)`.
+        valid: `(batch, time)`, False at padding, on either side.
+        length: Steps to return.
+    """
+    time = ops.shape(values)[1]
+    end = max_or_zero(ops.arange(1, time + 1, dtype="int32") * ops.cast(valid, "int32"), 1)
+    values = ops.pad(shift_right(values, time - end), ((0, 0), (length, 0), (0, 0)))[:, -length:]
+    return ops.reshape(ops.transpose(values, (0, 2, 1)), (-1, length))
+
+
 def last_observed(values: Tensor, observed: Tensor) -> Tensor:
     """Return the last observed value of each channel, `(batch, 1, channels)`; 0 without any.
 

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from tsattn.layers.layer_utils import check_sequence, constructor_config
-from tsattn.layers.ops import Tensor, max_or_zero, resolve_mask, shift_right
+from tsattn.layers.ops import Tensor, resolve_mask, right_align_channels
 from tsattn.smoothing import SmoothingSpec, candidate_kinds, combine, quantiles, smoothing_kernels
 from tsattn.smoothing.kernels import Kernels
 
@@ -105,7 +105,7 @@ class SmoothingCombination(keras.layers.Layer):
         valid = resolve_mask(mask, values)
         seen = ops.ones_like(values) if observed is None else ops.cast(observed, "float32")
         seen = seen * ops.cast(valid, "float32")[..., None]
-        values, seen = (self._right_align(part, valid) for part in (values, seen))
+        values, seen = (right_align_channels(part, valid, self._spec.length) for part in (values, seen))
         result = combine(ops, values, seen > 0, kernels)
         channels = inputs.shape[2]
         bands = ops.reshape(
@@ -117,13 +117,6 @@ class SmoothingCombination(keras.layers.Layer):
         is_of_kind = np.array([[kind == other for other in self.kinds] for kind in self._candidate_kinds], "float32")
         weights = ops.matmul(result.weights, is_of_kind)
         return bands, ops.reshape(weights, (-1, channels, len(self.kinds)))
-
-    def _right_align(self, values: Tensor, valid: Tensor) -> Tensor:
-        """Return the last `window` steps of each channel, zeros before the first, `(batch * channels, window)`."""
-        time, length = ops.shape(values)[1], self._spec.length
-        end = max_or_zero(ops.arange(1, time + 1, dtype="int32") * ops.cast(valid, "int32"), 1)
-        values = ops.pad(shift_right(values, time - end), ((0, 0), (length, 0), (0, 0)))[:, -length:]
-        return ops.reshape(ops.transpose(values, (0, 2, 1)), (-1, length))
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         return None  # the output has the steps of the horizon, all of them valid

@@ -1,0 +1,242 @@
+"""Training on synthetic series: ``python -m tsattn.training.pretraining FOLDER``.
+
+The batch of a step is a function of the seed and the step alone, so that an interrupted training continues where its
+last checkpoint was written. The learning rate is constant after a short warm-up, and falls to zero over the last
+``--decay`` steps before ``--steps``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import keras
+import numpy as np
+from keras import ops
+
+from tsattn.layers.pretrained_network import PretrainedNetwork
+from tsattn.pretrained.features import (
+    CANDIDATES,
+    LEVELS,
+    PATCH_FEATURES,
+    QUERY_FEATURES,
+    Array,
+    Layout,
+    compute_features,
+)
+from tsattn.synthetic import generate
+
+GROUPS, GROUP = 8, 64
+"""Groups of series with the same seasons that are drawn together, and series in a group."""
+BATCHES = 4
+"""Batches into which the groups are divided, each with a part of every group."""
+ORIGINS, STEPS = 8, 6
+"""Forecast origins in a series, and steps ahead at each."""
+LENGTHS = (16, 48)
+"""Lengths of a history, in patches."""
+SEASONS: tuple[tuple[tuple[int, int], float], ...] = (
+    ((1, 0), 0.24),
+    ((4, 0), 0.10),
+    ((7, 0), 0.07),
+    ((12, 0), 0.20),
+    ((24, 0), 0.06),
+    ((24, 168), 0.08),
+    ((52, 0), 0.04),
+    ((48, 336), 0.03),
+    ((96, 0), 0.03),
+    ((96, 672), 0.03),
+    ((288, 0), 0.02),
+    ((5, 0), 0.02),
+    ((0, 0), 0.08),  # any other
+)
+MISTAKEN = 0.06
+"""Fraction of groups whose series have another season than stated, or none."""
+CHECKPOINT_MINUTES = 4
+WARM_UP = 300
+
+
+def build_network(width: int) -> keras.Model:
+    """Return the network with its inputs for training."""
+    sizes = {"patches": PATCH_FEATURES, "queries": QUERY_FEATURES, "candidates": len(CANDIDATES)}
+    inputs = {"patches": keras.Input((None, sizes["patches"]), name="patches")}
+    for name in ("queries", "candidates", "available"):
+        inputs[name] = keras.Input((None, None, sizes.get(name, len(CANDIDATES))), name=name)
+    for name in ("attends", "last_patch"):
+        inputs[name] = keras.Input((None, None), name=name)
+    return keras.Model(inputs, PretrainedNetwork(width, name="pretrained_network")(**inputs), name="pretraining")
+
+
+def draw_layout(rng: np.random.Generator, patches: int) -> Layout:
+    """Return random seasons, origins and steps of a group."""
+    choice = rng.choice(len(SEASONS), p=[weight for _, weight in SEASONS])
+    season, second = SEASONS[choice][0]
+    if season == 0:
+        season = int(np.exp(rng.uniform(np.log(2), np.log(64))))
+    if season >= 96:
+        patches = min(patches, int(rng.choice(LENGTHS, p=[0.7, 0.3])))
+    longest = int(rng.choice([12, 48])) if season == 1 else min(max(season * int(rng.choice([1, 2, 4])), 8), 240)
+    early = np.unique(np.floor(np.exp(rng.uniform(0, np.log(patches), 6 * ORIGINS))).astype(int) - 1)
+    uniform = rng.permutation(patches)
+    origins = list(dict.fromkeys([patches - 1, *rng.permutation(early)[: ORIGINS // 2], *uniform]))[:ORIGINS]
+    steps = np.exp(rng.uniform(0, np.log(longest + 1), (ORIGINS, STEPS)))
+    return Layout(
+        season=season,
+        second=second,
+        patches=patches,
+        origins=tuple(sorted(int(origin) for origin in origins)),
+        steps=np.minimum(np.floor(steps), longest).astype(int),
+        phase=int(rng.integers(0, max(season, second))),
+    )
+
+
+def draw_group(rng: np.random.Generator, layout: Layout, size: int) -> tuple[dict[str, Array], Array, Array]:
+    """Return inputs, targets and weights of the targets, the last two `(size, origins, steps)`."""
+    length = layout.length
+    seasons = tuple(season for season in (layout.season, layout.second) if season > 1)
+    if rng.random() < MISTAKEN:
+        seasons = () if rng.random() < 0.5 else (int(rng.integers(2, 40)),)
+    start = layout.phase  # the generators put the first phase at step 0
+    series = generate(size, start + length + int(layout.steps.max()), seasons, seed=rng)[:, start:]
+    observed = np.ones(series.shape, bool)
+    missing = (rng.random((size, 1)) < 0.12) & (rng.random(series.shape) < rng.uniform(0, 0.3, (size, 1)))
+    observed[missing] = False
+    # The history begins somewhere in the first patch.
+    observed[np.arange(series.shape[1])[None] < rng.integers(0, layout.patch, (size, 1))] = False
+    values = series[:, :length]
+    parts = compute_features(np, values, observed[:, :length], layout)
+    targets = np.take(series, layout.targets, axis=1)
+    seen = np.take(observed, layout.targets, axis=1)
+    known = np.take(np.cumsum(observed, axis=1), layout.origin_ends, axis=1) >= 3
+    relative = (targets - parts.centre[:, :, None]) / parts.scale[:, :, None]
+    weight = np.where(seen & known[:, :, None], 1.0, 0.0)
+    magnitude = (np.abs(relative) * weight).sum(axis=2, keepdims=True) / np.maximum(
+        weight.sum(axis=2, keepdims=True), 1
+    )
+    weight = weight / (1 + magnitude / 6)
+    inputs = {
+        "patches": parts.patches,
+        "queries": parts.queries,
+        "candidates": np.clip(parts.candidates, -60, 60),
+        "available": parts.available,
+        "attends": np.broadcast_to(layout.attends, (size, *layout.attends.shape)),
+        "last_patch": np.broadcast_to(layout.last_patch, (size, *layout.last_patch.shape)),
+    }
+    return {name: part.astype("float32") for name, part in inputs.items()}, np.clip(relative, -60, 60), weight
+
+
+def draw_batches(seed: int, number: int) -> list[tuple[dict[str, Array], Array]]:
+    """Return `BATCHES` batches: inputs, and targets and weights `(batch, origins, steps, 2)`."""
+    rng = np.random.default_rng([seed, number])
+    patches = int(rng.choice(LENGTHS, p=[0.7, 0.3]))
+    groups: list[tuple[dict[str, Array], Array, Array]] = []
+    while len(groups) < GROUPS:
+        layout = draw_layout(rng, patches)
+        if layout.patches == patches:
+            groups.append(draw_group(rng, layout, GROUP))
+    inputs = {name: np.concatenate([group[0][name] for group in groups]) for name in groups[0][0]}
+    targets = np.concatenate([np.stack(group[1:], axis=-1) for group in groups]).astype("float32")
+    parts = [slice(first, None, BATCHES) for first in range(BATCHES)]
+    return [({name: value[part] for name, value in inputs.items()}, targets[part]) for part in parts]
+
+
+def batches(seed: int, first: int) -> Iterator[tuple[dict[str, Array], Array]]:
+    """Yield the batches from a step on, which a thread prepares."""
+    ready: queue.Queue[Any] = queue.Queue(maxsize=8)
+
+    def produce() -> None:
+        step = first
+        while True:
+            for batch in draw_batches(seed, step // BATCHES)[step % BATCHES :]:
+                ready.put(batch)
+                step += 1
+
+    threading.Thread(target=produce, daemon=True).start()
+    while True:
+        yield ready.get()
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+def weighted_pinball(targets: Any, quantiles: Any) -> Any:
+    """Return the mean pinball loss over all levels; the last axis of the targets is (value, weight)."""
+    levels = ops.convert_to_tensor(LEVELS, "float32")
+    deviation = targets[..., :1] - quantiles
+    loss = ops.mean(ops.maximum(levels * deviation, (levels - 1) * deviation), axis=-1)
+    return ops.sum(loss * targets[..., 1]) / ops.maximum(ops.sum(targets[..., 1]), 1.0)
+
+
+@dataclass
+class Progress:
+    """State of a training, saved with each checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+
+
+def learning_rate(step: int, peak: float, steps: int, decay: int) -> float:
+    """Return the rate of a step: warm-up, constant, linear decay over the last ``decay`` steps."""
+    return peak * min(1.0, (step + 1) / WARM_UP) * min(1.0, max(steps - step, 0) / max(decay, 1))
+
+
+def _save(folder: Path, model: keras.Model, progress: Progress) -> None:
+    temporary = folder / "checkpoint.new.keras"
+    model.save(temporary)
+    (folder / "progress.new.json").write_text(json.dumps(vars(progress)))
+    os.replace(temporary, folder / "checkpoint.keras")
+    os.replace(folder / "progress.new.json", folder / "progress.json")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--steps", default=150_000, show_default=True, help="Steps of the whole training.")
+@click.option("--decay", default=15_000, show_default=True, help="Last steps, over which the rate falls to zero.")
+@click.option("--width", default=128, show_default=True, help="Units of every layer.")
+@click.option("--rate", default=1e-3, show_default=True, help="Learning rate.")
+@click.option("--seed", default=0, show_default=True)
+def main(folder: Path, steps: int, decay: int, width: int, rate: float, seed: int) -> None:
+    """Train the network, or continue a training in FOLDER."""
+    folder.mkdir(parents=True, exist_ok=True)
+    progress = Progress()
+    if (folder / "checkpoint.keras").exists():
+        model = keras.saving.load_model(folder / "checkpoint.keras")
+        progress = Progress(**json.loads((folder / "progress.json").read_text()))
+    else:
+        keras.utils.set_random_seed(seed)
+        model = build_network(width)
+        optimizer = keras.optimizers.AdamW(
+            rate, weight_decay=1e-3, global_clipnorm=1.0, use_ema=True, ema_momentum=0.999
+        )
+        model.compile(optimizer, weighted_pinball)
+    print(f"{model.count_params()} parameters, from step {progress.step}", flush=True)
+    saved = shown = time.monotonic()
+    losses: list[float] = []
+    for batch, targets in batches(seed, progress.step):
+        model.optimizer.learning_rate.assign(learning_rate(progress.step, rate, steps, decay))
+        losses.append(float(model.train_on_batch(batch, targets)))
+        progress.step += 1
+        now = time.monotonic()
+        done = progress.step >= steps
+        if now - shown > 60 or done:
+            progress.seconds += now - shown
+            shown = now
+            line = {**vars(progress), "loss": round(float(np.mean(losses)), 5), "batches": len(losses)}
+            with (folder / "loss.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(line, flush=True)
+            losses = []
+        if now - saved > 60 * CHECKPOINT_MINUTES or done:
+            _save(folder, model, progress)
+            saved = now
+        if done:
+            return
+
+
+if __name__ == "__main__":
+    main()
