@@ -96,7 +96,7 @@ class Layout:
     @cached_property
     def targets(self) -> Array:
         """Index of each target, `(O, J)`."""
-        return self.origin_ends[:, None] + self.steps
+        return np.asarray(self.origin_ends[:, None] + self.steps)
 
     def angles(self, steps: Array) -> Array:
         """Return sine and cosine of the phase in both seasons, `(..., 4)`; zeros without a season."""
@@ -109,12 +109,12 @@ class Layout:
     @cached_property
     def attends(self) -> Array:
         """Which patches each origin knows, `(O, S)`, 0 or 1."""
-        return (np.arange(self.patches)[None] <= np.asarray(self.origins)[:, None]).astype("float32")
+        return np.asarray(np.arange(self.patches)[None] <= np.asarray(self.origins)[:, None], dtype="float32")
 
     @cached_property
     def last_patch(self) -> Array:
         """The patch of each origin, one-hot `(O, S)`."""
-        return (np.arange(self.patches)[None] == np.asarray(self.origins)[:, None]).astype("float32")
+        return np.asarray(np.arange(self.patches)[None] == np.asarray(self.origins)[:, None], dtype="float32")
 
 
 @dataclass(frozen=True)
