@@ -244,6 +244,17 @@ def cycles(rng: np.random.Generator, count: int, length: int, seasons: Sequence[
     return np.asarray(cycle + season * (rng.random((count, 1)) < 0.6) + error)
 
 
+def growth(rng: np.random.Generator, count: int, length: int, seasons: Sequence[int]) -> Array:
+    """Local linear trends with a rate of growth that changes slowly, most of them of a logarithm (Harvey 1989)."""
+    rate = log_uniform(rng, 0.3, 8, (count, 1)) / length * rng.choice([1.0, -1.0], (count, 1), p=[0.8, 0.2])
+    changes = autocorrelated(rng, count, length, 0.3, 0.99) * log_uniform(rng, 0.1, 2, (count, 1))
+    level = np.cumsum(rate + np.abs(rate) * changes, axis=1)
+    error = noise(rng, count, length) * log_uniform(rng, 0.05, 3, (count, 1))
+    season = seasonal(rng, count, length, seasons) * log_uniform(rng, 0.3, 10, (count, 1))
+    values = level + np.abs(rate) * (error + season * (rng.random((count, 1)) < 0.7))
+    return np.asarray(np.where(rng.random((count, 1)) < 0.6, np.exp(np.clip(values, -10, 10)), values))
+
+
 GENERATORS: dict[str, Generator] = {
     function.__name__: function
     for function in (
@@ -258,6 +269,7 @@ GENERATORS: dict[str, Generator] = {
         counts,
         profiles,
         random_walks,
+        growth,
         cycles,
     )
 }
