@@ -7,13 +7,13 @@ last checkpoint was written. The learning rate is constant after a short warm-up
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import queue
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,22 +43,24 @@ ORIGINS, STEPS = 8, 6
 LENGTHS = (16, 48)
 """Lengths of a history, in patches."""
 SEASONS: tuple[tuple[tuple[int, int], float], ...] = (
-    ((1, 0), 0.24),
+    ((1, 0), 0.22),
     ((4, 0), 0.10),
-    ((7, 0), 0.07),
-    ((12, 0), 0.20),
-    ((24, 0), 0.06),
-    ((24, 168), 0.08),
+    ((7, 0), 0.06),
+    ((12, 0), 0.18),
+    ((24, 0), 0.05),
+    ((24, 168), 0.12),
     ((52, 0), 0.04),
     ((48, 336), 0.03),
     ((96, 0), 0.03),
-    ((96, 672), 0.03),
+    ((96, 672), 0.05),
     ((288, 0), 0.02),
     ((5, 0), 0.02),
     ((0, 0), 0.08),  # any other
 )
 MISTAKEN = 0.06
 """Fraction of groups whose series have another season than stated, or none."""
+NETWORK = "pretrained_network"
+"""Name of the layer in the model that is trained."""
 CHECKPOINT_MINUTES = 4
 WARM_UP = 300
 
@@ -71,7 +73,7 @@ def build_network(width: int) -> keras.Model:
         inputs[name] = keras.Input((None, None, sizes.get(name, len(CANDIDATES))), name=name)
     for name in ("attends", "last_patch"):
         inputs[name] = keras.Input((None, None), name=name)
-    return keras.Model(inputs, PretrainedNetwork(width, name="pretrained_network")(**inputs), name="pretraining")
+    return keras.Model(inputs, PretrainedNetwork(width, name=NETWORK)(**inputs), name="pretraining")
 
 
 def draw_layout(rng: np.random.Generator, patches: int) -> Layout:
@@ -83,9 +85,10 @@ def draw_layout(rng: np.random.Generator, patches: int) -> Layout:
     if season >= 96:
         patches = min(patches, int(rng.choice(LENGTHS, p=[0.7, 0.3])))
     longest = int(rng.choice([12, 48])) if season == 1 else min(max(season * int(rng.choice([1, 2, 4])), 8), 240)
+    # Few observations are as common as many, but a second season needs a long history.
     early = np.unique(np.floor(np.exp(rng.uniform(0, np.log(patches), 6 * ORIGINS))).astype(int) - 1)
     uniform = rng.permutation(patches)
-    origins = list(dict.fromkeys([patches - 1, *rng.permutation(early)[: ORIGINS // 2], *uniform]))[:ORIGINS]
+    origins = list(dict.fromkeys([patches - 1, *rng.permutation(early)[: 0 if second else ORIGINS // 2], *uniform]))[:ORIGINS]
     steps = np.exp(rng.uniform(0, np.log(longest + 1), (ORIGINS, STEPS)))
     return Layout(
         season=season,
@@ -135,11 +138,11 @@ def draw_group(rng: np.random.Generator, layout: Layout, size: int) -> tuple[dic
 def draw_batches(seed: int, number: int) -> list[tuple[dict[str, Array], Array]]:
     """Return `BATCHES` batches: inputs, and targets and weights `(batch, origins, steps, 2)`."""
     rng = np.random.default_rng([seed, number])
-    patches = int(rng.choice(LENGTHS, p=[0.7, 0.3]))
+    patches = int(rng.choice(LENGTHS, p=[0.6, 0.4]))
     groups: list[tuple[dict[str, Array], Array, Array]] = []
     while len(groups) < GROUPS:
         layout = draw_layout(rng, patches)
-        if layout.patches == patches:
+        if layout.patches == patches and 2 * layout.second <= layout.length:
             groups.append(draw_group(rng, layout, GROUP))
     inputs = {name: np.concatenate([group[0][name] for group in groups]) for name in groups[0][0]}
     targets = np.concatenate([np.stack(group[1:], axis=-1) for group in groups]).astype("float32")
@@ -172,41 +175,49 @@ def weighted_pinball(targets: Any, quantiles: Any) -> Any:
     return ops.sum(loss * targets[..., 1]) / ops.maximum(ops.sum(targets[..., 1]), 1.0)
 
 
-@dataclass
-class Progress:
-    """State of a training, saved with each checkpoint."""
-
-    step: int = 0
-    seconds: float = 0.0
-
-
 def learning_rate(step: int, peak: float, steps: int, decay: int) -> float:
     """Return the rate of a step: warm-up, constant, linear decay over the last ``decay`` steps."""
     return peak * min(1.0, (step + 1) / WARM_UP) * min(1.0, max(steps - step, 0) / max(decay, 1))
 
 
-def _save(folder: Path, model: keras.Model, progress: Progress) -> None:
-    temporary = folder / "checkpoint.new.keras"
-    model.save(temporary)
-    (folder / "progress.new.json").write_text(json.dumps(vars(progress)))
-    os.replace(temporary, folder / "checkpoint.keras")
-    os.replace(folder / "progress.new.json", folder / "progress.json")
+def network_weights(model: keras.Model) -> dict[str, Array]:
+    """Return the moving averages of the weights by name, float16, as the forecasts with NumPy read them."""
+    averages = model.optimizer._model_variables_moving_average
+    return {
+        variable.path.removeprefix(f"{NETWORK}/").replace("gru_cell/", ""): np.asarray(average).astype("float16")
+        for variable, average in zip(model.trainable_variables, averages, strict=True)
+    }
+
+
+def _save(folder: Path, model: keras.Model) -> None:
+    """Write the checkpoint and the weights; a file is replaced as a whole."""
+    model.save(folder / "checkpoint.new.keras")
+    np.savez_compressed(folder / "weights.new.npz", allow_pickle=False, **network_weights(model))
+    os.replace(folder / "checkpoint.new.keras", folder / "checkpoint.keras")
+    os.replace(folder / "weights.new.npz", folder / "weights.npz")
+
+
+def _read_losses(file: Path, step: int) -> list[dict[str, float]]:
+    """Return the loss curve until a step: what came after the last checkpoint is computed again."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return [line for line in lines if line["step"] <= step]
 
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--steps", default=150_000, show_default=True, help="Steps of the whole training.")
-@click.option("--decay", default=15_000, show_default=True, help="Last steps, over which the rate falls to zero.")
+@click.option("--steps", default=100_000, show_default=True, help="Steps of the whole training.")
+@click.option("--decay", default=10_000, show_default=True, help="Last steps, over which the rate falls to zero.")
 @click.option("--width", default=128, show_default=True, help="Units of every layer.")
-@click.option("--rate", default=1e-3, show_default=True, help="Learning rate.")
+@click.option("--rate", default=1.5e-3, show_default=True, help="Learning rate.")
 @click.option("--seed", default=0, show_default=True)
 def main(folder: Path, steps: int, decay: int, width: int, rate: float, seed: int) -> None:
-    """Train the network, or continue a training in FOLDER."""
+    """Train the network, or continue a training in FOLDER.
+
+    FOLDER gets the checkpoint, the loss curve and weights.npz, float16.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    progress = Progress()
     if (folder / "checkpoint.keras").exists():
         model = keras.saving.load_model(folder / "checkpoint.keras")
-        progress = Progress(**json.loads((folder / "progress.json").read_text()))
     else:
         keras.utils.set_random_seed(seed)
         model = build_network(width)
@@ -214,28 +225,25 @@ def main(folder: Path, steps: int, decay: int, width: int, rate: float, seed: in
             rate, weight_decay=1e-3, global_clipnorm=1.0, use_ema=True, ema_momentum=0.999
         )
         model.compile(optimizer, weighted_pinball)
-    print(f"{model.count_params()} parameters, from step {progress.step}", flush=True)
+    first = int(model.optimizer.iterations)
+    curve = _read_losses(folder / "loss.jsonl", first)
+    seconds = curve[-1]["seconds"] if curve else 0.0
+    click.echo(f"{model.count_params()} parameters, from step {first}")
     saved = shown = time.monotonic()
     losses: list[float] = []
-    for batch, targets in batches(seed, progress.step):
-        model.optimizer.learning_rate.assign(learning_rate(progress.step, rate, steps, decay))
+    for step, (batch, targets) in enumerate(itertools.islice(batches(seed, first), max(steps - first, 0)), first + 1):
+        model.optimizer.learning_rate.assign(learning_rate(step - 1, rate, steps, decay))
         losses.append(float(model.train_on_batch(batch, targets)))
-        progress.step += 1
         now = time.monotonic()
-        done = progress.step >= steps
-        if now - shown > 60 or done:
-            progress.seconds += now - shown
-            shown = now
-            line = {**vars(progress), "loss": round(float(np.mean(losses)), 5), "batches": len(losses)}
-            with (folder / "loss.jsonl").open("a") as file:
-                file.write(json.dumps(line) + "\n")
-            print(line, flush=True)
+        if now - shown > 60 or step == steps:
+            seconds, shown = seconds + now - shown, now
+            curve.append({"step": step, "seconds": round(seconds), "loss": round(float(np.mean(losses)), 5)})
+            click.echo(curve[-1])
             losses = []
-        if now - saved > 60 * CHECKPOINT_MINUTES or done:
-            _save(folder, model, progress)
+            (folder / "loss.jsonl").write_text("".join(json.dumps(line) + "\n" for line in curve))
+        if now - saved > 60 * CHECKPOINT_MINUTES or step == steps:
+            _save(folder, model)
             saved = now
-        if done:
-            return
 
 
 if __name__ == "__main__":
