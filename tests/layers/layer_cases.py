@@ -49,8 +49,10 @@ from tsattn.layers import (
     MonotonicAlignment,
     Patching,
     PositionalEncoding,
+    PretrainedForecast,
     SmoothingCombination,
     SortedQuantiles,
+    ZeroShotForecast,
 )
 
 # One case of each layer, the one with most parts; the others are checked by the slow tests only.
@@ -69,6 +71,7 @@ FAST = {
         "Patching-2",
         "HistoryWindow",
         "SmoothingCombination",
+        "ZeroShotForecast",
         "ForecastCombination",
     ),
     *("GraphAttention-masked", "DiffusionConvolution-changing", "AdaptiveAdjacency", "TemporalConvBlock-weight_norm"),
@@ -253,6 +256,21 @@ CASES = [
     Case(
         "SmoothingCombination",
         lambda: SmoothingCombination(3, seasons=(2,)),
+        {"inputs": 5 + normal(BATCH, TIME, 2), "mask": KEYS},
+        {"inputs": "mask"},
+        {"return_weights": True},
+        ("float32", "float32"),
+    ),
+    Case(
+        "PretrainedForecast",
+        lambda: PretrainedForecast(3, seasons=(2,), window=12),
+        {"inputs": 5 + normal(BATCH, TIME, 2), "mask": KEYS},
+        {"inputs": "mask"},
+        half=("float32",),
+    ),
+    Case(
+        "ZeroShotForecast",
+        lambda: ZeroShotForecast(3, seasons=(2,), window=12),
         {"inputs": 5 + normal(BATCH, TIME, 2), "mask": KEYS},
         {"inputs": "mask"},
         {"return_weights": True},

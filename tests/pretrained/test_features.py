@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tsattn.pretrained.features import CANDIDATES, LEVELS, PATCH, Layout, compute_features
-from tsattn.pretrained.inference import inference_layout, level_weights
+from tsattn.pretrained.network import level_weights
+from tsattn.pretrained.zero_shot import network_layout
 
 SEASON, HORIZON = 12, 30
 
@@ -108,7 +109,7 @@ def test_features_do_not_depend_on_the_units(series, factor, shift):
 
 @pytest.mark.parametrize("values", [[7.0], [0.0] * 9, [5.0] * 40, [1e30, 2e30, 1e30]], ids=len)
 def test_few_and_constant_values_are_finite(values):
-    layout = inference_layout(5, (4,), len(values))
+    layout = network_layout(5, (4,), len(values))
     padded = np.zeros((1, layout.length))
     padded[0, -len(values) :] = values
     observed = np.arange(layout.length)[None] >= layout.length - len(values)

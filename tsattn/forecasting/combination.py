@@ -1,4 +1,4 @@
-"""Forecasts without training: every series by itself, by the combination of exponential smoothings.
+"""Forecasts without training: every series by itself, by the pretrained network and exponential smoothings.
 
 Nothing here imports Keras or TensorFlow.
 """
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tsattn.config import RunConfig
 from tsattn.data.loader import Frame, load
-from tsattn.smoothing import forecast_series
+from tsattn.pretrained.zero_shot import forecast_series
 from tsattn.timeseries.frames import forecast_frame
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
@@ -47,8 +48,9 @@ def forecast(
 ) -> pd.DataFrame:
     """Forecast every series of a data frame or file by itself, without training.
 
-    The forecast is a combination of exponential smoothings, Theta, drift and naive methods with fixed parameters,
-    weighted by attention: the scores are their errors in the history of the very series. Covariates are not used.
+    The forecast combines a network that was trained on synthetic series with exponential smoothings, Theta, drift and
+    naive methods. The latter have fixed parameters and are weighted by attention: the scores are their errors in the
+    history of the very series. Covariates are not used.
 
     Args:
         data: What `Forecaster.fit` takes.
@@ -84,17 +86,13 @@ def forecast_panel(panel: Panel, schema: Schema, config: RunConfig) -> Combinati
     """
     channels = len(panel.targets)
     series = [panel.series[index][:, channel] for index in range(len(panel)) for channel in range(channels)]
-    result = forecast_series(
-        series,
-        schema.horizon,
-        combined_seasons(panel, schema, given=config.data.season is not None),
-        config.levels,
-        lower=None if config.data.support == "real" else 0.0,
-    )
+    seasons = combined_seasons(panel, schema, given=config.data.season is not None)
+    result = forecast_series(series, schema.horizon, seasons, config.levels)
+    quantiles = result.quantiles
+    if config.data.support != "real":
+        quantiles = np.maximum(quantiles, 0.0)
     quantiles = (
-        result.quantiles.astype("float32")
-        .reshape(len(panel), channels, schema.horizon, len(config.levels))
-        .swapaxes(1, 2)
+        quantiles.astype("float32").reshape(len(panel), channels, schema.horizon, len(config.levels)).swapaxes(1, 2)
     )
     mean = {kind: float(weights.mean()) for kind, weights in result.weights.items()}
     weights = dict(sorted(mean.items(), key=lambda item: -item[1]))

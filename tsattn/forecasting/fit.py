@@ -20,6 +20,7 @@ from tsattn.models.forecast_model import build_untrained
 from tsattn.models.network_combination import combine_with_smoothing, combined_window
 from tsattn.models.options import CombinationOptions, NetworkOptions, SmoothingOptions
 from tsattn.models.registry import check_graph
+from tsattn.pretrained.zero_shot import zero_shot_window
 from tsattn.scoring.calibration import HISTORY_CALIBRATION, Calibration, calibrate
 from tsattn.scoring.comparison import KerasForecaster, baseline_spec, compare, with_naive_baselines
 from tsattn.scoring.forecast_weights import MIN_VALUES, ForecastWeights, learn_weights
@@ -214,7 +215,8 @@ def _fit_combination(
 ) -> _FittedModel:
     """Return the exponential smoothings alone."""
     own = CombinationOptions(second_season=options.second_season)
-    window = default_window(spec.horizon, own.seasons(spec.season))
+    longest = default_window(spec.horizon, own.seasons(spec.season))
+    window = min(zero_shot_window(spec.horizon, own.seasons(spec.season)), max(longest, int(panel.lengths.max())))
     given = config.data.context if choice is None else None
     spec = replace(baseline_spec(panel, spec), context=given or window)
     model = build_untrained(get_model(COMBINATION), spec, own)

@@ -13,12 +13,14 @@ from tsattn.layers.graph import AdaptiveAdjacency, DiffusionConvolution, GraphAt
 from tsattn.layers.linear_attention import LinearAttention
 from tsattn.layers.multi_head_attention import MultiHeadAttention
 from tsattn.layers.positional_encoding import PositionalEncoding
+from tsattn.layers.pretrained_forecast import PretrainedForecast
 from tsattn.layers.quantiles import CalibratedQuantiles, SortedQuantiles
 from tsattn.layers.scaling import InstanceScaling
 from tsattn.layers.smoothing_combination import SmoothingCombination
 from tsattn.layers.temporal_conv import TemporalConvBlock, receptive_field
 from tsattn.layers.transformer import TransformerDecoderBlock, TransformerEncoderBlock
 from tsattn.layers.windowing import HistoryWindow, Patching
+from tsattn.layers.zero_shot_forecast import ZeroShotForecast
 
 __all__ = [
     "AdaptiveAdjacency",
@@ -46,11 +48,13 @@ __all__ = [
     "ParallelDecoder",
     "Patching",
     "PositionalEncoding",
+    "PretrainedForecast",
     "SmoothingCombination",
     "SortedQuantiles",
     "TemporalConvBlock",
     "TransformerDecoderBlock",
     "TransformerEncoderBlock",
+    "ZeroShotForecast",
     "receptive_field",
     "register_score",
 ]

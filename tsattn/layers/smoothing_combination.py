@@ -12,7 +12,7 @@ from keras import ops
 
 from tsattn.layers.layer_utils import check_sequence, constructor_config
 from tsattn.layers.ops import Tensor, resolve_mask, right_align_channels
-from tsattn.smoothing import SmoothingSpec, candidate_kinds, combine, quantiles, smoothing_kernels
+from tsattn.smoothing import Combination, SmoothingSpec, candidate_kinds, combine, quantiles, smoothing_kernels
 from tsattn.smoothing.kernels import Kernels
 
 
@@ -100,23 +100,29 @@ class SmoothingCombination(keras.layers.Layer):
             shapes = [(0, self.horizon, inputs.shape[2], len(self.levels)), (0, inputs.shape[2], len(self.kinds))]
             empty = tuple(ops.zeros(shape, "float32") for shape in shapes)
             return empty if return_weights else empty[0]
+        result, kernels = self.combine(inputs, observed, mask)
+        bands, weights = self.outputs(result, kernels, inputs.shape[2])
+        return (bands, weights) if return_weights else bands
+
+    def combine(self, inputs: Tensor, observed: Tensor | None, mask: Tensor | None) -> tuple[Combination, Kernels]:
+        """Return the combination of each channel, and the constant arrays of the specification."""
+        check_sequence("inputs", inputs.shape)
         kernels = float32_kernels(self._spec)
         values = ops.cast(inputs, "float32")
         valid = resolve_mask(mask, values)
         seen = ops.ones_like(values) if observed is None else ops.cast(observed, "float32")
         seen = seen * ops.cast(valid, "float32")[..., None]
         values, seen = (right_align_channels(part, valid, self._spec.length) for part in (values, seen))
-        result = combine(ops, values, seen > 0, kernels)
-        channels = inputs.shape[2]
+        return combine(ops, values, seen > 0, kernels), kernels
+
+    def outputs(self, result: Combination, kernels: Kernels, channels: int) -> tuple[Tensor, Tensor]:
+        """Return the quantiles and the weights of a combination, with channels unfolded."""
         bands = ops.reshape(
             quantiles(ops, result, kernels, self.levels), (-1, channels, self.horizon, len(self.levels))
         )
-        bands = ops.transpose(bands, (0, 2, 1, 3))
-        if not return_weights:
-            return bands
         is_of_kind = np.array([[kind == other for other in self.kinds] for kind in self._candidate_kinds], "float32")
         weights = ops.matmul(result.weights, is_of_kind)
-        return bands, ops.reshape(weights, (-1, channels, len(self.kinds)))
+        return ops.transpose(bands, (0, 2, 1, 3)), ops.reshape(weights, (-1, channels, len(self.kinds)))
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         return None  # the output has the steps of the horizon, all of them valid

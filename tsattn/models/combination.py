@@ -1,4 +1,4 @@
-"""The combination of exponential smoothings as a model: quantiles of a window without training."""
+"""Forecasts without training as models: quantiles of a window by the pretrained network and exponential smoothings."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from collections.abc import Callable
 
 from keras import ops
 
+from tsattn.layers import SmoothingCombination, ZeroShotForecast
 from tsattn.layers.ops import Tensor
-from tsattn.layers.smoothing_combination import SmoothingCombination
 from tsattn.models.components import SegmentMask
-from tsattn.models.options import CombinationOptions
+from tsattn.models.options import CombinationOptions, SmoothingOptions
 from tsattn.timeseries.window_spec import QUANTILES, WEIGHTS, WindowSpec
 
 COMBINATION_LAYER = "combination"
 """Name of the layer in a model."""
 
+WindowFunction = Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]
+"""Takes ``past``, ``observed`` and ``length`` and returns the outputs of a model."""
 
-def combination(options: CombinationOptions, spec: WindowSpec) -> Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]:
-    """Return the function from ``past``, ``observed`` and ``length`` to quantiles and weights."""
+
+def combination(options: CombinationOptions, spec: WindowSpec) -> WindowFunction:
+    """Return the function to quantiles and weights of the pretrained network and exponential smoothings."""
     seasons = options.seasons(spec.season)
-    layer = SmoothingCombination(spec.horizon, seasons, spec.levels, spec.context, name=COMBINATION_LAYER)
+    layer = ZeroShotForecast(spec.horizon, seasons, spec.levels, spec.context, name=COMBINATION_LAYER)
 
     def forecast(past: Tensor, observed: Tensor, length: Tensor) -> dict[str, Tensor]:
         # In a layer: tf2onnx takes a constant outside of one for an input of the graph.
@@ -28,5 +31,15 @@ def combination(options: CombinationOptions, spec: WindowSpec) -> Callable[[Tens
         # The same weights at each step.
         by_step = ops.repeat(ops.expand_dims(weights, 1), spec.horizon, axis=1)
         return {QUANTILES: quantiles, WEIGHTS: by_step}
+
+    return forecast
+
+
+def smoothings(options: SmoothingOptions, spec: WindowSpec) -> WindowFunction:
+    """Return the function to quantiles of the exponential smoothings that a trained network is combined with."""
+    layer = SmoothingCombination(spec.horizon, options.seasons(spec.season), spec.levels, spec.context)
+
+    def forecast(past: Tensor, observed: Tensor, length: Tensor) -> dict[str, Tensor]:
+        return {QUANTILES: layer(past, observed, mask=SegmentMask(spec.context, 1)(length))}
 
     return forecast

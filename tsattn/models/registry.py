@@ -105,7 +105,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "combination",
-            "exponential smoothings combined by attention over their past errors, without training",
+            "a pretrained network and exponential smoothings, combined by their past errors, without training",
             CombinationOptions,
             f"{_NETWORK}.combination:combination",
             False,

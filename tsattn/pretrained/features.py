@@ -45,6 +45,8 @@ LEVELS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 MEDIAN = LEVELS.index(0.5)
 PATCH_FEATURES = 5 * PATCH + 8
 QUERY_FEATURES = LAST_VALUES + 11 + 2 * len(CANDIDATES)
+MAX_CANDIDATE = 60.0
+"""Largest distance of a candidate from the centre, in units of the scale."""
 TINY = 1e-12
 
 
@@ -143,11 +145,13 @@ class Features:
 def forward_fill(xp: Any, values: Tensor, observed: Tensor) -> Tensor:
     """Return the last observed value at each step, 0 before the first."""
     length = values.shape[1]
-    index = xp.where(observed, xp.arange(length)[None], -1)
-    is_numpy = xp is np
-    index = np.maximum.accumulate(index, axis=1) if is_numpy else xp.associative_scan(xp.maximum, index, axis=1)
-    filled = xp.take_along_axis(values, xp.maximum(index, 0), axis=1)
-    return xp.where(index >= 0, filled, 0.0)
+    position = xp.where(observed, xp.arange(1, length + 1)[None], 0)
+    shift = 1
+    while shift < length:  # the cumulative maximum, which not every backend and format has
+        position = xp.maximum(position, lagged(xp, position, shift))
+        shift *= 2
+    filled = xp.take_along_axis(values, xp.maximum(position - 1, 0), axis=1)
+    return xp.where(position > 0, filled, 0.0)
 
 
 def lagged(xp: Any, values: Tensor, lag: int) -> Tensor:
@@ -201,6 +205,7 @@ def compute_features(xp: Any, values: Tensor, observed: Tensor, layout: Layout) 
     candidates, available = _candidates(xp, filled, started, mean_change, number, centre, layout)
     available = xp.where(available, 1.0, 0.0)
     candidates = (candidates - at["centre"][:, :, None, None]) / at["scale"][:, :, None, None] * available
+    candidates = xp.minimum(xp.maximum(candidates, -MAX_CANDIDATE), MAX_CANDIDATE)
     queries = _queries(xp, filled, started, candidates, available, at, layout)
     return Features(
         patches=patches,

@@ -8,13 +8,14 @@ as well. Little evidence therefore gives equal weights. Figures: docs/design/mod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
+from tsattn.models.combination import smoothings
 from tsattn.models.forecast_model import build_untrained
 from tsattn.models.network_combination import combined_window
 from tsattn.models.options import CombinationOptions, SmoothingOptions
@@ -157,7 +158,8 @@ def learn_weights(
     truth = gather(panel, spec, series, origin)
     actual = np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.nan).astype(np.float64)
     own = combined_window(spec.without_covariates(), options.seasons(spec.season))
-    smoothing = build_untrained(get_model(COMBINATION), own, CombinationOptions(second_season=options.second_season))
+    entry = replace(get_model(COMBINATION), builder=smoothings)
+    smoothing = build_untrained(entry, own, CombinationOptions(second_season=options.second_season))
     learned, smoothed = (
         predict_windows(model, window, panel, series, origin)[..., spec.median].astype(np.float64)
         for model, window in ((network, spec), (smoothing, own))

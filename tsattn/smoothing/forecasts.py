@@ -42,7 +42,6 @@ def forecast_series(
     horizon: int,
     seasons: Sequence[int] = (),
     levels: Sequence[float] = (0.1, 0.9),
-    lower: float | None = None,
 ) -> SmoothingForecast:
     """Forecast each series by itself with the combination of exponential smoothings.
 
@@ -55,7 +54,6 @@ def forecast_series(
         horizon: Steps to forecast.
         seasons: Season lengths, at most two.
         levels: Quantile levels, 0.01 to 0.99.
-        lower: Lower bound of forecasts and quantiles, such as 0 for counts.
 
     Raises:
         ConfigError: If the horizon, the seasons or a level is out of range.
@@ -74,8 +72,6 @@ def forecast_series(
     if not parts:
         return SmoothingForecast(np.zeros((0, horizon)), np.zeros((0, horizon, len(ordered))), ordered, {})
     forecast, bands, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    if lower is not None:
-        forecast, bands = np.maximum(forecast, lower), np.maximum(bands, lower)
     return SmoothingForecast(forecast, bands, ordered, weights_by_kind(weights, kernels.table))
 
 

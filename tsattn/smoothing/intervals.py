@@ -42,7 +42,7 @@ def quantiles(xp: Any, result: Combination, kernels: Kernels, levels: Sequence[f
         levels: Quantile levels from 0.01 to 0.99.
     """
     profile = _growth_by_step(xp, result, kernels)
-    errors, weight = _horizon_errors(xp, result, kernels)
+    errors, weight = horizon_errors(xp, result, kernels)
     errors = errors / profile[:, None]
     scale = _error_scale(xp, result, kernels, errors, weight)
     shape = _shape(xp, errors / xp.maximum(scale, 1e-12)[:, :, None], weight, levels)
@@ -67,7 +67,7 @@ def _growth_by_step(xp: Any, result: Combination, kernels: Kernels) -> Tensor:
     return xp.sqrt(variance + xp.sum(result.weights[:, -INTERMITTENT:], axis=1, keepdims=True))
 
 
-def _horizon_errors(xp: Any, result: Combination, kernels: Kernels) -> tuple[Tensor, Tensor]:
+def horizon_errors(xp: Any, result: Combination, kernels: Kernels) -> tuple[Tensor, Tensor]:
     """Return the errors of the combination at the past origins and their weights, both `(N, O, h)`.
 
     As far as the combination uses logarithms, the errors are scaled to the level at the end.

@@ -26,6 +26,7 @@ from tsattn.layers.pretrained_network import PretrainedNetwork
 from tsattn.pretrained.features import (
     CANDIDATES,
     LEVELS,
+    MAX_CANDIDATE,
     PATCH_FEATURES,
     QUERY_FEATURES,
     Array,
@@ -88,7 +89,9 @@ def draw_layout(rng: np.random.Generator, patches: int) -> Layout:
     # Few observations are as common as many, but a second season needs a long history.
     early = np.unique(np.floor(np.exp(rng.uniform(0, np.log(patches), 6 * ORIGINS))).astype(int) - 1)
     uniform = rng.permutation(patches)
-    origins = list(dict.fromkeys([patches - 1, *rng.permutation(early)[: 0 if second else ORIGINS // 2], *uniform]))[:ORIGINS]
+    origins = list(dict.fromkeys([patches - 1, *rng.permutation(early)[: 0 if second else ORIGINS // 2], *uniform]))[
+        :ORIGINS
+    ]
     steps = np.exp(rng.uniform(0, np.log(longest + 1), (ORIGINS, STEPS)))
     return Layout(
         season=season,
@@ -127,12 +130,16 @@ def draw_group(rng: np.random.Generator, layout: Layout, size: int) -> tuple[dic
     inputs = {
         "patches": parts.patches,
         "queries": parts.queries,
-        "candidates": np.clip(parts.candidates, -60, 60),
+        "candidates": parts.candidates,
         "available": parts.available,
         "attends": np.broadcast_to(layout.attends, (size, *layout.attends.shape)),
         "last_patch": np.broadcast_to(layout.last_patch, (size, *layout.last_patch.shape)),
     }
-    return {name: part.astype("float32") for name, part in inputs.items()}, np.clip(relative, -60, 60), weight
+    return (
+        {name: part.astype("float32") for name, part in inputs.items()},
+        np.clip(relative, -MAX_CANDIDATE, MAX_CANDIDATE),
+        weight,
+    )
 
 
 def draw_batches(seed: int, number: int) -> list[tuple[dict[str, Array], Array]]:

@@ -1,0 +1,131 @@
+"""Forecasts of the pretrained network as a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tsattn.layers.layer_utils import check_sequence, constructor_config
+from tsattn.layers.ops import Tensor, resolve_mask, right_align_channels
+from tsattn.layers.pretrained_network import PretrainedNetwork
+from tsattn.pretrained.features import Layout, compute_features
+from tsattn.pretrained.network import level_weights, read_weights
+from tsattn.pretrained.zero_shot import network_layout
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class PretrainedForecast(keras.layers.Layer):
+    """Forecasts of a network that was trained on synthetic series, as they are or for fine-tuning.
+
+    Each channel is forecast by itself, on a scale of its own. The weights are those of the package until they are
+    trained further.
+
+    Args:
+        horizon: Steps to forecast.
+        seasons: At most two season lengths, shortest first; none without seasonality.
+        levels: Ascending quantile levels from 0.01 to 0.99.
+        window: Number of last steps that are read; all that the network can read if None.
+
+    Call arguments:
+        inputs: `(batch, time, channels)`, in original units.
+        observed: `(batch, time, channels)`, 0 where a value is missing. Defaults to all observed.
+        mask: `(batch, time)`, False at padding, on either side.
+        inputs_mask: Mask that Keras attaches to the inputs; `mask` takes precedence.
+
+    Output shape:
+        `(batch, horizon, channels, levels)`, float32.
+
+    Example:
+        >>> quantiles = PretrainedForecast(horizon=12, seasons=(12,))(past)
+    """
+
+    def __init__(
+        self,
+        horizon: int,
+        seasons: Sequence[int] = (),
+        levels: Sequence[float] = (0.1, 0.5, 0.9),
+        window: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Values in original units can overflow in half precision, so Keras must not cast them.
+        super().__init__(**{"autocast": False, **kwargs})
+        self.supports_masking = True
+        self.horizon = horizon
+        self.seasons = tuple(seasons)
+        self.levels = tuple(levels)
+        self.window = window
+        self.layout = network_layout(horizon, self.seasons, window)
+        self.network = PretrainedNetwork(dtype="float32", name="network")
+
+    def build(self, inputs_shape: Any) -> None:
+        layout = self.layout
+        features = compute_features(np, np.zeros((1, layout.length)), np.ones((1, layout.length), bool), layout)
+        self.network.build(features.patches.shape, features.queries.shape)
+        weights = read_weights()
+        for variable in self.network.trainable_variables:
+            variable.assign(weights[variable.path.split("network/")[-1].replace("gru_cell/", "")])
+
+    def align(self, inputs: Tensor, observed: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the window of each channel, `(batch * channels, window)`, and which values are observed, bool."""
+        check_sequence("inputs", inputs.shape)
+        values = ops.cast(inputs, "float32")
+        valid = resolve_mask(mask, values)
+        seen = ops.ones_like(values) if observed is None else ops.cast(observed, "float32")
+        seen = seen * ops.cast(valid, "float32")[..., None]
+        values, seen = (right_align_channels(part, valid, self.layout.length) for part in (values, seen))
+        return values, seen > 0
+
+    def forecast(self, values: Tensor, observed: Tensor, layout: Layout) -> Tensor:
+        """Return the quantiles at the levels of the network, `(batch * channels, origins, steps, levels)`.
+
+        Args:
+            values: `(batch * channels, window)`.
+            observed: The same shape, bool.
+            layout: Origins and steps.
+        """
+        features = compute_features(ops, values, observed, layout)
+        one = ops.zeros_like(values[:, :1, None]) + 1.0
+        relative = self.network(
+            features.patches,
+            features.queries,
+            features.candidates,
+            features.available,
+            one * layout.attends[None],
+            one * layout.last_patch[None],
+            started=features.started,
+        )
+        return relative * features.scale[:, :, None, None] + features.centre[:, :, None, None]
+
+    def at_levels(self, quantiles: Tensor, channels: int) -> Tensor:
+        """Return the quantiles of the last origin at the levels of the layer, with channels unfolded."""
+        mix = ops.convert_to_tensor(level_weights(self.levels), "float32")
+        quantiles = ops.reshape(ops.matmul(quantiles[:, -1], mix), (-1, channels, self.horizon, len(self.levels)))
+        return ops.transpose(quantiles, (0, 2, 1, 3))
+
+    def call(
+        self,
+        inputs: Tensor,
+        observed: Tensor | None = None,
+        mask: Tensor | None = None,
+        inputs_mask: Tensor | None = None,
+    ) -> Tensor:
+        channels = inputs.shape[2]
+        if inputs.shape[0] == 0:
+            # Keras has no maximum of an empty tensor.
+            return ops.zeros((0, self.horizon, channels, len(self.levels)), "float32")
+        values, seen = self.align(inputs, observed, inputs_mask if mask is None else mask)
+        return self.at_levels(self.forecast(values, seen, self.layout), channels)
+
+    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
+        return None  # the output has the steps of the horizon, all of them valid
+
+    def compute_output_spec(self, inputs: Any, observed: Any = None, mask: Any = None, inputs_mask: Any = None) -> Any:
+        batch, _, channels = inputs.shape
+        return keras.KerasTensor((batch, self.horizon, channels, len(self.levels)), dtype="float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **constructor_config(self, PretrainedForecast)}

@@ -1,0 +1,229 @@
+"""Forecasts without training: the pretrained network and exponential smoothings, combined by their past errors.
+
+The weights of both are those of a softmax over two scores. A score is minus the logarithm of the mean absolute error of
+the forecasts from past origins, times an inverse temperature that grows with the number of origins; without any past
+forecast the weight of the network is that of `_PRIOR`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from tsattn.pretrained.features import MEDIAN, PATCH, Array, Layout, Tensor, compute_features
+from tsattn.pretrained.network import decode, encode, level_weights, read_weights
+from tsattn.smoothing import Kernels, SmoothingSpec, combine, default_window, quantiles, smoothing_kernels
+from tsattn.smoothing.combination import candidate_kinds
+from tsattn.smoothing.forecasts import right_aligned
+from tsattn.smoothing.intervals import horizon_errors
+
+NETWORK_KIND = "pretrained network"
+"""Name of the network among the methods of the forecast."""
+MAX_PATCHES = 48
+"""Length of the longest history that the network reads, in patches."""
+_ORIGINS = 8
+"""Past origins at which the network is evaluated."""
+_STEPS = 24
+"""Steps ahead at which both are compared, at most; they are spread over the horizon."""
+# Chosen on the M1 series with an even number.
+_PRIOR = 0.3
+"""Weight of the network without any past forecast."""
+_TEMPERATURE = 2.0
+_FULL_FORECASTS = 4.0
+"""Past forecasts over the whole horizon at which the inverse temperature has its stated value."""
+_MAX_EVIDENCE = 1.5
+_MIN_VALUES = 3
+"""Observed values from which the network is used."""
+_BATCH_VALUES = 2**16
+_ERROR_FLOOR = 1e-2
+"""Sum of errors, relative to the mean absolute change of the series, that is regarded as exact."""
+
+
+@dataclass(frozen=True)
+class ZeroShotForecasts:
+    """Forecasts of several series.
+
+    Args:
+        quantiles: `(series, horizon, levels)`, increasing along the levels.
+        weights: Weights of the methods, each `(series,)`: that of the network, and those of each kind of smoothing.
+    """
+
+    quantiles: Array
+    weights: dict[str, Array]
+
+
+def network_layout(horizon: int, seasons: Sequence[int], longest: int | None = None) -> Layout:
+    """Return the layout of forecasts from the end of the history.
+
+    Args:
+        horizon: Steps ahead.
+        seasons: Season lengths, shortest first; at most two.
+        longest: Steps of the longest history; all that the network can read if None.
+    """
+    season, second = seasons[0] if seasons else 1, seasons[1] if len(seasons) > 1 else 0
+    steps = np.arange(1, horizon + 1)[None]
+    patch = Layout(season, second, 1, (0,), steps).patch
+    patches = MAX_PATCHES if longest is None else min(max(-(-longest // patch), 1), MAX_PATCHES)
+    # Phases count from the end, so that they do not depend on the length of the window.
+    phase = -patches * patch % math.lcm(season, second or 1)
+    return Layout(season, second, patches, (patches - 1,), steps, phase)
+
+
+def past_layout(layout: Layout, horizon: int) -> Layout:
+    """Return the layout of the past forecasts by which the network is compared: a third of the horizon apart."""
+    spacing = max(1, round(horizon / (3 * layout.patch)))
+    last = layout.patches - 1
+    origins = tuple(range(last - _ORIGINS * spacing, last, spacing))
+    origins = tuple(origin for origin in origins if origin >= 0) or (last,)
+    steps = np.unique(np.linspace(1, horizon, min(horizon, _STEPS)).round().astype(int))
+    return replace(layout, origins=origins, steps=np.tile(steps, (len(origins), 1)))
+
+
+def zero_shot_window(horizon: int, seasons: Sequence[int]) -> int:
+    """Return how many last values the network and the exponential smoothings read.
+
+    Args:
+        horizon: Steps to forecast.
+        seasons: Season lengths, shortest first; at most two.
+    """
+    return max(default_window(horizon, seasons), network_layout(horizon, seasons).length)
+
+
+def past_errors(xp: Any, median: Tensor, values: Tensor, observed: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+    """Return sums of the absolute errors of past forecasts of the network and their number by step, both `(N, J)`.
+
+    A past origin counts from two seasons and a value on, as those of the smoothings do.
+
+    Args:
+        xp: NumPy or `keras.ops`.
+        median: `(N, O, J)`.
+        values: `(N, T)`.
+        observed: `(N, T)` bool.
+        layout: Origins and steps.
+    """
+    inside = layout.targets < layout.length
+    index = np.minimum(layout.targets, layout.length - 1).astype("int32")
+    shape = (-1, *index.shape)
+    seen = xp.where(observed, 1.0, 0.0)
+    actual, weight = (xp.reshape(xp.take(part, index.reshape(-1), axis=1), shape) for part in (values, seen))
+    known = xp.take(xp.cumsum(seen, axis=1), layout.origin_ends.astype("int32"), axis=1)
+    late = xp.where(known > max(2 * layout.season, 4) + 0.5, 1.0, 0.0)
+    weight = weight * late[:, :, None] * np.asarray(inside, "float32")[None]
+    return xp.sum(xp.abs(median - actual) * weight, axis=1), xp.sum(weight, axis=1)
+
+
+def network_weight(
+    xp: Any,
+    count: Tensor,
+    network: tuple[Tensor, Tensor],
+    smoothing: tuple[Tensor, Tensor],
+    scale: Tensor,
+    horizon: int,
+) -> Tensor:
+    """Return the weight of the network, `(N, 1)`.
+
+    Args:
+        xp: NumPy or `keras.ops`.
+        count: `(N, 1)` number of observed values.
+        network: Sums of the absolute errors and their number by step, see `past_errors`.
+        smoothing: The same of the smoothings, at the same steps.
+        scale: `(N, 1)` mean absolute change of the series; much smaller errors are regarded as exact.
+        horizon: Steps of a forecast.
+    """
+    (own, own_count), (other, other_count) = network, smoothing
+    both = xp.where((own_count > 0.5) & (other_count > 0.5), 1.0, 0.0)
+    own_error, other_error = (
+        xp.sum(total / xp.maximum(number, 1.0) * both, axis=1, keepdims=True)
+        for total, number in ((own, own_count), (other, other_count))
+    )
+    forecasts = xp.sum(own_count * both, axis=1, keepdims=True) / min(horizon, _STEPS)
+    evidence = xp.minimum(xp.sqrt(forecasts / _FULL_FORECASTS), _MAX_EVIDENCE)
+    floor = _ERROR_FLOOR * scale
+    score = _TEMPERATURE * evidence * (xp.log(other_error + floor) - xp.log(own_error + floor))
+    weight = 1.0 / (1.0 + (1 / _PRIOR - 1) * xp.exp(-score))
+    return xp.where(count > _MIN_VALUES - 0.5, weight, 0.0)
+
+
+def smoothing_errors(xp: Any, result: Any, kernels: Kernels, steps: Array) -> tuple[Tensor, Tensor]:
+    """Return sums of the absolute errors of past forecasts of the smoothings and their number by step.
+
+    Args:
+        xp: NumPy or `keras.ops`.
+        result: Their combination.
+        kernels: Constant arrays of the specification.
+        steps: Steps ahead, from 1 on, `(J,)`.
+    """
+    errors, weight = horizon_errors(xp, result, kernels)
+    index = (steps - 1).astype("int32")
+    errors = xp.sum(xp.abs(errors), axis=1) * result.bank.scale
+    return xp.take(errors, index, axis=1), xp.take(xp.sum(weight, axis=1), index, axis=1)
+
+
+def forecast_series(
+    series: Sequence[npt.ArrayLike], horizon: int, seasons: Sequence[int] = (), levels: Sequence[float] = (0.1, 0.9)
+) -> ZeroShotForecasts:
+    """Forecast each series by itself, in batches of bounded memory.
+
+    Forecasts commute with a positive factor. A series without any observed value is forecast as 0.
+
+    Args:
+        series: Values of each series, oldest first; NaN where a value is missing.
+        horizon: Steps to forecast.
+        seasons: Season lengths, at most two.
+        levels: Ascending quantile levels, 0.01 to 0.99.
+
+    Raises:
+        ConfigError: If the horizon or the seasons are out of range.
+    """
+    arrays = [np.asarray(values, dtype=float) for values in series]
+    longest = max((len(array) for array in arrays), default=2)
+    seasons = tuple(sorted(seasons))
+    spec = SmoothingSpec(horizon, seasons)
+    step = 4 * PATCH
+    kernels = smoothing_kernels(replace(spec, window=min(spec.length, -(-longest // step) * step)))
+    layout = network_layout(horizon, seasons, longest)
+    size = max(1, _BATCH_VALUES // (layout.length + 16 * horizon + kernels.spec.length))
+    batches = [arrays[first : first + size] for first in range(0, max(len(arrays), 1), size)]
+    # One thread per batch: the threads of one small matrix product mostly wait for each other.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        parts = list(pool.map(lambda batch: _forecast_batch(batch, kernels, layout, tuple(levels)), batches))
+    bands, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    kinds = (NETWORK_KIND, *candidate_kinds(kernels.table))
+    by_kind = {kind: np.zeros(len(weights)) for kind in dict.fromkeys(kinds)}
+    for index, kind in enumerate(kinds):
+        by_kind[kind] = by_kind[kind] + weights[:, index]
+    return ZeroShotForecasts(bands, by_kind)
+
+
+def _forecast_batch(
+    batch: Sequence[Array], kernels: Kernels, layout: Layout, levels: tuple[float, ...]
+) -> tuple[Array, Array]:
+    """Return the quantiles of a batch, `(N, h, levels)`, and the weights of the network and of each candidate."""
+    horizon = kernels.spec.horizon
+    values, observed = right_aligned(batch, kernels.spec.length)
+    result = combine(np, values, observed, kernels)
+    smoothed = quantiles(np, result, kernels, levels)
+    values, observed = right_aligned(batch, layout.length)
+    weights, past = read_weights(), past_layout(layout, horizon)
+    features = compute_features(np, values, observed, layout)
+    states = encode(weights, features)
+    learned = decode(weights, states, features, layout).quantiles[:, 0] @ level_weights(levels)
+    tried = decode(weights, states, compute_features(np, values, observed, past), past)
+    weight = network_weight(
+        np,
+        observed.sum(axis=1, keepdims=True),
+        past_errors(np, tried.quantiles[..., MEDIAN], values, observed, past),
+        smoothing_errors(np, result, kernels, past.steps[0]),
+        result.bank.scale,
+        horizon,
+    )
+    mixed = weight[:, :, None] * learned + (1 - weight[:, :, None]) * smoothed
+    return mixed, np.concatenate([weight, (1 - weight) * result.weights], axis=1)
