@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip install -qq
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-slow test-accuracy test-backends bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-classical bench-layers lint format clean
+.PHONY: help demo test test-lowest test-slow test-accuracy test-backends pretrain bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-classical bench-layers lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
@@ -66,6 +66,10 @@ test-backends: $(VENV)/.dev ## The layers on the other Keras backends, if instal
 		KERAS_BACKEND=$$backend JAX_PLATFORMS=cpu XLA_FLAGS="$(XLA_FLAGS)" $(PYTEST) $(LAYERS) -k 'not reversal and not same_outputs' \
 			-m '$(CASES)' || exit 1; \
 	done
+
+pretrain: $(VENV)/.dev ## Train the network of tsattn/pretrained on synthetic series (hours; continues where it was interrupted)
+	@KERAS_BACKEND=jax $(BIN)/python -m tsattn.training.pretraining runs/pretraining
+	@cp runs/pretraining/weights.npz tsattn/pretrained/weights.npz
 
 bench: bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-layers bench-serving bench-classical ## All benchmarks
 

@@ -28,9 +28,9 @@ from tsattn.config import DataConfig, RunConfig
 def forecast(data: Path, levels: str, out: Path | None, safe_csv: bool, **options: Any) -> None:
     """Forecast every series of DATA by itself, without training.
 
-    The forecast combines exponential smoothings, Theta, drift and naive methods, weighted by their errors in the
-    history of each series. It takes about a second. For many related series, long ones or covariates, `tsattn fit`
-    trains a network.
+    The forecast combines a network that was trained on synthetic series with exponential smoothings, Theta, drift and
+    naive methods, weighted by their errors in the history of each series. It takes a second or two. For many related
+    series, long ones or covariates, `tsattn fit` trains a network.
 
     DATA and its options are as for `tsattn fit`.
     """
