@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from cli.conftest import DATASETS, tsattn
 import tsattn as package
 from tsattn import Forecaster
 from tsattn.errors import ConfigError, DataError
+
+
+SEASONAL = "seasonal|pretrained network"
+"""Methods that repeat a season."""
 
 
 def panel() -> pd.DataFrame:
@@ -137,7 +142,7 @@ def test_explain_has_the_weights_of_the_summary(fitted: Forecaster, run: Path) -
     assert weights[["unique_id", "ds"]].drop_duplicates().to_numpy().tolist() == (
         fitted.predict()[["unique_id", "ds"]].to_numpy().tolist()
     )
-    seasonal = weights[weights["method"].str.contains("seasonal")].groupby(["unique_id", "ds"])["weight"].sum()
+    seasonal = weights[weights["method"].str.contains(SEASONAL)].groupby(["unique_id", "ds"])["weight"].sum()
     assert (seasonal["a"] > 0.9).all(), "the series 'a' repeats its week"
     result = tsattn("explain", run)
     assert result.exit_code == 0, result.output
@@ -156,5 +161,5 @@ def test_the_exported_model_returns_the_weights_of_the_methods(run: Path) -> Non
     described = json.loads((export / "assets.extra" / "tsattn.json").read_text())["outputs"]["weights"]["weights"]
     methods = described["meaning"].removeprefix("weights of the methods: ").split("; ")
     assert weights.shape == (4, 7, 1, len(methods))
-    seasonal = [weight for weight, method in zip(weights[0, 0, 0], methods, strict=True) if "seasonal" in method]
+    seasonal = [weight for weight, method in zip(weights[0, 0, 0], methods, strict=True) if re.search(SEASONAL, method)]
     assert sum(seasonal) > 0.9, "the series 'a' repeats its week"

@@ -1,5 +1,7 @@
 """Forecasts without training: the network's NumPy form equals the Keras layer, and the weights follow past errors."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -118,8 +120,11 @@ def test_past_errors_are_those_of_forecasts_from_shorter_series():
     total, number = past_errors(np, tried.quantiles[..., MEDIAN], values, np.ones(values.shape, bool), past)
     expected, count = np.zeros(HORIZON), np.zeros(HORIZON)
     for end in past.origin_ends + 1:
-        later = SERIES[0][end : end + HORIZON]
-        expected[: len(later)] += np.abs(network_forecast([SERIES[0][:end]])[0, : len(later), MEDIAN] - later)
+        later, patches = SERIES[0][end : end + HORIZON], end // layout.patch
+        shorter = replace(layout, patches=patches, origins=(patches - 1,))  # the same phases
+        features = compute_features(np, values[:, :end], np.ones((1, end), bool), shorter)
+        forecast = decode(read_weights(), encode(read_weights(), features), features, shorter).quantiles
+        expected[: len(later)] += np.abs(forecast[0, 0, : len(later), MEDIAN] - later)
         count[: len(later)] += 1
     np.testing.assert_array_equal(number[0], count)
     np.testing.assert_allclose(total[0], expected, rtol=1e-3)

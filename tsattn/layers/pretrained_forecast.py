@@ -21,7 +21,7 @@ from tsattn.pretrained.zero_shot import network_layout
 class PretrainedForecast(keras.layers.Layer):
     """Forecasts of a network that was trained on synthetic series, as they are or for fine-tuning.
 
-    Each channel is forecast by itself, on a scale of its own. The weights are those of the package until they are
+    Each channel is forecast by itself, on its scale. The weights are those of the package until they are
     trained further.
 
     Args:

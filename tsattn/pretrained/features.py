@@ -1,4 +1,4 @@
-"""Inputs of the pretrained network: what is known of each series at an origin, in units that do not depend on it.
+"""Inputs of the pretrained network: a description of each series at an origin, independent of its units.
 
 The history is pooled to 12 or more steps per season and cut into patches of `PATCH` pooled steps, so that one network
 serves every season length. All statistics at a patch use only values up to its end, so that one pass over the

@@ -184,14 +184,16 @@ def forecast_series(
         ConfigError: If the horizon or the seasons are out of range.
     """
     arrays = [np.asarray(values, dtype=float) for values in series]
-    longest = max((len(array) for array in arrays), default=2)
+    if not arrays:
+        return ZeroShotForecasts(np.zeros((0, horizon, len(levels))), {})
+    longest = max(map(len, arrays))
     seasons = tuple(sorted(seasons))
     spec = SmoothingSpec(horizon, seasons)
     step = 4 * PATCH
     kernels = smoothing_kernels(replace(spec, window=min(spec.length, -(-longest // step) * step)))
     layout = network_layout(horizon, seasons, longest)
     size = max(1, _BATCH_VALUES // (layout.length + 16 * horizon + kernels.spec.length))
-    batches = [arrays[first : first + size] for first in range(0, max(len(arrays), 1), size)]
+    batches = [arrays[first : first + size] for first in range(0, len(arrays), size)]
     # One thread per batch: the threads of one small matrix product mostly wait for each other.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         parts = list(pool.map(lambda batch: _forecast_batch(batch, kernels, layout, tuple(levels)), batches))

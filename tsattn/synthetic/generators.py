@@ -1,4 +1,4 @@
-"""Generators of synthetic series by kind. Each returns `(count, length)`, in units of its own."""
+"""Generators of synthetic series by kind. Each returns `(count, length)`; units differ from series to series."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def _save(folder: Path, model: keras.Model) -> None:
 
 
 def _read_losses(file: Path, step: int) -> list[dict[str, float]]:
-    """Return the loss curve until a step: what came after the last checkpoint is computed again."""
+    """Return the loss curve until a step; the steps after the last checkpoint are computed again."""
     lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     return [line for line in lines if line["step"] <= step]
 
