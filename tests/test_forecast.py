@@ -17,7 +17,6 @@ import tsattn as package
 from tsattn import Forecaster
 from tsattn.errors import ConfigError, DataError
 
-
 SEASONAL = "seasonal|pretrained network"
 """Methods that repeat a season."""
 

@@ -106,9 +106,7 @@ def test_the_network_commutes_with_units(factor, shift):
 
 
 def test_the_network_does_not_depend_on_the_padding():
-    np.testing.assert_allclose(
-        network_forecast(SERIES[:2], longest=280), network_forecast(SERIES[:2]), rtol=1e-4
-    )
+    np.testing.assert_allclose(network_forecast(SERIES[:2], longest=280), network_forecast(SERIES[:2]), rtol=1e-4)
 
 
 def test_past_errors_are_those_of_forecasts_from_shorter_series():
