@@ -73,6 +73,7 @@ def mask(lengths: list[int], steps: int = TIME) -> np.ndarray[Any, Any]:
 
 
 KEYS = mask([3, 5, 1])
+LONG = mask([14, 20, 9], 20)
 MASK_WITH_GAP = KEYS & (np.arange(BATCH * TIME).reshape(BATCH, TIME) != TIME + 2)
 SCORES = {"return_attention_scores": True}
 EDGES, CHANGING_EDGES = (np.maximum(normal(BATCH, *shape, TIME, TIME), 0) for shape in ((), (2,)))

@@ -123,9 +123,11 @@ class PretrainedForecast(keras.layers.Layer):
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         return None  # the output has the steps of the horizon, all of them valid
 
+    def compute_output_shape(self, inputs_shape: Any, observed_shape: Any = None) -> Any:
+        return (inputs_shape[0], self.horizon, inputs_shape[2], len(self.levels))
+
     def compute_output_spec(self, inputs: Any, observed: Any = None, mask: Any = None, inputs_mask: Any = None) -> Any:
-        batch, _, channels = inputs.shape
-        return keras.KerasTensor((batch, self.horizon, channels, len(self.levels)), dtype="float32")
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **constructor_config(self, PretrainedForecast)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -44,10 +45,12 @@ class PretrainedNetwork(keras.layers.Layer):
     def __init__(self, width: int = 128, heads: int = 4, depth: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.width, self.heads, self.depth = width, heads, depth
-        dense = keras.layers.Dense
+        dense = partial(keras.layers.Dense, dtype=self.dtype_policy)
         self.embedding = dense(width, activation="gelu", name="embedding")
         self.encoder = [
-            keras.layers.GRU(width, return_sequences=True, use_cudnn=False, name=f"encoder_{number}")
+            keras.layers.GRU(
+                width, return_sequences=True, use_cudnn=False, dtype=self.dtype_policy, name=f"encoder_{number}"
+            )
             for number in range(depth)
         ]
         self.query = dense(width, name="query")

@@ -58,8 +58,8 @@ class ZeroShotForecast(keras.layers.Layer):
         self.horizon, self.seasons, self.levels, self.window = horizon, tuple(seasons), tuple(levels), window
         spec = SmoothingSpec(horizon, self.seasons)
         own = spec.length if window is None else min(window, spec.length)
-        self.network = PretrainedForecast(horizon, seasons, levels, window, name="network")
-        self.smoothing = SmoothingCombination(horizon, seasons, levels, own, name="smoothing")
+        self.network = PretrainedForecast(horizon, seasons, levels, window, dtype=self.dtype_policy, name="network")
+        self.smoothing = SmoothingCombination(horizon, seasons, levels, own, dtype=self.dtype_policy, name="smoothing")
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -107,14 +107,16 @@ class ZeroShotForecast(keras.layers.Layer):
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         return None  # the output has the steps of the horizon, all of them valid
 
+    def compute_output_shape(self, inputs_shape: Any, observed_shape: Any = None) -> Any:
+        return (inputs_shape[0], self.horizon, inputs_shape[2], len(self.levels))
+
     def compute_output_spec(
         self, inputs: Any, observed: Any = None, mask: Any = None, return_weights: bool = False, inputs_mask: Any = None
     ) -> Any:
-        batch, _, channels = inputs.shape
-        quantiles = keras.KerasTensor((batch, self.horizon, channels, len(self.levels)), dtype="float32")
+        quantiles = keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype="float32")
         if not return_weights:
             return quantiles
-        return quantiles, keras.KerasTensor((batch, channels, len(self.kinds)), dtype="float32")
+        return quantiles, keras.KerasTensor((inputs.shape[0], inputs.shape[2], len(self.kinds)), dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **constructor_config(self, ZeroShotForecast)}
