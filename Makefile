@@ -68,8 +68,8 @@ test-backends: $(VENV)/.dev ## The layers on the other Keras backends, if instal
 	done
 
 pretrain: $(VENV)/.dev ## Train the network of tsattn/pretrained on synthetic series (hours; continues where it was interrupted)
-	@KERAS_BACKEND=jax $(BIN)/python -m tsattn.training.pretraining runs/pretraining
-	@cp runs/pretraining/weights.npz tsattn/pretrained/weights.npz
+	@KERAS_BACKEND=jax $(BIN)/python -m tsattn.training.pretraining benchmarks/results/pretraining
+	@mv benchmarks/results/pretraining/weights.npz tsattn/pretrained/weights.npz
 
 bench: bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-layers bench-serving bench-classical ## All benchmarks
 

@@ -14,7 +14,7 @@ from run_files import without_export
 from sklearn.base import clone
 
 from tsattn import Forecaster
-from tsattn.errors import ConfigError, DataError, RunError, TsattnError
+from tsattn.errors import ConfigError, DataError, DataWarning, RunError, TsattnError
 from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.models import BASELINES
 from tsattn.scoring.forecast_weights import ForecastWeights
@@ -76,7 +76,8 @@ def test_every_series_is_forecast(fitted: Forecaster) -> None:
 def test_forecast_follows_the_scale_of_the_data(fitted: Forecaster) -> None:
     frame = ragged()
     plain = fitted.predict(frame)
-    larger = fitted.predict(frame.assign(y=frame["y"] * 1000))
+    with pytest.warns(DataWarning, match="unlike all training data"):
+        larger = fitted.predict(frame.assign(y=frame["y"] * 1000))
     np.testing.assert_allclose(larger["y"], 1000 * plain["y"], rtol=1e-4)
 
 
@@ -175,7 +176,7 @@ def test_a_failed_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError("disk full")
 
     monkeypatch.setattr(tsattn.run_directory, "write_report", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RunError, match="cannot be written: disk full"):
         Forecaster("naive", horizon=7).fit(ragged()).save(tmp_path / "run")
     assert not list(tmp_path.iterdir())
 

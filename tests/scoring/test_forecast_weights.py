@@ -58,7 +58,7 @@ def test_exact_forecasts() -> None:
 @pytest.mark.parametrize(
     ("weights", "selected", "text"),
     [
-        ((0.0, 0.0), "combination", "exponential smoothings only: on the validation part the network seq2seq does not"),
+        ((0.0, 0.0), "combination", "and exponential smoothings: on the validation part seq2seq does not"),
         ((1.0, 1.0), "seq2seq", "The forecast is that of seq2seq: on the validation part exponential smoothings imp"),
         ((0.5, 0.6), "seq2seq + combination", "combines seq2seq, weight 55%, and exponential smoothings, 45%."),
         ((0.2, 0.6), "seq2seq + combination", "weight 40% (20% at the first step, 60% at the last), and"),
@@ -75,4 +75,4 @@ def test_record_of_an_untrained_network() -> None:
     choice = ForecastWeights("seq2seq", (0.0,), reason="the data have 10 values")
     read = ForecastWeights.from_dict(json.loads(json.dumps(choice.to_dict())))
     assert read.selected == "combination" and np.isnan(read.network_error)
-    assert read.summary() == "The forecast combines exponential smoothings only: the data have 10 values."
+    assert read.summary() == "The forecast combines the pretrained network and exponential smoothings: the data have 10 values."

@@ -114,11 +114,11 @@ class ForecastWeights:
     def summary(self) -> str:
         """Return one sentence on the weights and errors."""
         if self.reason:
-            return f"The forecast combines exponential smoothings only: {self.reason}."
+            return f"The forecast combines the pretrained network and exponential smoothings: {self.reason}."
         if not self.uses_network:
             return (
-                f"The forecast combines exponential smoothings only: on the validation part the network {self.network} "
-                f"does not improve it. {self._errors()}"
+                f"The forecast combines the pretrained network and exponential smoothings: on the validation part "
+                f"{self.network} does not improve it. {self._errors()}"
             )
         if not self.uses_smoothing:
             return (
