@@ -127,7 +127,9 @@ def test_another_seed_gives_another_forecast(fitted: Forecaster) -> None:
 )
 def test_wide_data_are_forecast_by_column(model: str, options: dict[str, Any]) -> None:
     steps = np.arange(60)
-    frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=60), "low": np.sin(steps), "high": 100 + 1.5 * steps})
+    frame = pd.DataFrame(
+        {"ds": pd.date_range("2024-01-01", periods=60), "low": np.sin(steps), "high": 100 + 1.5 * steps}
+    )
     forecast = Forecaster(model, horizon=4, options=options, training=QUICK["training"]).fit(frame).predict()
     assert list(forecast["unique_id"]) == ["low"] * 4 + ["high"] * 4
     assert forecast.query("unique_id == 'high'")["y"].between(50, 300).all()

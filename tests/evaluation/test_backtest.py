@@ -129,7 +129,7 @@ def test_skill_is_missing_if_the_season_repeats_exactly() -> None:
 def test_targets_are_scored_as_separate_series() -> None:
     steps = np.arange(60)
     times = pd.date_range("2024-01-01", periods=60, freq="h", tz="Europe/Vienna")
-    frame = pd.DataFrame({"ds": times, "low": np.sin(steps), "high": 100.0 + steps})
+    frame = pd.DataFrame({"ds": times, "low": np.sin(steps), "high": 100 + 1.5 * steps})
     result = Forecaster("naive", horizon=3).backtest(frame, 4)
     assert result.cutoffs["series"].tolist() == [2] * 4 and len(result.forecasts) == 4 * 2 * 3
     for name in ("low", "high"):

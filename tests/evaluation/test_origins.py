@@ -98,7 +98,9 @@ def test_cutoffs_and_skipped_series() -> None:
 
 
 def test_channels_are_counted_as_series() -> None:
-    frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=60), "a": 1.0 * np.arange(60), "b": np.ones(60)})
+    frame = pd.DataFrame(
+        {"ds": pd.date_range("2024-01-01", periods=60), "a": 1.5 * np.arange(60), "b": np.arange(60) % 4}
+    )
     assert planned(frame, 2, horizon=5).cutoffs["series"].tolist() == [2, 2]
 
 

@@ -72,6 +72,7 @@ FAST = {
         "Patching-2",
         "HistoryWindow",
         "SmoothingCombination",
+        "PretrainedForecast",
         "ZeroShotForecast",
         "ForecastCombination",
     ),

@@ -116,7 +116,8 @@ def test_few_and_constant_values_are_finite(values):
     features = compute_features(np, padded, observed, layout)
     for name in ("patches", "queries", "candidates", "scale", "centre"):
         assert np.isfinite(getattr(features, name)).all(), name
-    assert (features.scale > 0).all()
+    assert (features.scale >= 0).all()
+    assert (features.scale > 0).all() == (len(set(values)) > 1 or len(values) == 1)
 
 
 def test_levels_between_those_of_the_network_are_interpolated():

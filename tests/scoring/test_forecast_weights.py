@@ -75,4 +75,7 @@ def test_record_of_an_untrained_network() -> None:
     choice = ForecastWeights("seq2seq", (0.0,), reason="the data have 10 values")
     read = ForecastWeights.from_dict(json.loads(json.dumps(choice.to_dict())))
     assert read.selected == "combination" and np.isnan(read.network_error)
-    assert read.summary() == "The forecast combines the pretrained network and exponential smoothings: the data have 10 values."
+    assert (
+        read.summary()
+        == "The forecast combines the pretrained network and exponential smoothings: the data have 10 values."
+    )

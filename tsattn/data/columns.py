@@ -18,6 +18,9 @@ Bools = npt.NDArray[np.bool_]
 MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "?")
 """Text that marks a missing number."""
 
+ID_NAMES = ("unique_id", "id", "item_id", "series_id", "series", "item", "store", "sku", "sensor", "station")
+"""Usual names of id columns, in order of preference."""
+
 MAX_VALUE = float(np.finfo(np.float32).max)
 """Largest number that a panel can hold."""
 

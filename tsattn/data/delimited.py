@@ -24,7 +24,7 @@ import pyarrow.csv as pa_csv
 
 from tsattn._text import quote_text
 from tsattn.config import ReadOptions
-from tsattn.data.columns import find_duplicate
+from tsattn.data.columns import ID_NAMES, find_duplicate
 from tsattn.data.conversion import check_thousands, convert_texts
 from tsattn.data.layout import TextLayout, find_layout
 from tsattn.data.notes import Note
@@ -159,7 +159,9 @@ def _finish(
     notes = list(dialect.notes)
     if encoding != "UTF-8":
         notes.insert(0, Note("encoding", encoding, "the file is not UTF-8; if letters are wrong, save it as UTF-8"))
-    table, found = convert_texts(table, dialect.padded, dialect.decimal, options.na)
+    # An id such as '7-' is no negative number.
+    ids = [name for name in table.column_names if name.lower() in ID_NAMES]
+    table, found = convert_texts(table, (*dialect.padded, *ids), dialect.decimal, options.na)
     form = {"delimiter": dialect.delimiter, "decimal": dialect.decimal}
     return DelimitedText(table, lines, (*notes, *found), encoding, form)
 

@@ -107,9 +107,9 @@ class _Finder:
         self._unwrap_lines()
         delimiter = given or self.options.delimiter or choose_delimiter(self.lines)
         records = [record for record in split(self.lines, delimiter) if not record.is_empty or len(record.cells) > 1]
-        if not records:
-            raise DataError("the file is empty; expected a header line and rows of data")
         records = self._drop_comments(records)
+        if all(record.is_empty for record in records):
+            raise DataError("the file is empty; expected a header line and rows of data")
         width = usual_width(records)
         records, names = self._find_header(records, width)
         records = self._drop_rows(records, names, width)
@@ -326,7 +326,7 @@ def _is_footer(cells: Sequence[str], kinds: Sequence[CellKind], width: int) -> b
         return True
     pairs = [(cell_kind(cell), kind) for cell, kind in zip(cells, kinds, strict=False) if kind in ("number", "date")]
     misfits = [kind for kind, expected in pairs if kind not in (expected, "empty")]
-    if 1 < len(filled) <= len(cells) < width and misfits in ([], [pairs[-1][0]]):
+    if 1 < len(filled) <= len(cells) < width and misfits in ([], [kind for kind, _ in pairs[-1:]]):
         # A row that is cut.
         return False
     if len(cells) != width:

@@ -68,7 +68,10 @@ def load(
         return infer_panel(table, config or DataConfig())
     if FILE in schema.id and FILE not in table and isinstance(source, (str, Path)):
         table = table.with_frame(table.frame.assign(**{FILE: file_stem(table.name)}))
-    return load_table(table, schema, covariates=covariates)
+    loaded = load_table(table, schema, covariates=covariates)
+    for note in table.origin.notes:
+        warnings.warn(note.to_warning(), stacklevel=2)
+    return loaded
 
 
 def load_table(table: Table, schema: Schema, *, covariates: bool = True) -> tuple[Panel, Schema]:
@@ -91,8 +94,6 @@ def load_table(table: Table, schema: Schema, *, covariates: bool = True) -> tupl
                 f"{quote_list(table.columns)}"
             )
         table = unpivoted.table
-    for note in table.origin.notes:
-        warnings.warn(note.to_warning(), stacklevel=2)
     if not covariates:
         schema = schema.drop_missing_covariates(table.columns)
     _check_frequency(table, schema)

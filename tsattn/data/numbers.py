@@ -177,7 +177,7 @@ def _collect(cells: Sequence[str]) -> _Evidence | None:
             if plain[1]:
                 evidence.counts["."] += 1
             else:
-                size = abs(int(cell))
+                size = abs(float(cell))
                 evidence.small |= size < 1000
                 evidence.large |= size >= 1000
             continue

@@ -13,12 +13,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn._text import quote_list, quote_text
+from tsattn.data.columns import ID_NAMES
 from tsattn.data.table import FILE, Column, Table
 from tsattn.data.time_detection import TIME_NAMES
 from tsattn.data.time_parts import has_times_of_day, part_kind
-
-ID_NAMES = ("unique_id", "id", "item_id", "series_id", "series", "item", "store", "sku", "sensor", "station")
-"""Usual names of id columns, in order of preference."""
 
 _ID_WORDS = frozenset((*ID_NAMES, "product", "node", "key", "name", "group", "code", "region", "dept", "nr"))
 _ID_WORDS |= {"shop", "site", "location", "customer", "user", "account", "country", "city", "meter", "device"}

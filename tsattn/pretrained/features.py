@@ -47,6 +47,8 @@ PATCH_FEATURES = 5 * PATCH + 8
 QUERY_FEATURES = LAST_VALUES + 11 + 2 * len(CANDIDATES)
 MAX_CANDIDATE = 60.0
 """Largest distance of a candidate from the centre, in units of the scale."""
+MIN_SCALE = 1e-7
+"""Scale, relative to the largest distance from the mean, of a history without changes."""
 TINY = 1e-12
 
 
@@ -130,7 +132,7 @@ class Features:
         candidates: `(N, O, J, K)`, relative to `centre` and `scale`; 0 where not available.
         available: `(N, O, J, K)`, 0 or 1.
         centre: `(N, O)`.
-        scale: `(N, O)`, above 0.
+        scale: `(N, O)`; 0 for a constant history.
     """
 
     patches: Tensor
@@ -214,7 +216,8 @@ def compute_features(xp: Any, values: Tensor, observed: Tensor, layout: Layout) 
         candidates=candidates,
         available=available,
         centre=at["centre"] * unit + shift,
-        scale=at["scale"] * unit,
+        # A constant history has a constant forecast.
+        scale=xp.where(at["scale"] > 2 * MIN_SCALE, at["scale"] * unit, 0.0),
     )
 
 
@@ -242,7 +245,7 @@ def _scale(
     spread = xp.sqrt(xp.maximum(variance, 1e-20))
     scale = xp.maximum(xp.where(pairs > 0.5, seasonal, step), 0.1 * spread)
     single = xp.where(magnitude > 0, 0.1 * magnitude, 1.0)
-    return xp.maximum(xp.where(number > 1.5, scale, single), 1e-7)
+    return xp.maximum(xp.where(number > 1.5, scale, single), MIN_SCALE)
 
 
 def _patches(

@@ -66,6 +66,7 @@ def read_series(request: ParsedRequest, metadata: ModelMetadata) -> RequestPanel
         table = table.with_frame(frame)
         notes += missing_static
     panel, _ = load_table(table, schema, covariates=needs_covariates)
+    notes += [str(note.to_warning()) for note in table.origin.notes]
     if request.future is not None:
         if needs_covariates or not schema.future_covariates:
             no_targets = metadata.data_schema.model_copy(update={"targets": ()})

@@ -121,8 +121,9 @@ def draw_group(rng: np.random.Generator, layout: Layout, size: int) -> tuple[dic
     targets = np.take(series, layout.targets, axis=1)
     seen = np.take(observed, layout.targets, axis=1)
     known = np.take(np.cumsum(observed, axis=1), layout.origin_ends, axis=1) >= 3
-    relative = (targets - parts.centre[:, :, None]) / parts.scale[:, :, None]
-    weight = np.where(seen & known[:, :, None], 1.0, 0.0)
+    scale = parts.scale[:, :, None]
+    relative = np.where(scale > 0, (targets - parts.centre[:, :, None]) / np.where(scale > 0, scale, 1.0), 0.0)
+    weight = np.where(seen & known[:, :, None] & (scale > 0), 1.0, 0.0)
     magnitude = (np.abs(relative) * weight).sum(axis=2, keepdims=True) / np.maximum(
         weight.sum(axis=2, keepdims=True), 1
     )
