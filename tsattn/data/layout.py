@@ -310,10 +310,10 @@ def _has_no_header(records: Sequence[Record], width: int) -> bool:
 
 def _no_header(record: Record, kinds: Sequence[CellKind]) -> DataError:
     pairs = list(zip(record.cells, kinds, strict=True))
-    number = next(number for number, (cell, kind) in enumerate(pairs) if kind != "text" and cell_kind(cell) == kind)
+    alike = [number for number, (cell, kind) in enumerate(pairs) if kind != "text" and cell_kind(cell) == kind]
+    got = f"the {kinds[alike[0]]} {record.cells[alike[0]].strip()} as in the lines after it" if alike else "no names"
     return DataError(
-        f"line {record.line}: expected a header with column names, got the {kinds[number]} "
-        f"{record.cells[number].strip()} as in the lines after it",
+        f"line {record.line}: expected a header with column names, got {got}",
         "write a header, such as ds,y",
         "set {no_header}",
     )
