@@ -198,6 +198,8 @@ def test_files_of_another_run_are_refused(run: Path, tmp_path: Path) -> None:
         shutil.copytree(run, mixed)
         shutil.copy(other / name, mixed / name)
         result = tsattn("predict", mixed)
+        assert result.exit_code == 1 and f"{name}: was changed after it was written" in result.stderr, result.output
+        result = tsattn("predict", mixed, "--no-verify")
         assert result.exit_code == 1 and message in result.stderr, result.output
 
 
