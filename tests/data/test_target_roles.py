@@ -1,4 +1,4 @@
-"""Which columns are forecast, which are not, and what is noted about their series."""
+"""Which columns are forecast, which are not, and the notes on their series."""
 
 from __future__ import annotations
 
