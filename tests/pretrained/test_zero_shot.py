@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from tsattn.errors import ConfigError
 from tsattn.layers import PretrainedForecast, ZeroShotForecast
 from tsattn.pretrained.features import LEVELS, MEDIAN, compute_features
 from tsattn.pretrained.network import decode, encode, read_weights
@@ -145,6 +146,11 @@ def test_a_clean_season_is_forecast_by_the_smoothings():
     assert result.weights[NETWORK_KIND][0] < 0.05
     expected = 100 + 10 * np.sin(2 * np.pi * (120 + np.arange(HORIZON)) / SEASON)
     np.testing.assert_allclose(result.quantiles[0, :, 1], expected, atol=0.3)
+
+
+def test_a_level_out_of_range_is_refused():
+    with pytest.raises(ConfigError, match=r"between 0\.01 and 0\.99"):
+        forecast_series(SERIES[:1], 3, levels=(0.001, 0.5))
 
 
 def test_no_series_at_all():

@@ -8,21 +8,17 @@ forecast the weight of the network is that of `_PRIOR`.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
-from tsattn.pretrained.features import MEDIAN, PATCH, Array, Layout, Tensor, compute_features
+from tsattn.pretrained.features import MEDIAN, Array, Layout, Tensor, compute_features
 from tsattn.pretrained.network import decode, encode, level_weights, read_weights
-from tsattn.smoothing import Kernels, SmoothingSpec, combine, default_window, quantiles, smoothing_kernels
-from tsattn.smoothing.combination import candidate_kinds
-from tsattn.smoothing.forecasts import right_aligned
+from tsattn.smoothing import Kernels, SmoothingSpec, combine, default_window, quantiles, weights_by_kind
+from tsattn.smoothing.forecasts import kernels_of, map_batches, right_aligned, sorted_levels
 from tsattn.smoothing.intervals import horizon_errors
 
 NETWORK_KIND = "pretrained network"
@@ -181,33 +177,24 @@ def forecast_series(
         levels: Ascending quantile levels, 0.01 to 0.99.
 
     Raises:
-        ConfigError: If the horizon or the seasons are out of range.
+        ConfigError: If the horizon, the seasons or a level is out of range.
     """
+    ordered = sorted_levels(levels)
     arrays = [np.asarray(values, dtype=float) for values in series]
     if not arrays:
-        return ZeroShotForecasts(np.zeros((0, horizon, len(levels))), {})
-    longest = max(map(len, arrays))
+        return ZeroShotForecasts(np.zeros((0, horizon, len(ordered))), {})
     seasons = tuple(sorted(seasons))
-    spec = SmoothingSpec(horizon, seasons)
-    step = 4 * PATCH
-    kernels = smoothing_kernels(replace(spec, window=min(spec.length, -(-longest // step) * step)))
-    layout = network_layout(horizon, seasons, longest)
+    kernels = kernels_of(arrays, SmoothingSpec(horizon, seasons))
+    layout = network_layout(horizon, seasons, max(map(len, arrays)))
     size = max(1, _BATCH_VALUES // (layout.length + 16 * horizon + kernels.spec.length))
-    batches = [arrays[first : first + size] for first in range(0, len(arrays), size)]
-    # One thread per batch: the threads of one small matrix product mostly wait for each other.
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        parts = list(pool.map(lambda batch: _forecast_batch(batch, kernels, layout, tuple(levels)), batches))
-    bands, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    kinds = (NETWORK_KIND, *candidate_kinds(kernels.table))
-    by_kind = {kind: np.zeros(len(weights)) for kind in dict.fromkeys(kinds)}
-    for index, kind in enumerate(kinds):
-        by_kind[kind] = by_kind[kind] + weights[:, index]
-    return ZeroShotForecasts(bands, by_kind)
+    parts = map_batches(lambda batch: _forecast_batch(batch, kernels, layout, ordered), arrays, size)
+    bands, own, others = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return ZeroShotForecasts(bands, {NETWORK_KIND: own, **weights_by_kind(others, kernels.table)})
 
 
 def _forecast_batch(
     batch: Sequence[Array], kernels: Kernels, layout: Layout, levels: tuple[float, ...]
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Array]:
     """Return the quantiles of a batch, `(N, h, levels)`, and the weights of the network and of each candidate."""
     horizon = kernels.spec.horizon
     values, observed = right_aligned(batch, kernels.spec.length)
@@ -228,4 +215,4 @@ def _forecast_batch(
         horizon,
     )
     mixed = weight[:, :, None] * learned + (1 - weight[:, :, None]) * smoothed
-    return mixed, np.concatenate([weight, (1 - weight) * result.weights], axis=1)
+    return mixed, weight[:, 0], (1 - weight) * result.weights

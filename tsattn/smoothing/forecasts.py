@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from tsattn.errors import ConfigError
 from tsattn.smoothing.combination import combine, weights_by_kind
 from tsattn.smoothing.intervals import quantiles
 from tsattn.smoothing.kernels import Array, Kernels, SmoothingSpec, smoothing_kernels
+
+Result = TypeVar("Result")
 
 _BATCH_VALUES = 128 * 144
 _WINDOW_STEP = 24
@@ -58,17 +61,11 @@ def forecast_series(
     Raises:
         ConfigError: If the horizon, the seasons or a level is out of range.
     """
-    ordered = tuple(sorted(float(level) for level in levels))
-    if any(not 0.01 <= level <= 0.99 for level in ordered):
-        raise ConfigError(f"levels must lie between 0.01 and 0.99, but they are {list(levels)}")
+    ordered = sorted_levels(levels)
     arrays = [np.asarray(values, dtype=float) for values in series]
-    spec = SmoothingSpec(horizon, tuple(sorted(seasons)))
-    longest = max((len(array) for array in arrays), default=2)
-    kernels = smoothing_kernels(replace(spec, window=min(spec.length, -(-longest // _WINDOW_STEP) * _WINDOW_STEP)))
-    # One thread per batch: the threads of one small matrix product mostly wait for each other.
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        batches = _batches(arrays, kernels.spec.length)
-        parts = list(pool.map(lambda batch: _forecast_batch(batch, kernels, ordered), batches))
+    kernels = kernels_of(arrays, SmoothingSpec(horizon, tuple(sorted(seasons))))
+    size = max(1, _BATCH_VALUES // kernels.spec.length)
+    parts = map_batches(lambda batch: _forecast_batch(batch, kernels, ordered), arrays, size)
     if not parts:
         return SmoothingForecast(np.zeros((0, horizon)), np.zeros((0, horizon, len(ordered))), ordered, {})
     forecast, bands, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
@@ -81,10 +78,28 @@ def _forecast_batch(batch: Sequence[Array], kernels: Kernels, levels: Sequence[f
     return result.forecast, quantiles(np, result, kernels, levels), result.weights
 
 
-def _batches(arrays: Sequence[Array], length: int) -> Iterator[Sequence[Array]]:
-    size = max(1, _BATCH_VALUES // length)
-    for start in range(0, len(arrays), size):
-        yield arrays[start : start + size]
+def sorted_levels(levels: Sequence[float]) -> tuple[float, ...]:
+    """Return quantile levels in ascending order.
+
+    Raises:
+        ConfigError: If a level is out of range.
+    """
+    if any(not 0.01 <= level <= 0.99 for level in levels):
+        raise ConfigError(f"levels must lie between 0.01 and 0.99, but they are {list(levels)}")
+    return tuple(sorted(float(level) for level in levels))
+
+
+def kernels_of(series: Sequence[Array], spec: SmoothingSpec) -> Kernels:
+    """Return the constant arrays for series, with a window that is no longer than they need."""
+    longest = max(map(len, series), default=2)
+    return smoothing_kernels(replace(spec, window=min(spec.length, -(-longest // _WINDOW_STEP) * _WINDOW_STEP)))
+
+
+def map_batches(function: Callable[[Sequence[Array]], Result], series: Sequence[Array], size: int) -> list[Result]:
+    """Return the results of a function for batches of series, in order, computed by as many threads as processors."""
+    # One thread per batch: the threads of one small matrix product mostly wait for each other.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(function, (series[start : start + size] for start in range(0, len(series), size))))
 
 
 def right_aligned(series: Sequence[Array], length: int) -> tuple[Array, Array]:
