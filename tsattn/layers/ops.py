@@ -107,18 +107,27 @@ def shift_right(values: Tensor, shift: Tensor) -> Tensor:
     return zero_masked(batched_take(values, ops.maximum(index, 0)), index >= 0)
 
 
-def right_align_channels(values: Tensor, valid: Tensor, length: int) -> Tensor:
-    """Return the last steps of each channel, zeros before the first, `(batch * channels, length)`.
+def last_window(inputs: Tensor, observed: Tensor | None, mask: Tensor | None, length: int) -> tuple[Tensor, Tensor]:
+    """Return the last steps of each channel and which are observed, bool, both `(batch * channels, length)`.
 
     Args:
-        values: `(batch, time, channels)`.
-        valid: `(batch, time)`, False at padding, on either side.
-        length: Steps to return.
+        inputs: `(batch, time, channels)`.
+        observed: The same shape, 0 where a value is missing. None is all observed.
+        mask: `(batch, time)`, False at padding, on either side. None masks nothing.
+        length: Steps to return; those before the first are zeros and not observed.
     """
+    values = ops.cast(inputs, "float32")
+    valid = resolve_mask(mask, values)
+    seen = ops.ones_like(values) if observed is None else ops.cast(observed, "float32")
+    seen = seen * ops.cast(valid, "float32")[..., None]
     time = ops.shape(values)[1]
     end = max_or_zero(ops.arange(1, time + 1, dtype="int32") * ops.cast(valid, "int32"), 1)
-    values = ops.pad(shift_right(values, time - end), ((0, 0), (length, 0), (0, 0)))[:, -length:]
-    return ops.reshape(ops.transpose(values, (0, 2, 1)), (-1, length))
+
+    def align(part: Tensor) -> Tensor:
+        part = ops.pad(shift_right(part, time - end), ((0, 0), (length, 0), (0, 0)))[:, -length:]
+        return ops.reshape(ops.transpose(part, (0, 2, 1)), (-1, length))
+
+    return align(values), align(seen) > 0
 
 
 def last_observed(values: Tensor, observed: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ import numpy as np
 from keras import ops
 
 from tsattn.layers.layer_utils import check_sequence, constructor_config
-from tsattn.layers.ops import Tensor, resolve_mask, right_align_channels
+from tsattn.layers.ops import Tensor, last_window
 from tsattn.layers.pretrained_network import PretrainedNetwork
-from tsattn.pretrained.features import Layout, compute_features
+from tsattn.pretrained.features import History, Layout, compute_features, describe, features_at
 from tsattn.pretrained.network import level_weights, read_weights
 from tsattn.pretrained.zero_shot import network_layout
 
@@ -72,31 +72,32 @@ class PretrainedForecast(keras.layers.Layer):
     def align(self, inputs: Tensor, observed: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the window of each channel, `(batch * channels, window)`, and which values are observed, bool."""
         check_sequence("inputs", inputs.shape)
-        values = ops.cast(inputs, "float32")
-        valid = resolve_mask(mask, values)
-        seen = ops.ones_like(values) if observed is None else ops.cast(observed, "float32")
-        seen = seen * ops.cast(valid, "float32")[..., None]
-        values, seen = (right_align_channels(part, valid, self.layout.length) for part in (values, seen))
-        return values, seen > 0
+        return last_window(inputs, observed, mask, self.layout.length)
 
-    def forecast(self, values: Tensor, observed: Tensor, layout: Layout) -> Tensor:
-        """Return the quantiles at the levels of the network, `(batch * channels, origins, steps, levels)`.
+    def forecast(self, values: Tensor, observed: Tensor, *layouts: Layout) -> list[Tensor]:
+        """Return the quantiles of each layout at the levels of the network, `(rows, origins, steps, levels)`.
 
         Args:
-            values: `(batch * channels, window)`.
+            values: `(rows, window)`, one row per series and channel.
             observed: The same shape, bool.
-            layout: Origins and steps.
+            *layouts: Origins and steps; the history is read once for all of them.
         """
-        features = compute_features(ops, values, observed, layout)
-        one = ops.zeros_like(values[:, :1, None]) + 1.0
-        relative = self.network(
-            features.patches,
+        history = describe(ops, values, observed, self.layout)
+        started = ops.take(history.started, self.layout.ends, axis=1)
+        states = self.network.encode(history.patches, started)
+        return [self._decode(history, states, layout) for layout in layouts]
+
+    def _decode(self, history: History, states: Tensor, layout: Layout) -> Tensor:
+        features = features_at(ops, history, layout)
+        one = ops.zeros_like(history.filled[:, :1, None]) + 1.0
+        relative = self.network.decode(
+            states,
             features.queries,
             features.candidates,
             features.available,
             one * layout.attends[None],
             one * layout.last_patch[None],
-            started=features.started,
+            features.started,
         )
         return relative * features.scale[:, :, None, None] + features.centre[:, :, None, None]
 
@@ -118,7 +119,7 @@ class PretrainedForecast(keras.layers.Layer):
             # Keras has no maximum of an empty tensor.
             return ops.zeros((0, self.horizon, channels, len(self.levels)), "float32")
         values, seen = self.align(inputs, observed, inputs_mask if mask is None else mask)
-        return self.at_levels(self.forecast(values, seen, self.layout), channels)
+        return self.at_levels(self.forecast(values, seen, self.layout)[0], channels)
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         return None  # the output has the steps of the horizon, all of them valid

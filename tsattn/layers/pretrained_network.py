@@ -34,12 +34,9 @@ class PretrainedNetwork(keras.layers.Layer):
         attends: `(batch, origins, patches)`, 0 where a patch ends after the origin.
         last_patch: The shape of `attends`, 1 at the patch that ends at the origin.
         started: `(batch, patches)`, False before the first observed value. Defaults to all True.
-        return_weights: Whether to return the weights as well.
 
     Output shape:
-        `(batch, origins, steps, levels)`, in the units of the candidates. With `return_weights` a tuple of this, the
-        weights of the candidates `(batch, origins, steps, candidates)`, and those of the patches
-        `(batch, origins, steps, patches)`, the mean over the heads.
+        `(batch, origins, steps, levels)`, in the units of the candidates.
     """
 
     def __init__(self, width: int = 128, heads: int = 4, depth: int = 2, **kwargs: Any) -> None:
@@ -82,16 +79,33 @@ class PretrainedNetwork(keras.layers.Layer):
         attends: Tensor,
         last_patch: Tensor,
         started: Tensor | None = None,
-        return_weights: bool = False,
-    ) -> Any:
+    ) -> Tensor:
+        states = self.encode(patches, started)
+        return self.decode(states, queries, candidates, available, attends, last_patch, started)
+
+    def encode(self, patches: Tensor, started: Tensor | None = None) -> Tensor:
+        """Return the states of the encoder, `(batch, patches, width)`."""
         states = self.embedding(patches)
         for layer in self.encoder:
             states = layer(states, mask=started)
+        return states
+
+    def decode(
+        self,
+        states: Tensor,
+        queries: Tensor,
+        candidates: Tensor,
+        available: Tensor,
+        attends: Tensor,
+        last_patch: Tensor,
+        started: Tensor | None = None,
+    ) -> Tensor:
+        """Return the quantiles for the states of the encoder; the other arguments are those of a call."""
         batch, origins, steps = (ops.shape(queries)[axis] for axis in range(3))
         last = self.state(ops.matmul(last_patch, states))
         query = ops.gelu(self.query(queries) + last[:, :, None])
         keep = attends if started is None else attends * ops.cast(started, attends.dtype)[:, None]
-        read, attention = self._attend(states, ops.reshape(query, (batch, -1, self.width)), keep, origins, steps)
+        read = self._attend(states, ops.reshape(query, (batch, -1, self.width)), keep, origins, steps)
         read = ops.reshape(read, (batch, origins, steps, self.width))
         hidden = self.second(self.first(ops.concatenate([read, query, queries], axis=-1)))
         weights = ops.softmax(ops.where(available > 0, self.scores(hidden), -3e38))
@@ -100,11 +114,10 @@ class PretrainedNetwork(keras.layers.Layer):
         median = base + offsets[..., MEDIAN : MEDIAN + 1]
         upper = ops.cumsum(ops.softplus(offsets[..., MEDIAN + 1 :]), axis=-1)
         lower = ops.cumsum(ops.softplus(offsets[..., :MEDIAN]), axis=-1)
-        quantiles = ops.concatenate([median - ops.flip(lower, axis=-1), median, median + upper], axis=-1)
-        return (quantiles, weights, attention) if return_weights else quantiles
+        return ops.concatenate([median - ops.flip(lower, axis=-1), median, median + upper], axis=-1)
 
-    def _attend(self, states: Tensor, query: Tensor, keep: Tensor, origins: Any, steps: Any) -> tuple[Tensor, Tensor]:
-        """Return what each query reads, `(batch, queries, width)`, and the weights of the patches."""
+    def _attend(self, states: Tensor, query: Tensor, keep: Tensor, origins: Any, steps: Any) -> Tensor:
+        """Return the weighted sum of the states for each query, `(batch, queries, width)`."""
         heads, size = self.heads, self.width // self.heads
         batch = ops.shape(states)[0]
         split = (batch, -1, heads, size)
@@ -114,15 +127,10 @@ class PretrainedNetwork(keras.layers.Layer):
         scores = ops.reshape(scores, (batch, heads, origins, steps, -1))
         weights = ops.softmax(ops.where(keep[:, None, :, None] > 0, scores, -3e38))
         read = ops.matmul(ops.reshape(weights, (batch, heads, origins * steps, -1)), values)
-        return ops.reshape(ops.transpose(read, (0, 2, 1, 3)), (batch, -1, self.width)), ops.mean(weights, axis=1)
+        return ops.reshape(ops.transpose(read, (0, 2, 1, 3)), (batch, -1, self.width))
 
-    def compute_output_spec(
-        self, patches: Any, queries: Any, *args: Any, return_weights: bool = False, **kw: Any
-    ) -> Any:
-        shape = queries.shape[:-1]
-        sizes = (len(LEVELS), len(CANDIDATES), patches.shape[1])
-        specs = tuple(keras.KerasTensor((*shape, size), dtype=self.compute_dtype) for size in sizes)
-        return specs if return_weights else specs[0]
+    def compute_output_spec(self, patches: Any, queries: Any, *args: Any, **kwargs: Any) -> Any:
+        return keras.KerasTensor((*queries.shape[:-1], len(LEVELS)), dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **constructor_config(self, PretrainedNetwork)}

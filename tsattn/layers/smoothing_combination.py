@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from tsattn.layers.layer_utils import check_sequence, constructor_config
-from tsattn.layers.ops import Tensor, resolve_mask, right_align_channels
+from tsattn.layers.ops import Tensor, last_window
 from tsattn.smoothing import Combination, SmoothingSpec, candidate_kinds, combine, quantiles, smoothing_kernels
 from tsattn.smoothing.kernels import Kernels
 
@@ -108,12 +108,7 @@ class SmoothingCombination(keras.layers.Layer):
         """Return the combination of each channel, and the constant arrays of the specification."""
         check_sequence("inputs", inputs.shape)
         kernels = float32_kernels(self._spec)
-        values = ops.cast(inputs, "float32")
-        valid = resolve_mask(mask, values)
-        seen = ops.ones_like(values) if observed is None else ops.cast(observed, "float32")
-        seen = seen * ops.cast(valid, "float32")[..., None]
-        values, seen = (right_align_channels(part, valid, self._spec.length) for part in (values, seen))
-        return combine(ops, values, seen > 0, kernels), kernels
+        return combine(ops, *last_window(inputs, observed, mask, self._spec.length), kernels), kernels
 
     def outputs(self, result: Combination, kernels: Kernels, channels: int) -> tuple[Tensor, Tensor]:
         """Return the quantiles and the weights of a combination, with channels unfolded."""

@@ -87,13 +87,13 @@ class ZeroShotForecast(keras.layers.Layer):
         result, kernels = self.smoothing.combine(inputs, observed, mask)
         smoothed, kinds = self.smoothing.outputs(result, kernels, channels)
         values, seen = self.network.align(inputs, observed, mask)
-        learned = self.network.at_levels(self.network.forecast(values, seen, self.network.layout), channels)
         past = past_layout(self.network.layout, self.horizon)
-        tried = self.network.forecast(values, seen, past)[..., MEDIAN]
+        final, tried = self.network.forecast(values, seen, self.network.layout, past)
+        learned = self.network.at_levels(final, channels)
         weight = network_weight(
             ops,
             ops.sum(ops.cast(seen, "float32"), axis=1, keepdims=True),
-            past_errors(ops, tried, values, seen, past),
+            past_errors(ops, tried[..., MEDIAN], values, seen, past),
             smoothing_errors(ops, result, kernels, past.steps[0]),
             result.bank.scale,
             self.horizon,

@@ -144,6 +144,33 @@ class Features:
     scale: Tensor
 
 
+@dataclass(frozen=True)
+class History:
+    """A window with its statistics at each step, which use values up to it only; each `(N, T)` unless stated.
+
+    Args:
+        patches: `(N, S, features)`, inputs of the encoder.
+        filled: Values, the last one where missing, minus `shift`, divided by `unit`.
+        started: Whether a value was observed.
+        number: Number of observed values.
+        centre: Level of the last season.
+        scale: Mean absolute seasonal change of the last seasons.
+        mean_change: Mean seasonal change of the last season.
+        shift: `(N, 1)`.
+        unit: `(N, 1)`.
+    """
+
+    patches: Tensor
+    filled: Tensor
+    started: Tensor
+    number: Tensor
+    centre: Tensor
+    scale: Tensor
+    mean_change: Tensor
+    shift: Tensor
+    unit: Tensor
+
+
 def forward_fill(xp: Any, values: Tensor, observed: Tensor) -> Tensor:
     """Return the last observed value at each step, 0 before the first."""
     length = values.shape[1]
@@ -179,6 +206,18 @@ def compute_features(xp: Any, values: Tensor, observed: Tensor, layout: Layout) 
         observed: `(N, T)` bool.
         layout: Season lengths, origins and steps.
     """
+    return features_at(xp, describe(xp, values, observed, layout), layout)
+
+
+def describe(xp: Any, values: Tensor, observed: Tensor, layout: Layout) -> History:
+    """Return the description of a window, which serves the origins and steps of any layout of its seasons and length.
+
+    Args:
+        xp: NumPy or `keras.ops`.
+        values: `(N, T)`; values that are not observed are ignored.
+        observed: `(N, T)` bool.
+        layout: Season lengths and length of the window.
+    """
     season = layout.season
     weight = xp.where(observed, 1.0, 0.0)
     values = xp.where(observed, values, 0.0)
@@ -201,23 +240,46 @@ def compute_features(xp: Any, values: Tensor, observed: Tensor, layout: Layout) 
     scale = _scale(xp, values, weight, change, both, layout, number, xp.abs(filled + shift / unit))
     mean_change = window_sum(xp, change, width) / xp.maximum(window_sum(xp, both, width), 1.0)
 
-    patches = _patches(xp, values, weight, change, both, centre, scale, number, layout)
+    return History(
+        patches=_patches(xp, values, weight, change, both, centre, scale, number, layout),
+        filled=filled,
+        started=started,
+        number=number,
+        centre=centre,
+        scale=scale,
+        mean_change=mean_change,
+        shift=shift,
+        unit=unit,
+    )
+
+
+def features_at(xp: Any, history: History, layout: Layout) -> Features:
+    """Return the inputs of the network at the origins and steps of a layout.
+
+    Args:
+        xp: NumPy or `keras.ops`.
+        history: The window, described for the same seasons and length.
+        layout: Origins and steps.
+    """
     ends = layout.origin_ends
-    at = {name: xp.take(part, ends, axis=1) for name, part in (("centre", centre), ("scale", scale), ("n", number))}
-    candidates, available = _candidates(xp, filled, started, mean_change, number, centre, layout)
+    centre, scale, number = (xp.take(part, ends, axis=1) for part in (history.centre, history.scale, history.number))
+    at = {"centre": centre, "scale": scale, "n": number}
+    filled, started = history.filled, history.started
+    candidates, available = _candidates(
+        xp, filled, started, history.mean_change, history.number, history.centre, layout
+    )
     available = xp.where(available, 1.0, 0.0)
-    candidates = (candidates - at["centre"][:, :, None, None]) / at["scale"][:, :, None, None] * available
+    candidates = (candidates - centre[:, :, None, None]) / scale[:, :, None, None] * available
     candidates = xp.minimum(xp.maximum(candidates, -MAX_CANDIDATE), MAX_CANDIDATE)
-    queries = _queries(xp, filled, started, candidates, available, at, layout)
     return Features(
-        patches=patches,
+        patches=history.patches,
         started=xp.take(started, layout.ends, axis=1),
-        queries=queries,
+        queries=_queries(xp, filled, started, candidates, available, at, layout),
         candidates=candidates,
         available=available,
-        centre=at["centre"] * unit + shift,
+        centre=centre * history.unit + history.shift,
         # A constant history has a constant forecast.
-        scale=xp.where(at["scale"] > 2 * MIN_SCALE, at["scale"] * unit, 0.0),
+        scale=xp.where(scale > 2 * MIN_SCALE, scale * history.unit, 0.0),
     )
 
 

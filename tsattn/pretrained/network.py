@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
@@ -18,21 +17,6 @@ _LAYERS = 2
 
 Weights = Mapping[str, Array]
 """Weights by name, such as ``encoder_0/kernel``."""
-
-
-@dataclass(frozen=True)
-class NetworkOutputs:
-    """Forecasts of the network. ``O`` origins, ``J`` steps, ``S`` patches.
-
-    Args:
-        quantiles: `(N, O, J, levels)` at the levels of the network, in the units of the series.
-        candidates: `(N, O, J, K)` weights of the candidates, sum 1.
-        patches: `(N, O, J, S)` weights of the patches, mean over the heads.
-    """
-
-    quantiles: Array
-    candidates: Array
-    patches: Array
 
 
 @cache
@@ -60,8 +44,8 @@ def encode(weights: Weights, features: Features) -> Array:
     return states
 
 
-def decode(weights: Weights, states: Array, features: Features, layout: Layout) -> NetworkOutputs:
-    """Return the forecasts at the origins and steps of a layout.
+def decode(weights: Weights, states: Array, features: Features, layout: Layout) -> Array:
+    """Return the quantiles at the origins and steps of a layout, `(N, O, J, levels)`, in the units of the series.
 
     Args:
         weights: Weights of the network.
@@ -86,15 +70,13 @@ def decode(weights: Weights, states: Array, features: Features, layout: Layout) 
     hidden = _gelu(_dense(weights, "first", np.concatenate([read, query, queries], axis=-1)))
     hidden = _gelu(_dense(weights, "second", hidden))
     scores = np.where(features.available > 0, _dense(weights, "scores", hidden), np.float32(-3e38))
-    mixed = _softmax(scores)
-    base = np.sum(mixed * features.candidates, axis=-1, keepdims=True)
+    base = np.sum(_softmax(scores) * features.candidates, axis=-1, keepdims=True)
     offsets = _dense(weights, "offsets", hidden)
     median = base + offsets[..., MEDIAN : MEDIAN + 1]
     upper = np.cumsum(np.logaddexp(offsets[..., MEDIAN + 1 :], 0), axis=-1)
     lower = np.cumsum(np.logaddexp(offsets[..., :MEDIAN], 0), axis=-1)
     relative = np.concatenate([median - lower[..., ::-1], median, median + upper], axis=-1)
-    quantiles = relative * features.scale[:, :, None, None] + features.centre[:, :, None, None]
-    return NetworkOutputs(quantiles, mixed, attention.mean(axis=1))
+    return np.asarray(relative * features.scale[:, :, None, None] + features.centre[:, :, None, None])
 
 
 def _dense(weights: Weights, name: str, inputs: Array) -> Array:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tsattn.pretrained.features import MEDIAN, Array, Layout, Tensor, compute_features
+from tsattn.pretrained.features import MEDIAN, Array, Layout, Tensor, describe, features_at
 from tsattn.pretrained.network import decode, encode, level_weights, read_weights
 from tsattn.smoothing import Kernels, SmoothingSpec, combine, default_window, quantiles, weights_by_kind
 from tsattn.smoothing.forecasts import kernels_of, map_batches, right_aligned, sorted_levels
@@ -202,14 +202,15 @@ def _forecast_batch(
     smoothed = quantiles(np, result, kernels, levels)
     values, observed = right_aligned(batch, layout.length)
     weights, past = read_weights(), past_layout(layout, horizon)
-    features = compute_features(np, values, observed, layout)
+    history = describe(np, values, observed, layout)
+    features = features_at(np, history, layout)
     states = encode(weights, features)
-    learned = decode(weights, states, features, layout).quantiles[:, 0] @ level_weights(levels)
-    tried = decode(weights, states, compute_features(np, values, observed, past), past)
+    learned = decode(weights, states, features, layout)[:, 0] @ level_weights(levels)
+    tried = decode(weights, states, features_at(np, history, past), past)
     weight = network_weight(
         np,
         observed.sum(axis=1, keepdims=True),
-        past_errors(np, tried.quantiles[..., MEDIAN], values, observed, past),
+        past_errors(np, tried[..., MEDIAN], values, observed, past),
         smoothing_errors(np, result, kernels, past.steps[0]),
         result.bank.scale,
         horizon,
