@@ -123,11 +123,13 @@ class TemporalConvBlock(keras.layers.Layer):
         if gain is not None:
             kernel = ops.cast(kernel * (gain / _norm(kernel)), inputs.dtype)
         before = (self.kernel_size - 1) * self.dilation_rate
-        if inputs.shape[1] == 0:
-            # Keras's convolution refuses an empty output.
+        if 0 in inputs.shape[:2]:
+            # Keras's convolution refuses an empty output, and that of oneDNN returns an empty batch unchanged.
             return ops.matmul(inputs, kernel[0])
-        padded = ops.pad(inputs, [[0, 0], [before, 0], [0, 0]])
-        return ops.conv(padded, kernel, 1, "valid", "channels_last", self.dilation_rate)
+        extra = 1 if inputs.shape[0] is None else 0
+        padded = ops.pad(inputs, [[0, extra], [before, 0], [0, 0]])
+        convolved = ops.conv(padded, kernel, 1, "valid", "channels_last", self.dilation_rate)
+        return convolved[:-1] if extra else convolved
 
     def compute_output_shape(self, inputs_shape: Any) -> Any:
         return (*inputs_shape[:-1], self.filters)
