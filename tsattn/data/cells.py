@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+from tsattn.data.columns import is_missing
 from tsattn.data.date_text import month_of
-from tsattn.data.numbers import is_missing, parse_number
+from tsattn.data.numbers import parse_number
 
 MAX_CELLS = 4000
 """Number of cells by which the kinds of columns are found; more if a row has more."""

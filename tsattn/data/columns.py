@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -15,8 +16,14 @@ from tsattn.timeseries.ragged import Floats, Ints
 
 Bools = npt.NDArray[np.bool_]
 
-MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "?")
-"""Text that marks a missing number."""
+MISSING_MARKS = frozenset(
+    re.split(
+        " ",
+        "- -- --- \u2013 \u2014 . .. ... : * ? / n/a n.a. n.a na nan null none nil nd n.d. n.d k.a. k.a s.d. (null) "
+        "\\n <na> #n/a #na #null! #div/0! #value! #ref! #name? #num! unavailable unknown missing",
+    )
+)
+"""Text, in lower case, that marks a missing number."""
 
 ID_NAMES = ("unique_id", "id", "item_id", "series_id", "series", "item", "store", "sku", "sensor", "station")
 """Usual names of id columns, in order of preference."""
@@ -71,6 +78,18 @@ def find_duplicate(names: Iterable[str]) -> str | None:
     return next((name for name, times in Counter(names).items() if times > 1), None)
 
 
+def is_missing(text: str, marks: Iterable[str] = ()) -> bool:
+    """Return whether a cell is empty or marks a missing value."""
+    stripped = text.strip()
+    return not stripped or stripped.lower() in MISSING_MARKS or stripped in marks
+
+
+def _are_missing(column: pd.Series[Any]) -> Bools:
+    """Return which cells of a column of text are empty or mark missing values."""
+    texts = column.str.strip().str.lower()
+    return np.asarray(column.isna() | (texts == "") | texts.isin(MISSING_MARKS), dtype=np.bool_)
+
+
 def parse_numbers(column: pd.Series[Any]) -> tuple[Floats, Bools]:
     """Return a column of numbers, booleans or text as float32, and which cells are not finite numbers.
 
@@ -82,7 +101,8 @@ def parse_numbers(column: pd.Series[Any]) -> tuple[Floats, Bools]:
         return numbers[rows], invalid_texts[rows]
     if kind_of(column) == "text":
         values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-        invalid = np.isnan(values) & ~(column.isna() | column.isin(MISSING)).to_numpy()
+        invalid = np.isnan(values)
+        invalid[invalid] = ~_are_missing(column[invalid].astype("str"))
     else:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
         invalid = np.zeros(len(values), dtype=bool)
@@ -98,7 +118,8 @@ def numeric_fraction(column: pd.Series[Any]) -> float:
     if is_categorical(column):
         texts, rows = unique_texts(column)
         column = texts.iloc[np.unique(rows)]
-    filled = column[column.notna() & ~column.isin(MISSING)].astype(str)
+    texts = column.astype("str")
+    filled = texts[~_are_missing(texts)]
     if filled.empty or filled.str.fullmatch(r"0\d+").any():
         return 0.0
     return float(pd.to_numeric(filled, errors="coerce").notna().mean())

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tsattn._text import quote_list, quote_text
+from tsattn.data.columns import is_missing
 from tsattn.data.notes import Note
-from tsattn.data.numbers import ParsedTexts, is_missing, parse_number, parse_texts
+from tsattn.data.numbers import ParsedTexts, find_decimal, parse_number, parse_texts
 from tsattn.errors import DataError
 
 MIN_NUMERIC = 0.5
@@ -58,6 +59,34 @@ def convert_texts(table: Any, excluded: Sequence[str], decimal: str, marks: Sequ
             table = table.set_column(number, name, pa.array(texts, pa.string()).take(encoded.indices))
         notes += _describe(name, cells, counts, parsed, decimal)
     return table, _merge(notes)
+
+
+def check_decimal(table: Any, lines: Any) -> None:
+    """Raise a DataError if numbers of a table have a decimal comma or two readings, although the first rows have none.
+
+    Args:
+        table: Arrow table, whose columns of text may hold numbers.
+        lines: Line of each row; None for files that begin with the header.
+    """
+    texts = {
+        name: column for name, column in zip(table.column_names, table.columns, strict=True) if _is_text(column.type)
+    }
+    cells = {
+        name: [cell for cell in column.unique().to_pylist() if cell is not None]
+        for name, column in texts.items()
+        if _holds_numbers(_spread(column))
+    }
+
+    def place(cell: str) -> str:
+        rows = [pc.index(texts[name].cast(pa.string()), cell).as_py() for name in cells]
+        row = min(row for row in rows if row >= 0)
+        return f"line {row + 2 if lines is None else lines[row]}"
+
+    if find_decimal(cells, place, "in doubt").sign == ",":
+        raise DataError(
+            "expected decimal signs in the first rows as well, got decimal commas after them only",
+            "set {decimal} to ,",
+        )
 
 
 def check_thousands(table: Any, names: Sequence[str], lines: Any) -> None:

@@ -25,10 +25,10 @@ import pyarrow.csv as pa_csv
 from tsattn._text import quote_text
 from tsattn.config import ReadOptions
 from tsattn.data.columns import ID_NAMES, find_duplicate
-from tsattn.data.conversion import check_thousands, convert_texts
+from tsattn.data.conversion import check_decimal, check_thousands, convert_texts
 from tsattn.data.layout import TextLayout, find_layout
 from tsattn.data.notes import Note
-from tsattn.data.numbers import find_decimal, parse_number
+from tsattn.data.numbers import FoundDecimal, Point, find_decimal, parse_number
 from tsattn.data.table import find_line
 from tsattn.errors import DataError
 
@@ -48,6 +48,8 @@ FALLBACK = "Windows-1252"
 """Encoding of text that is not UTF-8; spreadsheets in Western Europe and America write it."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_LOCAL_DATE = re.compile(r"\d{1,2}\.\d{1,2}\.(\d{4}|\d\d)\b.*")
+_QUOTED_POINT = re.compile(r'"[^",\n]*\d\.\d{3}\b[^",\n]*"')
 
 Source = Path | bytes
 """A file, or the content of one."""
@@ -61,6 +63,7 @@ class _Dialect:
         names: Names of the columns.
         delimiter: Sign between cells.
         decimal: Decimal sign.
+        is_decimal_known: Whether the user or the first rows decide it.
         padded: Columns with whole numbers that begin with 0 or 0x. They are identifiers and stay text.
         repeated: Columns with repeated text.
         whole: Columns that hold whole numbers in the sample.
@@ -70,6 +73,7 @@ class _Dialect:
     names: list[str]
     delimiter: str
     decimal: str
+    is_decimal_known: bool = True
     padded: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
     whole: list[str] = field(default_factory=list)
@@ -155,6 +159,8 @@ def _finish(
     table: Any, lines: npt.NDArray[np.int64] | None, encoding: str, dialect: _Dialect, options: ReadOptions
 ) -> DelimitedText:
     """Return a table whose text is replaced by numbers where it holds numbers."""
+    if not dialect.is_decimal_known:
+        check_decimal(table, lines)
     check_thousands(table, dialect.whole, lines)
     notes = list(dialect.notes)
     if encoding != "UTF-8":
@@ -210,8 +216,9 @@ def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions) -> _D
             row = next((number for number, line in enumerate(lines, start=1) if cell in line), 2)
             return f"line {row if layout.text is None else layout.lines[row - 2]}"
 
-        decimal = find_decimal(cells, layout.delimiter, place)
-        dialect = replace(dialect, decimal=decimal, notes=(*layout.notes, *_describe_decimal(cells, decimal)))
+        found = find_decimal(cells, place, _point_before_evidence(sample, layout, cells))
+        notes = (*layout.notes, *_describe_decimal(cells, found))
+        dialect = replace(dialect, decimal=found.sign or ".", is_decimal_known=bool(found.sign), notes=notes)
     table = _sample_table(sample, dialect)
     if table is None:
         return dialect
@@ -232,9 +239,28 @@ def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions) -> _D
     return replace(dialect, padded=padded, repeated=repeated, whole=[] if options.decimal else names)
 
 
-def _describe_decimal(cells: Mapping[str, Sequence[str]], decimal: str) -> list[Note]:
-    """Return a note about a decimal comma."""
-    if decimal == ".":
+def _point_before_evidence(sample: str, layout: TextLayout, columns: Mapping[str, Sequence[str]]) -> Point:
+    """Return whether points are decimal signs if no number shows it."""
+    has_blanks = any(note.field == "delimiter" for note in layout.notes)
+    if _QUOTED_POINT.search(sample):
+        return "in doubt"
+    if layout.delimiter == "," and not has_blanks:
+        return "usual"
+    has_local_dates = any(cells and all(map(_LOCAL_DATE.fullmatch, cells)) for cells in columns.values())
+    return "in doubt" if has_local_dates else "likely"
+
+
+def _describe_decimal(cells: Mapping[str, Sequence[str]], found: FoundDecimal) -> list[Note]:
+    """Return a note about a decimal comma, or a warning about a point that may be a thousands sign."""
+    if found.doubt:
+        other = parse_number(found.doubt)
+        assert other is not None
+        reason = (
+            f"'{found.doubt}' in column '{found.column}' is {other.value('.'):.15g}; it is {other.value(','):.15g} if "
+            "the point is a thousands sign"
+        )
+        return [Note("decimal", ".", reason, True, "set {decimal} to . or ,")]
+    if found.sign != ",":
         return []
     for name, texts in cells.items():
         for text in texts:

@@ -10,25 +10,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
 from tsattn._text import quote_text
-from tsattn.data.columns import Bools
+from tsattn.data.columns import Bools, is_missing
 from tsattn.errors import DataError
 from tsattn.timeseries.ragged import Floats
 
-MISSING_MARKS = frozenset(
-    re.split(
-        " ",
-        "- -- --- \u2013 \u2014 . .. ... : * ? / n/a n.a. n.a na nan null none nil nd n.d. n.d k.a. k.a s.d. (null) "
-        "\\n <na> #n/a #na #null! #div/0! #value! #ref! #name? #num! unavailable unknown missing",
-    )
-)
-"""Text, in lower case, that marks a missing number."""
-
 _BLANK = " \u00a0\u2007\u2009\u202f"
 _CURRENCY = r"[$€£¥₹₽₩]|(?:US\$|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|R\$|kr|Fr\.|Rs\.?)"
+_POINT_CURRENCIES = frozenset(("$", "£", "¥", "₹", "US$", "USD", "GBP", "JPY", "CNY", "INR", "AUD"))
 _FACTORS = {"K": 1e3, "k": 1e3, "M": 1e6, "Mio": 1e6, "Mio.": 1e6, "Mn": 1e6, "mn": 1e6, "B": 1e9, "Bn": 1e9, "bn": 1e9}
 _FACTORS |= {"Mrd": 1e9, "Mrd.": 1e9}
 UNITS = frozenset(
@@ -51,7 +44,7 @@ _NUMBER = re.compile(
     rf"(?:(?P<trailing>-)|(?P<gap>[{_BLANK}]*)(?P<unit>[^\W\d_][^\d\s()]{{0,7}}[23]?\.?|[%\u2030°º€$£¥][A-Za-z]?))?"
     r"\s*(?P<close>\)?)"
 )
-_USUAL = re.compile(r"\s*[+-]?\d+(?:(\.)\d{1,2})?\s*")
+_USUAL = re.compile(r"\s*[+-]?0*(\d+)(?:(\.)\d{1,2})?\s*")
 
 
 @dataclass(frozen=True)
@@ -98,10 +91,18 @@ class _Number:
         if len(fits) == 1:
             return fits[0]
         sign = found.pop()
-        if self.unit and re.fullmatch(_CURRENCY, self.unit):
-            # Amounts have no three decimals.
-            return "." if sign == "," else ","
-        return f"{sign}?"
+        # Numbers with an exponent have no thousands signs.
+        return sign if self.exponent else f"{sign}?"
+
+    @property
+    def is_amount(self) -> bool:
+        """Whether it has a currency."""
+        return bool(self.unit and re.fullmatch(_CURRENCY, self.unit))
+
+    @property
+    def is_grouped_amount(self) -> bool:
+        """Whether it is an amount such as $1,196, in a currency of countries with decimal points."""
+        return self.evidence == ",?" and self.unit in _POINT_CURRENCIES
 
 
 def parse_number(text: str) -> _Number | None:
@@ -126,10 +127,8 @@ def parse_number(text: str) -> _Number | None:
     return _Number(core, -1 if signs else 1, found["currency"] or unit, found["exponent"] or "", factor)
 
 
-def is_missing(text: str, marks: Iterable[str] = ()) -> bool:
-    """Return whether a cell is empty or marks a missing value."""
-    stripped = text.strip()
-    return not stripped or stripped.lower() in MISSING_MARKS or stripped in marks
+Point = Literal["usual", "likely", "in doubt"]
+"""Whether a point is a decimal sign if no number shows it: surely, as between commas, likely with a warning, or not."""
 
 
 @dataclass
@@ -138,34 +137,64 @@ class _Evidence:
 
     Args:
         example: First cell that has two readings.
-        ends_in_zero: Whether one of these ends in 0.
+        ends_in_zero: Whether one of these ends in 0 or is an amount of money.
+        grouped_amounts: How many of these are amounts such as $1,196.
+        short: Whether one of these has one digit before its sign.
         small: Whether there are whole numbers below 1000 without any sign.
-        large: Whether there are larger ones.
+        four: Whether there are whole numbers of four digits without any sign, which some languages do not group.
+        large: Whether there are larger ones, or numbers with another thousands sign.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     example: str = ""
     ends_in_zero: bool = False
+    grouped_amounts: int = 0
+    short: bool = False
     small: bool = False
+    four: bool = False
     large: bool = False
 
-    def decide(self, delimiter: str, has_local_dates: bool) -> str:
+    def add(self, cell: str, number: _Number) -> None:
+        """Count a number."""
+        if number.evidence:
+            self.counts[number.evidence] += 1
+            if number.evidence.endswith("?"):
+                self.example = self.example or cell.strip()
+                self.ends_in_zero |= number.core.endswith("0") or number.is_amount
+                self.grouped_amounts += number.is_grouped_amount
+                self.short |= len(re.split("[.,]", number.core)[0]) == 1
+        elif number.core.isdigit():
+            self.add_whole(len(number.core.lstrip("0")))
+        else:
+            self.large = True
+
+    def add_whole(self, digits: int) -> None:
+        """Count a whole number."""
+        self.small |= digits < 4
+        self.four |= digits == 4
+        self.large |= digits > 4
+
+    def decide(self, point: Point) -> str:
         """Return the decimal sign of a column, "" if it is irrelevant, or "?" if there are two readings."""
         definite = {sign: self.counts[sign] for sign in ".," if self.counts[sign]}
         if definite:
             return max(definite, key=lambda sign: definite[sign])
-        sign = next((sign for sign in ".," if self.counts[f"{sign}?"]), "")
-        if not sign:
-            return ""
-        other = "," if sign == "." else "."
-        if self.large or (self.counts[".?"] and self.counts[",?"]):
-            return sign if self.large else "?"
+        signs = [sign for sign in ".," if self.counts[f"{sign}?"]]
+        if len(signs) != 1:
+            return "?" if signs else ""
+        sign = signs[0]
+        if self.large or (self.four and self.short):
+            return sign
+        if point == "usual" and self.grouped_amounts == self.counts[",?"] > 0:
+            return "."
+        if self.four:
+            return "?"
+        is_usual = point != "in doubt" and sign == "."
         if self.small:
             # Decimals without zeros at their end, or thousands, of which some end in 0.
-            return other if self.ends_in_zero else "?"
-        if sign == ".":
-            return "?" if has_local_dates and delimiter != "," else sign
-        return sign if delimiter == ";" else "?"
+            is_grouped = self.ends_in_zero and not (is_usual and point == "usual")
+            return {".": ",", ",": "."}[sign] if is_grouped else "?"
+        return sign if is_usual else "?"
 
 
 def _collect(cells: Sequence[str]) -> _Evidence | None:
@@ -174,12 +203,10 @@ def _collect(cells: Sequence[str]) -> _Evidence | None:
     for cell in cells:
         if plain := _USUAL.fullmatch(cell):
             numbers += 1
-            if plain[1]:
+            if plain[2]:
                 evidence.counts["."] += 1
             else:
-                size = abs(float(cell))
-                evidence.small |= size < 1000
-                evidence.large |= size >= 1000
+                evidence.add_whole(len(plain[1]))
             continue
         if is_missing(cell):
             continue
@@ -190,19 +217,26 @@ def _collect(cells: Sequence[str]) -> _Evidence | None:
                 return None
             continue
         numbers += 1
-        if not number.evidence:
-            continue
-        evidence.counts[number.evidence] += 1
-        if number.evidence.endswith("?"):
-            evidence.example = evidence.example or cell.strip()
-            evidence.ends_in_zero |= number.core.endswith("0")
+        evidence.add(cell, number)
     return evidence if numbers > others else None
 
 
-_LOCAL_DATE = re.compile(r"\d{1,2}\.\d{1,2}\.(\d{4}|\d\d)\b.*")
+@dataclass(frozen=True)
+class FoundDecimal:
+    """Decimal sign of a file.
+
+    Args:
+        sign: The sign; empty if no number has one.
+        column: Column of `doubt`.
+        doubt: Cell that has another reading, where a point is only likely to be the decimal sign; else empty.
+    """
+
+    sign: str
+    column: str = ""
+    doubt: str = ""
 
 
-def find_decimal(columns: Mapping[str, Sequence[str]], delimiter: str, place: Callable[[str], str]) -> str:
+def find_decimal(columns: Mapping[str, Sequence[str]], place: Callable[[str], str], point: Point) -> FoundDecimal:
     """Return the decimal sign of a file.
 
     A sign that occurs in one way only decides. Otherwise a column of cells such as 1.196 decides if it has larger
@@ -210,32 +244,34 @@ def find_decimal(columns: Mapping[str, Sequence[str]], delimiter: str, place: Ca
 
     Args:
         columns: Distinct cells of each column.
-        delimiter: Sign between cells.
         place: Returns the place of a cell, such as "line 3", for messages.
+        point: Whether a point is a decimal sign if there is no other evidence.
 
     Raises:
         DataError: Two readings fit, or columns differ.
     """
-    local = any(cells and all(map(_LOCAL_DATE.fullmatch, cells)) for cells in columns.values())
     found = {name: evidence for name, cells in columns.items() if (evidence := _collect(cells)) is not None}
-    signs = {name: evidence.decide(delimiter, local) for name, evidence in found.items()}
+    signs = {name: evidence.decide(point) for name, evidence in found.items()}
     definite = {name: sign for name, sign in signs.items() if found[name].counts["."] or found[name].counts[","]}
     decided = definite or {name: sign for name, sign in signs.items() if sign not in ("", "?")}
     if len(set(decided.values())) > 1:
         names = [next(name for name, sign in decided.items() if sign == wanted) for wanted in ".,"]
-        point, comma = (_example(columns[name], sign) for name, sign in zip(names, ".,", strict=True))
+        first, second = (_example(columns[name], sign) for name, sign in zip(names, ".,", strict=True))
         raise DataError(
-            f"expected one decimal sign, got {quote_text(point)} ({place(point)}, column '{names[0]}') and "
-            f"{quote_text(comma)} ({place(comma)}, column '{names[1]}')",
+            f"expected one decimal sign, got {quote_text(first)} ({place(first)}, column '{names[0]}') and "
+            f"{quote_text(second)} ({place(second)}, column '{names[1]}')",
             "set {decimal} to one of them",
         )
-    if decided and (definite or "?" not in signs.values()):
-        return next(iter(decided.values()))
+    if definite:
+        return FoundDecimal(next(iter(definite.values())))
     for name, sign in signs.items():
         if sign == "?":
             example = found[name].example
             raise DataError(f"{place(example)}: {_describe_doubt(name, example)}", "set {decimal} to . or ,")
-    return "."
+    for name, sign in decided.items():
+        if sign == "." and point == "likely" and found[name].decide("in doubt") == "?":
+            return FoundDecimal(sign, name, found[name].example)
+    return FoundDecimal(next(iter(decided.values()), ""))
 
 
 def _example(cells: Sequence[str], sign: str) -> str:

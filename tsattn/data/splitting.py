@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ DELIMITERS = ",;\t|"
 
 MAX_HEAD = 400
 """Number of lines by which a delimiter is chosen."""
+
+_SPLIT_QUOTES = re.compile(r'"[,;\t| ]+"')
+"""End and start of cells in quotes, which a wrong delimiter leaves within a cell."""
 
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", BLANKS: "blanks"}
 
@@ -97,6 +101,8 @@ def _score(lines: Sequence[str], delimiter: str) -> float:
     width = usual_width(records)
     rows = [record.cells for record in records if len(record.cells) == width]
     if width < 2 or not rows:
+        return 0.0
+    if 2 * sum(any(_SPLIT_QUOTES.search(cell) for cell in row) for row in rows) > len(rows):
         return 0.0
     step = max(len(rows) * width // MAX_CELLS, 1)
     cells = [cell for row in rows[::step] for cell in row[:MAX_CELLS]]
