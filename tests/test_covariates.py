@@ -197,7 +197,7 @@ def test_calendar_and_static_covariate_halve_the_error(weekly: Forecaster) -> No
 def test_a_shop_of_an_unknown_kind_is_forecast(weekly: Forecaster) -> None:
     new = shops().query("shop == 'S00'").assign(shop="new", kind="kiosk")
     forecast = weekly.predict(new)
-    assert np.isfinite(forecast["y"]).all() and forecast["y"].between(20, 80).all()
+    assert np.isfinite(forecast["sales"]).all() and forecast["sales"].between(20, 80).all()
 
 
 @pytest.mark.slow
@@ -207,9 +207,9 @@ def test_static_covariates_saved_and_served(weekly: Forecaster, tmp_path: Path) 
     weekly.save(tmp_path / "run")
     expected = weekly.predict()
     loaded = Forecaster.load(tmp_path / "run")
-    np.testing.assert_allclose(loaded.predict()["y"], expected["y"], rtol=1e-6)
+    np.testing.assert_allclose(loaded.predict()["sales"], expected["sales"], rtol=1e-6)
     new = shops().replace("office", "kiosk")
-    np.testing.assert_allclose(loaded.predict(new)["y"], weekly.predict(new)["y"], rtol=1e-6)
+    np.testing.assert_allclose(loaded.predict(new)["sales"], weekly.predict(new)["sales"], rtol=1e-6)
     served = tf.saved_model.load(tmp_path / "run" / "saved_model" / "1").signatures["serving_default"]
     metadata = json.loads((tmp_path / "run" / "saved_model" / "1" / "assets.extra" / "tsattn.json").read_text())
     assert metadata["static"] == {"static_kind": {"name": "kind", "categories": ["mall", "office"]}}
@@ -224,7 +224,7 @@ def test_static_covariates_saved_and_served(weekly: Forecaster, tmp_path: Path) 
             last_time=tf.constant([int(pd.Timestamp("2024-04-25").timestamp())] * 2, tf.int64),
             static_kind=tf.constant(kinds),
         )
-        wanted = weekly.predict(data)["y"].to_numpy()[:14]
+        wanted = weekly.predict(data)["sales"].to_numpy()[:14]
         np.testing.assert_allclose(answer["forecast"].numpy().ravel(), wanted, rtol=1e-4)
 
 
@@ -243,5 +243,5 @@ def test_weights_do_not_depend_on_the_validation_part() -> None:
     # The factors of the calibration are not trained: they are fitted to the validation part.
     for first, second in zip(*(forecaster.model_.trainable_weights for forecaster in forecasters), strict=True):
         np.testing.assert_array_equal(first, second)
-    first, second = (forecaster.predict(data[~late])["y"] for forecaster in forecasters)
+    first, second = (forecaster.predict(data[~late])["sales"] for forecaster in forecasters)
     np.testing.assert_array_equal(first, second)

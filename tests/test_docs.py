@@ -96,7 +96,7 @@ def test_blocks_run_one_after_the_other(
             exec(compile(block, f"{page}.md", "exec"), names)
     if page == README.stem:
         printed = capsys.readouterr().out
-        assert "y-lo-80" in printed and "(1, 12, 1, 3)" in printed
+        assert "Passengers-lo-80" in printed and "(1, 12, 1, 3)" in printed
 
 
 @pytest.mark.slow

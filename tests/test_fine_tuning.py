@@ -77,7 +77,7 @@ def test_fine_tuning_on_few_rows_is_better_than_training(run: Path) -> None:
     history, truth = new.iloc[:HISTORY], new["sales"].iloc[HISTORY:].to_numpy()
     tuned = Forecaster(init_from=run, training=TRAINING).fit(history)
     fresh = Forecaster("seq2seq", HORIZON, **ROLES, **SMALL, training=TRAINING).fit(history)
-    errors = [np.abs(model.predict()["y"].to_numpy() - truth).mean() for model in (tuned, fresh)]
+    errors = [np.abs(model.predict()["sales"].to_numpy() - truth).mean() for model in (tuned, fresh)]
     assert errors[0] < 0.7 * errors[1]
     assert tuned.spec_ == Forecaster.load(run).spec_ and tuned.config_.model["units"] == 8
     assert contents(run) == before, "the initial run is not changed"
@@ -108,7 +108,7 @@ def test_weights_stay_if_no_epoch_improves_them(run: Path, tmp_path: Path) -> No
     new = shops(1, HISTORY, seed=5)
     tuned = Forecaster(init_from=run, training=ruinous).fit(new)
     assert tuned.history_ is not None and tuned.history_.best_epoch == 0
-    np.testing.assert_allclose(tuned.predict()["y"], Forecaster.load(run).predict(new)["y"], rtol=0.05)
+    np.testing.assert_allclose(tuned.predict()["sales"], Forecaster.load(run).predict(new)["sales"], rtol=0.05)
     tuned.save(tmp_path / "tuned")
     assert Forecaster.load(tmp_path / "tuned").history_ == tuned.history_
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from sklearn.base import clone
 
 from tsattn import Forecaster
 from tsattn.errors import ConfigError, DataError, DataWarning, RunError, TsattnError
-from tsattn.forecasting.network_trainer import CallbackFactory
+from tsattn.forecaster import Callbacks
 from tsattn.models import BASELINES
 from tsattn.scoring.forecast_weights import ForecastWeights
 
@@ -228,19 +227,19 @@ def noise(steps: int = 120) -> pd.DataFrame:
     return pd.DataFrame({"ds": pd.date_range("2024-03-01", periods=steps), "y": values})
 
 
-def record(titles: list[str]) -> CallbackFactory:
-    """Return a callback factory that records the titles of the trainings."""
+def record(titles: list[str]) -> Callbacks:
+    """Return a function to callbacks that records the titles of the trainings."""
 
-    def callback(title: str) -> nullcontext[None]:
+    def callbacks(title: str) -> tuple[()]:
         titles.append(title)
-        return nullcontext()
+        return ()
 
-    return callback
+    return callbacks
 
 
 def test_few_values_are_forecast_without_a_network() -> None:
     titles: list[str] = []
-    default = Forecaster(horizon=5, season=1).fit(noise(), callback=record(titles))
+    default = Forecaster(horizon=5, season=1).fit(noise(), callbacks=record(titles))
     assert titles == [] and default.history_ is None and default.get_params()["model"] is None
     assert default.config_.model == {"name": "combination", "second_season": 0}
     named = Forecaster("combination", horizon=5, season=1).fit(noise())
@@ -320,7 +319,7 @@ def test_a_better_network_has_weight_and_is_trained_to_the_end() -> None:
     steps = np.arange(300)
     frame = pd.DataFrame({"ds": steps, "y": 10 + np.sin(steps * 2 * np.pi / 9)})
     titles: list[str] = []
-    forecaster = Forecaster(horizon=4, season=1, training={"epochs": 6}).fit(frame, callback=record(titles))
+    forecaster = Forecaster(horizon=4, season=1, training={"epochs": 6}).fit(frame, callbacks=record(titles))
     assert forecaster.config_.model["name"] == "seq2seq" and titles == ["training", "training to the end"]
     assert forecaster.choice_ is not None and forecaster.choice_.uses_network
     assert forecaster.choice_.weight > 0.5 and "seq2seq" in forecaster.summary()

@@ -28,14 +28,14 @@ def test_forecasts_are_within_the_domain(model: str, tmp_path: Path) -> None:
     made = {}
     for support in ("real", "positive", "count"):
         forecaster = Forecaster(model, 14, season=7, support=support, options=options, training=training)
-        made[support] = forecaster.fit(sales()).predict()[["y-lo-80", "y", "y-hi-80"]].to_numpy()
+        made[support] = forecaster.fit(sales()).predict()[["sold-lo-80", "sold", "sold-hi-80"]].to_numpy()
     assert made["real"].min() < 0, "without a domain the lower bound is negative here"
     np.testing.assert_allclose(made["positive"], np.maximum(made["real"], 0), atol=1e-5)
     np.testing.assert_array_equal(made["count"], np.round(made["positive"]))
     forecaster.save(tmp_path / "run")
     again = Forecaster.load(tmp_path / "run")
     assert again.support == "count"
-    np.testing.assert_array_equal(again.predict()[["y-lo-80", "y", "y-hi-80"]].to_numpy(), made["count"])
+    np.testing.assert_array_equal(again.predict()[["sold-lo-80", "sold", "sold-hi-80"]].to_numpy(), made["count"])
 
 
 @pytest.mark.parametrize(("support", "value"), [("positive", -1.0), ("count", -1.0), ("count", 0.5)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,15 +11,19 @@ if TYPE_CHECKING:
     from tsattn.forecaster import Forecaster
     from tsattn.forecasting.combination import forecast
     from tsattn.forecasting.fitted import FittedForecaster
+    from tsattn.report.plots import plot_forecast
     from tsattn.tuning import tune
 
-__all__ = ["FittedForecaster", "Forecaster", "TsattnError", "forecast", "tune"]
+    __version__: str
+
+__all__ = ["FittedForecaster", "Forecaster", "TsattnError", "__version__", "forecast", "plot_forecast", "tune"]
 
 _MODULES = {
     "FittedForecaster": "tsattn.forecasting.fitted",
     "Forecaster": "tsattn.forecaster",
     "TsattnError": "tsattn.errors",
     "forecast": "tsattn.forecasting.combination",
+    "plot_forecast": "tsattn.report.plots",
     "tune": "tsattn.tuning",
 }
 
@@ -27,6 +32,8 @@ def __getattr__(name: str) -> Any:
     # Imported on first use, so that `import tsattn` does not import TensorFlow.
     if name in _MODULES:
         return getattr(importlib.import_module(_MODULES[name]), name)
+    if name == "__version__":
+        return metadata.version("tsattn")
     raise AttributeError(f"module 'tsattn' has no attribute '{name}'")
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+import keras
 import pandas as pd
+from matplotlib.axes import Axes
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -25,7 +29,9 @@ from tsattn.forecasting.finetuning import read_series
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.forecasting.prediction import PredictionRequest, explain, predict, sample
+from tsattn.report.plots import plot_forecast
 from tsattn.run_directory import write_run
+from tsattn.timeseries.frames import template_of, to_library
 
 
 def _fitted_property(name: str) -> Any:
@@ -37,6 +43,20 @@ def _fitted_property(name: str) -> Any:
         return getattr(self.fitted_, name)
 
     return property(read)
+
+
+Callbacks = Sequence[keras.callbacks.Callback] | Callable[[str], Sequence[keras.callbacks.Callback]]
+"""Keras callbacks, or a function from the title of a training to them."""
+
+
+def _callback_factory(callbacks: Callbacks) -> CallbackFactory:
+    """Return the callbacks as one callback per training."""
+
+    def factory(title: str) -> AbstractContextManager[Any]:
+        own = callbacks(title) if callable(callbacks) else callbacks
+        return nullcontext(keras.callbacks.CallbackList(list(own)))
+
+    return factory
 
 
 def _document_data_options(cls: type[Forecaster]) -> type[Forecaster]:
@@ -78,12 +98,13 @@ class Forecaster(BaseEstimator):
 
     Example:
         >>> forecaster = Forecaster(horizon=24).fit(frame)
-        >>> forecaster.predict()  # unique_id, ds, y, y-lo-80, y-hi-80
+        >>> forecaster.predict()  # store, date, sales, sales-lo-80, sales-hi-80, with the names of the frame
         >>> forecaster.save("runs/all")
         >>> Forecaster(init_from="runs/all").fit(new_series)
     """
 
     fitted_: FittedForecaster
+    _template: Any = None  # of the training data, for frames of the same library
     config_ = _fitted_property("config")
     schema_ = _fitted_property("schema")
     spec_ = _fitted_property("spec")
@@ -206,7 +227,7 @@ class Forecaster(BaseEstimator):
         y: None = None,
         *,
         future: Frame | Path | str | None = None,
-        callback: CallbackFactory | None = None,
+        callbacks: Callbacks = (),
     ) -> Self:
         """Read the data, train a model, score it on the validation part, and train it further to the end of the data.
 
@@ -217,15 +238,26 @@ class Forecaster(BaseEstimator):
             X: A frame or an array, a CSV or Parquet file, a folder or pattern; see `tsattn.data.load`.
             y: Ignored; the target is a column of the data.
             future: Timestamps, ids and future covariates after the end of the data, for the forecast that follows them.
-            callback: Called with the title of each training, returns a context manager that yields a Keras callback.
+            callbacks: Keras callbacks, such as `keras.callbacks.TensorBoard`, of every training; or a function that
+                takes the title of a training ("training" on the data before the validation part, then "training to the
+                end") and returns its callbacks.
 
         Raises:
             ConfigError: A parameter has a value that is not allowed.
             DataError: The data cannot be read as series, or are too short for the horizon.
+
+        Example:
+            >>> Forecaster().fit(frame, callbacks=lambda title: [keras.callbacks.TensorBoard(f"logs/{title}")])
         """
         config = self.to_config()
-        self.fitted_ = fit(config, *read_series(X, config, future), source_name(X), callback)
+        self.fitted_ = fit(config, *read_series(X, config, future), source_name(X), _callback_factory(callbacks))
+        self._template = template_of(X)
         return self
+
+    def _like(self, frame: pd.DataFrame, X: object) -> pd.DataFrame:
+        """Return a frame in the library of the data, or of the training data if they are None."""
+        native: pd.DataFrame = to_library(frame, self._template if X is None else template_of(X))
+        return native
 
     def summary(self) -> str:
         """Return one sentence on the selected model compared with the best naive baseline."""
@@ -240,6 +272,7 @@ class Forecaster(BaseEstimator):
         cutoff: Cutoff | None = None,
         horizon: int | None = None,
         recursive: bool = False,
+        levels: Sequence[float] | None = None,
     ) -> pd.DataFrame:
         """Forecast the steps that follow the data, by default the training data.
 
@@ -255,16 +288,41 @@ class Forecaster(BaseEstimator):
             recursive: Allow a longer horizon than that of the model: the median forecast is appended to the history
                 repeatedly. Future covariates are required for all steps. The intervals of later steps ignore the
                 uncertainty of the appended values and are too narrow, see the `DataWarning`.
+            levels: Quantile levels to return, among those of the model; all of them by default.
 
         Returns:
-            A frame with `unique_id`, `ds`, `y` and bounds such as `y-lo-80`, `y-hi-80`; `horizon` rows per series.
+            A frame with the columns of id and time of the data, the median, named after the target, and bounds such as
+            `sales-lo-80`, `sales-hi-80`; `horizon` rows per series. The columns are `unique_id`, `ds` and `y` where the
+            data have no such column, or several targets. The frame is of polars or pyarrow if the data are.
 
         Raises:
-            ConfigError: The horizon is longer than that of the model without ``recursive``.
+            ConfigError: The horizon is longer than that of the model without ``recursive``, or the model was not fitted
+                for a level.
             DataError: The data do not have the format of the training data, or do not contain ``cutoff``.
         """
         check_is_fitted(self)
-        return predict(self.fitted_, X, PredictionRequest(future, cutoff, horizon, recursive))
+        request = PredictionRequest(future, cutoff, horizon, recursive, levels)
+        return self._like(predict(self.fitted_, X, request).frame, X)
+
+    def plot(
+        self,
+        X: Frame | Path | str | None = None,
+        future: Frame | Path | str | None = None,
+        *,
+        id: str | None = None,
+        ax: Axes | None = None,
+        cutoff: Cutoff | None = None,
+    ) -> Axes:
+        """Draw the forecast of one series after the end of its history; see `tsattn.plot_forecast`.
+
+        Args:
+            X: As in `predict`; so are ``future`` and ``cutoff``.
+            id: The series; the first one by default.
+            ax: Where to draw; by default a new figure of pyplot.
+        """
+        check_is_fitted(self)
+        prediction = predict(self.fitted_, X, PredictionRequest(future, cutoff))
+        return plot_forecast(prediction.frame, prediction.history, id=id, ax=ax, season=self.fitted_.spec.season)
 
     def sample(
         self,
@@ -288,14 +346,14 @@ class Forecaster(BaseEstimator):
             seed: Seed of the paths.
 
         Returns:
-            A frame with `unique_id`, `sample`, `ds`, `y`, and `samples * horizon` rows per series.
+            A frame as that of `predict`, with the column `sample`, and `samples * horizon` rows per series.
 
         Example:
             >>> paths = Forecaster(options={"head": "normal"}).fit(frame).sample()
             >>> paths.groupby(["unique_id", "sample"])["y"].sum().quantile([0.1, 0.9])
         """
         check_is_fitted(self)
-        return sample(self.fitted_, X, PredictionRequest(future, cutoff, horizon), samples, seed)
+        return self._like(sample(self.fitted_, X, PredictionRequest(future, cutoff, horizon), samples, seed), X)
 
     def explain(
         self,
@@ -387,7 +445,7 @@ class Forecaster(BaseEstimator):
         baselines: Sequence[str] = (),
         out: Path | str | None = None,
         overwrite: bool = False,
-        callback: CallbackFactory | None = None,
+        callbacks: Callbacks = (),
     ) -> Backtest:
         """Forecast known data at several origins, each from the data before it, and compare with the naive baselines.
 
@@ -404,14 +462,15 @@ class Forecaster(BaseEstimator):
             out: Folder for the forecasts and scores, see `tsattn.evaluation.fold_store`. An interrupted backtest
                 resumes there, and further models are added.
             overwrite: Replace another backtest in that folder.
-            callback: As in `fit`.
+            callbacks: As in `fit`.
 
         Raises:
             DataError: The data cannot be read as series, or are too short for this number of folds.
             RunError: A package is missing, or ``out`` has other contents or cannot be written.
         """
         options: dict[str, Any] = {"models": models, "baselines": baselines, "out": out, "overwrite": overwrite}
-        return backtest(self.to_config(), X, folds, step, refit, callback=callback, **options)
+        result = backtest(self.to_config(), X, folds, step, refit, callback=_callback_factory(callbacks), **options)
+        return replace(result, forecasts=to_library(result.forecasts, template_of(X)))
 
     def evaluate(
         self,
@@ -439,7 +498,8 @@ class Forecaster(BaseEstimator):
             DataError: The data do not have the format of the training data, or are too short after these.
         """
         check_is_fitted(self)
-        return evaluate(self.fitted_, X, origins=origins, step=step, last_steps=last_steps, baselines=baselines)
+        result = evaluate(self.fitted_, X, origins=origins, step=step, last_steps=last_steps, baselines=baselines)
+        return replace(result, forecasts=to_library(result.forecasts, template_of(X)))
 
     def score(self, X: Frame | Path | str, y: None = None) -> float:
         """Return minus the MASE of `evaluate`, or minus the MAE if no series has a MASE; higher is better.

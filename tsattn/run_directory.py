@@ -43,8 +43,7 @@ from tsattn.forecasting.artifact import history_to_frame, write_fitted, write_ma
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.forecasting.prediction import PredictionRequest, explain, predict
 from tsattn.report.html import write_report
-from tsattn.report.plots import plot_forecast
-from tsattn.timeseries.frames import history_frame
+from tsattn.report.plots import write_forecast_plot
 from tsattn.timeseries.window_spec import WEIGHTS
 from tsattn.training.checkpoints import Checkpoints
 
@@ -113,9 +112,10 @@ def _export(fitted: FittedForecaster, folder: Path, name: str, after: int) -> No
 
 
 def _write_forecast(fitted: FittedForecaster, folder: Path, name: str) -> None:
-    forecast, history = predict(fitted, None, PredictionRequest()), history_frame(fitted.panel)
+    prediction = predict(fitted, None, PredictionRequest())
+    forecast, history = prediction.frame, prediction.history
     forecast.to_csv(folder / "forecast.csv", index=False)
-    plot_forecast(history, forecast, folder / "forecast.png", title=name, season=fitted.spec.season)
+    write_forecast_plot(history, forecast, folder / "forecast.png", title=name, season=fitted.spec.season)
     write_report(
         folder / "report.html",
         title=name,

@@ -33,15 +33,16 @@ from benchmarks.accuracy.tasks import (
     Task,
 )
 from tsattn.config import RunConfig
-from tsattn.data.loader import load
+from tsattn.data.loader import load, source_name
 from tsattn.errors import TsattnError
 from tsattn.evaluation.backtest import backtest_windows
+from tsattn.evaluation.model_selection import fit
 from tsattn.evaluation.origins import plan_backtest
 from tsattn.forecaster import Forecaster
+from tsattn.forecasting.finetuning import read_series
 from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.models import BASELINES
 from tsattn.scoring.comparison import BATCH_ROWS, predict_windows
-from tsattn.timeseries.frames import quantile_columns
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.window_spec import WindowSpec
 from tsattn.timeseries.windows import Windows
@@ -206,9 +207,9 @@ def m4(folder: Path, config: RunConfig, stage: Stage, callback: CallbackFactory 
 
 def m4_quantiles(forecaster: Forecaster, names: pd.Series) -> Values:
     """Return the forecast after the training data, [series, horizon, levels] in the order of ``names``."""
-    frame = forecaster.predict().set_index("unique_id")
-    columns = sorted(quantile_columns(forecaster.spec_.levels).items(), key=lambda pair: pair[1])
-    return np.stack([frame.loc[[name], [column for column, _ in columns]].to_numpy(float) for name in names])
+    panel, spec = forecaster.panel_, forecaster.spec_
+    series = np.array([panel.ids.index(name) for name in names], dtype=np.int64)
+    return predict_windows(forecaster.model_, spec, panel, series, panel.lengths[series])[:, :, 0].astype(float)
 
 
 def m4_intervals(
@@ -340,7 +341,8 @@ def classic(file: Path, config: RunConfig, stage: Stage, callback: CallbackFacto
 
 def _fit(config: RunConfig, data: pd.DataFrame | Path, callback: CallbackFactory | None) -> tuple[Forecaster, float]:
     begin = time.monotonic()
-    forecaster = Forecaster.from_config(config).fit(data, callback=callback)
+    forecaster = Forecaster.from_config(config)
+    forecaster.fitted_ = fit(config, *read_series(data, config), source_name(data), callback)
     return forecaster, round(time.monotonic() - begin, 1)
 
 

@@ -38,10 +38,11 @@ def test_network_is_compared_with_baselines(tmp_path: Path) -> None:
 
     folder = tmp_path / "backtests" / "Airline"
     assert "Written: backtests/Airline/ with leaderboard.csv" in result.stderr
-    forecasts = pd.read_csv(folder / "forecasts.csv", parse_dates=["cutoff", "ds"])
-    assert len(forecasts) == 24 and list(forecasts.columns[:5]) == ["unique_id", "cutoff", "ds", "y", "seq2seq"]
+    forecasts = pd.read_csv(folder / "forecasts.csv", parse_dates=["cutoff", "Date"])
+    names = ["unique_id", "cutoff", "Date", "Passengers", "seq2seq"]
+    assert len(forecasts) == 24 and list(forecasts.columns[:5]) == names
     truth = pd.read_csv(AIRLINE)["Passengers"].to_numpy()
-    np.testing.assert_array_equal(forecasts["y"], truth[-24:])
+    np.testing.assert_array_equal(forecasts["Passengers"], truth[-24:])
     np.testing.assert_array_equal(forecasts["naive"], np.repeat(truth[[-25, -13]], 12))
 
 
@@ -49,7 +50,7 @@ def test_the_command_and_python_agree(tmp_path: Path) -> None:
     result = tsattn("backtest", DATASETS / "nile.csv", "--model", "drift", "--step", 3, "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     known = Forecaster("drift").backtest(DATASETS / "nile.csv", step=3)
-    found = pd.read_csv(tmp_path / "out" / "forecasts.csv", parse_dates=["cutoff", "ds"])
+    found = pd.read_csv(tmp_path / "out" / "forecasts.csv", parse_dates=["cutoff", "Date"])
     np.testing.assert_array_equal(found["drift"].astype("float32"), known.forecasts["drift"])
     figure = known.scores.set_index("model").loc["drift", "mase"]
     assert f"{figure:.3f}" in result.stdout and "The forecasts overlap." in result.stderr

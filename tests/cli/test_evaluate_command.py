@@ -39,12 +39,14 @@ def test_run_is_scored_on_newer_data(old: Path, tmp_path: Path) -> None:
 
     forecasts = pd.read_csv(out)
     truth = pd.read_csv(AIRLINE)["Passengers"].to_numpy()
-    np.testing.assert_array_equal(forecasts["y"], truth[-30:])
+    np.testing.assert_array_equal(forecasts["Passengers"], truth[-30:])
     np.testing.assert_array_equal(forecasts["naive"], np.repeat(truth[-31:-6:6], 6))
     records = json.loads(scores.read_text())
     assert len(records) == 6 * 4 and {"step", "model", "mase", "skill", "wql", "coverage-80"} < set(records[0])
     naive = [row["mae"] for row in records if row["model"] == "naive"]
-    np.testing.assert_allclose(naive, np.abs(forecasts["y"] - forecasts["naive"]).to_numpy().reshape(5, 6).mean(0))
+    np.testing.assert_allclose(
+        naive, np.abs(forecasts["Passengers"] - forecasts["naive"]).to_numpy().reshape(5, 6).mean(0)
+    )
 
 
 def test_training_data_need_last_steps(old: Path, tmp_path: Path) -> None:

@@ -38,11 +38,12 @@ def test_run_directory_is_complete(run: Path) -> None:
 
 
 def test_forecast_follows_the_data(run: Path) -> None:
-    forecast = pd.read_csv(run / "forecast.csv", parse_dates=["ds"])
-    assert list(forecast.columns) == ["unique_id", "ds", "y", "y-lo-80", "y-hi-80"]
-    assert list(forecast["ds"]) == list(pd.date_range("1961-01-01", periods=12, freq="MS"))
-    assert (forecast["y-lo-80"] <= forecast["y"]).all() and (forecast["y"] <= forecast["y-hi-80"]).all()
-    assert forecast["y"].between(200, 1000).all(), "in original units"
+    forecast = pd.read_csv(run / "forecast.csv", parse_dates=["Date"])
+    assert list(forecast.columns) == ["unique_id", "Date", "Passengers", "Passengers-lo-80", "Passengers-hi-80"]
+    assert list(forecast["Date"]) == list(pd.date_range("1961-01-01", periods=12, freq="MS"))
+    low, median, high = (forecast[f"Passengers{part}"] for part in ("-lo-80", "", "-hi-80"))
+    assert (low <= median).all() and (median <= high).all()
+    assert median.between(200, 1000).all(), "in original units"
 
 
 def test_config_has_all_options(run: Path) -> None:
@@ -84,7 +85,7 @@ def test_predict_without_data_gives_the_forecast_of_the_run(run: Path, tmp_path:
 
 def test_predict_prints_csv(run: Path) -> None:
     result = tsattn("predict", run)
-    assert result.stdout.splitlines()[0] == "unique_id,ds,y,y-lo-80,y-hi-80"
+    assert result.stdout.splitlines()[0] == "unique_id,Date,Passengers,Passengers-lo-80,Passengers-hi-80"
     assert len(result.stdout.splitlines()) == 13
     assert tsattn("predict", run, "-o", "-").stdout == result.stdout and not Path("-").exists()
 
@@ -97,8 +98,8 @@ def test_predict_from_other_data(run: Path, tmp_path: Path) -> None:
     result = tsattn("predict", run, path, "-o", tmp_path / "out.parquet")
     assert result.exit_code == 0, result.output
     forecast = pd.read_parquet(tmp_path / "out.parquet")
-    assert forecast["ds"].iloc[0] == pd.Timestamp("2001-10-01")
-    assert np.isfinite(forecast["y"]).all() and forecast["y"].between(0, 10).all(), "on the scale of the history"
+    assert forecast["Date"].iloc[0] == pd.Timestamp("2001-10-01")
+    assert forecast["Passengers"].between(0, 10).all(), "on the scale of the history"
 
 
 def test_predict_reports_missing_columns(run: Path, tmp_path: Path) -> None:
@@ -253,7 +254,7 @@ def test_every_attention_is_an_option(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())["model"]
     assert (config["attention"], config["alignment"], config["copy_heads"]) == ("general", "local", 0)
-    assert pd.read_csv(tmp_path / "run" / "forecast.csv")["y"].between(100, 2000).all()
+    assert pd.read_csv(tmp_path / "run" / "forecast.csv")["Passengers"].between(100, 2000).all()
 
 
 @pytest.mark.slow
@@ -281,7 +282,7 @@ def test_recipes(recipe: str) -> None:
     forecast = Forecaster.from_config(config).fit(months).predict()
     levels = len(values.get("levels", (0.1, 0.5, 0.9)))
     assert len(forecast) == 12 * series and len(forecast.columns) == 2 + levels
-    assert np.isfinite(forecast.drop(columns=["unique_id", "ds"])).to_numpy().all()
+    assert np.isfinite(forecast.iloc[:, 2:]).to_numpy().all()
 
 
 @pytest.mark.usefixtures("without_export")

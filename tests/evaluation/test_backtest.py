@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -154,13 +153,13 @@ def titles() -> list[str]:
 def plain(network: Forecaster, titles: list[str]) -> dict[str, Backtest]:
     """Backtests with two origins, trained once and for each."""
 
-    def callback(title: str) -> nullcontext[None]:
+    def callbacks(title: str) -> tuple[()]:
         titles.append(title)
-        return nullcontext()
+        return ()
 
     refits: tuple[Refit, ...] = ("never", "every")
     with eager_training():
-        return {refit: network.backtest(ragged(), 2, STEP, refit, callback=callback) for refit in refits}
+        return {refit: network.backtest(ragged(), 2, STEP, refit, callbacks=callbacks) for refit in refits}
 
 
 @pytest.mark.usefixtures("eager_training")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -49,12 +47,11 @@ class Callback:
         self.titles: list[str] = []
         self._limit = limit
 
-    @contextmanager
-    def __call__(self, title: str) -> Iterator[None]:
+    def __call__(self, title: str) -> tuple[()]:
         if len(self.titles) == self._limit:
             raise Interrupt
         self.titles.append(title)
-        yield
+        return ()
 
 
 @cache
@@ -67,7 +64,7 @@ def whole(refit: Refit) -> Backtest:
 def test_an_interrupted_backtest_resumes(refit: Refit, tmp_path: Path) -> None:
     out, models = tmp_path / "stored", MODELS[refit]
     with pytest.raises(Interrupt):
-        forecaster().backtest(series(), FOLDS, refit=refit, models=models, out=out, callback=Callback(1))
+        forecaster().backtest(series(), FOLDS, refit=refit, models=models, out=out, callbacks=Callback(1))
     done = [path.stem for path in out.rglob("*.parquet")]
     assert done == [models[0]] * (FOLDS if refit == "never" else 1) and not (out / "leaderboard.csv").exists()
 
@@ -76,7 +73,7 @@ def test_an_interrupted_backtest_resumes(refit: Refit, tmp_path: Path) -> None:
     half.parent.mkdir(exist_ok=True)
     half.write_text("{")
     callback = Callback()
-    result = forecaster().backtest(series(), FOLDS, refit=refit, models=models, out=out, callback=callback)
+    result = forecaster().backtest(series(), FOLDS, refit=refit, models=models, out=out, callbacks=callback)
     assert len(callback.titles) == 1
     pd.testing.assert_frame_equal(result.scores, whole(refit).scores, check_exact=True)
     columns = [name for name in result.forecasts if name not in ("unique_id", "cutoff", "ds")]
@@ -106,7 +103,7 @@ def test_results_are_written_and_more_models_can_be_added(tmp_path: Path) -> Non
         first.scores[first.scores["model"] == "tcn"].reset_index(drop=True),
     )
     callback = Callback()
-    both = forecaster().backtest(series(), FOLDS, models=NETWORKS, out=out, callback=callback)
+    both = forecaster().backtest(series(), FOLDS, models=NETWORKS, out=out, callbacks=callback)
     assert callback.titles == ["attention_pooling, training"]
     np.testing.assert_array_equal(first.forecasts["tcn"], both.forecasts["tcn"])
     board = pd.read_csv(out / "leaderboard.csv")

@@ -13,7 +13,7 @@ from frames import many, series
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tsattn.report.plots import forecast_figure, plot_forecast, write_png
+from tsattn.report.plots import forecast_figure, write_forecast_plot, write_png
 
 
 def drawn(figure: Figure, path: Path) -> list[Axes]:
@@ -41,7 +41,7 @@ def legend(figure: Figure) -> list[str]:
 def test_png_has_a_sensible_size(tmp_path: Path) -> None:
     path = tmp_path / "forecast.png"
     settings = dict(mpl.rcParams)
-    plot_forecast(*series(pd.date_range("2020-01-01", periods=60), 10), path, title="Sales")
+    write_forecast_plot(*series(pd.date_range("2020-01-01", periods=60), 10), path, title="Sales")
     content = path.read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
     width, height = struct.unpack(">II", content[16:24])
@@ -130,7 +130,7 @@ def test_any_span_has_a_few_ticks(freq: str) -> None:
 @pytest.mark.parametrize("values", [np.nan, 0.0, 1e-9, 3e9, np.inf])
 def test_any_values_can_be_drawn(tmp_path: Path, values: float) -> None:
     past, ahead = series(pd.date_range("2020-01-01", periods=40), 5)
-    plot_forecast(past.assign(y=values), ahead, tmp_path / "p.png", title="values")
+    write_forecast_plot(past.assign(y=values), ahead, tmp_path / "p.png", title="values")
 
 
 def test_names_may_be_long_or_foreign_and_hold_math(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ def ask(client: Client, body: bytes, **headers: str) -> pd.DataFrame:
 
 def assert_same_forecast(answer: pd.DataFrame, known: pd.DataFrame, frame: pd.DataFrame, target: str = "y") -> None:
     """Compare a forecast with that of `predict`, to 1e-5 of the standard deviation of the data."""
-    assert list(answer.columns) == list(known.columns)
+    known = known.set_axis(answer.columns, axis=1)  # answers have the standard names
+    assert list(answer.columns[:3]) == ["unique_id", "ds", "y"]
     assert list(answer["unique_id"].astype(str)) == list(known["unique_id"])
     if pd.api.types.is_datetime64_any_dtype(known["ds"]):
         pd.testing.assert_index_equal(

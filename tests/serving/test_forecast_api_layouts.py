@@ -32,7 +32,7 @@ def test_one_series_needs_no_id_and_several_do() -> None:
     both = pd.concat([plain.assign(unique_id="p"), plain.assign(unique_id="q", y=2 * plain["y"])])
     answer = ask(client, as_csv(both))
     assert list(answer["unique_id"]) == ["p"] * 6 + ["q"] * 6
-    assert_close(answer["y"][:6], known["y"], 10)
+    assert_close(answer["y"][:6], known["load"], 10)
     twice = client.post("/v1/forecast", content=as_csv(both.drop(columns="unique_id")), headers=CSV)
     assert twice.status_code == 400 and "expected each timestamp once" in twice.json()["error"]
     assert "--" not in twice.json()["error"]

@@ -185,7 +185,7 @@ def grouped_scores_table(scores: pd.DataFrame, name: str) -> Table:
     """Return the scores of one model by series or by step of the horizon."""
     key = str(scores.columns[0])
     selected = scores[scores["model"] == name]
-    title = f"{name} by {'series' if key == 'unique_id' else key}"
+    title = f"{name} by {'step' if key == 'step' else 'series'}"
     if len(selected) > MAX_GROUPS:
         title += f": the first {MAX_GROUPS} of {len(selected)}, all of them with --scores"
     table = _table(title)

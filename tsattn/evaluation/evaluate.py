@@ -16,7 +16,7 @@ from tsattn.scoring.comparison import KerasForecaster, classical_forecasters, fo
 from tsattn.scoring.metrics import Scores, score
 from tsattn.scoring.model_choice import ranking_metric
 from tsattn.scoring.window_forecaster import WindowForecaster
-from tsattn.timeseries.frames import history_frame
+from tsattn.timeseries.frames import history_frame, name_columns
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class Evaluation:
     """Forecasts and scores of a fitted forecaster and the baselines.
 
     Args:
-        forecasts: ``unique_id``, ``cutoff`` (last timestamp of the history), ``ds``, ``y`` (observed, NaN where
-            missing), and for each model its forecast and bounds, such as ``naive``, ``naive-lo-80``, ``naive-hi-80``.
+        forecasts: Id, ``cutoff`` (last timestamp of the history), time and target (observed, NaN where missing), with
+            the names of `tsattn.timeseries.frames.name_columns`, and for each model its forecast and bounds, such as
+            ``naive``, ``naive-lo-80``, ``naive-hi-80``.
             Sorted by series and cutoff, with one row per step.
         scored: Metrics in total, by origin, series and step.
         model: Name of the forecaster among the models.
@@ -77,4 +78,5 @@ def evaluate(
     scored = score(forecasts, list(forecasters), spec.season, spec.levels, history_frame(windows.history()))
     failure_notes = (failure.summary(name) for name, failure in failures.items())
     notes = (*windows.notes, *scored.notes, *(note for note in failure_notes if note))
-    return Evaluation(forecasts, scored, fitted.name, windows.summary(), notes)
+    named = name_columns(forecasts, fitted.schema)
+    return Evaluation(named, scored.name_columns(fitted.schema), fitted.name, windows.summary(), notes)

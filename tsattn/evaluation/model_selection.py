@@ -142,14 +142,14 @@ def first_within_standard_error(errors: pd.DataFrame, metric: str, best: str, ne
     Regression Trees), for the mean difference over series and folds. A baseline that is best is returned.
 
     Args:
-        errors: ``unique_id``, ``cutoff``, ``model`` and the metric.
+        errors: Id, cutoff, ``model`` and the metric.
         metric: The deciding error.
         best: The model with the lowest mean error.
         networks: Names in order of preference.
     """
     if best not in networks:
         return best
-    table = errors.pivot(index=["unique_id", "cutoff"], columns="model", values=metric).astype(float)
+    table = errors.pivot(index=list(errors.columns[:2]), columns="model", values=metric).astype(float)
     for name in networks:
         excess = (table[name] - table[best]).dropna()
         if len(excess) > 1 and excess.mean() <= excess.std() / np.sqrt(len(excess)):

@@ -24,7 +24,7 @@ from tsattn.scoring.comparison import KerasForecaster, classical_forecasters, fo
 from tsattn.scoring.metrics import Scores, score
 from tsattn.scoring.model_choice import ModelChoice
 from tsattn.scoring.window_forecaster import FitFailures, WindowForecaster
-from tsattn.timeseries.frames import history_frame
+from tsattn.timeseries.frames import history_frame, name_columns
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
 from tsattn.timeseries.window_spec import WindowSpec
@@ -44,8 +44,9 @@ class Backtest:
     """Forecasts and scores of a backtest.
 
     Args:
-        forecasts: ``unique_id``, ``cutoff`` (last timestamp of the history), ``ds``, ``y`` (observed, NaN where
-            missing), and for each model its forecast and bounds, such as ``naive``, ``naive-lo-80``, ``naive-hi-80``.
+        forecasts: Id, ``cutoff`` (last timestamp of the history), time and target (observed, NaN where missing), with
+            the names of `tsattn.timeseries.frames.name_columns`, and for each model its forecast and bounds, such as
+            ``naive``, ``naive-lo-80``, ``naive-hi-80``.
             Sorted by fold, with one row per series and step.
         scored: Metrics in total, by origin, series and step.
         cutoffs: One row per fold, see `tsattn.evaluation.origins.EvaluationWindows.cutoffs`.
@@ -209,6 +210,7 @@ def run_backtest(
         for name, row in folds.items()
     }
     failures = [sum((fold.failures for fold in row), FitFailures()).summary(name) for name, row in folds.items()]
+    forecasts, scored = name_columns(forecasts, windows.schema), scored.name_columns(windows.schema)
     store.finish(forecasts, scored)
     return Backtest(
         forecasts,

@@ -16,7 +16,7 @@ import pandas as pd
 from tsattn.config import RunConfig
 from tsattn.data.loader import Frame, load
 from tsattn.pretrained.zero_shot import forecast_series
-from tsattn.timeseries.frames import forecast_frame
+from tsattn.timeseries.frames import forecast_frame, name_columns, template_of, to_library
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
 from tsattn.timeseries.seasonality import combined_seasons
@@ -30,7 +30,7 @@ class CombinationForecast:
     """Forecasts of a panel and the weights of the methods.
 
     Args:
-        frame: ``unique_id``, ``ds``, ``y`` and the intervals; see `tsattn.timeseries.frames.forecast_frame`.
+        frame: Id, time, target and the intervals; see `tsattn.timeseries.frames.name_columns`.
         weights: Sum of the weights of each kind of method, mean over the series, largest first.
     """
 
@@ -60,7 +60,7 @@ def forecast(
             ``support``, ``on_duplicate``, ``resample``.
 
     Returns:
-        ``unique_id``, ``ds``, ``y`` and the intervals, such as ``y-lo-80`` and ``y-hi-80``.
+        Id, time, target and the bounds of the intervals, as `Forecaster.predict`.
 
     Raises:
         ConfigError: An option has an unknown name or a value that is not allowed.
@@ -73,7 +73,8 @@ def forecast(
         {"data": {**options, "horizon": horizon}, "levels": tuple(levels)}, source="tsattn.forecast"
     )
     panel, schema = load(data, config.data)
-    return forecast_panel(panel, schema, config).frame
+    forecast: pd.DataFrame = to_library(forecast_panel(panel, schema, config).frame, template_of(data))
+    return forecast
 
 
 def forecast_panel(panel: Panel, schema: Schema, config: RunConfig) -> CombinationForecast:
@@ -96,4 +97,4 @@ def forecast_panel(panel: Panel, schema: Schema, config: RunConfig) -> Combinati
     )
     mean = {kind: float(weights.mean()) for kind, weights in result.weights.items()}
     weights = dict(sorted(mean.items(), key=lambda item: -item[1]))
-    return CombinationForecast(forecast_frame(panel, quantiles, config.levels), weights)
+    return CombinationForecast(name_columns(forecast_frame(panel, quantiles, config.levels), schema), weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from tsattn.models.network_combination import get_methods
 from tsattn.models.sampling import can_sample, sample_paths
 from tsattn.models.training_range import window_statistics
 from tsattn.scoring.comparison import predict_windows
-from tsattn.timeseries.frames import forecast_frame, sample_frame, weight_frame
+from tsattn.timeseries.frames import forecast_frame, history_frame, name_columns, sample_frame, weight_frame
 from tsattn.timeseries.panel import WIDE_ID, Panel, missing_future_covariates
 from tsattn.timeseries.ragged import Floats
+from tsattn.timeseries.schema import Schema
 from tsattn.timeseries.window_spec import WEIGHTS, WindowSpec
 from tsattn.timeseries.windows import gather
 
@@ -43,12 +45,32 @@ class PredictionRequest:
         cutoff: Last timestamp of the history; None for the end of the data.
         horizon: Steps to forecast; None for the horizon of the model.
         recursive: Whether to forecast beyond the horizon of the model, with the median forecast as history.
+        levels: Quantile levels to return; None for all that the model was fitted for.
     """
 
     future: Frame | Path | str | None = None
     cutoff: Cutoff | None = None
     horizon: int | None = None
     recursive: bool = False
+    levels: Sequence[float] | None = None
+
+    def select_levels(self, fitted_levels: Sequence[float]) -> tuple[float, ...]:
+        """Return the levels to return, ascending.
+
+        Raises:
+            ConfigError: The model was not fitted for one of them.
+        """
+        if self.levels is None:
+            return tuple(fitted_levels)
+        known = {round(level, 6): level for level in fitted_levels}
+        missing = [f"{level:g}" for level in self.levels if round(level, 6) not in known]
+        if missing or not self.levels:
+            raise ConfigError(
+                f"levels must be among the quantile levels that the model was fitted for, "
+                f"{', '.join(f'{level:g}' for level in fitted_levels)}. Received: {', '.join(missing) or 'none'}",
+                "fit with those {levels}",
+            )
+        return tuple(sorted({known[round(level, 6)] for level in self.levels}))
 
     def steps(self, fitted_horizon: int) -> int:
         """Return the number of steps to forecast.
@@ -87,7 +109,27 @@ def prediction_panel(fitted: FittedForecaster, X: Frame | Path | str | None, req
     return panel
 
 
-def predict(fitted: FittedForecaster, X: Frame | Path | str | None, request: PredictionRequest) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Prediction:
+    """Quantile forecasts of several series.
+
+    Args:
+        frame: What `Forecaster.predict` returns.
+        panel: The series before the forecast, as far as they are known.
+        schema: How they were read.
+    """
+
+    frame: pd.DataFrame
+    panel: Panel
+    schema: Schema
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The series with the names of the columns of the data: id, time and target."""
+        return name_columns(history_frame(self.panel), self.schema)
+
+
+def predict(fitted: FittedForecaster, X: Frame | Path | str | None, request: PredictionRequest) -> Prediction:
     """Return quantile forecasts; see `Forecaster.predict`."""
     spec = fitted.spec
     steps, panel = request.steps(spec.horizon), prediction_panel(fitted, X, request)
@@ -98,7 +140,11 @@ def predict(fitted: FittedForecaster, X: Frame | Path | str | None, request: Pre
     else:
         series = np.arange(len(panel), dtype=np.int64)
         quantiles = predict_windows(fitted.model, spec, panel, series, panel.lengths)[:, :steps]
-    return forecast_frame(panel, np.where(empty[:, None, None, None], np.float32(np.nan), quantiles), spec.levels)
+    quantiles = np.where(empty[:, None, None, None], np.float32(np.nan), quantiles)
+    levels = request.select_levels(spec.levels)
+    chosen = quantiles[..., [spec.levels.index(level) for level in levels]]
+    frame = forecast_frame(panel, chosen, levels)
+    return Prediction(name_columns(frame, fitted.schema), panel, fitted.schema)
 
 
 def explain(fitted: FittedForecaster, X: Frame | Path | str | None, request: PredictionRequest) -> pd.DataFrame:
@@ -111,7 +157,8 @@ def explain(fitted: FittedForecaster, X: Frame | Path | str | None, request: Pre
     panel = prediction_panel(fitted, X, request)
     series = np.arange(len(panel), dtype=np.int64)
     weights = predict_windows(fitted.model, fitted.spec, panel, series, panel.lengths, WEIGHTS)
-    return weight_frame(panel, weights, get_methods(fitted.model, str(fitted.config.model["name"])))
+    frame = weight_frame(panel, weights, get_methods(fitted.model, str(fitted.config.model["name"])))
+    return name_columns(frame, fitted.schema)
 
 
 def find_empty_series(fitted: FittedForecaster, panel: Panel) -> npt.NDArray[np.bool_]:
@@ -224,7 +271,8 @@ def sample(
     empty = find_empty_series(fitted, panel)
     warn_unlike_series(fitted, panel)
     paths = sample_windows(fitted.model, fitted.spec, panel, samples, seed)[:, :, :steps]
-    return sample_frame(panel, np.where(empty[:, None, None, None], np.float32(np.nan), paths))
+    frame = sample_frame(panel, np.where(empty[:, None, None, None], np.float32(np.nan), paths))
+    return name_columns(frame, fitted.schema)
 
 
 def sample_windows(model: keras.Model, spec: WindowSpec, panel: Panel, samples: int, seed: int) -> Floats:

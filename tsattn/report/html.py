@@ -31,6 +31,7 @@ from tsattn.report.plots import (
     format_timestamps,
     interval_colors,
     shorten,
+    standard_names,
     take_excerpts,
     time_zone,
     write_png,
@@ -76,17 +77,18 @@ def write_report(
         scores: Models and baselines, best first: `model`, `mase`, `skill`, `smape`, `mae`, `rmse`, `wql`, and coverages
             such as `coverage-80`. Missing metrics are not shown.
         losses: Training curve: `epoch`, `loss`, `val_loss`, `best`. Empty if nothing was trained.
-        history: `unique_id`, `ds`, `y`, with gaps as NaN.
-        forecast: `unique_id`, `ds`, `y` and the bounds of intervals, such as `y-lo-80`, `y-hi-80`.
+        history: Id, time and value, with gaps as NaN.
+        forecast: Id, time, value and the bounds of intervals, such as `y-lo-80`, `y-hi-80`.
         config: Whole configuration in TOML.
         model: Name of the model, the highlighted row of ``scores``.
         season: Season length in steps; 1 for no season.
         summary: Comparison of the model with the baselines, in a sentence or two.
-        weights: `unique_id`, `ds`, `method`, `weight` of a model that combines methods.
+        weights: Id, time, `method`, `weight` of a model that combines methods.
         notes: Sentences about series that the scores leave out.
     """
+    columns, shown = list(forecast.columns), take_excerpts(history, forecast, season)
+    forecast = standard_names(forecast)
     intervals = find_intervals(forecast)
-    shown = take_excerpts(history, forecast, season)
     metrics = _metrics(scores, season, intervals)
     environment = Environment(
         loader=PackageLoader("tsattn.report", "."),
@@ -110,6 +112,7 @@ def write_report(
         inferred_settings=inferred_settings,
         config=config,
         **_forecast_values(forecast),
+        columns=columns,
     )
     path.write_text(page + "\n", encoding="utf-8")
 
@@ -154,7 +157,7 @@ def _weight_rows(weights: pd.DataFrame) -> list[tuple[str, list[str]]]:
 
     The cells are the mean over all steps, those of the first and the last step, and the range of the series.
     """
-    by_step = weights.groupby(["method", "unique_id"], sort=False)["weight"]
+    by_step = weights.groupby(["method", weights.columns[0]], sort=False)["weight"]
     ends = pd.DataFrame({"mean": by_step.mean(), "first": by_step.first(), "last": by_step.last()})
     methods = ends.groupby("method", sort=False)
     means, low, high = methods.mean(), methods["mean"].min(), methods["mean"].max()
@@ -268,7 +271,6 @@ def _forecast_values(forecast: pd.DataFrame) -> dict[str, Any]:
         for time, numbers in zip(format_timestamps(part["ds"]), part[columns].itertuples(index=False), strict=True):
             values.append((name, time, [format_number(float(number), decimals) for number in numbers]))
     return {
-        "columns": columns,
         "values": values,
         "steps": steps,
         "horizon": int(forecast.groupby("unique_id", sort=False).size().max()),

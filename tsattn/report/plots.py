@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 import matplotlib.dates as mdates
+import narwhals as nw
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -27,6 +28,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, MaxNLocator
+
+from tsattn.errors import ConfigError
 
 INK = "#3a4252"
 """History, training loss."""
@@ -90,6 +93,8 @@ def draw_series(axes: Axes, excerpt: Excerpt, *, ticks: int) -> None:
     axes.plot(ahead, _floats(excerpt.forecast["y"]), color=ACCENT, linestyle="", marker=marker, markersize=3.5)
     _style(axes)
     _time_ticks(axes, excerpt.forecast["ds"], ticks)
+    zone = time_zone(excerpt.forecast["ds"])
+    _label(axes, f"{excerpt.time} ({zone})" if zone else excerpt.time, excerpt.value)
 
 
 def draw_losses(axes: Axes, losses: pd.DataFrame) -> None:
@@ -103,7 +108,7 @@ def draw_losses(axes: Axes, losses: pd.DataFrame) -> None:
         axes.axvline(at, color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=1.5)
     _style(axes)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-    axes.set_xlabel("epoch", color=INK, fontsize=9)
+    _label(axes, "epoch", "loss")
 
 
 def legend_entries(intervals: Sequence[Interval]) -> list[Artist]:
@@ -164,6 +169,12 @@ def _style(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(EngFormatter() if largest >= _MIN_ENGINEERING else _PlainFormatter())
 
 
+def _label(axes: Axes, x: str, y: str) -> None:
+    """Name the axes; names of columns are text, not formulas."""
+    axes.set_xlabel(shorten(x, 40), color=INK, fontsize=9, parse_math=False)
+    axes.set_ylabel(shorten(y, 24), color=INK, fontsize=9, parse_math=False)
+
+
 class _PlainFormatter(Formatter):
     """Formats ticks with thousands separators and the same number of decimals, without exponents and offsets."""
 
@@ -199,7 +210,56 @@ _WIDTH = 11.0
 _LAYOUT = partial(ConstrainedLayoutEngine, w_pad=0.12, h_pad=0.08, hspace=0.04, wspace=0.03)
 
 
-def plot_forecast(history: pd.DataFrame, forecast: pd.DataFrame, path: Path, *, title: str, season: int = 1) -> None:
+def plot_forecast(
+    forecast: pd.DataFrame,
+    history: pd.DataFrame | None = None,
+    *,
+    id: str | None = None,
+    ax: Axes | None = None,
+    season: int = 1,
+) -> Axes:
+    """Draw the forecast of one series with its intervals, after the end of its history.
+
+    Args:
+        forecast: Id, time, forecast and bounds such as `y-lo-80`, `y-hi-80`, as `Forecaster.predict` returns; also
+            those of other packages with this form, such as statsforecast.
+        history: Id, time and values, with gaps as NaN; its column of values has the name of the forecast or is the
+            third one.
+        id: The series; the first one by default.
+        ax: Where to draw; by default a new figure of pyplot.
+        season: Season length in steps, from which the length of the history that is drawn follows.
+
+    Returns:
+        The axes, with names, ticks and a legend.
+
+    Raises:
+        ConfigError: There is no such series.
+
+    Example:
+        >>> forecaster = tsattn.Forecaster(horizon=12).fit(frame)
+        >>> tsattn.plot_forecast(forecaster.predict(), frame)
+    """
+    forecast = nw.from_native(forecast, eager_only=True).to_pandas()
+    ids = forecast.iloc[:, 0]
+    name = ids.iloc[0] if id is None else id
+    if not (ids == name).any():
+        raise ConfigError(f"id must be one of the series of the forecast, such as {ids.iloc[0]}. Received: id={name}")
+    past = forecast.iloc[:0] if history is None else nw.from_native(history, eager_only=True).to_pandas()
+    [excerpt] = take_excerpts(past, forecast[ids == name], season)
+    if ax is None:
+        from matplotlib import pyplot
+
+        ax = pyplot.subplots(figsize=(9, 4), layout="constrained")[1]
+    draw_series(ax, excerpt, ticks=9)
+    ax.set_title(shorten(excerpt.name, 80), loc="left", fontsize=10, color=INK, parse_math=False)
+    entries = legend_entries(excerpt.intervals)
+    ax.legend(handles=entries if len(excerpt.history) else entries[1:-1], frameon=False, fontsize=9, labelcolor=INK)
+    return ax
+
+
+def write_forecast_plot(
+    history: pd.DataFrame, forecast: pd.DataFrame, path: Path, *, title: str, season: int = 1
+) -> None:
     """Write the plot of `forecast_figure` as PNG."""
     picture = BytesIO()
     write_png(forecast_figure(history, forecast, title=title, season=season), picture, _DPI)
@@ -210,8 +270,8 @@ def forecast_figure(history: pd.DataFrame, forecast: pd.DataFrame, *, title: str
     """Return the plot of a forecast: up to six series, each with the end of its history.
 
     Args:
-        history: `unique_id`, `ds`, `y`, with gaps as NaN. `ds` holds dates, with or without a time zone, or integers.
-        forecast: `unique_id`, `ds`, `y` (the median) and the bounds of intervals, such as `y-lo-80`, `y-hi-80`.
+        history: Id, time and value, with gaps as NaN. The times are dates, with or without a time zone, or integers.
+        forecast: Id, time, median and the bounds of intervals, such as `y-lo-80`, `y-hi-80`.
         title: First line of the plot.
         season: Season length in steps; 1 for no season.
     """
@@ -227,6 +287,7 @@ def forecast_figure(history: pd.DataFrame, forecast: pd.DataFrame, *, title: str
         axes.set_title(name, loc="left", fontsize=10, color=MUTED, parse_math=False)
     for axes in grid[len(shown) :]:
         axes.set_axis_off()
+    forecast = standard_names(forecast)
     headline = _headline(title, forecast)
     figure.suptitle(headline, x=0.012, ha="left", fontsize=13, fontweight="bold", color=INK, parse_math=False)
     entries = legend_entries(find_intervals(forecast))
@@ -283,16 +344,33 @@ class Excerpt:
         history: Last steps before the forecast, `ds` and `y`; may be empty.
         forecast: `ds`, `y` and the bounds of the intervals.
         intervals: The intervals, widest first.
+        time: Name of the time column.
+        value: Name of the column of values.
     """
 
     name: str
     history: pd.DataFrame
     forecast: pd.DataFrame
     intervals: tuple[Interval, ...]
+    time: str
+    value: str
+
+
+def standard_names(frame: pd.DataFrame, value: str = "") -> pd.DataFrame:
+    """Return a frame whose first two columns, the value and its bounds are ``unique_id``, ``ds``, ``y``, ``y-lo-80``.
+
+    Args:
+        frame: Id, time, value and bounds.
+        value: Name of the value; the third column if empty.
+    """
+    value = value or str(frame.columns[2])
+    names = {str(frame.columns[0]): "unique_id", str(frame.columns[1]): "ds", value: "y"}
+    bounds = re.compile(rf"{re.escape(value)}(?=-(?:lo|hi)-[\d.]+$)")
+    return frame.set_axis([names.get(str(name)) or bounds.sub("y", str(name)) for name in frame.columns], axis=1)
 
 
 def find_intervals(forecast: pd.DataFrame) -> tuple[Interval, ...]:
-    """Return the intervals of a forecast, widest first."""
+    """Return the intervals of a forecast with standard names, widest first."""
     levels = [found[1] for name in forecast.columns if (found := re.fullmatch(r"y-lo-([\d.]+)", str(name)))]
     complete = sorted((level for level in levels if f"y-hi-{level}" in forecast.columns), key=float, reverse=True)
     return tuple(Interval(level, f"y-lo-{level}", f"y-hi-{level}") for level in complete)
@@ -302,17 +380,20 @@ def take_excerpts(history: pd.DataFrame, forecast: pd.DataFrame, season: int) ->
     """Return the first series of a forecast, each with the end of its history.
 
     Args:
-        history: `unique_id`, `ds`, `y`, with gaps as NaN.
-        forecast: `unique_id`, `ds`, `y` and the bounds of intervals, such as `y-lo-80`, `y-hi-80`.
+        history: Id, time and value, with gaps as NaN.
+        forecast: Id, time, value and the bounds of intervals, such as `y-lo-80`, `y-hi-80`.
         season: Season length in steps; 1 for no season.
     """
+    time, value = (str(name) for name in forecast.columns[1:3])
+    history = standard_names(history, value if value in history.columns else "")
+    forecast = standard_names(forecast)
     intervals = find_intervals(forecast)
     found = []
     for id in forecast["unique_id"].unique()[:MAX_SERIES]:
         ahead = forecast[forecast["unique_id"] == id].reset_index(drop=True)
         past = history.loc[history["unique_id"] == id, ["ds", "y"]]
         past = past.tail(_history_steps(len(ahead), season)).reset_index(drop=True)
-        found.append(Excerpt(" ".join(str(id).split()), past, ahead, intervals))
+        found.append(Excerpt(" ".join(str(id).split()), past, ahead, intervals, time, value))
     return found
 
 

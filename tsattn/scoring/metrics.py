@@ -18,13 +18,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from utilsforecast import losses
 
-from tsattn.timeseries.frames import quantile_columns
+from tsattn.timeseries.frames import name_columns, quantile_columns
+from tsattn.timeseries.schema import Schema
 
 Keys = tuple[str, ...]
 """Columns that define the groups: ``unique_id``, alone or with one more."""
@@ -178,6 +179,11 @@ class Scores:
     by_series: pd.DataFrame
     by_step: pd.DataFrame
     notes: tuple[str, ...]
+
+    def name_columns(self, schema: Schema) -> Scores:
+        """Return the scores with the name of the id column of the data."""
+        by_origin, by_series = (name_columns(table, schema) for table in (self.by_origin, self.by_series))
+        return replace(self, by_origin=by_origin, by_series=by_series)
 
 
 def score(

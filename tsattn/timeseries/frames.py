@@ -1,16 +1,24 @@
-"""Forecasts and histories as long frames with the columns ``unique_id``, ``ds`` and ``y``."""
+"""Forecasts and histories as long frames with the columns ``unique_id``, ``ds`` and ``y``.
+
+Frames within the package have these names. `name_columns` gives those that are returned to the user the names of the
+columns of the data.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from tsattn.timeseries.panel import WIDE_ID, Panel
 from tsattn.timeseries.ragged import Ints, concat_ranges
+from tsattn.timeseries.schema import Schema
 
 
 def series_names(panel: Panel) -> tuple[str, ...]:
@@ -23,6 +31,47 @@ def series_names(panel: Panel) -> tuple[str, ...]:
     if len(panel.targets) == 1:
         return panel.ids
     return tuple(f"{id}/{target}" for id in panel.ids for target in panel.targets)
+
+
+def name_columns(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return a frame with the columns of the data in place of ``unique_id``, ``ds`` and ``y``.
+
+    The id and the time have the names of their columns, and values that of the target: `sales`, `sales-lo-80`. In
+    evaluations, where the column of the target holds the observed values, forecasts are named after their model. Names
+    of several id columns are joined by "/", as the ids are. A standard name remains where the data have no such column,
+    several time columns, or several targets, whose names are then ids. All of them remain if a name of the data is also
+    that of another column of the frame, such as ``cutoff``.
+    """
+    names = {
+        "unique_id": "/".join(schema.id) or "unique_id",
+        "ds": schema.time[0] if len(schema.time) == 1 else "ds",
+        "y": schema.targets[0] if len(schema.targets) == 1 else "y",
+    }
+    renamed = [names.get(name) or re.sub(r"^y(?=-(?:lo|hi|q)-)", lambda _: names["y"], name) for name in frame.columns]
+    return frame.set_axis(renamed, axis=1) if len(set(renamed)) == len(renamed) else frame
+
+
+def template_of(data: object) -> Any:
+    """Return a frame without rows of a library other than pandas, such as polars; None for other data."""
+    frame = nw.from_native(data, eager_only=True, pass_through=True)
+    if not isinstance(frame, nw.DataFrame) or frame.implementation.is_pandas():
+        return None
+    return frame.head(0).to_native()
+
+
+def to_library(frame: pd.DataFrame, template: Any) -> Any:
+    """Return a frame in the library of a template, with its types of the columns of times.
+
+    Args:
+        frame: The frame.
+        template: What `template_of` returns for the data; the frame remains if it is None.
+    """
+    if template is None:
+        return frame
+    like = nw.from_native(template, eager_only=True)
+    native = nw.from_arrow(pa.Table.from_pandas(frame, preserve_index=False), backend=like.implementation)
+    times = {name: kind for name, kind in like.schema.items() if kind.is_temporal() and name in native.columns}
+    return native.with_columns(nw.col(name).cast(kind) for name, kind in times.items()).to_native()
 
 
 def quantile_columns(levels: Sequence[float]) -> dict[str, int]:
