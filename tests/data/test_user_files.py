@@ -13,6 +13,7 @@ import pytest
 from tsattn.config import DataConfig
 from tsattn.data.loader import load
 from tsattn.errors import DataError
+from tsattn.timeseries.frames import history_frame
 
 
 @pytest.fixture
@@ -312,6 +313,7 @@ def test_counts_with_leading_zeros_are_numbers(folder: Path) -> None:
     assert schema.targets == ("sales", "returns") and panel.values[[0, -1]].tolist() == [[103, 3], [68, 3]]
 
 
-def test_numbers_beyond_float32_are_refused(folder: Path) -> None:
-    with pytest.raises(DataError, match=r"'downloads_total'.*resolution of float32.*up to 1234575080"):
-        load(folder / "k_large_counter.csv")
+def test_numbers_beyond_float32_are_exact(folder: Path) -> None:
+    path = folder / "k_large_counter.csv"
+    panel, _ = load(path)
+    np.testing.assert_array_equal(history_frame(panel)["y"], pd.read_csv(path)["downloads_total"])

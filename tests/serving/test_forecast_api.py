@@ -42,6 +42,14 @@ def test_records_get_records(long: Forecaster, client: Client) -> None:
         assert_same_forecast(pd.DataFrame(answer["forecast"]), known, ragged())
 
 
+def test_counters_beyond_float32_are_forecast_in_their_units(long: Forecaster, client: Client) -> None:
+    rows = pd.DataFrame({"unique_id": "a", "ds": HOURS, "y": 48_123_457.25 + np.arange(120) / 4})
+    answer = ask(client, as_csv(rows))
+    np.testing.assert_allclose(answer["y"], long.predict(rows)["y"], rtol=1e-12)
+    small = long.predict(rows.assign(y=rows["y"] - 48_123_457.25))
+    np.testing.assert_allclose(answer["y"] - 48_123_457.25, small["y"], atol=1e-4)
+
+
 def test_accept_decides_the_format_of_the_response(client: Client) -> None:
     table, rows = as_csv(ragged()), json.dumps(as_records(ragged()))
     for accept, kind in {

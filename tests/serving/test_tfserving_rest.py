@@ -49,6 +49,15 @@ def test_attention_steps_of_a_history_longer_than_the_context(served: Served, pl
     np.testing.assert_allclose(made["attention"], known["attention"], atol=1e-5)
 
 
+def test_histories_beyond_the_resolution_of_float32_are_refused(served: Served) -> None:
+    past = [[48_123_457.25 + step / 4] for step in range(30)]
+    for body in ({"inputs": {"past": [past], "length": [30]}}, {"instances": [{"past": past, "length": 30}]}):
+        refused = served.predict(body)
+        assert refused.status_code == 400 and "resolution of float32" in refused.json()["error"]
+    level = [[48_123_457 + 4000 * step] for step in range(30)]
+    assert served.predict({"inputs": {"past": [level], "length": [30]}}).status_code == 200
+
+
 def test_missing_values_are_nan_both_ways(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     body = '{"inputs": {"past": [[[NaN], [2], [NaN], [4]]], "length": [4]}}'
     made = served.predict(body)

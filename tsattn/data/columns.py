@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn.timeseries.grid import iter_blocks
-from tsattn.timeseries.ragged import Floats, Ints
+from tsattn.timeseries.ragged import Doubles, Ints
 
 Bools = npt.NDArray[np.bool_]
 
@@ -90,8 +90,8 @@ def _are_missing(column: pd.Series[Any]) -> Bools:
     return np.asarray(column.isna() | (texts == "") | texts.isin(MISSING_MARKS), dtype=np.bool_)
 
 
-def parse_numbers(column: pd.Series[Any]) -> tuple[Floats, Bools]:
-    """Return a column of numbers, booleans or text as float32, and which cells are not finite numbers.
+def parse_numbers(column: pd.Series[Any]) -> tuple[Doubles, Bools]:
+    """Return a column of numbers, booleans or text as float64, and which cells are not finite numbers.
 
     Empty cells are NaN. Cells that are not finite numbers are 0.
     """
@@ -110,7 +110,7 @@ def parse_numbers(column: pd.Series[Any]) -> tuple[Floats, Bools]:
         invalid |= np.abs(values) > MAX_VALUE
     if invalid.any():
         values = np.where(invalid, 0, values)
-    return values.astype(np.float32), invalid
+    return values, invalid
 
 
 def numeric_fraction(column: pd.Series[Any]) -> float:

@@ -124,6 +124,7 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
         _describe_role("targets", targets),
         *describe_covariates(schema, covariates, unused, config),
         *_describe_freq(panel, schema, config, times, series),
+        *_describe_levels(panel),
         season,
         horizon,
     )
@@ -335,6 +336,18 @@ def _describe_freq(
         reason = f"{duplicates} rows have the timestamp of an earlier row of their series"
         settings.append(InferredSetting(field="on_duplicate", value=schema.on_duplicate, given=True, reason=reason))
     return settings
+
+
+def _describe_levels(panel: Panel) -> list[InferredSetting]:
+    """Return how many series are held relative to their first value."""
+    if panel.levels is None:
+        return []
+    series, channel = np.argwhere(panel.levels)[0]
+    count = int(np.count_nonzero(panel.levels))
+    name = panel.targets[channel] if len(panel) == 1 else panel.ids[series]
+    reason = f"'{name}' changes by less than the resolution of float32; values are relative to this one, forecasts not"
+    value = f"{panel.levels[series, channel]:.15g}" + (f" and {count - 1} more" if count > 1 else "")
+    return [InferredSetting(field="level", value=value, given=False, reason=reason)]
 
 
 def _format_duration(time: pd.Timedelta) -> str:

@@ -10,11 +10,11 @@ import pandas as pd
 from tsattn._text import format_timestamp, quote_list, quote_text
 from tsattn.data.columns import Bools, to_label
 from tsattn.data.frequency import aggregate
-from tsattn.data.precision import check_precision
+from tsattn.data.precision import find_levels, lost_levels
 from tsattn.data.table import Table
 from tsattn.timeseries.grid import is_sorted
 from tsattn.timeseries.panel import Covariates, Panel, StaticCovariate
-from tsattn.timeseries.ragged import Floats, Ints, RaggedArray
+from tsattn.timeseries.ragged import Doubles, Floats, Ints, RaggedArray
 from tsattn.timeseries.schema import Schema
 
 MAX_STEPS_PER_ROW = 100
@@ -45,24 +45,40 @@ def to_panel(table: Table, schema: Schema, *, unique: bool = False) -> Panel:
     static = tuple(_static_covariate(table, name, codes, schema) for name in schema.static_covariates)
     if schema.layout == "rows":
         return replace(_panel_from_rows(table, schema, codes, ids), static=static)
-    columns = [table[name].numbers for name in schema.targets]
+    for name in schema.targets:
+        # Wrong cells come before wrong timestamps.
+        _ = table[name].numbers
+    if schema.time:
+        position = _positions(table, table.timestamps(schema.time, schema.time_format), schema)
+    else:
+        position = np.asarray(pd.Series(codes).groupby(codes).cumcount(), dtype=np.int64)
+    levels = find_levels(table, schema.targets, codes, position, ids)
+    how = schema.resample or schema.on_duplicate
+    if levels is not None and (how == "sum" or schema.fill_missing is not None):
+        name = schema.targets[int(np.argmax(levels.any(axis=0)))]
+        message = (
+            "expected values that float32 can hold for sums and filled gaps, but most steps are below its resolution"
+        )
+        raise table[name].error(message, "leave gaps and aggregate by mean or last", "subtract a constant from them")
+    columns = [_values(table, name, codes, levels, channel) for channel, name in enumerate(schema.targets)]
     columns += [feature for name in schema.covariates for feature in _features(table, name, schema)]
     if len(columns) == 1:
         values = columns[0][:, None]
     else:
         values = np.stack(columns, axis=1) if columns else np.zeros((len(table), 0), dtype=np.float32)
-    if schema.time:
-        position = _positions(table, table.timestamps(schema.time, schema.time_format), schema)
-    else:
-        position = np.asarray(pd.Series(codes).groupby(codes).cumcount(), dtype=np.int64)
-    check_precision(table, schema.targets, codes, position, ids)
-    how = schema.resample or schema.on_duplicate
     if how is not None:
         values, codes, position = aggregate(values, codes, position, how, len(schema.targets))
     elif not unique:
         check_duplicates(table, codes, position, schema.time, schema.id)
-    panel = _split_covariates(_scatter(table, values, codes, position, ids, schema), schema)
+    panel = _split_covariates(_scatter(table, values, codes, position, ids, schema, levels), schema)
     return replace(panel, static=static)
+
+
+def _values(table: Table, name: str, codes: Ints, levels: Doubles | None, channel: int) -> Floats:
+    """Return a target relative to the level of each series, [rows]."""
+    if levels is None or not levels[:, channel].any():
+        return table[name].numbers
+    return np.asarray(table[name].doubles - levels[codes, channel], dtype=np.float32)
 
 
 def repeated(codes: Ints, position: Ints) -> Bools:
@@ -116,15 +132,17 @@ def _panel_from_rows(table: Table, schema: Schema, codes: Ints, ids: tuple[str, 
     names = [name for name in table.columns if name not in (*schema.id, *schema.static_covariates)]
     if not names:
         raise table.error(f"expected columns with the values of each series after {quote_list(schema.id)}")
-    values = np.stack([table[name].numbers for name in names], axis=1)
+    values = np.stack([table[name].doubles for name in names], axis=1)
     observed = np.isfinite(values)
     lengths = np.where(observed.any(axis=1), values.shape[1] - np.argmax(observed[:, ::-1], axis=1), 0)
     if not lengths.all():
         row = int(np.argmin(lengths))
         raise table.error(f"expected the values of series '{ids[row]}', got empty cells", "remove the row", row=row)
     inside = np.arange(values.shape[1]) < lengths[:, None]
-    series = RaggedArray.from_lengths(values[inside][:, None], lengths)
-    return Panel(series, ids, schema.targets, np.zeros(len(ids), dtype=np.int64), schema.grid)
+    levels = lost_levels(values[inside], np.repeat(np.arange(len(ids)), lengths), len(ids))[:, None]
+    series = RaggedArray.from_lengths((values - levels)[inside].astype(np.float32)[:, None], lengths)
+    starts = np.zeros(len(ids), dtype=np.int64)
+    return Panel(series, ids, schema.targets, starts, schema.grid, levels=levels if levels.any() else None)
 
 
 def check_unique_rows(table: Table, codes: Ints, id: tuple[str, ...]) -> None:
@@ -136,7 +154,15 @@ def check_unique_rows(table: Table, codes: Ints, id: tuple[str, ...]) -> None:
         raise table.error(message, "add a time column", "name it with {time}", names=id, row=row)
 
 
-def _scatter(table: Table, values: Floats, codes: Ints, position: Ints, ids: tuple[str, ...], schema: Schema) -> Panel:
+def _scatter(
+    table: Table,
+    values: Floats,
+    codes: Ints,
+    position: Ints,
+    ids: tuple[str, ...],
+    schema: Schema,
+    levels: Doubles | None,
+) -> Panel:
     """Return the panel of values at positions, with NaN in the gaps."""
     ordered = is_sorted(codes, position, strictly=False)
     starts = np.full(len(ids), np.iinfo(np.int64).max)
@@ -175,7 +201,7 @@ def _scatter(table: Table, values: Floats, codes: Ints, position: Ints, ids: tup
             empty &= np.repeat(starts, lengths) + series.steps <= end
             series.values[empty, : len(schema.targets)] = schema.fill_missing
         series.values[rows] = values
-    return Panel(series, ids, schema.targets, starts.astype(np.int64), schema.grid)
+    return Panel(series, ids, schema.targets, starts.astype(np.int64), schema.grid, levels=levels)
 
 
 def _features(table: Table, name: str, schema: Schema) -> list[Floats]:

@@ -1,19 +1,17 @@
-"""Series whose values float32 cannot hold: counters that change by less than its resolution, and tiny numbers."""
+"""Series that float32 cannot hold: counters that change by less than its resolution, and tiny numbers."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
-from tsattn.data.table import Table
-from tsattn.timeseries.ragged import Ints
+from tsattn.data.table import Column, Table
+from tsattn.timeseries.ragged import Doubles, Ints
 
 RESOLUTION = 2.0**-24
 """Largest relative error of a number in float32."""
 
-MAX_ERROR = 0.05
-"""Error of float32, relative to the mean absolute change of a series, from which on it cannot be forecast."""
+MAX_ERROR = 0.01
+"""Error of float32, relative to most steps of a series, from which on it is held relative to its first value."""
 
 MIN_LARGE = 8192.0
 """Largest absolute value of a column from which on its series are checked."""
@@ -22,8 +20,10 @@ MIN_SCALE = 1e-30
 """A series whose values are all smaller, but not all 0, is lost in the arithmetic of float32."""
 
 
-def check_precision(table: Table, names: tuple[str, ...], codes: Ints, position: Ints, ids: tuple[str, ...]) -> None:
-    """Raise a DataError for a series whose values are lost in float32.
+def find_levels(
+    table: Table, names: tuple[str, ...], codes: Ints, position: Ints, ids: tuple[str, ...]
+) -> Doubles | None:
+    """Return the number to subtract from the values of each series so that float32 holds them: the first one, or 0.
 
     Args:
         table: The rows.
@@ -31,41 +31,64 @@ def check_precision(table: Table, names: tuple[str, ...], codes: Ints, position:
         codes: Series of each row.
         position: Position of each row on the grid.
         ids: Id of each series.
+
+    Returns:
+        float64 [series, targets]; None if float32 holds all series.
+
+    Raises:
+        DataError: The values of a series are tiny.
     """
     order: Ints | None = None
-    for name in names:
-        numbers = table[name].numbers
-        largest = float(np.nanmax(np.abs(numbers), initial=0.0))
+    levels = np.zeros((len(ids), len(names)))
+    for channel, name in enumerate(names):
+        largest = float(np.nanmax(np.abs(table[name].numbers), initial=0.0))
         if MIN_SCALE <= largest < MIN_LARGE:
             continue
         order = np.lexsort((position, codes)) if order is None else order
-        values = pd.to_numeric(table[name].values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)[order]
-        level, change = _statistics(values, codes[order], len(ids))
-        lost, tiny = (change > 0) & (level * RESOLUTION > MAX_ERROR * change), (level > 0) & (level < MIN_SCALE)
-        for found, problem, hint in (
-            (lost, "changes by less than the resolution of float32 at its level", "subtract a constant from it"),
-            (tiny, f"has values below {MIN_SCALE:g} only, which float32 cannot hold", "multiply it by a constant"),
-        ):
-            if found.any():
-                series = int(np.argmax(found))
-                whose = f" of series '{ids[series]}'" if len(ids) > 1 else ""
-                raise table[name].error(
-                    f"expected values that a forecast can resolve, but the column{whose} {problem}: up to "
-                    f"{level[series]:.10g}, with a mean change of {change[series]:.3g}",
-                    hint,
-                    "forecast its differences",
-                )
+        values, sorted_codes = table[name].doubles[order], codes[order]
+        levels[:, channel] = lost_levels(values, sorted_codes, len(ids))
+        _check_tiny(table[name], _largest(values, sorted_codes, len(ids)), ids)
+    return levels if levels.any() else None
 
 
-def _statistics(
-    values: npt.NDArray[np.float64], codes: Ints, count: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the largest absolute value and the mean absolute change of each series, [series] each."""
+def lost_levels(values: Doubles, codes: Ints, count: int) -> Doubles:
+    """Return the first value of each series that float32 loses, and 0 for the others, [series].
+
+    These are series of which most steps are below the resolution of float32, divided by `MAX_ERROR`. The first value
+    does not depend on the end of a series, so that a forecast before it does not either.
+
+    Args:
+        values: Values, NaN where missing, [rows], sorted by series and time.
+        codes: Series of each row.
+        count: Number of series.
+    """
     known = np.isfinite(values)
     values, codes = values[known], codes[known]
-    level = np.zeros(count)
-    np.maximum.at(level, codes, np.abs(values))
     within = codes[1:] == codes[:-1]
+    first = np.zeros(count)
+    starts = np.append(True, ~within)[: len(codes)]
+    first[codes[starts]] = values[starts]
     owner, steps = codes[1:][within], np.abs(np.diff(values))[within]
-    total = np.bincount(owner, weights=steps, minlength=count)
-    return level, total / np.maximum(np.bincount(owner, minlength=count), 1)
+    limit = np.maximum(np.abs(values[1:]), np.abs(values[:-1]))[within] * (RESOLUTION / MAX_ERROR)
+    changed = np.bincount(owner, weights=steps > 0, minlength=count)
+    lost = np.bincount(owner, weights=(steps > 0) & (steps < limit), minlength=count)
+    return np.where(2 * lost > changed, first, 0.0)
+
+
+def _largest(values: Doubles, codes: Ints, count: int) -> Doubles:
+    """Return the largest absolute value of each series, [series]."""
+    largest = np.zeros(count)
+    np.fmax.at(largest, codes, np.abs(values))
+    return largest
+
+
+def _check_tiny(column: Column, largest: Doubles, ids: tuple[str, ...]) -> None:
+    tiny = (largest > 0) & (largest < MIN_SCALE)
+    if tiny.any():
+        series = int(np.argmax(tiny))
+        whose = f" of series '{ids[series]}'" if len(ids) > 1 else ""
+        raise column.error(
+            f"expected values that a forecast can resolve, but the column{whose} has values below {MIN_SCALE:g} only, "
+            f"which float32 cannot hold: up to {largest[series]:.10g}",
+            "multiply it by a constant",
+        )

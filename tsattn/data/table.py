@@ -17,7 +17,7 @@ from tsattn.data import columns, timestamps
 from tsattn.data.time_detection import TimeReading, detect_format, read_numbers
 from tsattn.errors import DataError
 from tsattn.timeseries.panel import WIDE_ID
-from tsattn.timeseries.ragged import Floats, Ints
+from tsattn.timeseries.ragged import Doubles, Floats, Ints
 from tsattn.timeseries.schema import InferredSetting, ReadingNote
 
 FILE = "file"
@@ -166,6 +166,15 @@ class Column:
     @cached_property
     def numbers(self) -> Floats:
         """The cells as float32 [rows], NaN where empty.
+
+        Raises:
+            DataError: A cell is not a finite number.
+        """
+        return self.doubles.astype(np.float32)
+
+    @property
+    def doubles(self) -> Doubles:
+        """The cells as float64 [rows], NaN where empty.
 
         Raises:
             DataError: A cell is not a finite number.

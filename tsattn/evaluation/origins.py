@@ -297,13 +297,14 @@ def _prepend_history(panel: Panel, training: Panel, context: int) -> Panel:
     if not before.any():
         return panel
     partner = np.maximum(partner, 0)
-    series = training.series.take(partner).resize(before).append(panel.series)
+    history = replace(training, covariates=None, static=()).take(partner).relative_to(panel.levels)
+    series = history.series.resize(before).append(panel.series)
     covariates, own = panel.covariates, training.covariates
     if covariates is not None and own is not None:
         columns = [own.names.index(name) for name in covariates.names]
-        history = own.series.take(partner).resize(before)
-        history = replace(history, values=history.values[:, columns])
-        covariates = replace(covariates, series=history.append(covariates.series))
+        earlier = own.series.take(partner).resize(before)
+        earlier = replace(earlier, values=earlier.values[:, columns])
+        covariates = replace(covariates, series=earlier.append(covariates.series))
     return replace(panel, series=series, starts=panel.starts - before, covariates=covariates)
 
 

@@ -106,6 +106,8 @@ def _read_files(metadata: RunMetadata) -> FittedForecaster:
 def _write_panel(panel: Panel, path: Path) -> None:
     arrays: dict[str, Any] = {"values": panel.values, "offsets": panel.series.offsets, "starts": panel.starts}
     arrays["ids"] = np.array(panel.ids, dtype=np.str_)
+    if panel.levels is not None:
+        arrays["levels"] = panel.levels
     if panel.covariates is not None:
         covariates = panel.covariates
         arrays |= {"covariates": covariates.series.values, "covariate_offsets": covariates.series.offsets}
@@ -123,7 +125,7 @@ def _read_panel(path: Path, schema: Schema) -> Panel:
     with path.open("rb") as file, np.load(file) as stored:
         ids = tuple(str(name) for name in stored["ids"])
         series = RaggedArray(stored["values"], stored["offsets"])
-        panel = Panel(series, ids, schema.targets, stored["starts"], schema.grid)
+        panel = Panel(series, ids, schema.targets, stored["starts"], schema.grid, levels=stored.get("levels"))
         if series.values.shape != (series.offsets[-1], len(schema.targets)) or len(ids) != len(series):
             raise RunError(f"{path}: expected the series of this run, with the targets {', '.join(schema.targets)}")
         panel = replace(panel, static=tuple(_read_static(stored, name) for name in schema.static_covariates))

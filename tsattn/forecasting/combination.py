@@ -91,7 +91,8 @@ def forecast_panel(panel: Panel, schema: Schema, config: RunConfig) -> Combinati
     result = forecast_series(series, schema.horizon, seasons, config.levels)
     quantiles = result.quantiles
     if config.data.support != "real":
-        quantiles = np.maximum(quantiles, 0.0)
+        least = 0.0 if panel.levels is None else -panel.levels.reshape(-1, 1, 1)
+        quantiles = np.maximum(quantiles, least)
     quantiles = (
         quantiles.astype("float32").reshape(len(panel), channels, schema.horizon, len(config.levels)).swapaxes(1, 2)
     )

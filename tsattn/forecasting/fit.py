@@ -67,6 +67,14 @@ def window_sizes(config: RunConfig, panel: Panel, schema: Schema, source: str) -
 
 def check_support(panel: Panel, support: str, source: str) -> None:
     """Raise a DataError if a target has a value outside its domain."""
+    if support != "real" and panel.levels is not None:
+        id, target = np.argwhere(panel.levels)[0]
+        name = panel.targets[target] if len(panel) == 1 else panel.ids[id]
+        raise DataError(
+            f"{source}: support={support} needs values that float32 holds, but '{name}' changes by less than its "
+            f"resolution at {panel.levels[id, target]:.10g}",
+            "leave out {support}",
+        )
     observed = np.isfinite(panel.values)
     wrong = {
         "real": np.zeros_like(observed),

@@ -147,14 +147,14 @@ def forecast_windows(
     """
     spec = next(iter(forecasters.values())).spec
     truth = gather(panel, spec, series, origin)
-    actual = np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.float32(np.nan))
+    actual = panel.restore(np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.float32(np.nan)), series)
     names = np.array(series_names(panel), dtype=object).reshape(len(panel), -1)
     ids = np.repeat(names[series].ravel(), spec.horizon)
     columns: dict[str, npt.NDArray[Any]] = {"unique_id": ids, "y": actual.transpose(0, 2, 1).ravel()}
     failures = {}
     for name, forecaster in forecasters.items():
         forecasts = forecaster.forecast(panel, series, origin)
-        rows = forecasts.quantiles.transpose(3, 0, 2, 1).reshape(len(spec.levels), -1)
+        rows = panel.restore(forecasts.quantiles, series, axis=2).transpose(3, 0, 2, 1).reshape(len(spec.levels), -1)
         columns |= {
             f"{name}{key.removeprefix('y')}": rows[level] for key, level in quantile_columns(spec.levels).items()
         }

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from tsattn.data.precision import MIN_LARGE, lost_levels
 from tsattn.serving.errors import bad_request, quote_value
 from tsattn.serving.servable import Array, TensorInfo
+from tsattn.timeseries.window_spec import PAST
 
 _NON_NUMBERS = (b"true", b"false", b"null", b"Infinity")
 
@@ -54,10 +56,25 @@ def _to_numbers(value: Any, info: TensorInfo, only_numbers: bool) -> Array:
         raise bad_request(f'input "{info.name}": expected integers ({info.dtype}), got {_first_float(value)}')
     if array.dtype.kind not in "iuf":
         _check_numbers(value, info)
+    if info.name == PAST and array.ndim > 1:
+        _check_resolution(array)
     array = array if array.dtype == info.numpy else info.cast(array)
     if only_numbers and array.dtype.kind == "f" and np.isinf(array).any():
         raise bad_request(f'input "{info.name}": got a number that is out of range for {info.dtype}')
     return array
+
+
+def _check_resolution(past: Array) -> None:
+    """Reject histories, [..., time, targets], whose steps float32 cannot hold."""
+    if np.nanmax(np.abs(past), initial=0) < MIN_LARGE:
+        return
+    histories = np.moveaxis(past, -1, -2).reshape(-1, past.shape[-2]).astype(np.float64)
+    count, steps = histories.shape
+    if lost_levels(histories.ravel(), np.repeat(np.arange(count), steps), count).any():
+        raise bad_request(
+            f'input "{PAST}": most steps are below the resolution of float32 at this level: subtract a constant from '
+            "each history and add it to the forecast, or send rows to /v1/forecast, which does that"
+        )
 
 
 def _convert_large_integers(array: Array, info: TensorInfo) -> Array:

@@ -96,7 +96,7 @@ def forecast_frame(panel: Panel, quantiles: npt.NDArray[Any], levels: Sequence[f
 
     Args:
         panel: The history.
-        quantiles: [series, horizon, targets, levels], in original units.
+        quantiles: [series, horizon, targets, levels], relative to the levels of the panel.
         levels: Ascending quantile levels; see `quantile_columns` for their columns.
 
     Returns:
@@ -105,7 +105,7 @@ def forecast_frame(panel: Panel, quantiles: npt.NDArray[Any], levels: Sequence[f
     """
     horizon = np.full(len(panel), quantiles.shape[1], dtype=np.int64)
     frame, _, _ = _long_frame(panel, panel.starts + panel.lengths, horizon)
-    channels = np.moveaxis(quantiles, 2, 1).reshape(-1, len(levels))
+    channels = np.moveaxis(panel.restore(quantiles, axis=2), 2, 1).reshape(-1, len(levels))
     return frame.assign(**{name: channels[:, level] for name, level in quantile_columns(levels).items()})
 
 
@@ -114,7 +114,7 @@ def sample_frame(panel: Panel, paths: npt.NDArray[Any]) -> pd.DataFrame:
 
     Args:
         panel: The history.
-        paths: [series, samples, horizon, targets], in original units.
+        paths: [series, samples, horizon, targets], relative to the levels of the panel.
 
     Returns:
         A frame of series x targets x samples x horizon rows with the columns ``unique_id``, ``sample`` (from 0), ``ds``
@@ -126,7 +126,7 @@ def sample_frame(panel: Panel, paths: npt.NDArray[Any]) -> pd.DataFrame:
     number = np.broadcast_to(np.arange(samples)[:, None], rows.shape).ravel()
     long = frame.take(rows.ravel()).reset_index(drop=True)
     long.insert(1, "sample", number)
-    return long.assign(y=np.moveaxis(paths, 3, 1).ravel())
+    return long.assign(y=np.moveaxis(panel.restore(paths), 3, 1).ravel())
 
 
 def weight_frame(panel: Panel, weights: npt.NDArray[Any], methods: Sequence[str]) -> pd.DataFrame:
@@ -152,7 +152,8 @@ def history_frame(panel: Panel, last: int | None = None) -> pd.DataFrame:
     """Return the ``last`` steps of each series, or all, as ``unique_id, ds, y``. Missing values are NaN."""
     panel = panel if last is None else panel.tail(last)
     frame, row, channel = _long_frame(panel, panel.starts, panel.lengths)
-    return frame.assign(y=panel.values[row, channel])
+    values = panel.values if panel.levels is None else panel.values + np.repeat(panel.levels, panel.lengths, axis=0)
+    return frame.assign(y=values[row, channel])
 
 
 def _long_frame(panel: Panel, first: Ints, steps: Ints) -> tuple[pd.DataFrame, Ints, Ints]:

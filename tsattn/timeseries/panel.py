@@ -12,7 +12,7 @@ import pandas as pd
 
 from tsattn._text import format_timestamp
 from tsattn.timeseries.grid import Grid
-from tsattn.timeseries.ragged import Floats, Ints, RaggedArray
+from tsattn.timeseries.ragged import Doubles, Floats, Ints, RaggedArray
 
 WIDE_ID = ""
 """Id of the single series of wide data. No id in a file is empty."""
@@ -110,6 +110,8 @@ class Panel:
         grid: The time grid.
         covariates: Past and future covariates, if there are any.
         static: Static covariates.
+        levels: What was subtracted from the values of each series, float64 [series, targets], because float32 could not
+            hold them; None for values in original units.
     """
 
     series: RaggedArray
@@ -119,6 +121,7 @@ class Panel:
     grid: Grid
     covariates: Covariates | None = None
     static: tuple[StaticCovariate, ...] = ()
+    levels: Doubles | None = None
 
     def __len__(self) -> int:
         """Number of series."""
@@ -126,7 +129,7 @@ class Panel:
 
     @property
     def values(self) -> Floats:
-        """Values of all series, [steps, targets]."""
+        """Values of all series, [steps, targets], relative to `levels`."""
         return self.series.values
 
     @property
@@ -171,7 +174,31 @@ class Panel:
             starts=self.starts[series],
             covariates=self.covariates and self.covariates.take(series),
             static=tuple(covariate.take(series) for covariate in self.static),
+            levels=None if self.levels is None else self.levels[series],
         )
+
+    def restore(self, values: npt.NDArray[Any], series: Ints | None = None, axis: int = -1) -> npt.NDArray[Any]:
+        """Return values relative to `levels` in original units, as float64 if there are levels.
+
+        Args:
+            values: [series, ...], with the targets along ``axis``.
+            series: Index of the series of each row of ``values``; all series by default.
+            axis: Axis of the targets.
+        """
+        if self.levels is None:
+            return values
+        levels = self.levels if series is None else self.levels[series]
+        shape = [1] * values.ndim
+        shape[0], shape[axis] = levels.shape
+        return np.asarray(values + levels.reshape(shape))
+
+    def relative_to(self, levels: Doubles | None) -> Panel:
+        """Return the panel with values relative to other levels, [series, targets]."""
+        if levels is None and self.levels is None:
+            return self
+        shift = (0.0 if self.levels is None else self.levels) - (0.0 if levels is None else levels)
+        values = (self.values + np.repeat(shift, self.lengths, axis=0)).astype(np.float32)
+        return replace(self, series=replace(self.series, values=values), levels=levels)
 
     def drop_empty(self) -> Panel:
         """Return the series that have at least one step."""
@@ -241,12 +268,14 @@ def fingerprint(panel: Panel) -> str:
     if panel.covariates is not None:
         texts += panel.covariates.names
         arrays += [panel.covariates.series.offsets, panel.covariates.series.values]
+    if panel.levels is not None:
+        arrays.append(panel.levels)
     for static in panel.static:
         texts += [static.name, *(static.labels or ())]
         arrays.append(static.values)
     digest.update("\0".join(texts).encode())
     for array in arrays:
         # The same bytes on every machine: little-endian, and a single bit pattern for NaN.
-        plain = np.where(np.isnan(array), np.float32(np.nan), array) if array.dtype.kind == "f" else array
+        plain = np.where(np.isnan(array), array.dtype.type(np.nan), array) if array.dtype.kind == "f" else array
         digest.update(np.ascontiguousarray(plain, dtype=array.dtype.newbyteorder("<")).data)
     return f"sha256:{digest.hexdigest()}"
