@@ -266,7 +266,7 @@ def test_the_default_combines_network_and_smoothings(combined: Forecaster) -> No
     choice = combined.choice_
     assert isinstance(choice, ForecastWeights) and 0 < choice.weight < 1 and len(choice.weights) == 6
     assert set(combined.scores_["model"]) == {"seq2seq + combination", *BASELINES}
-    assert combined.config_.model["smoothing"] is True and combined.fitted_.name in combined.scores_["model"].to_list()
+    assert combined.config_.model["zero_shot"] is True and combined.fitted_.name in combined.scores_["model"].to_list()
     assert f"weight {choice.weight:.0%}" in combined.summary()
     weights = combined.explain()
     np.testing.assert_allclose(weights.loc[weights["method"] == "seq2seq", "weight"], choice.weights, rtol=1e-4)
@@ -302,7 +302,7 @@ def test_a_combined_network_is_trained_further(combined: Forecaster, tmp_path: P
 
 def test_smoothing_needs_quantiles() -> None:
     with pytest.raises(ConfigError, match=r"model\.smoothing=true combines quantiles"):
-        Forecaster("seq2seq", 6, options={"smoothing": True, "head": "normal"}).fit(waves())
+        Forecaster("seq2seq", 6, options={"zero_shot": True, "head": "normal"}).fit(waves())
 
 
 @pytest.mark.slow

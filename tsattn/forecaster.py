@@ -77,9 +77,9 @@ class Forecaster(BaseEstimator):
 
     Args:
         model: Name of the architecture, see `tsattn.models.MODELS`, or of a model of your own, see
-            `tsattn.models.register`. None trains seq2seq and combines it with exponential smoothings, weighted
+            `tsattn.models.register`. None trains seq2seq and combines it with the zero-shot forecast, weighted
             by their errors, see `tsattn.scoring.forecast_weights`; with ``options`` it is seq2seq alone, unless they
-            contain ``smoothing=True``. "auto" selects the best of several networks and the models without training by
+            contain ``zero_shot=True``. "auto" selects the best of several networks and the models without training by
             a short backtest, see `tsattn.evaluation.model_selection`.
         DATA_OPTIONS
         levels: Quantile levels; 0.5, the point forecast, must be one of them.
@@ -364,8 +364,8 @@ class Forecaster(BaseEstimator):
     ) -> pd.DataFrame:
         """Return the weight of every method in the forecasts of `predict`.
 
-        The weights of a step have the sum 1: that of the network, if there is one, and that of each kind of smoothing.
-        The forecast is the sum of the forecasts of the methods with these weights.
+        The weights of a step have the sum 1: that of the network, if there is one, and that of each method of the
+        zero-shot forecast. The forecast is the sum of the forecasts of the methods with these weights.
 
         Args:
             X: As in `predict`; so are ``future`` and ``cutoff``.

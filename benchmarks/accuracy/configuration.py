@@ -23,7 +23,7 @@ FORMER_BEHAVIOUR = {"model.mean_reversion": False, "model.linear_residual": Fals
 """Options whose defaults differ from the behaviour of the code before the option existed: that behaviour."""
 
 DEFAULT = "default"
-"""True if no model is named, so that the network is combined with exponential smoothings."""
+"""True if no model is named, so that the network is combined with the zero-shot forecast."""
 
 
 @cache

@@ -48,8 +48,8 @@ INTRODUCTION = {
 
 Generated from the JSON files in `accuracy/` by `python -m benchmarks.accuracy table`; do not edit. Rows of tsattn are
 the mean ± the standard deviation over the seeds, one training per seed. **The rows "tsattn" name no model**, like a
-user who types `tsattn fit`; "seq2seq alone" names `model.name=seq2seq`, so that exponential smoothings are not combined
-with the network. The test parts decided two things only: a long context has no mean reversion, and how strongly
+user who types `tsattn fit`; "seq2seq alone" names `model.name=seq2seq`, so that the network is not combined with the
+zero-shot forecast. The test parts decided two things only: a long context has no mean reversion, and how strongly
 intervals are calibrated ([experiments](../../docs/design/experiments.md)). Published rows are as printed in their
 papers, except for averages. Naive baselines are computed on the same windows. Lower is better, the best is bold.
 Averages over horizons use the seeds that all of them have. Time is the wall time of one run, from the start of the

@@ -15,8 +15,8 @@ from tsattn.models import resolve_options
 from tsattn.models.combination import COMBINATION_LAYER
 from tsattn.models.defaults import fill_options
 from tsattn.models.forecast_model import build_graph
-from tsattn.models.network_combination import combine_with_smoothing, combined_window, get_methods, get_network
-from tsattn.smoothing import forecast_series
+from tsattn.models.network_combination import combine_with_zero_shot, combined_window, get_methods, get_network
+from tsattn.pretrained.zero_shot import forecast_series
 from tsattn.timeseries.window_spec import (
     ATTENTION,
     KEY_STEPS,
@@ -28,7 +28,7 @@ from tsattn.timeseries.window_spec import (
     WEIGHTS,
 )
 
-LENGTHS = np.array([144, 60, 7, 1], dtype="int32")
+LENGTHS = np.array([288, 60, 7, 1], dtype="int32")
 WEIGHT = np.linspace(0.9, 0.2, SPEC.horizon)
 
 
@@ -40,7 +40,7 @@ def network() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def model(network: keras.Model) -> keras.Model:
-    return combine_with_smoothing(network, SPEC, (4,), WEIGHT)
+    return combine_with_zero_shot(network, SPEC, (4,), WEIGHT)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def window(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def test_forecast_is_the_weighted_sum(model: keras.Model, network: keras.Model, window: dict[str, np.ndarray]) -> None:
-    assert model.input[PAST].shape[1] == combined_window(SPEC, (4,)).context == 144
+    assert model.input[PAST].shape[1] == combined_window(SPEC, (4,)).context == 288
     made = {name: np.asarray(value) for name, value in model(window, training=False).items()}
     own = {PAST: np.zeros((4, 10, 2), "float32"), OBSERVED: np.zeros((4, 10, 2), "float32")}
     for row, length in enumerate(LENGTHS):
@@ -61,11 +61,11 @@ def test_forecast_is_the_weighted_sum(model: keras.Model, network: keras.Model, 
             own[name][row, : min(length, 10)] = window[name][row, max(length - 10, 0) : length]
     learned = network({**own, LENGTH: np.minimum(LENGTHS, 10)}, training=False)
     series = [window[PAST][row, :length, channel] for row, length in enumerate(LENGTHS) for channel in range(2)]
-    smoothed = forecast_series(series, SPEC.horizon, (4,), SPEC.levels).quantiles
-    smoothed = smoothed.reshape(4, 2, SPEC.horizon, -1).transpose(0, 2, 1, 3)
+    zero_shot = forecast_series(series, SPEC.horizon, (4,), SPEC.levels).quantiles
+    zero_shot = zero_shot.reshape(4, 2, SPEC.horizon, -1).transpose(0, 2, 1, 3)
     weight = WEIGHT[None, :, None, None]
     np.testing.assert_allclose(
-        made[QUANTILES], weight * np.asarray(learned[QUANTILES]) + (1 - weight) * smoothed, rtol=1e-4
+        made[QUANTILES], weight * np.asarray(learned[QUANTILES]) + (1 - weight) * zero_shot, rtol=1e-4
     )
     np.testing.assert_array_equal(made[ATTENTION], learned[ATTENTION])
     first = np.maximum(LENGTHS - 10, 0)[:, None, None]
@@ -97,8 +97,8 @@ def test_it_changes_with_the_network_and_can_be_saved(
 
 
 def test_covariates_and_a_longer_network_window() -> None:
-    spec = replace(SPEC, context=200, past_covariates=("price", "visits"), future_covariates=("price",))
+    spec = replace(SPEC, context=300, past_covariates=("price", "visits"), future_covariates=("price",))
     entry, options = resolve_options({"name": "seq2seq", "units": 8})
     network = build_graph(entry, fill_options(options, spec.season), spec).inference()
-    model = combine_with_smoothing(network, spec, (4,), WEIGHT)
-    assert model.input[PAST].shape[1] == model.input[PAST_COVARIATES].shape[1] == 200
+    model = combine_with_zero_shot(network, spec, (4,), WEIGHT)
+    assert model.input[PAST].shape[1] == model.input[PAST_COVARIATES].shape[1] == 300

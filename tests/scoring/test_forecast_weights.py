@@ -1,4 +1,4 @@
-"""Weights of a network and exponential smoothings, from errors made by hand."""
+"""Weights of a network and the zero-shot forecast, from errors made by hand."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import pytest
 from tsattn.scoring.forecast_weights import GRID, ForecastWeights, mean_weights, weighted_errors
 
 
-def errors_of(network: float, smoothing: float, horizon: int = 8, correlation: float = 0.0) -> np.ndarray:
+def errors_of(network: float, zero_shot: float, horizon: int = 8, correlation: float = 0.0) -> np.ndarray:
     """Root mean squared errors of the weighted forecast of two forecasters whose errors are correlated."""
     rest = 1 - GRID
-    variance = (GRID * network) ** 2 + (rest * smoothing) ** 2 + 2 * correlation * GRID * rest * network * smoothing
+    variance = (GRID * network) ** 2 + (rest * zero_shot) ** 2 + 2 * correlation * GRID * rest * network * zero_shot
     return np.repeat(np.sqrt(variance)[:, None], horizon, axis=1)
 
 
 def test_errors_of_each_weight() -> None:
     rng = np.random.default_rng(0)
-    network, smoothing, actual = rng.normal(size=(3, 5, 4, 2))
+    network, zero_shot, actual = rng.normal(size=(3, 5, 4, 2))
     scale = rng.uniform(1, 2, (5, 2))
     actual[0, 1, 0] = np.nan
-    found = weighted_errors(network, smoothing, actual, scale)
+    found = weighted_errors(network, zero_shot, actual, scale)
     for weight, row in zip(GRID, found, strict=True):
-        forecast = weight * network + (1 - weight) * smoothing
+        forecast = weight * network + (1 - weight) * zero_shot
         np.testing.assert_allclose(row, np.nanmean(np.abs(forecast - actual) / scale[:, None], axis=(0, 2)))
 
 
@@ -38,13 +38,13 @@ def test_forecasters_with_independent_errors_are_averaged() -> None:
     np.testing.assert_allclose(weights, 0.5, atol=0.02)
 
 
-def test_little_evidence_gives_equal_weights() -> None:
+def test_without_evidence_the_network_has_a_third_of_the_weight() -> None:
     none, few, many = (mean_weights(errors_of(0.9, 1.0, correlation=0.9), count).mean() for count in (0, 1, 100))
-    assert none == pytest.approx(0.5) and none < few < 0.6 < 0.8 < many
+    assert none == pytest.approx(1 / 3, abs=0.02) and none < few < 0.5 < 0.8 < many
 
 
 def test_weights_by_step() -> None:
-    # The network is better at the first steps, the smoothings at the last ones.
+    # The network is better at the first steps, the other forecast at the last ones.
     errors = np.concatenate([errors_of(0.5, 1.0, 8, 0.8), errors_of(1.0, 0.5, 8, 0.8)], axis=1)
     weights = mean_weights(errors, 100)
     assert weights[0] > 0.9 and weights[-1] < 0.1 and (np.diff(weights) <= 1e-9).all()
@@ -52,22 +52,22 @@ def test_weights_by_step() -> None:
 
 def test_exact_forecasts() -> None:
     assert (mean_weights(errors_of(0.0, 1.0), 10) == 1).all()
-    np.testing.assert_allclose(mean_weights(np.zeros((len(GRID), 3)), 10), 0.5)
+    np.testing.assert_allclose(mean_weights(np.zeros((len(GRID), 3)), 10), 1 / 3, atol=0.02)
 
 
 @pytest.mark.parametrize(
     ("weights", "selected", "text"),
     [
         ((0.0, 0.0), "combination", "and exponential smoothings: on the validation part seq2seq does not"),
-        ((1.0, 1.0), "seq2seq", "The forecast is that of seq2seq: on the validation part exponential smoothings imp"),
-        ((0.5, 0.6), "seq2seq + combination", "combines seq2seq, weight 55%, and exponential smoothings, 45%."),
-        ((0.2, 0.6), "seq2seq + combination", "weight 40% (20% at the first step, 60% at the last), and"),
+        ((1.0, 1.0), "seq2seq", "The forecast is that of seq2seq: on the validation part the zero-shot forecast imp"),
+        ((0.5, 0.6), "seq2seq + combination", "combines seq2seq, weight 55%, with the zero-shot forecast of"),
+        ((0.2, 0.6), "seq2seq + combination", "weight 40% (20% at the first step, 60% at the last), with"),
     ],
 )
 def test_record(weights: tuple[float, ...], selected: str, text: str) -> None:
     choice = ForecastWeights("seq2seq", weights, 0.8, 0.9, 0.75)
     assert choice.selected == selected and text in choice.summary()
-    assert "0.8 for seq2seq, 0.9 for the smoothings" in choice.summary()
+    assert "0.8 for seq2seq, 0.9 for the zero-shot forecast" in choice.summary()
     assert ForecastWeights.from_dict(json.loads(json.dumps(choice.to_dict()))) == choice
 
 

@@ -112,8 +112,8 @@ def select_model(
 
     def candidates() -> Iterator[Candidate]:
         yield from baseline_candidates(config, windows, BASELINES)
-        smoothing = config.model_copy(update={**_untrained(config, COMBINATION), "selection": None})
-        yield network_candidate(smoothing, fit_model, windows, COMBINATION, callback)
+        zero_shot = config.model_copy(update={**_untrained(config, COMBINATION), "selection": None})
+        yield network_candidate(zero_shot, fit_model, windows, COMBINATION, callback)
         for name in networks:
             seconds = timer.next_limit()
             if seconds is None:

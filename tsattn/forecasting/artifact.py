@@ -85,7 +85,7 @@ def _read_files(metadata: RunMetadata) -> FittedForecaster:
     options = resolve_options(config.model)[1]
     if not isinstance(options, NetworkOptions):
         spec = spec.without_covariates()
-    elif options.smoothing:
+    elif options.zero_shot:
         spec = combined_window(spec, options.seasons(spec.season))
     metrics = json.loads((path / "metrics.json").read_text())
     return FittedForecaster(

@@ -17,8 +17,8 @@ from tsattn.forecasting.network_trainer import CallbackFactory, NetworkTrainer, 
 from tsattn.models import COMBINATION, get_model, resolve_options
 from tsattn.models.defaults import default_context
 from tsattn.models.forecast_model import build_untrained
-from tsattn.models.network_combination import combine_with_smoothing, combined_window
-from tsattn.models.options import CombinationOptions, NetworkOptions, SmoothingOptions
+from tsattn.models.network_combination import combine_with_zero_shot, combined_window
+from tsattn.models.options import CombinationOptions, NetworkOptions, ZeroShotOptions
 from tsattn.models.registry import check_graph
 from tsattn.pretrained.zero_shot import zero_shot_window
 from tsattn.scoring.calibration import HISTORY_CALIBRATION, Calibration, calibrate
@@ -35,7 +35,7 @@ from tsattn.training.checkpoints import Checkpoints
 from tsattn.training.defaults import default_validation_steps
 from tsattn.training.trainer import History
 
-T = TypeVar("T", bound=SmoothingOptions)
+T = TypeVar("T", bound=ZeroShotOptions)
 
 
 def window_sizes(config: RunConfig, panel: Panel, schema: Schema, source: str) -> tuple[int, int]:
@@ -133,7 +133,7 @@ def fit_model(
 ) -> FittedForecaster:
     """Train the model that a configuration names, or the default one, and evaluate it on the validation part.
 
-    The default is a combination of seq2seq and exponential smoothings; see `tsattn.scoring.forecast_weights`.
+    The default combines seq2seq with the zero-shot forecast of `combination`; see `tsattn.scoring.forecast_weights`.
 
     Raises:
         ConfigError: An option has a value that is not allowed.
@@ -150,11 +150,11 @@ def fit_model(
     if config.init_from is None:  # else the categories are those of the weights
         schema = restrict_to_training_categories(schema, panel, steps)
     spec = WindowSpec.from_schema(schema, config, context)
-    if isinstance(options, SmoothingOptions):
-        options = _fill_smoothing(options, config, panel, schema, is_default=is_default)
+    if isinstance(options, ZeroShotOptions):
+        options = _fill_zero_shot(options, config, panel, schema, is_default=is_default)
     choice = _without_network(entry.name, panel, schema) if is_default else None
     if choice is not None:
-        assert isinstance(options, SmoothingOptions)
+        assert isinstance(options, ZeroShotOptions)
         fitted = _fit_combination(options, config, spec, panel, steps, choice=choice)
     elif isinstance(options, NetworkOptions):
         check_magnitude(panel, source)
@@ -183,19 +183,19 @@ def fit_model(
     )
 
 
-def _fill_smoothing(options: T, config: RunConfig, panel: Panel, schema: Schema, *, is_default: bool) -> T:
-    """Return the options with the second season filled in, and whether a network is combined with smoothings."""
-    smoothing = True
+def _fill_zero_shot(options: T, config: RunConfig, panel: Panel, schema: Schema, *, is_default: bool) -> T:
+    """Return the options with the second season filled in, and whether the zero-shot forecast is used."""
+    zero_shot = True
     if isinstance(options, NetworkOptions):
-        smoothing = is_default if options.smoothing is None else options.smoothing
-        if smoothing and options.head != "quantiles":
+        zero_shot = is_default if options.zero_shot is None else options.zero_shot
+        if zero_shot and options.head != "quantiles":
             raise ConfigError(
-                f"model.smoothing=true combines quantiles. Received: model.head={options.head}",
-                "leave out model.smoothing",
+                f"model.zero_shot=true combines quantiles. Received: model.head={options.head}",
+                "leave out model.zero_shot",
                 "set model.head=quantiles",
             )
-        options = options.model_copy(update={"smoothing": smoothing})
-    if not smoothing or options.second_season is not None:
+        options = options.model_copy(update={"zero_shot": zero_shot})
+    if not zero_shot or options.second_season is not None:
         return options
     seasons = combined_seasons(panel, schema, given=config.data.season is not None)
     return options.model_copy(update={"second_season": seasons[1] if len(seasons) > 1 else 0})
@@ -204,7 +204,7 @@ def _fill_smoothing(options: T, config: RunConfig, panel: Panel, schema: Schema,
 def _without_network(network: str, panel: Panel, schema: Schema) -> ForecastWeights | None:
     """Return the weights of the default for data that are too few for a network; None if they are enough.
 
-    Covariates are always given to a network, because the smoothings do not use them.
+    Covariates are always given to a network, because the zero-shot forecast does not use them.
     """
     if panel.num_observed >= MIN_VALUES or schema.covariates or schema.static_covariates:
         return None
@@ -213,7 +213,7 @@ def _without_network(network: str, panel: Panel, schema: Schema) -> ForecastWeig
 
 
 def _fit_combination(
-    options: SmoothingOptions,
+    options: ZeroShotOptions,
     config: RunConfig,
     spec: WindowSpec,
     panel: Panel,
@@ -221,7 +221,7 @@ def _fit_combination(
     choice: ForecastWeights | None = None,
     history: History | None = None,
 ) -> _FittedModel:
-    """Return the exponential smoothings alone."""
+    """Return the zero-shot forecast alone."""
     own = CombinationOptions(second_season=options.second_season)
     longest = default_window(spec.horizon, own.seasons(spec.season))
     window = min(zero_shot_window(spec.horizon, own.seasons(spec.season)), max(longest, int(panel.lengths.max())))
@@ -235,26 +235,26 @@ def _fit_combination(
 def _fit_network(
     trainer: NetworkTrainer, config: RunConfig, spec: WindowSpec, panel: Panel, steps: int
 ) -> _FittedModel:
-    """Train a network, and combine it with exponential smoothings if the options ask for it."""
+    """Train a network, and combine it with the zero-shot forecast if the options ask for it."""
     name, refit, options = str(config.model["name"]), config.training.refit, trainer.options
     graph, history = trainer.train(panel.drop_last(steps), "training", validate=(panel, steps))
     model, window, choice = graph.inference(), spec, None
-    if options.smoothing:
+    if options.zero_shot:
         seasons = options.seasons(spec.season)
         choice = learn_weights(name, model, spec, options, panel, steps)
         if not choice.uses_network:
             return _fit_combination(options, config, spec, panel, steps, choice, history)
-        if choice.uses_smoothing:
+        if choice.uses_zero_shot:
             # Its layers are those of the graph, so it changes with further training.
-            model, window = combine_with_smoothing(model, spec, seasons, choice.weights), combined_window(spec, seasons)
+            model, window = combine_with_zero_shot(model, spec, seasons, choice.weights), combined_window(spec, seasons)
         else:
-            options = options.model_copy(update={"smoothing": False})
+            options = options.model_copy(update={"zero_shot": False})
     scores = _score(name if choice is None else choice.selected, model, window, panel, steps)
     # After the scores, which are those of the same windows. A network that is trained further keeps its factors.
     calibration = calibrate(model, window, panel, steps)
     if refit and history.best_epoch:
         graph, _ = trainer.train(panel, "training to the end", graph=graph, epochs=-(-history.best_epoch // 2))
-        if not options.smoothing:
+        if not options.zero_shot:
             model = graph.inference()
     return _FittedModel(model, name, options, window, scores, calibration, history, choice)
 
@@ -266,7 +266,7 @@ def _score(name: str, model: keras.Model, spec: WindowSpec, panel: Panel, steps:
 def _fill_config(config: RunConfig, fitted: _FittedModel, schema: Schema, context: int, steps: int) -> RunConfig:
     """Return the configuration with every option filled in, so that it reproduces the run."""
     spec = fitted.spec
-    # The window of a network is that of the run without the extension for smoothings.
+    # The window of a network is that of the run without the extension for the zero-shot forecast.
     context = context if isinstance(fitted.options, NetworkOptions) else spec.context
     sizes = {"horizon": spec.horizon, "season": spec.season, "context": context, "validation": steps}
     data = config.data.model_copy(update={**sizes, "freq": schema.freq})

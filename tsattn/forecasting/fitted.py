@@ -12,11 +12,11 @@ from tsattn.config import RunConfig
 from tsattn.forecasting.covariate_notes import covariate_notes
 from tsattn.models import resolve_options
 from tsattn.models.forecast_model import build_graph
-from tsattn.models.network_combination import combine_with_smoothing, get_network
+from tsattn.models.network_combination import combine_with_zero_shot, get_network
 from tsattn.models.options import NetworkOptions
 from tsattn.models.training_range import TrainingRange, get_training_range
 from tsattn.scoring.calibration import Calibration
-from tsattn.scoring.forecast_weights import name_with_smoothing
+from tsattn.scoring.forecast_weights import name_with_zero_shot
 from tsattn.scoring.model_choice import ModelChoice, comparison_summary
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
@@ -56,9 +56,9 @@ class FittedForecaster:
 
     @property
     def name(self) -> str:
-        """Name of the model; "seq2seq + combination" for a network that is combined with exponential smoothings."""
+        """Name of the model; "seq2seq + combination" for a network that is combined with the zero-shot forecast."""
         name = str(self.config.model["name"])
-        return name_with_smoothing(name) if self.config.model.get("smoothing") else name
+        return name_with_zero_shot(name) if self.config.model.get("zero_shot") else name
 
     @property
     def needs_covariates(self) -> bool:
@@ -92,7 +92,7 @@ class FittedForecaster:
         graph = build_graph(entry, options, spec, portable=True)
         graph.training_range = self.training_range
         twin = graph.inference()
-        if options.smoothing:
-            twin = combine_with_smoothing(twin, spec, options.seasons(spec.season), [0.5] * spec.horizon)
+        if options.zero_shot:
+            twin = combine_with_zero_shot(twin, spec, options.seasons(spec.season), [0.5] * spec.horizon)
         twin.set_weights(self.model.get_weights())
         return twin

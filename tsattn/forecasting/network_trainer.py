@@ -215,7 +215,7 @@ def prepare_training(
     check_head(options, config)
     if config.init_from is not None:
         # A graph is part of the weights.
-        window = combined_window(spec, options.seasons(spec.season)) if options.smoothing else spec
+        window = combined_window(spec, options.seasons(spec.season)) if options.zero_shot else spec
         start = get_network(read_model(Path(config.init_from) / "model.keras", window))
         return NetworkTrainer(config, options, spec, callback, start=start, checkpoints=checkpoints)
     adjacency = read_graph(get_model(config.model["name"]), config.data.graph, panel, source)

@@ -152,7 +152,7 @@ def explain(fitted: FittedForecaster, X: Frame | Path | str | None, request: Pre
     if WEIGHTS not in fitted.model.output:
         raise ConfigError(
             f"weights are those of combined methods, and {fitted.name} is a single one",
-            "leave out {model}, or set model.smoothing=true, and fit again",
+            "leave out {model}, or set model.zero_shot=true, and fit again",
         )
     panel = prediction_panel(fitted, X, request)
     series = np.arange(len(panel), dtype=np.int64)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from keras import ops
 
-from tsattn.layers import SmoothingCombination, ZeroShotForecast
+from tsattn.layers import ZeroShotForecast
 from tsattn.layers.ops import Tensor
 from tsattn.models.components import SegmentMask
-from tsattn.models.options import CombinationOptions, SmoothingOptions
+from tsattn.models.options import CombinationOptions
 from tsattn.timeseries.window_spec import QUANTILES, WEIGHTS, WindowSpec
 
 COMBINATION_LAYER = "combination"
@@ -31,15 +31,5 @@ def combination(options: CombinationOptions, spec: WindowSpec) -> WindowFunction
         # The same weights at each step.
         by_step = ops.repeat(ops.expand_dims(weights, 1), spec.horizon, axis=1)
         return {QUANTILES: quantiles, WEIGHTS: by_step}
-
-    return forecast
-
-
-def smoothings(options: SmoothingOptions, spec: WindowSpec) -> WindowFunction:
-    """Return the function to quantiles of the exponential smoothings that a trained network is combined with."""
-    layer = SmoothingCombination(spec.horizon, options.seasons(spec.season), spec.levels, spec.context)
-
-    def forecast(past: Tensor, observed: Tensor, length: Tensor) -> dict[str, Tensor]:
-        return {QUANTILES: layer(past, observed, mask=SegmentMask(spec.context, 1)(length))}
 
     return forecast

@@ -1,4 +1,4 @@
-"""A network and exponential smoothings in one model, combined by attention with weights by step."""
+"""A network and the zero-shot forecast in one model, combined by attention with weights by step."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from tsattn.layers import CalibratedQuantiles, ForecastCombination, SmoothingCombination
+from tsattn.layers import CalibratedQuantiles, ForecastCombination, ZeroShotForecast
 from tsattn.layers.layer_utils import constructor_config
 from tsattn.layers.ops import Tensor, batched_take
 from tsattn.models.combination import COMBINATION_LAYER
 from tsattn.models.components import SegmentMask
 from tsattn.models.forecast_model import CALIBRATION_LAYER, window_inputs
-from tsattn.smoothing import default_window
+from tsattn.pretrained.zero_shot import zero_shot_window
 from tsattn.timeseries.window_spec import (
     ATTENTION,
     KEY_STEPS,
@@ -39,21 +39,21 @@ WEIGHTS_LAYER = "forecast_combination"
 
 
 def combined_window(spec: WindowSpec, seasons: Sequence[int]) -> WindowSpec:
-    """Return the window of a network, extended to what the smoothings read."""
-    return replace(spec, context=max(spec.context, default_window(spec.horizon, seasons)))
+    """Return the window of a network, extended to what the zero-shot forecast reads."""
+    return replace(spec, context=max(spec.context, zero_shot_window(spec.horizon, seasons)))
 
 
-def combine_with_smoothing(
+def combine_with_zero_shot(
     network: keras.Model, spec: WindowSpec, seasons: Sequence[int], weights: npt.ArrayLike
 ) -> keras.Model:
-    """Return the model that combines a network with exponential smoothings.
+    """Return the model that combines a network with the zero-shot forecast.
 
-    It has the outputs of the network, and the weights of the network and of each kind of smoothing.
+    It has the outputs of the network, and the weights of the network and of each method of the zero-shot forecast.
 
     Args:
         network: An inference model; its layers remain those of the network.
         spec: The window of the network.
-        seasons: Season lengths of the smoothings, at most two.
+        seasons: Season lengths of the zero-shot forecast, at most two.
         weights: Weight of the network at each step, `(horizon,)`, between 0 and 1.
     """
     window = combined_window(spec, seasons)
@@ -64,10 +64,10 @@ def combine_with_smoothing(
     own = dict(zip((PAST, OBSERVED, PAST_COVARIATES), parts, strict=False)) | {LENGTH: own_length}
     network = keras.Model(network.input, network.output, name=NETWORK_LAYER)
     outputs = dict(network({**inputs, **own}))
-    layer = SmoothingCombination(spec.horizon, seasons, spec.levels, window.context, name=COMBINATION_LAYER)
-    smoothed, kinds = layer(past, observed, mask=SegmentMask(window.context, 1)(length), return_weights=True)
+    layer = ZeroShotForecast(spec.horizon, seasons, spec.levels, window.context, name=COMBINATION_LAYER)
+    zero_shot, kinds = layer(past, observed, mask=SegmentMask(window.context, 1)(length), return_weights=True)
     combination = ForecastCombination(name=WEIGHTS_LAYER)
-    quantiles, by_step = combination([outputs[QUANTILES], smoothed], return_weights=True)
+    quantiles, by_step = combination([outputs[QUANTILES], zero_shot], return_weights=True)
     own_weights = np.asarray(weights, dtype="float32")
     combination.fit(np.stack([own_weights, 1 - own_weights], axis=-1))
     result = {
@@ -144,17 +144,17 @@ class ShiftSteps(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tsattn")
 class MethodWeights(keras.layers.Layer):
-    """Weights of a network and of each kind of smoothing, `(batch, horizon, channels, 1 + kinds)`.
+    """Weights of a network and of each method of the zero-shot forecast, `(batch, horizon, channels, 1 + kinds)`.
 
     Call arguments:
-        by_step: `(horizon, 2)`, the weights of network and smoothings.
-        kinds: `(batch, channels, kinds)`, the weights within the smoothings.
+        by_step: `(horizon, 2)`, the weights of the network and of the zero-shot forecast.
+        kinds: `(batch, channels, kinds)`, the weights of the methods within the zero-shot forecast.
     """
 
     def call(self, by_step: Tensor, kinds: Tensor) -> Tensor:
-        smoothed = kinds[:, None] * by_step[None, :, 1, None, None]
-        own = ops.zeros_like(smoothed[..., :1]) + by_step[None, :, 0, None, None]
-        return ops.concatenate([own, smoothed], axis=-1)
+        others = kinds[:, None] * by_step[None, :, 1, None, None]
+        own = ops.zeros_like(others[..., :1]) + by_step[None, :, 0, None, None]
+        return ops.concatenate([own, others], axis=-1)
 
     def compute_output_spec(self, by_step: Any, kinds: Any) -> Any:
         shape = (kinds.shape[0], by_step.shape[0], kinds.shape[1], kinds.shape[2] + 1)

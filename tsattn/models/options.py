@@ -29,14 +29,14 @@ class BaselineOptions(BaseConfig):
     """A baseline has no options: season and horizon determine it."""
 
 
-class SmoothingOptions(BaseConfig):
-    """Seasons of the exponential smoothings."""
+class ZeroShotOptions(BaseConfig):
+    """Seasons of the zero-shot forecast."""
 
     second_season: int | None = Field(
         None,
         ge=0,
-        description="second, longer season length in steps of the exponential smoothings, 0 for none; by rule the week "
-        "of hours",
+        description="second, longer season length in steps of the zero-shot forecast, 0 for none; by rule the week of "
+        "hours",
     )
 
     def seasons(self, season: int) -> tuple[int, ...]:
@@ -44,21 +44,21 @@ class SmoothingOptions(BaseConfig):
         return tuple(length for length in (season, self.second_season or 1) if length > 1)
 
 
-class CombinationOptions(SmoothingOptions):
-    """Options of the combination of exponential smoothings."""
+class CombinationOptions(ZeroShotOptions):
+    """Options of the combination of the pretrained network and exponential smoothings."""
 
 
 DEFAULT_UNITS = 128
 """Width of a network, unless a rule makes it narrower."""
 
 
-class NetworkOptions(SmoothingOptions):
+class NetworkOptions(ZeroShotOptions):
     """Options that every trained architecture has."""
 
-    smoothing: bool | None = Field(
+    zero_shot: bool | None = Field(
         None,
-        description="combine the forecast with that of exponential smoothings, weighted by their errors on the "
-        "validation part; by rule only if no model is named",
+        description="combine the forecast with the zero-shot one of the model combination, weighted by their errors on "
+        "the validation part; by rule only if no model is named",
     )
 
     units: Annotated[int | None, Choice(32, 64, 128, 256)] = Field(

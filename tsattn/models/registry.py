@@ -124,7 +124,7 @@ MODELS: dict[str, ModelEntry] = {
 }
 
 COMBINATION = "combination"
-"""The model of the exponential smoothings alone."""
+"""The model of the zero-shot forecast alone."""
 
 BASELINES = tuple(name for name, entry in MODELS.items() if entry.options is BaselineOptions)
 """The naive baselines, with which every model is compared."""

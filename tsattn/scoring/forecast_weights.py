@@ -1,24 +1,24 @@
-"""Weights of a network and of exponential smoothings, learned from their forecasts of the validation part.
+"""Weights of a network and of the zero-shot forecast, learned from their forecasts of the validation part.
 
-The weight of the network at a step is the mean of a distribution over the weights from 0 to 1, whose density falls with
-the mean absolute error of the weighted forecast, relative to the smallest one; the errors of neighbouring steps count
-as well. Little evidence therefore gives equal weights. Figures: docs/design/model-choice.md.
+The weight of the network at a step is the mean of a distribution over the weights from 0 to 1. Its density falls with
+the weight, and with the mean absolute error of the weighted forecast relative to the smallest one; the errors of
+neighbouring steps count as well. Without evidence the network has about a third of the weight. Figures:
+docs/design/model-choice.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-from tsattn.models.combination import smoothings
 from tsattn.models.forecast_model import build_untrained
 from tsattn.models.network_combination import combined_window
-from tsattn.models.options import CombinationOptions, SmoothingOptions
+from tsattn.models.options import CombinationOptions, ZeroShotOptions
 from tsattn.models.registry import COMBINATION, get_model
 from tsattn.scoring.comparison import predict_windows
 from tsattn.timeseries.panel import Panel
@@ -37,8 +37,10 @@ GRID = np.linspace(0.0, 1.0, 21)
 """Weights of the network that are tried."""
 
 TEMPERATURE = 8.0
-"""Decrease of the logarithmic density by relative error and number of forecasts one after the other. The number of
-series does not count: their errors at the same time have common causes."""
+"""Decrease of the logarithmic density by relative error and evidence."""
+
+PRIOR = 2.0
+"""Decrease of the logarithmic density from weight 0 to 1: the zero-shot forecast is better on most short series."""
 
 NEIGHBOURHOOD = 4
 """The weight of a step uses the errors of the steps up to ``horizon // 4`` before and after it."""
@@ -47,25 +49,25 @@ NEGLIGIBLE = 0.05
 """Mean weight below which a forecaster is left out."""
 
 MIN_GAIN = 0.01
-"""Relative improvement over the network alone below which the smoothings are left out, because forecasts with them take
-many times longer."""
+"""Relative improvement over the network alone below which the zero-shot forecast is left out, because forecasts with it
+take many times longer."""
 
 
-def name_with_smoothing(network: str) -> str:
-    """Return the name of a network that is combined with exponential smoothings."""
+def name_with_zero_shot(network: str) -> str:
+    """Return the name of a network that is combined with the zero-shot forecast."""
     return f"{network} + {COMBINATION}"
 
 
 @dataclass(frozen=True)
 class ForecastWeights:
-    """Weights of a network and exponential smoothings.
+    """Weights of a network and the zero-shot forecast.
 
     Args:
         network: Name of the network.
-        weights: Weight of the network at each step of the horizon; that of the smoothings is the rest.
+        weights: Weight of the network at each step of the horizon; that of the zero-shot forecast is the rest.
         network_error: Mean absolute error of the network on the validation part, in units of the typical change of each
             series; NaN if unknown.
-        smoothing_error: The same of the smoothings.
+        zero_shot_error: The same of the zero-shot forecast.
         combined_error: The same of the weighted forecast.
         reason: Why there is no network, if it was not trained.
     """
@@ -73,7 +75,7 @@ class ForecastWeights:
     network: str
     weights: tuple[float, ...]
     network_error: float = np.nan
-    smoothing_error: float = np.nan
+    zero_shot_error: float = np.nan
     combined_error: float = np.nan
     reason: str = ""
 
@@ -88,8 +90,8 @@ class ForecastWeights:
         return self.weight > 0
 
     @property
-    def uses_smoothing(self) -> bool:
-        """Whether the exponential smoothings are part of the model."""
+    def uses_zero_shot(self) -> bool:
+        """Whether the zero-shot forecast is part of the model."""
         return self.weight < 1
 
     @property
@@ -97,7 +99,7 @@ class ForecastWeights:
         """Name of the model."""
         if not self.uses_network:
             return COMBINATION
-        return name_with_smoothing(self.network) if self.uses_smoothing else self.network
+        return name_with_zero_shot(self.network) if self.uses_zero_shot else self.network
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields and the summary as JSON types."""
@@ -120,28 +122,28 @@ class ForecastWeights:
                 f"The forecast combines the pretrained network and exponential smoothings: on the validation part "
                 f"{self.network} does not improve it. {self._errors()}"
             )
-        if not self.uses_smoothing:
+        if not self.uses_zero_shot:
             return (
-                f"The forecast is that of {self.network}: on the validation part exponential smoothings improve it by "
+                f"The forecast is that of {self.network}: on the validation part the zero-shot forecast improves it by "
                 f"less than {MIN_GAIN:.0%}. {self._errors()}"
             )
         ends = f" ({self.weights[0]:.0%} at the first step, {self.weights[-1]:.0%} at the last)"
         ends = ends if abs(self.weights[0] - self.weights[-1]) >= 0.1 else ""
         return (
-            f"The forecast combines {self.network}, weight {self.weight:.0%}{ends}, and exponential smoothings, "
-            f"{1 - self.weight:.0%}. {self._errors()}"
+            f"The forecast combines {self.network}, weight {self.weight:.0%}{ends}, with the zero-shot forecast "
+            f"of the pretrained network and exponential smoothings, {1 - self.weight:.0%}. {self._errors()}"
         )
 
     def _errors(self) -> str:
-        if not np.isfinite([self.network_error, self.smoothing_error]).all():
+        if not np.isfinite([self.network_error, self.zero_shot_error]).all():
             return "There is no error to compare them by."
-        errors = f"{self.network_error:.3g} for {self.network}, {self.smoothing_error:.3g} for the smoothings"
+        errors = f"{self.network_error:.3g} for {self.network}, {self.zero_shot_error:.3g} for the zero-shot forecast"
         both = f", {self.combined_error:.3g} for both" if 0 < self.weight < 1 else ""
         return f"Relative error there: {errors}{both}."
 
 
 def learn_weights(
-    name: str, network: keras.Model, spec: WindowSpec, options: SmoothingOptions, panel: Panel, steps: int
+    name: str, network: keras.Model, spec: WindowSpec, options: ZeroShotOptions, panel: Panel, steps: int
 ) -> ForecastWeights:
     """Learn the weights on the windows whose target lies in the last steps of each series.
 
@@ -149,7 +151,7 @@ def learn_weights(
         name: Name of the network.
         network: Inference model that was not trained on these steps.
         spec: Its window.
-        options: The seasons of the smoothings.
+        options: The seasons of the zero-shot forecast.
         panel: The series.
         steps: Length of the validation part.
     """
@@ -158,14 +160,14 @@ def learn_weights(
     truth = gather(panel, spec, series, origin)
     actual = np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.nan).astype(np.float64)
     own = combined_window(spec.without_covariates(), options.seasons(spec.season))
-    entry = replace(get_model(COMBINATION), builder=smoothings)
-    smoothing = build_untrained(entry, own, CombinationOptions(second_season=options.second_season))
-    learned, smoothed = (
+    zero_shot = build_untrained(get_model(COMBINATION), own, CombinationOptions(second_season=options.second_season))
+    learned, other = (
         predict_windows(model, window, panel, series, origin)[..., spec.median].astype(np.float64)
-        for model, window in ((network, spec), (smoothing, own))
+        for model, window in ((network, spec), (zero_shot, own))
     )
-    errors = weighted_errors(learned, smoothed, actual, typical_changes(panel)[series])
-    weights = mean_weights(errors, steps / spec.horizon)
+    errors = weighted_errors(learned, other, actual, typical_changes(panel)[series])
+    # The errors of series at the same time have common causes, so their number counts less than that of the forecasts.
+    weights = mean_weights(errors, steps / spec.horizon * np.cbrt(len(panel)))
     found = errors.mean(axis=1)
     together = float(np.mean([np.interp(weight, GRID, errors[:, step]) for step, weight in enumerate(weights)]))
     if together > (1.0 - MIN_GAIN) * found[-1]:
@@ -184,12 +186,12 @@ def typical_changes(panel: Panel) -> Floats:
     return result
 
 
-def weighted_errors(network: Floats, smoothing: Floats, actual: Floats, scale: Floats) -> Floats:
+def weighted_errors(network: Floats, zero_shot: Floats, actual: Floats, scale: Floats) -> Floats:
     """Return the mean absolute error of the weighted forecast for each weight of `GRID`, [weights, horizon].
 
     Args:
         network: Forecasts [windows, horizon, targets].
-        smoothing: Forecasts of the same shape.
+        zero_shot: Forecasts of the same shape.
         actual: Observed values of the same shape, NaN where missing.
         scale: By which the errors are divided, [windows, targets].
     """
@@ -198,7 +200,7 @@ def weighted_errors(network: Floats, smoothing: Floats, actual: Floats, scale: F
     target = np.where(observed, actual, 0.0)
     rows = []
     for weight in GRID:
-        error = np.abs(weight * network + (1.0 - weight) * smoothing - target) / scale[:, None]
+        error = np.abs(weight * network + (1.0 - weight) * zero_shot - target) / scale[:, None]
         rows.append(np.where(observed, error, 0.0).sum(axis=(0, 2)) / count)
     return np.stack(rows)
 
@@ -210,14 +212,14 @@ def mean_weights(errors: Floats, evidence: float) -> Floats:
 
     Args:
         errors: Result of `weighted_errors`.
-        evidence: Number of forecasts one after the other.
+        evidence: Number of forecasts one after the other, times the cube root of the number of series.
     """
     horizon = errors.shape[1]
     reach = horizon // NEIGHBOURHOOD
     smooth = np.stack([errors[:, max(h - reach, 0) : h + reach + 1].mean(axis=1) for h in range(horizon)], axis=1)
     smallest = smooth.min(axis=0)
     relative = np.where(smallest > 0, smooth / np.where(smallest > 0, smallest, 1.0) - 1.0, np.sign(smooth))
-    score = -TEMPERATURE * evidence * relative
+    score = -TEMPERATURE * evidence * relative - PRIOR * GRID[:, None]
     density = np.exp(score - score.max(axis=0))
     weights = np.asarray((density * GRID[:, None]).sum(axis=0) / density.sum(axis=0))
     if weights.mean() < NEGLIGIBLE:
