@@ -300,8 +300,8 @@ def test_a_combined_network_is_trained_further(combined: Forecaster, tmp_path: P
     assert tuned.config_.model == combined.config_.model and tuned.spec_ == combined.spec_
 
 
-def test_smoothing_needs_quantiles() -> None:
-    with pytest.raises(ConfigError, match=r"model\.smoothing=true combines quantiles"):
+def test_the_zero_shot_forecast_needs_quantiles() -> None:
+    with pytest.raises(ConfigError, match=r"model.zero_shot=true combines quantiles"):
         Forecaster("seq2seq", 6, options={"zero_shot": True, "head": "normal"}).fit(waves())
 
 

@@ -302,7 +302,7 @@ def test_few_values_are_forecast_without_a_network(noise: Path, tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("eager_training", "without_export")
-def test_network_and_smoothings_are_combined(tmp_path: Path) -> None:
+def test_the_network_is_combined_with_the_zero_shot_forecast(tmp_path: Path) -> None:
     rng, steps = np.random.default_rng(0), np.arange(240)
     values = 50 + 5 * np.sin(steps * np.pi / 6) + rng.normal(size=240)
     pd.DataFrame({"ds": steps, "y": values}).to_csv(tmp_path / "data.csv", index=False)
