@@ -22,6 +22,10 @@ def to_float32(scores: Tensor) -> Tensor:
     return ops.where(ops.isinf(scores), ops.sign(scores) * 3e38, scores) if is_half else scores
 
 
+_MAX_SOFTMAX_RANK = 5
+"""Number of axes that the softmax of oneDNN accepts; TensorFlow uses it on some processors."""
+
+
 def masked_softmax(scores: Tensor, mask: Tensor | None, dtype: str | None = None) -> Tensor:
     """Apply softmax along the last axis, in float32. Masked entries get exactly 0, as does a fully masked row.
 
@@ -41,7 +45,12 @@ def masked_softmax(scores: Tensor, mask: Tensor | None, dtype: str | None = None
 
 def _softmax(scores: Tensor) -> Tensor:
     # Keras's softmax warns about a single key, which a short history may have. NaN stays NaN, and the gradient is 0.
-    return ops.exp(scores - scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
+    if scores.shape[-1] == 1:
+        return ops.exp(scores - scores)
+    if len(scores.shape) <= _MAX_SOFTMAX_RANK:
+        return ops.softmax(scores, axis=-1)
+    shape = ops.shape(scores)
+    return ops.reshape(ops.softmax(ops.reshape(scores, (-1, shape[-1])), axis=-1), shape)
 
 
 def max_or_zero(values: Tensor, axis: int, keepdims: bool = False) -> Tensor:
