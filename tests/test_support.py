@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsattn import Forecaster
+from tsattn import Forecaster, forecast
+from tsattn.data.loader import load
 from tsattn.errors import DataError
 
 QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}
@@ -44,3 +45,16 @@ def test_data_outside_the_domain_are_rejected(support: str, value: float) -> Non
     data.loc[7, "sold"] = value
     with pytest.raises(DataError, match=rf"support={support} means .* Received: {value:g} in 'sold', and 1 such"):
         Forecaster("naive", 7, support=support).fit(data)
+
+
+def test_the_domain_is_inferred_and_reported() -> None:
+    lower = forecast(sales(), 14, levels=(0.01, 0.5, 0.99))["sold-lo-98"]
+    assert lower.min() == 0
+    assert forecast(sales(), 14, levels=(0.01, 0.5, 0.99), support="real")["sold-lo-98"].min() < 0
+    (setting,) = [setting for setting in load(sales())[1].inferred_settings if setting.field == "support"]
+    assert setting.value == "positive" and not setting.given and "'sold'" in setting.reason
+
+
+@pytest.mark.parametrize("shift", [50, -1])
+def test_the_domain_of_values_far_from_0_or_below_it_is_all_numbers(shift: int) -> None:
+    assert load(sales().assign(sold=sales()["sold"] + shift))[1].support == "real"

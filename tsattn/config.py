@@ -191,10 +191,10 @@ class DataConfig(BaseConfig):
     graph: str | None = Field(
         None, description="CSV file of the graph between the targets: a weight matrix or a list of edges"
     )
-    support: Support = Field(
-        "real",
+    support: Support | None = Field(
+        None,
         description="domain of the targets: real numbers, positive (no value below 0) or count (0, 1, 2, ...); "
-        "forecasts and intervals are restricted to it",
+        "forecasts and intervals are restricted to it; by default positive if no value is below 0 and some are near it",
     )
     freq: str | None = Field(
         None, description="frequency: a pandas alias (h, 15min, D, W-SAT, MS) or an integer for integer timestamps"

@@ -136,7 +136,7 @@ class Forecaster(BaseEstimator):
         calendar: str | Sequence[str] | None = None,
         holidays: str | None = None,
         graph: Path | str | None = None,
-        support: Support = "real",
+        support: Support | None = None,
         on_duplicate: Aggregation | None = None,
         resample: Aggregation | None = None,
         fill_missing: float | None = None,

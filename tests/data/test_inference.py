@@ -15,6 +15,9 @@ from tsattn.data.loader import load
 from tsattn.errors import DataError
 from tsattn.timeseries.schema import Schema
 
+OTHERS = ("left out", "decimal", "support")
+"""Settings that only some data have."""
+
 
 def lines(header: str, row: Callable[[int], str], n: int = 10) -> str:
     return "\n".join([header, *(row(i) for i in range(n))]) + "\n"
@@ -92,7 +95,7 @@ def test_inferred(case: str, tmp_path: Path) -> None:
     path.write_text(content)
     schema = load(path)[1]
     assert {name: getattr(schema, name) for name in expected} == expected
-    assert [setting.field for setting in schema.inferred_settings if setting.field not in ("left out", "decimal")] == [
+    assert [setting.field for setting in schema.inferred_settings if setting.field not in OTHERS] == [
         "layout", "time", "id", "targets", "freq", "season", "horizon"
     ]  # fmt: skip
     assert all(setting.reason and not setting.given for setting in schema.inferred_settings)

@@ -143,6 +143,17 @@ def test_decimal_signs_after_the_first_rows(tmp_path: Path, monkeypatch: pytest.
             load(written(tmp_path / "a.csv", [*["735 kWh"] * 8, cell, cell]))
 
 
+@pytest.mark.parametrize(("cells", "refused"), [(["2.126", "735", "-325", "1.877"], True), (["2.126", "1.877"], False)])
+def test_rows_of_timestamps_are_one_column_of_evidence(cells: list[str], refused: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(";".join(["id", *DAYS]) + "\n" + ";".join(["a", *(cells * 5)[:10]]))
+    if refused:
+        with pytest.raises(DataError, match=r"line 2: column '2022-01-01'.*'2\.126'.*2126"):
+            load(path)
+    else:
+        assert "thousands sign" in load(path)[1].notes[0].message
+
+
 def test_columns_with_different_decimal_signs_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("ds;a;b\n" + "".join(f"{day};1,5;2.25\n" for day in DAYS))
     with pytest.raises(DataError, match=r"a\.csv: .*'2\.25' \(line 2, column 'b'\) and '1,5' \(line 2, column 'a'\)"):

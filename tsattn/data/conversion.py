@@ -20,7 +20,7 @@ from tsattn.errors import DataError
 MIN_NUMERIC = 0.5
 """Fraction of numbers among the non-empty cells from which on a column of text is taken for numbers."""
 
-_SAMPLE = 500
+_SAMPLE, _MIN_SAMPLE = 5_000, 50
 _SENTINEL = re.compile(r"-?(?:9{3,}|8{3,}|9{2,}\.9+)")
 
 
@@ -39,7 +39,7 @@ def convert_texts(table: Any, excluded: Sequence[str], decimal: str, marks: Sequ
     notes: list[Note] = []
     for number, name in enumerate(table.column_names):
         column = table[number]
-        if name in excluded or not _is_text(column.type) or not _holds_numbers(_spread(column)):
+        if name in excluded or not _is_text(column.type) or not _holds_numbers(_spread(column, table.num_columns)):
             continue
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         encoded = encoded.combine_chunks() if encoded.num_chunks != 1 else encoded.chunk(0)
@@ -74,7 +74,7 @@ def check_decimal(table: Any, lines: Any) -> None:
     cells = {
         name: [cell for cell in column.unique().to_pylist() if cell is not None]
         for name, column in texts.items()
-        if _holds_numbers(_spread(column))
+        if _holds_numbers(_spread(column, len(texts)))
     }
 
     def place(cell: str) -> str:
@@ -130,9 +130,10 @@ def _is_text(dtype: Any) -> bool:
     return bool(pa.types.is_string(dtype) or (pa.types.is_dictionary(dtype) and pa.types.is_string(dtype.value_type)))
 
 
-def _spread(column: Any) -> list[str]:
-    """Return up to `_SAMPLE` distinct cells, from evenly spaced rows."""
-    rows = np.unique(np.linspace(0, max(len(column) - 1, 0), min(len(column), _SAMPLE)).astype(np.int64))
+def _spread(column: Any, width: int) -> list[str]:
+    """Return distinct cells of evenly spaced rows, fewer in tables with many columns."""
+    count = min(len(column), max(_SAMPLE // width, _MIN_SAMPLE))
+    rows = np.unique(np.linspace(0, max(len(column) - 1, 0), count).astype(np.int64))
     return [cell for cell in set(column.take(rows).to_pylist()) if cell is not None]
 
 
@@ -160,14 +161,13 @@ def _describe(name: str, cells: Sequence[str], counts: Any, parsed: ParsedTexts,
         values = quote_list(cells[number].strip() for number in marks)
         text = f"{int(counts[marks].sum())} cells of column '{name}' are missing values"
         notes.append(Note("missing", values, text))
-    changed = [
-        (cell.strip(), value)
-        for cell, value in zip(cells, parsed.values, strict=True)
-        if np.isfinite(value) and _rewrite(cell.replace(decimal, "."), value) != cell.replace(decimal, ".")
-    ]
-    if not changed:
+    rows = np.flatnonzero(np.isfinite(parsed.values) & ~parsed.plain)
+    numbers = ((cells[int(row)], parsed.values[row]) for row in rows)
+    is_same = ((cell, value, cell.replace(decimal, ".")) for cell, value in numbers)
+    changed = next(((cell.strip(), value) for cell, value, text in is_same if _rewrite(text, value) != text), None)
+    if changed is None:
         return notes
-    cell, value = changed[0]
+    cell, value = changed
     fields = {"unit": parsed.unit, "thousands": _thousands_sign(cells) if parsed.grouped else ""}
     fields |= {"factor": cell[-1]} if parsed.scaled else {}
     for field, removed in fields.items() if any(fields.values()) else [("number", cell)]:

@@ -45,6 +45,7 @@ from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import Ints
 from tsattn.timeseries.schema import InferredSetting, Layout, ReadingNote, Schema
 from tsattn.timeseries.seasonality import infer_horizon, infer_season
+from tsattn.timeseries.support import infer_support
 
 ROW_TARGET = "y"
 """Name of the target of data with one row per series."""
@@ -113,6 +114,7 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
     panel = to_panel(table, schema, unique=True)
     season = infer_season(panel, config)
     horizon = infer_horizon(panel, config, int(season.value))
+    support = infer_support(panel, config)
     if covariates.future.columns and not covariates.future.given and not horizon.given:
         horizon = _known_horizon(panel, horizon)
     schema = infer_calendar(schema, panel, config, int(season.value), table.name)
@@ -127,11 +129,13 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
         *_describe_levels(panel),
         season,
         horizon,
+        *([support] if support.given or support.value != "real" else []),
     )
     schema = schema.model_copy(
         update={
             "season": int(season.value),
             "horizon": int(horizon.value),
+            "support": support.value,
             "inferred_settings": inferred_settings,
             "covariate_ranges": _covariate_ranges(panel, schema),
         }

@@ -297,8 +297,11 @@ def _has_numeric_names(records: Sequence[Record], kinds: Sequence[CellKind]) -> 
     if not any(kind in ("number", "date") for kind in kinds):
         return True
     cells = records[0].cells
-    if any(kind == "date" and cell_kind(cell) == "date" for cell, kind in zip(cells, kinds, strict=True)):
+    above = {cell_kind(cell) for cell, kind in zip(cells, kinds, strict=True) if kind == "date"}
+    if "date" in above:
         return False
+    if "text" in above:
+        return True
     return is_numeric_header(cells, kinds, [record.cells for record in records[1:]])
 
 

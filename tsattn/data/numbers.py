@@ -13,11 +13,13 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from tsattn._text import quote_text
 from tsattn.data.columns import Bools, is_missing
 from tsattn.errors import DataError
-from tsattn.timeseries.ragged import Floats
+from tsattn.timeseries.ragged import Doubles
 
 _BLANK = " \u00a0\u2007\u2009\u202f"
 _CURRENCY = r"[$€£¥₹₽₩]|(?:US\$|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|R\$|kr|Fr\.|Rs\.?)"
@@ -154,6 +156,17 @@ class _Evidence:
     four: bool = False
     large: bool = False
 
+    @classmethod
+    def joined(cls, parts: Iterable[_Evidence]) -> _Evidence:
+        """Return the evidence of several columns together."""
+        result = cls()
+        for part in parts:
+            result.counts += part.counts
+            for flag in ("ends_in_zero", "short", "small", "four", "large"):
+                setattr(result, flag, getattr(result, flag) or getattr(part, flag))
+            result.grouped_amounts += part.grouped_amounts
+        return result
+
     def add(self, cell: str, number: _Number) -> None:
         """Count a number."""
         if number.evidence:
@@ -183,7 +196,8 @@ class _Evidence:
         if len(signs) != 1:
             return "?" if signs else ""
         sign = signs[0]
-        if self.large or (self.four and self.short):
+        is_surely_point = point == "usual" and sign == "."
+        if self.large or (self.four and (self.short or is_surely_point)):
             return sign
         if point == "usual" and self.grouped_amounts == self.counts[",?"] > 0:
             return "."
@@ -192,7 +206,7 @@ class _Evidence:
         is_usual = point != "in doubt" and sign == "."
         if self.small:
             # Decimals without zeros at their end, or thousands, of which some end in 0.
-            is_grouped = self.ends_in_zero and not (is_usual and point == "usual")
+            is_grouped = self.ends_in_zero and not is_surely_point
             return {".": ",", ",": "."}[sign] if is_grouped else "?"
         return sign if is_usual else "?"
 
@@ -250,7 +264,11 @@ def find_decimal(columns: Mapping[str, Sequence[str]], place: Callable[[str], st
     Raises:
         DataError: Two readings fit, or columns differ.
     """
-    found = {name: evidence for name, cells in columns.items() if (evidence := _collect(cells)) is not None}
+    own = {name: evidence for name, cells in columns.items() if (evidence := _collect(cells)) is not None}
+    found = own
+    if len(columns) > max(map(len, columns.values()), default=0):
+        # Wider than long: the rows are series.
+        found = dict.fromkeys(own, _Evidence.joined(own.values()))
     signs = {name: evidence.decide(point) for name, evidence in found.items()}
     definite = {name: sign for name, sign in signs.items() if found[name].counts["."] or found[name].counts[","]}
     decided = definite or {name: sign for name, sign in signs.items() if sign not in ("", "?")}
@@ -265,12 +283,11 @@ def find_decimal(columns: Mapping[str, Sequence[str]], place: Callable[[str], st
     if definite:
         return FoundDecimal(next(iter(definite.values())))
     for name, sign in signs.items():
-        if sign == "?":
-            example = found[name].example
+        if sign == "?" and (example := own[name].example):
             raise DataError(f"{place(example)}: {_describe_doubt(name, example)}", "set {decimal} to . or ,")
     for name, sign in decided.items():
-        if sign == "." and point == "likely" and found[name].decide("in doubt") == "?":
-            return FoundDecimal(sign, name, found[name].example)
+        if sign == "." and point == "likely" and own[name].example and found[name].decide("in doubt") == "?":
+            return FoundDecimal(sign, name, own[name].example)
     return FoundDecimal(next(iter(decided.values()), ""))
 
 
@@ -298,14 +315,16 @@ class ParsedTexts:
         values: Numbers, float64 [cells], NaN where missing or invalid.
         missing: Which cells are missing values.
         invalid: Which cells are neither.
+        plain: Which cells are only digits, with a minus and the decimal sign.
         unit: Unit that was removed; may be empty.
         scaled: Whether suffixes such as K were replaced.
         grouped: Whether thousands signs were removed.
     """
 
-    values: Floats
+    values: Doubles
     missing: Bools
     invalid: Bools
+    plain: Bools
     unit: str
     scaled: bool
     grouped: bool
@@ -322,20 +341,42 @@ def parse_texts(cells: Sequence[str], decimal: str, marks: Iterable[str] = ()) -
         marks: Further marks of missing values.
     """
     known = frozenset(marks)
-    numbers = [None if cell in known else parse_number(cell) for cell in cells]
-    units = Counter(number.unit for number in numbers if number is not None and number.core != "0")
-    unit = units.most_common(1)[0][0] if units else ""
-    values = np.full(len(cells), np.nan)
-    missing = np.array(
-        [number is None and is_missing(cell, known) for cell, number in zip(cells, numbers, strict=True)]
-    )
-    scaled = grouped = False
-    for row, number in enumerate(numbers):
-        if number is None or (number.unit != unit and number.core != "0"):
-            continue
-        value = number.value(decimal)
-        if value is not None:
-            values[row] = value
-            scaled |= number.factor != 1
-            grouped |= bool(number.core.partition(decimal)[0].strip("0123456789"))
-    return ParsedTexts(values, missing, np.isnan(values) & ~missing, unit, scaled, grouped)
+    values, plain, in_groups = _parse_digits(cells, decimal)
+    usual = (plain | in_groups) & [cell not in known for cell in cells]
+    rows = np.flatnonzero(~usual).tolist()
+    others = {row: None if cells[row] in known else parse_number(cells[row]) for row in rows}
+    units = Counter(number.unit for number in others.values() if number is not None and number.core != "0")
+    units[""] += int((usual & (values != 0)).sum())
+    unit = max(units, key=lambda name: units[name])
+    values[~usual if not unit else ~(usual & (values == 0))] = np.nan
+    missing = np.zeros(len(cells), dtype=bool)
+    scaled, grouped = False, not unit and bool(in_groups.any())
+    for row, number in others.items():
+        if number is None:
+            missing[row] = is_missing(cells[row], known)
+        elif number.unit == unit or number.core == "0":
+            value = number.value(decimal)
+            if value is not None:
+                values[row] = value
+                scaled |= number.factor != 1
+                grouped |= bool(number.core.partition(decimal)[0].strip("0123456789"))
+    return ParsedTexts(values, missing, np.isnan(values) & ~missing, plain, unit, scaled, grouped)
+
+
+def _parse_digits(cells: Sequence[str], decimal: str) -> tuple[Doubles, Bools, Bools]:
+    """Return the numbers among cells, NaN for others, which are only digits, and which have thousands signs as well.
+
+    Arrow does that for many cells at once.
+    """
+    texts = pa.array(cells, pa.string())
+    sign, fraction = r"^[+-]?", rf"(?:\{decimal}\d+)?$"
+    separators = [char for char in f".,'\u2019{_BLANK}" if char != decimal]
+    groups = "|".join(rf"(?:{re.escape(char)}\d\d\d)+" for char in separators)
+    plain = pc.match_substring_regex(texts, rf"{sign}\d+{fraction}")
+    grouped = pc.match_substring_regex(texts, rf"{sign}[1-9]\d?\d?(?:{groups}){fraction}")
+    digits = pc.replace_substring_regex(texts, f"[+{''.join(map(re.escape, separators))}]", "")
+    digits = pc.replace_substring(digits, decimal, ".")
+    digits = pc.if_else(pc.or_(plain, grouped), digits, pa.scalar(None, pa.string()))
+    values = np.array(pc.cast(digits, pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+    is_plain, is_grouped = (np.array(mask.to_numpy(zero_copy_only=False), dtype=np.bool_) for mask in (plain, grouped))
+    return values, is_plain, is_grouped

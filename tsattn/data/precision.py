@@ -7,9 +7,6 @@ import numpy as np
 from tsattn.data.table import Column, Table
 from tsattn.timeseries.ragged import Doubles, Ints
 
-RESOLUTION = 2.0**-24
-"""Largest relative error of a number in float32."""
-
 MAX_ERROR = 0.01
 """Error of float32, relative to most steps of a series, from which on it is held relative to its first value."""
 
@@ -54,7 +51,7 @@ def find_levels(
 def lost_levels(values: Doubles, codes: Ints, count: int) -> Doubles:
     """Return the first value of each series that float32 loses, and 0 for the others, [series].
 
-    These are series of which most steps are below the resolution of float32, divided by `MAX_ERROR`. The first value
+    These are series of which most steps, times `MAX_ERROR`, are smaller than the rounding to float32. The first value
     does not depend on the end of a series, so that a forecast before it does not either.
 
     Args:
@@ -69,7 +66,8 @@ def lost_levels(values: Doubles, codes: Ints, count: int) -> Doubles:
     starts = np.append(True, ~within)[: len(codes)]
     first[codes[starts]] = values[starts]
     owner, steps = codes[1:][within], np.abs(np.diff(values))[within]
-    limit = np.maximum(np.abs(values[1:]), np.abs(values[:-1]))[within] * (RESOLUTION / MAX_ERROR)
+    error = np.abs(values - values.astype(np.float32))
+    limit = np.maximum(error[1:], error[:-1])[within] / MAX_ERROR
     changed = np.bincount(owner, weights=steps > 0, minlength=count)
     lost = np.bincount(owner, weights=(steps > 0) & (steps < limit), minlength=count)
     return np.where(2 * lost > changed, first, 0.0)

@@ -190,14 +190,15 @@ def calendar_copies(table: Table, times: pd.Index, used: Iterable[str]) -> tuple
     if not isinstance(times, pd.DatetimeIndex):
         return ()
     taken = set(used)
-    head = times[:MAX_HEAD]
+    heads = [np.asarray(part(times[:MAX_HEAD])) for part in _CALENDAR]
     copies = []
     for name in [name for name in table.columns if name not in taken and table[name].is_whole]:
         cells = table[name].values
         is_part = part_kind(cells) is not None
-        for part in _CALENDAR:
+        first = cells.iloc[:MAX_HEAD].to_numpy()
+        for part, head in zip(_CALENDAR, heads, strict=True):
             # The first rows are often enough, and all timestamps may be millions.
-            if np.array_equal(cells.iloc[:MAX_HEAD], np.asarray(part(head))):
+            if np.array_equal(first, head):
                 values = np.asarray(part(times))
                 repeats = len(values) >= 10 and (np.diff(values) < 0).any()
                 if (is_part or repeats) and np.array_equal(cells, values):

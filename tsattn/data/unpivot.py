@@ -223,7 +223,8 @@ def _trim(long: pd.DataFrame, others: list[str], count: Any) -> pd.DataFrame:
     """Return the rows without the empty ones before the first and after the last value of each series."""
     count = np.asarray(count, dtype=float)
     seen = pd.Series(np.where(long[TARGET].notna(), count, np.nan))
-    keys = long[others].astype(str).agg("/".join, axis=1).to_numpy() if others else np.zeros(len(long))
+    rows = long.groupby(others, sort=False, dropna=False, observed=True) if others else None
+    keys = np.zeros(len(long)) if rows is None else rows.ngroup().to_numpy()
     first, last = (seen.groupby(keys).transform(end).to_numpy() for end in ("min", "max"))
     # A row without a year stays, for the message about it.
     inside: pd.DataFrame = long[~((count < first) | (count > last))]

@@ -17,6 +17,7 @@ from tsattn.timeseries.panel import Panel, fingerprint
 from tsattn.timeseries.ragged import Ints, concat_ranges
 from tsattn.timeseries.schema import Schema
 from tsattn.timeseries.seasonality import infer_horizon, infer_season
+from tsattn.timeseries.support import infer_support
 from tsattn.timeseries.windows import min_series_length
 
 if TYPE_CHECKING:
@@ -153,15 +154,17 @@ def plan_backtest(
     horizon = int(decided.value)
     between = choose_step(panel.lengths, horizon, folds, step, source)
     first = fold_origins(panel.lengths, horizon, folds, between)[0]
-    season = infer_season(panel.slice(0, first).drop_empty(), config)
+    before = panel.slice(0, first).drop_empty()
+    season, support = infer_season(before, config), infer_support(before, config)
     if infer_horizon(panel, config, int(season.value)).value != decided.value:
         decided = decided.model_copy(update={"reason": f"{decided.reason}, in an early part of the data"})
     if not np.isfinite(panel.tail(horizon + (folds - 1) * between).values).any():
         raise empty_targets_error(source)
-    new = {"season": season, "horizon": decided}
+    new = {"season": season, "horizon": decided, "support": support}
     update = {
         "season": int(season.value),
         "horizon": horizon,
+        "support": support.value,
         "inferred_settings": tuple(new.get(setting.field, setting) for setting in schema.inferred_settings),
     }
     counts = np.clip((panel.lengths - horizon - 1) // between + 1, 0, folds)

@@ -82,15 +82,15 @@ def forecast_panel(panel: Panel, schema: Schema, config: RunConfig) -> Combinati
 
     Args:
         panel: The series.
-        schema: How they were read, with season and horizon.
-        config: The quantile levels, the season if it is given, and the domain of the targets.
+        schema: How they were read, with season, horizon and domain.
+        config: The quantile levels, and the season if it is given.
     """
     channels = len(panel.targets)
     series = [panel.series[index][:, channel] for index in range(len(panel)) for channel in range(channels)]
     seasons = combined_seasons(panel, schema, given=config.data.season is not None)
     result = forecast_series(series, schema.horizon, seasons, config.levels)
     quantiles = result.quantiles
-    if config.data.support != "real":
+    if schema.support != "real":
         least = 0.0 if panel.levels is None else -panel.levels.reshape(-1, 1, 1)
         quantiles = np.maximum(quantiles, least)
     quantiles = (

@@ -8,7 +8,7 @@ from typing import TypeVar
 import keras
 import numpy as np
 
-from tsattn.config import BaseConfig, RunConfig
+from tsattn.config import BaseConfig, RunConfig, Support
 from tsattn.data.panel_builder import restrict_to_training_categories
 from tsattn.errors import ConfigError, DataError
 from tsattn.forecasting.finetuning import inherit_options
@@ -65,9 +65,9 @@ def window_sizes(config: RunConfig, panel: Panel, schema: Schema, source: str) -
     return context, steps
 
 
-def check_support(panel: Panel, support: str, source: str) -> None:
-    """Raise a DataError if a target has a value outside its domain."""
-    if support != "real" and panel.levels is not None:
+def check_support(panel: Panel, support: Support | None, source: str) -> None:
+    """Raise a DataError if a target has a value outside the domain that the user gave."""
+    if support in ("positive", "count") and panel.levels is not None:
         id, target = np.argwhere(panel.levels)[0]
         name = panel.targets[target] if len(panel) == 1 else panel.ids[id]
         raise DataError(
@@ -80,10 +80,10 @@ def check_support(panel: Panel, support: str, source: str) -> None:
         "real": np.zeros_like(observed),
         "positive": observed & (panel.values < 0),
         "count": observed & ((panel.values < 0) | (panel.values != np.round(panel.values))),
-    }[support]
+    }[support or "real"]
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
-        domain = {"positive": "no value below 0", "count": "integers of 0 and more"}[support]
+        domain = {"positive": "no value below 0", "count": "integers of 0 and more"}[support or "real"]
         raise DataError(
             f"{source}: support={support} means {domain}. Received: {panel.values[row, column]:g} in "
             f"'{panel.targets[column]}', and {int(wrong.sum())} such values in all",
@@ -269,7 +269,7 @@ def _fill_config(config: RunConfig, fitted: _FittedModel, schema: Schema, contex
     # The window of a network is that of the run without the extension for the zero-shot forecast.
     context = context if isinstance(fitted.options, NetworkOptions) else spec.context
     sizes = {"horizon": spec.horizon, "season": spec.season, "context": context, "validation": steps}
-    data = config.data.model_copy(update={**sizes, "freq": schema.freq})
+    data = config.data.model_copy(update={**sizes, "freq": schema.freq, "support": schema.support})
     return config.model_copy(
         update={"model": {"name": fitted.name, **fitted.options.model_dump(exclude_none=True)}, "data": data}
     )

@@ -228,7 +228,8 @@ def check_head(options: NetworkOptions, config: RunConfig) -> None:
     """Raise a ConfigError if the head of a network does not fit the domain of the targets or the loss."""
     if options.head == "negative_binomial" and config.data.support != "count":
         raise ConfigError(
-            "model.head=negative_binomial is a distribution of counts. Received: support=" + config.data.support,
+            "model.head=negative_binomial is a distribution of counts. "
+            f"Received: support={config.data.support or 'real'}",
             "set {support}count",
             "use model.head=normal or student_t",
         )

@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError
 
-from tsattn.config import Aggregation, BaseConfig, ReadOptions
+from tsattn.config import Aggregation, BaseConfig, ReadOptions, Support
 from tsattn.errors import DataError, DataWarning
 from tsattn.timeseries.grid import Grid
 
@@ -78,6 +78,7 @@ class Schema(BaseConfig):
         nearest: Whether timestamps between two steps belong to the nearer one instead of the earlier one.
         season: Season length in steps; 1 without seasonality.
         horizon: Steps to forecast.
+        support: Domain of the targets.
         read_options: Options of the user for how files are read.
         inferred_settings: Settings with the reasons for them.
         notes: What was left out, aggregated or read in one of several possible ways.
@@ -104,6 +105,7 @@ class Schema(BaseConfig):
     nearest: bool = False
     season: int
     horizon: int
+    support: Support = "real"
     read_options: ReadOptions = ReadOptions()
     inferred_settings: tuple[InferredSetting, ...] = ()
     notes: tuple[ReadingNote, ...] = ()

@@ -159,7 +159,7 @@ class WindowSpec:
             past_covariates=(*future, *schema.feature_names(*schema.past_covariates)),
             future_covariates=future,
             static=StaticInput.from_names(schema.static_covariates, schema.categories),
-            support=config.data.support,
+            support=schema.support,
         )
 
     @property
