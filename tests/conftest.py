@@ -92,7 +92,7 @@ def shared_runtime() -> Iterator[None]:
     import tensorflow as tf
     from shared_runtime import launch
 
-    from tsattn.export.verification import launcher
+    from tsattn.export.isolated_process import launcher
 
     # Optimizing a graph takes longer than running it once.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})

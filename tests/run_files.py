@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,8 +13,11 @@ import pytest
 def without_export() -> Iterator[None]:
     """Save runs with an empty folder in place of the exported model."""
 
-    def make_folder(fitted: object, folder: Path, *, name: str, after: int) -> None:
+    def make_folder(
+        fitted: object, folder: Path, *, name: str, after: int, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
         folder.mkdir()
+        meanwhile()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tsattn.run_directory.export", make_folder)

@@ -14,32 +14,38 @@ import traceback
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tsattn.export.verification import IsolatedRuntime
+    from tsattn.export.isolated_process import IsolatedRuntime
 
 
 def launch(kind: str, module: str | None) -> IsolatedRuntime:
     """Return the runtime of a kind that all tests use; a new process for layers that another module defines."""
     # This file is a script as well, which must not import tsattn.
     from tsattn.export import isolated_runtime
-    from tsattn.export.verification import IsolatedRuntime, cpu_environment
+    from tsattn.export.isolated_process import IsolatedRuntime, cpu_environment
 
     class SharedRuntime(IsolatedRuntime):
-        def __init__(self) -> None:
-            self.kind = kind
+        def _start_process(self, module: str | None) -> None:
+            self._lines: list[str] = []
 
-        def __exit__(self, *_: object) -> None:
+        def _end_process(self) -> None:
             pass
 
-        def run(self, line: str) -> str:
-            stdin, stdout = _start(kind, isolated_runtime.__file__, cpu_environment())
-            stdin.write(line)
-            stdin.flush()
-            error = stdout.readline()
-            if not error:
-                raise RuntimeError(f"the process that verifies {kind} has ended")
-            return error.strip()
+        def _send(self, line: str) -> None:
+            self._lines.append(line)
 
-    return SharedRuntime() if module is None else IsolatedRuntime(kind, module)
+        def _wait(self) -> str:
+            stdin, stdout = _start(kind, isolated_runtime.__file__, cpu_environment())
+            for line in self._lines:
+                stdin.write(line + "\n")
+                stdin.flush()
+                error = stdout.readline()
+                if not error:
+                    raise RuntimeError(f"the process that verifies {kind} has ended")
+                if error.strip():
+                    return error.strip()
+            return ""
+
+    return SharedRuntime(kind) if module is None else IsolatedRuntime(kind, module)
 
 
 _processes: dict[str, subprocess.Popen[str]] = {}
@@ -64,11 +70,11 @@ def main() -> None:
     os.dup2(2, 1)
     script, kind = sys.argv[1:]
     runtime = runpy.run_path(script)
-    load = runtime["LOADERS"][kind]()
+    load, call = runtime["LOADERS"][kind](), None
     for line in sys.stdin:
         wrong = ""
         try:
-            runtime["run_requests"](kind, load, line)
+            call = runtime["answer"](kind, load, line, call)
         except Exception as error:
             wrong = traceback.format_exception_only(error)[-1].strip().splitlines()[-1]
         print(wrong, file=answers, flush=True)

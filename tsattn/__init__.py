@@ -6,6 +6,8 @@ import importlib
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from tsattn._logging import silence_native_code
+
 if TYPE_CHECKING:
     from tsattn.errors import TsattnError
     from tsattn.forecaster import Forecaster
@@ -31,7 +33,8 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     # Imported on first use, so that `import tsattn` does not import TensorFlow.
     if name in _MODULES:
-        return getattr(importlib.import_module(_MODULES[name]), name)
+        with silence_native_code():
+            return getattr(importlib.import_module(_MODULES[name]), name)
     if name == "__version__":
         return metadata.version("tsattn")
     raise AttributeError(f"module 'tsattn' has no attribute '{name}'")

@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from tsattn._text import did_you_mean
 from tsattn.errors import ConfigError
 
 Unless = Mapping[str, tuple[Any, ...]]
@@ -380,8 +381,13 @@ def validate(kind: type[T], values: dict[str, Any], source: str) -> T:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            names = ", ".join(_option_names(kind, first["loc"][:-1])) or "none"
-            raise ConfigError(f"{source}: unknown option '{key}'; the options here are {names}") from None
+            names, name = _option_names(kind, first["loc"][:-1]), str(first["loc"][-1])
+            groups: dict[str, type[BaseModel]] = {"training": TrainingConfig, "data": DataConfig}
+            elsewhere = next((f"{group}.{name}" for group, it in groups.items() if name in it.model_fields), None)
+            suggestion = did_you_mean(name, names) or (f" (did you mean '{elsewhere}'?)" if elsewhere else "")
+            raise ConfigError(
+                f"{source}: unknown option '{key}'{suggestion}; the options here are {', '.join(names) or 'none'}"
+            ) from None
         reason = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{source}: '{key}' = {first['input']!r} is not allowed: {reason}") from None
 

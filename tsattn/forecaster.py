@@ -15,7 +15,9 @@ from matplotlib.axes import Axes
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from tsattn.config import Aggregation, DataConfig, Decimal, RunConfig, Support
+from tsattn._keywords import with_keyword_errors
+from tsattn._logging import log_progress
+from tsattn.config import Aggregation, DataConfig, Decimal, RunConfig, SelectionConfig, Support, TrainingConfig
 from tsattn.data.loader import Frame, source_name
 from tsattn.data.prediction_inputs import Cutoff
 from tsattn.evaluation.backtest import backtest
@@ -29,6 +31,7 @@ from tsattn.forecasting.finetuning import read_series
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.forecasting.prediction import PredictionRequest, explain, predict, sample
+from tsattn.models import all_models
 from tsattn.report.plots import plot_forecast
 from tsattn.run_directory import write_run
 from tsattn.timeseries.frames import template_of, to_library
@@ -69,6 +72,17 @@ def _document_data_options(cls: type[Forecaster]) -> type[Forecaster]:
     return cls
 
 
+def _option_groups() -> dict[str, set[str]]:
+    """Return the names of the options that a forecaster takes as dictionaries."""
+    models = {name for entry in all_models().values() for name in entry.options.model_fields}
+    return {
+        "training": set(TrainingConfig.model_fields),
+        "options": models,
+        "selection": set(SelectionConfig.model_fields),
+    }
+
+
+@with_keyword_errors(_option_groups)
 @_document_data_options
 class Forecaster(BaseEstimator):
     """Forecast time series: from a data frame or file to quantiles in original units.
@@ -228,6 +242,7 @@ class Forecaster(BaseEstimator):
         *,
         future: Frame | Path | str | None = None,
         callbacks: Callbacks = (),
+        verbose: int = 0,
     ) -> Self:
         """Read the data, train a model, score it on the validation part, and train it further to the end of the data.
 
@@ -241,6 +256,8 @@ class Forecaster(BaseEstimator):
             callbacks: Keras callbacks, such as `keras.callbacks.TensorBoard`, of every training; or a function that
                 takes the title of a training ("training" on the data before the validation part, then "training to the
                 end") and returns its callbacks.
+            verbose: 1 writes a line per stage and epoch to standard error, 2 details as well, 0 nothing. The same
+                records are those of the logger ``tsattn``.
 
         Raises:
             ConfigError: A parameter has a value that is not allowed.
@@ -250,8 +267,9 @@ class Forecaster(BaseEstimator):
             >>> Forecaster().fit(frame, callbacks=lambda title: [keras.callbacks.TensorBoard(f"logs/{title}")])
         """
         config = self.to_config()
-        self.fitted_ = fit(config, *read_series(X, config, future), source_name(X), _callback_factory(callbacks))
-        self._template = template_of(X)
+        with log_progress(verbose):
+            fitted = fit(config, *read_series(X, config, future), source_name(X), _callback_factory(callbacks))
+        self.fitted_, self._template = fitted, template_of(X)
         return self
 
     def _like(self, frame: pd.DataFrame, X: object) -> pd.DataFrame:
@@ -446,6 +464,7 @@ class Forecaster(BaseEstimator):
         out: Path | str | None = None,
         overwrite: bool = False,
         callbacks: Callbacks = (),
+        verbose: int = 0,
     ) -> Backtest:
         """Forecast known data at several origins, each from the data before it, and compare with the naive baselines.
 
@@ -462,14 +481,15 @@ class Forecaster(BaseEstimator):
             out: Folder for the forecasts and scores, see `tsattn.evaluation.fold_store`. An interrupted backtest
                 resumes there, and further models are added.
             overwrite: Replace another backtest in that folder.
-            callbacks: As in `fit`.
+            callbacks: As in `fit`; so is ``verbose``.
 
         Raises:
             DataError: The data cannot be read as series, or are too short for this number of folds.
             RunError: A package is missing, or ``out`` has other contents or cannot be written.
         """
         options: dict[str, Any] = {"models": models, "baselines": baselines, "out": out, "overwrite": overwrite}
-        result = backtest(self.to_config(), X, folds, step, refit, callback=_callback_factory(callbacks), **options)
+        with log_progress(verbose):
+            result = backtest(self.to_config(), X, folds, step, refit, callback=_callback_factory(callbacks), **options)
         return replace(result, forecasts=to_library(result.forecasts, template_of(X)))
 
     def evaluate(

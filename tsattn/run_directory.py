@@ -17,7 +17,8 @@
                        ``notes`` on what they leave out; ``forecast_notes`` on the data and on values that replace
                        missing future covariates in ``forecast.csv``; ``model_choice``: the selected model and why, null
                        for a named model; ``calibration`` of the intervals
-``history.csv``        training history, one row per epoch: ``loss``, ``val_loss``, ``best``, ``out_of_time``
+``history.csv``        training history, one row per epoch: ``loss``, ``val_loss``, ``best``, ``out_of_time``,
+                       ``interrupted``
 ``forecast.csv``       the forecast that follows the data
 ``forecast.png``       plot of this forecast
 ``report.html``        all of this on one page
@@ -28,8 +29,9 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -46,6 +48,8 @@ from tsattn.report.html import write_report
 from tsattn.report.plots import write_forecast_plot
 from tsattn.timeseries.window_spec import WEIGHTS
 from tsattn.training.checkpoints import Checkpoints
+
+_logger = logging.getLogger(__name__)
 
 SAVED_MODEL = "saved_model"
 """Folder with the versions of the SavedModel."""
@@ -90,8 +94,10 @@ def write_run(fitted: FittedForecaster, path: Path, *, overwrite: bool = False) 
         name = path.resolve().name
         write_fitted(fitted, folder)
         if keras.backend.backend() == "tensorflow":
-            _export(fitted, folder / SAVED_MODEL, name, after=_last_version(path / SAVED_MODEL))
-        _write_forecast(fitted, folder, name)
+            after = _last_version(path / SAVED_MODEL)
+            _export(fitted, folder / SAVED_MODEL, name, after, lambda: _write_forecast(fitted, folder, name))
+        else:
+            _write_forecast(fitted, folder, name)
         write_manifest(fitted, folder, hash_files(folder, exclude=(f"{SAVED_MODEL}/{KIT}",)))
     shutil.rmtree(companion(path, TRAINING), ignore_errors=True)
 
@@ -101,17 +107,18 @@ def _last_version(folder: Path) -> int:
     return max(list_versions(folder), default=0) if folder.is_dir() else 0
 
 
-def _export(fitted: FittedForecaster, folder: Path, name: str, after: int) -> None:
+def _export(fitted: FittedForecaster, folder: Path, name: str, after: int, meanwhile: Callable[[], None]) -> None:
     """Write the SavedModel; a full disk is an OSError, whoever finds it."""
     from tensorflow.errors import OpError
 
     try:
-        export(fitted, folder, name=name, after=after)
+        export(fitted, folder, name=name, after=after, meanwhile=meanwhile)
     except OpError as error:
         raise OSError(error.message) from None
 
 
 def _write_forecast(fitted: FittedForecaster, folder: Path, name: str) -> None:
+    _logger.info("Writing the forecast and the report")
     prediction = predict(fitted, None, PredictionRequest())
     forecast, history = prediction.frame, prediction.history
     forecast.to_csv(folder / "forecast.csv", index=False)

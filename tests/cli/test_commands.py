@@ -184,8 +184,9 @@ def test_inspect_as_json(tmp_path: Path) -> None:
     frame = pd.DataFrame({"id": range(500, 560), "date": days, "sales": [float(n * 7 % 19) for n in range(60)]})
     frame.to_csv(tmp_path / "good.csv", index=False)
     result = tsattn("inspect", tmp_path / "good.csv", "--json", "--horizon", 4)
-    found = json.loads(result.stdout)
-    assert result.exit_code == 0 and (found["version"], found["status"], found["warnings"]) == (1, "ok", [])
+    document = json.loads(result.stdout)
+    assert result.exit_code == 0 and (document["version"], document["status"], document["warnings"]) == (1, "ok", [])
+    found = document["result"]
     assert found["roles"]["targets"]["columns"] == ["sales"] and found["left_out"] == ["id"]
     assert found["frequency"] == {"freq": "D", "time_zone": None, "season": 7, "horizon": 4}
     assert found["counts"]["rows"] == 60 and found["counts"]["last"] == "2024-02-29" and found["counts"]["missing"] == 0
@@ -203,9 +204,9 @@ def test_inspect_as_json(tmp_path: Path) -> None:
     frame.iloc[:9].to_csv(tmp_path / "doubt.csv", index=False)
     result = tsattn("inspect", tmp_path / "doubt.csv", "--json")
     found = json.loads(result.stdout)
-    assert result.exit_code == 1 and found["status"] == "error" and found["options"] == ["--time-format"]
+    assert result.exit_code == 1 and found["status"] == "error" and found["error"]["options"] == ["--time-format"]
     given = tsattn("inspect", tmp_path / "doubt.csv", "--json", "--time-format", "%d/%m/%y", "--support", "positive")
-    assert given.exit_code == 0 and json.loads(given.stdout)["counts"]["last"] == "2024-01-09"
+    assert given.exit_code == 0 and json.loads(given.stdout)["result"]["counts"]["last"] == "2024-01-09"
 
 
 def test_an_interruption_ends_with_status_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

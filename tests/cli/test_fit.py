@@ -138,7 +138,7 @@ def test_damaged_run_gives_one_line(run: Path, tmp_path: Path, name: str, conten
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / name).write_bytes(content)
     for options, expected in (((), f"{name}: "), (("--no-verify",), message)):
-        result = tsattn("export", tmp_path / "run", *options)
+        result = tsattn("export", tmp_path / "run", "--quiet", *options)
         assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
         assert expected in result.stderr and len(result.stderr.splitlines()) == 1
 
@@ -178,7 +178,7 @@ def test_a_failure_after_the_training_keeps_it(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(keras.Model, "fit", train)
     result = tsattn(*command, "--resume", "--seed", 9)
     assert result.exit_code == 1 and "other data or options" in result.stderr
-    monkeypatch.setattr("tsattn.run_directory.export", lambda fitted, folder, name, after: folder.mkdir())
+    monkeypatch.setattr("tsattn.run_directory.export", lambda fitted, folder, **_: folder.mkdir())
     result = tsattn(*command, "--resume")
     assert result.exit_code == 0, result.output
     assert [path.name for path in tmp_path.iterdir()] == ["run"], "the stored training is removed"

@@ -10,7 +10,9 @@ import pytest
 from cli.conftest import tsattn
 from rich.text import Text
 
-from tsattn.cli.output import console, without_formulas, write_output
+from tsattn.cli.console import console
+from tsattn.cli.output import without_formulas, write_output, write_table
+from tsattn.cli.screen import Screen
 from tsattn.errors import DataError
 from tsattn.export.model_card import _list_names
 
@@ -51,9 +53,10 @@ def test_formulas_are_quoted_where_it_is_asked_for(tmp_path: Path, capsys: pytes
     safe = without_formulas(frame)
     assert list(safe["unique_id"]) == ["'=1+1", "'+a", "'-b", "'@c", "'\td", "plain", "1-2"]
     assert list(safe.columns) == ["unique_id", "ds", "y", "'=z"] and (safe["y"] == -1).all()
-    write_output(frame, tmp_path / "raw.csv", safe=False)
+    write_table(frame, tmp_path / "raw.csv", safe=False)
     assert list(pd.read_csv(tmp_path / "raw.csv")["unique_id"]) == names
-    write_output(frame, None, safe=True)
+    with Screen() as screen:
+        write_output(screen, frame, None, safe=True)
     assert capsys.readouterr().out.splitlines()[1].startswith("'=1+1,2024-01-01,-1.0")
 
 

@@ -114,6 +114,6 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     listed = tsattn("datasets").stdout
     assert all(name in listed for name in DATASETS) and "CC BY-ND 4.0" in listed and "ETDataset" in listed
-    assert Path(tsattn("datasets", "fetch", "airline").stdout.strip()).name == "Airline.csv"
-    wrong = tsattn("datasets", "fetch", "nothing")
+    assert Path(tsattn("datasets", "airline").stdout.strip()).name == "Airline.csv"
+    wrong = tsattn("datasets", "nothing")
     assert wrong.exit_code == 2 and "there is no data set 'nothing'" in wrong.output

@@ -33,12 +33,10 @@ def run(*command: Any, **options: Any) -> str:
 
 def tensorflow(version: Path, inputs: Inputs, folder: Path) -> Inputs:
     """TensorFlow in a separate process."""
-    paths = [str(version), str(folder / "given.npz"), str(folder / "made.npz")]
-    np.savez(paths[1], **{f"0/serving_default/{name}": x for name, x in inputs.items()})
-    error = launch("saved_model", None).run(json.dumps(paths) + "\n")
-    assert not error, error
-    with np.load(paths[2]) as made:
-        return {name.rpartition("/")[2]: x for name, x in made.items()}
+    with launch("saved_model", None) as runtime:
+        runtime.load(version)
+        runtime.start({f"0/serving_default/{name}": x for name, x in inputs.items()})
+        return {name.rpartition("/")[2]: x for name, x in runtime.finish().items()}
 
 
 def saved_model_cli(version: Path, inputs: Inputs, folder: Path) -> Inputs:

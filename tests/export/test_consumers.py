@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ import pandas as pd
 import pytest
 from keras_help import eager_training
 from numpy_reference import Array
-from shared_runtime import launch
 
 from tsattn import Forecaster
+from tsattn.export.isolated_process import IsolatedRuntime
 from tsattn.export.reference_requests import ReferenceRequest
-from tsattn.export.verification import IsolatedRuntime, launcher
+from tsattn.export.verification import Verification
 from tsattn.models import BASELINES
 
 HORIZON, CONTEXT = 4, 12
@@ -46,22 +46,23 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def _verified_here() -> Iterator[None]:
+def _verified_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the check at writing of the other formats: these tests are it, and a process for each is slow."""
 
-    class Unchecked(IsolatedRuntime):
-        def __init__(self, kind: str) -> None:
-            self.kind = kind
+    class Unchecked(Verification):
+        def __init__(self, runtime: IsolatedRuntime, path: Path) -> None:
+            self._runtime = runtime
 
-        def __exit__(self, *error: object) -> None:
+        def start(self, requests: Sequence[ReferenceRequest]) -> None:
             pass
 
-        def check(self, path: Path, probes: Sequence[ReferenceRequest]) -> dict[str, Any]:
-            return {"runtime": self.kind, "largest_difference": 0.0, "rows": 0}
+        def finish(self) -> dict[str, Any]:
+            return {"runtime": self._runtime.kind, "largest_difference": 0.0, "rows": 0}
 
-    token = launcher.set(lambda kind, module: launch(kind, module) if kind == "saved_model" else Unchecked(kind))
-    yield
-    launcher.reset(token)
+    def verify(runtime: IsolatedRuntime, path: Path) -> Verification:
+        return (Verification if runtime.kind == "saved_model" else Unchecked)(runtime, path)
+
+    monkeypatch.setattr("tsattn.export.exporter.Verification", verify)
 
 
 def shops(lengths: tuple[int, ...], seed: int, ahead: int = 0) -> pd.DataFrame:

@@ -20,9 +20,9 @@ from tsattn import Forecaster
 from tsattn.atomic_io import add_version, list_versions
 from tsattn.errors import ConfigError, RunError
 from tsattn.export import exporter
+from tsattn.export.isolated_process import IsolatedRuntime, launcher
 from tsattn.export.isolated_runtime import check_portable
 from tsattn.export.signatures import ServingPreprocessor
-from tsattn.export.verification import IsolatedRuntime, launcher
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.models import get_model
 from tsattn.models.forecast_model import build_untrained

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 
@@ -108,13 +107,10 @@ def served(folder: Path, name: str) -> dict[str, Array]:
         for signature in signatures
         for key, x in inputs.items()
     }
-    inputs, outputs = folder / f"{name}-given.npz", folder / f"{name}-made.npz"
-    np.savez(inputs, **given)
-    paths = [str(path) for path in (exported(folder, name), inputs, outputs)]
-    error = launch("saved_model", None).run(json.dumps(paths) + "\n")
-    assert not error, error
-    with np.load(outputs) as loaded:
-        return dict(loaded)
+    with launch("saved_model", None) as runtime:
+        runtime.load(exported(folder, name))
+        runtime.start(given)
+        return runtime.finish()
 
 
 @pytest.mark.parametrize("batch", BATCHES)

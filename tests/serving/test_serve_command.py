@@ -73,7 +73,7 @@ def test_the_command_serves_with_its_options_until_a_signal(plain: Path, tmp_pat
             assert call.result().status_code == 200
         _, errors = process.communicate(timeout=SECONDS)
         assert process.returncode == 0
-        assert errors.strip() == "Stopped."
+        assert errors.splitlines()[0] == "Loading TensorFlow" and errors.splitlines()[-1] == "Stopped."
     with pytest.raises(httpx.ConnectError):
         httpx.get(url(line))
 

@@ -8,29 +8,45 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tsattn._logging import silence_stderr
+from tsattn.cli.command import Command
+from tsattn.cli.document import records
+from tsattn.cli.loading import load_tensorflow
 from tsattn.cli.options import (
     PATH,
     baseline_option,
     config_options,
     data_name,
     free_path,
+    out_option,
+    overwrite_option,
     read_config,
     split_names,
 )
-from tsattn.cli.output import console, count, print_schema, scores_table
+from tsattn.cli.output import count, print_schema, scores_table
+from tsattn.cli.screen import Screen, current_screen
 from tsattn.config import AUTO
 
 if TYPE_CHECKING:
     from tsattn.evaluation.origins import EvaluationWindows
-    from tsattn.evaluation.rolling_origin import Backtest, Refit
+    from tsattn.evaluation.rolling_origin import Backtest, BacktestProgress, Refit
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        ("tsattn backtest sales.csv --folds 3", "The model of `tsattn fit`"),
+        ("tsattn backtest sales.csv --model tcn,drift", "A leaderboard of several models"),
+    ),
+)
 @click.argument("data", type=PATH)
-@click.option("--folds", type=click.IntRange(1), default=5, show_default=True, help="Number of forecast origins.")
 @click.option(
-    "--step", type=click.IntRange(1), help="Steps between two origins.  [default: the horizon, or less for short data]"
+    "--folds", type=click.IntRange(1), metavar="N", default=5, help="Number of forecast origins.  [default: 5]"
+)
+@click.option(
+    "--step",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Steps between two origins.  [default: the horizon, or less for short data]",
 )
 @click.option(
     "--refit",
@@ -40,8 +56,8 @@ if TYPE_CHECKING:
     help="Train once, before the first fold, or again before every fold.",
 )
 @baseline_option
-@click.option("-o", "--out", type=PATH, help="Folder of the results.  [default: backtests/ and the name of DATA]")
-@click.option("--overwrite", is_flag=True, help="Replace an existing backtest in that folder.")
+@out_option("Folder to write.", "backtests/ and the name of DATA")
+@overwrite_option
 @config_options("Model or models to compare, see `tsattn models`.", "NAME[,...]")
 def backtest(
     data: Path,
@@ -53,7 +69,7 @@ def backtest(
     overwrite: bool,
     model: str | None,
     **options: Any,
-) -> None:
+) -> dict[str, Any]:
     """Forecast the past of DATA and score the forecasts.
 
     Forecasts have several origins: the last one is one horizon before the end of each series, the others precede it by
@@ -70,32 +86,47 @@ def backtest(
     models = split_names(model)
     config = read_config(**options, model=_configured_model(models))
     check_classical(baselines)
-    terminal = console(stderr=True)
+    screen = current_screen()
     panel, schema = read_series(data, config)
     windows = plan_backtest(panel, schema, config.data, folds, step, str(data))
-    print_schema(terminal, windows.schema, panel)
-    terminal.print(_describe_windows(windows, refit, is_step_given=step is not None))
-    with silence_stderr():
-        from tsattn.cli.progress import BacktestBar
-        from tsattn.evaluation.backtest import backtest_windows
-        from tsattn.evaluation.fold_store import FoldStore, describe_backtest, read_description
+    print_schema(screen, windows.schema, panel)
+    screen.show(_describe_windows(windows, refit, is_step_given=step is not None))
+    load_tensorflow()
+    from tsattn.evaluation.backtest import backtest_windows
+    from tsattn.evaluation.fold_store import FoldStore, describe_backtest, read_description
 
     description = describe_backtest(windows, config, refit)
     folder = out or free_path(Path("backtests") / data_name(data), lambda path: read_description(path) == description)
     store = FoldStore.open(folder, windows, config, refit, overwrite=overwrite)
-    with BacktestBar(terminal) as bar:
-        result = backtest_windows(
-            config,
-            windows,
-            refit=refit,
-            models=models,
-            baselines=baselines,
-            store=store,
-            callback=bar.training_bar,
-            on_progress=bar.update,
-        )
-    _print(result, folds)
-    terminal.print(f"\nWritten: {folder}/ with leaderboard.csv, scores.csv and forecasts.csv.")
+    result = backtest_windows(
+        config,
+        windows,
+        refit=refit,
+        models=models,
+        baselines=baselines,
+        store=store,
+        on_progress=_FinishedModels(screen),
+    )
+    summary = _print(screen, result, folds)
+    screen.show(f"\nWritten: {folder}/ with leaderboard.csv, scores.csv and forecasts.csv.")
+    return {"folder": folder, "best": result.best, "summary": summary, "scores": records(result.scores)}
+
+
+class _FinishedModels:
+    """Prints a line for each model whose folds are finished."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._seconds: list[float | None] = []
+
+    def __call__(self, step: BacktestProgress) -> None:
+        self._seconds.append(step.seconds)
+        if step.fold < step.folds:
+            return
+        measured = [seconds for seconds in self._seconds if seconds is not None]
+        reused = f", {step.folds - len(measured)} of them already done" if len(measured) < step.folds else ""
+        self._screen.show(f"  {step.model}: {count(step.folds, 'fold')}{reused}, {sum(measured):.1f} s")
+        self._seconds.clear()
 
 
 def _configured_model(models: Sequence[str]) -> str | None:
@@ -134,18 +165,19 @@ def _describe_windows(windows: EvaluationWindows, refit: str, *, is_step_given: 
     return "\n".join(lines)
 
 
-def _print(result: Backtest, folds: int) -> None:
-    """Print the result on standard output."""
+def _print(screen: Screen, result: Backtest, folds: int) -> str:
+    """Print the result on standard output and return its summary."""
     from tsattn.scoring.model_choice import comparison_summary
 
-    terminal = console()
     where = f"over {count(folds, 'fold')}"
     labels = {name: result.label(name) for name in result.models}
     scores = result.scores.replace({"model": labels})
-    terminal.print(scores_table(scores, tuple(labels.values()), where.capitalize()))
+    screen.print(scores_table(scores, tuple(labels.values()), where.capitalize()))
     choices = dict.fromkeys(choice.summary() for choices in result.choices.values() for choice in choices)
     for sentence in (*result.notes, *choices):
-        terminal.print(sentence)
+        screen.print(sentence)
     if len(labels) > 1:
-        terminal.print(f"Best of {', '.join(labels)}: {labels[result.best]}.")
-    terminal.print(comparison_summary(scores, labels[result.best], where))
+        screen.print(f"Best of {', '.join(labels)}: {labels[result.best]}.")
+    summary = comparison_summary(scores, labels[result.best], where)
+    screen.print(summary)
+    return summary

@@ -7,25 +7,41 @@ from typing import Any
 
 import click
 
-from tsattn.cli.options import PATH, config_option, data_options, out_option, safe_csv_option
-from tsattn.cli.output import checked_output, console, notes, print_schema, write_output
+from tsattn.cli.command import Command
+from tsattn.cli.options import (
+    PATH,
+    add_options,
+    config_option,
+    data_options,
+    file_options,
+    parse_quantiles,
+    quantile_options,
+)
+from tsattn.cli.output import checked_output, print_schema, write_output
+from tsattn.cli.screen import current_screen
 from tsattn.config import DataConfig, RunConfig
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        ("tsattn forecast sales.csv --horizon 14", "Two weeks ahead"),
+        ("tsattn forecast sales.csv --levels 80,95 -o f.csv", "Two intervals, into a file"),
+    ),
+)
 @click.argument("data", type=PATH)
 @data_options
 @config_option(DataConfig, "support")
-@click.option(
-    "--levels",
-    metavar="LEVEL[,...]",
-    default="0.1,0.5,0.9",
-    show_default=True,
-    help="Quantile levels, ascending, from 0.01 to 0.99, with 0.5, the point forecast.",
-)
-@out_option
-@safe_csv_option
-def forecast(data: Path, levels: str, out: Path | None, safe_csv: bool, **options: Any) -> None:
+@add_options([*quantile_options, *file_options])
+def forecast(
+    data: Path,
+    levels: str | None,
+    quantiles: str | None,
+    out: Path | None,
+    overwrite: bool,
+    safe_csv: bool,
+    **options: Any,
+) -> dict[str, Any]:
     """Forecast every series of DATA by itself, without training.
 
     The forecast combines a network that was trained on synthetic series with exponential smoothings, Theta, drift and
@@ -37,13 +53,14 @@ def forecast(data: Path, levels: str, out: Path | None, safe_csv: bool, **option
     from tsattn.data.loader import load
     from tsattn.forecasting.combination import forecast_panel
 
-    out = checked_output(out)
+    out = checked_output(out, overwrite=overwrite)
     given = {name: value for name, value in options.items() if value is not None}
-    config = RunConfig.from_dict({"data": given, "levels": levels.split(",")}, source="the options")
-    terminal = console(stderr=True)
-    with notes(terminal):
+    wanted = parse_quantiles(levels, quantiles)
+    config = RunConfig.from_dict({"data": given, **({"levels": wanted} if wanted else {})}, source="the options")
+    screen = current_screen()
+    with screen.data_warnings():
         panel, schema = load(data, config.data)
-        print_schema(terminal, schema, panel)
+        print_schema(screen, schema, panel)
         result = forecast_panel(panel, schema, config)
-    terminal.print(result.summary())
-    write_output(result.frame, out, safe=safe_csv)
+    screen.note(result.summary())
+    return {**write_output(screen, result.frame, out, safe=safe_csv), "weights": result.weights}

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
 from tsattn.cli import flag
+from tsattn.cli.command import Command
 from tsattn.cli.options import PATH, add_options, config_option, data_options, import_option
-from tsattn.cli.output import console, print_schema, text_table
+from tsattn.cli.output import describe_schema, text_table
+from tsattn.cli.screen import current_screen
 from tsattn.config import DataConfig
-from tsattn.errors import DataError
 
 WARNINGS = 3
 """Exit status for data that were read with warnings."""
 
 
-@click.command()
+@click.command(cls=Command, examples=(("tsattn inspect sales.csv --json", "For other programs"),))
 @click.argument("data", type=PATH)
 @data_options
 @add_options([config_option(DataConfig, name) for name in ("support", "graph", "context", "validation")])
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, as described in docs/data.md.")
-def inspect(data: Path, as_json: bool, **options: Any) -> None:
+def inspect(data: Path, **options: Any) -> dict[str, Any]:
     """Print how DATA is read: columns, frequency, season, horizon. Nothing is written.
 
     The exit status is 3 if DATA was read with warnings, and 1 if it cannot be read.
@@ -31,57 +30,62 @@ def inspect(data: Path, as_json: bool, **options: Any) -> None:
     from tsattn.config import validate
     from tsattn.data.adjacency import read_adjacency
     from tsattn.data.inference import infer_panel
-    from tsattn.data.inspection import describe, describe_error
+    from tsattn.data.inspection import describe
     from tsattn.data.loader import to_table
     from tsattn.timeseries.frames import series_names
 
     config = validate(DataConfig, {key: value for key, value in options.items() if value is not None}, "the options")
-    try:
-        table = to_table(data, config.read_options)
-        panel, schema = infer_panel(table, config)
-        if config.graph is not None:
-            read_adjacency(config.graph, series_names(panel))
-    except DataError as error:
-        if as_json:
-            click.echo(json.dumps(describe_error(error, str(data), flag), indent=2, ensure_ascii=False))
-        raise
-    if as_json:
-        click.echo(json.dumps(describe(table, panel, schema, flag), indent=2, ensure_ascii=False))
-    else:
-        print_schema(console(), schema, panel)
+    table = to_table(data, config.read_options)
+    panel, schema = infer_panel(table, config)
+    if config.graph is not None:
+        read_adjacency(config.graph, series_names(panel))
+    screen = current_screen()
+    for part in describe_schema(schema, panel):
+        screen.print(part)
+    for note in schema.notes:
+        sentence = f"{note.to_warning().format(flag)}."
+        screen.warnings.append(sentence)
+        screen.print(f"Warning: {sentence}")
     if schema.notes:
-        click.get_current_context().exit(WARNINGS)
+        screen.exit_status = WARNINGS
+    return describe(table, panel, schema)
 
 
-@click.command()
+@click.command(cls=Command, examples=(("tsattn models seq2seq", "The options of a model"),))
 @click.argument("name", required=False)
 @import_option
-def models(name: str | None) -> None:
+def models(name: str | None) -> dict[str, Any]:
     """List the models, or the options of one."""
     from tsattn.config import option_spaces
     from tsattn.models import all_models, get_model
 
-    terminal = console()
+    screen = current_screen()
     if name is None:
-        terminal.print(text_table(("model", "description"), [(it.name, it.summary) for it in all_models().values()]))
-        terminal.print("tsattn models NAME lists the options of a model; tsattn fit DATA --model NAME fits it.")
-        return
+        rows = [(it.name, it.summary) for it in all_models().values()]
+        screen.print(text_table(("model", "description"), rows))
+        screen.print("tsattn models NAME lists the options of a model; tsattn fit DATA --model NAME fits it.")
+        return {"models": [{"name": name, "description": summary, "options": []} for name, summary in rows]}
     entry = get_model(name)
     fields = entry.options.model_fields
     spaces = option_spaces(entry.options)
-    terminal.print(f"{entry.name}: {entry.summary}")
+    screen.print(f"{entry.name}: {entry.summary}")
+    described = [
+        {"name": key, "default": field.default, "description": field.description} for key, field in fields.items()
+    ]
+    result = {"models": [{"name": entry.name, "description": entry.summary, "options": described}]}
     if not fields:
-        terminal.print("It has no options.")
-        return
-    rows = []
+        screen.print("It has no options.")
+        return result
+    options = []
     for key, field in fields.items():
         tuned = f"\ntune: {spaces[key]}" if key in spaces else ""
         description = f"{field.description}\nvalues: {_format_type(field.annotation)}{tuned}"
-        rows.append((key, _format_default(field.default), description))
-    terminal.print(text_table(("option", "default", "description"), rows))
+        options.append((key, _format_default(field.default), description))
+    screen.print(text_table(("option", "default", "description"), options))
     example = next(((key, field.default) for key, field in fields.items() if field.default is not None), None)
     setting = f" --set model.{example[0]}={_format_default(example[1])}" if example else ""
-    terminal.print(f"tsattn fit DATA --model {name}{setting}")
+    screen.print(f"tsattn fit DATA --model {name}{setting}")
+    return result
 
 
 def _format_default(value: object) -> str:
@@ -100,25 +104,30 @@ def _format_type(annotation: object) -> str:
     return next((text for kind, text in names.items() if annotation is kind), str(annotation))
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def datasets(context: click.Context) -> None:
-    """List example datasets: bundled ones and public ones to download."""
-    if context.invoked_subcommand is not None:
-        return
+@click.command(
+    cls=Command,
+    examples=(
+        ('tsattn forecast "$(tsattn datasets airline)"', "Forecast a dataset"),
+        ("tsattn datasets etth1", "Download a public dataset"),
+    ),
+)
+@click.argument("name", required=False)
+def datasets(name: str | None) -> dict[str, Any]:
+    """List example datasets: bundled ones and public ones to download.
+
+    With NAME, the path of that dataset is printed; it is downloaded first if necessary.
+    """
     from tsattn.data.datasets import DATASETS
-
-    terminal = console()
-    rows = [(it.name, f"{it.description}\n{it.url}".strip(), it.shape, it.licence) for it in DATASETS.values()]
-    terminal.print(text_table(("name", "description", "columns", "licence"), rows))
-    terminal.print("Datasets without an address are bundled with tsattn; the others are downloaded.")
-    terminal.print('tsattn datasets fetch NAME prints the path: tsattn fit "$(tsattn datasets fetch airline)"')
-
-
-@datasets.command()
-@click.argument("name")
-def fetch(name: str) -> None:
-    """Print the path of the dataset NAME; download it first if necessary."""
     from tsattn.data.datasets import fetch as fetch_dataset
 
-    click.echo(fetch_dataset(name))
+    screen = current_screen()
+    if name is not None:
+        path = fetch_dataset(name)
+        screen.print(str(path))
+        return {"path": path}
+    rows = [(it.name, f"{it.description}\n{it.url}".strip(), it.shape, it.licence) for it in DATASETS.values()]
+    screen.print(text_table(("name", "description", "columns", "licence"), rows))
+    screen.print("Datasets without an address are bundled with tsattn; the others are downloaded.")
+    screen.print('tsattn datasets NAME prints the path: tsattn fit "$(tsattn datasets airline)"')
+    listed = [{"name": it.name, "description": it.description, "url": it.url or None} for it in DATASETS.values()]
+    return {"datasets": listed}

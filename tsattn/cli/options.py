@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 import click
 from pydantic import BaseModel
 
-from tsattn._logging import silence_stderr
 from tsattn.cli import flag
 from tsattn.config import AUTO, DataConfig, RunConfig, get_group, override, read_toml
 from tsattn.errors import ConfigError
@@ -69,7 +68,10 @@ def config_option(config: type[BaseModel], name: str) -> Callable[[F], F]:
     if get_origin(kind) is Literal:
         settings["type"] = click.Choice(get_args(kind))
     elif kind in (int, float):
-        settings["type"] = (click.IntRange if kind is int else click.FloatRange)(**_bounds(field.metadata))
+        bounds = _bounds(field.metadata)
+        ranges, plain = (click.IntRange, click.INT) if kind is int else (click.FloatRange, click.FLOAT)
+        settings["type"] = ranges(**bounds) if bounds else plain
+        settings["metavar"] = "N" if kind is int else "NUMBER"
     elif kind is bool and name.startswith("no_"):
         settings |= {"is_flag": True, "default": None}
         default = None
@@ -89,14 +91,18 @@ def add_options(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
 
 
 def _bounds(metadata: Sequence[Any]) -> dict[str, Any]:
-    """Return the bounds of a field as arguments of `click.IntRange`."""
+    """Return the bounds of a field as arguments of `click.IntRange`; none for a field without bounds."""
     limits = {name: getattr(item, name) for item in metadata for name in ("ge", "gt", "le") if hasattr(item, name)}
+    if not limits:
+        return {}
     return {"min": limits.get("ge", limits.get("gt")), "min_open": "gt" in limits, "max": limits.get("le")}
 
 
 def _import_modules(context: click.Context, parameter: click.Parameter, names: Sequence[str]) -> None:
+    from tsattn._logging import silence_native_code
+
     for name in names:
-        with silence_stderr():
+        with silence_native_code():
             import_module(name)
 
 
@@ -127,9 +133,14 @@ cutoff_option = click.option(
     help="Last timestamp of the history: later values are not used.  [default: the end of the data]",
 )
 
-out_option = click.option(
-    "-o", "--out", type=PATH, help="CSV or Parquet file, or - for CSV on standard output.  [default: -]"
-)
+future_option = click.option("--future", type=PATH, help="File with the future covariates after the end of DATA.")
+
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what --out names, if it exists.")
+
+
+def out_option(description: str, default: str) -> Callable[[F], F]:
+    """Return the option of the file or folder that a command writes."""
+    return click.option("-o", "--out", type=PATH, help=f"{description}  [default: {default}]")
 
 
 safe_csv_option = click.option(
@@ -137,6 +148,57 @@ safe_csv_option = click.option(
     is_flag=True,
     help="Put an apostrophe before names that a spreadsheet takes for a formula.  [default: names as in the data]",
 )
+
+file_options = (
+    out_option("CSV, Parquet or JSON file, or - for CSV on standard output.", "-"),
+    overwrite_option,
+    safe_csv_option,
+)
+"""The options of a command that writes a table."""
+
+
+def time_limit_option(description: str) -> Callable[[F], F]:
+    """Return the option that limits the time of a command."""
+    return click.option("--time-limit", type=Duration(), help=f"{description}: 90, 30s, 20m, 1.5h.")
+
+
+quantile_options = (
+    click.option(
+        "--levels",
+        metavar="PERCENT[,...]",
+        help="Prediction intervals by their coverage in %, such as 80,95.  [default: 80]",
+    ),
+    click.option(
+        "--quantiles", metavar="LEVEL[,...]", help="Quantiles instead of --levels, such as .1,.5,.9, with the median."
+    ),
+)
+"""The options for the intervals of a forecast, see `parse_quantiles`."""
+
+
+def parse_quantiles(levels: str | None, quantiles: str | None) -> tuple[float, ...] | None:
+    """Return the quantile levels that `quantile_options` name, ascending and with the median; None if none is given.
+
+    Raises:
+        ConfigError: Both are given, or a value is not allowed.
+    """
+    if levels is None:
+        return (
+            None if quantiles is None else tuple(sorted(_parse_numbers("quantiles", quantiles, "between 0 and 1", 1)))
+        )
+    if quantiles is not None:
+        raise ConfigError("--levels and --quantiles both name the intervals: give one of them")
+    fractions = [level / 100 for level in _parse_numbers("levels", levels, "in %, between 0 and 100", 100)]
+    return tuple(sorted({0.5, *(round((1 + sign * fraction) / 2, 6) for fraction in fractions for sign in (-1, 1))}))
+
+
+def _parse_numbers(option: str, text: str, range_name: str, upper: float) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 < number < upper for number in numbers):
+        raise ConfigError(f"--{option} {text}: expected numbers {range_name}, separated by commas")
+    return numbers
 
 
 def import_module(name: str) -> None:
@@ -211,6 +273,7 @@ def config_options(models: str, metavar: str = "NAME") -> Callable[[F], F]:
         click.option("--model", metavar=metavar, help=models),
         click.option("--config", type=PATH, help="Configuration file in TOML; options override it."),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any option: model.units=64."),
+        *quantile_options,
         *(config_option(DataConfig, name) for name in data),
         config_option(RunConfig, "seed"),
     )
@@ -246,6 +309,8 @@ def read_config(
     config: Path | None,
     settings: Sequence[str],
     seed: int | None,
+    levels: str | None = None,
+    quantiles: str | None = None,
     init_from: str | None = None,
     training: Mapping[str, Any] | None = None,
     **data: Any,
@@ -257,6 +322,8 @@ def read_config(
         config: TOML file.
         settings: ``key=value`` pairs.
         seed: Seed of the random number generators.
+        levels: Coverages of the intervals, see `parse_quantiles`.
+        quantiles: Quantile levels instead.
         init_from: Run directory whose weights the training starts from.
         training: Options of the training.
         **data: How the data are read. None means that an option is not given, as for the others.
@@ -270,7 +337,7 @@ def read_config(
     values = override(read_toml(config) if config else {}, settings)
     for group, options in {"model": {"name": model}, "data": data, "training": training or {}}.items():
         _update(get_group(values, group), options)
-    _update(values, {"seed": seed, "init_from": init_from})
+    _update(values, {"seed": seed, "init_from": init_from, "levels": parse_quantiles(levels, quantiles)})
     source = str(config) if config else "the options"
     run_config = RunConfig.from_dict(values, source=source)
     if run_config.model.get("name") == AUTO:

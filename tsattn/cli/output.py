@@ -1,30 +1,21 @@
-"""Consoles, notes and tables of the command line."""
+"""Files and tables of the command line."""
 
 from __future__ import annotations
 
 import math
 import re
-import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-from rich import box
-from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
-from rich.segment import Segment
-from rich.table import Table
-from rich.text import Text
-
 from tsattn._text import quote_list
 from tsattn.cli import flag
-from tsattn.errors import DataWarning, escape_controls
+from tsattn.cli.tables import Column, DataTable
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tsattn.cli.screen import Screen
     from tsattn.timeseries.panel import Panel
     from tsattn.timeseries.schema import Schema
 
@@ -34,74 +25,48 @@ MAX_GROUPS = 100
 """Maximum number of series or steps in a table."""
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Return the console for results, or that of standard error for progress and notes."""
-    terminal = Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
-    terminal.push_render_hook(_EscapeControls())
-    return terminal
-
-
-class _EscapeControls(RenderHook):
-    """Escapes the control characters of names and paths in what a console prints."""
-
-    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        """Return the same objects, rendered without raw control characters."""
-        return [_Escaped(part) for part in renderables]
-
-
-class _Escaped:
-    def __init__(self, renderable: ConsoleRenderable) -> None:
-        self._renderable = renderable
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        for segment in console.render(self._renderable, options):
-            yield segment if segment.control else Segment(escape_controls(segment.text), segment.style)
-
-
-@contextmanager
-def notes(terminal: Console) -> Iterator[None]:
-    """Print warnings about the data as notes, each of them once."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DataWarning)
-        yield
-    data_warnings = [warning.message for warning in caught if isinstance(warning.message, DataWarning)]
-    for message in dict.fromkeys(warning.format(flag) for warning in data_warnings):
-        terminal.print(f"Note: {message}.")
-    for warning in caught:
-        if warning.category is not DataWarning:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-
-
-def checked_output(path: Path | None) -> Path | None:
+def checked_output(path: Path | None, *, overwrite: bool) -> Path | None:
     """Return the file that a command writes; None for standard output, which ``-`` means as well.
 
     Raises:
-        RunError: The file cannot be written.
+        RunError: The file exists and is not to be replaced, or it cannot be written.
     """
     from tsattn.atomic_io import check_file
 
     if path is None or str(path) == "-":
         return None
-    check_file(path, overwrite=True)
+    check_file(path, overwrite=overwrite)
     return path
 
 
-def write_output(frame: pd.DataFrame, path: Path | None, *, safe: bool) -> None:
+def write_output(screen: Screen, frame: pd.DataFrame, path: Path | None, *, safe: bool) -> dict[str, Any]:
     """Write a forecast to the file that `checked_output` returned, or as CSV to standard output.
 
     Args:
+        screen: The screen of the command.
         frame: The forecast.
         path: The file; None for standard output.
         safe: Whether texts that a spreadsheet would take for a formula begin with an apostrophe.
+
+    Returns:
+        The parts of the JSON document: the file, or the rows.
     """
+    from tsattn.cli.document import records
+
+    if path is None:
+        frame = without_formulas(frame) if safe else frame
+        screen.print_raw(frame.to_csv(index=False))
+        return {"out": None, "rows": records(frame) if screen.as_json else []}
+    write_table(frame, path, safe=safe)
+    screen.show(f"Written: {path}")
+    return {"out": str(path), "rows": []}
+
+
+def write_table(frame: pd.DataFrame, path: Path, *, safe: bool) -> None:
+    """Write a frame to a CSV, Parquet or JSON file, whole or not at all; ``safe`` as in `write_output`."""
     from tsattn.atomic_io import write_frame
 
-    frame = without_formulas(frame) if safe else frame
-    if path is None:
-        text = frame.to_csv(index=False)
-        click.echo(escape_controls(text) if sys.stdout.isatty() else text, nl=False)
-    else:
-        write_frame(frame, path)
+    write_frame(without_formulas(frame) if safe else frame, path)
 
 
 _FORMULA = re.compile(r"[=+\-@\t\r]")
@@ -129,92 +94,78 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def print_schema(terminal: Console, schema: Schema, panel: Panel) -> None:
+def print_schema(screen: Screen, schema: Schema, panel: Panel) -> None:
     """Print which columns will be forecast, how the data were read, and what a user should check."""
-    if schema.layout in ("wide", "long"):
-        names = quote_list(schema.targets, quote="")
-        terminal.print(f"{count(len(schema.targets), 'column')} will be forecast: {names}")
-    terminal.print(schema_table(schema, panel))
+    for part in describe_schema(schema, panel):
+        screen.show(part)
     for note in schema.notes:
-        terminal.print(f"Warning: {note.to_warning().format(flag)}.")
+        screen.warn(f"{note.to_warning().format(flag)}.")
 
 
-def schema_table(schema: Schema, panel: Panel) -> Table:
+def describe_schema(schema: Schema, panel: Panel) -> list[str | DataTable]:
+    """Return which columns will be forecast and the table of the settings."""
+    table = schema_table(schema, panel)
+    if schema.layout not in ("wide", "long"):
+        return [table]
+    names = quote_list(schema.targets, quote="")
+    return [f"{count(len(schema.targets), 'column')} will be forecast: {names}", table]
+
+
+def schema_table(schema: Schema, panel: Panel) -> DataTable:
     """Return the settings with which the data were read, and their reasons."""
     lengths = panel.lengths
     span = " to ".join(dict.fromkeys([str(lengths.min()), str(lengths.max())]))
-    table = _table(f"{len(panel)} series of {span} steps, {schema.layout} data")
-    table.add_column("setting")
-    table.add_column("value", overflow="fold")
-    table.add_column("reason", overflow="fold", style="dim")
-    for setting in schema.inferred_settings:
-        reason = "given" if setting.given else setting.reason
-        table.add_row(setting.field, Text(setting.value), Text(reason))
-    return table
+    settings = schema.inferred_settings
+    reasons = ["given" if setting.given else setting.reason for setting in settings]
+    columns = (
+        Column("setting", [setting.field for setting in settings], "name"),
+        Column("value", [setting.value for setting in settings]),
+        Column("reason", reasons, style="dim"),
+    )
+    return DataTable(columns, f"{len(panel)} series of {span} steps, {schema.layout} data")
 
 
-def text_table(head: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Table:
+def text_table(head: Sequence[str], rows: Sequence[Sequence[str | None]]) -> DataTable:
     """Return a table of text. Its first column, of names to type, is not wrapped."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for number, title in enumerate(head):
-        table.add_column(title, overflow="fold", no_wrap=number == 0)
-    for row in rows:
-        table.add_row(*(Text(cell or "") for cell in row))
-    return table
+    cells = [[cell or "" for cell in column] for column in zip(*rows, strict=True)]
+    return DataTable([Column(title, cells[n], "text" if n else "name") for n, title in enumerate(head)])
 
 
-def scores_table(scores: pd.DataFrame, names: Sequence[str], where: str = "On the validation part") -> Table:
+def scores_table(scores: pd.DataFrame, names: Sequence[str], where: str = "On the validation part") -> DataTable:
     """Return the scores of models and baselines, best first, with the models in bold."""
-    table = _table("")
-    table.add_column("model")
-    metrics = _add_metrics(table, scores)
+    metrics, columns = _metric_columns(scores)
     title = [f"{where}, best first: errors, lower is better"]
     if "skill" in metrics:
         title.append("skill: reduction of the MASE against the seasonal naive forecast")
     if metrics[-1].startswith("coverage-"):
         level = metrics[-1].removeprefix("coverage-")
         title.append(f"in {level} %: values within that interval in %, best at {level}")
-    table.title = "\n".join(title)
-    for row in scores.to_dict("records"):
-        figures = [_format_metric(metric, row[metric]) for metric in metrics]
-        table.add_row(str(row["model"]), *figures, style="bold" if row["model"] in names else None)
-    return _at_full_width(table)
+    models = [str(model) for model in scores["model"]]
+    bold = frozenset(row for row, model in enumerate(models) if model in names)
+    return DataTable((Column("model", models, "name"), *columns), "\n".join(title), bold)
 
 
-def grouped_scores_table(scores: pd.DataFrame, name: str) -> Table:
+def grouped_scores_table(scores: pd.DataFrame, name: str) -> DataTable:
     """Return the scores of one model by series or by step of the horizon."""
     key = str(scores.columns[0])
     selected = scores[scores["model"] == name]
     title = f"{name} by {'step' if key == 'step' else 'series'}"
     if len(selected) > MAX_GROUPS:
         title += f": the first {MAX_GROUPS} of {len(selected)}, all of them with --scores"
-    table = _table(title)
-    table.add_column(key)
-    metrics = _add_metrics(table, scores)
-    for row in selected.head(MAX_GROUPS).to_dict("records"):
-        table.add_row(str(row[key]), *(_format_metric(metric, row[metric]) for metric in metrics))
-    return _at_full_width(table)
+    shown = selected.head(MAX_GROUPS)
+    return DataTable((Column(key, [str(value) for value in shown[key]], "name"), *_metric_columns(shown)[1]), title)
 
 
-def _table(title: str) -> Table:
-    return Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
-
-
-def _at_full_width(table: Table) -> Table:
-    """Return a table whose names and figures are not cut in a narrow terminal."""
-    table.width = Console(width=10_000).measure(table).maximum
-    return table
-
-
-def _add_metrics(table: Table, scores: pd.DataFrame) -> tuple[str, ...]:
-    """Add a column for each displayed metric and return the metrics."""
+def _metric_columns(scores: pd.DataFrame) -> tuple[tuple[str, ...], list[Column]]:
+    """Return the displayed metrics and their columns."""
     from tsattn.scoring.metrics import displayed_metrics
 
     metrics = displayed_metrics(scores.columns)
-    for metric in metrics:
-        title = _METRICS.get(metric, f"in {metric.removeprefix('coverage-')} %")
-        table.add_column(title, justify="right")
-    return metrics
+    titles = [_METRICS.get(metric, f"in {metric.removeprefix('coverage-')} %") for metric in metrics]
+    return metrics, [
+        Column(title, [_format_metric(metric, value) for value in scores[metric]], "figure")
+        for metric, title in zip(metrics, titles, strict=True)
+    ]
 
 
 def _format_metric(metric: str, value: Any) -> str:

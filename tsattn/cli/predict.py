@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tsattn._logging import silence_stderr
-from tsattn.cli.options import PATH, cutoff_option, import_option, out_option, safe_csv_option, verify_option
-from tsattn.cli.output import checked_output, console, notes, write_output
+from tsattn.cli.command import Command
+from tsattn.cli.loading import load_forecaster
+from tsattn.cli.options import (
+    PATH,
+    add_options,
+    cutoff_option,
+    file_options,
+    future_option,
+    import_option,
+    verify_option,
+)
+from tsattn.cli.output import checked_output, write_output
+from tsattn.cli.screen import current_screen
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        ("tsattn predict runs/sales -o forecast.csv", "After the end of the training data"),
+        ("tsattn predict runs/sales new.csv", "After the end of newer data"),
+        ("tsattn predict runs/sales --cutoff 2024-05-31", "As of an earlier date"),
+    ),
+)
 @click.argument("run", type=PATH)
 @click.argument("data", type=PATH, required=False)
-@click.option("--future", type=PATH, help="File with the future covariates over the horizon.")
+@future_option
 @import_option
 @verify_option
 @cutoff_option
-@click.option("--horizon", type=click.IntRange(1), help="Number of steps to forecast.  [default: as fitted]")
+@click.option(
+    "--horizon", type=click.IntRange(1), metavar="N", help="Number of steps to forecast.  [default: as fitted]"
+)
 @click.option(
     "--recursive",
     is_flag=True,
@@ -30,9 +50,8 @@ from tsattn.cli.output import checked_output, console, notes, write_output
     metavar="N",
     help="Draw N sample paths per series, one row per step (unique_id, sample, ds, y). The run needs a model.head.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the samples.")
-@out_option
-@safe_csv_option
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), metavar="N", default=0, help="Seed of the samples.")
+@add_options(file_options)
 def predict(
     run: Path,
     verify: bool,
@@ -44,8 +63,9 @@ def predict(
     samples: int | None,
     seed: int,
     out: Path | None,
+    overwrite: bool,
     safe_csv: bool,
-) -> None:
+) -> dict[str, Any]:
     """Forecast the steps after DATA with the forecaster in RUN.
 
     Without DATA, it forecasts the steps after the training data. DATA has the format of the training data; its series
@@ -54,16 +74,12 @@ def predict(
     """
     if samples is not None and recursive:
         raise click.UsageError("--samples draws paths over the fitted horizon: leave out --recursive")
-    out = checked_output(out)
-    with silence_stderr():
-        from tsattn.forecaster import Forecaster
-    terminal = console(stderr=True)
-    with notes(terminal):
-        forecaster = Forecaster.load(run, verify=verify)
+    out = checked_output(out, overwrite=overwrite)
+    screen = current_screen()
+    with screen.data_warnings():
+        forecaster = load_forecaster(run, verify=verify)
         if samples is None:
             forecast = forecaster.predict(data, future, cutoff=cutoff, horizon=horizon, recursive=recursive)
         else:
             forecast = forecaster.sample(data, future, samples=samples, seed=seed, cutoff=cutoff, horizon=horizon)
-    if forecaster.calibration_.uncalibrated:
-        terminal.print(forecaster.calibration_.summary())
-    write_output(forecast, out, safe=safe_csv)
+    return write_output(screen, forecast, out, safe=safe_csv)

@@ -11,20 +11,30 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tsattn._extras import import_extra
-from tsattn._logging import silence_stderr
+from tsattn.cli.command import Command
+from tsattn.cli.document import write_document
 from tsattn.cli.options import PATH, add_options, config_option
-from tsattn.cli.output import console
+from tsattn.cli.screen import Screen, current_screen
 from tsattn.errors import ConfigError, RunError
 from tsattn.serving.settings import Settings
 
 if TYPE_CHECKING:
+    from tsattn.serving.engine import Engine
     from tsattn.serving.server import Server
+
+_logger = logging.getLogger(__name__)
 
 TOKEN = "TSATTN_TOKEN"
 """Environment variable of the bearer token."""
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        ("tsattn serve runs/sales", "On this machine"),
+        ("tsattn serve runs/sales --host :: --token-file token", "For others, with a token"),
+    ),
+)
 @click.argument("model", metavar="RUN|SAVED_MODEL", type=PATH)
 @add_options([config_option(Settings, name) for name in Settings.model_fields if name not in ("labels", "token")])
 @click.option(
@@ -42,29 +52,33 @@ def serve(model: Path, labels: tuple[str, ...], token_file: Path | None, **optio
     takes data records at /v1/forecast; the page at / is a client. A new version in the folder is served without
     interruption. SIGTERM or Ctrl-C stops the server after the requests in progress.
     """
-    terminal = console(stderr=True)
-    with silence_stderr():
-        server_type = import_extra("tsattn.serving.server", "serve", "serving").Server
-        engine_type = import_extra("tsattn.serving.engine", "serve", "serving").Engine
+    screen = current_screen()
+    _logger.info("Loading TensorFlow")
+    server_type = import_extra("tsattn.serving.server", "serve", "serving").Server
+    engine_type = import_extra("tsattn.serving.engine", "serve", "serving").Engine
     options = {name: value for name, value in options.items() if value is not None}
     settings = Settings(labels=_parse_labels(labels), token=_read_token(token_file), **options)
     if settings.token is None and not _is_local(settings.host):
-        terminal.print(f"Warning: everyone who reaches {settings.host} can use this server: set {TOKEN} to a token.")
+        screen.warn(f"everyone who reaches {settings.host} can use this server: set {TOKEN} to a token.")
     _configure_logging()
     server: Server = server_type(settings)
     try:
-        with silence_stderr():
-            engine = engine_type.open(model, settings)
-        server.run(engine, lambda: _print_address(server, engine.name, engine.repository.loaded(), settings))
+        _logger.info("Loading %s", model)
+        engine = engine_type.open(model, settings)
+        server.run(engine, lambda: _print_address(screen, server, engine, settings))
     finally:
         server.close()
-    terminal.print("Stopped.")
+    screen.show("Stopped.")
 
 
-def _print_address(server: Server, name: str, versions: list[int], settings: Settings) -> None:
-    grpc = "" if server.grpc_port is None else f", gRPC at {settings.host}:{server.grpc_port}"
+def _print_address(screen: Screen, server: Server, engine: Engine, settings: Settings) -> None:
+    """Print where the server listens; as JSON at once, because the command does not end."""
+    grpc = None if server.grpc_port is None else f"{settings.host}:{server.grpc_port}"
+    versions = engine.repository.loaded()
+    if screen.as_json:
+        write_document("serve", {"name": engine.name, "versions": versions, "url": server.url, "grpc": grpc}, screen)
     listed = ", ".join(str(version) for version in versions)
-    click.echo(f"Serving {name}, version {listed}, at {server.url}{grpc}")
+    screen.print(f"Serving {engine.name}, version {listed}, at {server.url}{f', gRPC at {grpc}' if grpc else ''}")
 
 
 def _parse_labels(texts: tuple[str, ...]) -> dict[str, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,31 +11,52 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from tsattn._extras import import_extra
-from tsattn._logging import silence_stderr
-from tsattn.cli.options import PATH, Duration, config_options, data_name, read_config, split_names
-from tsattn.cli.output import console, count, notes, print_schema
+from tsattn._logging import STEP
+from tsattn.cli.command import Command
+from tsattn.cli.document import records
+from tsattn.cli.loading import load_tensorflow
+from tsattn.cli.options import (
+    PATH,
+    config_options,
+    data_name,
+    out_option,
+    overwrite_option,
+    read_config,
+    split_names,
+    time_limit_option,
+)
+from tsattn.cli.output import count, print_schema
+from tsattn.cli.screen import Screen, current_screen
+from tsattn.cli.tables import Column, DataTable
 from tsattn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tsattn.tuning import TuningResult
+    from tsattn.tuning import SearchProgress, TuningResult
+
+_logger = logging.getLogger(__name__)
 
 MAX_TRIALS_SHOWN = 10
 """Maximum number of trials in the table."""
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        ("tsattn tune sales.csv --time-limit 20m", "Search for twenty minutes"),
+        ("tsattn fit sales.csv --config sales-tuned.toml", "Fit with the result"),
+    ),
+)
 @click.argument("data", type=PATH)
-@click.option("--trials", type=click.IntRange(1), default=30, show_default=True, help="Number of trials of the search.")
-@click.option("--time-limit", type=Duration(), help="Maximum time for the search: 90, 30s, 20m, 1.5h.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Number of processes.")
+@click.option(
+    "--trials", type=click.IntRange(1), metavar="N", default=30, help="Number of trials of the search.  [default: 30]"
+)
+@time_limit_option("Maximum time for the search")
+@click.option("--jobs", type=click.IntRange(1), metavar="N", default=1, help="Number of processes.  [default: 1]")
 @click.option("--journal", type=PATH, help="File from which the search resumes.  [default: next to --out]")
-@click.option("-o", "--out", type=PATH, help="Configuration file to write.  [default: DATA-tuned.toml]")
-@click.option("--overwrite", is_flag=True, help="Replace an existing configuration file, but not the journal.")
+@out_option("Configuration file to write.", "DATA-tuned.toml")
+@overwrite_option
 @config_options("Models to search, see `tsattn models`.  [default: seq2seq]", "NAME[,...]")
 def tune(
     data: Path,
@@ -44,7 +67,7 @@ def tune(
     out: Path | None,
     overwrite: bool,
     **options: Any,
-) -> None:
+) -> dict[str, Any]:
     """Search for the options with which a model forecasts DATA best.
 
     The result is a configuration for `tsattn fit DATA --config`. Options that are given by --set, --config or a flag
@@ -65,15 +88,12 @@ def tune(
     if journal == path:
         raise ConfigError(f"{path}: the journal and the configuration are the same file: set another --journal")
     check_file(path, overwrite=overwrite)
-    terminal = console(stderr=True)
+    screen = current_screen()
     panel, schema = read_series(data, configs[0])
-    print_schema(terminal, schema, panel)
-    with silence_stderr():
-        from tsattn.cli.progress import TuningBar
-
-        tune_panel = import_extra("tsattn.tuning.tuner", "tune", "hyper-parameter search").tune_panel
-
-    with notes(terminal), _resume_hint(terminal, journal), TuningBar(terminal, time_limit) as bar:
+    print_schema(screen, schema, panel)
+    load_tensorflow()
+    tune_panel = import_extra("tsattn.tuning.tuner", "tune", "hyper-parameter search").tune_panel
+    with screen.data_warnings(), _resume_hint(screen, journal):
         result = tune_panel(
             configs[0],
             panel,
@@ -84,54 +104,75 @@ def tune(
             deadline=started + time_limit if time_limit else float("inf"),
             journal=journal,
             jobs=jobs,
-            on_progress=bar,
+            on_progress=_Progress(screen),
         )
-    terminal_out = console()
-    terminal_out.print(_trials_table(result))
+    screen.print(_trials_table(result))
     for sentence in (_count_states(result), result.summary(), _compare_baseline(result)):
         if sentence:
-            terminal_out.print(sentence)
+            screen.print(sentence)
     comment = f"# Found by tsattn tune, {len(result.trials)} trials. {result.summary()}\n"
     write_text(comment + result.config.to_toml(), path)
-    terminal.print(f"\nWritten: {path}. Fit with it: tsattn fit {data} --config {path}")
+    screen.show(f"\nWritten: {path}. Fit with it: tsattn fit {data} --config {path}")
+    return {
+        "config": path,
+        "journal": journal,
+        "metric": result.metric,
+        "summary": result.summary(),
+        "trials": records(result.trials),
+    }
+
+
+class _Progress:
+    """Shows the finished trials, the lowest error and the current trial in the status line."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._done = -1
+
+    def __call__(self, progress: SearchProgress) -> None:
+        if self._done < 0 and progress.done:
+            self._screen.show(f"Resumed: {progress.done} trials of {progress.trials} are done.")
+        level = logging.INFO if progress.done != self._done else STEP
+        self._done = progress.done
+        errors = ""
+        if not math.isnan(progress.best):
+            errors = f", {progress.metric.upper()} best {progress.best:.4g}, default {progress.default:.4g}"
+        activity = progress.activity or "tuning"
+        _logger.log(level, "%s, %d of %d trials done%s", activity, progress.done, progress.trials, errors)
 
 
 @contextmanager
-def _resume_hint(terminal: Console, journal: Path) -> Iterator[None]:
+def _resume_hint(screen: Screen, journal: Path) -> Iterator[None]:
     """Print how to resume a search that the user interrupts."""
     try:
         yield
     except KeyboardInterrupt:
-        terminal.print(f"Stopped. The same command resumes from {journal}.")
+        screen.show(f"Stopped. The same command resumes from {journal}.")
         raise
 
 
-def _trials_table(result: TuningResult) -> Table:
+def _trials_table(result: TuningResult) -> DataTable:
     """Return a table of the best trials and the defaults."""
     complete = [row for row in result.trials.to_dict("records") if row["state"] == "complete"]
-    several = len({row["model"] for row in complete}) > 1
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title=f"The best trials: {result.metric.upper()} on the validation part, lower is better",
-        title_justify="left",
-    )
-    for title in ("rank", result.metric.upper()):
-        table.add_column(title, justify="right", no_wrap=True)
-    if several:
-        table.add_column("model", no_wrap=True)
-    table.add_column("changed options", overflow="fold")
-    for title in ("epochs", "seconds"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for rank, row in enumerate(complete, start=1):
-        if rank > MAX_TRIALS_SHOWN and not row["default"]:
-            continue
-        changed = result.changed[row["number"]]
-        options = ", ".join(f"{key.partition('.')[2]}={value}" for key, value in changed.items())
-        cells = [str(rank), f"{row['error']:.4g}", *([row["model"]] if several else [])]
-        cells.append("the default" if row["default"] else options or "none")
-        epochs = f"{row['epochs']}{'+' if row['out_of_time'] else ''}"
-        table.add_row(*cells, epochs, f"{row['seconds']:.0f}", style="bold" if rank == 1 else None)
-    return table
+    ranked = [(str(rank), row) for rank, row in enumerate(complete, start=1)]
+    shown = [(rank, row) for rank, row in ranked if int(rank) <= MAX_TRIALS_SHOWN or row["default"]]
+    columns = [
+        Column("rank", [rank for rank, _ in shown], "name"),
+        Column(result.metric.upper(), [f"{row['error']:.4g}" for _, row in shown], "figure"),
+        Column("changed options", [_format_changes(result, row) for _, row in shown]),
+        Column("epochs", [f"{row['epochs']}{'+' if row['out_of_time'] else ''}" for _, row in shown], "figure"),
+        Column("seconds", [f"{row['seconds']:.0f}" for _, row in shown], "figure"),
+    ]
+    if len({row["model"] for row in complete}) > 1:
+        columns.insert(2, Column("model", [row["model"] for _, row in shown], "name"))
+    title = f"The best trials: {result.metric.upper()} on the validation part, lower is better"
+    return DataTable(columns, title, frozenset({0}))
+
+
+def _format_changes(result: TuningResult, row: dict[Any, Any]) -> str:
+    changed = result.changed[row["number"]]
+    options = ", ".join(f"{key.partition('.')[2]}={value}" for key, value in changed.items())
+    return "the default" if row["default"] else options or "none"
 
 
 def _count_states(result: TuningResult) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tsattn._extras import import_extra
+from tsattn._text import did_you_mean
 from tsattn.errors import ConfigError, DataError
 
 
@@ -50,7 +51,9 @@ def fetch(name: str) -> Path:
         DataError: The download fails, or a checksum is wrong.
     """
     if name not in DATASETS:
-        raise ConfigError(f"there is no data set '{name}', but there are {', '.join(DATASETS)}")
+        raise ConfigError(
+            f"there is no data set '{name}'{did_you_mean(name, DATASETS)}; there are {', '.join(DATASETS)}"
+        )
     dataset = DATASETS[name]
     if not dataset.url:
         return _bundled(dataset)

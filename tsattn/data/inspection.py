@@ -1,22 +1,14 @@
-"""Description of how data are read, as JSON for other programs; ``tsattn inspect --json`` prints it.
-
-Keys are only added in later versions; ``version`` changes if one is renamed or removed. See docs/data.md.
-"""
+"""Description of how data are read, as JSON for other programs: the result of ``tsattn inspect --json``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tsattn.data.table import Table
-from tsattn.errors import DataError
 from tsattn.timeseries.panel import Panel, summarize_panel
 from tsattn.timeseries.schema import Schema
-
-VERSION = 1
-"""Version of the keys."""
 
 _ROLES = {
     "time": "time",
@@ -28,14 +20,13 @@ _ROLES = {
 }
 
 
-def describe(table: Table, panel: Panel, schema: Schema, format_option: Callable[[str], str]) -> dict[str, Any]:
+def describe(table: Table, panel: Panel, schema: Schema) -> dict[str, Any]:
     """Return how a table was read.
 
     Args:
         table: The table.
         panel: Its series.
         schema: How they were read.
-        format_option: Formats the names of options in warnings.
     """
     settings = {setting.field: setting for setting in schema.inferred_settings}
     roles: dict[str, Any] = {}
@@ -49,9 +40,7 @@ def describe(table: Table, panel: Panel, schema: Schema, format_option: Callable
     named = {name for role in roles.values() for name in role["columns"]}
     counts = {key: value for key, value in summarize_panel(panel).items() if key != "fingerprint"}
     return {
-        "version": VERSION,
         "source": table.name,
-        "status": "warnings" if schema.notes else "ok",
         "layout": schema.layout,
         "dialect": {"encoding": table.origin.encoding, **table.origin.dialect},
         "roles": roles,
@@ -62,16 +51,4 @@ def describe(table: Table, panel: Panel, schema: Schema, format_option: Callable
         "aggregation": {name: getattr(schema, name) for name in ("on_duplicate", "resample", "fill_missing")},
         "counts": {"rows": len(table), **counts, "missing": int(np.isnan(panel.values).sum())},
         "settings": [setting.model_dump() for setting in schema.inferred_settings],
-        "warnings": [note.to_warning().format(format_option) for note in schema.notes],
-    }
-
-
-def describe_error(error: DataError, source: str, format_option: Callable[[str], str]) -> dict[str, Any]:
-    """Return why data cannot be read, and the options that may decide."""
-    return {
-        "version": VERSION,
-        "source": source,
-        "status": "error",
-        "error": error.format(format_option),
-        "options": [format_option(option) for option in error.options],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Hashable
 from pathlib import Path
@@ -25,6 +26,8 @@ from tsattn.errors import DataError
 from tsattn.timeseries.calendar import add_calendar_features
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
+
+_logger = logging.getLogger(__name__)
 
 
 class Convertible(Protocol):
@@ -108,6 +111,7 @@ def source_name(source: object) -> str:
 def to_table(source: Path | str | Frame, options: ReadOptions) -> Table:
     """Return a source of `load` as a table; the options are for files."""
     if isinstance(source, (str, Path)):
+        _logger.info("Reading %s", source)
         return read_source(source, options)
     if isinstance(source, np.ndarray):
         return Table(_frame_of_array(source))

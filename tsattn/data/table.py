@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tsattn._text import quote_list, quote_text
+from tsattn._text import did_you_mean, quote_list, quote_text
 from tsattn.data import columns, timestamps
 from tsattn.data.time_detection import TimeReading, detect_format, read_numbers
 from tsattn.errors import DataError
@@ -262,7 +262,10 @@ class Table:
         for name in names:
             if name not in self:
                 columns = quote_list(self.columns)
-                raise self.error(f"there is no column '{name}', the columns are {columns}", f"correct {{{option}}}")
+                raise self.error(
+                    f"there is no column '{name}'{did_you_mean(name, self.columns)}; the columns are {columns}",
+                    f"correct {{{option}}}",
+                )
         return names
 
     def timestamps(self, names: tuple[str, ...], time_format: str) -> pd.Index:

@@ -31,6 +31,7 @@ from tsattn.scoring.model_choice import ModelSelection, ranking_metric
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
 from tsattn.training.checkpoints import Checkpoints
+from tsattn.training.interruption import is_interrupted
 
 DEFAULT_NETWORKS = ("seq2seq", "attention_pooling", "tcn", "transformer")
 """Networks that are compared by default, in this order."""
@@ -116,7 +117,7 @@ def select_model(
         yield network_candidate(zero_shot, fit_model, windows, COMBINATION, callback)
         for name in networks:
             seconds = timer.next_limit()
-            if seconds is None:
+            if seconds is None or is_interrupted():
                 skipped.append(name)
                 continue
             limit = min(seconds, config.training.max_seconds or seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ Refit = Literal["never", "every"]
 
 Fit = Callable[[RunConfig, Panel, Schema, str, CallbackFactory | None], FittedForecaster]
 """Fits a configuration to a panel, such as `tsattn.forecasting.fit.fit_model`."""
+
+_logger = logging.getLogger(__name__)
 
 KEY_COLUMNS = ["unique_id", "cutoff", "ds", "y"]
 """Columns of forecasts that do not belong to a model."""
@@ -234,6 +237,7 @@ def _run_candidate(
     for number in range(len(windows)):
         fold, seconds = store.read(number, candidate.name, candidate.options), None
         if fold is None:
+            _logger.info("Backtest of %s: fold %d of %d", candidate.name, number + 1, len(windows))
             start = time.monotonic()
             if fitted is None or refit == "every":
                 fitted = candidate.fit(number if refit == "every" else 0)

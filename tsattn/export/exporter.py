@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 
@@ -17,18 +19,21 @@ from tsattn.atomic_io import add_version
 from tsattn.errors import ConfigError
 from tsattn.export import Format, formats
 from tsattn.export.client_kit import write_kit
+from tsattn.export.isolated_process import IsolatedRuntime, launcher
 from tsattn.export.metadata import ASSETS, METADATA_FILE, SERVING, ModelMetadata, TensorMetadata
 from tsattn.export.model_card import MODEL_CARD_FILE, format_model_card
-from tsattn.export.reference_requests import RequestGenerator
+from tsattn.export.reference_requests import ReferenceRequest, RequestGenerator
 from tsattn.export.saved_model import check_tensorflow_backend, embed_metadata, write_saved_model
 from tsattn.export.signatures import SAMPLE_INPUTS, CalendarFeatures, ServingPreprocessor, describe_outputs
-from tsattn.export.verification import check_portable_model, launcher, write_warmup
+from tsattn.export.verification import Verification, check_portable_model, write_warmup
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.layers.distributions import get_distribution
 from tsattn.models import NetworkOptions, get_model, resolve_options
 from tsattn.models.network_combination import get_methods
 from tsattn.models.sampling import can_sample
 from tsattn.timeseries.window_spec import ATTENTION, PARAMETERS, QUANTILES, WEIGHTS
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Exporter:
     def model(self) -> keras.Model:
         """A copy of the model without device-specific operations, checked against the trained one."""
         portable = self.fitted.portable_model()
+        if portable is self.fitted.model:
+            return portable
         check_portable_model(
             *(RequestGenerator(self.fitted, model).make_windows() for model in (self.fitted.model, portable))
         )
@@ -58,21 +65,31 @@ class Exporter:
     def _generator(self) -> RequestGenerator:
         return RequestGenerator(self.fitted, self.model, self.time)
 
-    def write_kit(self, folder: Path, version: Path) -> None:
-        """Write the client kit next to the versions of a SavedModel."""
-        metadata = ModelMetadata.read(version / ASSETS / METADATA_FILE)
-        write_kit(folder, version, self.name, self._generator.make_sample(metadata))
+    def add_saved_model(self, versions: Path, after: int, meanwhile: Callable[[], None]) -> Path:
+        """Add a SavedModel to a folder of versions, and write the client kit next to it."""
+        samples: list[ReferenceRequest] = []
 
-    def write_saved_model(self, folder: Path) -> None:
+        def work(metadata: ModelMetadata) -> None:
+            samples.append(self._generator.make_sample(metadata))
+            meanwhile()
+
+        path = add_version(versions, partial(self._write_saved_model, meanwhile=work), after)
+        write_kit(versions, path, self.name, samples[0])
+        return path
+
+    def _write_saved_model(self, folder: Path, meanwhile: Callable[[ModelMetadata], None]) -> None:
         """Write a SavedModel with its metadata, model card and warm-up requests."""
         preprocessor = make_preprocessor(self.fitted)
         metadata = make_metadata(self.fitted, preprocessor, self.name)
         with launcher.get()("saved_model", None) as runtime:
             write_saved_model(self.model, preprocessor, folder)
             embed_metadata(folder, metadata)
+            verification = Verification(runtime, folder)
             requests = self._generator.make_requests(metadata)
-            metadata = metadata.with_agreement(runtime.check(folder, requests))
-        write_warmup(folder, self.name, requests)
+            verification.start(requests)
+            write_warmup(folder, self.name, requests)
+            meanwhile(metadata)
+            metadata = metadata.with_agreement(verification.finish())
         (folder / ASSETS).mkdir(exist_ok=True)
         (folder / ASSETS / METADATA_FILE).write_text(metadata.to_json(), encoding="utf-8")
         (folder / MODEL_CARD_FILE).write_text(format_model_card(metadata), encoding="utf-8")
@@ -84,7 +101,7 @@ class Exporter:
         module = get_model(self.fitted.config.model["name"]).module
         with launcher.get()("keras", module) as runtime:
             self.model.save(path)
-            metadata = metadata.with_agreement(runtime.check(path, self._generator.make_windows()))
+            metadata = metadata.with_agreement(_verify(runtime, path, self._generator.make_windows()))
         _write_descriptions(folder, metadata)
 
     def write_converted(self, folder: Path, kind: Literal["onnx", "openvino", "litert"]) -> None:
@@ -105,7 +122,7 @@ class Exporter:
                 metadata = metadata.with_fixed_shape(self.batch, self.time)
                 fitting = (request.with_time(self.time) for request in requests)
                 requests = [request.take_rows(self.batch) for request in fitting if len(request.scale)]
-            metadata = metadata.with_agreement(runtime.check(path, requests))
+            metadata = metadata.with_agreement(_verify(runtime, path, requests))
         _write_descriptions(folder, metadata)
 
 
@@ -118,6 +135,7 @@ def export(
     batch: int | None = None,
     time: int | None = None,
     after: int = 0,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Path:
     """Write a fitted forecaster as the next version in a folder, completely or not at all.
 
@@ -132,6 +150,7 @@ def export(
         batch: Number of series of a request, for LiteRT only.
         time: Number of time steps of a request, for LiteRT only.
         after: Number that the version is above, such as the last one of a run that is replaced.
+        meanwhile: Called while another process checks a SavedModel.
 
     Returns:
         The folder of the version.
@@ -160,14 +179,19 @@ def export(
     if format in formats.CONVERTER_MODULES:
         formats.import_converter(format)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "model"
+    _logger.info("Exporting the model as %s", format)
     exporter = Exporter(fitted, name, batch, time)
     if format == "keras":
         return add_version(folder, exporter.write_keras, after)
     if format != "saved_model":
         return add_version(folder, partial(exporter.write_converted, kind=format), after)
-    path = add_version(folder, exporter.write_saved_model, after)
-    exporter.write_kit(folder, path)
-    return path
+    return exporter.add_saved_model(folder, after, meanwhile)
+
+
+def _verify(runtime: IsolatedRuntime, path: Path, requests: Sequence[ReferenceRequest]) -> dict[str, Any]:
+    verification = Verification(runtime, path)
+    verification.start(requests)
+    return verification.finish()
 
 
 def _write_descriptions(folder: Path, metadata: ModelMetadata) -> None:

@@ -2,9 +2,9 @@
 
 Only Keras models need tsattn, for its layers.
 
-Arguments are the kind of the model and, for Keras, the module that registers its layers. One line of standard input
-holds a JSON list of three paths: the model, the requests and the file for the outputs. The script imports its packages
-before it reads the line, while the model is still being written.
+Arguments are the kind of the model and, for Keras, the module that registers its layers. Each line of standard input is
+JSON: the path of a model to load, or a list of two paths, the requests for this model and the file for the outputs. The
+script imports its packages before it reads a line, while the model is still being written.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -119,26 +120,45 @@ def keras() -> Callable[[str], Call]:
 LOADERS = {"saved_model": saved_model, "onnx": onnx, "openvino": openvino, "litert": litert, "keras": keras}
 
 
-def run_requests(kind: str, load: Callable[[str], Call], line: str) -> None:
-    """Load the model of a line, run its requests and write the outputs."""
+def answer(kind: str, load: Callable[[str], Call], line: str, call: Call | None) -> Call:
+    """Load the model that a line names, or run the loaded one on the requests that it names; return the model."""
     if kind != "keras" and "tsattn" in sys.modules:
         raise RuntimeError("expected a process without tsattn")
-    path, requests_path, outputs_path = json.loads(line)
+    message = json.loads(line)
+    if isinstance(message, str):
+        return load(message)
+    assert call is not None
+    run_requests(call, *message)
+    return call
+
+
+def run_requests(call: Call, requests_path: str, outputs_path: str) -> None:
+    """Run a model on the requests of a file and write the outputs, the signatures at the same time."""
     with np.load(requests_path) as arrays:
         requests = dict(arrays)
-    call, outputs = load(path), {}
+    keys: dict[str, list[str]] = {}
     for key in dict.fromkeys(name.rpartition("/")[0] for name in requests):
-        inputs = {name.rpartition("/")[2]: x for name, x in requests.items() if name.rpartition("/")[0] == key}
-        for name, x in call(key.partition("/")[2], inputs).items():
-            outputs[f"{key}/{name}"] = x
-    np.savez(outputs_path, **outputs)
+        keys.setdefault(key.partition("/")[2], []).append(key)
+
+    def run(signature: str) -> dict[str, Any]:
+        outputs = {}
+        for key in keys[signature]:
+            inputs = {name.rpartition("/")[2]: x for name, x in requests.items() if name.rpartition("/")[0] == key}
+            outputs.update({f"{key}/{name}": x for name, x in call(signature, inputs).items()})
+        return outputs
+
+    # The first call of a signature takes a second, in which TensorFlow optimizes its graph on one core.
+    with ThreadPoolExecutor() as pool:
+        outputs = [item for part in pool.map(run, keys) for item in part.items()]
+    np.savez(outputs_path, **dict(outputs))
 
 
 def main() -> None:
-    """Load the runtime and run the requests of one line; errors go to standard error."""
+    """Load the runtime and answer lines until there are no more; errors go to standard error."""
     kind = sys.argv[1]
-    load = LOADERS[kind]()
-    run_requests(kind, load, sys.stdin.readline())
+    load, call = LOADERS[kind](), None
+    for line in sys.stdin:
+        call = answer(kind, load, line, call)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,13 @@ from tsattn.export.metadata import SERVING, ModelMetadata
 from tsattn.export.signatures import (
     SAMPLE,
     ServingPreprocessor,
-    build_attention_function,
     build_forecast_function,
+    build_output_function,
     build_sample_function,
-    build_weights_function,
 )
 from tsattn.layers.ops import unroll_loops
 from tsattn.models.sampling import can_sample
-from tsattn.timeseries.window_spec import ATTENTION, WEIGHTS
+from tsattn.timeseries.window_spec import ATTENTION, FORECAST, KEY_STEPS, QUANTILES, QUERY_STEPS, WEIGHTS
 
 
 def write_saved_model(model: keras.Model, preprocessor: ServingPreprocessor, path: Path) -> None:
@@ -55,15 +55,27 @@ def write_saved_model(model: keras.Model, preprocessor: ServingPreprocessor, pat
     Raises:
         RunError: Keras does not run on TensorFlow.
     """
+    import tensorflow as tf
+
     inputs = preprocessor.signature()
-    endpoints = {SERVING: (build_forecast_function(model, preprocessor), inputs)}
+    # Traced once. Each signature calls it, and TensorFlow leaves out what the outputs of a signature do not need.
+    compute = tf.function(build_output_function(model, preprocessor), input_signature=inputs, autograph=False)
+    names: dict[str, tuple[str, ...]] = {SERVING: (FORECAST, QUANTILES)}
     if ATTENTION in model.output:
-        endpoints[ATTENTION] = (build_attention_function(model, preprocessor), inputs)
+        names[ATTENTION] = (ATTENTION, KEY_STEPS, QUERY_STEPS)
     if WEIGHTS in model.output:
-        endpoints[WEIGHTS] = (build_weights_function(model, preprocessor), inputs)
+        names[WEIGHTS] = (WEIGHTS,)
+    endpoints: dict[str, tuple[Callable[..., Any], list[Any]]] = {
+        name: (partial(_select, compute, outputs), inputs) for name, outputs in names.items()
+    }
     if can_sample(model):
         endpoints[SAMPLE] = (build_sample_function(model, preprocessor), preprocessor.signature(sample=True))
     _write(endpoints, path)
+
+
+def _select(compute: Callable[..., Any], names: tuple[str, ...], *tensors: Any) -> dict[str, Any]:
+    outputs = compute(*tensors)
+    return {name: outputs[name] for name in names}
 
 
 def write_plain_graph(
@@ -82,7 +94,7 @@ def write_plain_graph(
 def _write(endpoints: Mapping[str, tuple[Callable[..., Any], list[Any]]], path: Path) -> None:
     """Write a SavedModel from a function and its input tensors for each signature.
 
-    Each function is traced once. `keras.export.ExportArchive` traces it at least twice and writes the layers as well,
+    `keras.export.ExportArchive` traces it at least twice and writes the layers as well,
     which takes more than twice as long.
     """
     check_tensorflow_backend()

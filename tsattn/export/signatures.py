@@ -157,13 +157,30 @@ class ServingPreprocessor:
 
 def build_forecast_function(model: keras.Model, preprocessor: ServingPreprocessor) -> Callable[..., Tensors]:
     """Return the function of the signature `SERVING`."""
+    compute = build_output_function(model, preprocessor)
 
     def forecast(*tensors: Any) -> Tensors:
-        window, _ = preprocessor(*tensors)
-        quantiles = _without_empty(model(window, training=False)[QUANTILES], window[OBSERVED])
-        return {FORECAST: quantiles[..., preprocessor.spec.median], QUANTILES: quantiles}
+        outputs = compute(*tensors)
+        return {name: outputs[name] for name in (FORECAST, QUANTILES)}
 
     return forecast
+
+
+def build_output_function(model: keras.Model, preprocessor: ServingPreprocessor) -> Callable[..., Tensors]:
+    """Return the function of all outputs of a model that do not depend on a seed."""
+
+    def compute(*tensors: Any) -> Tensors:
+        window, first = preprocessor(*tensors)
+        outputs = model(window, training=False)
+        quantiles = _without_empty(outputs[QUANTILES], window[OBSERVED])
+        found = {FORECAST: quantiles[..., preprocessor.spec.median], QUANTILES: quantiles}
+        found |= {name: outputs[name] for name in (WEIGHTS, ATTENTION, QUERY_STEPS) if name in outputs}
+        if KEY_STEPS in outputs:
+            steps = outputs[KEY_STEPS]
+            found[KEY_STEPS] = keras.ops.where(steps >= 0, steps + first[:, None, None], steps)
+        return found
+
+    return compute
 
 
 def _without_empty(forecast: Any, observed: Any) -> Any:
@@ -194,29 +211,6 @@ def build_sample_function(model: keras.Model, preprocessor: ServingPreprocessor)
         return {SAMPLES: _without_empty(paths, window[OBSERVED])}
 
     return sample
-
-
-def build_attention_function(model: keras.Model, preprocessor: ServingPreprocessor) -> Callable[..., Tensors]:
-    """Return the function of the signature for attention weights and the steps that they belong to."""
-
-    def attention(*tensors: Any) -> Tensors:
-        window, first = preprocessor(*tensors)
-        outputs = model(window, training=False)
-        steps = outputs[KEY_STEPS]
-        steps = keras.ops.where(steps >= 0, steps + first[:, None, None], steps)
-        return {ATTENTION: outputs[ATTENTION], KEY_STEPS: steps, QUERY_STEPS: outputs[QUERY_STEPS]}
-
-    return attention
-
-
-def build_weights_function(model: keras.Model, preprocessor: ServingPreprocessor) -> Callable[..., Tensors]:
-    """Return the function of the signature for the weights of the methods that a model combines."""
-
-    def weights(*tensors: Any) -> Tensors:
-        window, _ = preprocessor(*tensors)
-        return {WEIGHTS: model(window, training=False)[WEIGHTS]}
-
-    return weights
 
 
 def _category_index(texts: Any, static: StaticInput) -> Any:

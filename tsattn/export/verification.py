@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from tsattn.errors import RunError
-from tsattn.export import isolated_runtime
+from tsattn.export.isolated_process import IsolatedRuntime
 from tsattn.export.metadata import ASSETS, WARMUP_FILE
 from tsattn.export.reference_requests import Arrays, ReferenceRequest
 from tsattn.export.signatures import SAMPLE
@@ -27,58 +22,30 @@ TOLERANCE = 1e-5
 GPU_TOLERANCE = 1e-2
 """The same between a model on a GPU and its portable copy: GPUs multiply with 10 of 23 mantissa bits by default."""
 
-MAX_SECONDS = 600
-"""Time limit of the verification of an export."""
+_logger = logging.getLogger(__name__)
 
 
-class IsolatedRuntime:
-    """A process without tsattn that runs one exported model. It imports its packages while the model is being written.
+class Verification:
+    """Compares the outputs of a written model with the expected ones, while the caller does other work.
 
     Args:
-        kind: "saved_model", "onnx", "openvino", "litert" or "keras".
-        module: the module that registers the layers of the model, for Keras.
+        runtime: The process that runs the model.
+        path: The model, which the process begins to load.
     """
 
-    def __init__(self, kind: str, module: str | None = None) -> None:
-        self.kind = kind
-        environment = cpu_environment()
-        # -P: the folder of the script holds modules of tsattn.
-        command = [sys.executable, "-P", isolated_runtime.__file__, kind]
-        if module is not None and module != "__main__":
-            # The module may come from a folder that only this process has on its path.
-            environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-            command.append(module)
-        self._output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=self._output, stderr=self._output, text=True, env=environment
-        )
+    def __init__(self, runtime: IsolatedRuntime, path: Path) -> None:
+        self._runtime = runtime
+        self._path = path
+        self._requests: Sequence[ReferenceRequest] = ()
+        runtime.load(path)
 
-    def __enter__(self) -> Self:
-        return self
+    def start(self, requests: Sequence[ReferenceRequest]) -> None:
+        """Begin to run the model on requests."""
+        self._requests = requests
+        self._runtime.start(flatten_inputs(requests))
 
-    def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.communicate()
-        self._output.close()
-
-    def run(self, line: str) -> str:
-        """Run the model on the requests that a line names, as `tsattn.export.isolated_runtime` reads it.
-
-        Returns:
-            The last line of the error, "" on success.
-        """
-        try:
-            self._process.communicate(line, timeout=MAX_SECONDS)
-        except subprocess.TimeoutExpired:
-            return f"no answer within {MAX_SECONDS} s"
-        if not self._process.returncode:
-            return ""
-        self._output.seek(0)
-        return "".join(self._output.read().strip().splitlines()[-1:]) or f"exit status {self._process.returncode}"
-
-    def check(self, path: Path, requests: Sequence[ReferenceRequest]) -> dict[str, Any]:
-        """Compare the outputs of a written model with the expected ones.
+    def finish(self) -> dict[str, Any]:
+        """Wait for the outputs and compare them.
 
         Returns:
             The ``agreement`` of the metadata: ``runtime``, ``largest_difference`` with its ``unit``, and ``rows``.
@@ -86,42 +53,20 @@ class IsolatedRuntime:
         Raises:
             RunError: The model cannot be loaded, or its outputs differ.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            inputs, outputs = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
-            np.savez(inputs, allow_pickle=False, **flatten_inputs(requests))
-            line = json.dumps([str(_link_plainly(path.absolute(), Path(folder))), str(inputs), str(outputs)]) + "\n"
-            if error := self.run(line):
-                raise RunError(f"{path}: cannot be run outside tsattn: {error[:500]}")
-            with np.load(outputs) as loaded:
-                difference = largest_difference(requests, dict(loaded))
+        _logger.info("Checking the export in a process without tsattn")
+        difference = largest_difference(self._requests, self._runtime.finish())
         if not difference <= TOLERANCE:
             raise RunError(
-                f"{path}: expected outputs that differ from the Python model's by at most {TOLERANCE:g} of the "
+                f"{self._path}: expected outputs that differ from the Python model's by at most {TOLERANCE:g} of the "
                 f"window's scale, got a difference of {difference:.2g}",
                 "report this as a bug; nothing was exported",
             )
         return {
-            "runtime": self.kind,
+            "runtime": self._runtime.kind,
             "largest_difference": difference,
             "unit": "scale of the window; attention weights as they are",
-            "rows": sum(len(request.scale) for request in requests),
+            "rows": sum(len(request.scale) for request in self._requests),
         }
-
-
-def cpu_environment() -> dict[str, str]:
-    """Return the environment of a process without a GPU: an exported model has to run on any machine."""
-    return {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-
-
-launcher: ContextVar[Callable[[str, str | None], IsolatedRuntime]] = ContextVar("launcher", default=IsolatedRuntime)
-"""Starts the runtime that verifies an export, from its kind and module. Set it to reuse a process."""
-
-
-def _link_plainly(path: Path, folder: Path) -> Path:
-    """Return a path to the same model through a plain link, because TensorFlow reads "[run]" as a pattern."""
-    link = folder / "model"
-    link.symlink_to(path if path.is_dir() else path.parent, target_is_directory=True)
-    return link if path.is_dir() else link / path.name
 
 
 def check_portable_model(trained: Sequence[ReferenceRequest], portable: Sequence[ReferenceRequest]) -> None:

@@ -145,7 +145,7 @@ def _read_static(stored: Any, name: str) -> StaticCovariate:
 def history_to_frame(history: History | None) -> pd.DataFrame:
     """Return a training history with one row per epoch."""
     if history is None:
-        return pd.DataFrame(columns=["epoch", "loss", "val_loss", "best", "out_of_time"])
+        return pd.DataFrame(columns=["epoch", "loss", "val_loss", "best", "out_of_time", "interrupted"])
     epochs = range(1, len(history.loss) + 1)
     return pd.DataFrame(
         {
@@ -154,6 +154,7 @@ def history_to_frame(history: History | None) -> pd.DataFrame:
             "val_loss": history.val_loss or None,
             "best": [epoch == history.best_epoch for epoch in epochs],
             "out_of_time": [history.out_of_time and epoch == len(history.loss) for epoch in epochs],
+            "interrupted": [history.interrupted and epoch == len(history.loss) for epoch in epochs],
         }
     )
 
@@ -164,4 +165,5 @@ def _read_history(path: Path) -> History | None:
         return None
     # 0, the sum of no epochs, where fine-tuning improved nothing.
     best = int(frame.loc[frame["best"].astype(bool), "epoch"].sum())
-    return History(tuple(frame["loss"]), tuple(frame["val_loss"].dropna()), best, bool(frame["out_of_time"].any()))
+    out_of_time, interrupted = (bool(frame[name].any()) for name in ("out_of_time", "interrupted"))
+    return History(tuple(frame["loss"]), tuple(frame["val_loss"].dropna()), best, out_of_time, interrupted)

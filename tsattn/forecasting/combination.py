@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tsattn.config import RunConfig
+from tsattn._keywords import check_keywords
+from tsattn.config import DataConfig, RunConfig
 from tsattn.data.loader import Frame, load
 from tsattn.pretrained.zero_shot import forecast_series
 from tsattn.timeseries.frames import forecast_frame, name_columns, template_of, to_library
@@ -63,12 +64,14 @@ def forecast(
         Id, time, target and the bounds of the intervals, as `Forecaster.predict`.
 
     Raises:
-        ConfigError: An option has an unknown name or a value that is not allowed.
+        TypeError: An option has an unknown name.
+        ConfigError: An option has a value that is not allowed.
         DataError: The data cannot be read as series.
 
     Example:
         >>> tsattn.forecast("sales.csv", horizon=12)
     """
+    check_keywords("tsattn.forecast", options, ("horizon", "levels", *DataConfig.model_fields))
     config = RunConfig.from_dict(
         {"data": {**options, "horizon": horizon}, "levels": tuple(levels)}, source="tsattn.forecast"
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import keras
 import numpy as np
 
+from tsattn._text import format_timestamp
 from tsattn.config import BaseConfig, RunConfig, Support
 from tsattn.data.panel_builder import restrict_to_training_categories
 from tsattn.errors import ConfigError, DataError
@@ -36,6 +38,8 @@ from tsattn.training.defaults import default_validation_steps
 from tsattn.training.trainer import History
 
 T = TypeVar("T", bound=ZeroShotOptions)
+
+_logger = logging.getLogger(__name__)
 
 
 def window_sizes(config: RunConfig, panel: Panel, schema: Schema, source: str) -> tuple[int, int]:
@@ -83,10 +87,14 @@ def check_support(panel: Panel, support: Support | None, source: str) -> None:
     }[support or "real"]
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
+        series = int(np.searchsorted(panel.series.offsets, row, side="right")) - 1
+        time = format_timestamp(panel.times(series)[row - panel.series.offsets[series]])
+        where = f" of '{panel.ids[series]}'" if len(panel) > 1 else ""
+        others = f", and in {int(wrong.sum()) - 1} others" if wrong.sum() > 1 else ""
         domain = {"positive": "no value below 0", "count": "integers of 0 and more"}[support or "real"]
         raise DataError(
             f"{source}: support={support} means {domain}. Received: {panel.values[row, column]:g} in "
-            f"'{panel.targets[column]}', and {int(wrong.sum())} such values in all",
+            f"'{panel.targets[column]}'{where} at {time}{others}",
             "leave out {support}",
             "correct the data",
         )
@@ -241,6 +249,7 @@ def _fit_network(
     model, window, choice = graph.inference(), spec, None
     if options.zero_shot:
         seasons = options.seasons(spec.season)
+        _logger.info("Weighting the network and the exponential smoothings")
         choice = learn_weights(name, model, spec, options, panel, steps)
         if not choice.uses_network:
             return _fit_combination(options, config, spec, panel, steps, choice, history)
@@ -251,8 +260,9 @@ def _fit_network(
             options = options.model_copy(update={"zero_shot": False})
     scores = _score(name if choice is None else choice.selected, model, window, panel, steps)
     # After the scores, which are those of the same windows. A network that is trained further keeps its factors.
+    _logger.info("Calibrating the intervals")
     calibration = calibrate(model, window, panel, steps)
-    if refit and history.best_epoch:
+    if refit and history.best_epoch and not history.interrupted:
         graph, _ = trainer.train(panel, "training to the end", graph=graph, epochs=-(-history.best_epoch // 2))
         if not options.zero_shot:
             model = graph.inference()
@@ -260,6 +270,7 @@ def _fit_network(
 
 
 def _score(name: str, model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> Scores:
+    _logger.info("Scoring %s on the validation part", name)
     return compare(with_naive_baselines(name, KerasForecaster(model, spec), panel), panel, steps)
 
 

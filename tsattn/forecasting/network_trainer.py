@@ -36,6 +36,7 @@ from tsattn.training.defaults import (
     scaling_statistics,
     training_windows,
 )
+from tsattn.training.progress import TrainingProgress
 from tsattn.training.trainer import Deadline, History, train
 
 VALIDATED_TIME_FRACTION = 2 / 3
@@ -110,18 +111,20 @@ class NetworkTrainer:
         max_windows = max(MAX_VALIDATION_ROWS // self._rows, 1)
         begin, seconds = monotonic(), self._remaining_seconds(last=epochs is not None)
         deadline = None if seconds is None else Deadline(seconds)
-        with self._callback(title) as callback:
+        plan = plan_training(training, windows, self._rows, self._segments)
+        with self._callback(title) as own:
+            callbacks = (TrainingProgress(title, plan.batch_size), own, deadline)
             history = train(
                 graph,
                 windows,
-                plan_training(training, windows, self._rows, self._segments),
+                plan,
                 rate,
                 training.patience,
                 config.seed,
                 error_scales(panel, common=self._entry.graph),
                 loss=training.loss,
                 validation=validate and Windows.in_last_steps(validate[0], spec, validate[1], max_windows),
-                callbacks=[each for each in (callback, deadline) if each is not None],
+                callbacks=[callback for callback in callbacks if callback is not None],
                 keep_initial_weights=fine_tuning and is_new,
                 checkpoint=self._checkpoint(panel, title, training),
             )

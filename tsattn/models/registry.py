@@ -15,6 +15,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+from tsattn._text import did_you_mean
 from tsattn.config import AUTO, BaseConfig, validate
 from tsattn.errors import ConfigError
 from tsattn.models.options import (
@@ -130,6 +131,22 @@ BASELINES = tuple(name for name, entry in MODELS.items() if entry.options is Bas
 """The naive baselines, with which every model is compared."""
 
 
+OTHER_NAMES = {
+    "lstm": "seq2seq with model.rnn=lstm",
+    "gru": "seq2seq with model.rnn=gru",
+    "rnn": "seq2seq",
+    "bahdanau": "seq2seq with model.attention=additive",
+    "attention": "attention_pooling",
+    "gat": "graph_attention",
+    "gnn": "graph_attention",
+    "ets": "combination",
+    "theta": "combination",
+    "snaive": "seasonal_naive",
+    "mean": "seasonal_mean",
+}
+"""Names that users may expect, and the models that they mean."""
+
+
 def register(
     name: str, summary: str, options: type[BaseConfig] = NetworkOptions, *, graph: bool = False
 ) -> Callable[[B], B]:
@@ -223,8 +240,10 @@ def get_model(name: str) -> ModelEntry:
         ConfigError: The name is unknown.
     """
     if name not in MODELS and name not in all_models():
+        other = OTHER_NAMES.get(name.casefold())
+        suggestion = f" (did you mean {other}?)" if other else did_you_mean(name, MODELS)
         raise ConfigError(
-            f"there is no model '{name}'; the models are {', '.join(MODELS)}",
+            f"there is no model '{name}'{suggestion}; the models are {', '.join(MODELS)}",
             "import the module that registers it, if it is a custom model",
         )
     return MODELS[name]

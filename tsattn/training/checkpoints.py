@@ -39,6 +39,7 @@ class TrainingState:
         finished: Whether the training is over.
         best_epoch: Number of epochs after which the weights of a finished training were best.
         out_of_time: Whether the time limit ended the training.
+        interrupted: Whether Ctrl-C ended it.
     """
 
     epoch: int
@@ -52,6 +53,7 @@ class TrainingState:
     finished: bool = False
     best_epoch: int = 0
     out_of_time: bool = False
+    interrupted: bool = False
 
     def restore(self, model: keras.Model) -> None:
         """Set the variables of a compiled model whose optimizer is built."""

@@ -18,6 +18,7 @@ from tsattn.timeseries.windows import Windows
 from tsattn.training.batches import OrderedWindows, ShuffledWindows
 from tsattn.training.checkpoints import Checkpoint, StateRecorder, TrainingState, get_variables
 from tsattn.training.defaults import TrainingPlan
+from tsattn.training.interruption import StopAtInterrupt
 from tsattn.training.losses import training_model
 
 MAX_LOWERED = 3
@@ -37,6 +38,7 @@ class History:
             error; empty without validation windows.
         best_epoch: Number of epochs after which the weights were best, counted from 1; 0 if the initial weights were.
         out_of_time: Whether the time limit ended the training within the last epoch.
+        interrupted: Whether Ctrl-C did.
         lowered: Epochs, counted from 1, in which the loss was not finite, so that they were repeated from the weights
             before them with a lower learning rate.
     """
@@ -45,18 +47,20 @@ class History:
     val_loss: tuple[float, ...]
     best_epoch: int
     out_of_time: bool = False
+    interrupted: bool = False
     lowered: tuple[int, ...] = ()
 
     def summary(self) -> str | None:
-        """Return sentences on a training that the time limit ended or whose loss was not finite, else None."""
+        """Return sentences on a training that was ended early or whose loss was not finite, else None."""
         sentences = [
             f"The loss was not finite in epoch {epoch}, which was repeated from the weights before it with "
             f"{RATE_FACTOR:g} times the learning rate."
             for epoch in self.lowered
         ]
-        if self.out_of_time:
+        if self.out_of_time or self.interrupted:
+            reason = "Ctrl-C" if self.interrupted else "The time limit"
             best = f"; the weights after epoch {self.best_epoch} are used" if self.best_epoch else ""
-            sentences.append(f"The time limit ended the training in epoch {len(self.loss)}{best}.")
+            sentences.append(f"{reason} ended the training in epoch {len(self.loss)}{best}.")
             sentences.append("More time may improve the forecast.")
         return " ".join(sentences) or None
 
@@ -129,6 +133,7 @@ def train(
     if keep_initial_weights and validation_data is not None:
         initial_weights = model.get_weights()
         initial_loss = float(model.evaluate(validation_data, verbose=0, return_dict=True)["loss"])
+    interruption = StopAtInterrupt()
     state = (checkpoint and checkpoint.read()) or TrainingState(0, get_variables(model))
     while not state.finished:
         state.restore(model)
@@ -140,7 +145,7 @@ def train(
             initial_epoch=state.epoch,
             epochs=plan.epochs,
             validation_data=validation_data,
-            callbacks=[set_epoch, averaging, *callbacks, *optional, recorder],
+            callbacks=[set_epoch, averaging, interruption, *callbacks, *optional, recorder],
             shuffle=False,
             verbose=0,
         )
@@ -163,12 +168,13 @@ def train(
             finished=True,
             best_epoch=best_epoch,
             out_of_time=any(isinstance(callback, Deadline) and callback.reached for callback in callbacks),
+            interrupted=interruption.reached,
         )
         if checkpoint is not None:
             checkpoint.write(state)
     state.restore(model)
     lowered = tuple(epoch + 1 for epoch in state.lowered)
-    return History(state.losses, state.val_losses, state.best_epoch, state.out_of_time, lowered)
+    return History(state.losses, state.val_losses, state.best_epoch, state.out_of_time, state.interrupted, lowered)
 
 
 def _lower_rate(state: TrainingState, model: keras.Model) -> TrainingState:

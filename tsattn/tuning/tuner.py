@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from tsattn._logging import log_progress
 from tsattn.config import RunConfig
 from tsattn.data.loader import Frame, source_name
 from tsattn.errors import ConfigError
@@ -42,6 +43,7 @@ def tune(
     journal: Path | str | None = None,
     jobs: int = 1,
     on_progress: OnProgress | None = None,
+    verbose: int = 0,
 ) -> TuningResult:
     """Search for the options of a model and its training that forecast the validation part best.
 
@@ -61,6 +63,7 @@ def tune(
         jobs: Number of processes. As always with Python's multiprocessing, a script needs
             ``if __name__ == "__main__"``.
         on_progress: Called with the progress of the search.
+        verbose: As in `Forecaster.fit`.
 
     Raises:
         ConfigError: An option has a value that is not allowed, or no option is left to search.
@@ -78,19 +81,20 @@ def tune(
     started = monotonic()
     config = forecaster if isinstance(forecaster, RunConfig) else forecaster.to_config()
     check_not_fine_tuned(config)
-    panel, schema = read_series(X, config)
-    return tune_panel(
-        config,
-        panel,
-        schema,
-        source=source_name(X),
-        models=models,
-        trials=trials,
-        deadline=math.inf if max_seconds is None else started + max_seconds,
-        journal=journal,
-        jobs=jobs,
-        on_progress=on_progress,
-    )
+    with log_progress(verbose):
+        panel, schema = read_series(X, config)
+        return tune_panel(
+            config,
+            panel,
+            schema,
+            source=source_name(X),
+            models=models,
+            trials=trials,
+            deadline=math.inf if max_seconds is None else started + max_seconds,
+            journal=journal,
+            jobs=jobs,
+            on_progress=on_progress,
+        )
 
 
 def tune_panel(

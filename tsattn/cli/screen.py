@@ -1,0 +1,188 @@
+"""What a command prints: results on standard output, the rest on standard error.
+
+Progress comes from the logger ``tsattn``. On a terminal, its latest record is the status line below everything else; if
+standard error is no terminal, every record is a line.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+import click
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+from tsattn._logging import STEP, LineHandler, log_to, silence_native_code
+from tsattn.cli import flag
+from tsattn.cli.console import console, print_text
+from tsattn.cli.tables import DataTable
+from tsattn.errors import DataWarning, escape_controls
+
+
+class Screen:
+    """Output of one command, while its context is active.
+
+    Args:
+        verbosity: -1 for warnings and errors only, 0 for progress and notes, 1 for details with their times.
+        as_json: Whether standard output is for one JSON document, so that nothing else is printed there.
+
+    Attributes:
+        notes: Sentences on the result that were printed on standard error.
+        warnings: Sentences on what a user should check.
+        exit_status: Exit status of the command after its result is printed.
+    """
+
+    def __init__(self, verbosity: int = 0, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+        self.exit_status = 0
+        self._verbosity = verbosity
+        self._context = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._context.enter_context(silence_native_code())
+        self._errors, self._results = console(stderr=True), console()
+        self._status = _Status(self._errors)
+        if self._verbosity >= 0:
+            handler = self._make_handler()
+            self._context.enter_context(log_to(handler, STEP))
+        self._context.callback(self._status.hide)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._context.close()
+
+    def _make_handler(self) -> logging.Handler:
+        start = monotonic()
+
+        def write(text: str) -> None:
+            print_text(self._errors, f"{monotonic() - start:6.1f} s  {text}" if self._verbosity > 0 else text)
+
+        lines = LineHandler(write)
+        if self._verbosity < 1:
+            lines.addFilter(lambda record: record.levelno != logging.DEBUG)
+        if not self._errors.is_terminal:
+            return lines
+        return _StatusHandler(self._status, lines if self._verbosity > 0 else None)
+
+    def print(self, renderable: DataTable | str) -> None:
+        """Print a part of the result on standard output."""
+        if not self.as_json:
+            self._status.hide()
+            _print(self._results, renderable)
+
+    def print_raw(self, text: str) -> None:
+        """Print text on standard output as it is, apart from control characters on a terminal."""
+        if not self.as_json:
+            self._status.hide()
+            click.echo(escape_controls(text) if self._results.is_terminal else text, nl=False)
+
+    def show(self, renderable: DataTable | str) -> None:
+        """Print something that accompanies the result on standard error."""
+        if self._verbosity >= 0:
+            _print(self._errors, renderable)
+
+    def note(self, sentence: str) -> None:
+        """Print a sentence on the result on standard error, and keep it for JSON."""
+        self.notes.append(sentence)
+        self.show(sentence)
+
+    def warn(self, sentence: str) -> None:
+        """Print what a user should check on standard error, also with ``--quiet``, and keep it for JSON."""
+        self.warnings.append(sentence)
+        print_text(self._errors, f"Warning: {sentence}")
+
+    @contextmanager
+    def data_warnings(self) -> Iterator[None]:
+        """Print warnings about the data, each of them once."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", DataWarning)
+            yield
+        found = [warning.message for warning in caught if isinstance(warning.message, DataWarning)]
+        for message in dict.fromkeys(warning.format(flag) for warning in found):
+            self.warn(f"{message}.")
+        for warning in caught:
+            if warning.category is not DataWarning:
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def _print(terminal: Console, renderable: DataTable | str) -> None:
+    if isinstance(renderable, str):
+        print_text(terminal, renderable)
+    else:
+        terminal.print(renderable)
+
+
+def current_screen() -> Screen:
+    """Return the screen of the running command."""
+    screen = click.get_current_context().find_object(Screen)
+    assert screen is not None
+    return screen
+
+
+class _StatusHandler(logging.Handler):
+    """Shows each record in the status line, and as a line with the given handler."""
+
+    def __init__(self, status: _Status, lines: LineHandler | None) -> None:
+        super().__init__(STEP)
+        self._status = status
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno != logging.DEBUG:
+            self._status.show(self.format(record), is_new=record.levelno > STEP)
+        if self._lines is not None and record.levelno > STEP:
+            self._lines.handle(record)
+
+
+class _Status:
+    """The status line: a spinner, the latest record and the seconds since it."""
+
+    def __init__(self, terminal: Console) -> None:
+        self._live = Live(self, console=terminal, transient=True, refresh_per_second=8, redirect_stdout=False)
+        unicode = terminal.encoding.startswith("utf")
+        self._spinner = Spinner("dots" if unicode else "line")
+        self._text = ""
+        self._since = monotonic()
+
+    def show(self, text: str, *, is_new: bool) -> None:
+        """Show a text; the seconds count from 0 again if it is a new activity."""
+        self._text = text
+        if is_new:
+            self._since = monotonic()
+        self._live.start(refresh=True)
+        if is_new:
+            self._live.refresh()
+
+    def hide(self) -> None:
+        """Remove the status line until the next text."""
+        self._live.stop()
+
+    def __rich_console__(self, terminal: Console, options: ConsoleOptions) -> RenderResult:
+        text = fit_status(escape_controls(self._text), options.max_width - 9)
+        seconds = int(monotonic() - self._since)
+        clock = f"  {seconds} s" if seconds else ""
+        frame = self._spinner.render(terminal.get_time())
+        assert isinstance(frame, Text)
+        yield Text.assemble(frame, " ", text, (clock, "dim"), no_wrap=True)
+
+
+def fit_status(text: str, width: int) -> str:
+    """Return as many of the parts of a text, which are separated by commas, as fit into a width."""
+    first, *parts = text.split(", ")
+    for part in parts:
+        if len(first) + 2 + len(part) > width:
+            break
+        first = f"{first}, {part}"
+    return first
