@@ -46,7 +46,7 @@ def test_the_schema_has_every_command() -> None:
 def test_commands_without_a_run_as_json(tmp_path: Path) -> None:
     found = read_document("forecast", AIRLINE, "--horizon", 2, "--levels", "80,95")
     assert found["command"] == "forecast" and len(found["result"]["rows"]) == 2 and "Weights" in found["notes"][0]
-    assert {"y-lo-80", "y-hi-80", "y-lo-95", "y-hi-95"} <= set(found["result"]["rows"][0])
+    assert {"Passengers-lo-80", "Passengers-hi-80", "Passengers-lo-95"} <= set(found["result"]["rows"][0])
     found = read_document("forecast", AIRLINE, "--horizon", 2, "--out", tmp_path / "f.csv")
     assert found["result"]["out"] == str(tmp_path / "f.csv") and found["result"]["rows"] == []
     assert read_document("inspect", AIRLINE)["result"]["layout"] == "wide"
@@ -154,14 +154,14 @@ def test_nothing_is_overwritten_silently(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "bounds"),
     [
-        (("--levels", "80,95"), ["y-lo-95", "y-lo-80", "y-hi-80", "y-hi-95"]),
-        (("--quantiles", ".05,.5,.95"), ["y-lo-90", "y-hi-90"]),
+        (("--levels", "80,95"), ["lo-95", "lo-80", "hi-80", "hi-95"]),
+        (("--quantiles", ".05,.5,.95"), ["lo-90", "hi-90"]),
         (("--quantiles", "0.5"), []),
     ],
 )
 def test_intervals_by_coverage_or_quantiles(options: tuple[str, str], bounds: list[str]) -> None:
     header = tsattn("forecast", AIRLINE, *options).stdout.splitlines()[0].split(",")
-    assert sorted(header[3:]) == sorted(bounds)
+    assert sorted(header[3:]) == sorted(f"Passengers-{bound}" for bound in bounds)
 
 
 @pytest.mark.parametrize("options", [("--levels", "80,x"), ("--levels", "0"), ("--levels", "80", "--quantiles", ".5")])
