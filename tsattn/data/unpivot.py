@@ -214,7 +214,11 @@ def _melt(table: Table, others: list[str], names: list[str], key: str, values: n
     cells = frame[names] if len(set(frame[names].dtypes)) == 1 else frame[names].astype(object)
     if all(table[name].kind == "number" for name in names):
         cells = frame[names].astype(float)
-    long = long.assign(**{key: np.tile(values, len(frame)), TARGET: cells.to_numpy().ravel()})
+    keys: Any = np.tile(values, len(frame))
+    if values.dtype == object:
+        # Each text is parsed once.
+        keys = pd.Categorical.from_codes(np.tile(np.arange(len(values)), len(frame)), pd.Index(values, dtype="str"))
+    long = long.assign(**{key: keys, TARGET: cells.to_numpy().ravel()})
     long[TARGET] = long[TARGET].infer_objects()
     return long
 
