@@ -166,7 +166,7 @@ class DataConfig(BaseConfig):
     time_format: str | None = Field(
         None,
         description="format of the timestamps: a strptime format such as %d/%m/%Y, or date, quarter, half-year, week, "
-        "fiscal year, excel, seconds, milliseconds, microseconds or nanoseconds",
+        "fiscal year, decimal year, excel, seconds, milliseconds, microseconds or nanoseconds",
     )
     id: str | None = Field(None, description="column that identifies the series (long format)")
     target: tuple[str, ...] | None = Field(None, description="columns to forecast")

@@ -24,7 +24,9 @@ _SAMPLE, _MIN_SAMPLE = 5_000, 50
 _SENTINEL = re.compile(r"-?(?:9{3,}|8{3,}|9{2,}\.9+)")
 
 
-def convert_texts(table: Any, excluded: Sequence[str], decimal: str, marks: Sequence[str]) -> tuple[Any, list[Note]]:
+def convert_texts(
+    table: Any, excluded: Sequence[str], decimal: str, marks: Sequence[str], lines: Any
+) -> tuple[Any, list[Note]]:
     """Replace columns of text by numbers where all of their cells are numbers or missing.
 
     In columns where only most cells are, these cells are rewritten with a decimal point, so that the message about
@@ -35,6 +37,7 @@ def convert_texts(table: Any, excluded: Sequence[str], decimal: str, marks: Sequ
         excluded: Columns that stay text.
         decimal: Decimal sign.
         marks: Marks of missing values that the user named.
+        lines: Line of each row; None for files that begin with the header.
     """
     notes: list[Note] = []
     for number, name in enumerate(table.column_names):
@@ -50,6 +53,14 @@ def convert_texts(table: Any, excluded: Sequence[str], decimal: str, marks: Sequ
         valid, invalid = (int(counts[mask].sum()) for mask in (np.isfinite(parsed.values), parsed.invalid))
         if valid < MIN_NUMERIC * (valid + invalid) or not valid:
             continue
+        unitless = np.flatnonzero(parsed.invalid & parsed.plain)
+        if len(unitless):
+            row = int(np.argmax(np.isin(indices, unitless)))
+            raise DataError(
+                f"line {row + 2 if lines is None else lines[row]}: column '{name}': expected numbers with the unit "
+                f"'{parsed.unit}' as in other rows, got {quote_text(cells[indices[row]])}",
+                "write them alike",
+            )
         if not invalid:
             values = np.append(parsed.values, np.nan)[indices]
             table = table.set_column(number, name, pa.array(values, from_pandas=True))

@@ -167,7 +167,7 @@ def _finish(
         notes.insert(0, Note("encoding", encoding, "the file is not UTF-8; if letters are wrong, save it as UTF-8"))
     # An id such as '7-' is no negative number.
     ids = [name for name in table.column_names if name.lower() in ID_NAMES]
-    table, found = convert_texts(table, (*dialect.padded, *ids), dialect.decimal, options.na)
+    table, found = convert_texts(table, (*dialect.padded, *ids), dialect.decimal, options.na, lines)
     form = {"delimiter": dialect.delimiter, "decimal": dialect.decimal}
     return DelimitedText(table, lines, (*notes, *found), encoding, form)
 

@@ -141,6 +141,7 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
         }
     )
     notes = [*table.origin.notes, *_role_notes(time, covariates.future), *_unread_notes(table, time, unused)]
+    notes += _sign_notes(table, unused, targets)
     mixed: list[ReadingNote] = []
     if times is not None:
         if config.freq is None:
@@ -186,6 +187,20 @@ def _unread_notes(table: Table, time: Role, unused: dict[str, str]) -> list[Read
             )
             return [ReadingNote(message=message, hints=("name their format with {time_format}",))]
     return []
+
+
+_SIGNS = ({"s", "h"}, {"soll", "haben"}, {"d", "c"}, {"dr", "cr"}, {"debit", "credit"}, {"d", "k"}, {"+", "-"})
+
+
+def _sign_notes(table: Table, unused: dict[str, str], targets: Role) -> list[ReadingNote]:
+    """Return notes on columns that may hold the signs of numbers, such as debit and credit."""
+    notes = []
+    for name in unused:
+        signs = set(map(str, table[name].values.dropna().unique())) if table[name].kind == "text" else set()
+        if len(signs) == 2 and {sign.strip().lower() for sign in signs} in _SIGNS:
+            message = f"'{name}' may hold the signs of {quote_list(targets.columns)}, and is not used"
+            notes.append(ReadingNote(message=message, hints=("write the numbers with signs",)))
+    return notes
 
 
 def _aggregation_notes(panel: Panel, schema: Schema, config: DataConfig, rows: int) -> list[ReadingNote]:

@@ -28,6 +28,8 @@ MAX_HEADER = 30
 """Number of rows that may precede the data."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_RULE = re.compile(r"[-=_+|\s]*[-=_]{3,}[-=_+|\s]*")
+_SINGLE_QUOTES = re.compile(r"(^|[,;\t|])'([^']*)'(?=$|[,;\t|])")
 _WHOLE_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
@@ -104,7 +106,9 @@ class _Finder:
 
     def find(self) -> TextLayout:
         given = self._take_separator_note()
+        self._drop_rules()
         self._unwrap_lines()
+        self._convert_quotes()
         delimiter = given or self.options.delimiter or choose_delimiter(self.lines)
         records = [record for record in split(self.lines, delimiter) if not record.is_empty or len(record.cells) > 1]
         records = self._drop_comments(records)
@@ -148,6 +152,23 @@ class _Finder:
             return
         self.lines = [line.strip()[1:-1].replace('""', '"') for line in self.lines]
         self.note("quotes", "whole lines", "each line is in quotes, which are removed")
+
+    def _drop_rules(self) -> None:
+        """Empty the lines that only underline others."""
+        rules = [number for number, line in enumerate(self.lines) if _RULE.fullmatch(line)]
+        if rules and len(rules) < len(self.lines) // 2:
+            self.lines = ["" if _RULE.fullmatch(line) else line for line in self.lines]
+            self.note("left out", _line_range([number + 1 for number in rules]), "lines of dashes")
+
+    def _convert_quotes(self) -> None:
+        """Replace single quotes around cells by double ones."""
+        filled = [line for line in self.lines if line.strip()]
+        head = filled[:MAX_HEAD]
+        quoted = [line for line in head if _SINGLE_QUOTES.search(line)]
+        if any('"' in line for line in head) or 2 * len(quoted) < len(head):
+            return
+        self.lines = [_SINGLE_QUOTES.sub(r'\1"\2"', line) for line in self.lines]
+        self.note("quotes", "'", "cells are in single quotes, which are removed")
 
     def _drop_comments(self, records: list[Record]) -> list[Record]:
         """Remove comment lines; a comment of the width of the table right before its data is the header."""

@@ -14,7 +14,8 @@ import pandas as pd
 from tsattn._text import format_timestamp, quote_list, quote_text
 from tsattn.data.columns import is_whole, kind_of
 from tsattn.data.date_text import candidates, fold, normalize
-from tsattn.data.timestamps import EPOCH_UNITS, EXCEL, PERIODS, parse
+from tsattn.data.time_parts import words_of
+from tsattn.data.timestamps import DECIMAL_YEAR, EPOCH_UNITS, EXCEL, PERIODS, parse
 
 TIME_NAMES = frozenset(("ds", "date", "datetime", "timestamp", "time", "year", "month", "quarter", "week", "day"))
 TIME_NAMES |= {"period", "yearmonth", "step", "t"}
@@ -207,12 +208,32 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
         if found != "integer":
             return TimeReading(found)
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    if (reading := _read_fractions(values, str(column.name))) is not None:
+        return reading
     named = fold(str(column.name)).strip() in DATE_NAMES
     if named and SERIALS[0] <= np.nanmin(values) and np.nanmax(values) < SERIALS[1]:
         first = parse(column.dropna().iloc[:1], EXCEL)[0][0]
         text = f"{column.dropna().iloc[0]} and the others are read as days of a spreadsheet"
         return TimeReading(EXCEL, f"{text}: {format_timestamp(first)}")
     return TimeReading(None)
+
+
+def _read_fractions(values: npt.NDArray[np.float64], name: str) -> TimeReading | None:
+    """Return how numbers such as 2010.25 read, if they are years with fractions at equal steps."""
+    seen = np.unique(values[np.isfinite(values)])
+    if len(seen) < 5 or seen[0] < 1500 or seen[-1] >= 2200 or (seen == np.round(seen)).all():
+        return None
+    steps = np.diff(seen)
+    usual = float(np.median(steps))
+    if (np.abs(steps - usual) < 0.1 * usual).mean() < 0.9:
+        return None
+    if any(abs(usual * per_year - 1) < 0.02 for per_year in (12, 4, 2)):
+        first = format_timestamp(parse(pd.Series(seen[:1]), DECIMAL_YEAR)[0][0])
+        return TimeReading(DECIMAL_YEAR, f"{seen[0]:.10g} and the others are read as years with fractions: {first}")
+    if usual < 1 and words_of(name) & {"year", "date", "time", "jahr", "datum", "zeit", "annee", "ano"}:
+        doubt = f"expected dates, got years with fractions that are neither months nor quarters, such as {seen[1]:.10g}"
+        return TimeReading(None, doubt=doubt)
+    return None
 
 
 def _has_usual_steps(column: pd.Series[Any], unit: str) -> bool:

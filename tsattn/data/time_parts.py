@@ -15,7 +15,7 @@ from tsattn.data.date_text import fold, month_of
 from tsattn.timeseries.ragged import Ints
 
 PART_NAMES: dict[str, str] = {
-    "year": "year yr yyyy jahr annee an ano anno jaar rok",
+    "year": "year isoyear calendaryear yr yyyy jahr annee an ano anno jaar rok",
     "quarter": "quarter qtr quartal trimestre trim kwartaal kwartal q",
     "month": "month mon mnth mo mm monat mois mes mese maand miesiac monthnumber monthno",
     "week": "week wk weekno weeknumber weekofyear isoweek epiweek kw woche kalenderwoche semaine semana settimana",
@@ -73,12 +73,24 @@ def part_kind(column: pd.Series[Any]) -> str | None:
     kind = _KIND_OF_NAME.get(re.sub(r"[^a-z0-9]", "", fold(str(column.name))))
     if kind is None and words_of(str(column.name)) & {"period"}:
         kind = _kind_of_tokens(column)
+    if kind is None and not str(column.name).strip():
+        kind = _kind_of_values(column)
     if kind is None:
         return None
     values = part_values(column)
     low, high = _RANGES[kind]
     fits = np.isfinite(values) & (values >= low) & (values <= high)
     return kind if fits.mean() > 0.5 and (kind_of(column) == "text" or is_whole(column)) else None
+
+
+def _kind_of_values(column: pd.Series[Any]) -> str | None:
+    """Return the kind of parts of a column without a name: years or names of months."""
+    if is_whole(column):
+        return "year" if column.dropna().between(1800, 2200).all() else None
+    if kind_of(column) != "text":
+        return None
+    texts = pd.unique(column.dropna().astype("str"))
+    return "month" if 2 < len(texts) <= 12 and all(month_of(text.strip()) for text in texts) else None
 
 
 def _kind_of_tokens(column: pd.Series[Any]) -> str | None:

@@ -13,13 +13,15 @@ from tsattn.data.roles import Role
 from tsattn.data.table import FILE, Table
 from tsattn.data.time_detection import TimeReading, detect_number_format, is_time_name
 from tsattn.data.time_parts import DATE_PARTS, PART_NAMES, day_part, has_times_of_day, part_kind, words_of
-from tsattn.data.timestamps import EPOCH_UNITS, EXCEL, PERIODS, parse
+from tsattn.data.timestamps import DECIMAL_YEAR, EPOCH_UNITS, EXCEL, PERIODS, parse
 from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.schema import ReadingNote
 
 _SUMMARIES = r"(?:\d{4}[- ]?)?(?:M13|Q05|S03)"
 _PARTS = r"(?:\d{4}[- ]?)?(?:M(?:0\d|1[0-2])|Q0[1-4]|S0[12])"
 _PERIOD_WORDS = frozenset(("period", "time", "date", "month", "quarter", "monat", "periode", "mois", "mes"))
+_STARTS = frozenset(("von", "from", "start", "begin", "beginn", "anfang", "inicio", "debut"))
+_ENDS = frozenset(("bis", "to", "end", "ende", "until", "fin"))
 _STEPS = "so the rows are steps 0, 1, 2, ..."
 
 
@@ -77,12 +79,17 @@ def _choose(table: Table, readings: dict[str, TimeReading]) -> str | None:
     dates = [name for name in dates if table[name].values.nunique() > 1] or dates
     if doubtful and (not dates or (is_time_name(doubtful[0]) and not any(map(is_time_name, dates)))):
         doubt = readings[doubtful[0]].doubt
-        first = "set {time_format} to the right one" if "'%" in doubt else "add the year"
-        raise table.error(f"column '{doubtful[0]}': {doubt}", first, "write them as 2020-12-31")
+        hints = ["set {time_format} to the right one"] if "'%" in doubt else []
+        hints += ["add the year"] if "a day fits" in doubt else []
+        raise table.error(f"column '{doubtful[0]}': {doubt}", *hints, "write them as 2020-12-31")
     if not dates:
         dates = [name for name, reading in readings.items() if reading.format]
         named = [name for name in dates if is_time_name(name)]
         dates = named or ([] if len(dates) > 1 and _has_named_time(table) else dates)
+    if len(dates) == 2:
+        # The start and the end of each step.
+        starts = [name for name in dates if words_of(name) & _STARTS]
+        dates = starts if len(starts) == 1 and any(words_of(name) & _ENDS for name in dates) else dates
     if len(dates) > 1:
         raise table.error(f"expected one time column, got dates in {quote_list(dates)}", "name one with {time}")
     return dates[0] if dates else None
@@ -97,6 +104,8 @@ def _reason(table: Table, name: str, readings: dict[str, TimeReading]) -> str:
         return "'ds' is the usual name of the time column"
     others = [other for other, reading in readings.items() if other != name and reading.format]
     numbers = any(table[other].kind == "number" for other in others)
+    if words_of(name) & _STARTS and any(words_of(other) & _ENDS for other in others):
+        return f"'{name}' is the start of each step"
     only = " that are text" if numbers and table[name].kind != "number" else ""
     return f"'{name}' is the only column with dates{only}"
 
@@ -110,6 +119,7 @@ def _role_of(name: str, reading: TimeReading, reason: str) -> Role:
 def describe(time_format: str) -> str:
     """Return a format of timestamps in words."""
     names = {"date": "ISO dates", "integer": "whole numbers", EXCEL: "days as spreadsheets count them"}
+    names |= {DECIMAL_YEAR: "years with fractions"}
     names |= {"quarter": "quarters such as 1959Q1", "half-year": "half-years"}
     names |= {"week": "ISO weeks, dated by their Monday", "fiscal year": "fiscal years, dated by their first year"}
     names |= {unit: f"{unit} since 1970" for unit in EPOCH_UNITS}
@@ -135,7 +145,7 @@ def _misses(table: Table, name: str, time_format: str) -> bool:
 
 def check_format(time_format: str, source: str) -> None:
     """Raise a ConfigError if a format of timestamps is unknown."""
-    words = ("date", "integer", EXCEL, *PERIODS, *EPOCH_UNITS)
+    words = ("date", "integer", EXCEL, DECIMAL_YEAR, *PERIODS, *EPOCH_UNITS)
     if time_format not in words and "%" not in time_format:
         raise ConfigError(
             f"{source}: expected a format of timestamps such as %d/%m/%Y, or {quote_list(words)}, got '{time_format}'",

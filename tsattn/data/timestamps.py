@@ -23,11 +23,16 @@ EPOCH_UNITS = {"seconds": 1_000_000_000, "milliseconds": 1_000_000, "microsecond
 EXCEL = "excel"
 """Format of timestamps that count days since 1899-12-30, as spreadsheets do."""
 
+DECIMAL_YEAR = "decimal year"
+"""Format of timestamps such as 2010.25, whose fractions are months."""
+
 PERIODS: dict[str, tuple[str, ...]] = {
     "quarter": (
         r"(?P<year>\d{4})[-/ ]?[qQtT]0?(?P<part>[1-4])",
         r"[qQtT]0?(?P<part>[1-4])[-/ ]?(?P<year>\d{4})",
-        r"(?P<part>[1-4])[qQtT][-/ ]?(?P<year>\d{4})",
+        r"(?P<part>[1-4])[qQtT][-/ ']?(?P<year>\d{4}|\d\d)",
+        r"[qQtT](?P<part>[1-4])[-/ ']?(?P<year>\d\d)",
+        r"(?P<year>\d\d)[-/ ]?[qQtT](?P<part>[1-4])",
     ),
     "half-year": (r"(?P<year>\d{4})[-/ ]?[hHsS](?P<part>[12])", r"[hHsS](?P<part>[12])[-/ ]?(?P<year>\d{4})"),
     "week": (
@@ -57,9 +62,9 @@ def parse(columns: pd.Series[Any] | pd.DataFrame, time_format: str) -> tuple[pd.
     Args:
         columns: One column; or several with calendar parts; or a date and a time of day.
         time_format: "date" for ISO dates or datetimes, a strptime format, a key of `PERIODS`, "integer", one of
-            `EPOCH_UNITS`, "excel", the kinds of parts such as "year+month", or a date format followed by " and time",
-            " and hhmm" (numbers such as 1330), " and period of 48" (numbers from 1 on) or " and period of 48
-            in Europe/London", whose days may have 23 or 25 hours.
+            `EPOCH_UNITS`, "excel", "decimal year", the kinds of parts such as "year+month", or a date format followed
+            by " and time", " and hhmm" (numbers such as 1330), " and period of 48" (numbers from 1 on) or " and period
+            of 48 in Europe/London", whose days may have 23 or 25 hours.
 
     Returns:
         The timestamps, and a mask of those that could not be parsed, whose values are undefined. Timestamps are int64
@@ -88,6 +93,12 @@ def parse(columns: pd.Series[Any] | pd.DataFrame, time_format: str) -> tuple[pd.
     if time_format == EXCEL:
         seconds = np.round(_floats(columns) * 86400) - 25569 * 86400
         return _from_micros(np.where(np.abs(seconds) < 1e11, seconds * 1e6, np.nan))
+    if time_format == DECIMAL_YEAR:
+        # A small number, because fractions are rounded.
+        months = np.floor(_floats(columns) * 12 + 0.02)
+        valid = (months >= 12) & (months < 120_000)
+        since = np.where(valid, months - 1970 * 12, 0).astype(np.int64).astype("datetime64[M]")
+        return to_microseconds(pd.DatetimeIndex(since.astype("datetime64[us]"))), ~valid
     text = columns.astype(str)
     if is_whole(columns):
         numbers = _floats(columns)
@@ -129,6 +140,7 @@ def _parse_period(text: pd.Series[Any], time_format: str) -> tuple[pd.Index, Boo
         found = text.str.extract(f"^{pattern}$")
         year = year.fillna(pd.to_numeric(found["year"], errors="coerce"))
         part = part.fillna(pd.to_numeric(found["part"], errors="coerce"))
+    year = year.where(year > 99, year + np.where(year < 69, 2000, 1900))
     if time_format == "week":
         return _dates(iso_weeks(year, part))
     if time_format == "fiscal year":

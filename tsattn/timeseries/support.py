@@ -14,7 +14,7 @@ MIN_VALUES = 20
 MAX_NEAR = 0.1
 """Values up to this fraction of the mean are near 0."""
 
-MIN_FRACTION = 0.01
+MIN_FRACTION = 0.03
 """Fraction of values near 0 from which on a target is near 0."""
 
 
