@@ -68,7 +68,7 @@ READ: dict[str, tuple[str, dict[str, Any]]] = {
     "columns of years and months without a name": (
         "Umsatz\nDeutschland\n;;Nominal\n;;2015=100\n"
         + "".join(f"{day:%Y};{GERMAN[day.month - 1]};{value(row)}\n" for row, day in enumerate(MONTHS))
-        + "__________\n© Amt, 2021 | Stand: 20.03.2021\n",
+        + "__________\n© Amt, 2021 | 20.03.2021\n",
         {"freq": "MS", "start": "2016-01-01", "targets": ("Nominal",), "note": "after the table"},
     ),
     "years and weeks as W01": (
