@@ -158,6 +158,13 @@ def test_other_methods_are_answered_with_the_allowed_ones(
     assert set(answer.headers["allow"].split(", ")) == allow
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", ["v1/models/other", "v1/models/other:predict", "v2/models/other/infer"])
+def test_another_model_is_not_found_by_any_method(served: Served, method: str, path: str) -> None:
+    error = check_error(served.http.request(method, f"/{path}", content=b"{}"), 404)
+    assert "expected the model" in error and "other" in error
+
+
 def test_head_has_no_body(served: Served) -> None:
     answer = served.http.head(f"/v1/models/{NAME}")
     assert answer.status_code == 200 and answer.content == b""

@@ -112,6 +112,20 @@ def test_get_returns_the_columns_and_an_example_that_can_be_forecast(rich: Forec
         assert all(np.isfinite(row["y"]) for row in answer.json()["forecast"])
 
 
+def test_the_example_is_of_the_kind_of_the_training_data() -> None:
+    frame = covered().assign(promo=lambda data: (np.arange(len(data)) % 4 == 0).astype(int))
+    frame["sales"] = (10 * frame["sales"]).round()
+    roles = {**ROLES, "future_covariates": ["heat", "sky", "promo"]}
+    description = make_client(make_forecaster(frame, **roles)).get("/v1/forecast").json()
+    example = pd.read_csv(io.StringIO(description["example"]))
+    assert set(example["promo"]) == {0, 1} and 0.1 < example["promo"].mean() < 0.45
+    assert set(example["sky"]) == {"sun", "rain"} and set(example["size"]) <= {3, 9}
+    known = example["sales"].dropna()
+    assert known.between(frame["sales"].min(), frame["sales"].max()).all() and (known == known.round()).all()
+    assert known.std() > 0.2 * frame["sales"].std()
+    assert example["heat"].between(frame["heat"].min(), frame["heat"].max()).all() and example["heat"].nunique() > 20
+
+
 @pytest.mark.slow
 def test_an_exported_network_in_the_whole_application(tmp_path: Path) -> None:
     training = {"epochs": 1, "steps_per_epoch": 2, "refit": False}

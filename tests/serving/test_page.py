@@ -18,7 +18,9 @@ import uvicorn
 from serving import chromium
 from serving.in_process import InProcess, assert_close, make_app, make_client, make_forecaster
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tsattn import Forecaster
@@ -174,6 +176,13 @@ def test_the_example_is_forecast(page: chromium.Page) -> None:
     ]
 
 
+def test_the_command_for_programs_and_the_document(page: chromium.Page, address: str) -> None:
+    command = page.run("document.getElementById('curl').textContent")
+    assert command == f"curl -H 'Content-Type: text/csv' --data-binary @data.csv {address}v1/forecast"
+    links = page.run("[...document.querySelectorAll('footer a, .api a')].map((link) => link.href)")
+    assert set(links) == {f"{address}docs", f"{address}openapi.json"}
+
+
 def test_errors_are_shown(page: chromium.Page) -> None:
     page.click("go")
     page.wait(FAILED)
@@ -211,6 +220,12 @@ def test_it_fits_a_phone_and_has_a_dark_mode(page: chromium.Page, dark: bool) ->
     paste(page, frame().to_csv(index=False))
     page.wait(SAMPLE_INPUTS)
     assert page.run("document.documentElement.scrollWidth") <= 360
+    page.run("document.querySelector('details').open = true")
+    clipped = page.run(
+        "[...document.querySelectorAll('main *')].filter((part) => !part.closest('.scroll, textarea, svg') &&"
+        " part.getClientRects().length && part.getBoundingClientRect().right > 361).map((part) => part.outerHTML)"
+    )
+    assert clipped == []
     inside = "document.querySelector('#chart svg').getBoundingClientRect()"
     assert page.run(f"{inside}.right <= 360 && {inside}.left >= 0")
     ground, ink = page.run(
@@ -230,6 +245,40 @@ def test_the_file_to_download_is_the_forecast(page: chromium.Page, forecaster: F
     found = pd.read_csv(tmp_path / "forecast.csv", parse_dates=["ds"])
     assert list(found.columns) == list(known.columns) and list(found["unique_id"]) == list(known["unique_id"])
     assert_close(found.iloc[:, 2:], known.iloc[:, 2:], 10)
+
+
+def test_the_document_of_the_api_is_shown(browser: chromium.Page, forecaster: Forecaster) -> None:
+    app = make_app(InProcess(forecaster))
+    schemas = {"Rows": {"type": "array", "items": {"$ref": "#/components/schemas/Row"}}, "Row": {"type": "object"}}
+    body = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Rows"}}}}
+    post = {"summary": "Forecast from rows.", "requestBody": body, "responses": {"200": body}}
+    get = {"summary": "Columns.", "parameters": [{"name": "version", "description": "A version."}], "responses": {}}
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": "shop: forecasts", "version": "1", "description": "Words."},
+        "paths": {"/health": {"get": get}, "/v1/forecast": {"post": post}},
+        "components": {"schemas": schemas},
+    }
+
+    async def openapi(request: Request) -> JSONResponse:
+        return JSONResponse(document)
+
+    app.router.routes.append(Route("/openapi.json", openapi))
+    with served(app) as address:
+        browser.look(360, 740, phone=True)
+        browser.events.clear()
+        browser.open(f"{address}docs")
+        browser.wait("document.querySelectorAll('.operation').length === 2")
+        shown = browser.run("[...document.querySelectorAll('.operation summary')].map((line) => line.innerText)")
+        assert [" ".join(line.split()) for line in shown] == [
+            "POST /v1/forecast Forecast from rows.",
+            "GET /health Columns.",
+        ]
+        browser.run("for (const part of document.querySelectorAll('details')) part.open = true")
+        body = browser.run("document.querySelector('.operation pre').textContent")
+        assert json.loads(body) == {"type": "array", "items": {"type": "object"}}
+        assert browser.run("document.documentElement.scrollWidth") <= 360
+        assert problems(browser) == []
 
 
 class Locked:
@@ -271,6 +320,8 @@ def test_the_page_loads_only_its_own_files(forecaster: Forecaster) -> None:
     for name, text in parts.items():
         assert "innerHTML" not in text and "eval(" not in text, name
         assert json.dumps(text).replace("http://www.w3.org/2000/svg", "").count("://") == 0, name
-        if name != "index.html":
+        if name == "docs.html":
+            assert client.get("/docs").text == text
+        elif name != "index.html":
             part = client.get(f"/page/{name}")
             assert part.text == text and part.headers["content-type"].startswith(kinds[name.rpartition(".")[2]])

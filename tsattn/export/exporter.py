@@ -19,6 +19,7 @@ from tsattn.atomic_io import add_version
 from tsattn.errors import ConfigError
 from tsattn.export import Format, formats
 from tsattn.export.client_kit import write_kit
+from tsattn.export.column_samples import sample_columns
 from tsattn.export.isolated_process import IsolatedRuntime, launcher
 from tsattn.export.metadata import ASSETS, METADATA_FILE, SERVING, ModelMetadata, TensorMetadata
 from tsattn.export.model_card import MODEL_CARD_FILE, format_model_card
@@ -283,4 +284,5 @@ def make_metadata(
         calibration=fitted.calibration.to_dict(),
         # Through JSON, where pandas writes NaN as null.
         validation=tuple(json.loads(fitted.scores.to_json(orient="records"))),
+        column_samples=sample_columns(fitted.panel, fitted.schema),
     )

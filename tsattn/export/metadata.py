@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tsattn.config import BaseConfig
 from tsattn.errors import RunError
+from tsattn.export.column_samples import ColumnSample
 from tsattn.timeseries.schema import Schema
 
 METADATA_FILE = "tsattn.json"
@@ -85,6 +86,7 @@ class ModelMetadata(BaseConfig):
         training_data: Number, time range and fingerprint of the training series.
         calibration: Calibrated and uncalibrated levels, the number of windows, and a summary.
         validation: Metrics of the model and of the naive baselines on the validation part, one row per model.
+        column_samples: Kind of the numbers of each column of the training data, from which examples are made.
         agreement: Difference between the written graph and the Python model, see `tsattn.export.verification`.
     """
 
@@ -111,6 +113,7 @@ class ModelMetadata(BaseConfig):
     training_data: dict[str, Any] = Field({})
     calibration: dict[str, Any] = Field({})
     validation: tuple[dict[str, Any], ...] = ()
+    column_samples: dict[str, ColumnSample] = Field({})
     agreement: dict[str, Any] | None = None
 
     def with_agreement(self, agreement: dict[str, Any]) -> Self:

@@ -15,6 +15,7 @@ from starlette.types import Scope
 
 from tsattn.serving import forecast_api, open_inference, tfserving_rest
 from tsattn.serving.engine import Engine
+from tsattn.serving.errors import ServingError
 from tsattn.serving.http import Endpoint, RequestLimits, error_response, get_engine, json_response
 from tsattn.serving.openapi import make_document
 
@@ -58,8 +59,15 @@ async def _http_error(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 405:
         # A path can have several routes, each with its own methods.
-        matching = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-        headers["Allow"] = ", ".join(sorted({method for route in matching for method in route.methods or ()}))
+        found = [(route, *route.matches(request.scope)) for route in request.app.routes]
+        matching = [(route, scope) for route, match, scope in found if match is not Match.NONE]
+        try:
+            for _, scope in matching:
+                if "model" in scope["path_params"]:
+                    request.app.state.engine.check_name(scope["path_params"]["model"])
+        except ServingError as unknown:
+            return error_response(unknown.status, str(unknown))
+        headers["Allow"] = ", ".join(sorted({method for route, _ in matching for method in route.methods or ()}))
     return error_response(error.status_code, texts.get(error.status_code, str(error.detail)), headers)
 
 

@@ -42,7 +42,8 @@ MAX_HISTORY_ROWS = 200_000
 _CHUNK_SERIES = 256
 """Number of series whose tensors are in memory at the same time."""
 
-_PAGE_FILES = {"page.css": "text/css", **dict.fromkeys(("page.js", "chart.js", "scales.js"), "text/javascript")}
+_SCRIPTS = ("page.js", "chart.js", "scales.js", "docs.js", "elements.js")
+_PAGE_FILES = {"page.css": "text/css", **dict.fromkeys(_SCRIPTS, "text/javascript")}
 
 _PAGE_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -58,7 +59,7 @@ def routes() -> list[BaseRoute]:
     api = _ForecastApi()
     page = files("tsattn.serving").joinpath("page")
     # Read once, from fixed names: no part of a request becomes part of a path.
-    index = _serve_static(page.joinpath("index.html").read_bytes(), "text/html")
+    index, docs = (_serve_static(page.joinpath(f"{name}.html").read_bytes(), "text/html") for name in ("index", "docs"))
     parts = [
         Route(f"/page/{name}", _serve_static(page.joinpath(name).read_bytes(), kind), methods=["GET"])
         for name, kind in _PAGE_FILES.items()
@@ -67,6 +68,7 @@ def routes() -> list[BaseRoute]:
         Route("/v1/forecast", api.describe, methods=["GET"]),
         Route("/v1/forecast", api.forecast, methods=["POST"]),
         Route("/", index, methods=["GET"]),
+        Route("/docs", docs, methods=["GET"]),
         *parts,
     ]
 

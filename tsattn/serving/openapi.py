@@ -228,6 +228,7 @@ def _paths(name: str, labels: list[str]) -> Json:
         "/monitoring/prometheus/metrics": _get("Metrics for Prometheus.", kind="text/plain"),
         "/openapi.json": _get("This document.", "Object"),
         "/": _get("A web page for forecasts.", kind="text/html"),
+        "/docs": _get("This document as a web page.", kind="text/html"),
         "/v1/forecast": _get("Columns that the model expects.", "Object")
         | _post("Forecast from rows of data.", "Forecast", "Records", [_HISTORY]),
     }

@@ -10,6 +10,7 @@ import pandas as pd
 
 from tsattn.data.table import FILE
 from tsattn.data.timestamps import EPOCH_UNITS, is_joint
+from tsattn.export.column_samples import ColumnSample
 from tsattn.export.metadata import ModelMetadata
 from tsattn.serving.request_frames import ID, TIME, VALUE, uses_covariates
 from tsattn.timeseries.schema import Schema
@@ -67,14 +68,21 @@ def _make_series(metadata: ModelMetadata, number: int, name: str) -> pd.DataFram
     columns: dict[str, Any] = {id: [name] * (steps + horizon) for id in ids}
     columns |= {column: _make_timestamps(schema, steps + horizon) for column in time}
     for channel, target in enumerate(targets):
-        columns[target] = _make_target(schema, steps, horizon, number + channel)
+        sample = _sample(metadata, schema.targets[channel if len(targets) > 1 else 0])
+        columns[target] = _make_target(sample, schema.season, steps, horizon, number + channel)
+    rng = np.random.default_rng(number)
     for feature in schema.future_covariates if used else ():
-        columns[feature] = _make_covariate(schema, feature, steps + horizon, 0)
+        columns[feature] = _make_covariate(metadata, feature, steps + horizon, rng)
     for feature in schema.past_covariates if used else ():
-        columns[feature] = _make_covariate(schema, feature, steps, horizon)
+        missing: Any = "" if feature in schema.categories else float("nan")
+        columns[feature] = _make_covariate(metadata, feature, steps, rng) + [missing] * horizon
     for feature in schema.static_covariates if used else ():
-        columns[feature] = [_make_covariate(schema, feature, number + 1, 0)[-1]] * (steps + horizon)
+        columns[feature] = _make_covariate(metadata, feature, 1, rng) * (steps + horizon)
     return pd.DataFrame(columns)
+
+
+def _sample(metadata: ModelMetadata, column: str) -> ColumnSample:
+    return metadata.column_samples.get(column, ColumnSample())
 
 
 def _make_timestamps(schema: Schema, steps: int) -> list[Any]:
@@ -94,20 +102,23 @@ def _make_timestamps(schema: Schema, steps: int) -> list[Any]:
     )
 
 
-def _make_target(schema: Schema, steps: int, horizon: int, number: int) -> Floats:
-    """Return a season and a trend with some noise; NaN for the steps to forecast."""
+def _make_target(sample: ColumnSample, season: int, steps: int, horizon: int, number: int) -> Floats:
+    """Return a season with some noise in the range of the training data; NaN for the steps to forecast."""
     step = np.arange(steps)
-    noise = np.random.default_rng(number).normal(0, 2, steps)
-    season = 15 * np.sin(2 * np.pi * (step / max(schema.season, 12) + number / 5))
-    return np.append(np.round(100 + 40 * number + 30 * step / steps + season + noise, 1), np.full(horizon, np.nan))
+    noise = np.random.default_rng(number).normal(0, 0.1, steps)
+    wave = 0.7 * np.sin(2 * np.pi * (step / (season if season > 1 else 12) + number / 5)) + noise
+    values = sample.low + (sample.high - sample.low) * np.clip((1 + wave) / 2, 0, 1)
+    return np.append(np.round(values, sample.decimals), np.full(horizon, np.nan))
 
 
-def _make_covariate(schema: Schema, name: str, steps: int, horizon: int) -> list[Any]:
-    """Return values of a covariate, missing for the last ``horizon`` steps."""
-    if name in schema.categories:
-        values = schema.categories[name] or ("",)
-        return [values[step % len(values)] for step in range(steps)] + [""] * horizon
-    return [round(10 + 3 * float(np.sin(step)), 1) for step in range(steps)] + [float("nan")] * horizon
+def _make_covariate(metadata: ModelMetadata, name: str, steps: int, rng: np.random.Generator) -> list[Any]:
+    """Return values of a covariate that are like those of the training data."""
+    categories = metadata.data_schema.categories
+    if name in categories:
+        values = categories[name] or ("",)
+        return [values[index] for index in rng.integers(0, len(values), steps)]
+    drawn = _sample(metadata, name).draw(steps, rng)
+    return [int(value) for value in drawn] if all(value.is_integer() for value in drawn) else drawn
 
 
 def format_timestamps(times: pd.DatetimeIndex) -> list[str]:

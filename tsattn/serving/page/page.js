@@ -1,5 +1,6 @@
 // The page: describes the model, sends data and shows the forecast.
 
+import { el } from "./elements.js";
 import { intervalsOf, showChart, svg } from "./chart.js";
 import { formatTime, makeFormatter } from "./scales.js";
 
@@ -14,14 +15,6 @@ let file = null;
 let result = null;
 let endChart = () => {};
 let link = "";
-
-/** Return an element; strings as children become text, never markup. */
-function el(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
 
 function showError(text) {
   const place = find("error");
@@ -81,6 +74,8 @@ async function describe() {
       el("dd", {}, column.needed ? column.meaning : `${column.meaning} (optional)`),
     ]),
   );
+  const access = token ? " -H 'Authorization: Bearer TOKEN'" : "";
+  find("curl").textContent = `curl -H 'Content-Type: text/csv'${access} --data-binary @data.csv ${new URL("v1/forecast", location.href)}`;
   find("go").disabled = find("example").disabled = false;
 }
 
