@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +134,8 @@ def test_the_model_gives_the_same_forecast_in_keras_and_served(fitted: Forecaste
 
 
 def test_explain_has_the_weights_of_the_summary(fitted: Forecaster, run: Path) -> None:
-    weights = fitted.explain()
+    weights = fitted.explain().weights
+    assert weights is not None
     assert list(weights.columns) == ["unique_id", "ds", "method", "weight"]
     np.testing.assert_allclose(weights.groupby(["unique_id", "ds"])["weight"].sum(), 1, rtol=1e-5)
     assert weights[["unique_id", "ds"]].drop_duplicates().to_numpy().tolist() == (
@@ -145,10 +145,9 @@ def test_explain_has_the_weights_of_the_summary(fitted: Forecaster, run: Path) -
     assert (seasonal["a"] > 0.9).all(), "the series 'a' repeats its week"
     result = tsattn("explain", run)
     assert result.exit_code == 0, result.output
-    printed = pd.read_csv(StringIO(result.stdout), parse_dates=["ds"])
-    pd.testing.assert_frame_equal(printed, weights.round({"weight": 4}), check_dtype=False, atol=1e-4)
-    with pytest.raises(ConfigError, match="weights are those of combined methods, and naive is a single one"):
-        Forecaster("naive", 7).fit(panel()).explain()
+    mean = weights.groupby("method")["weight"].mean()
+    [printed] = [line for line in result.stdout.splitlines() if line.strip().startswith(mean.idxmax())]
+    assert f"{mean.max():.0%}" in printed
 
 
 def test_the_exported_model_returns_the_weights_of_the_methods(run: Path) -> None:

@@ -268,7 +268,8 @@ def test_the_default_combines_network_and_smoothings(combined: Forecaster) -> No
     assert set(combined.scores_["model"]) == {"seq2seq + combination", *BASELINES}
     assert combined.config_.model["zero_shot"] is True and combined.fitted_.name in combined.scores_["model"].to_list()
     assert f"weight {choice.weight:.0%}" in combined.summary()
-    weights = combined.explain()
+    weights = combined.explain().weights
+    assert weights is not None
     np.testing.assert_allclose(weights.loc[weights["method"] == "seq2seq", "weight"], choice.weights, rtol=1e-4)
     # The network reads its own window.
     assert combined.config_.data.context < combined.spec_.context

@@ -24,13 +24,14 @@ from tsattn.evaluation.backtest import backtest
 from tsattn.evaluation.evaluate import Evaluation, evaluate
 from tsattn.evaluation.model_selection import fit
 from tsattn.evaluation.rolling_origin import Backtest, Refit
+from tsattn.explanation.explanation import Explanation, explain
 from tsattn.export import Format
 from tsattn.export.exporter import export
 from tsattn.forecasting.artifact import read_run
 from tsattn.forecasting.finetuning import read_series
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.forecasting.network_trainer import CallbackFactory
-from tsattn.forecasting.prediction import PredictionRequest, explain, predict, sample
+from tsattn.forecasting.prediction import PredictionRequest, predict, sample
 from tsattn.models import all_models
 from tsattn.report.plots import plot_forecast
 from tsattn.run_directory import write_run
@@ -379,24 +380,25 @@ class Forecaster(BaseEstimator):
         future: Frame | Path | str | None = None,
         *,
         cutoff: Cutoff | None = None,
-    ) -> pd.DataFrame:
-        """Return the weight of every method in the forecasts of `predict`.
+    ) -> Explanation:
+        """Return what the forecasts of `predict` rest on.
 
-        The weights of a step have the sum 1: that of the network, if there is one, and that of each method of the
-        zero-shot forecast. The forecast is the sum of the forecasts of the methods with these weights.
+        The weights of combined methods; the past steps that each step attends to, by head, with a check whether the
+        forecast depends on them; what each covariate is worth, by permutation over the last windows of the data; the
+        learned graph of a graph model.
 
         Args:
-            X: As in `predict`; so are ``future`` and ``cutoff``.
-
-        Returns:
-            A frame with `unique_id`, `ds`, `method`, `weight`.
+            X: As in `predict`; so are ``future`` and ``cutoff``. Covariates are permuted between windows at the end of
+                the data; the training data are stored as far as forecasts need them, so other data give more windows.
 
         Raises:
-            ConfigError: The model does not combine methods.
+            ConfigError: The model has nothing to explain, as a naive baseline.
 
         Example:
-            >>> weights = Forecaster().fit(frame).explain()
-            >>> weights.pivot_table("weight", "method", "ds")
+            >>> explanation = Forecaster().fit(frame).explain()
+            >>> explanation.weights.pivot_table("weight", "method", "ds")
+            >>> print(*explanation.summary())
+            >>> explanation.write("explanation")  # CSV files and explanation.png
         """
         check_is_fitted(self)
         return explain(self.fitted_, X, PredictionRequest(future, cutoff))

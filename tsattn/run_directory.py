@@ -30,6 +30,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -39,14 +40,14 @@ import keras
 
 from tsattn.atomic_io import companion, hash_files, list_versions, new_directory
 from tsattn.errors import RunError
+from tsattn.explanation.explanation import Explanation, explain_panel
 from tsattn.export.client_kit import KIT
 from tsattn.export.exporter import export
 from tsattn.forecasting.artifact import history_to_frame, write_fitted, write_manifest
 from tsattn.forecasting.fitted import FittedForecaster
-from tsattn.forecasting.prediction import PredictionRequest, explain, predict
-from tsattn.report.html import write_report
+from tsattn.forecasting.prediction import PredictionRequest, predict
+from tsattn.report.html import Picture, write_report
 from tsattn.report.plots import write_forecast_plot
-from tsattn.timeseries.window_spec import WEIGHTS
 from tsattn.training.checkpoints import Checkpoints
 
 _logger = logging.getLogger(__name__)
@@ -95,9 +96,9 @@ def write_run(fitted: FittedForecaster, path: Path, *, overwrite: bool = False) 
         write_fitted(fitted, folder)
         if keras.backend.backend() == "tensorflow":
             after = _last_version(path / SAVED_MODEL)
-            _export(fitted, folder / SAVED_MODEL, name, after, lambda: _write_forecast(fitted, folder, name))
+            _export(fitted, folder / SAVED_MODEL, name, after, lambda: _write_forecast(fitted, folder, path))
         else:
-            _write_forecast(fitted, folder, name)
+            _write_forecast(fitted, folder, path)
         write_manifest(fitted, folder, hash_files(folder, exclude=(f"{SAVED_MODEL}/{KIT}",)))
     shutil.rmtree(companion(path, TRAINING), ignore_errors=True)
 
@@ -117,9 +118,29 @@ def _export(fitted: FittedForecaster, folder: Path, name: str, after: int, meanw
         raise OSError(error.message) from None
 
 
-def _write_forecast(fitted: FittedForecaster, folder: Path, name: str) -> None:
+def _pictures(explanation: Explanation | None) -> list[Picture]:
+    """Return the pictures of an explanation but for the weights, which are a table of the report."""
+    drawings = () if explanation is None else explanation.drawings
+    heights = {"graph": 1.5}
+    return [Picture(title, draw, heights.get(name, 1.0)) for name, title, draw in drawings if name != "weights"]
+
+
+def _next_commands(path: Path) -> list[tuple[str, str]]:
+    """Return commands that use a run directory, and what they do."""
+    run = shlex.quote(str(path))
+    return [
+        (f"tsattn predict {run} NEW_DATA -o forecast.csv", "Forecast from newer data"),
+        (f"tsattn evaluate {run} NEW_DATA", "Compare past forecasts with newer data"),
+        (f"tsattn explain {run}", "See what the forecast rests on"),
+        (f"tsattn serve {run}", "Serve forecasts by HTTP, with a page"),
+        (f"tsattn.Forecaster.load({str(path)!r}).predict()", "The same in Python"),
+    ]
+
+
+def _write_forecast(fitted: FittedForecaster, folder: Path, path: Path) -> None:
     _logger.info("Writing the forecast and the report")
-    prediction = predict(fitted, None, PredictionRequest())
+    name = path.resolve().name
+    prediction, explanation = predict(fitted, None, PredictionRequest()), explain_panel(fitted, fitted.panel)
     forecast, history = prediction.frame, prediction.history
     forecast.to_csv(folder / "forecast.csv", index=False)
     write_forecast_plot(history, forecast, folder / "forecast.png", title=name, season=fitted.spec.season)
@@ -133,7 +154,11 @@ def _write_forecast(fitted: FittedForecaster, folder: Path, name: str) -> None:
         forecast=forecast,
         config=fitted.config.to_toml(),
         model=fitted.name,
-        weights=explain(fitted, None, PredictionRequest()) if WEIGHTS in fitted.model.output else None,
+        validation=fitted.validation,
+        weights=None if explanation is None else explanation.weights,
+        pictures=_pictures(explanation),
+        findings=() if explanation is None else explanation.summary(),
+        commands=_next_commands(path),
         season=fitted.spec.season,
         summary=f"{fitted.summary()} {fitted.calibration.summary()}",
         notes=[*fitted.notes, *(f"{note}." for note in fitted.forecast_notes)],

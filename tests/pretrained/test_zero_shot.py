@@ -40,7 +40,7 @@ def network_forecast(series, horizon=HORIZON, seasons=(SEASON,), longest=None):
     """Return the quantiles of the network alone, `(series, horizon, levels)`."""
     layout = network_layout(horizon, seasons, longest or max(map(len, series)))
     features = compute_features(np, *right_aligned(series, layout.length), layout)
-    return decode(read_weights(), encode(read_weights(), features), features, layout)[:, 0]
+    return decode(read_weights(), encode(read_weights(), features), features, layout).quantiles[:, 0]
 
 
 @pytest.fixture(scope="module")
@@ -115,14 +115,14 @@ def test_past_errors_are_those_of_forecasts_from_shorter_series():
     layout = network_layout(HORIZON, (SEASON,), 120)
     past = past_layout(layout, HORIZON)
     features = compute_features(np, values, np.ones(values.shape, bool), past)
-    tried = decode(read_weights(), encode(read_weights(), features), features, past)
+    tried = decode(read_weights(), encode(read_weights(), features), features, past).quantiles
     total, number = past_errors(np, tried[..., MEDIAN], values, np.ones(values.shape, bool), past)
     expected, count = np.zeros(HORIZON), np.zeros(HORIZON)
     for end in past.origin_ends + 1:
         later, patches = SERIES[0][end : end + HORIZON], end // layout.patch
         shorter = replace(layout, patches=patches, origins=(patches - 1,))  # the same phases
         features = compute_features(np, values[:, :end], np.ones((1, end), bool), shorter)
-        forecast = decode(read_weights(), encode(read_weights(), features), features, shorter)
+        forecast = decode(read_weights(), encode(read_weights(), features), features, shorter).quantiles
         expected[: len(later)] += np.abs(forecast[0, 0, : len(later), MEDIAN] - later)
         count[: len(later)] += 1
     np.testing.assert_array_equal(number[0], count)

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from frames import many, series
+from matplotlib.figure import Figure
 
-from tsattn.report.html import write_report
+from tsattn.report.html import Picture, write_report
+from tsattn.scoring.validation import ValidationExample, ValidationSummary
 from tsattn.timeseries.schema import InferredSetting
 
 SETTINGS = (
@@ -66,7 +68,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" in self.open:
+        if "style" in self.open or "script" in self.open:
             return
         self.text += data
         if "tr" in self.open:
@@ -113,22 +115,57 @@ def test_page_has_all_sections(page: Page) -> None:
         "Comparison with naive baselines",
         "Training",
         "How the data were read",
-        "Forecast values",
         "Configuration",
     ]
 
 
 def test_page_loads_no_external_resources(page: Page) -> None:
-    assert not re.search(r"https?://|url\(|@import|<script|<link", page.source)
-    addresses = [
-        value for _, attributes in page.tags for name, value in attributes.items() if name in ("src", "srcset", "href")
-    ]
-    assert len(addresses) == 3
-    assert all(str(address).startswith("data:image/png;base64,") for address in addresses)
+    assert not re.search(r"https?://|url\([^#]|@import|<link|fetch\(|import\(", page.source)
+    names = ("src", "srcset", "href", "xlink:href")
+    addresses = {str(attributes[name]) for _, attributes in page.tags for name in names if name in attributes}
+    assert all(address.startswith(("#", "data:image/png;base64,")) for address in addresses)
+    ids = re.findall(r'\bid="([^"]*)"', page.source)
+    assert len(ids) == len(set(ids)) and {address[1:] for address in addresses if address[0] == "#"} <= set(ids)
+    assert set(re.findall(r"url\(#(.*?)\)", page.source)) <= set(ids)
+
+
+def test_charts_have_the_colours_of_the_page(page: Page) -> None:
+    charts = re.findall("<svg.*?</svg>", page.source, re.S)
+    assert len(charts) == 3, "wide and narrow, and the losses"
+    for chart in charts:
+        assert set(re.findall(r"#[0-9a-f]{6}", chart)) == set(), "no fixed colour"
+        assert "var(--chart-ink)" in chart and "var(--chart-accent)" in chart
+    assert "fill-opacity: 0.20" in charts[0] and ">sales" not in charts[0]
+    assert ">ds<" in charts[0] and ">y<" in charts[0], "axes have names"
+
+
+def test_charts_of_the_validation_part(tmp_path: Path) -> None:
+    past, ahead = series(np.arange(90), 6)
+    known = pd.concat([past, ahead[["unique_id", "ds", "y"]]])
+    errors = pd.DataFrame({"step": range(1, 7), "seq2seq": 0.5, "seasonal_naive": 1.0})
+    coverage = pd.DataFrame({"level": [0.1, 0.5, 0.9], "fraction": [0.2, 0.5, 0.8]})
+    example = ValidationExample("good", 0.25, known, ahead)
+    validation = ValidationSummary("MASE", errors, coverage, (example,))
+    page = report(
+        tmp_path, validation=validation, commands=[("tsattn predict runs/a b.csv", "Forecast from newer data")]
+    )
+    assert "good: sales from 84, MASE 0.25" in page.text and "Error by step" in page.text
+    assert page.headings[:3] == ["Forecast", "Next", "Comparison with naive baselines"]
+    assert "tsattn predict runs/a b.csv" in page.text
+    assert "error (MASE)" in page.text and "values below it" in page.text
+
+
+def test_pictures_of_what_the_forecast_rests_on(tmp_path: Path) -> None:
+    def draw(figure: Figure) -> None:
+        figure.subplots().set_xlabel("steps before the forecast")
+
+    page = report(tmp_path, pictures=[Picture("Attention", draw)], findings=["It attends to a & b."])
+    assert "What the forecast rests on" in page.headings and "It attends to a & b." in page.text
+    assert "steps before the forecast" in page.text
 
 
 def test_score_table_lists_models_and_marks_the_fitted_one(page: Page) -> None:
-    head, *rows = page.tables[0]
+    head, *rows = page.tables[1]
     assert [re.split("lower|higher|best", cell)[0] for cell in head] == METRICS
     assert [row[0].split()[0] for row in rows] == list(SCORES["model"])
     assert rows[0][1:] == ["0.712", "23.5 %", "12.30", "231.2", "401.2", "0.050", "79.0 %"]
@@ -139,7 +176,7 @@ def test_score_table_lists_models_and_marks_the_fitted_one(page: Page) -> None:
 
 
 def test_settings_of_the_data_are_listed(page: Page) -> None:
-    rows = page.tables[1][1:]
+    rows = page.tables[2][1:]
     assert rows == [
         ["time", "ds", "inferred", "'ds' is the only column with dates"],
         ["season", "24", "given", "hours of a day"],
@@ -147,7 +184,7 @@ def test_settings_of_the_data_are_listed(page: Page) -> None:
 
 
 def test_forecast_values_are_rounded_and_rows_counted(page: Page) -> None:
-    head, *rows = page.tables[-1]
+    head, *rows = page.tables[0]
     assert head == ["unique_id", "ds", "y", "y-lo-80", "y-hi-80"]
     assert len(rows) == 40
     assert rows[0][:2] == ["sales", "2024-01-07 08:00"]
@@ -163,7 +200,7 @@ def test_baseline_has_no_training_section(tmp_path: Path) -> None:
 
 
 def test_weights_of_the_methods(tmp_path: Path, page: Page) -> None:
-    assert "Weights of the methods" not in page.headings
+    assert "What the forecast rests on" not in page.headings
     steps = [1, 2, 3]
     parts = {"seq2seq": [0.6, 0.5, 0.4], "theta": [0.39, 0.49, 0.59], "naive": [0.005] * 3}
     one = pd.concat(
@@ -174,7 +211,7 @@ def test_weights_of_the_methods(tmp_path: Path, page: Page) -> None:
     )
     other = one.assign(unique_id="b", weight=one["weight"].where(one["method"] != "seq2seq", one["weight"] - 0.1))
     page = report(tmp_path, weights=pd.concat([one, other]))
-    assert page.headings.index("Weights of the methods") == page.headings.index("Training") - 1
+    assert page.headings.index("What the forecast rests on") == page.headings.index("Training") - 1
     table = next(rows for rows in page.tables if rows[0][0] == "Method")
     assert table[1:] == [["theta", "49%", "39%", "59%", "49% to 49%"], ["seq2seq", "45%", "55%", "35%", "40% to 50%"]]
 
@@ -199,16 +236,16 @@ def test_markup_in_the_data_is_escaped(tmp_path: Path) -> None:
         scores=scores,
         config=f"# {nasty}\n",
     )
-    assert "<script" not in page.source
+    assert page.source.count("<script") == 1 and "<script>alert" not in page.source
     assert page.text.count(nasty) >= 7
-    assert page.tables[1][1] == [nasty, nasty, "inferred", nasty]
+    assert page.tables[2][1] == [nasty, nasty, "inferred", nasty]
 
 
 def test_first_series_of_many_are_shown_and_counted(tmp_path: Path) -> None:
     page = report(tmp_path, many(414))
     assert "6 of 414 series" in page.text
     assert sum(tag == "figure" for tag, _ in page.tags) == 7
-    assert {row[0] for row in page.tables[-1][1:]} == {f"H{number}" for number in range(1, 7)}
+    assert {row[0] for row in page.tables[0][1:]} == {f"H{number}" for number in range(1, 7)}
     assert "All 2,070 rows are in forecast.csv." in page.text
 
 

@@ -27,7 +27,7 @@ def test_seasonal_naive_of_two_channels(levels: tuple[float, ...], ends: tuple[i
     )
     spec = WindowSpec(20, horizon, ("a", "b"), season, levels)
     model = build_untrained(get_model("seasonal_naive"), spec)
-    scores = compare({"seasonal_naive": KerasForecaster(model, spec)}, panel, steps).total.iloc[0]
+    scores = compare({"seasonal_naive": KerasForecaster(model, spec)}, panel, steps)[0].total.iloc[0]
 
     errors: list[list[float]] = [[], []]
     for origin in range(50, 58):

@@ -27,7 +27,7 @@ COMMANDS = {
     "predict": CommandEntry("predict", "Forecast", "Forecast the steps after DATA with the forecaster in RUN."),
     "evaluate": CommandEntry("evaluate", "Evaluate", "Score the forecaster in RUN on DATA, without training."),
     "backtest": CommandEntry("backtest", "Evaluate", "Forecast the past of DATA and score the forecasts."),
-    "explain": CommandEntry("explain", "Evaluate", "Print the weight of every method in the forecast of RUN."),
+    "explain": CommandEntry("explain", "Evaluate", "Print what the forecast of RUN rests on."),
     "tune": CommandEntry("tune", "Improve", "Search for the options with which a model forecasts DATA best."),
     "export": CommandEntry("export", "Deploy", "Export the forecaster in RUN for other programs."),
     "serve": CommandEntry("serve", "Deploy", "Serve the model of a run, or a SavedModel, by HTTP."),

@@ -27,6 +27,7 @@ from tsattn.scoring.calibration import HISTORY_CALIBRATION, Calibration, calibra
 from tsattn.scoring.comparison import KerasForecaster, baseline_spec, compare, with_naive_baselines
 from tsattn.scoring.forecast_weights import MIN_VALUES, ForecastWeights, learn_weights
 from tsattn.scoring.metrics import Scores
+from tsattn.scoring.validation import ValidationSummary
 from tsattn.smoothing import default_window
 from tsattn.timeseries.panel import Panel, summarize_panel
 from tsattn.timeseries.schema import Schema
@@ -125,7 +126,7 @@ class _FittedModel:
     name: str
     options: BaseConfig
     spec: WindowSpec
-    scores: Scores
+    scores: tuple[Scores, ValidationSummary | None]
     calibration: Calibration
     history: History | None = None
     choice: ForecastWeights | None = None
@@ -175,6 +176,7 @@ def fit_model(
         model = build_untrained(entry, spec, options)
         scores = _score(entry.name, model, spec, panel, steps)
         fitted = _FittedModel(model, entry.name, options, spec, scores, calibrate(model, spec, panel, steps))
+    scored, validation = fitted.scores
     return FittedForecaster(
         config=_fill_config(config, fitted, schema, context, steps),
         schema=schema,
@@ -183,11 +185,12 @@ def fit_model(
         # Enough for forecasts and for a plot.
         panel=panel.tail(max(fitted.spec.context, 4 * schema.season, 3 * schema.horizon)),
         training_data=summarize_panel(panel),
-        scores=fitted.scores.total,
-        notes=fitted.scores.notes,
+        scores=scored.total,
+        notes=scored.notes,
         calibration=fitted.calibration,
         history=fitted.history,
         choice=fitted.choice,
+        validation=validation,
     )
 
 
@@ -269,7 +272,9 @@ def _fit_network(
     return _FittedModel(model, name, options, window, scores, calibration, history, choice)
 
 
-def _score(name: str, model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> Scores:
+def _score(
+    name: str, model: keras.Model, spec: WindowSpec, panel: Panel, steps: int
+) -> tuple[Scores, ValidationSummary | None]:
     _logger.info("Scoring %s on the validation part", name)
     return compare(with_naive_baselines(name, KerasForecaster(model, spec), panel), panel, steps)
 

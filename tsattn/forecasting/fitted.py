@@ -18,6 +18,7 @@ from tsattn.models.training_range import TrainingRange, get_training_range
 from tsattn.scoring.calibration import Calibration
 from tsattn.scoring.forecast_weights import name_with_zero_shot
 from tsattn.scoring.model_choice import ModelChoice, comparison_summary
+from tsattn.scoring.validation import ValidationSummary
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
 from tsattn.timeseries.window_spec import WindowSpec
@@ -40,6 +41,7 @@ class FittedForecaster:
         calibration: Which quantile levels are calibrated.
         history: Losses by epoch; None if nothing was trained.
         choice: Which model was selected and why; None if a model was named.
+        validation: Forecasts of the validation part, for the report; None for a run that was read.
     """
 
     config: RunConfig
@@ -53,6 +55,7 @@ class FittedForecaster:
     calibration: Calibration
     history: History | None = None
     choice: ModelChoice | None = None
+    validation: ValidationSummary | None = None
 
     @property
     def name(self) -> str:

@@ -147,18 +147,17 @@ def predict(fitted: FittedForecaster, X: Frame | Path | str | None, request: Pre
     return Prediction(name_columns(frame, fitted.schema), panel, fitted.schema)
 
 
-def explain(fitted: FittedForecaster, X: Frame | Path | str | None, request: PredictionRequest) -> pd.DataFrame:
-    """Return the weights of the combined methods; see `Forecaster.explain`."""
+def method_weights(fitted: FittedForecaster, panel: Panel) -> pd.DataFrame | None:
+    """Return the weights of the combined methods in the forecasts that follow a panel, if the model combines any.
+
+    Returns:
+        ``unique_id``, ``ds``, ``method``, ``weight``; the weights of a step have the sum 1.
+    """
     if WEIGHTS not in fitted.model.output:
-        raise ConfigError(
-            f"weights are those of combined methods, and {fitted.name} is a single one",
-            "leave out {model}, or set model.zero_shot=true, and fit again",
-        )
-    panel = prediction_panel(fitted, X, request)
+        return None
     series = np.arange(len(panel), dtype=np.int64)
     weights = predict_windows(fitted.model, fitted.spec, panel, series, panel.lengths, WEIGHTS)
-    frame = weight_frame(panel, weights, get_methods(fitted.model, str(fitted.config.model["name"])))
-    return name_columns(frame, fitted.schema)
+    return weight_frame(panel, weights, get_methods(fitted.model, str(fitted.config.model["name"])))
 
 
 def find_empty_series(fitted: FittedForecaster, panel: Panel) -> npt.NDArray[np.bool_]:

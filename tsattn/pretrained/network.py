@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
@@ -44,8 +45,23 @@ def encode(weights: Weights, features: Features) -> Array:
     return states
 
 
-def decode(weights: Weights, states: Array, features: Features, layout: Layout) -> Array:
-    """Return the quantiles at the origins and steps of a layout, `(N, O, J, levels)`, in the units of the series.
+@dataclass(frozen=True)
+class Decoded:
+    """Forecasts of the network and their weights. ``H`` heads, ``K`` candidates.
+
+    Args:
+        quantiles: `(N, O, J, levels)`, in the units of the series.
+        attention: `(N, H, O, J, S)`, over the patches.
+        candidates: `(N, O, J, K)`, of the candidate forecasts in the median, before its residual.
+    """
+
+    quantiles: Array
+    attention: Array
+    candidates: Array
+
+
+def decode(weights: Weights, states: Array, features: Features, layout: Layout) -> Decoded:
+    """Return the forecasts at the origins and steps of a layout.
 
     Args:
         weights: Weights of the network.
@@ -70,13 +86,15 @@ def decode(weights: Weights, states: Array, features: Features, layout: Layout) 
     hidden = _gelu(_dense(weights, "first", np.concatenate([read, query, queries], axis=-1)))
     hidden = _gelu(_dense(weights, "second", hidden))
     scores = np.where(features.available > 0, _dense(weights, "scores", hidden), np.float32(-3e38))
-    base = np.sum(_softmax(scores) * features.candidates, axis=-1, keepdims=True)
+    candidates = _softmax(scores)
+    base = np.sum(candidates * features.candidates, axis=-1, keepdims=True)
     offsets = _dense(weights, "offsets", hidden)
     median = base + offsets[..., MEDIAN : MEDIAN + 1]
     upper = np.cumsum(np.logaddexp(offsets[..., MEDIAN + 1 :], 0), axis=-1)
     lower = np.cumsum(np.logaddexp(offsets[..., :MEDIAN], 0), axis=-1)
     relative = np.concatenate([median - lower[..., ::-1], median, median + upper], axis=-1)
-    return np.asarray(relative * features.scale[:, :, None, None] + features.centre[:, :, None, None])
+    quantiles = relative * features.scale[:, :, None, None] + features.centre[:, :, None, None]
+    return Decoded(quantiles, attention, candidates)
 
 
 def _dense(weights: Weights, name: str, inputs: Array) -> Array:

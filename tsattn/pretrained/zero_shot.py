@@ -192,6 +192,36 @@ def forecast_series(
     return ZeroShotForecasts(bands, {NETWORK_KIND: own, **weights_by_kind(others, kernels.table)})
 
 
+@dataclass(frozen=True)
+class NetworkWeights:
+    """What the forecasts of the network at the end of each series rest on.
+
+    Args:
+        attention: `(series, heads, horizon, patches)`, over the patches of ``layout``.
+        candidates: `(series, horizon, candidates)`, of the candidate forecasts in the median, before its residual.
+        layout: Patches of the history.
+    """
+
+    attention: Array
+    candidates: Array
+    layout: Layout
+
+
+def network_weights(series: Sequence[npt.ArrayLike], horizon: int, seasons: Sequence[int] = ()) -> NetworkWeights:
+    """Return the weights of the network in the forecasts of `forecast_series`, for a few series.
+
+    Args:
+        series: Values of each series, oldest first; NaN where a value is missing.
+        horizon: Steps to forecast.
+        seasons: Season lengths, at most two.
+    """
+    arrays = [np.asarray(values, dtype=float) for values in series]
+    layout, weights = network_layout(horizon, tuple(sorted(seasons)), max(map(len, arrays))), read_weights()
+    features = features_at(np, describe(np, *right_aligned(arrays, layout.length), layout), layout)
+    decoded = decode(weights, encode(weights, features), features, layout)
+    return NetworkWeights(decoded.attention[:, :, 0], decoded.candidates[:, 0], layout)
+
+
 def _forecast_batch(
     batch: Sequence[Array], kernels: Kernels, layout: Layout, levels: tuple[float, ...]
 ) -> tuple[Array, Array, Array]:
@@ -205,8 +235,8 @@ def _forecast_batch(
     history = describe(np, values, observed, layout)
     features = features_at(np, history, layout)
     states = encode(weights, features)
-    learned = decode(weights, states, features, layout)[:, 0] @ level_weights(levels)
-    tried = decode(weights, states, features_at(np, history, past), past)
+    learned = decode(weights, states, features, layout).quantiles[:, 0] @ level_weights(levels)
+    tried = decode(weights, states, features_at(np, history, past), past).quantiles
     weight = network_weight(
         np,
         observed.sum(axis=1, keepdims=True),

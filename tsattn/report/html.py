@@ -1,44 +1,44 @@
-"""The HTML report of a run: one file that needs no network and no scripts."""
+"""The HTML report of a run: one file that needs no network."""
 
 from __future__ import annotations
 
 import math
-from base64 import b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tsattn.models import COMBINATION
 from tsattn.report.plots import (
-    ACCENT,
-    INK,
     MAX_SERIES,
     Excerpt,
     Interval,
     count_shown,
     decimals_for,
+    draw_calibration,
+    draw_errors,
+    draw_example,
     draw_losses,
     draw_series,
     find_intervals,
     format_number,
     format_timestamps,
-    interval_colors,
+    interval_strengths,
     shorten,
     standard_names,
     take_excerpts,
     time_zone,
-    write_png,
 )
+from tsattn.report.svg import to_svg
+from tsattn.scoring.validation import ValidationSummary
 from tsattn.timeseries.schema import InferredSetting
 
-_DPI = 200
 _WIDE = (9.6, 3.5)
 _NARROW = (4.7, 2.6)
 _MAX_ROWS = 40
@@ -50,6 +50,21 @@ _BASELINES = {
     "drift": "extends the line from first to last value",
     "seasonal_mean": "repeats the mean of past seasons",
 }
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a section.
+
+    Args:
+        title: Caption.
+        draw: Draws into an empty figure.
+        height: Height relative to other pictures.
+    """
+
+    title: str
+    draw: Callable[[Figure], None]
+    height: float = 1.0
 
 
 def write_report(
@@ -65,10 +80,14 @@ def write_report(
     model: str,
     season: int,
     summary: str,
+    validation: ValidationSummary | None = None,
     weights: pd.DataFrame | None = None,
+    pictures: Sequence[Picture] = (),
+    findings: Sequence[str] = (),
+    commands: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
 ) -> None:
-    """Write the report of a run as one HTML file.
+    """Write the report of a run as one HTML file: the forecast, how good it is, and how it was made.
 
     Args:
         path: File to write.
@@ -83,7 +102,11 @@ def write_report(
         model: Name of the model, the highlighted row of ``scores``.
         season: Season length in steps; 1 for no season.
         summary: Comparison of the model with the baselines, in a sentence or two.
+        validation: Forecasts of the validation part.
         weights: Id, time, `method`, `weight` of a model that combines methods.
+        pictures: Pictures of what the forecast rests on.
+        findings: Sentences on the same.
+        commands: Next commands to type, and what each of them does.
         notes: Sentences about series that the scores leave out.
     """
     columns, shown = list(forecast.columns), take_excerpts(history, forecast, season)
@@ -101,13 +124,17 @@ def write_report(
         title=title,
         summary=summary,
         forecast_legend=_forecast_legend(intervals),
-        plots=[_plot(excerpt, is_only=len(shown) == 1) for excerpt in shown],
+        plots=[_series_plot(excerpt, f"forecast-{i}", is_only=len(shown) == 1) for i, excerpt in enumerate(shown)],
         shown_series=count_shown(forecast),
         time_zone=time_zone(forecast["ds"]),
         notes=notes,
         metrics=metrics,
         scores=_score_rows(scores, model, metrics),
+        validation=None if validation is None else _validation(validation, season, columns),
         weights=[] if weights is None else _weight_rows(weights),
+        pictures=[_wide_plot(picture, f"picture-{i}") for i, picture in enumerate(pictures)],
+        findings=findings,
+        commands=commands,
         training=_training(losses, model) if len(losses) else None,
         inferred_settings=inferred_settings,
         config=config,
@@ -117,37 +144,71 @@ def write_report(
     path.write_text(page + "\n", encoding="utf-8")
 
 
-def _plot(excerpt: Excerpt, *, is_only: bool) -> dict[str, str]:
+def _series_plot(excerpt: Excerpt, id: str, *, is_only: bool) -> dict[str, Any]:
     """Return the plot of a series. An only plot is wide, with a narrow variant for phones."""
+    alt = f"{excerpt.name}: {len(excerpt.history)} steps of history and {len(excerpt.forecast)} of forecast"
 
-    def image(size: tuple[float, float], ticks: int) -> str:
-        return _png_uri(lambda axes: draw_series(axes, excerpt, ticks=ticks), size)
+    def svg(size: tuple[float, float], ticks: int, suffix: str) -> Markup:
+        def draw(figure: Figure) -> None:
+            draw_series(figure.subplots(), excerpt, ticks=ticks)
 
-    narrow = image(_NARROW, 6)
+        return Markup(to_svg(draw, size, alt, f"{id}-{suffix}", excerpt.intervals))
+
+    narrow = svg(_NARROW, 5, "narrow")
+    if not is_only:
+        return {"name": excerpt.name, "images": [("", narrow)]}
+    return {"name": excerpt.name, "images": [("only-wide", svg(_WIDE, 9, "wide")), ("only-narrow", narrow)]}
+
+
+def _plot(draw: Callable[[Axes], None], name: str, id: str) -> dict[str, Any]:
+    """Return a narrow plot on one pair of axes."""
+    return {"name": name, "images": [("", Markup(to_svg(lambda figure: draw(figure.subplots()), _NARROW, name, id)))]}
+
+
+def _wide_plot(picture: Picture, id: str) -> dict[str, Any]:
+    """Return a picture that scrolls on a phone, where its parts next to each other would be too small."""
+    size = (_WIDE[0], 2.9 * picture.height)
+    return {"name": picture.title, "images": [("scrolled", Markup(to_svg(picture.draw, size, picture.title, id)))]}
+
+
+def _validation(validation: ValidationSummary, season: int, columns: Sequence[str]) -> dict[str, Any]:
+    """Return the plots of the forecasts of the validation part."""
+    names = list(validation.by_step.columns[1:])
+    plots = []
+    for example in validation.examples:
+        # The history includes the steps of the forecast.
+        [excerpt] = take_excerpts(example.history, example.forecast, season)
+        excerpt = replace(excerpt, time=str(columns[1]), value=str(columns[2]))
+        plot = _example_plot(excerpt, f"{example.kind}-example")
+        origin = format_timestamps(example.forecast["ds"].head(1))[0]
+        error = format_number(example.error, 2)
+        name = f"{example.kind}: {shorten(excerpt.name, 40)} from {origin}, {validation.unit} {error}"
+        plots.append({**plot, "name": name})
+    unit = validation.unit
     return {
-        "name": excerpt.name,
-        "image": image(_WIDE, 9) if is_only else narrow,
-        "narrow": narrow if is_only else "",
-        "alt": f"{excerpt.name}: {len(excerpt.history)} steps of history and {len(excerpt.forecast)} of forecast",
+        "examples": plots,
+        "unit": unit,
+        "steps": _plot(lambda axes: draw_errors(axes, validation.by_step, unit), "Error by step", "steps"),
+        "legend": [("line", color, name) for name, color in zip(names, ("accent", "ink"), strict=False)],
+        "calibration": _plot(lambda axes: draw_calibration(axes, validation.coverage), "Calibration", "calibration"),
     }
 
 
-def _png_uri(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
-    """Return a figure as a data URI."""
-    figure = Figure(figsize=size, layout="constrained")
-    draw(figure.subplots())
-    picture = BytesIO()
-    write_png(figure, picture, _DPI)
-    return f"data:image/png;base64,{b64encode(picture.getvalue()).decode('ascii')}"
+def _example_plot(excerpt: Excerpt, id: str) -> dict[str, Any]:
+    def draw(figure: Figure) -> None:
+        draw_example(figure.subplots(), excerpt, ticks=5)
+
+    alt = f"{excerpt.name}: forecast and observed values"
+    return {"images": [("", Markup(to_svg(draw, _NARROW, alt, id, excerpt.intervals)))]}
 
 
 def _forecast_legend(intervals: Sequence[Interval]) -> list[tuple[str, str, str]]:
-    """Return the kind, colour and label of each entry."""
-    bands = zip(interval_colors(intervals), intervals, strict=True)
+    """Return the kind, colour and label of each entry; a band has its strength in percent."""
+    bands = zip(interval_strengths(intervals), intervals, strict=True)
     return [
-        ("line", INK, "history"),
-        ("line", ACCENT, "forecast (median)"),
-        *(("band", color, interval.label) for color, interval in bands),
+        ("line", "ink", "history"),
+        ("line", "accent", "forecast (median)"),
+        *((f"band {round(100 * strength)}", "accent", interval.label) for strength, interval in bands),
         ("mark", "", "forecast origin"),
     ]
 
@@ -173,11 +234,11 @@ def _training(losses: pd.DataFrame, model: str) -> dict[str, Any]:
     validated = losses["val_loss"].notna().any()
     return {
         "legend": [
-            ("line", INK, "training"),
-            *([("line", ACCENT, "validation")] if validated else []),
+            ("line", "ink", "training"),
+            *([("line", "accent", "validation")] if validated else []),
             ("mark", "", "selected epoch"),
         ],
-        "image": _png_uri(lambda axes: draw_losses(axes, losses), _NARROW),
+        "plot": _plot(lambda axes: draw_losses(axes, losses), "Loss by epoch", "losses"),
         "chosen": int(chosen.iloc[0]) if len(chosen) else None,
         "epochs": len(losses),
         "unused": model == COMBINATION,

@@ -22,12 +22,12 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, MaxNLocator, MultipleLocator, PercentFormatter
 
 from tsattn.errors import ConfigError
 
@@ -38,7 +38,10 @@ ACCENT = "#d55e00"
 MUTED = "#7b8494"
 """Axes, grid and marks."""
 
-_GRID = "#e6e9ee"
+HEAT = LinearSegmentedColormap.from_list("heat", [(*to_rgb(ACCENT), 0.0), (*to_rgb(ACCENT), 1.0)])
+"""Colours of a map, from transparent to ACCENT, for light and dark pages."""
+
+GRID = "#e6e9ee"
 _MAX_MARKERS = 40
 """Number of points up to which each one has a marker."""
 _MIN_ENGINEERING = 1e7
@@ -58,9 +61,13 @@ Floats = npt.NDArray[np.float64]
 
 def interval_colors(intervals: Sequence[Interval]) -> list[str]:
     """Return the colour of each interval. The widest is first and lightest."""
-    strengths = np.linspace(0.2, 0.42, len(intervals))
     accent = np.array(to_rgb(ACCENT))
-    return [to_hex(tuple(1 - strength * (1 - accent))) for strength in strengths]
+    return [to_hex(tuple(1 - strength * (1 - accent))) for strength in interval_strengths(intervals)]
+
+
+def interval_strengths(intervals: Sequence[Interval]) -> list[float]:
+    """Return how strong the colour of each interval is, 0 for the colour of the page."""
+    return [float(strength) for strength in np.linspace(0.2, 0.42, len(intervals))]
 
 
 def draw_series(axes: Axes, excerpt: Excerpt, *, ticks: int) -> None:
@@ -91,10 +98,24 @@ def draw_series(axes: Axes, excerpt: Excerpt, *, ticks: int) -> None:
         axes.plot(past[isolated], seen[isolated], color=INK, linestyle="", marker="o", markersize=2)
     axes.plot(x, after("y"), color=ACCENT, linewidth=1.7)
     axes.plot(ahead, _floats(excerpt.forecast["y"]), color=ACCENT, linestyle="", marker=marker, markersize=3.5)
-    _style(axes)
+    style_axes(axes)
     _time_ticks(axes, excerpt.forecast["ds"], ticks)
     zone = time_zone(excerpt.forecast["ds"])
-    _label(axes, f"{excerpt.time} ({zone})" if zone else excerpt.time, excerpt.value)
+    label_axes(axes, f"{excerpt.time} ({zone})" if zone else excerpt.time, excerpt.value)
+
+
+def draw_example(axes: Axes, excerpt: Excerpt, *, ticks: int) -> None:
+    """Draw a forecast of known values: the history of the excerpt continues next to the forecast."""
+    past, ahead = _date_numbers(excerpt.history["ds"]), _date_numbers(excerpt.forecast["ds"])
+    for color, interval in zip(interval_colors(excerpt.intervals), excerpt.intervals, strict=True):
+        low, high = _floats(excerpt.forecast[interval.low]), _floats(excerpt.forecast[interval.high])
+        axes.fill_between(ahead, low, high, color=color, linewidth=0, zorder=1.2)
+    marker = "o" if len(past) <= _MAX_MARKERS else ""
+    axes.plot(past, _floats(excerpt.history["y"]), color=INK, linewidth=1.3, marker=marker, markersize=3)
+    axes.plot(ahead, _floats(excerpt.forecast["y"]), color=ACCENT, linewidth=1.7, marker=marker, markersize=3.5)
+    style_axes(axes)
+    _time_ticks(axes, excerpt.forecast["ds"], ticks)
+    label_axes(axes, excerpt.time, excerpt.value)
 
 
 def draw_losses(axes: Axes, losses: pd.DataFrame) -> None:
@@ -106,9 +127,36 @@ def draw_losses(axes: Axes, losses: pd.DataFrame) -> None:
     axes.plot(epoch, _floats(losses["val_loss"]), color=ACCENT, linewidth=1.7, marker=marker, markersize=3.5)
     for at in epoch[chosen]:
         axes.axvline(at, color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=1.5)
-    _style(axes)
+    style_axes(axes)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-    _label(axes, "epoch", "loss")
+    label_axes(axes, "epoch", "loss")
+
+
+def draw_errors(axes: Axes, errors: pd.DataFrame, unit: str) -> None:
+    """Draw the error by step of a model, the second column, and of others."""
+    steps, names = _floats(errors["step"]), list(errors.columns[1:])
+    marker = "o" if len(steps) <= _MAX_MARKERS else ""
+    for name, color in zip(names, (ACCENT, INK), strict=False):
+        axes.plot(steps, _floats(errors[name]), color=color, linewidth=1.6, marker=marker, markersize=3.5)
+    style_axes(axes)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    label_axes(axes, "step ahead", f"error ({unit})")
+
+
+def draw_calibration(axes: Axes, coverage: pd.DataFrame) -> None:
+    """Draw the fraction of values below each quantile over its level; calibrated quantiles lie on the diagonal."""
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
+    axes.plot(
+        coverage["level"], coverage["fraction"], color=ACCENT, linewidth=1.6, marker="o", markersize=5, clip_on=False
+    )
+    style_axes(axes)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MultipleLocator(0.25))
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    label_axes(axes, "quantile level", "values below it")
 
 
 def legend_entries(intervals: Sequence[Interval]) -> list[Artist]:
@@ -155,13 +203,14 @@ def _is_isolated(values: Floats) -> npt.NDArray[np.bool_]:
     return np.asarray(seen[1:-1] & ~seen[:-2] & ~seen[2:])
 
 
-def _style(axes: Axes) -> None:
+def style_axes(axes: Axes) -> None:
+    """Set colours, grid and the format of the values."""
     axes.set_facecolor("white")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(MUTED)
     axes.tick_params(colors=INK, labelsize=9, length=3, color=MUTED)
     axes.tick_params(axis="y", length=0)
-    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.margins(x=0.02, y=0.08)
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3))
@@ -169,7 +218,7 @@ def _style(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(EngFormatter() if largest >= _MIN_ENGINEERING else _PlainFormatter())
 
 
-def _label(axes: Axes, x: str, y: str) -> None:
+def label_axes(axes: Axes, x: str, y: str) -> None:
     """Name the axes; names of columns are text, not formulas."""
     axes.set_xlabel(shorten(x, 40), color=INK, fontsize=9, parse_math=False)
     axes.set_ylabel(shorten(y, 24), color=INK, fontsize=9, parse_math=False)

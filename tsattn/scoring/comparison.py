@@ -15,6 +15,7 @@ from tsattn.models import BASELINES, get_model
 from tsattn.models.forecast_model import build_untrained
 from tsattn.scoring.classical import CLASSICAL, ClassicalForecaster
 from tsattn.scoring.metrics import Scores, score
+from tsattn.scoring.validation import ValidationSummary, summarize_validation
 from tsattn.scoring.window_forecaster import FitFailures, WindowForecaster, WindowForecasts
 from tsattn.timeseries.frames import history_frame, quantile_columns, series_names
 from tsattn.timeseries.panel import Panel
@@ -45,6 +46,12 @@ class KerasForecaster:
         return WindowForecasts(predict_windows(self.model, self.spec, panel, series, origin))
 
 
+def batch_rows(model: keras.Model, spec: WindowSpec) -> int:
+    """Return the windows that an inference model takes at once."""
+    rows = min(BATCH_ROWS, SMOOTHED_STEPS // spec.horizon) if WEIGHTS in model.output else BATCH_ROWS
+    return max(rows // len(spec.targets), 1)
+
+
 def predict_windows(
     model: keras.Model,
     spec: WindowSpec,
@@ -69,8 +76,7 @@ def predict_windows(
         That output, by default the quantiles [windows, horizon, targets, levels] in original units.
     """
     parts = []
-    rows = min(BATCH_ROWS, SMOOTHED_STEPS // spec.horizon) if WEIGHTS in model.output else BATCH_ROWS
-    size = max(rows // len(spec.targets), 1)
+    size = batch_rows(model, spec)
     for begin in range(0, len(series), size):
         chosen = slice(begin, begin + size)
         limit = None if max_length is None else max_length[chosen]
@@ -112,21 +118,20 @@ def classical_forecasters(names: Sequence[str], panel: Panel, spec: WindowSpec) 
     return {name: ClassicalForecaster(name, fallback.spec, fallback) for name in CLASSICAL if name in names}
 
 
-def compare(forecasters: Mapping[str, WindowForecaster], panel: Panel, steps: int) -> Scores:
+def compare(
+    forecasters: Mapping[str, WindowForecaster], panel: Panel, steps: int
+) -> tuple[Scores, ValidationSummary | None]:
     """Score models on the windows whose target lies in the last ``steps`` steps of each series.
 
-    MASE is scaled by the data before these steps.
+    MASE is scaled by the data before these steps. Also returns how the first of the models forecast them.
     """
     spec = next(iter(forecasters.values())).spec
     windows = Windows.in_last_steps(panel, spec, steps, MAX_WINDOWS)
-    return _score_windows(forecasters, windows, history_frame(panel.drop_last(steps)))
-
-
-def _score_windows(forecasters: Mapping[str, WindowForecaster], windows: Windows, training: pd.DataFrame) -> Scores:
-    """Return the scores of models on windows; ``training`` scales the MASE."""
-    series, origin = windows.locate(np.arange(len(windows)))
-    frame, _ = forecast_windows(forecasters, windows.panel, series, origin)
-    return score(frame, list(forecasters), windows.spec.season, windows.spec.levels, training)
+    frame, _ = forecast_origins(forecasters, panel, *windows.locate(np.arange(len(windows))))
+    names, training = list(forecasters), history_frame(panel.drop_last(steps))
+    # All windows of a series are scored together.
+    scores = score(frame.drop(columns=["cutoff", "ds"]), names, spec.season, spec.levels, training)
+    return scores, summarize_validation(frame, names[0], spec.levels, panel, steps, spec.season)
 
 
 def forecast_windows(

@@ -1,0 +1,179 @@
+"""Attention of a forecast over past steps, and how much the forecast depends on the steps that it attends to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tsattn.explanation.windows import history_spread, outputs_of
+from tsattn.forecasting.fitted import FittedForecaster
+from tsattn.models import resolve_options
+from tsattn.models.options import ZeroShotOptions
+from tsattn.pretrained.features import CANDIDATES
+from tsattn.pretrained.zero_shot import NetworkWeights, network_weights
+from tsattn.timeseries.frames import series_names
+from tsattn.timeseries.panel import WIDE_ID, Panel
+from tsattn.timeseries.ragged import Floats, Ints
+from tsattn.timeseries.window_spec import ATTENTION, KEY_STEPS, OBSERVED, PAST, QUANTILES, QUERY_STEPS, WEIGHTS
+from tsattn.timeseries.windows import Batch, gather
+
+MAX_SERIES = 6
+"""Series whose attention is returned."""
+MASKED_FRACTION = 0.2
+"""Fraction of the keys that the faithfulness check masks."""
+DRAWS = 10
+"""Random choices of as many keys."""
+_MAX_CHECKED = 16
+"""Series on which the check is made."""
+
+
+def attention_of(fitted: FittedForecaster, panel: Panel) -> pd.DataFrame | None:
+    """Return the attention weights of the forecasts that follow the first series of a panel.
+
+    Returns:
+        One row per series, forecast step, head and past steps that a key covers: ``unique_id``, ``ds``, ``head`` (from
+        1), ``first`` and ``last`` (timestamps of the past steps), ``steps_back`` (from the forecast origin to the last
+        of them, 1 for the last observed step), ``weight``. The weights of a step and head have the sum 1. None for a
+        model without attention over past steps.
+    """
+    panel = panel.take(np.arange(min(len(panel), MAX_SERIES)))
+    if ATTENTION not in fitted.model.output:
+        found = pretrained_weights(fitted, panel)
+        return None if found is None else _pretrained_attention(fitted, panel, found)
+    outputs = outputs_of(fitted.model, fitted.spec, _window(fitted, panel), (ATTENTION, KEY_STEPS, QUERY_STEPS))
+    weights = outputs[ATTENTION][:, :MAX_SERIES]
+    channels = weights.shape[1]
+    start = panel.lengths - np.minimum(panel.lengths, fitted.spec.context)
+    keys = outputs[KEY_STEPS]
+    keys = np.where(keys >= 0, keys + start[:, None, None], -1)
+    names = series_names(panel) if channels == len(fitted.spec.targets) else panel.ids
+    names = ("all targets",) if names == (WIDE_ID,) else names
+    names = tuple(np.reshape(names, (len(panel), -1))[:, :channels].ravel())
+    return _frame(panel, names, np.repeat(np.arange(len(panel)), channels), weights, keys, outputs[QUERY_STEPS][0])
+
+
+def pretrained_weights(fitted: FittedForecaster, panel: Panel) -> NetworkWeights | None:
+    """Return the weights of the pretrained network, if the forecast combines it; else None."""
+    options = resolve_options(fitted.config.model)[1]
+    if WEIGHTS not in fitted.model.output or not isinstance(options, ZeroShotOptions):
+        return None
+    recent = panel.tail(fitted.spec.context)
+    series = [recent.series[index][:, channel] for index in range(len(panel)) for channel in range(len(panel.targets))]
+    return network_weights(series, fitted.spec.horizon, options.seasons(fitted.spec.season))
+
+
+def forecasters_of(fitted: FittedForecaster, panel: Panel) -> pd.DataFrame | None:
+    """Return the weights of the candidate forecasts in the median of the pretrained network, before its residual.
+
+    Returns:
+        One row per series, forecast step and candidate: ``unique_id``, ``ds``, ``forecaster``, ``weight``. None if the
+        forecast does not combine the pretrained network.
+    """
+    panel = panel.take(np.arange(min(len(panel), MAX_SERIES)))
+    found = pretrained_weights(fitted, panel)
+    if found is None:
+        return None
+    count, horizon, _ = found.candidates.shape
+    series = np.repeat(np.arange(len(panel)), len(panel.targets))
+    frame = _steps_frame(panel, series_names(panel), series, horizon, len(CANDIDATES))
+    frame = frame.assign(forecaster=np.tile(CANDIDATES, count * horizon), weight=found.candidates.ravel())
+    # A candidate that cannot be computed, as of a second season, has no weight anywhere.
+    return frame[np.tile((found.candidates > 0).any(axis=(0, 1)), count * horizon)].reset_index(drop=True)
+
+
+def check_faithfulness(fitted: FittedForecaster, panel: Panel, seed: int = 0) -> pd.DataFrame | None:
+    """Mask the most attended past steps, and as many random ones, and compare how far the forecast moves.
+
+    A fifth of the keys is masked: the values that they cover count as missing. The attention of a model explains its
+    forecast as far as the forecast moves more than for random keys (Jain and Wallace 2019; DeYoung et al. 2020).
+
+    Returns:
+        ``masked`` ("most attended" or "random"), ``change`` (mean absolute change of the median, in standard deviations
+        of the history), ``spread`` (standard deviation over the random draws). None without attention.
+    """
+    if ATTENTION not in fitted.model.output:
+        return None
+    panel = panel.take(np.arange(min(len(panel), _MAX_CHECKED)))
+    batch = _window(fitted, panel)
+    found = outputs_of(fitted.model, fitted.spec, batch, (QUANTILES, ATTENTION, KEY_STEPS))
+    keys = found[KEY_STEPS]
+    importance = found[ATTENTION].mean(axis=(2, 3))
+    importance = np.broadcast_to(importance, (len(panel), len(fitted.spec.targets), importance.shape[-1]))
+    valid = np.broadcast_to((keys[..., 0] >= 0)[:, None], importance.shape)
+    rng = np.random.default_rng(seed)
+    orders = [np.where(valid, importance, -1.0)]
+    orders += [np.where(valid, rng.random(importance.shape), -1.0) for _ in range(DRAWS)]
+    masked = [_mask(batch, _chosen_steps(order, valid, keys, fitted.spec.context)) for order in orders]
+    whole = {name: np.concatenate([part[name] for part in masked]) for name in batch}
+    median = fitted.spec.median
+    moved = outputs_of(fitted.model, fitted.spec, whole, (QUANTILES,))[QUANTILES][..., median]
+    change = np.abs(moved.reshape(len(orders), *found[QUANTILES].shape[:-1]) - found[QUANTILES][..., median])
+    by_order = (change.mean(axis=2) / history_spread(batch)).mean(axis=(1, 2))
+    return pd.DataFrame(
+        {
+            "masked": ["most attended", "random"],
+            "change": [by_order[0], by_order[1:].mean()],
+            "spread": [0.0, by_order[1:].std()],
+        }
+    )
+
+
+def _window(fitted: FittedForecaster, panel: Panel) -> Batch:
+    return gather(panel, fitted.spec, np.arange(len(panel), dtype=np.int64), panel.lengths, target=False)
+
+
+def _chosen_steps(order: Floats, valid: npt.NDArray[np.bool_], keys: Ints, context: int) -> npt.NDArray[np.bool_]:
+    """Return the steps of the keys that come first, [series, context, targets]."""
+    count = np.maximum(np.round(MASKED_FRACTION * valid.sum(axis=2)), 1)
+    rank = np.argsort(np.argsort(-order, axis=2), axis=2)
+    chosen = (rank < count[..., None]) & valid
+    steps = np.arange(context)
+    covered = (steps >= keys[..., :1]) & (steps <= keys[..., 1:]) & (keys[..., :1] >= 0)
+    return np.asarray(np.einsum("nck,nkt->ntc", chosen, covered), dtype=np.bool_)
+
+
+def _mask(batch: Batch, steps: npt.NDArray[np.bool_]) -> Batch:
+    return {**batch, PAST: np.where(steps, 0, batch[PAST]), OBSERVED: np.where(steps, 0, batch[OBSERVED])}
+
+
+def _pretrained_attention(fitted: FittedForecaster, panel: Panel, found: NetworkWeights) -> pd.DataFrame:
+    layout, channels = found.layout, len(panel.targets)
+    ends = np.asarray(layout.ends)
+    steps = np.stack([ends - layout.patch + 1, ends], axis=-1) - layout.length
+    keys = panel.lengths[:, None, None] + steps
+    keys = np.where(keys[..., 1:] < 0, -1, np.maximum(keys, 0))
+    weights = found.attention.reshape(len(panel), channels, *found.attention.shape[1:])
+    queries = np.tile(np.arange(fitted.spec.horizon)[:, None], (1, 2))
+    return _frame(panel, series_names(panel), np.repeat(np.arange(len(panel)), channels), weights, keys, queries)
+
+
+def _frame(
+    panel: Panel, names: tuple[str, ...], series: Ints, weights: Floats, keys: Ints, queries: Ints
+) -> pd.DataFrame:
+    """Return attention weights [series, channels, heads, queries, keys] as a long frame."""
+    rows, channels, heads, _, width = weights.shape
+    query_of = np.concatenate([np.full(last - first + 1, number) for number, (first, last) in enumerate(queries)])
+    by_step = weights[:, :, :, query_of].swapaxes(2, 3)
+    horizon = len(query_of)
+    frame = _steps_frame(panel, names, series, horizon, heads * width)
+    starts = panel.starts[:, None, None] + np.maximum(keys, 0)
+    shape = (rows, channels, horizon, heads, width)
+    first, last = (
+        panel.grid.times(np.broadcast_to(starts[:, None, None, None, :, end], shape).ravel()) for end in (0, 1)
+    )
+    head = np.broadcast_to(np.arange(1, heads + 1)[:, None], shape).ravel()
+    back = np.broadcast_to((panel.lengths[:, None] - keys[..., 1])[:, None, None, None], shape).ravel()
+    frame = frame.assign(head=head, first=first, last=last, steps_back=back, weight=by_step.ravel())
+    valid = np.broadcast_to((keys[..., 0] >= 0)[:, None, None, None], shape).ravel()
+    return frame[valid].reset_index(drop=True)
+
+
+def _steps_frame(panel: Panel, names: tuple[str, ...], series: Ints, horizon: int, repeats: int) -> pd.DataFrame:
+    """Return ``unique_id`` and ``ds`` of the steps ahead of each channel, ``repeats`` rows for each step."""
+    ends = (panel.starts + panel.lengths)[series]
+    times = panel.grid.times(np.repeat((ends[:, None] + np.arange(horizon)).ravel(), repeats))
+    ids: Any = pd.Series(np.repeat(np.asarray(names, dtype=object), horizon * repeats), dtype="str")
+    return pd.DataFrame({"unique_id": ids, "ds": times})
