@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip install -qq
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-slow test-accuracy test-backends pretrain bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-classical bench-layers lint format clean
+.PHONY: help demo test test-lowest test-slow test-accuracy test-backends pretrain bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-startup bench-classical bench-layers lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
@@ -71,7 +71,7 @@ pretrain: $(VENV)/.dev ## Train the network of tsattn/pretrained on synthetic se
 	@KERAS_BACKEND=jax $(BIN)/python -m tsattn.training.pretraining benchmarks/results/pretraining
 	@mv benchmarks/results/pretraining/weights.npz tsattn/pretrained/weights.npz
 
-bench: bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-layers bench-serving bench-classical ## All benchmarks
+bench: bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-layers bench-serving bench-startup bench-classical ## All benchmarks
 
 bench-sequences: $(VENV)/.dev ## Attention pooling over sequences of different lengths; needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.sequences
@@ -84,6 +84,9 @@ bench-windows: $(VENV)/.dev ## Rate of gathering windows, compared with training
 
 bench-layers: $(VENV)/.dev ## Time and memory of the attention layers, compared with Keras's (minutes)
 	@$(BIN)/python -m benchmarks.layers
+
+bench-startup: $(VENV)/.dev ## Time of commands, compared with a bare import of TensorFlow
+	@$(BIN)/python -m benchmarks.startup
 
 bench-serving: $(VENV)/.dev ## The server under load, with and without micro-batching; needs wrk
 	@$(BIN)/python -m benchmarks.serving

@@ -109,6 +109,7 @@ def _fit(
     with started_early("saved_model"):
         load_tensorflow()
         from tsattn.evaluation.model_selection import fit as fit_panel
+        from tsattn.forecasting.combination import describe_short_history
         from tsattn.run_directory import open_checkpoints, write_run
         from tsattn.scoring.model_choice import ModelSelection
         from tsattn.training.interruption import stop_at_interrupt
@@ -125,7 +126,8 @@ def _fit(
                 screen.show(scores_table(fitted.choice.scores, [fitted.choice.selected], where))
             screen.show(scores_table(fitted.scores, [fitted.name]))
             training = fitted.history and fitted.history.summary()
-            for sentence in (*fitted.notes, training, fitted.summary(), fitted.calibration.summary()):
+            short = describe_short_history(panel, schema) if fitted.calibration.from_history else None
+            for sentence in (*fitted.notes, training, fitted.summary(), fitted.calibration.summary(), short):
                 if sentence:
                     screen.note(sentence)
             write_run(fitted, out, overwrite=overwrite)

@@ -32,7 +32,8 @@ from tsattn.config import DataConfig, RunConfig
 @click.argument("data", type=PATH)
 @data_options
 @config_option(DataConfig, "support")
-@add_options([*quantile_options, *file_options])
+@quantile_options("80")
+@add_options(file_options)
 def forecast(
     data: Path,
     levels: str | None,
@@ -51,7 +52,7 @@ def forecast(
     DATA and its options are as for `tsattn fit`.
     """
     from tsattn.data.loader import load
-    from tsattn.forecasting.combination import forecast_panel
+    from tsattn.forecasting.combination import describe_short_history, forecast_panel
 
     out = checked_output(out, overwrite=overwrite)
     given = {name: value for name, value in options.items() if value is not None}
@@ -63,4 +64,6 @@ def forecast(
         print_schema(screen, schema, panel)
         result = forecast_panel(panel, schema, config)
     screen.note(result.summary())
+    if sentence := describe_short_history(panel, schema):
+        screen.note(sentence)
     return {**write_output(screen, result.frame, out, safe=safe_csv), "weights": result.weights}

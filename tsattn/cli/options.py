@@ -162,17 +162,16 @@ def time_limit_option(description: str) -> Callable[[F], F]:
     return click.option("--time-limit", type=Duration(), help=f"{description}: 90, 30s, 20m, 1.5h.")
 
 
-quantile_options = (
-    click.option(
-        "--levels",
-        metavar="PERCENT[,...]",
-        help="Prediction intervals by their coverage in %, such as 80,95.  [default: 80]",
-    ),
-    click.option(
-        "--quantiles", metavar="LEVEL[,...]", help="Quantiles instead of --levels, such as .1,.5,.9, with the median."
-    ),
-)
-"""The options for the intervals of a forecast, see `parse_quantiles`."""
+def quantile_options(default: str) -> Callable[[F], F]:
+    """Return the options for the intervals of a forecast, see `parse_quantiles`."""
+    levels = f"Prediction intervals by their coverage in %, such as 80,95.  [default: {default}]"
+    quantiles = "Quantiles instead of --levels, such as .1,.5,.9, with the median."
+    return add_options(
+        [
+            click.option("--levels", metavar="PERCENT[,...]", help=levels),
+            click.option("--quantiles", metavar="LEVEL[,...]", help=quantiles),
+        ]
+    )
 
 
 def parse_quantiles(levels: str | None, quantiles: str | None) -> tuple[float, ...] | None:
@@ -273,7 +272,7 @@ def config_options(models: str, metavar: str = "NAME") -> Callable[[F], F]:
         click.option("--model", metavar=metavar, help=models),
         click.option("--config", type=PATH, help="Configuration file in TOML; options override it."),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any option: model.units=64."),
-        *quantile_options,
+        quantile_options("80"),
         *(config_option(DataConfig, name) for name in data),
         config_option(RunConfig, "seed"),
     )

@@ -16,6 +16,8 @@ from tsattn.cli.options import (
     file_options,
     future_option,
     import_option,
+    parse_quantiles,
+    quantile_options,
     verify_option,
 )
 from tsattn.cli.output import checked_output, write_output
@@ -36,6 +38,7 @@ from tsattn.cli.screen import current_screen
 @import_option
 @verify_option
 @cutoff_option
+@quantile_options("as fitted")
 @click.option(
     "--horizon", type=click.IntRange(1), metavar="N", help="Number of steps to forecast.  [default: as fitted]"
 )
@@ -58,6 +61,8 @@ def predict(
     data: Path | None,
     future: Path | None,
     cutoff: str | None,
+    levels: str | None,
+    quantiles: str | None,
     horizon: int | None,
     recursive: bool,
     samples: int | None,
@@ -72,14 +77,17 @@ def predict(
     may be others, shorter, longer or with gaps. Future covariates are in the rows of DATA after the history, or in the
     file --future.
     """
-    if samples is not None and recursive:
-        raise click.UsageError("--samples draws paths over the fitted horizon: leave out --recursive")
+    wanted = parse_quantiles(levels, quantiles)
+    if samples is not None and (recursive or wanted is not None):
+        raise click.UsageError("--samples draws paths over the fitted horizon: leave out --recursive and --levels")
     out = checked_output(out, overwrite=overwrite)
     screen = current_screen()
     with screen.data_warnings():
         forecaster = load_forecaster(run, verify=verify)
         if samples is None:
-            forecast = forecaster.predict(data, future, cutoff=cutoff, horizon=horizon, recursive=recursive)
+            forecast = forecaster.predict(
+                data, future, cutoff=cutoff, horizon=horizon, recursive=recursive, levels=wanted
+            )
         else:
             forecast = forecaster.sample(data, future, samples=samples, seed=seed, cutoff=cutoff, horizon=horizon)
     return write_output(screen, forecast, out, safe=safe_csv)

@@ -17,6 +17,7 @@ from tsattn._keywords import check_keywords
 from tsattn.config import DataConfig, RunConfig
 from tsattn.data.loader import Frame, load
 from tsattn.pretrained.zero_shot import forecast_series
+from tsattn.smoothing.intervals import SHORT_HISTORY
 from tsattn.timeseries.frames import forecast_frame, name_columns, template_of, to_library
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
@@ -78,6 +79,17 @@ def forecast(
     panel, schema = load(data, config.data)
     forecast: pd.DataFrame = to_library(forecast_panel(panel, schema, config).frame, template_of(data))
     return forecast
+
+
+def describe_short_history(panel: Panel, schema: Schema) -> str | None:
+    """Return what the intervals of a combination rest on, one sentence if the series are short, else None."""
+    longest = int(panel.lengths.max())
+    if longest >= sum(length * factor for length, factor in zip(SHORT_HISTORY, (1, schema.season), strict=True)):
+        return None
+    return (
+        f"With at most {longest} steps per series there are few past errors to learn from, so that the intervals rest "
+        "mostly on the errors that are usual for such series; they will follow your data as these grow."
+    )
 
 
 def forecast_panel(panel: Panel, schema: Schema, config: RunConfig) -> CombinationForecast:

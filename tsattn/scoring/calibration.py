@@ -66,8 +66,11 @@ class Calibration:
         if not self.levels and not self.uncalibrated:
             return "Only the median is forecast, so there is no interval to calibrate."
         if not self.levels:
-            few = f"{self.distinct} windows that do not overlap" if self.distinct != 1 else "one window"
-            return f"The intervals are uncalibrated: the validation part has room for {few}, which is too few."
+            few = f"only {self.distinct} forecasts that do not overlap" if self.distinct != 1 else "only one forecast"
+            return (
+                f"The intervals are those of the network, uncalibrated: the validation part has room for {few}, too "
+                "few to check them by."
+            )
         text = f"Intervals calibrated on {self.windows} windows of the validation part"
         names = ", ".join(f"{level:g}" for level in self.uncalibrated)
         return f"{text}; too few for the levels {names}, which are uncalibrated." if names else f"{text}."

@@ -28,7 +28,8 @@ _REFERENCE_FRACTION = 0.5
 # Factors of the offsets at the first step and their growth over the horizon, for season lengths 1, 4 and 12, chosen on
 # the M1 series with an even number; they hold up to the number of observations 24 + 6 x season.
 _SEASONS = (1.0, 4.0, 12.0)
-_SHORT_HISTORY = (24.0, 6.0)
+SHORT_HISTORY = (24.0, 6.0)
+"""Number of steps up to which a series is short: a constant, and a factor of the season length."""
 _CALIBRATION = ((1.35, 1.6, 1.38), (0.8, 0.28, 0.07))
 
 
@@ -133,5 +134,5 @@ def _calibration(xp: Any, result: Combination, kernels: Kernels) -> Tensor:
     season = kernels.spec.season
     first, growth = (np.interp(np.log(season), np.log(_SEASONS), row) for row in _CALIBRATION)
     step = np.arange(kernels.spec.horizon) / max(kernels.spec.horizon - 1, 1)
-    short = xp.minimum((_SHORT_HISTORY[0] + _SHORT_HISTORY[1] * season) / xp.maximum(result.bank.count, 1.0), 1.0)
+    short = xp.minimum((SHORT_HISTORY[0] + SHORT_HISTORY[1] * season) / xp.maximum(result.bank.count, 1.0), 1.0)
     return 1.0 + short * _constant(xp, first * (1 + growth * step) - 1)
