@@ -56,7 +56,7 @@ FILES: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     ),
     "an hour too many": (lines("ds,y", lambda i: f"2020-01-01 {16 + i}:00,{i}"), {}, ["line 11", "'2020-01-01 25:00'"]),
     "one timestamp for all": (lines("ds,y", lambda i: f"{day(0)},{i}"), {}, ["line 3", "line 2", "on_duplicate="]),
-    "a page of the web": ("<html><body>404</body></html>\n", {}, ["no rows of data"]),
+    "a page of the web": ("<html><body>404</body></html>\n", {}, ["got HTML or XML"]),
     "a spreadsheet": (b"PK\x03\x04\0\0", {}, ["expected a CSV or Parquet file", "save it as CSV"]),
     "two time columns": (
         lines("date,updated,y", lambda i: f"{day(i)},{day(i)},{i}"),

@@ -83,6 +83,28 @@ READ: dict[str, tuple[str, dict[str, Any]]] = {
         ),
         {"freq": "D", "start": "2022-01-01", "targets": ("y",)},
     ),
+    "decimal commas in times and values": (
+        lines("ts;y", 60, lambda row: f"2024-01-01 00:{row:02d}:00,000;{value(row)},0"),
+        {"freq": "min", "start": "2024-01-01", "targets": ("y",)},
+    ),
+    "hours of four digits in the header": (
+        "Date,"
+        + ",".join(f"{hour:02d}00" for hour in range(24))
+        + "\n"
+        + "".join(
+            f"{DAYS[day]:%Y-%m-%d}," + ",".join(str(value(24 * day + hour)) for hour in range(24)) + "\n"
+            for day in range(5)
+        ),
+        {"freq": "h", "start": "2022-01-01", "end": "2022-01-05"},
+    ),
+    "months without a year": (
+        lines("month,y", 48, lambda row: f"{row % 12 + 1},{value(row)}"),
+        {"freq": "1", "targets": ("y",)},
+    ),
+    "formulas of numbers": (
+        lines("ds,y", 40, lambda row: f'{DAYS[row]:%Y-%m-%d},="{value(row)}"'),
+        {"freq": "D", "targets": ("y",)},
+    ),
     "debit and credit": (
         lines("Tag;y;S/H", 40, lambda row: f"{DAYS[row]:%d.%m.%Y};{value(row)};{'SH'[row % 3 == 0]}"),
         {"freq": "D", "targets": ("y",), "note": "'S/H' may hold the signs of 'y'"},
@@ -120,6 +142,11 @@ REFUSED = {
     "balances with CR and DR": (
         lines("date,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{value(row)}.00 {'CD'[row % 3 == 0]}R"),
         ["'y'", "150.00 DR"],
+    ),
+    "HTML": ("<table>" + "<tr><td>2022-01-01</td><td>5</td></tr>" * 20 + "</table>", ["got HTML"]),
+    "a large counter that was reset": (
+        lines("ds,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{1e9 + row if row < 15 else row}"),
+        ["'y'", "36 % of the steps", "reset"],
     ),
     "values below a limit": (
         lines("date,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{value(row) if row % 5 else '<100'}"),

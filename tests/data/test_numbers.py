@@ -183,7 +183,9 @@ def test_what_was_changed_is_reported(tmp_path: Path) -> None:
     assert found["missing"][0] == "'-'" and found["missing"][1].startswith("1 cells of column 'y'")
 
 
-@pytest.mark.parametrize(("value", "warned"), [("-200", True), ("-9999", True), ("9999", True), ("8", False)])
+@pytest.mark.parametrize(
+    ("value", "warned"), [("-200", True), ("-99", True), ("-9999", True), ("9999", True), ("8", False)]
+)
 def test_a_number_that_may_mark_missing_values_is_a_warning(value: str, warned: bool, tmp_path: Path) -> None:
     cells = [*["1", "2", "3", "4", "5", "6"], *[value] * 4]
     schema = load(written(tmp_path / "a.csv", cells))[1]

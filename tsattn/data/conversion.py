@@ -214,7 +214,7 @@ def _is_number(dtype: Any) -> bool:
 def find_sentinels(table: Any) -> list[Note]:
     """Return warnings about numbers such as -999 that may mark missing values.
 
-    It is a number that occurs at least three times, far from all others: the only negative one, or one of nines.
+    It is a number that occurs at least three times, far from all others: a negative one, or one of nines.
     """
     notes = []
     for name, column in zip(table.column_names, table.columns, strict=True):
@@ -234,7 +234,7 @@ def find_sentinels(table: Any) -> list[Note]:
             rest = pc.min_max(column.filter(pc.not_equal(column, value))).as_py()
             gap = abs(value - rest[end])
             spread = rest["max"] - rest["min"]
-            is_only_negative = end == "min" and rest["min"] >= 0 and gap > 1
+            is_only_negative = end == "min" and value < 0 and gap > (1 if rest["min"] >= 0 else spread)
             if spread > 0 and (is_only_negative or (is_nines and gap > spread / 2)):
                 text = f"{count} cells of column '{name}', whose other values are {rest['min']:g} to {rest['max']:g}"
                 hint = f"set {{na}} to {value:.15g} if it marks missing values"

@@ -86,6 +86,8 @@ def _is_changed_later(text: str, head: list[str], delimiter: str, options: ReadO
 
 def _check_format(text: str) -> None:
     start = text.lstrip()[:200]
+    if re.match(r"<(?:!doctype|html|table|\?xml)\b", start, re.IGNORECASE):
+        raise DataError(f"expected a CSV file, got HTML or XML, {quote_text(start)}", "save it as CSV")
     if re.match(r"\{\s*\"|\[\s*\{", start):
         raise DataError(f"expected a CSV file, got JSON, {quote_text(start)}", "write one row per timestamp")
 

@@ -109,7 +109,11 @@ class _Number:
 
 def parse_number(text: str) -> _Number | None:
     """Return a cell as a number, or None if it does not look like one."""
-    found = _NUMBER.fullmatch(text.strip())
+    text = text.strip()
+    if text.startswith('="') and text.endswith('"'):
+        # A formula, by which spreadsheets are kept from changing the number.
+        text = text[2:-1]
+    found = _NUMBER.fullmatch(text)
     if found is None or bool(found["open"]) != bool(found["close"]):
         return None
     unit, factor = found["unit"] or "", 1.0

@@ -10,6 +10,9 @@ from tsattn.timeseries.ragged import Doubles, Ints
 MAX_ERROR = 0.01
 """Error of float32, relative to most steps of a series, from which on it is held relative to its first value."""
 
+MAX_LOST = 0.1
+"""Fraction of steps that may be lost in float32 where no level holds the others."""
+
 MIN_LARGE = 8192.0
 """Largest absolute value of a column from which on its series are checked."""
 
@@ -33,7 +36,7 @@ def find_levels(
         float64 [series, targets]; None if float32 holds all series.
 
     Raises:
-        DataError: The values of a series are tiny.
+        DataError: The values of a series are tiny, or have several levels that float32 cannot hold together.
     """
     order: Ints | None = None
     levels = np.zeros((len(ids), len(names)))
@@ -45,6 +48,8 @@ def find_levels(
         values, sorted_codes = table[name].doubles[order], codes[order]
         levels[:, channel] = lost_levels(values, sorted_codes, len(ids))
         _check_tiny(table[name], _largest(values, sorted_codes, len(ids)), ids)
+        relative = values - levels[sorted_codes, channel]
+        _check_lost(table[name], _lost_fraction(relative, sorted_codes, len(ids)), ids)
     return levels if levels.any() else None
 
 
@@ -61,16 +66,23 @@ def lost_levels(values: Doubles, codes: Ints, count: int) -> Doubles:
     """
     known = np.isfinite(values)
     values, codes = values[known], codes[known]
-    within = codes[1:] == codes[:-1]
     first = np.zeros(count)
-    starts = np.append(True, ~within)[: len(codes)]
+    starts = np.append(True, codes[1:] != codes[:-1])[: len(codes)]
     first[codes[starts]] = values[starts]
+    return np.where(_lost_fraction(values, codes, count) > 0.5, first, 0.0)
+
+
+def _lost_fraction(values: Doubles, codes: Ints, count: int) -> Doubles:
+    """Return the fraction of the steps of each series, except for those of 0, that float32 loses, [series]."""
+    known = np.isfinite(values)
+    values, codes = values[known], codes[known]
+    within = codes[1:] == codes[:-1]
     owner, steps = codes[1:][within], np.abs(np.diff(values))[within]
     error = np.abs(values - values.astype(np.float32))
     limit = np.maximum(error[1:], error[:-1])[within] / MAX_ERROR
     changed = np.bincount(owner, weights=steps > 0, minlength=count)
     lost = np.bincount(owner, weights=(steps > 0) & (steps < limit), minlength=count)
-    return np.where(2 * lost > changed, first, 0.0)
+    return lost / np.maximum(changed, 1)
 
 
 def _largest(values: Doubles, codes: Ints, count: int) -> Doubles:
@@ -89,4 +101,16 @@ def _check_tiny(column: Column, largest: Doubles, ids: tuple[str, ...]) -> None:
             f"expected values that a forecast can resolve, but the column{whose} has values below {MIN_SCALE:g} only, "
             f"which float32 cannot hold: up to {largest[series]:.10g}",
             "multiply it by a constant",
+        )
+
+
+def _check_lost(column: Column, fraction: Doubles, ids: tuple[str, ...]) -> None:
+    if (fraction > MAX_LOST).any():
+        series = int(np.argmax(fraction))
+        whose = f" of series '{ids[series]}'" if len(ids) > 1 else ""
+        raise column.error(
+            f"expected values that a forecast can resolve, but {100 * fraction[series]:.0f} % of the steps{whose} are "
+            "below the resolution of float32 at their level, which changes",
+            "remove the rows before a counter was reset",
+            "forecast its differences",
         )

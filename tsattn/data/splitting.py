@@ -123,4 +123,4 @@ def _fit(cell: str, others: str) -> float:
     """Return from 0 to 1 how likely text without a delimiter is one cell, given the other delimiters."""
     if any(sign in cell for sign in others if sign != ","):
         return 0.0
-    return 1.0 if "," not in others or "," not in cell or cell_kind(cell) == "number" else 0.5
+    return 1.0 if "," not in others or "," not in cell or cell_kind(cell) in ("number", "date") else 0.5

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn.data.table import Column, Table
-from tsattn.data.time_parts import words_of
+from tsattn.data.time_parts import part_kind, words_of
 from tsattn.timeseries.ragged import Ints
 
 MIN_COUNTED_ROWS = 30
@@ -58,6 +58,8 @@ def _reason(column: Column, times: pd.Index | None, codes: Ints) -> str:
         return "is a coordinate"
     if len(levels) == 2 and set(levels) == {0.0, 1.0}:
         return "is a flag of 0 and 1"
+    if part_kind(column.values) is not None and _cycles(numbers):
+        return "counts the calendar"
     if words_of(column.name) & _CALENDAR and column.is_whole and len(np.unique(seen)) <= 7:
         return "counts the calendar"
     if isinstance(times, pd.DatetimeIndex) and column.is_whole and _follows_calendar(numbers, times):
@@ -71,6 +73,14 @@ def _numbers_rows(column: Column, numbers: npt.NDArray[np.float64]) -> bool:
     steps = np.diff(numbers)
     named = bool(words_of(column.name) & {"id", "index", "row", "record", "instant", "nr", "no"})
     return bool((steps == 1).all()) and (named or len(numbers) >= MIN_COUNTED_ROWS)
+
+
+def _cycles(numbers: npt.NDArray[np.float64]) -> bool:
+    """Return whether numbers count up by 1 and begin again after the largest one."""
+    if len(numbers) < 10 or not np.isfinite(numbers).all():
+        return False
+    steps, wraps = np.diff(numbers), (numbers[:-1] == numbers.max()) & (numbers[1:] == numbers.min())
+    return bool(wraps.any() and ((steps == 0) | (steps == 1) | wraps).all())
 
 
 def _follows_calendar(numbers: npt.NDArray[np.float64], times: pd.DatetimeIndex) -> bool:

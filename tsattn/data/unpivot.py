@@ -44,7 +44,7 @@ _QUARTER = re.compile(
     r"(?:q|qtr|quarter|quartal|trim[a-z]*)[ _.]?([1-4])|([1-4])[. ]*(?:q|qtr|quarter|quartal|trim[a-z]*)"
 )
 _MONTH_NUMBER = re.compile(r"m?(0?[1-9]|1[0-2])")
-_CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::00)?(?:\s*-\s*\d{1,2}:\d\d)?")
+_CLOCK = re.compile(r"(\d{1,2}):?(?<=\d[\d:])(\d\d)(?::00)?(?:\s*-\s*\d{1,2}:\d\d)?")
 _HOUR = re.compile(r"([a-z]*)[ _.]?(\d{1,2})")
 _NUMBERED = re.compile(r"([A-Za-z]+_?)(\d+)")
 
