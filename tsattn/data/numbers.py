@@ -111,7 +111,7 @@ def parse_number(text: str) -> _Number | None:
     """Return a cell as a number, or None if it does not look like one."""
     text = text.strip()
     if text.startswith('="') and text.endswith('"'):
-        # A formula, by which spreadsheets are kept from changing the number.
+        # A formula, so that spreadsheets do not change the number.
         text = text[2:-1]
     found = _NUMBER.fullmatch(text)
     if found is None or bool(found["open"]) != bool(found["close"]):
