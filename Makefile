@@ -15,14 +15,16 @@ LAYERS ?= tests/layers/test_layer_contract.py
 # Cases of these tests: all, or with "not slow" only dissimilar ones.
 CASES ?= slow or not slow
 # Texts in which `make lint` looks for the words of .ci/words.
-PROSE := tsattn tests docs notebooks configs datasets Makefile pyproject.toml '*.md' 'benchmarks/*.py' 'benchmarks/*.toml'
+PROSE := tsattn tests docs examples notebooks configs datasets Makefile mkdocs.yml pyproject.toml .github '*.md' 'benchmarks/*.py' 'benchmarks/*.toml'
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install -qq
 # Compiled bytecode halves the start-up time of TensorFlow.
 unexport PYTHONDONTWRITEBYTECODE
+# mkdocs-material prints at every start that its support ends in May 2027 and that Zensical reads the same configuration.
+export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-slow test-accuracy test-backends pretrain bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-startup bench-classical bench-layers lint format clean
+.PHONY: help demo docs docs-serve test test-lowest test-slow test-accuracy test-backends pretrain bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-startup bench-classical bench-layers lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
@@ -101,6 +103,12 @@ bench-accuracy: $(VENV)/.dev ## Accuracy by published protocols (hours; can be i
 bench-side-by-side: $(VENV)/.dev ## The default, neuralforecast, statsforecast and a linear model by wall-clock time; needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.side_by_side run
 	@$(BIN)/python -m benchmarks.side_by_side table
+
+docs: $(VENV)/.dev ## Build the documentation into build/site; warnings, such as dead links, are errors
+	@$(BIN)/mkdocs build --strict --quiet
+
+docs-serve: $(VENV)/.dev ## Show the documentation on 127.0.0.1:8000, rebuilt after every change
+	@$(BIN)/mkdocs serve
 
 lint: $(VENV)/.dev ## Check style and types
 	@$(BIN)/ruff check .

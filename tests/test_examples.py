@@ -1,0 +1,89 @@
+"""The scripts of examples/ run as they are and do what they are for."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tsattn import Forecaster
+from tsattn.models import MODELS
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+AIRLINE = ROOT / "datasets" / "Airline.csv"
+
+Output = Callable[..., str]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def output(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Output:
+    """Runs a script with arguments and returns what it prints."""
+
+    def run(name: str, *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_every_script_is_listed_and_tested() -> None:
+    scripts = {path.name for path in EXAMPLES.glob("*.py")}
+    assert set(re.findall(r"\((\w+\.py)\)", (EXAMPLES / "README.md").read_text())) == scripts
+    assert set(re.findall(r'output\("(\w+\.py)"', Path(__file__).read_text())) == scripts
+
+
+def test_own_keras_model(output: Output) -> None:
+    text = output("own_keras_model.py")
+    accuracy, found = map(float, re.findall(r"(?:training|pulse): ([\d.]+)", text))
+    assert accuracy > 0.9 and found > 80 and text.endswith("padding: 0\n")
+
+
+@pytest.mark.usefixtures("short_training", "eager_training")
+def test_custom_architecture(output: Output) -> None:
+    known = dict(MODELS)
+    try:
+        text = output("custom_architecture.py")
+    finally:
+        MODELS.clear()
+        MODELS.update(known)
+    assert "pooled_convolutions" in text and text.count("2024-10-") >= 5
+
+
+def test_scikit_learn_pipeline(output: Output) -> None:
+    text = output("scikit_learn_pipeline.py")
+    assert "'forecaster__model': 'seasonal_mean'" in text and text.count("2024-05-") == 7
+
+
+def test_serving_client(output: Output, tmp_path: Path) -> None:
+    from serving.test_serve_command import serving, url
+
+    Forecaster("seasonal_naive").fit(AIRLINE).save(tmp_path / "airline")
+    with serving(tmp_path / "airline") as (_, line):
+        text = output("serving_client.py", AIRLINE, f"{url(line)}/v1/models/airline:predict")
+    last_year = " ".join(map(str, pd.read_csv(AIRLINE)["Passengers"].tail(12)))
+    assert text.count(last_year) == 2
+
+
+def test_batch_scoring(output: Output, tmp_path: Path) -> None:
+    histories, forecasts = tmp_path / "histories", tmp_path / "forecasts"
+    histories.mkdir()
+    days = pd.date_range("2024-01-01", periods=70)
+    for part, store in enumerate(("north", "south")):
+        values = np.tile(np.arange(7.0), 10) + part
+        pd.DataFrame({"store": store, "date": days, "sales": values}).to_parquet(histories / f"{store}.parquet")
+    Forecaster("seasonal_naive", horizon=7).fit(histories).save(tmp_path / "run")
+    text = output("batch_scoring.py", tmp_path / "run", histories, forecasts)
+    assert text == "north.parquet: 7 rows\nsouth.parquet: 7 rows\n"
+    north, south = (pd.read_parquet(forecasts / f"{store}.parquet") for store in ("north", "south"))
+    np.testing.assert_allclose(south["sales"], north["sales"] + 1)
+    assert output("batch_scoring.py", tmp_path / "run", histories, forecasts) == ""
