@@ -26,6 +26,8 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = {page.stem: page.read_text() for page in PAGES}
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.S | re.M)
 RUNS = ("runs/air", "runs/airline")
+LINKING = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "examples" / "README.md"]
+"""Pages whose links are checked."""
 OTHER_TESTS = {"own-models": "tests/models/test_own_models.py"}
 """Pages whose commands another test runs, each in a new process."""
 
@@ -122,10 +124,27 @@ def test_the_server_answers_what_the_pages_ask(workspace: Path) -> None:
 
 
 def test_linked_files_exist() -> None:
-    for page in PAGES:
+    for page in LINKING:
         prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
         for name in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose):
             assert (page.parent / name).exists(), (page.name, name)
+
+
+def test_the_readme_is_short_and_has_the_same_code_in_chinese() -> None:
+    chinese = (ROOT / "README.zh-CN.md").read_text()
+    fences = re.compile(r"^```.*?^```$", re.S | re.M)
+    assert fences.findall(TEXTS["README"]) == fences.findall(chinese)
+    titles, tables = (re.compile(pattern, re.M) for pattern in (r"^#+ ", r"^\|"))
+    for pattern in (titles, tables):
+        assert len(pattern.findall(TEXTS["README"])) == len(pattern.findall(chinese))
+    assert len(TEXTS["README"].splitlines()) <= 150
+
+
+def test_every_layer_and_model_is_in_the_reference() -> None:
+    reference = ROOT / "docs" / "reference"
+    assert set(re.findall(r"tsattn\.layers\.(\w+)", (reference / "layers.md").read_text())) == set(layers.__all__)
+    titles = re.findall(r"^### (\w+)$", (reference / "configuration.md").read_text(), re.M)
+    assert set(titles) == {name for name, entry in MODELS.items() if entry.options.model_fields}
 
 
 def test_the_way_from_tensorflow_addons_leads_to_public_layers() -> None:

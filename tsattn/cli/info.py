@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import click
 
@@ -79,29 +79,31 @@ def models(name: str | None) -> dict[str, Any]:
     options = []
     for key, field in fields.items():
         tuned = f"\ntune: {spaces[key]}" if key in spaces else ""
-        description = f"{field.description}\nvalues: {_format_type(field.annotation)}{tuned}"
-        options.append((key, _format_default(field.default), description))
+        description = f"{field.description}\nvalues: {format_type(field.annotation)}{tuned}"
+        options.append((key, format_default(field.default), description))
     screen.print(text_table(("option", "default", "description"), options))
     example = next(((key, field.default) for key, field in fields.items() if field.default is not None), None)
-    setting = f" --set model.{example[0]}={_format_default(example[1])}" if example else ""
+    setting = f" --set model.{example[0]}={format_default(example[1])}" if example else ""
     screen.print(f"tsattn fit DATA --model {name}{setting}")
     return result
 
 
-def _format_default(value: object) -> str:
+def format_default(value: object) -> str:
     """Return a default as a user types it."""
     return "by rule" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _format_type(annotation: object) -> str:
+def format_type(annotation: object) -> str:
     """Return the choices or the type of a field."""
     choices = get_args(annotation)
     if type(None) in choices:
-        return _format_type(next(choice for choice in choices if choice is not type(None)))
+        return format_type(next(choice for choice in choices if choice is not type(None)))
     if choices and all(isinstance(choice, str) for choice in choices):
         return " | ".join(choices)
+    if get_origin(annotation) is tuple:
+        return f"list of {format_type(choices[0])}"
     names = {bool: "true | false", int: "integer", float: "number", str: "text"}
-    return next((text for kind, text in names.items() if annotation is kind), str(annotation))
+    return next((text for kind, text in names.items() if annotation is kind), "table")
 
 
 @click.command(
