@@ -105,10 +105,10 @@ bench-side-by-side: $(VENV)/.dev ## The default, neuralforecast, statsforecast a
 	@$(BIN)/python -m benchmarks.side_by_side table
 
 docs: $(VENV)/.dev ## Build the documentation into build/site; warnings, such as dead links, are errors
-	@$(BIN)/mkdocs build --strict --quiet
+	@TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/mkdocs build --strict --quiet
 
 docs-serve: $(VENV)/.dev ## Show the documentation on 127.0.0.1:8000, rebuilt after every change
-	@$(BIN)/mkdocs serve
+	@TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/mkdocs serve
 
 lint: $(VENV)/.dev ## Check style and types
 	@$(BIN)/ruff check .
