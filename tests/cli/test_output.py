@@ -209,8 +209,8 @@ def test_ctrl_c_ends_the_training_and_a_second_one_aborts(noise: Path, tmp_path:
                     process.send_signal(signal.SIGINT)
             assert process.wait() == status, lines
         text = "".join(lines)
+        assert ("Ctrl-C ended the training in epoch" in text) == (signals == 1)
         assert "Ctrl-C again aborts" in text and not any(word in text for word in ("oneDNN", "absl", "INFO", "cuda"))
-    assert "Ctrl-C ended the training in epoch" in (tmp_path / "once" / "report.html").read_text()
     history = Forecaster.load(tmp_path / "once").history_
     assert history is not None and history.interrupted and len(history.loss) < 500
     assert not (tmp_path / "twice").exists() and "--resume" in text and text.endswith("Interrupted.\n")

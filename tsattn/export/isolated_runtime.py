@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,18 @@ def saved_model() -> Callable[[str], Call]:
     def load(path: str) -> Call:
         check_portable(path)
         signatures = tf.saved_model.load(path).signatures
+
+        def warm_up(function: Any) -> None:
+            specs = function.structured_input_signature[1]
+            with suppress(tf.errors.OpError):
+                function(
+                    **{name: tf.zeros([size or 1 for size in spec.shape], spec.dtype) for name, spec in specs.items()}
+                )
+
+        # The first call of a signature optimizes its graph on one core, which takes longer than all requests. The
+        # process that writes the requests computes their expected outputs meanwhile.
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(warm_up, signatures.values()))
 
         def call(signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
             outputs = signatures[signature](**{name: tf.constant(x) for name, x in inputs.items()})
@@ -133,24 +146,15 @@ def answer(kind: str, load: Callable[[str], Call], line: str, call: Call | None)
 
 
 def run_requests(call: Call, requests_path: str, outputs_path: str) -> None:
-    """Run a model on the requests of a file and write the outputs, the signatures at the same time."""
+    """Run a model on the requests of a file and write the outputs."""
     with np.load(requests_path) as arrays:
         requests = dict(arrays)
-    keys: dict[str, list[str]] = {}
+    outputs = {}
     for key in dict.fromkeys(name.rpartition("/")[0] for name in requests):
-        keys.setdefault(key.partition("/")[2], []).append(key)
-
-    def run(signature: str) -> dict[str, Any]:
-        outputs = {}
-        for key in keys[signature]:
-            inputs = {name.rpartition("/")[2]: x for name, x in requests.items() if name.rpartition("/")[0] == key}
-            outputs.update({f"{key}/{name}": x for name, x in call(signature, inputs).items()})
-        return outputs
-
-    # The first call of a signature takes a second, in which TensorFlow optimizes its graph on one core.
-    with ThreadPoolExecutor() as pool:
-        outputs = [item for part in pool.map(run, keys) for item in part.items()]
-    np.savez(outputs_path, **dict(outputs))
+        inputs = {name.rpartition("/")[2]: x for name, x in requests.items() if name.rpartition("/")[0] == key}
+        for name, x in call(key.partition("/")[2], inputs).items():
+            outputs[f"{key}/{name}"] = x
+    np.savez(outputs_path, **outputs)
 
 
 def main() -> None:
