@@ -70,9 +70,12 @@ def test_hours_have_a_season_of_a_day_and_one_of_a_week() -> None:
     assert np.abs(forecast["y"] - values[-48:]).mean() < 3, "the weekend is 40 lower"
 
 
-@pytest.mark.parametrize("options", [{"levels": (0.1, 0.9)}, {"horizon": 0}, {"units": 3}])
-def test_invalid_options(options: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match=next(iter(options))):
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [({"levels": (0.1, 0.9)}, ConfigError), ({"horizon": 0}, ConfigError), ({"units": 3}, TypeError)],
+)
+def test_invalid_options(options: dict[str, object], kind: type[Exception]) -> None:
+    with pytest.raises(kind, match=next(iter(options))):
         package.forecast(panel(), **options)  # type: ignore[arg-type]
 
 
@@ -82,7 +85,7 @@ def test_a_file_without_values_is_an_error() -> None:
 
 
 def test_the_command_prints_what_the_function_returns(tmp_path: Path) -> None:
-    result = tsattn("forecast", DATASETS / "Airline.csv", "--horizon", 6, "--levels", "0.05,0.5,0.95")
+    result = tsattn("forecast", DATASETS / "Airline.csv", "--horizon", 6, "--quantiles", "0.05,0.5,0.95")
     assert result.exit_code == 0, result.output
     assert "Weights of the methods in the forecast: " in result.stderr and "seasonal" in result.stderr
     known = package.forecast(DATASETS / "Airline.csv", 6, levels=(0.05, 0.5, 0.95))
@@ -92,8 +95,8 @@ def test_the_command_prints_what_the_function_returns(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(
         pd.read_parquet(tmp_path / "forecast.parquet"), package.forecast(DATASETS / "Airline.csv"), check_dtype=False
     )
-    for levels in ("0.1,0.9", "0.1,half"):
-        assert tsattn("forecast", DATASETS / "Airline.csv", "--levels", levels).exit_code == 2
+    for quantiles in ("0.1,0.9", "0.1,half"):
+        assert tsattn("forecast", DATASETS / "Airline.csv", "--quantiles", quantiles).exit_code == 2
 
 
 @pytest.fixture(scope="module")
