@@ -105,6 +105,37 @@ READ: dict[str, tuple[str, dict[str, Any]]] = {
         lines("ds,y", 40, lambda row: f'{DAYS[row]:%Y-%m-%d},="{value(row)}"'),
         {"freq": "D", "targets": ("y",)},
     ),
+    "empty columns of marks": (
+        lines("ds,M_FLAG,y,Q_FLAG", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},,{value(row)},"),
+        {"freq": "D", "targets": ("y",)},
+    ),
+    "hours as ranges after dates": (
+        lines(
+            "Datum/Uhrzeit;y",
+            47,
+            lambda row: f"{DAYS[row // 24]:%d.%m.%Y} {row % 24:02d}-{row % 24 + 1:02d};{value(row)}",
+        ),
+        {"freq": "h", "start": "2022-01-01", "targets": ("y",)},
+    ),
+    "fiscal years of two digits": (
+        lines("FY,y", 30, lambda row: f"FY{(1995 + row) % 100:02d},{value(row)}"),
+        {"freq": "YS", "start": "1995-01-01", "note": "fiscal years"},
+    ),
+    "seconds with fractions": (
+        lines("Time,y", 40, lambda row: f"{1_700_000_000 + 15 * row}.125,{value(row)}"),
+        {"freq": "15s", "start": "2023-11-14", "targets": ("y",)},
+    ),
+    "days of a spreadsheet in the header": (
+        "Product,"
+        + ",".join(str(44197 + 7 * week) for week in range(20))
+        + "\nA,"
+        + ",".join(map(str, map(value, range(20)))),
+        {"freq": "W-FRI", "start": "2021-01-01", "note": "days of a spreadsheet: 2021-01-01"},
+    ),
+    "months without a year in the header": (
+        "Product,Jan,Feb,Mar,Apr,May,Jun,Jul,Aug,Sep,Oct,Nov,Dec\nA," + ",".join(map(str, map(value, range(12)))),
+        {"freq": "1", "note": "months without a year"},
+    ),
     "debit and credit": (
         lines("Tag;y;S/H", 40, lambda row: f"{DAYS[row]:%d.%m.%Y};{value(row)};{'SH'[row % 3 == 0]}"),
         {"freq": "D", "targets": ("y",), "note": "'S/H' may hold the signs of 'y'"},

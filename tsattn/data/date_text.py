@@ -87,6 +87,7 @@ def _normalize(text: str) -> str:
     text = re.sub(r" ?\([^)]*\)$", "", text)
     text = re.sub(r"^\[(.*)\]$", r"\1", text)
     text = re.sub(r"^(.*\d:\d\d(?::\d\d)?) ?[-\u2013] ?\d.*:.*$", r"\1", text)
+    text = re.sub(r"^(\d{1,4}[-./]\d{1,2}[-./]\d{1,4}) (\d\d) ?[-\u2013] ?\d\d$", r"\1 \2:00", text)
     text = re.sub(r"(\d)(?:st|nd|rd|th|er|º|ª)\b", r"\1", text)
     text = re.sub(r"\b([aApP])\.? ?[mM]\b\.?", lambda found: f"{found[1].upper()}M", text)
     text = re.sub(r"(:\d\d:\d\d),(\d)", r"\1.\2", text)

@@ -37,7 +37,7 @@ from tsattn.data.series_notes import frequency_notes, series_notes
 from tsattn.data.table import Table
 from tsattn.data.target_role import COUNTS, REPEATS, reasons_against
 from tsattn.data.time_role import find_time, without_summaries
-from tsattn.data.unpivot import TARGET, unpivot
+from tsattn.data.unpivot import TARGET, month_columns, unpivot
 from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.calendar import add_calendar_features
 from tsattn.timeseries.grid import Grid, is_integer_freq, parse_freq
@@ -142,6 +142,9 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
     )
     notes = [*table.origin.notes, *_role_notes(time, covariates.future), *_unread_notes(table, time, unused)]
     notes += _sign_notes(table, unused, targets)
+    if layout == "rows" and month_columns(table.columns):
+        message = "the columns are months without a year, and are read as steps"
+        notes.append(ReadingNote(message=message, hints=("add a column with the year",)))
     mixed: list[ReadingNote] = []
     if times is not None:
         if config.freq is None:

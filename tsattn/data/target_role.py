@@ -47,6 +47,8 @@ def _reason(column: Column, times: pd.Index | None, codes: Ints) -> str:
     seen = numbers[np.isfinite(numbers)]
     if column.kind == "text" and column.numeric_fraction < 1 and len(np.unique(seen)) <= 2:
         return "is a category"
+    if not len(seen):
+        return "is empty"
     levels = np.unique(seen[:1000])
     if len(levels) <= 2:
         levels = np.unique(seen)

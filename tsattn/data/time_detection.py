@@ -105,6 +105,7 @@ def _choose(column: pd.Series[Any], likely: list[str]) -> TimeReading:
     if len(likely) == 1:
         return TimeReading(likely[0])
     filled = _filled(column)
+    filled = filled[np.any([~parse(filled, name)[1] for name in likely], axis=0)]
     parsed = {name: parse(filled, name) for name in likely}
     misses = {name: int(invalid.sum()) for name, (_, invalid) in parsed.items()}
     fewest = min(misses.values())
@@ -210,6 +211,8 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     if (reading := _read_fractions(values, str(column.name))) is not None:
         return reading
+    if is_time_name(str(column.name)) and np.nanmin(values) >= 1e9 and np.nanmax(values) < 1e10:
+        return TimeReading("seconds")
     named = fold(str(column.name)).strip() in DATE_NAMES
     if named and SERIALS[0] <= np.nanmin(values) and np.nanmax(values) < SERIALS[1]:
         first = parse(column.dropna().iloc[:1], EXCEL)[0][0]

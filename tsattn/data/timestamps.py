@@ -40,7 +40,10 @@ PERIODS: dict[str, tuple[str, ...]] = {
         r"[wW][-/ ]?(?P<part>\d{1,2})[-/ ]?(?P<year>\d{4})",
         r"(?P<year>\d{4})[-/ ]?[sS]?(?P<part>\d\d)",
     ),
-    "fiscal year": (r"(?:[fF][yY] ?)?(?P<year>\d{4})[-/](?P<part>\d{4}|\d\d)", r"[fF][yY] ?(?P<year>\d{4})(?P<part>)"),
+    "fiscal year": (
+        r"(?:[fF][yY] ?)?(?P<year>\d{4})[-/](?P<part>\d{4}|\d\d)",
+        r"[fF][yY][ ']?(?P<year>\d{4}|\d\d)(?P<part>)",
+    ),
 }
 """Formats of longer periods that strptime does not have, as regular expressions of year and part."""
 

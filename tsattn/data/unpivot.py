@@ -33,6 +33,9 @@ CLOCK = "time"
 
 _HOUR_NAMES = ("", "h", "hr", "hour", "he", "hourending", "std", "stunde")
 
+_USUAL_DAYS = ((1,), (7,), (28, 29, 30, 31), (90, 91, 92), (365, 366))
+"""Days between dates of which spreadsheets write the serial numbers."""
+
 MIN_TIMESTAMPS = 3
 """Number of columns with a timestamp as name from which on they are taken for steps."""
 
@@ -80,7 +83,7 @@ def unpivot(table: Table) -> Unpivoted | None:
 def _unpivot_parts(table: Table) -> Unpivoted | None:
     """Unpivot one row per year with one column per month or quarter."""
     year = next((name for name in table.columns if part_kind(table.frame[name]) == YEAR and table[name].is_whole), None)
-    months = _months(table.columns) if year is not None else {}
+    months = month_columns(table.columns) if year is not None else {}
     if year is None or not months:
         return None
     ordered = sorted(months, key=lambda name: months[name])
@@ -93,7 +96,7 @@ def _unpivot_parts(table: Table) -> Unpivoted | None:
     return Unpivoted(table.with_frame(_trim(long, others, count)), "months", (year, MONTH))
 
 
-def _months(names: Sequence[str]) -> dict[str, int]:
+def month_columns(names: Sequence[str]) -> dict[str, int]:
     """Return the columns that are the months of a year, or the first months of its quarters, with their numbers."""
     named = {name: number for name in names if (number := month_of(name.strip()))}
     numbered = {name: int(match[1]) for name in names if (match := _MONTH_NUMBER.fullmatch(name.strip().lower()))}
@@ -155,6 +158,9 @@ def _unpivot_timestamps(table: Table) -> Unpivoted | None:
         long[MONTH] = np.repeat(month, len(names))
         long = long.sort_values([YEAR, MONTH], kind="stable")
         return Unpivoted(table.with_frame(_trim(long, [], long[YEAR] * 12 + long[MONTH])), "columns", (YEAR, MONTH))
+    if values.dtype == object and values[0] not in {name.strip() for name in names}:
+        text = f"{names[0]} and the others are read as days of a spreadsheet: {values[0]}"
+        table = _add_note(table, Note("header", names[0], text, is_warning=True))
     table, others = _drop_totals(table, names, others)
     table = _complete_ids(_drop_total_rows(table, names, others), others)
     long = _melt(table, others, names, TIME, values)
@@ -171,12 +177,22 @@ def _timestamps(table: Table) -> tuple[list[str], npt.NDArray[Any]] | None:
     elif len(names) >= MIN_TIMESTAMPS:
         values = np.array([int(_YEAR.fullmatch(name.strip())[1]) for name in names])  # type: ignore[index]
     else:
-        names = [name for name in table.columns if cell_kind(name) == "date"]
-        values = np.array([name.strip() for name in names], dtype=object)
+        serials = _serial_days(table.columns)
+        names = list(serials) or [name for name in table.columns if cell_kind(name) == "date"]
+        values = np.array([serials.get(name, name.strip()) for name in names], dtype=object)
     if len(names) < MIN_TIMESTAMPS or 2 * sum(_holds_numbers(table[name]) for name in names) < len(names):
         return _numbered_steps(table)
     is_rest_longer = 2 * len(names) < len(table.columns)
     return None if is_rest_longer or len(set(values)) < len(values) else (names, values)
+
+
+def _serial_days(names: Sequence[str]) -> dict[str, str]:
+    """Return the names that are days as spreadsheets count them, a usual number of days apart, with their dates."""
+    found = [name for name in names if re.fullmatch(r"[2-7]\d{4}", name.strip())]
+    steps = set(np.diff([int(name) for name in found]).tolist())
+    if len(found) < MIN_TIMESTAMPS or not any(steps <= set(usual) for usual in _USUAL_DAYS):
+        return {}
+    return {name: str((pd.Timestamp(1899, 12, 30) + pd.Timedelta(days=int(name))).date()) for name in found}
 
 
 def _numbered_steps(table: Table) -> tuple[list[str], npt.NDArray[Any]] | None:
