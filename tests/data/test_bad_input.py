@@ -135,7 +135,11 @@ FILES: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     ),
     "no date at all": (lines("ds,y", lambda i: f"x{i},{i}"), {}, ["line 2", "'ds'", "'x0'", "time="]),
     "one row": ("ds,y\n2020-01-01,3\n", {}, ["'ds'", "two timestamps", "freq="]),
-    "empty target": (lines("ds,a,b", lambda i: f"{day(i)},{i},"), {}, ["'b'", "empty cells only", "target="]),
+    "empty target": (
+        lines("ds,a,b", lambda i: f"{day(i)},{i},"),
+        {"target": "b"},
+        ["'b'", "empty cells only", "target="],
+    ),
     "empty series": (lines("name,a,b", lambda i: f"n{i},1,2" if i != 4 else "n4,,"), {}, ["line 6", "'n4'"]),
     "no numbers": (lines("ds,a", lambda i: f"{day(i)},b"), {}, ["numbers to forecast", "'a'"]),
     "unknown time": (lines("ds,y", lambda i: f"{day(i)},{i}"), {"time": "when"}, ["time=", "'when'", "'ds', 'y'"]),
