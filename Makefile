@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs docs-serve test test-lowest test-slow test-accuracy test-backends pretrain bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-startup bench-classical bench-layers lint format clean
+.PHONY: help demo docs docs-serve notebooks test test-lowest test-slow test-accuracy test-backends pretrain bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-startup bench-classical bench-layers lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
@@ -109,6 +109,9 @@ docs: $(VENV)/.dev ## Build the documentation into build/site; warnings, such as
 
 docs-serve: $(VENV)/.dev ## Show the documentation on 127.0.0.1:8000, rebuilt after every change
 	@TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/mkdocs serve
+
+notebooks: $(VENV)/.dev ## Run notebooks 01 and 05 and store their outputs in them
+	@$(BIN)/python notebooks/execute.py 01-first-forecast.ipynb 05-attention-over-forecasters.ipynb
 
 lint: $(VENV)/.dev ## Check style and types
 	@$(BIN)/ruff check .

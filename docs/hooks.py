@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -46,7 +47,7 @@ FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>',
 def _in_site(path: Path) -> str:
     """Return the place of a file of the repository in the site."""
     name = path.relative_to(ROOT).as_posix()
-    return PAGES.get(name, name.removeprefix("docs/"))
+    return PAGES.get(name, name.removeprefix("docs/")).replace(".ipynb", ".md")
 
 
 def _rewrite_links(markdown: str, source: Path, found: set[Path] | None = None) -> str:
@@ -66,6 +67,27 @@ def _rewrite_links(markdown: str, source: Path, found: set[Path] | None = None) 
     return prose[0] + "".join(fence + part for fence, part in zip(fences, prose[1:], strict=True))
 
 
+def _notebook(path: Path) -> str:
+    """Return a notebook with its outputs as Markdown."""
+    parts = []
+    for cell in json.loads(path.read_text())["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        parts += map(_output, cell.get("outputs", []))
+    return "\n\n".join(parts)
+
+
+def _output(output: dict[str, Any]) -> str:
+    """Return an output of a cell: a picture, a table or text."""
+    data = {kind: "".join(lines) for kind, lines in output.get("data", {"text/plain": output.get("text", "")}).items()}
+    if "image/png" in data:
+        return f"![](data:image/png;base64,{data['image/png'].replace(chr(10), '')})"
+    if "text/html" in data:
+        table = re.sub(r"<style.*?</style>\s*", "", data["text/html"], flags=re.S)
+        return re.sub(r'(<table) border="1" class="dataframe"', r"\1", table)
+    return f"```text\n{data['text/plain'].rstrip()}\n```"
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages of the root and every file outside of docs/ that a page links to."""
     docs = Path(config.docs_dir)
@@ -74,7 +96,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     while todo:
         path = todo.pop()
         seen.add(path)
-        if not path.is_relative_to(docs):
+        if path.suffix == ".ipynb":
+            files.append(File.generated(config, _in_site(path), content=_notebook(path)))
+        elif not path.is_relative_to(docs):
             files.append(File.generated(config, _in_site(path), abs_src_path=str(path)))
         if path.suffix == ".md":
             linked: set[Path] = set()
@@ -154,7 +178,7 @@ def _commands() -> str:
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Insert the tables of options, and make links valid in the site."""
-    source = Path(str(page.file.abs_src_path))
+    source = Path(page.file.abs_src_path or ROOT / page.file.src_uri)
     if COMMANDS in markdown:
         markdown = markdown.replace(COMMANDS, _commands())
     return OPTIONS.sub(lambda match: _table(match[1], match[2]), _rewrite_links(markdown, source))
