@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
 import shlex
@@ -12,12 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
 from cli.conftest import tsattn
 
-from tsattn import Forecaster, layers
+from tsattn import Forecaster, forecast, layers, tune
+from tsattn.cli import main
+from tsattn.config import DataConfig
 from tsattn.models import MODELS
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +33,11 @@ BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.S | re.M)
 RUNS = ("runs/air", "runs/airline")
 LINKING = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "examples" / "README.md"]
 """Pages whose links are checked."""
+OTHER_OPTIONS = {
+    *("--data-binary", "--no-cache-dir"),
+    *("--batching_parameters_file", "--enable_batching", "--model_config_file"),
+}
+"""Options of curl, pip and TensorFlow Serving."""
 OTHER_TESTS = {"own-models": "tests/models/test_own_models.py"}
 """Pages whose commands another test runs, each in a new process."""
 
@@ -145,6 +155,29 @@ def test_every_layer_and_model_is_in_the_reference() -> None:
     assert set(re.findall(r"tsattn\.layers\.(\w+)", (reference / "layers.md").read_text())) == set(layers.__all__)
     titles = re.findall(r"^### (\w+)$", (reference / "configuration.md").read_text(), re.M)
     assert set(titles) == {name for name, entry in MODELS.items() if entry.options.model_fields}
+
+
+def test_options_and_arguments_of_the_pages_exist() -> None:
+    context = click.Context(main)
+    commands = [main.get_command(context, name) for name in main.list_commands(context)]
+    options = {text for it in commands if it for option in it.params for text in (*option.opts, *option.secondary_opts)}
+    options |= {"--help", "--version", *OTHER_OPTIONS}
+    for page in LINKING:
+        assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text())) <= options, page.name
+
+    known = {"Forecaster": Forecaster, "tune": tune, "forecast": forecast}
+    rows = re.findall(r"^\|.*?\| (.*)\|$", TEXTS["coming-from-other-libraries"], re.M)
+    calls = [
+        node for row in rows for code in re.findall(r"`([^`]+\))[^`]*`", row) for node in ast.walk(ast.parse(code))
+    ]
+    seen = 0
+    for call in (node for node in calls if isinstance(node, ast.Call)):
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
+        function = known.get(name) or getattr(Forecaster, name)
+        arguments = set(inspect.signature(function).parameters) | DataConfig.model_fields.keys()
+        assert {keyword.arg for keyword in call.keywords} <= arguments, ast.unparse(call)
+        seen += 1
+    assert seen > 25
 
 
 def test_the_way_from_tensorflow_addons_leads_to_public_layers() -> None:
