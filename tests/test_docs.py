@@ -147,6 +147,7 @@ def test_the_readme_is_short_and_has_the_same_code_in_chinese() -> None:
     titles, tables = (re.compile(pattern, re.M) for pattern in (r"^#+ ", r"^\|"))
     for pattern in (titles, tables):
         assert len(pattern.findall(TEXTS["README"])) == len(pattern.findall(chinese))
+    assert "(README.zh-CN.md)" in TEXTS["README"] and "(README.md)" in chinese
     assert len(TEXTS["README"].splitlines()) <= 150
 
 
