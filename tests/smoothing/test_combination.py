@@ -165,3 +165,19 @@ def test_wrong_settings_are_named():
 
 def test_no_series_give_no_forecasts():
     assert forecast_series([], 3).forecast.shape == (0, 3)
+
+
+@pytest.mark.parametrize("days", [1, 1.5, 2, 4, 10])
+def test_a_week_that_was_not_seen_twice_is_not_used(days: float) -> None:
+    hour = np.arange(24 * 40)
+    series = 50 + 20 * np.sin(hour * np.pi / 12) + np.random.default_rng(0).normal(0, 1, len(hour))
+    history, future = series[: int(24 * days)], series[int(24 * days) :][:48]
+    both, day = (forecast_series([history], 48, seasons).forecast[0] for seasons in ((24, 168), (24,)))
+    repeated = np.resize(history[-24:] if days >= 1 else history, 48)
+    naive = np.abs(repeated - future).mean()
+    assert np.abs(both - future).mean() < 2.5 * naive and np.abs(day - future).mean() < 2.5 * naive
+
+
+def test_a_history_without_past_origins_has_intervals() -> None:
+    result = forecast_series([np.arange(20.0)], 48, (24, 168), levels=(0.1, 0.5, 0.9))
+    assert np.isfinite(result.quantiles).all() and (np.diff(result.quantiles, axis=-1) > 0).all()

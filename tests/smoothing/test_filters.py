@@ -85,7 +85,7 @@ def test_croston_equals_its_recursion():
     spec = SmoothingSpec(4, (), window=80)
     kernels = smoothing_kernels(spec)
     window, observed = right_aligned([values], 80)
-    rates = intermittent_forecasts(np, window, positions(np, observed, 80), kernels)
+    rates = intermittent_forecasts(np, window, positions(np, observed, kernels.spec), kernels)
     for row, origin in enumerate(kernels.origins):
         expected = croston(values[: origin - 9], 0.1)
         np.testing.assert_allclose(rates[0, row, 0], expected, rtol=1e-10)

@@ -12,6 +12,8 @@ from tsattn.smoothing.intermittent import INTERMITTENT, intermittent_forecasts, 
 from tsattn.smoothing.kernels import Kernels
 
 TINY = 1e-30
+SHORT_SEASON = 4
+"""Season length up to which a season is not expected without evidence."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Bank:
         open: `(N, K)` bool: whether a candidate can be used.
         intermittent: `(N, 1)` bool: whether the series is intermittent.
         count: `(N, 1)` number of observed values.
+        season: `(N, 1)` the longest season that is used.
         centre: `(N, 1)`.
         scale: `(N, 1)` mean absolute change of the values; the absolute level if they are constant. Above 0.
         change: `(N, 1)` expected absolute change: 1, but 0 for a constant series and 0.1 for a single value.
@@ -44,6 +47,7 @@ class Bank:
     open: Tensor
     intermittent: Tensor
     count: Tensor
+    season: Tensor
     centre: Tensor
     scale: Tensor
     change: Tensor
@@ -58,8 +62,7 @@ def bank(xp: Any, values: Tensor, observed: Tensor, kernels: Kernels) -> Bank:
         observed: `(N, T)` bool: False before the start and where a value is missing.
         kernels: Constant arrays of the specification.
     """
-    length = kernels.spec.length
-    where = positions(xp, observed, length)
+    where = positions(xp, observed, kernels.spec)
     values = xp.where(observed, values, 0.0)
     raw = history(xp, values, where, kernels)
     centre = raw.level
@@ -89,25 +92,30 @@ def bank(xp: Any, values: Tensor, observed: Tensor, kernels: Kernels) -> Bank:
         step_errors=xp.concatenate([errors, mean_error], axis=2),
         step_weight=step_weight,
         growth=xp.where(positive, growth, 1.0),
-        open=_open(xp, positive, sparse, kernels),
+        open=_open(xp, positive, sparse, where, kernels),
         intermittent=sparse,
         count=count,
+        season=xp.where(
+            where.season == kernels.spec.season, 1.0 * kernels.spec.season, 1.0 * kernels.spec.first_season
+        ),
         centre=centre,
         scale=scale,
         change=change,
     )
 
 
-def _open(xp: Any, positive: Tensor, sparse: Tensor, kernels: Kernels) -> Tensor:
+def _open(xp: Any, positive: Tensor, sparse: Tensor, where: Positions, kernels: Kernels) -> Tensor:
     """Return which candidates can be used, `(N, K)` bool.
 
     Logarithms need positive values. An intermittent series has the intermittent candidates and, of the smoothings,
-    those that react slowly and have no trend.
+    those that react slowly and have no trend. The second season needs a series that is long enough for it.
     """
     slow = np.array([candidate.line == "none" and candidate.level <= 0.1 for candidate in kernels.table])
     every = np.ones(len(kernels.table), dtype=bool)
-    raw = xp.logical_or(xp.logical_not(sparse), slow[None])
-    log = xp.logical_and(positive, every[None])
+    first = np.array([candidate.pattern < 1 for candidate in kernels.table])
+    long_enough = xp.logical_or(where.season == kernels.spec.season, first[None])
+    raw = xp.logical_and(xp.logical_or(xp.logical_not(sparse), slow[None]), long_enough)
+    log = xp.logical_and(positive, long_enough)
     return xp.concatenate([raw, log, xp.logical_and(sparse, every[None, :INTERMITTENT])], axis=1)
 
 
@@ -192,7 +200,7 @@ def _log_forecasts(
 def _targets(xp: Any, relative: Tensor, where: Positions, kernels: Kernels) -> tuple[Tensor, Tensor]:
     """Return the values after the past origins and their weights, both `(N, O, h)`."""
     targets = kernels.targets[:-1]
-    first = max(2 * kernels.spec.season, 4) + 1
+    first = xp.maximum(2 * where.season, 4) + 1
     late = xp.where(xp.take(where.number, kernels.origins[:-1], axis=1) >= first, 1.0, 0.0)
     return xp.take(relative, targets, axis=1), xp.take(where.weight, targets, axis=1) * late[:, :, None]
 
@@ -200,7 +208,13 @@ def _targets(xp: Any, relative: Tensor, where: Positions, kernels: Kernels) -> t
 def _step_errors(
     xp: Any, forecasts: Tensor, relative: Tensor, where: Positions, kernels: Kernels
 ) -> tuple[Tensor, Tensor]:
-    """Return errors of one-step forecasts, `(N, J, K)`, and which ones count, `(N, J)`: from the fourth value on."""
-    late = xp.where(xp.take(where.number, kernels.steps + 1, axis=1) > 3, 1.0, 0.0)
+    """Return errors of one-step forecasts, `(N, J, K)`, and which ones count, `(N, J)`: from the fourth value on.
+
+    Before the end of the second season, only those of this season count.
+    """
+    # A method with a season cannot be right before it has seen one.
+    young = (where.season > SHORT_SEASON) & (where.number[:, -1:] < 2 * where.season)
+    first = xp.where(young, where.season, 3)
+    late = xp.where(xp.take(where.number, kernels.steps + 1, axis=1) > first, 1.0, 0.0)
     weight = late * xp.take(where.weight, kernels.steps + 1, axis=1)
     return (forecasts - xp.take(relative, kernels.steps + 1, axis=1)[:, :, None]) * weight[:, :, None], weight

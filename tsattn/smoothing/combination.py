@@ -8,12 +8,13 @@ the scores. For intermittent series the errors are root mean squared, because th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tsattn.smoothing.bank import TINY, Bank, bank
+from tsattn.smoothing.bank import SHORT_SEASON, TINY, Bank, bank
 from tsattn.smoothing.candidates import Candidate
 from tsattn.smoothing.history import Tensor
 from tsattn.smoothing.intermittent import INTERMITTENT, INTERMITTENT_KINDS
@@ -31,6 +32,8 @@ _FULL_ORIGINS = 8
 _REFERENCE_ERRORS = 64.0
 """Number of errors at which the temperature of the errors over the horizon has its stated value."""
 _THETA_PRIOR = 1.0
+_REPETITION_PRIOR = 2.0
+"""Advantage of the seasonal naive method in the second season, by the binary logarithm of season / `SHORT_SEASON`."""
 _TREND_PENALTY = 10.0
 """Penalty of a trend in a seasonal series of one value; none from two seasons on."""
 _FAR_PENALTY = 2.0
@@ -95,7 +98,10 @@ def candidate_scores(xp: Any, parts: Bank, kernels: Kernels) -> Tensor:
     evidence = xp.minimum(origins * (1 / _FULL_ORIGINS), 1.0)
     evidence = evidence * evidence
     near = min(1.0, _STEP_HORIZON / kernels.spec.horizon)
-    step_temperature = _STEP_TEMPERATURE * near * steps / (steps + _STEP_PRIOR) * (1.0 - evidence)
+    # Of two seasons, the second one is evidence.
+    second = xp.minimum(xp.maximum(parts.count / parts.season - 1.0, 0.0), 1.0)
+    known = xp.where(parts.season > SHORT_SEASON, second * second, 1.0)
+    step_temperature = _STEP_TEMPERATURE * near * known * steps / (steps + _STEP_PRIOR) * (1.0 - evidence)
     horizon_temperature = _HORIZON_TEMPERATURE * xp.sqrt(pairs * (1 / _REFERENCE_ERRORS)) * evidence
     return (
         _prior(xp, parts, kernels)
@@ -116,17 +122,26 @@ def _excess(xp: Any, error: Tensor, usable: Tensor, floor: Tensor) -> Tensor:
 
 
 def _prior(xp: Any, parts: Bank, kernels: Kernels) -> Tensor:
-    """Return the scores without any error: Theta is preferred, and a trend needs two seasons or a long history."""
+    """Return the scores without any error.
+
+    Theta is preferred, a trend needs two seasons or a long history, and during the second season the first one is
+    expected to repeat.
+    """
     tail = [0] * INTERMITTENT
     theta = np.array([candidate.line == "least squares" for candidate in kernels.table], dtype=int)
     trend = np.array([candidate.line != "none" for candidate in kernels.table], dtype=int)
     theta, trend = np.array([*theta, *theta, *tail]), np.array([*trend, *trend, *tail])
-    season = kernels.spec.season
-    if season > 1:
-        unseen = _TREND_PENALTY * xp.maximum(1.0 - parts.count * (0.5 / season), 0.0)
+    if kernels.spec.seasons:
+        unseen = _TREND_PENALTY * xp.maximum(1.0 - parts.count * (0.5 / parts.season), 0.0)
     else:
         unseen = _FAR_PENALTY * xp.maximum(kernels.spec.horizon / xp.maximum(parts.count, 1.0) - 1.5, 0.0)
+    naive = [
+        candidate.level == 0 and candidate.pattern == 0 and candidate.line == "none" for candidate in kernels.table
+    ]
+    second = (parts.count > parts.season - 0.5) & (parts.count < 2 * parts.season - 0.5)
+    long = xp.maximum(xp.log(parts.season / SHORT_SEASON), 0.0) * (_REPETITION_PRIOR / math.log(2))
     score = _THETA_PRIOR * (xp.zeros_like(unseen) + theta[None]) - unseen * trend[None]
+    score = score + xp.where(second, long, 0.0) * np.array([*naive, *naive, *tail], dtype=int)[None]
     return xp.where(parts.open, score, _CLOSED)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tsattn.smoothing.kernels import Kernels
+from tsattn.smoothing.kernels import Kernels, SmoothingSpec
 
 Tensor = Any
 """An array of the namespace ``xp``: NumPy or `keras.ops`."""
@@ -27,27 +27,30 @@ class Positions:
         started: `(N, T)` bool, from the first observed value on.
         number: `(N, T)` int: position since the start, 1 at the first observed value, 0 before.
         first: `(N, 1)` int: index of the first observed value; ``T`` without any.
+        season: `(N, 1)` int: the longest season that is used; with two, the first one until the series is long enough.
     """
 
     weight: Tensor
     started: Tensor
     number: Tensor
     first: Tensor
+    season: Tensor
 
 
-def positions(xp: Any, observed: Tensor, length: int) -> Positions:
+def positions(xp: Any, observed: Tensor, spec: SmoothingSpec) -> Positions:
     """Return the positions of the observed values.
 
     Args:
         xp: NumPy or `keras.ops`.
         observed: `(N, T)` bool.
-        length: ``T``.
+        spec: Horizon, seasons and window ``T``.
     """
     seen = xp.where(observed, 1, 0)
     started = xp.cumsum(seen, axis=1) > 0
     after = xp.where(started, 1, 0)
-    first = length - xp.sum(after, axis=1, keepdims=True)
-    return Positions(xp.where(observed, 1.0, 0.0), started, xp.cumsum(after, axis=1), first)
+    steps = xp.sum(after, axis=1, keepdims=True)
+    season = xp.where(steps >= spec.enough, spec.season, spec.first_season)
+    return Positions(xp.where(observed, 1.0, 0.0), started, xp.cumsum(after, axis=1), spec.length - steps, season)
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,11 @@ def history(xp: Any, values: Tensor, where: Positions, kernels: Kernels) -> Hist
     spec = kernels.spec
     head, weight = _head(xp, values, where, spec.length, 2 * spec.season if spec.season > 1 else 4)
     if spec.season > 1:
-        level, trend = (
-            _mean(xp, head[:, : spec.season], weight[:, : spec.season]),
-            _season_trend(xp, head, weight, spec.season),
-        )
+        step = np.arange(2 * spec.season)[None]
+        weight = weight * xp.where(step < 2 * where.season, 1.0, 0.0)
+        level = _mean(xp, head, weight * xp.where(step < where.season, 1.0, 0.0))
+        long, short = (_season_trend(xp, head, weight, season) for season in (spec.season, spec.first_season))
+        trend = xp.where(where.season == spec.season, long, short)
     else:
         level, trend = _mean(xp, head[:, :2], weight[:, :2]), _line_slope(xp, head, weight)
     phases = xp.maximum(where.number[:, -1:] - spec.length + np.arange(spec.length + spec.horizon)[None], 0)
@@ -122,14 +126,15 @@ def _season_trend(xp: Any, head: Tensor, weight: Tensor, season: int) -> Tensor:
 
     Only phases that are observed in both seasons count; 0 without two complete seasons' length.
     """
-    both = weight[:, :season] * weight[:, season:]
-    return _mean(xp, head[:, season:] - head[:, :season], both) / season
+    second = slice(season, 2 * season)
+    both = weight[:, :season] * weight[:, second]
+    return _mean(xp, head[:, second] - head[:, :season], both) / season
 
 
 def _initial_pattern(xp: Any, head: Tensor, weight: Tensor, trend: Tensor, season: int) -> Tensor:
     """Return the mean deviation of each phase from the first observations' line, `(N, season)`; its mean is 0.
 
-    A series that does not reach the end of the second season has no initial pattern.
+    A series with less than half of the second season observed has no initial pattern.
     """
     count = head.shape[1] // season * season
     step = trend * np.arange(head.shape[1])[None]
@@ -139,7 +144,8 @@ def _initial_pattern(xp: Any, head: Tensor, weight: Tensor, trend: Tensor, seaso
     pattern = xp.sum(xp.reshape(deviation, (-1, count // season, season)), axis=1) / xp.maximum(number, 1.0)
     seen = xp.where(number > 0, 1.0, 0.0)
     pattern = (pattern - _mean(xp, pattern, seen)) * seen
-    return pattern * xp.where(xp.sum(weight[:, -season:], axis=1, keepdims=True) > 0.5 * season, 1.0, 0.0)
+    second = xp.sum(weight[:, season : 2 * season], axis=1, keepdims=True)
+    return pattern * xp.where(second > 0.5 * season, 1.0, 0.0)
 
 
 def _residual(xp: Any, values: Tensor, initial: Tensor, where: Positions, kernels: Kernels) -> Tensor:

@@ -46,7 +46,7 @@ def quantiles(xp: Any, result: Combination, kernels: Kernels, levels: Sequence[f
     errors, weight = horizon_errors(xp, result, kernels)
     errors = errors / profile[:, None]
     scale = _error_scale(xp, result, kernels, errors, weight)
-    shape = _shape(xp, errors / xp.maximum(scale, 1e-12)[:, :, None], weight, levels)
+    shape = _shape(xp, errors / xp.maximum(scale, 1e-12)[:, :, None], weight, xp.zeros_like(scale), levels)
     # The median of the errors is not that of the future: the forecast itself is more accurate.
     array = np.asarray(levels)
     shape = xp.maximum(shape, _constant(xp, np.where(array < 0.5, -_UNBOUNDED, 0.0)))
@@ -95,15 +95,18 @@ def _error_scale(xp: Any, result: Combination, kernels: Kernels, errors: Tensor,
     return _GAUSSIAN * (_STEP_ORIGINS * step + origins * horizon) / (_STEP_ORIGINS + origins)
 
 
-def _shape(xp: Any, standard: Tensor, weight: Tensor, levels: Sequence[float]) -> Tensor:
-    """Return quantiles of the standardised errors mixed with Student's t distribution, `(N, levels)`."""
+def _shape(xp: Any, standard: Tensor, weight: Tensor, none: Tensor, levels: Sequence[float]) -> Tensor:
+    """Return quantiles of the standardised errors mixed with Student's t distribution, `(N, levels)`.
+
+    ``none`` is `(N, 1)` zeros: without past origins there are no errors.
+    """
     size = standard.shape[1] * standard.shape[2]
     extra = max(int(size * _REFERENCE_FRACTION), 99)
-    sample = xp.reshape(standard, (-1, size))
-    seen = xp.reshape(weight, (-1, size)) > 0
-    none = xp.zeros_like(weight[:, :1, 0])
-    filled = xp.where(seen, sample, none + _constant(xp, _student_quantiles(size)))
-    ordered = xp.sort(xp.concatenate([filled, none + _constant(xp, _student_quantiles(extra))], axis=1), axis=1)
+    parts = [none + _constant(xp, _student_quantiles(extra))]
+    if size:
+        seen = xp.reshape(weight, (-1, size)) > 0
+        parts.append(xp.where(seen, xp.reshape(standard, (-1, size)), none + _constant(xp, _student_quantiles(size))))
+    ordered = xp.sort(xp.concatenate(parts, axis=1), axis=1)
     place = np.clip(np.asarray(levels) * (size + extra) - 0.5, 0, size + extra - 1)
     below = np.floor(place).astype(int)
     above = np.minimum(below + 1, size + extra - 1)

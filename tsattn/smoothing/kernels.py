@@ -60,6 +60,16 @@ class SmoothingSpec:
         return max(self.seasons, default=1)
 
     @property
+    def first_season(self) -> int:
+        """The shortest season; 1 without one."""
+        return min(self.seasons, default=1)
+
+    @property
+    def enough(self) -> int:
+        """Number of steps from which the longest season is used: two of it, and four past forecasts."""
+        return 2 * self.season + 1 + self.horizon + 3 * self.spacing
+
+    @property
     def length(self) -> int:
         """Length of the window."""
         return self.window if self.window is not None else default_window(self.horizon, self.seasons)
