@@ -220,7 +220,7 @@ def test_coverage_of_sums_of_an_autoregression() -> None:
     rng = np.random.default_rng(0)
     walks = {f"w{i}": lfilter([1.0], [1.0, -0.9], rng.normal(size=700)) for i in range(12)}
     days = pd.date_range("2024-01-01", periods=700)
-    frame = pd.concat(pd.DataFrame({"id": name, "ds": days, "y": walk}) for name, walk in walks.items())
+    frame = pd.concat(pd.DataFrame({"unique_id": name, "ds": days, "y": walk}) for name, walk in walks.items())
     known = frame[frame["ds"] < days[400]]
     forecaster = Forecaster(
         "seq2seq",

@@ -78,7 +78,8 @@ def _lost_fraction(values: Doubles, codes: Ints, count: int) -> Doubles:
     values, codes = values[known], codes[known]
     within = codes[1:] == codes[:-1]
     owner, steps = codes[1:][within], np.abs(np.diff(values))[within]
-    error = np.abs(values - values.astype(np.float32))
+    with np.errstate(over="ignore"):
+        error = np.abs(values - values.astype(np.float32))
     limit = np.maximum(error[1:], error[:-1])[within] / MAX_ERROR
     changed = np.bincount(owner, weights=steps > 0, minlength=count)
     lost = np.bincount(owner, weights=(steps > 0) & (steps < limit), minlength=count)

@@ -88,11 +88,22 @@ def _choose(table: Table, readings: dict[str, TimeReading]) -> str | None:
         dates = named or ([] if len(dates) > 1 and _has_named_time(table) else dates)
     if len(dates) == 2:
         # The start and the end of each step.
-        starts = [name for name in dates if words_of(name) & _STARTS]
-        dates = starts if len(starts) == 1 and any(words_of(name) & _ENDS for name in dates) else dates
+        starts, ends = ([name for name in dates if words_of(name) & words] for words in (_STARTS, _ENDS))
+        if len(starts) == 1 and ends and _are_steps(table, starts[0], ends[0], readings):
+            dates = starts
     if len(dates) > 1:
         raise table.error(f"expected one time column, got dates in {quote_list(dates)}", "name one with {time}")
     return dates[0] if dates else None
+
+
+def _are_steps(table: Table, start: str, end: str, readings: dict[str, TimeReading]) -> bool:
+    """Return whether the time from start to end is that to the next start, or a little less."""
+    try:
+        first, last = (table.timestamps((name,), readings[name].format or "date") for name in (start, end))
+    except DataError:
+        return False
+    lengths, steps = np.asarray(last - first), np.diff(np.unique(np.asarray(first)))
+    return bool((lengths > np.timedelta64(0)).all() and (not len(steps) or np.median(lengths) <= np.median(steps)))
 
 
 def _has_named_time(table: Table) -> bool:
