@@ -43,7 +43,7 @@ def test_forecasts_are_within_the_domain(model: str, tmp_path: Path) -> None:
 def test_data_outside_the_domain_are_rejected(support: str, value: float) -> None:
     data = sales().astype({"sold": float})
     data.loc[7, "sold"] = value
-    with pytest.raises(DataError, match=rf"support={support} means .* Received: {value:g} in 'sold', and 1 such"):
+    with pytest.raises(DataError, match=rf"support={support} means .* Received: {value:g} in 'sold' at 2024-01-08"):
         Forecaster("naive", 7, support=support).fit(data)
 
 
