@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs docs-serve notebooks test test-lowest test-slow test-accuracy test-backends pretrain bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-startup bench-classical bench-layers lint format clean
+.PHONY: help demo docs docs-serve notebooks test test-lowest test-slow test-accuracy test-backends pretrain bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-startup bench-classical bench-layers bench-reliability lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
@@ -83,6 +83,9 @@ bench-reading: $(VENV)/.dev ## Time and memory to load CSV files, compared with 
 
 bench-windows: $(VENV)/.dev ## Rate of gathering windows, compared with training on them
 	@$(BIN)/python -m benchmarks.windows
+
+bench-reliability: $(VENV)/.dev ## Kill commands, damage runs, forecast extreme series; writes docs/reliability.md (an hour)
+	@$(BIN)/python -m benchmarks.reliability
 
 bench-layers: $(VENV)/.dev ## Time and memory of the attention layers, compared with Keras's (minutes)
 	@$(BIN)/python -m benchmarks.layers

@@ -22,6 +22,9 @@ Configuration = dict[str, Any]
 FORMER_BEHAVIOUR = {"model.mean_reversion": False, "model.linear_residual": False, "training.history_truncation": 0.0}
 """Options whose defaults differ from the behaviour of the code before the option existed: that behaviour."""
 
+NEAR_ZERO = ("solar", "sunspots")
+"""Data whose forecasts are never below 0 by rule; before the rule, `data.support` was "real" for all."""
+
 DEFAULT = "default"
 """True if no model is named, so that the network is combined with the zero-shot forecast."""
 
@@ -94,6 +97,8 @@ def is_equivalent(earlier: Configuration, task: Task, wanted: Configuration) -> 
         _flatten({key: value for key, value in values.items() if key in groups}) for values in (earlier, wanted)
     )
     before = {renamed_options().get(key, key): value for key, value in before.items()}
+    if before.get("data.support") == "real" and now["data.support"] is None and task.data not in NEAR_ZERO:
+        before["data.support"] = None
     if any(now.get(key, ...) != value for key, value in before.items()):
         return False
     default = {**_flatten(resolve(task, [f"model.name={name}"])), **FORMER_BEHAVIOUR}
