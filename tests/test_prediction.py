@@ -171,7 +171,8 @@ def test_the_command_line(weekly: Forecaster, tmp_path: Path) -> None:
     result = tsattn(*asked, "--cutoff", "2024-04-05", "--horizon", 9, "--recursive")
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[1].startswith("a,2024-04-06,") and len(result.stdout.splitlines()) == 19
-    assert "Note: 1 of 3 series have no history" in result.stderr and "Note: 9 steps are more than" in result.stderr
+    assert "Warning: 1 of 3 series have no history" in result.stderr, result.stderr
+    assert "Warning: 9 steps are more than" in result.stderr, result.stderr
     refused = tsattn(*asked, "--horizon", 9)
     assert refused.exit_code == 2 and "--recursive" in refused.stderr
     wrong = tsattn(*asked, "--cutoff", "2025-01-01")
