@@ -120,10 +120,10 @@ def test_the_command_line(tmp_path: Path) -> None:
     result = tsattn("fit", tmp_path / "history.csv", *given, *columns, *quick)
     assert result.exit_code == 0, result.output
     assert "future covariates" in result.stderr and "past covariates" in result.stderr
-    assert "Note: 12 of 12 values of future covariates are missing" in result.stderr
+    assert "Warning: 12 of 12 values of future covariates are missing" in result.stderr
     known = tsattn("predict", out, "--future", tmp_path / "ahead.csv")
-    assert known.exit_code == 0 and "Note:" not in known.stderr and len(known.stdout.splitlines()) == 13
-    assert "Note:" in tsattn("predict", out).stderr
+    assert known.exit_code == 0 and "Warning:" not in known.stderr and len(known.stdout.splitlines()) == 13
+    assert "Warning:" in tsattn("predict", out).stderr
 
 
 def test_future_covariates_of_another_file_are_read_with_the_data() -> None:

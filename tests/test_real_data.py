@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.accuracy.configuration import resolve
+from benchmarks.accuracy.configuration import make_run_config, resolve
 from benchmarks.accuracy.protocols import Outcome, run
 from benchmarks.accuracy.tasks import TEST, get_task
-from tsattn.config import RunConfig
 
 pytestmark = pytest.mark.slow
 
@@ -38,15 +37,17 @@ def test_classic_series(name: str, season: int, horizon: int, first: str, data_d
     assert result.returncode == 0, result.stderr
     assert "arning" not in result.stderr, result.stderr
     forecast = pd.read_csv(tmp_path / "run" / "forecast.csv")
-    assert len(forecast) == horizon and str(forecast["ds"].iloc[0]) == first
-    assert np.isfinite(forecast[["y", "y-lo-80", "y-hi-80"]]).to_numpy().all()
+    _, time, target, *bounds = forecast.columns
+    assert len(forecast) == horizon and str(forecast[time].iloc[0]) == first
+    assert bounds == [f"{target}-lo-80", f"{target}-hi-80"]
+    assert np.isfinite(forecast[[target, *bounds]]).to_numpy().all()
     config = (tmp_path / "run" / "config.toml").read_text()
     assert f"season = {season}\n" in config
 
 
 def benchmark(name: str, data_dir: Path) -> Outcome:
     """Run the default on a task of the accuracy benchmark, with seed 0."""
-    return run(get_task(name), RunConfig.from_dict(resolve(get_task(name))), TEST, data_dir)
+    return run(get_task(name), make_run_config(resolve(get_task(name)), seed=0), TEST, data_dir)
 
 
 @pytest.mark.accuracy
