@@ -217,6 +217,16 @@ def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise _write_error(path, error) from None
 
 
+def check_folder(path: Path, *, overwrite: bool) -> None:
+    """Check that a folder of files may be written, before any work.
+
+    Raises:
+        RunError: It exists and must not be overwritten.
+    """
+    if path.exists() and not overwrite:
+        raise RunError(f"{path}: already exists", "choose another path", "set {overwrite}")
+
+
 def check_file(path: Path, *, overwrite: bool) -> None:
     """Check that a file can be written, before any work.
 

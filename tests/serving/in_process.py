@@ -105,7 +105,7 @@ def fit_baseline(frame: Any, horizon: int = 6, **options: Any) -> Forecaster:
     It is not scored on the validation part, which takes most of the time of a fit.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tsattn.forecasting.fit.compare", lambda *_: (Scores(*[pd.DataFrame()] * 4, ()), None))
+        patch.setattr("tsattn.forecasting.fit.compare", lambda *_: (Scores(*[pd.DataFrame()] * 5, ()), None))
         return Forecaster("seasonal_mean", horizon, **options).fit(frame)
 
 

@@ -9,7 +9,7 @@ import click
 
 from tsattn.cli.command import Command
 from tsattn.cli.document import records
-from tsattn.cli.loading import load_forecaster, load_tensorflow
+from tsattn.cli.loading import load_forecaster
 from tsattn.cli.options import (
     PATH,
     cutoff_option,
@@ -61,8 +61,7 @@ def explain(
     learned graph. A run without any of these, such as a naive baseline, is an error. DATA is as for `tsattn predict`;
     with DATA the covariates are permuted over more windows.
     """
-    load_tensorflow()
-    from tsattn.explanation.explanation import check_folder
+    from tsattn.atomic_io import check_folder
 
     if out is not None:
         check_folder(out, overwrite=overwrite)

@@ -30,8 +30,18 @@ _MAX_CHECKED = 16
 """Series on which the check is made."""
 
 
-def attention_of(fitted: FittedForecaster, panel: Panel) -> pd.DataFrame | None:
-    """Return the attention weights of the forecasts that follow the first series of a panel.
+def first_series(panel: Panel) -> Panel:
+    """Return the series of a panel whose attention is returned."""
+    return panel.take(np.arange(min(len(panel), MAX_SERIES)))
+
+
+def attention_of(fitted: FittedForecaster, panel: Panel, pretrained: NetworkWeights | None) -> pd.DataFrame | None:
+    """Return the attention weights of the forecasts that follow a panel.
+
+    Args:
+        fitted: The forecaster.
+        panel: A few series.
+        pretrained: Result of `pretrained_weights`, whose attention is that of a model without another one.
 
     Returns:
         One row per series, forecast step, head and past steps that a key covers: ``unique_id``, ``ds``, ``head`` (from
@@ -39,10 +49,8 @@ def attention_of(fitted: FittedForecaster, panel: Panel) -> pd.DataFrame | None:
         of them, 1 for the last observed step), ``weight``. The weights of a step and head have the sum 1. None for a
         model without attention over past steps.
     """
-    panel = panel.take(np.arange(min(len(panel), MAX_SERIES)))
     if ATTENTION not in fitted.model.output:
-        found = pretrained_weights(fitted, panel)
-        return None if found is None else _pretrained_attention(fitted, panel, found)
+        return None if pretrained is None else _pretrained_attention(fitted, panel, pretrained)
     outputs = outputs_of(fitted.model, fitted.spec, _window(fitted, panel), (ATTENTION, KEY_STEPS, QUERY_STEPS))
     weights = outputs[ATTENTION][:, :MAX_SERIES]
     channels = weights.shape[1]
@@ -65,17 +73,16 @@ def pretrained_weights(fitted: FittedForecaster, panel: Panel) -> NetworkWeights
     return network_weights(series, fitted.spec.horizon, options.seasons(fitted.spec.season))
 
 
-def forecasters_of(fitted: FittedForecaster, panel: Panel) -> pd.DataFrame | None:
+def forecasters_of(panel: Panel, found: NetworkWeights) -> pd.DataFrame:
     """Return the weights of the candidate forecasts in the median of the pretrained network, before its residual.
 
+    Args:
+        panel: A few series.
+        found: Result of `pretrained_weights` for them.
+
     Returns:
-        One row per series, forecast step and candidate: ``unique_id``, ``ds``, ``forecaster``, ``weight``. None if the
-        forecast does not combine the pretrained network.
+        One row per series, forecast step and candidate: ``unique_id``, ``ds``, ``forecaster``, ``weight``.
     """
-    panel = panel.take(np.arange(min(len(panel), MAX_SERIES)))
-    found = pretrained_weights(fitted, panel)
-    if found is None:
-        return None
     count, horizon, _ = found.candidates.shape
     series = np.repeat(np.arange(len(panel)), len(panel.targets))
     frame = _steps_frame(panel, series_names(panel), series, horizon, len(CANDIDATES))

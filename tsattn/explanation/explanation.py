@@ -12,9 +12,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from tsattn.atomic_io import check_folder
 from tsattn.data.loader import Frame
 from tsattn.errors import ConfigError, RunError
-from tsattn.explanation.attention import attention_of, check_faithfulness, forecasters_of
+from tsattn.explanation.attention import (
+    attention_of,
+    check_faithfulness,
+    first_series,
+    forecasters_of,
+    pretrained_weights,
+)
 from tsattn.explanation.covariates import covariate_importance
 from tsattn.explanation.drawing import draw_attention, draw_covariates, draw_graph, draw_weights
 from tsattn.explanation.graph import learned_graph
@@ -153,12 +160,6 @@ class Explanation:
         return figure
 
 
-def check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Raise a RunError if a folder exists and is not to be overwritten."""
-    if folder.exists() and not overwrite:
-        raise RunError(f"{folder}: already exists", "choose another path", "set {overwrite}")
-
-
 def _largest(title: str, table: pd.DataFrame | None) -> str:
     """Return a sentence on the largest mean weights of a table."""
     if table is None:
@@ -180,7 +181,10 @@ def explain(fitted: FittedForecaster, X: Frame | Path | str | None, request: Pre
 
 def explain_panel(fitted: FittedForecaster, panel: Panel) -> Explanation | None:
     """Return what the forecasts that follow a panel rest on; None for a model that has no such part."""
-    weights, attention, forecasters = (part(fitted, panel) for part in (method_weights, attention_of, forecasters_of))
+    first, weights = first_series(panel), method_weights(fitted, panel)
+    pretrained = pretrained_weights(fitted, first)
+    attention = attention_of(fitted, first, pretrained)
+    forecasters = None if pretrained is None else forecasters_of(first, pretrained)
     explanation = Explanation(
         weights=None if weights is None else name_columns(weights, fitted.schema),
         forecasters=None if forecasters is None else name_columns(forecasters, fitted.schema),

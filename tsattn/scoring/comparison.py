@@ -131,7 +131,7 @@ def compare(
     names, training = list(forecasters), history_frame(panel.drop_last(steps))
     # All windows of a series are scored together.
     scores = score(frame.drop(columns=["cutoff", "ds"]), names, spec.season, spec.levels, training)
-    return scores, summarize_validation(frame, names[0], spec.levels, panel, steps, spec.season)
+    return scores, summarize_validation(frame, names[0], spec.levels, panel, scores.scales)
 
 
 def forecast_windows(

@@ -171,6 +171,7 @@ class Scores:
         by_origin: By ``unique_id`` and ``cutoff``; by ``unique_id`` alone if there are no origins.
         by_series: By ``unique_id``.
         by_step: By ``step`` of the horizon, from 1; empty if there are no origins.
+        scales: By which MASE and RMSSE divide, see `naive_scales`.
         notes: Sentences on series and values that a metric leaves out because there is no scale to divide by.
     """
 
@@ -178,6 +179,7 @@ class Scores:
     by_origin: pd.DataFrame
     by_series: pd.DataFrame
     by_step: pd.DataFrame
+    scales: pd.DataFrame
     notes: tuple[str, ...]
 
     def name_columns(self, schema: Schema) -> Scores:
@@ -222,6 +224,7 @@ def score(
         by_origin=_with_skill(by_origin, keys),
         by_series=_with_skill(by_series, ("unique_id",)),
         by_step=_with_skill(by_step, ("step",)),
+        scales=scales,
         notes=(*_describe_missing_scales(frame, scales), *_describe_zeros(known)),
     )
 

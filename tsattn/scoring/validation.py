@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tsattn.scoring.metrics import REFERENCE, naive_scales
-from tsattn.timeseries.frames import history_frame, quantile_columns
+from tsattn.scoring.metrics import REFERENCE
+from tsattn.timeseries.frames import history_frame, quantile_columns, series_names
 from tsattn.timeseries.panel import Panel
 
 _EXAMPLES = {"good": 0.1, "median": 0.5, "bad": 0.9}
@@ -51,7 +51,7 @@ class ValidationSummary:
 
 
 def summarize_validation(
-    frame: pd.DataFrame, name: str, levels: tuple[float, ...], panel: Panel, steps: int, season: int
+    frame: pd.DataFrame, name: str, levels: tuple[float, ...], panel: Panel, scales: pd.DataFrame
 ) -> ValidationSummary | None:
     """Return the summary of the forecasts of a model; None if no value is known.
 
@@ -61,15 +61,14 @@ def summarize_validation(
         name: Name of the model.
         levels: Its quantile levels.
         panel: The series, with the validation part.
-        steps: Length of the validation part.
-        season: Season length in steps.
+        scales: Errors of the seasonal naive forecast before the validation part, see
+            `tsattn.scoring.metrics.naive_scales`.
     """
     known = frame.dropna(subset="y")
     if known.empty:
         return None
     columns = {f"{name}{key.removeprefix('y')}": index for key, index in quantile_columns(levels).items()}
-    scale = naive_scales(history_frame(panel.drop_last(steps)), season)["mae"].replace(0.0, np.nan)
-    factor = known["unique_id"].map(scale).astype(float)
+    factor = known["unique_id"].map(scales["mae"].replace(0.0, np.nan)).astype(float)
     unit = "MASE" if factor.notna().any() else "MAE"
     factor = factor if unit == "MASE" else pd.Series(1.0, index=known.index)
     step = frame.groupby(["unique_id", "cutoff"], sort=False).cumcount().loc[known.index] + 1
@@ -96,12 +95,13 @@ def _examples(
     keys = ["unique_id"] if known["unique_id"].nunique() >= len(_EXAMPLES) else ["unique_id", "cutoff"]
     ranked = known.dropna(subset="error").groupby(keys, sort=False)["error"].mean().sort_values(kind="stable")
     chosen = {round(rank * (len(ranked) - 1)): kind for kind, rank in _EXAMPLES.items()} if len(ranked) else {}
-    history, found = history_frame(panel), []
+    places, found = {id: number // len(panel.targets) for number, id in enumerate(series_names(panel))}, []
     for place, kind in chosen.items():
         key = ranked.index[place]
         id, cutoff = key if isinstance(key, tuple) else (key, known.loc[known["unique_id"] == key, "cutoff"].max())
         own = frame[(frame["unique_id"] == id) & (frame["cutoff"] == cutoff)]
         forecast = own[["unique_id", "ds", *columns]].rename(columns=lambda text: text.replace(name, "y", 1))
+        history = history_frame(panel.take(np.array([places[id]])))
         past = history[(history["unique_id"] == id) & (history["ds"] <= own["ds"].max())]
         found.append(ValidationExample(kind, float(ranked.iloc[place]), past, forecast))
     return tuple(found)
