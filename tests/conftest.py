@@ -7,8 +7,12 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from serving.chromium import Page
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Several processes that each take all cores get into each other's way.
@@ -38,6 +42,18 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("needs the benchmark data: set TSATTN_DATA_DIR to their folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Page]:
+    """A headless Chromium."""
+    from serving import chromium
+
+    program = chromium.find()
+    if program is None:
+        pytest.skip(f"needs a Chromium: none of {', '.join(chromium.NAMES)} is installed")
+    with chromium.Page(program) as page:
+        yield page
 
 
 @pytest.fixture

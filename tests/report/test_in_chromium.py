@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -55,15 +54,6 @@ FAINT = """(() => {
     }
     return found;
 })()"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[chromium.Page]:
-    program = chromium.find()
-    if program is None:
-        pytest.skip(f"needs a Chromium: none of {', '.join(chromium.NAMES)} is installed")
-    with chromium.Page(program) as page:
-        yield page
 
 
 @pytest.fixture(scope="module")

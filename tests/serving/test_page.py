@@ -70,15 +70,6 @@ def address(forecaster: Forecaster) -> Iterator[str]:
         yield where
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[chromium.Page]:
-    program = chromium.find()
-    if program is None:
-        pytest.skip(f"needs a Chromium: none of {', '.join(chromium.NAMES)} is installed")
-    with chromium.Page(program) as page:
-        yield page
-
-
 @pytest.fixture
 def page(browser: chromium.Page, address: str) -> chromium.Page:
     browser.events.clear()

@@ -62,9 +62,9 @@ def fit(
 ) -> dict[str, Any]:
     """Train a forecaster on DATA and write a run directory.
 
-    Without --model the forecaster combines a network with exponential smoothings, weighted by their errors; with few
-    data it needs no training. With --model auto it is the best of several networks and the baselines in a short
-    backtest.
+    Without --model the forecaster combines a network with the forecast of `tsattn forecast`, weighted by their errors;
+    with few data it needs no training. With --model auto it is the best of several networks and the baselines in a
+    short backtest.
 
     DATA is a CSV or Parquet file, a folder or quoted pattern of such files, or - for standard input. It is in long
     format (unique_id, ds, y), in wide format (one column per series), with one row per series, or with one row per year

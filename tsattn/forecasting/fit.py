@@ -252,7 +252,7 @@ def _fit_network(
     model, window, choice = graph.inference(), spec, None
     if options.zero_shot:
         seasons = options.seasons(spec.season)
-        _logger.info("Weighting the network and the exponential smoothings")
+        _logger.info("Weighting the network and the zero-shot forecast")
         choice = learn_weights(name, model, spec, options, panel, steps)
         if not choice.uses_network:
             return _fit_combination(options, config, spec, panel, steps, choice, history)

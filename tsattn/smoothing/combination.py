@@ -9,6 +9,7 @@ the scores. For intermittent series the errors are root mean squared, because th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from tsattn.smoothing.bank import SHORT_SEASON, TINY, Bank, bank
 from tsattn.smoothing.candidates import Candidate
 from tsattn.smoothing.history import Tensor
 from tsattn.smoothing.intermittent import INTERMITTENT, INTERMITTENT_KINDS
-from tsattn.smoothing.kernels import Kernels
+from tsattn.smoothing.kernels import Array, Kernels
 
 # Chosen on the M1 series with an even number.
 _STEP_TEMPERATURE = 32.0
@@ -127,21 +128,23 @@ def _prior(xp: Any, parts: Bank, kernels: Kernels) -> Tensor:
     Theta is preferred, a trend needs two seasons or a long history, and during the second season the first one is
     expected to repeat.
     """
-    tail = [0] * INTERMITTENT
-    theta = np.array([candidate.line == "least squares" for candidate in kernels.table], dtype=int)
-    trend = np.array([candidate.line != "none" for candidate in kernels.table], dtype=int)
-    theta, trend = np.array([*theta, *theta, *tail]), np.array([*trend, *trend, *tail])
+
+    def of_all(condition: Callable[[Candidate], bool]) -> Array:
+        """Return on which candidates, `(1, K)`, a condition holds; the intermittent ones are no smoothings."""
+        one = [condition(candidate) for candidate in kernels.table]
+        return np.array([*one, *one, *[False] * INTERMITTENT], dtype=int)[None]
+
+    theta = of_all(lambda candidate: candidate.line == "least squares")
+    trend = of_all(lambda candidate: candidate.line != "none")
+    naive = of_all(lambda candidate: candidate.level == 0 and candidate.pattern == 0 and candidate.line == "none")
     if kernels.spec.seasons:
         unseen = _TREND_PENALTY * xp.maximum(1.0 - parts.count * (0.5 / parts.season), 0.0)
     else:
         unseen = _FAR_PENALTY * xp.maximum(kernels.spec.horizon / xp.maximum(parts.count, 1.0) - 1.5, 0.0)
-    naive = [
-        candidate.level == 0 and candidate.pattern == 0 and candidate.line == "none" for candidate in kernels.table
-    ]
     second = (parts.count > parts.season - 0.5) & (parts.count < 2 * parts.season - 0.5)
     long = xp.maximum(xp.log(parts.season / SHORT_SEASON), 0.0) * (_REPETITION_PRIOR / math.log(2))
-    score = _THETA_PRIOR * (xp.zeros_like(unseen) + theta[None]) - unseen * trend[None]
-    score = score + xp.where(second, long, 0.0) * np.array([*naive, *naive, *tail], dtype=int)[None]
+    score = _THETA_PRIOR * (xp.zeros_like(unseen) + theta) - unseen * trend
+    score = score + xp.where(second, long, 0.0) * naive
     return xp.where(parts.open, score, _CLOSED)
 
 
