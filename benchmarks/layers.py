@@ -56,7 +56,7 @@ def pairs(length: int) -> dict[str, tuple[str, Step, Step]]:
     pooling, hidden, score = AttentionPooling(SIZE), layers.Dense(SIZE, "tanh"), layers.Dense(1, use_bias=False)
     softmax, dot_product = layers.Softmax(axis=1), layers.Dot(axes=1)
     encoder, decoder = TransformerEncoderBlock(SIZE, HEADS), TransformerDecoderBlock(SIZE, HEADS)
-    copying = CopyAttention(lags=length, heads=HEADS, units=SIZE // HEADS)
+    copying = CopyAttention(lags=length, num_heads=HEADS, units=SIZE // HEADS)
     graph = GraphAttention(8)
     recurrent = AttentionDecoder(layers.GRUCell(SIZE), STEPS, SIZE, Attention("scaled_dot", SIZE))
     gru, keras_encoder, keras_decoder = layers.GRU(SIZE, return_sequences=True), KerasBlock(0), KerasBlock(1)

@@ -64,7 +64,7 @@ def speaker_model(standardize: keras.layers.Layer) -> keras.Model:
     noisy = noisy * keras.ops.cast(mask, "float32")[..., None]
     features = keras.layers.Dropout(0.25)(keras.layers.Conv1D(64, 5, padding="same", activation="relu")(noisy))
     states = keras.layers.Bidirectional(keras.layers.LSTM(128, return_sequences=True))(features, mask=mask)
-    pooled = AttentionPooling(128, heads=4)(keras.layers.Dropout(0.5)(states), mask=mask)
+    pooled = AttentionPooling(128, num_heads=4)(keras.layers.Dropout(0.5)(states), mask=mask)
     speakers = keras.layers.Dense(9, activation="softmax")(keras.layers.Dropout(0.5)(pooled))
     return keras.Model(inputs, speakers)
 

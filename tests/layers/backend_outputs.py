@@ -35,6 +35,6 @@ def count_quantiles() -> np.ndarray[Any, Any]:
 
 def initial_lag_biases() -> np.ndarray[Any, Any]:
     """Return the initial biases `(lags, heads, queries)` of `CopyAttention` for a season of three patches."""
-    layer = CopyAttention(lags=7, heads=2, period=3)
+    layer = CopyAttention(lags=7, num_heads=2, period=3)
     layer(normal(1, 4, 2), normal(1, 5, 2), normal(1, 5, 1))
     return np.asarray(keras.ops.convert_to_numpy(layer.lag_bias))

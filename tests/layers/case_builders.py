@@ -150,7 +150,7 @@ def copy_attention(score: str, lags: int, period: int = 1) -> Case:
     observed = np.random.default_rng(0).random((BATCH, TIME, 3)) < 0.7
     return Case(
         f"CopyAttention-{score}-{lags}",
-        lambda: CopyAttention(lags, heads=2, score=score, units=4, period=period, dropout=0.2),
+        lambda: CopyAttention(lags, num_heads=2, score=score, units=4, period=period, dropout=0.2),
         {
             "query": normal(BATCH, 2, 4),
             "memory": normal(BATCH, TIME, 6),
@@ -185,7 +185,7 @@ def multi_head(name: str, **options: Any) -> Case:
 def encoder_block(name: str, call: dict[str, Any] | None = None, **options: Any) -> Case:
     return Case(
         f"TransformerEncoderBlock-{name}",
-        lambda: TransformerEncoderBlock(4, heads=2, feedforward_units=6, **options),
+        lambda: TransformerEncoderBlock(4, num_heads=2, intermediate_dim=6, **options),
         {"inputs": normal(BATCH, TIME, 4), "mask": KEYS},
         {"inputs": "mask"},
         {**SCORES, **(call or {})},
@@ -197,7 +197,7 @@ def encoder_block(name: str, call: dict[str, Any] | None = None, **options: Any)
 def decoder_block(name: str, call: dict[str, Any] | None = None, **options: Any) -> Case:
     return Case(
         f"TransformerDecoderBlock-{name}",
-        lambda: TransformerDecoderBlock(4, heads=2, **options),
+        lambda: TransformerDecoderBlock(4, num_heads=2, **options),
         {
             "query": normal(BATCH, 3, 4),
             "memory": normal(BATCH, TIME, 6),

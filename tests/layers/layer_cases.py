@@ -181,10 +181,10 @@ CASES = [
     multi_head("plain"),
     multi_head("value_dim", value_dim=2, output_shape=5, dropout=0.2, use_bias=False),
     encoder_block("pre"),
-    encoder_block("post", norm="post", activation="gelu", dropout=0.2),
+    encoder_block("post", normalize_first=False, activation="gelu", dropout=0.2),
     encoder_block("causal", {"use_causal_mask": True}),
     decoder_block("pre"),
-    decoder_block("post", norm="post", dropout=0.2),
+    decoder_block("post", normalize_first=False, dropout=0.2),
     decoder_block("not_causal", {"use_causal_mask": False}),
     *(
         Case(
@@ -201,7 +201,7 @@ CASES = [
         )
     ),
     *(scaling(method) for method in ("last", "standard", "mean_abs", "training")),
-    graph_layer("GraphAttention-masked", lambda: GraphAttention(4, heads=2), SCORES, mask=MASK_WITH_GAP),
+    graph_layer("GraphAttention-masked", lambda: GraphAttention(4, num_heads=2), SCORES, mask=MASK_WITH_GAP),
     graph_layer("GraphAttention-edges", lambda: GraphAttention(4, 2, concat=False), SCORES, adjacency=EDGES),
     graph_layer("GraphAttention-changing", lambda: GraphAttention(4, dropout=0.2), {}, 2, adjacency=CHANGING_EDGES),
     graph_layer("DiffusionConvolution-edges", lambda: DiffusionConvolution(4), {}, adjacency=EDGES),

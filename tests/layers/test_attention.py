@@ -147,8 +147,8 @@ def test_invalid_shapes_are_refused() -> None:
         Attention("dot")(normal(3, 5), normal(3, 6, 5))
     with pytest.raises(ConfigError, match=r"pooling must have the shape .*TimeDistributed.*\(3, 2, 6, 5\)"):
         AttentionPooling()(normal(3, 2, 6, 5))
-    with pytest.raises(ConfigError, match=r"heads must be 1 or more. Received: heads=0"):
-        AttentionPooling(heads=0)
+    with pytest.raises(ConfigError, match=r"num_heads must be 1 or more. Received: num_heads=0"):
+        AttentionPooling(num_heads=0)
     with pytest.raises(ConfigError, match="setup_memory requires a built layer"):
         Attention("dot").setup_memory(normal(3, 6, 5))
     with pytest.raises(ConfigError, match=r"alignment must have the compute dtype .*float32 in a layer of float16"):

@@ -53,7 +53,7 @@ def lag_only(lags: int, period: int, heads: int = 4) -> CopyAttention:
 @pytest.mark.parametrize("lags", [3, 6, 9])
 @pytest.mark.parametrize("score", ["additive", "dot", "general", "scaled_dot"])
 def test_outputs_match_the_formulas(score: str, lags: int) -> None:
-    layer = CopyAttention(lags, heads=3, score=score, units=4, period=2, name="copy")
+    layer = CopyAttention(lags, num_heads=3, score=score, units=4, period=2, name="copy")
     call(layer)
     with_random_weights(layer)
     known = copy_attention(score, QUERY, MEMORY, VALUES, OBSERVED, MASK, weights_of(layer))
@@ -133,7 +133,7 @@ def test_an_unknown_score_is_refused() -> None:
 def test_dropout_acts_on_copied_values_only() -> None:
     rng, draws = np.random.default_rng(0), 400
     query, memory, values = (rng.normal(size=shape).astype("float32") for shape in ((8, 3, 4), (8, 5, 6), (8, 5, 2)))
-    layer = CopyAttention(lags=5, heads=2, units=4, dropout=0.5)
+    layer = CopyAttention(lags=5, num_heads=2, units=4, dropout=0.5)
     repeated = [np.repeat(x, draws, 0) for x in (query, memory, values)]
     known, dropped = (
         outputs(layer(*repeated, return_attention_scores=True, training=training)) for training in (False, True)
@@ -149,7 +149,7 @@ def test_dropout_acts_on_copied_values_only() -> None:
 
 def test_the_only_observed_patch_is_copied_however_small_its_weight() -> None:
     for dtype, gap in (("float32", 16.0), ("mixed_float16", 16.0), ("mixed_float16", 18.0), ("mixed_float16", 60.0)):
-        layer = CopyAttention(2, heads=1, score="dot", units=1, dtype=dtype)
+        layer = CopyAttention(2, num_heads=1, score="dot", units=1, dtype=dtype)
         query, memory = np.ones((1, 1, 1), "float32"), np.array([[[gap], [0.0]]], "float32")
         values, observed = np.array([[[7.0], [5.0]]], "float32"), np.array([[[0.0], [1.0]]], "float32")
         layer(query, memory, values, observed)

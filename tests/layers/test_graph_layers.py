@@ -30,8 +30,8 @@ def attended(layer: GraphAttention, states: Array, adjacency: Array, keep: Array
     """Compute the formula of the paper for the nodes [nodes, features] of one step, node by node."""
     query, key, score, bias = (np.asarray(w) for w in (layer.query_kernel, layer.key_kernel, layer.score, layer.bias))
     nodes, units = len(states), layer.units
-    weights, heads = np.zeros((layer.heads, nodes, nodes)), np.zeros((nodes, layer.heads, units))
-    for head in range(layer.heads):
+    weights, heads = np.zeros((layer.num_heads, nodes, nodes)), np.zeros((nodes, layer.num_heads, units))
+    for head in range(layer.num_heads):
         part = slice(head * units, (head + 1) * units)
         for target in range(nodes):
             edges = {source: adjacency[source, target] for source in range(nodes) if keep[target] and keep[source]}
@@ -56,7 +56,7 @@ def attended(layer: GraphAttention, states: Array, adjacency: Array, keep: Array
 @pytest.mark.parametrize("self_loops", [True, False])
 def test_graph_attention_matches_the_paper(changing: bool, concat: bool, self_loops: bool) -> None:
     adjacency = CHANGING if changing else ROADS
-    layer = GraphAttention(5, heads=2, concat=concat, self_loops=self_loops)
+    layer = GraphAttention(5, num_heads=2, concat=concat, self_loops=self_loops)
     layer = with_random_weights(built(layer, {"inputs": STATES}, {}))
     states = np.where(MASK[..., None], STATES, np.nan).astype("float32")
     result, weights = outputs(layer(states, adjacency=adjacency, mask=MASK, return_attention_scores=True))
@@ -75,7 +75,7 @@ def test_without_an_adjacency_the_graph_is_complete() -> None:
 
 
 def test_a_masked_node_has_no_effect() -> None:
-    layer = with_random_weights(built(GraphAttention(5, heads=2), {"inputs": STATES}, {}))
+    layer = with_random_weights(built(GraphAttention(5, num_heads=2), {"inputs": STATES}, {}))
     valid = [0, 1, 3]
     mask = np.isin(np.arange(NODES), valid)[None, None].repeat(BATCH, 0).repeat(STEPS, 1)
     whole = outputs(layer(STATES, adjacency=ROADS, mask=mask))[0]
@@ -103,7 +103,7 @@ def test_the_ranking_of_neighbors_depends_on_the_node() -> None:
     keras.utils.set_random_seed(0)
     nodes = keras.Input((2 * kinds, 2 * kinds + 1))
     graph = keras.ops.convert_to_tensor(adjacency)
-    context = GraphAttention(16, heads=2, self_loops=False)(nodes, adjacency=graph)
+    context = GraphAttention(16, num_heads=2, self_loops=False)(nodes, adjacency=graph)
     model = keras.Model(nodes, keras.layers.Dense(1)(context)[:, :kinds])
     model.compile(keras.optimizers.Adam(0.01), loss="mse", jit_compile=keras.backend.backend() == "jax")
     model.fit(states, target, batch_size=64, epochs=150, verbose=0)

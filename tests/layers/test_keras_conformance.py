@@ -1,4 +1,4 @@
-"""Keras's own tests of attention, with the layer of this package in place of Keras's."""
+"""Keras's own tests of attention, with the layers of this package in place of Keras's."""
 
 from __future__ import annotations
 
@@ -6,19 +6,61 @@ from types import SimpleNamespace
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
+from case_builders import KEYS, normal
+from keras_help import outputs
 
 from tsattn.layers import MultiHeadAttention
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # their warnings are for them
-theirs = pytest.importorskip("keras.src.layers.attention.multi_head_attention_test", reason="Keras lacks its tests")
+slow = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # their warnings are for them
+reason = "Keras lacks its tests"
+multi_head = pytest.importorskip("keras.src.layers.attention.multi_head_attention_test", reason=reason)
+grouped = pytest.importorskip("keras.src.layers.attention.grouped_query_attention_test", reason=reason)
+
+
+class GroupedQueryAttention(MultiHeadAttention):
+    """`MultiHeadAttention` with the arguments of `keras.layers.GroupQueryAttention`."""
+
+    def __init__(self, head_dim: int, num_query_heads: int, num_key_value_heads: int, **kwargs: Any) -> None:
+        super().__init__(num_query_heads, head_dim, num_key_value_heads=num_key_value_heads, **kwargs)
+        self.sliding_window = kwargs.get("sliding_window")
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config |= {"num_query_heads": config["num_heads"], "head_dim": config["key_dim"]}
+        absent = ("num_heads", "key_dim", "value_dim", "output_shape", "attention_axes")
+        return {name: value for name, value in config.items() if name not in absent}
 
 
 @pytest.fixture(autouse=True)
 def ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    names: dict[str, Any] = {**vars(keras.layers), "MultiHeadAttention": MultiHeadAttention}
-    monkeypatch.setattr(theirs, "layers", SimpleNamespace(**names))
+    names: dict[str, Any] = {
+        **vars(keras.layers),
+        "MultiHeadAttention": MultiHeadAttention,
+        "GroupedQueryAttention": GroupedQueryAttention,
+    }
+    for theirs in (multi_head, grouped):
+        monkeypatch.setattr(theirs, "layers", SimpleNamespace(**names))
 
 
-class TestMultiHeadAttention(theirs.MultiHeadAttentionTest):
-    pass
+class TestMultiHeadAttention(multi_head.MultiHeadAttentionTest):
+    pytestmark = slow
+
+
+class TestGroupedQueryAttention(grouped.GroupedQueryAttentionTest):
+    pytestmark = slow
+    # Query and value may have different sizes here, as in `MultiHeadAttention`.
+    test_shape_mismatch_error_query_value_dim_mismatch = None
+
+
+def test_grouped_heads_give_the_outputs_of_keras() -> None:
+    query, value = normal(3, 4, 6), normal(3, 5, 6)
+    known = keras.layers.GroupQueryAttention(head_dim=3, num_query_heads=4, num_key_value_heads=2)
+    ours = MultiHeadAttention(4, 3, num_key_value_heads=2)
+    arguments = {"query_mask": np.ones((3, 4), bool), "value_mask": KEYS, "return_attention_scores": True}
+    expected = outputs(known(query, value, **arguments))
+    ours(query, value)
+    ours.set_weights(known.get_weights())
+    for part, other in zip(outputs(ours(query, value, **arguments)), expected, strict=True):
+        np.testing.assert_allclose(part, other, atol=1e-6)

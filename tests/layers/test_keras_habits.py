@@ -53,7 +53,7 @@ def test_attention_explains_arguments_of_keras() -> None:
 def test_a_seed_makes_dropout_repeatable() -> None:
     for make in (
         lambda: Attention("dot", dropout=0.5, seed=3),
-        lambda: TransformerEncoderBlock(4, heads=2, dropout=0.5, seed=3, kernel_initializer="ones"),
+        lambda: TransformerEncoderBlock(4, num_heads=2, dropout=0.5, seed=3, kernel_initializer="ones"),
     ):
         arguments = (VALUE, VALUE) if isinstance(make(), Attention) else (VALUE,)
         one, other = (outputs(make()(*arguments, training=True))[0] for _ in range(2))
@@ -70,7 +70,7 @@ def test_regularizers_and_constraints_reach_the_projections() -> None:
 
 
 def test_epsilon_of_the_normalization() -> None:
-    block = TransformerEncoderBlock(4, heads=2, epsilon=0.5)
+    block = TransformerEncoderBlock(4, num_heads=2, epsilon=0.5)
     block(VALUE)
     assert {layer.epsilon for layer in block._flatten_layers() if hasattr(layer, "epsilon") and layer is not block} == {
         0.5

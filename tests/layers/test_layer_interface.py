@@ -45,7 +45,7 @@ def pooling(score: str) -> keras.layers.Layer:
 
 def copying(score: str) -> keras.layers.Layer:
     inputs = {"query": normal(BATCH, 2, 4), "memory": SEQUENCE, "values": SEQUENCE}
-    return built(CopyAttention(3, heads=2, score=score), inputs, {})
+    return built(CopyAttention(3, num_heads=2, score=score), inputs, {})
 
 
 def test_weights_have_unique_paths() -> None:
@@ -79,7 +79,7 @@ def test_output_shape_is_that_of_a_call(case: Case) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: TransformerEncoderBlock(4, heads=2),
+        lambda: TransformerEncoderBlock(4, num_heads=2),
         lambda: AttentionPooling(3),
         lambda: ParallelDecoder(keras.layers.GRUCell(4), 2, 3, Attention("dot", 3)),
         lambda: AttentionDecoder(keras.layers.GRUCell(4), 2, 3, Attention("dot", 3)),
@@ -178,7 +178,7 @@ def test_empty_sequences_give_zeros() -> None:
         decoder(SEQUENCE)
         masked = outputs(decoder(SEQUENCE, memory_mask=np.zeros((BATCH, TIME), bool)))[0]
         np.testing.assert_allclose(outputs(decoder(SEQUENCE[:, :0]))[0], masked, atol=1e-6)
-    for block in (TransformerEncoderBlock(4, heads=2), TemporalConvBlock(4)):
+    for block in (TransformerEncoderBlock(4, num_heads=2), TemporalConvBlock(4)):
         block(SEQUENCE)
         assert outputs(block(SEQUENCE[:, :0]))[0].shape == (BATCH, 0, 4)
 

@@ -28,17 +28,19 @@ def recurrence(layer: LinearAttention, inputs: Array, mask: Array) -> Array:
     weights = {w.path.split("/", 1)[1]: np.asarray(keras.ops.convert_to_numpy(w), float) for w in layer.weights}
     result = np.zeros((*inputs.shape[:2], weights["out/kernel"].shape[1]))
     for row, history in enumerate(inputs.astype(float)):
-        size = weights["value/kernel"].shape[1] // layer.heads
-        state = np.zeros((layer.heads, layer.key_units, size))
+        size = weights["value/kernel"].shape[1] // layer.num_heads
+        state = np.zeros((layer.num_heads, layer.key_units, size))
         for number, x in enumerate(history):
             if not mask[row, number]:
                 continue
-            q, k, v = ((x @ weights[f"{name}/kernel"]).reshape(layer.heads, -1) for name in ("query", "key", "value"))
+            q, k, v = (
+                (x @ weights[f"{name}/kernel"]).reshape(layer.num_heads, -1) for name in ("query", "key", "value")
+            )
             q, k = (part / np.linalg.norm(part, axis=-1, keepdims=True) for part in (q, k))
             b = sigmoid(x @ weights["strength/kernel"] + weights["strength/bias"])
-            a = sigmoid(x @ weights["gate/kernel"] + weights["gate/bias"]) if layer.gated else np.ones(layer.heads)
+            a = sigmoid(x @ weights["gate/kernel"] + weights["gate/bias"]) if layer.gated else np.ones(layer.num_heads)
             read = []
-            for head in range(layer.heads):
+            for head in range(layer.num_heads):
                 old = a[head] * state[head]
                 new = v[head] - (old.T @ k[head] if layer.delta_rule else 0)
                 state[head] = old + b[head] * np.outer(k[head], new)

@@ -143,12 +143,15 @@ def test_keras_masks_are_used_and_propagated() -> None:
     np.testing.assert_allclose(outputs(read)[0], outputs(decoder(normal(3, 2, UNITS), values[:, :4]))[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("norm", ["pre", "post"])
-def test_encoder_block_matches_pytorch(torch: Any, norm: Any) -> None:
-    block, x = TransformerEncoderBlock(UNITS, HEADS, HIDDEN, norm=norm, name="block"), normal(3, 6, UNITS)
+@pytest.mark.parametrize("normalize_first", [True, False])
+def test_encoder_block_matches_pytorch(torch: Any, normalize_first: bool) -> None:
+    block, x = (
+        TransformerEncoderBlock(UNITS, HEADS, HIDDEN, normalize_first=normalize_first, name="block"),
+        normal(3, 6, UNITS),
+    )
     block(x)
     with_random_weights(block)
-    known = torch.nn.TransformerEncoderLayer(UNITS, HEADS, HIDDEN, batch_first=True, norm_first=norm == "pre").eval()
+    known = torch.nn.TransformerEncoderLayer(UNITS, HEADS, HIDDEN, batch_first=True, norm_first=normalize_first).eval()
     weights = by_path(block)
     copy_attention_weights(torch, known.self_attn, weights, "attention/")
     copy_other_weights(torch, known, weights, ("attention", "feedforward"))
@@ -158,13 +161,13 @@ def test_encoder_block_matches_pytorch(torch: Any, norm: Any) -> None:
     assert not result[~MASK].any()
 
 
-@pytest.mark.parametrize("norm", ["pre", "post"])
-def test_decoder_block_matches_pytorch(torch: Any, norm: Any) -> None:
-    block = TransformerDecoderBlock(UNITS, HEADS, HIDDEN, norm=norm, name="block")
+@pytest.mark.parametrize("normalize_first", [True, False])
+def test_decoder_block_matches_pytorch(torch: Any, normalize_first: bool) -> None:
+    block = TransformerDecoderBlock(UNITS, HEADS, HIDDEN, normalize_first=normalize_first, name="block")
     x, memory = normal(3, 4, UNITS), normal(3, 6, UNITS, seed=4)
     block(x, memory)
     with_random_weights(block)
-    known = torch.nn.TransformerDecoderLayer(UNITS, HEADS, HIDDEN, batch_first=True, norm_first=norm == "pre").eval()
+    known = torch.nn.TransformerDecoderLayer(UNITS, HEADS, HIDDEN, batch_first=True, norm_first=normalize_first).eval()
     weights = by_path(block)
     copy_attention_weights(torch, known.self_attn, weights, "self_attention/")
     copy_attention_weights(torch, known.multihead_attn, weights, "cross_attention/")
@@ -179,9 +182,9 @@ def test_decoder_block_matches_pytorch(torch: Any, norm: Any) -> None:
     np.testing.assert_allclose(result, theirs.detach().numpy(), atol=2e-5)
 
 
-@pytest.mark.parametrize("norm", ["pre", "post"])
-def test_decoder_blocks_are_causal(norm: Any) -> None:
-    blocks = [TransformerDecoderBlock(UNITS, HEADS, norm=norm) for _ in range(2)]
+@pytest.mark.parametrize("normalize_first", [True, False])
+def test_decoder_blocks_are_causal(normalize_first: bool) -> None:
+    blocks = [TransformerDecoderBlock(UNITS, HEADS, normalize_first=normalize_first) for _ in range(2)]
     memory, x = normal(3, 6, 5), normal(3, 4, UNITS)
 
     def decode(x: Array) -> list[Array]:
@@ -202,9 +205,13 @@ def test_decoder_blocks_are_causal(norm: Any) -> None:
         assert (np.triu(weights, 1) == 0).all()
 
 
-@pytest.mark.parametrize("norm", ["pre", "post"])
-def test_steps_match_a_single_call(norm: Any) -> None:
-    block, x, memory = TransformerDecoderBlock(UNITS, HEADS, norm=norm), normal(3, 5, UNITS), normal(3, 6, 4)
+@pytest.mark.parametrize("normalize_first", [True, False])
+def test_steps_match_a_single_call(normalize_first: bool) -> None:
+    block, x, memory = (
+        TransformerDecoderBlock(UNITS, HEADS, normalize_first=normalize_first),
+        normal(3, 5, UNITS),
+        normal(3, 6, 4),
+    )
     with pytest.raises(ConfigError, match="step requires a built layer"):
         block.step(x[:, 0], block.initial_cache(3, 5), 0, memory)
     known, _, weights = outputs(block(x, memory, memory_mask=MASK, **SCORES))
@@ -222,7 +229,7 @@ def test_attention_weights_of_every_head_and_layer() -> None:
     x = PositionalEncoding()(keras.layers.Embedding(5, UNITS)(tokens), mask=mask)
     maps = []
     for _ in range(3):
-        x, weights = TransformerEncoderBlock(UNITS, heads=4)(x, mask=mask, return_attention_scores=True)
+        x, weights = TransformerEncoderBlock(UNITS, num_heads=4)(x, mask=mask, return_attention_scores=True)
         maps.append(weights)
     result = outputs(keras.Model(tokens, maps)(np.array([[1, 2, 3, 4], [1, 2, 0, 0]], "int32")))
     assert [weights.shape for weights in result] == [(2, 4, 4, 4)] * 3
@@ -279,10 +286,8 @@ def test_invalid_arguments_are_refused() -> None:
         MultiHeadAttention(2, 3)(normal(3, 5), normal(3, 6, 5))
     with pytest.raises(ConfigError, match=r"size of the block's units.*size 5, units=8"):
         TransformerEncoderBlock(8)(normal(3, 6, 5))
-    with pytest.raises(ConfigError, match="norm must be pre or post"):
-        TransformerDecoderBlock(8, norm="layer")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="heads must be 1 or more"):
-        TransformerEncoderBlock(8, heads=0)
+        TransformerEncoderBlock(8, num_heads=0)
     with pytest.raises(ConfigError, match="kind must be sinusoidal or learned"):
         PositionalEncoding("rotary")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"steps is required by kind=learned.*steps=None"):

@@ -161,7 +161,7 @@ def test_the_copied_history_is_scaled_back_with_the_forecast() -> None:
     bias = np.full(copy.lag_bias.shape, -1e4)
     bias[0] = 0
     copy.lag_bias.assign(bias)
-    copy.gain.assign(np.full(copy.gain.shape, 1 / copy.heads))
+    copy.gain.assign(np.full(copy.gain.shape, 1 / copy.num_heads))
     for weight in model.get_layer("head").weights:
         weight.assign(np.zeros(weight.shape))
     given = histories([10, 15])
@@ -178,4 +178,4 @@ def test_the_copied_history_is_scaled_back_with_the_forecast() -> None:
 def test_copying_knows_the_segments_of_a_season(season: int, patch: int, period: int) -> None:
     spec = WindowSpec(context=7 * patch, horizon=2 * patch, targets=("y",), season=season)
     copy = make_graph({"name": "seq2seq", "patch_length": patch}, spec).inference().get_layer("copy_attention")
-    assert (copy.period, copy.lags, copy.heads, copy.score) == (period, 7, 4, "scaled_dot")
+    assert (copy.period, copy.lags, copy.num_heads, copy.score) == (period, 7, 4, "scaled_dot")

@@ -25,7 +25,7 @@ def normal(*shape: int) -> Array:
 
 
 def made_decoder(**options: Any) -> TransformerDecoder:
-    sizes = {"units": 8, "heads": 2, "layers": 2, "feedforward_units": 12}
+    sizes = {"units": 8, "num_heads": 2, "layers": 2, "intermediate_dim": 12}
     layer = TransformerDecoder(STEPS, FED * LEVELS, LEVELS, median=1, **{**sizes, **options})
     layer(normal(2, 5, 6), features=normal(2, STEPS, 3), memory_mask=MASK)
     return with_random_weights(layer)
@@ -39,7 +39,7 @@ def medians(raw: Array) -> Array:
     return raw.reshape(2, STEPS, FED, LEVELS)[..., 1]
 
 
-@pytest.mark.parametrize("options", [{}, {"norm": "post", "positions": "learned"}])
+@pytest.mark.parametrize("options", [{}, {"normalize_first": False, "positions": "learned"}])
 def test_feeding_its_own_forecast_at_once_is_making_it_step_by_step(options: dict[str, Any]) -> None:
     layer = made_decoder(**options)
     raw, weights = decode(layer)

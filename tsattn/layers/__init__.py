@@ -2,16 +2,18 @@
 
 from tsattn.layers.alignments import Alignment, CoverageAlignment, HardmaxAlignment, LocalAlignment, MonotonicAlignment
 from tsattn.layers.attention import Attention
+from tsattn.layers.attention_decoder import AttentionDecoder
 from tsattn.layers.attention_pooling import AttentionPooling
 from tsattn.layers.attention_scores import register_score
+from tsattn.layers.bucketing import bucket_batches
 from tsattn.layers.classical_attention import BahdanauAttention, LuongAttention
 from tsattn.layers.copy_attention import CopyAttention
-from tsattn.layers.decoders import AttentionDecoder, ParallelDecoder
 from tsattn.layers.distribution_layers import DistributionHead, ForecastDistribution
 from tsattn.layers.forecast_combination import ForecastCombination
 from tsattn.layers.graph import AdaptiveAdjacency, DiffusionConvolution, GraphAttention
 from tsattn.layers.linear_attention import LinearAttention
 from tsattn.layers.multi_head_attention import MultiHeadAttention
+from tsattn.layers.parallel_decoder import ParallelDecoder
 from tsattn.layers.positional_encoding import PositionalEncoding
 from tsattn.layers.pretrained_forecast import PretrainedForecast
 from tsattn.layers.quantiles import CalibratedQuantiles, SortedQuantiles
@@ -55,6 +57,7 @@ __all__ = [
     "TransformerDecoderBlock",
     "TransformerEncoderBlock",
     "ZeroShotForecast",
+    "bucket_batches",
     "receptive_field",
     "register_score",
 ]

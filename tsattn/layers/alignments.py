@@ -9,7 +9,13 @@ from keras import ops
 
 from tsattn.errors import ConfigError
 from tsattn.layers.attention_scores import vector_initializer
-from tsattn.layers.layer_utils import check_positive, constructor_config
+from tsattn.layers.layer_utils import (
+    check_positive,
+    constructor_config,
+    dense_options,
+    set_weight_options,
+    weight_options,
+)
 from tsattn.layers.ops import Tensor, first_true, masked_softmax, max_or_zero
 
 State = tuple[Tensor, ...]
@@ -104,20 +110,36 @@ class LocalAlignment(Alignment):
 
     Args:
         window: Number of keys on each side of the position (D in the paper); at least 1.
+        kernel_initializer: Initializer of the matrix `W`.
+        kernel_regularizer: Regularizer of the matrix `W`.
+        kernel_constraint: Constraint of the matrix `W`.
 
     Reference:
         Luong et al. 2015, Effective Approaches to Attention-based Neural Machine Translation.
     """
 
-    def __init__(self, window: float = 10, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        window: float = 10,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if window < 1:
             raise ConfigError(f"the window of a local alignment must be 1 or more. Received: window={window}")
         self.window = window
+        set_weight_options(
+            self,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            kernel_constraint=kernel_constraint,
+        )
 
     def build(self, query_shape: Any, key_shape: Any) -> None:
         size = query_shape[-1]
-        self.kernel = self.add_weight(name="kernel", shape=(size, size), initializer="glorot_uniform")
+        self.kernel = self.add_weight(name="kernel", shape=(size, size), **weight_options(self, "kernel"))
         self.vector = self.add_weight(name="vector", shape=(size,), initializer=vector_initializer(size))
 
     def align(self, inputs: AlignmentInputs, state: State) -> tuple[Tensor, State]:
@@ -148,6 +170,7 @@ class MonotonicAlignment(Alignment):
             1, which `hard` requires.
         hard: Whether to stop, outside of training, at the first key with `score + r > 0`, with weight 1.
         initial_bias: Initial value of the learned bias `r`. Negative values start with long scans.
+        seed: Seed of the noise.
 
     Reference:
         Raffel et al. 2017, Online and Linear-Time Attention by Enforcing Monotonic Alignments. The recurrence is
@@ -157,7 +180,12 @@ class MonotonicAlignment(Alignment):
     stateful = True
 
     def __init__(
-        self, noise_stddev: float = 0.0, hard: bool = False, initial_bias: float = -1.0, **kwargs: Any
+        self,
+        noise_stddev: float = 0.0,
+        hard: bool = False,
+        initial_bias: float = -1.0,
+        seed: int | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if noise_stddev < 0:
@@ -165,7 +193,8 @@ class MonotonicAlignment(Alignment):
         self.noise_stddev = noise_stddev
         self.hard = hard
         self.initial_bias = initial_bias
-        self._seed = keras.random.SeedGenerator()
+        self.seed = seed
+        self._seed = keras.random.SeedGenerator(seed)
 
     def build(self, query_shape: Any, key_shape: Any) -> None:
         initializer = keras.initializers.Constant(self.initial_bias)
@@ -206,6 +235,9 @@ class CoverageAlignment(Alignment):
             fertility.
         cumulative: Whether `a` is the sum of the weights of all previous queries. If False, it holds the weights of
             the last query, as in Chorowski et al.
+        kernel_initializer: Initializer of the convolution.
+        kernel_regularizer: Regularizer of the convolution.
+        kernel_constraint: Constraint of the convolution.
 
     References:
         Tu et al. 2016, Modeling Coverage for Neural Machine Translation; Chorowski et al. 2015, Attention-Based Models
@@ -214,15 +246,29 @@ class CoverageAlignment(Alignment):
 
     stateful = True
 
-    def __init__(self, kernel_size: int = 1, cumulative: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        kernel_size: int = 1,
+        cumulative: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive(kernel_size=kernel_size)
         self.kernel_size = kernel_size
         self.cumulative = cumulative
+        set_weight_options(
+            self,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            kernel_constraint=kernel_constraint,
+        )
 
     def build(self, query_shape: Any, key_shape: Any) -> None:
         self._location = keras.layers.Conv1D(
-            key_shape[-1], self.kernel_size, padding="same", use_bias=False, dtype=self.dtype_policy, name="location"
+            key_shape[-1], self.kernel_size, padding="same", use_bias=False, name="location", **dense_options(self)
         )
         self._location.build((None, None, 1))
 

@@ -16,8 +16,9 @@ from tsattn.layers.layer_utils import (
     check_rate,
     check_same,
     check_sequence,
-    clone_initializer,
     constructor_config,
+    dense_options,
+    set_weight_options,
 )
 from tsattn.layers.ops import Tensor, resolve_mask, scan, zero_masked
 
@@ -64,8 +65,8 @@ class Attention(keras.layers.Layer):
         value_units: Size of a learned projection of the value. If None, it is not projected.
         dropout: Dropout rate of the attention weights.
         kernel_initializer: Initializer of the projections and of the matrices of the score.
-        kernel_regularizer: Regularizer of the projections.
-        kernel_constraint: Constraint of the projections.
+        kernel_regularizer: Regularizer of the same matrices.
+        kernel_constraint: Constraint of the same matrices.
         seed: Seed of the dropout.
         unroll: Whether to unroll the loop over the queries of a stateful alignment, whose number must be known: faster
             for few queries, required by ONNX and LiteRT.
@@ -119,16 +120,19 @@ class Attention(keras.layers.Layer):
         check_dtype(self, "alignment", self.alignment)
         self.value_units = value_units
         self.dropout = dropout
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        set_weight_options(
+            self,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            kernel_constraint=kernel_constraint,
+        )
         self.seed = seed
         self.unroll = unroll
         self.supports_masking = True
         # XLA on TensorFlow cannot differentiate a scan.
         self.supports_jit = not (self.alignment.stateful and keras.backend.backend() == "tensorflow")
         self._score = get_score(score)
-        self._dropout = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
+        self._dropout = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy, name="dropout")
         self._query_projection = self._projection("query", units)
         self._key_projection = self._projection("key", units)
         self._value_projection = self._projection("value", value_units)
@@ -136,15 +140,7 @@ class Attention(keras.layers.Layer):
     def _projection(self, name: str, units: int | None) -> keras.layers.Dense | None:
         if units is None:
             return None
-        return keras.layers.Dense(
-            units,
-            use_bias=False,
-            kernel_initializer=clone_initializer(self.kernel_initializer),
-            kernel_regularizer=self.kernel_regularizer,
-            kernel_constraint=self.kernel_constraint,
-            dtype=self.dtype_policy,
-            name=f"{name}_projection",
-        )
+        return keras.layers.Dense(units, use_bias=False, name=f"{name}_projection", **dense_options(self))
 
     def __call__(self, query: Any, *args: Any, mask: Any = None, **kwargs: Any) -> Any:
         """Call the layer; lists as of `keras.layers.Attention` become separate arguments."""
@@ -185,7 +181,7 @@ class Attention(keras.layers.Layer):
                 f"score {self.score!r} requires query and key of the same size: set units to project both. "
                 f"Received: query size {d_query}, key size {d_key}"
             )
-        self._score_weights = self._score.build(self, d_query, d_key, self.kernel_initializer)
+        self._score_weights = self._score.build(self, d_query, d_key)
         if not self.alignment.built:
             self.alignment.build(query_shape, (*key_shape[:-1], d_key))
 

@@ -15,7 +15,7 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import clone_initializer
+from tsattn.layers.layer_utils import weight_options
 from tsattn.layers.ops import Tensor
 
 INITIAL_COSINE_SCALE = 10.0
@@ -28,8 +28,8 @@ class WeightSpec:
 
     Args:
         shape: Shape of the weight.
-        initial_value: Constant initial value. If None, matrices use the kernel initializer of the layer, and vectors
-            `vector_initializer`.
+        initial_value: Constant initial value. If None, matrices use the initializer, regularizer and constraint of
+            the kernels of the layer, and vectors `vector_initializer`.
     """
 
     shape: tuple[int, ...]
@@ -48,23 +48,21 @@ class Score:
     same_size: bool
     prepare: Callable[..., Tensor] | None
 
-    def build(self, layer: keras.layers.Layer, d_query: int, d_key: int, kernel_initializer: Any) -> dict[str, Any]:
+    def build(self, layer: keras.layers.Layer, d_query: int, d_key: int) -> dict[str, Any]:
         """Add the weights to a layer, by unique names, and return them by the names of the score.
 
         Args:
-            layer: Layer that owns the weights.
+            layer: Layer that owns the weights. Its initializer, regularizer and constraint of kernels are those of the
+                matrices.
             d_query: Size of the query.
             d_key: Size of the key.
-            kernel_initializer: Initializer of matrices.
         """
         specs = {
             name: spec if isinstance(spec, WeightSpec) else WeightSpec(spec)
             for name, spec in self.weights(d_query, d_key).items()
         }
         return {
-            name: layer.add_weight(
-                name=f"score_{name}", shape=spec.shape, initializer=_initializer(spec, kernel_initializer)
-            )
+            name: layer.add_weight(name=f"score_{name}", shape=spec.shape, **_options(spec, layer))
             for name, spec in specs.items()
         }
 
@@ -77,12 +75,12 @@ class Score:
         return self.function(query, keys, **weights)
 
 
-def _initializer(spec: WeightSpec, kernel_initializer: Any) -> Any:
+def _options(spec: WeightSpec, layer: keras.layers.Layer) -> dict[str, Any]:
     if spec.initial_value is not None:
-        return keras.initializers.Constant(spec.initial_value)
+        return {"initializer": keras.initializers.Constant(spec.initial_value)}
     if len(spec.shape) > 1:
-        return clone_initializer(keras.initializers.get(kernel_initializer))
-    return vector_initializer(spec.shape[0])
+        return weight_options(layer, "kernel")
+    return {"initializer": vector_initializer(spec.shape[0])}
 
 
 def vector_initializer(size: int) -> Any:

@@ -10,7 +10,15 @@ from keras import ops
 
 from tsattn.errors import ConfigError
 from tsattn.layers.attention_scores import get_score
-from tsattn.layers.layer_utils import check_positive, check_rate, check_same, check_sequence, constructor_config
+from tsattn.layers.layer_utils import (
+    check_positive,
+    check_rate,
+    check_same,
+    check_sequence,
+    constructor_config,
+    dense_options,
+    set_weight_options,
+)
 from tsattn.layers.ops import Tensor, masked_softmax, resolve_mask, zero_masked
 
 OUT_OF_PHASE_BIAS = -3.0
@@ -33,11 +41,15 @@ class CopyAttention(keras.layers.Layer):
 
     Args:
         lags: Number of distinct lags; larger lags use the bias of the last one.
-        heads: Number of attention heads.
+        num_heads: Number of attention heads.
         score: Name of the score, see `Attention`.
         units: Size of query and key per head.
         period: Number of patches per season. Queries are assumed to follow the last patch one by one.
         dropout: Fraction of the pairs of query and key, across all heads, dropped from the copied values.
+        kernel_initializer: Initializer of the projections and of the matrices of the score.
+        kernel_regularizer: Regularizer of the projections and of the matrices of the score.
+        kernel_constraint: Constraint of the projections and of the matrices of the score.
+        seed: Seed of the dropout.
 
     Call arguments:
         query: `(batch, queries, query_size)`.
@@ -50,7 +62,7 @@ class CopyAttention(keras.layers.Layer):
 
     Output shape:
         The context `(batch, queries, memory_size)`, averaged over heads, and the copied values
-        `(batch, queries, size)`. With `return_attention_scores`, also the weights `(batch, heads, queries, keys)`.
+        `(batch, queries, size)`. With `return_attention_scores`, also the weights `(batch, num_heads, queries, keys)`.
 
     Example:
         >>> layer = CopyAttention(lags=30, period=1)
@@ -65,27 +77,38 @@ class CopyAttention(keras.layers.Layer):
     def __init__(
         self,
         lags: int,
-        heads: int = 4,
+        num_heads: int = 4,
         score: str = "scaled_dot",
         units: int = 16,
         period: int = 1,
         dropout: float = 0.0,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_positive(lags=lags, heads=heads, units=units, period=period)
+        check_positive(lags=lags, num_heads=num_heads, units=units, period=period)
         check_rate(dropout=dropout)
         self.lags = lags
-        self.heads = heads
+        self.num_heads = num_heads
         self.score = score
         self.units = units
         self.period = period
         self.dropout = dropout
+        set_weight_options(
+            self,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            kernel_constraint=kernel_constraint,
+        )
+        self.seed = seed
         self.supports_masking = True
         self._score = get_score(score)
-        self._dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self._dropout = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy, name="dropout")
         self._project_query, self._project_key = (
-            keras.layers.Dense(heads * units, use_bias=False, dtype=self.dtype_policy, name=f"{name}_projection")
+            keras.layers.Dense(num_heads * units, use_bias=False, name=f"{name}_projection", **dense_options(self))
             for name in ("query", "key")
         )
 
@@ -104,12 +127,12 @@ class CopyAttention(keras.layers.Layer):
             )
         self._project_query.build(query_shape)
         self._project_key.build(memory_shape)
-        self._score_weights = self._score.build(self, self.units, self.units, "glorot_uniform")
+        self._score_weights = self._score.build(self, self.units, self.units)
         self.lag_bias = self.add_weight(
-            name="lag_bias", shape=(self.lags, self.heads, queries), initializer=self._in_phase
+            name="lag_bias", shape=(self.lags, self.num_heads, queries), initializer=self._in_phase
         )
         self.gain = self.add_weight(
-            name="gain", shape=(self.heads, queries, 1), initializer=keras.initializers.Constant(1 / self.heads)
+            name="gain", shape=(self.num_heads, queries, 1), initializer=keras.initializers.Constant(1 / self.num_heads)
         )
 
     def _in_phase(self, shape: Any, dtype: Any = None) -> Tensor:
@@ -153,13 +176,13 @@ class CopyAttention(keras.layers.Layer):
         query, key = self._split_heads(self._project_query(query)), self._split_heads(self._project_key(memory))
         keys = self._score.prepare_keys(key, self._score_weights)
         scores = self._score.compute_scores(query, keys, self._score_weights)
-        return ops.reshape(scores, (ops.shape(memory)[0], self.heads, *scores.shape[1:2], ops.shape(scores)[2]))
+        return ops.reshape(scores, (ops.shape(memory)[0], self.num_heads, *scores.shape[1:2], ops.shape(scores)[2]))
 
     def _split_heads(self, x: Tensor) -> Tensor:
         """Reshape `(batch, time, heads * units)` to `(batch * heads, time, units)`."""
         batch, time = ops.shape(x)[:2]
-        split = ops.transpose(ops.reshape(x, (batch, time, self.heads, self.units)), (0, 2, 1, 3))
-        return ops.reshape(split, (batch * self.heads, time, self.units))
+        split = ops.transpose(ops.reshape(x, (batch, time, self.num_heads, self.units)), (0, 2, 1, 3))
+        return ops.reshape(split, (batch * self.num_heads, time, self.units))
 
     def _lag_biases(self, keep: Tensor) -> Tensor:
         """Return the biases `(batch, heads, queries, keys)` by the lag of each key."""
@@ -167,7 +190,7 @@ class CopyAttention(keras.layers.Layer):
         lag = count - 1 - ops.arange(ops.shape(keep)[1], dtype="int32")[None, :]
         one_hot = ops.one_hot(ops.clip(lag, 0, self.lags - 1), self.lags, dtype=self.compute_dtype)
         table = ops.reshape(ops.cast(self.lag_bias, self.compute_dtype), (self.lags, -1))
-        biases = ops.reshape(ops.matmul(one_hot, table), (*ops.shape(keep), self.heads, self.lag_bias.shape[2]))
+        biases = ops.reshape(ops.matmul(one_hot, table), (*ops.shape(keep), self.num_heads, self.lag_bias.shape[2]))
         return ops.transpose(biases, (0, 2, 3, 1))
 
     def _means(self, weights: Tensor, dropped: Tensor, values: Tensor, valid: Tensor) -> Tensor:
@@ -202,7 +225,7 @@ class CopyAttention(keras.layers.Layer):
         )
         if not return_attention_scores:
             return context, copied
-        weights = keras.KerasTensor((batch, self.heads, queries, memory.shape[1]), dtype=self.compute_dtype)
+        weights = keras.KerasTensor((batch, self.num_heads, queries, memory.shape[1]), dtype=self.compute_dtype)
         return context, copied, weights
 
     def get_config(self) -> dict[str, Any]:

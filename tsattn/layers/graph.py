@@ -8,7 +8,14 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import check_positive, check_rate, check_same, clone_initializer, constructor_config
+from tsattn.layers.layer_utils import (
+    check_positive,
+    check_rate,
+    check_same,
+    constructor_config,
+    set_weight_options,
+    weight_options,
+)
 from tsattn.layers.ops import Tensor, masked_softmax, resolve_mask, to_float32, zero_masked
 
 NEGATIVE_SLOPE = 0.2
@@ -40,12 +47,18 @@ class GraphAttention(keras.layers.Layer):
 
     Args:
         units: Size of the output per head.
-        heads: Number of attention heads.
+        num_heads: Number of attention heads.
         concat: Whether to concatenate the heads; if False, they are averaged.
         self_loops: Whether each node is its own neighbor, with an edge weight of 1 unless the adjacency has one.
         dropout: Dropout rate of the attention weights.
         use_bias: Whether to add a bias.
-        kernel_initializer: Initializer of the projections.
+        kernel_initializer: Initializer of the projections and of the vectors `a`.
+        bias_initializer: Initializer of the biases.
+        kernel_regularizer: Regularizer of the projections and of the vectors `a`.
+        bias_regularizer: Regularizer of the biases.
+        kernel_constraint: Constraint of the projections and of the vectors `a`.
+        bias_constraint: Constraint of the biases.
+        seed: Seed of the dropout.
 
     Call arguments:
         inputs: `(batch, nodes, features)` or `(batch, time, nodes, features)`.
@@ -57,12 +70,12 @@ class GraphAttention(keras.layers.Layer):
         return_attention_scores: Whether to return the attention weights as well.
 
     Output shape:
-        `(..., nodes, heads * units)`, or `(..., nodes, units)` without `concat`. With `return_attention_scores`, also
-        the weights `(..., heads, nodes, nodes)`: the row is the attending node, the column its neighbor.
+        `(..., nodes, num_heads * units)`, or `(..., nodes, units)` without `concat`. With `return_attention_scores`,
+        also the weights `(..., num_heads, nodes, nodes)`: the row is the attending node, the column its neighbor.
 
     Example:
         >>> states = keras.Input((12, 207, 16))
-        >>> mixed = GraphAttention(8, heads=2)(states, adjacency=roads)
+        >>> mixed = GraphAttention(8, num_heads=2)(states, adjacency=roads)
 
     References:
         Brody et al. 2022, How Attentive are Graph Attention Networks?; Velickovic et al. 2018, Graph Attention
@@ -72,27 +85,42 @@ class GraphAttention(keras.layers.Layer):
     def __init__(
         self,
         units: int,
-        heads: int = 1,
+        num_heads: int = 1,
         concat: bool = True,
         self_loops: bool = True,
         dropout: float = 0.0,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         # Edge weights can overflow or underflow in half precision, so Keras must not cast them.
         super().__init__(**{"autocast": False, **kwargs})
-        check_positive(units=units, heads=heads)
+        check_positive(units=units, num_heads=num_heads)
         check_rate(dropout=dropout)
         self.units = units
-        self.heads = heads
+        self.num_heads = num_heads
         self.concat = concat
         self.self_loops = self_loops
         self.dropout = dropout
         self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        set_weight_options(
+            self,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+        )
+        self.seed = seed
         self.supports_masking = True
-        self._drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self._drop = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy, name="dropout")
 
     def build(self, inputs_shape: Any, adjacency_shape: Any = None) -> None:
         if len(inputs_shape) not in (3, 4):
@@ -101,18 +129,18 @@ class GraphAttention(keras.layers.Layer):
                 f"features). Received: shape {tuple(inputs_shape)}"
             )
         _check_adjacency("adjacency", adjacency_shape, inputs_shape)
-        shape = (inputs_shape[-1], self.heads * self.units)
+        shape = (inputs_shape[-1], self.num_heads * self.units)
         self.query_kernel = self._kernel("query_kernel", shape)
         self.key_kernel = self._kernel("key_kernel", shape)
-        self.score = self._kernel("score", (self.heads, self.units))
+        self.score = self._kernel("score", (self.num_heads, self.units))
         if self.use_bias:
-            self.bias = self.add_weight(name="bias", shape=(self._output_size(),), initializer="zeros")
+            self.bias = self.add_weight(name="bias", shape=(self._output_size(),), **weight_options(self, "bias"))
 
     def _kernel(self, name: str, shape: tuple[int, int]) -> Any:
-        return self.add_weight(name=name, shape=shape, initializer=clone_initializer(self.kernel_initializer))
+        return self.add_weight(name=name, shape=shape, **weight_options(self, "kernel"))
 
     def _output_size(self) -> int:
-        return self.heads * self.units if self.concat else self.units
+        return self.num_heads * self.units if self.concat else self.units
 
     def call(
         self,
@@ -156,7 +184,7 @@ class GraphAttention(keras.layers.Layer):
     def _project(self, inputs: Tensor, kernel: Any) -> Tensor:
         """Return the projection to all heads, `(..., heads, nodes, units)`."""
         values = ops.matmul(inputs, ops.cast(kernel, inputs.dtype))
-        split = ops.reshape(values, (*ops.shape(inputs)[:-1], self.heads, self.units))
+        split = ops.reshape(values, (*ops.shape(inputs)[:-1], self.num_heads, self.units))
         return ops.swapaxes(split, -2, -3)
 
     def _merge_heads(self, values: Tensor) -> Tensor:
@@ -164,7 +192,7 @@ class GraphAttention(keras.layers.Layer):
         if not self.concat:
             return ops.mean(values, axis=-3)
         values = ops.swapaxes(values, -2, -3)
-        return ops.reshape(values, (*ops.shape(values)[:-2], self.heads * self.units))
+        return ops.reshape(values, (*ops.shape(values)[:-2], self.num_heads * self.units))
 
     def _edge_weights(self, adjacency: Tensor | None, inputs: Tensor) -> Tensor:
         """Return the edge weights in float32, `(..., attending nodes, neighbors)`."""
@@ -197,7 +225,7 @@ class GraphAttention(keras.layers.Layer):
         if not return_attention_scores:
             return outputs
         nodes = inputs.shape[-2]
-        shape = (*inputs.shape[:-2], self.heads, nodes, nodes)
+        shape = (*inputs.shape[:-2], self.num_heads, nodes, nodes)
         return outputs, keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -222,6 +250,11 @@ class DiffusionConvolution(keras.layers.Layer):
         both_ways: Whether to walk against the edges of the adjacency as well.
         use_bias: Whether to add a bias.
         kernel_initializer: Initializer of the kernels.
+        bias_initializer: Initializer of the biases.
+        kernel_regularizer: Regularizer of the kernels.
+        bias_regularizer: Regularizer of the biases.
+        kernel_constraint: Constraint of the kernels.
+        bias_constraint: Constraint of the biases.
 
     Call arguments:
         inputs: `(batch, nodes, features)` or `(batch, time, nodes, features)`.
@@ -250,6 +283,11 @@ class DiffusionConvolution(keras.layers.Layer):
         both_ways: bool = True,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         # Edge weights can overflow or underflow in half precision, so Keras must not cast them.
@@ -259,7 +297,15 @@ class DiffusionConvolution(keras.layers.Layer):
         self.steps = steps
         self.both_ways = both_ways
         self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        set_weight_options(
+            self,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+        )
         self.supports_masking = True
 
     def build(self, inputs_shape: Any, adjacency_shape: Any = None, adaptive_shape: Any = None) -> None:
@@ -274,11 +320,9 @@ class DiffusionConvolution(keras.layers.Layer):
         if not walks:
             raise ConfigError("a diffusion convolution requires an adjacency, a learned one or both")
         size = (1 + walks * self.steps) * inputs_shape[-1]
-        self.kernel = self.add_weight(
-            name="kernel", shape=(size, self.units), initializer=clone_initializer(self.kernel_initializer)
-        )
+        self.kernel = self.add_weight(name="kernel", shape=(size, self.units), **weight_options(self, "kernel"))
         if self.use_bias:
-            self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
+            self.bias = self.add_weight(name="bias", shape=(self.units,), **weight_options(self, "bias"))
 
     def call(
         self,
@@ -333,6 +377,8 @@ class AdaptiveAdjacency(keras.layers.Layer):
     Args:
         units: Size of the embeddings.
         embeddings_initializer: Initializer of the embeddings.
+        embeddings_regularizer: Regularizer of the embeddings.
+        embeddings_constraint: Constraint of the embeddings.
 
     Call arguments:
         inputs: `(..., nodes, features)`. Only the number of nodes is used, which must be static.
@@ -348,11 +394,23 @@ class AdaptiveAdjacency(keras.layers.Layer):
         Wu et al. 2019, Graph WaveNet for Deep Spatial-Temporal Graph Modeling.
     """
 
-    def __init__(self, units: int = 10, embeddings_initializer: Any = "random_normal", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        units: int = 10,
+        embeddings_initializer: Any = "random_normal",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive(units=units)
         self.units = units
-        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        set_weight_options(
+            self,
+            embeddings_initializer=embeddings_initializer,
+            embeddings_regularizer=embeddings_regularizer,
+            embeddings_constraint=embeddings_constraint,
+        )
 
     def build(self, inputs_shape: Any) -> None:
         if len(inputs_shape) < 3 or inputs_shape[-2] is None:
@@ -365,7 +423,7 @@ class AdaptiveAdjacency(keras.layers.Layer):
         self.reached = self._embeddings("reached", shape)
 
     def _embeddings(self, name: str, shape: tuple[int, int]) -> Any:
-        return self.add_weight(name=name, shape=shape, initializer=clone_initializer(self.embeddings_initializer))
+        return self.add_weight(name=name, shape=shape, **weight_options(self, "embeddings"))
 
     def call(self, inputs: Tensor) -> Tensor:
         # As `masked_softmax`, in float32.

@@ -59,6 +59,36 @@ def clone_initializer(initializer: Any) -> Any:
     return initializer.clone() if hasattr(initializer, "clone") else initializer
 
 
+_GETTERS = {
+    "initializer": keras.initializers.get,
+    "regularizer": keras.regularizers.get,
+    "constraint": keras.constraints.get,
+}
+
+
+def set_weight_options(layer: Any, **options: Any) -> None:
+    """Store initializers, regularizers and constraints as attributes of a layer, such as `kernel_initializer`."""
+    for name, value in options.items():
+        setattr(layer, name, _GETTERS[name.rsplit("_", 1)[1]](value))
+
+
+def weight_options(layer: Any, kind: str) -> dict[str, Any]:
+    """Return the arguments of `add_weight` for one more weight of a kind, such as `"kernel"`."""
+    options = {name: getattr(layer, f"{kind}_{name}", None) for name in _GETTERS}
+    return {**options, "initializer": clone_initializer(options["initializer"])}
+
+
+def dense_options(layer: Any) -> dict[str, Any]:
+    """Return the arguments of a dense or convolution layer with the options and the dtype policy of a layer."""
+    options = {f"{kind}_{name}": x for kind in ("kernel", "bias") for name, x in weight_options(layer, kind).items()}
+    return {"dtype": layer.dtype_policy, **{name: x for name, x in options.items() if x is not None}}
+
+
+def derived_seed(seed: int | None, number: int) -> int | None:
+    """Return the seed of one of several random sublayers: equal seeds would give equal dropout masks."""
+    return None if seed is None else seed + number
+
+
 def constructor_config(layer: keras.layers.Layer, cls: Any) -> dict[str, Any]:
     """Return the serialized constructor arguments of a class, read from the attributes of the same name.
 

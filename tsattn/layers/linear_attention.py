@@ -9,7 +9,13 @@ from keras import ops
 
 from tsattn.errors import ConfigError
 from tsattn.layers.attention_scores import l2_normalize
-from tsattn.layers.layer_utils import check_positive, check_sequence, clone_initializer, constructor_config
+from tsattn.layers.layer_utils import (
+    check_positive,
+    check_sequence,
+    constructor_config,
+    dense_options,
+    set_weight_options,
+)
 from tsattn.layers.ops import Tensor, resolve_mask, scan, zero_masked
 
 INITIAL_GATE_BIAS = 4.0
@@ -31,7 +37,7 @@ class LinearAttention(keras.layers.Layer):
     their content, and their outputs are 0. The output carries the mask of the input.
 
     Args:
-        heads: Number of heads.
+        num_heads: Number of heads.
         key_units: Size of query and key per head.
         value_units: Size of the value per head. If None, `key_units`.
         output_units: Size of the output. If None, that of the input.
@@ -39,6 +45,9 @@ class LinearAttention(keras.layers.Layer):
         gated: Whether to forget; if False, `a` is 1.
         chunk_size: Number of steps that are computed at once.
         kernel_initializer: Initializer of the projections.
+        kernel_regularizer: Regularizer of the projections.
+        kernel_constraint: Constraint of the projections.
+        epsilon: Added to the mean square in the normalization.
 
     Call arguments:
         inputs: `(batch, time, features)`.
@@ -48,7 +57,7 @@ class LinearAttention(keras.layers.Layer):
         `(batch, time, output_units)`.
 
     Example:
-        >>> x = x + LinearAttention(heads=4)(keras.layers.LayerNormalization()(x), mask=mask)
+        >>> x = x + LinearAttention(num_heads=4)(keras.layers.LayerNormalization()(x), mask=mask)
 
     References:
         Katharopoulos et al. 2020, Transformers are RNNs; Yang et al. 2024, Parallelizing Linear Transformers with the
@@ -57,7 +66,7 @@ class LinearAttention(keras.layers.Layer):
 
     def __init__(
         self,
-        heads: int = 4,
+        num_heads: int = 4,
         key_units: int = 16,
         value_units: int | None = None,
         output_units: int | None = None,
@@ -65,33 +74,41 @@ class LinearAttention(keras.layers.Layer):
         gated: bool = True,
         chunk_size: int = 64,
         kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        epsilon: float = 1e-6,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_positive(heads=heads, key_units=key_units, chunk_size=chunk_size)
+        check_positive(num_heads=num_heads, key_units=key_units, chunk_size=chunk_size)
         check_positive(value_units=value_units, output_units=output_units)
-        self.heads = heads
+        self.num_heads = num_heads
         self.key_units = key_units
         self.value_units = value_units
         self.output_units = output_units
         self.delta_rule = delta_rule
         self.gated = gated
         self.chunk_size = chunk_size
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        set_weight_options(
+            self,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            kernel_constraint=kernel_constraint,
+        )
+        self.epsilon = epsilon
         self.supports_masking = True
         # XLA on TensorFlow cannot differentiate a scan.
         self.supports_jit = keras.backend.backend() != "tensorflow"
         self._value_size = value_units or key_units
         sizes = {"query": key_units, "key": key_units, "value": self._value_size}
-        self._projections = [self._dense(name, heads * size, use_bias=False) for name, size in sizes.items()]
-        self._strength = self._dense("strength", heads)
+        self._projections = [self._dense(name, num_heads * size, use_bias=False) for name, size in sizes.items()]
+        self._strength = self._dense("strength", num_heads)
         bias = keras.initializers.Constant(INITIAL_GATE_BIAS)
-        self._gate = self._dense("gate", heads, bias_initializer=bias) if gated else None
-        self._norm = keras.layers.RMSNormalization(epsilon=1e-6, dtype="float32", name="norm")
+        self._gate = self._dense("gate", num_heads, bias_initializer=bias) if gated else None
+        self._norm = keras.layers.RMSNormalization(epsilon=epsilon, dtype="float32", name="norm")
 
     def _dense(self, name: str, units: int, **options: Any) -> keras.layers.Dense:
-        initializer = clone_initializer(self.kernel_initializer)
-        return keras.layers.Dense(units, kernel_initializer=initializer, dtype=self.dtype_policy, name=name, **options)
+        return keras.layers.Dense(units, name=name, **dense_options(self), **options)
 
     def build(self, inputs_shape: Any) -> None:
         check_sequence("the input of a linear attention", inputs_shape)
@@ -100,14 +117,14 @@ class LinearAttention(keras.layers.Layer):
             if not dense.built:
                 dense.build(inputs_shape)
         self._out = self._dense("out", self.output_units or inputs_shape[-1], use_bias=False)
-        self._out.build((*inputs_shape[:-1], self.heads * self._value_size))
-        self._norm.build((*inputs_shape[:-1], self.heads, self._value_size))
+        self._out.build((*inputs_shape[:-1], self.num_heads * self._value_size))
+        self._norm.build((*inputs_shape[:-1], self.num_heads, self._value_size))
 
     def _parts(self, inputs: Tensor, keep: Tensor) -> list[Tensor]:
         """Return query, key, value, strength and the logarithm of the gate, `(batch, heads, time, ...)` in float32."""
-        shape = (*ops.shape(inputs)[:2], self.heads)
+        shape = (*ops.shape(inputs)[:2], self.num_heads)
         parts = [
-            ops.reshape(ops.cast(dense(inputs), "float32"), (*shape, dense.units // self.heads))
+            ops.reshape(ops.cast(dense(inputs), "float32"), (*shape, dense.units // self.num_heads))
             for dense in self._projections
         ]
         query, key, value = (ops.swapaxes(part, 1, 2) for part in parts)
@@ -129,10 +146,10 @@ class LinearAttention(keras.layers.Layer):
             after = [[0, 0]] * (len(part.shape) - 3)
             padded = ops.pad(part, [[0, 0], [0, 0], [0, size - 1], *after])[:, :, : chunks * size]
             batch = ops.shape(part)[0]
-            return ops.reshape(padded, (batch, self.heads, chunks, size, *part.shape[3:]))
+            return ops.reshape(padded, (batch, self.num_heads, chunks, size, *part.shape[3:]))
 
         states = self._scan(self._chunk_terms(*map(cut, parts)), ops.shape(inputs)[0], chunks)
-        outputs = ops.reshape(states, (ops.shape(inputs)[0], self.heads, chunks * size, self._value_size))
+        outputs = ops.reshape(states, (ops.shape(inputs)[0], self.num_heads, chunks * size, self._value_size))
         return zero_masked(self._project(ops.swapaxes(outputs[:, :, :time], 1, 2), inputs.dtype), keep)
 
     def _chunk_terms(self, query: Tensor, key: Tensor, value: Tensor, strength: Tensor, gate: Tensor) -> list[Tensor]:
@@ -174,18 +191,18 @@ class LinearAttention(keras.layers.Layer):
             # TensorFlow requires the output of a step to have the structure of the carry.
             return (state, output), (state, output)
 
-        output = ops.zeros((batch, self.heads, terms[0].shape[3], self._value_size), "float32")
+        output = ops.zeros((batch, self.num_heads, terms[0].shape[3], self._value_size), "float32")
         _, (_, outputs) = scan(step, (self.initial_state(batch), output), ops.arange(chunks), chunks)
         return ops.moveaxis(outputs, 0, 2)
 
     def _project(self, outputs: Tensor, dtype: str) -> Tensor:
         """Normalize and project outputs `(batch, time, heads, value_size)`."""
-        flat = ops.reshape(self._norm(outputs), (*ops.shape(outputs)[:2], self.heads * self._value_size))
+        flat = ops.reshape(self._norm(outputs), (*ops.shape(outputs)[:2], self.num_heads * self._value_size))
         return self._out(ops.cast(flat, dtype))
 
     def initial_state(self, batch: Any) -> Tensor:
         """Return the state before the first step, zeros `(batch, heads, key_units, value_units)` in float32."""
-        return ops.zeros((batch, self.heads, self.key_units, self._value_size), "float32")
+        return ops.zeros((batch, self.num_heads, self.key_units, self._value_size), "float32")
 
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Process one step.

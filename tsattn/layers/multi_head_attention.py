@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import check_sequence
+from tsattn.layers.layer_utils import check_positive, check_sequence
 from tsattn.layers.ops import Tensor, masked_softmax, zero_masked
 
 
@@ -32,6 +32,9 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         use_bias: Whether the projections have biases.
         output_shape: Size of the output, or several sizes. If None, that of the query.
         attention_axes: Axes that are attended over. If None, all but those of batch and features.
+        num_key_value_heads: Number of heads of key and value, each for `num_heads / num_key_value_heads` heads of the
+            query (grouped-query attention, with the weights of `keras.layers.GroupQueryAttention`). If None,
+            `num_heads`.
         **kwargs: Other arguments of `keras.layers.MultiHeadAttention`.
 
     Call arguments:
@@ -55,9 +58,32 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         >>> layer = MultiHeadAttention(num_heads=4, key_dim=16)
         >>> context, weights = layer(query, value, value_mask=mask, return_attention_scores=True)
 
-    Reference:
-        Vaswani et al. 2017, Attention Is All You Need.
+    References:
+        Vaswani et al. 2017, Attention Is All You Need; Ainslie et al. 2023, GQA: Training Generalized Multi-Query
+        Transformer Models from Multi-Head Checkpoints.
     """
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        value_dim: int | None = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        output_shape: Any = None,
+        attention_axes: Any = None,
+        *,
+        num_key_value_heads: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(num_heads, key_dim, value_dim, dropout, use_bias, output_shape, attention_axes, **kwargs)
+        check_positive(num_key_value_heads=num_key_value_heads)
+        if num_key_value_heads is not None and num_heads % num_key_value_heads:
+            raise ConfigError(
+                "num_heads must be a multiple of num_key_value_heads. "
+                f"Received: num_heads={num_heads}, num_key_value_heads={num_key_value_heads}"
+            )
+        self.num_key_value_heads = num_key_value_heads
 
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
         for name, shape in (("query", query_shape), ("value", value_shape)):
@@ -68,7 +94,46 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
                 "query and value must have the same number of axes. "
                 f"Received: shapes {tuple(query_shape)} and {tuple(value_shape)}"
             )
-        super().build(query_shape, value_shape, key_shape)
+        key_shape = value_shape if key_shape is None else key_shape
+        if value_shape[1:-1] != key_shape[1:-1]:
+            raise ConfigError(
+                "The shapes of value and key must be equal but for the last axis. "
+                f"Received: {tuple(value_shape)} and {tuple(key_shape)}"
+            )
+        fewer = self.num_key_value_heads or self._num_heads
+        # In the order of Keras's layer, so that the lists of weights match.
+        self._query_dense = self._projection("query", query_shape, self._num_heads, self._key_dim)
+        self._key_dense = self._projection("key", key_shape, fewer, self._key_dim)
+        if self._use_gate:
+            sizes = (self._num_heads, self._value_dim)
+            self._gate_dense = self._projection("gate", query_shape, *sizes, activation="sigmoid")
+        self._value_dense = self._projection("value", value_shape, fewer, self._value_dim)
+        self._build_attention(len(value_shape) + 1)
+        options = self._get_common_kwargs_for_sublayer()
+        self._output_dense = self._make_output_dense(query_shape, options, "attention_output")
+        self._output_dense.build((*query_shape[:-1], self._num_heads, self._value_dim))
+
+    def _projection(
+        self, name: str, shape: Any, heads: int, size: int, activation: str | None = None
+    ) -> keras.layers.EinsumDense:
+        """Return a built projection of the last axis to `(..., heads, size)`."""
+        leading = "abcdefghijkl"[: len(shape) - 1]
+        dense = keras.layers.EinsumDense(
+            f"{leading}x,xyz->{leading}yz",
+            output_shape=(*[None] * (len(leading) - 1), heads, size),
+            bias_axes="yz" if self._use_bias else None,
+            activation=activation,
+            name=name,
+            **self._get_common_kwargs_for_sublayer(),
+        )
+        dense.build(shape)
+        return dense
+
+    def _repeat_heads(self, projected: Tensor) -> Tensor:
+        """Repeat the heads of a projected key or value, `(..., heads, size)`, for the heads of the query."""
+        if self.num_key_value_heads is None:
+            return projected
+        return ops.repeat(projected, self._num_heads // self.num_key_value_heads, axis=-2)
 
     def call(
         self,
@@ -97,11 +162,11 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         query, value, key = zero_masked(query, query_mask), zero_masked(value, value_mask), zero_masked(key, value_mask)
         context, weights = self._compute_attention(
             self._query_dense(query),
-            self._key_dense(key),
-            self._value_dense(value),
+            self._repeat_heads(self._key_dense(key)),
+            self._repeat_heads(self._value_dense(value)),
             mask,
             training,
-            return_attention_scores,
+            **({"return_attention_scores": True} if return_attention_scores else {}),
             **({"use_causal_mask": True} if native else {}),
         )
         if self._use_gate:
@@ -240,6 +305,9 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         free = [query.shape[axis] for axis in range(len(query.shape) - 1) if axis not in axes]
         pairs = [x.shape[axis] for x in (query, value) for axis in axes]
         return context, keras.KerasTensor((*free, self.num_heads, *pairs), dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_key_value_heads": self.num_key_value_heads}
 
 
 def _full_rank(mask: Tensor | None, values: Tensor) -> Tensor | None:

@@ -9,7 +9,13 @@ import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import check_positive, check_sequence, constructor_config
+from tsattn.layers.layer_utils import (
+    check_positive,
+    check_sequence,
+    constructor_config,
+    set_weight_options,
+    weight_options,
+)
 from tsattn.layers.ops import Tensor, max_or_zero, resolve_mask, zero_masked
 
 MAX_WAVELENGTH = 10_000.0
@@ -29,6 +35,9 @@ class PositionalEncoding(keras.layers.Layer):
             `"learned"`, a learned vector per position.
         steps: Number of learned vectors; more distant steps use the last one. Only with `"learned"`.
         ahead: Whether the steps follow the origin, such as the queries of a decoder, and are counted forwards.
+        embeddings_initializer: Initializer of the learned vectors; by default normal with standard deviation 0.02.
+        embeddings_regularizer: Regularizer of the learned vectors.
+        embeddings_constraint: Constraint of the learned vectors.
 
     Call arguments:
         inputs: `(batch, time, features)`.
@@ -52,6 +61,9 @@ class PositionalEncoding(keras.layers.Layer):
         kind: Literal["sinusoidal", "learned"] = "sinusoidal",
         steps: int | None = None,
         ahead: bool = False,
+        embeddings_initializer: Any = None,
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -63,15 +75,19 @@ class PositionalEncoding(keras.layers.Layer):
         self.kind = kind
         self.steps = steps
         self.ahead = ahead
+        set_weight_options(
+            self,
+            embeddings_initializer=embeddings_initializer or keras.initializers.RandomNormal(stddev=0.02),
+            embeddings_regularizer=embeddings_regularizer,
+            embeddings_constraint=embeddings_constraint,
+        )
         self.supports_masking = True
 
     def build(self, inputs_shape: Any) -> None:
         check_sequence("the input of a positional encoding", inputs_shape)
         if self.steps is not None:
             self.table = self.add_weight(
-                name="table",
-                shape=(self.steps, inputs_shape[-1]),
-                initializer=keras.initializers.RandomNormal(stddev=0.02),
+                name="table", shape=(self.steps, inputs_shape[-1]), **weight_options(self, "embeddings")
             )
 
     def call(self, inputs: Tensor, mask: Tensor | None = None, start_index: Any = 0) -> Tensor:

@@ -11,7 +11,7 @@ from keras import ops
 
 from tsattn.errors import ConfigError
 from tsattn.layers.attention import Attention, Memory
-from tsattn.layers.layer_utils import check_dtype, check_positive, check_sequence
+from tsattn.layers.layer_utils import check_dtype, check_positive, check_sequence, dense_options, set_weight_options
 from tsattn.layers.ops import Tensor
 
 
@@ -24,9 +24,18 @@ class RecurrentDecoder(keras.layers.Layer):
         steps: Number of steps to decode.
         attention: `Attention` to the memory that no other layer uses. If None, the memory is not used.
         bridge: Whether to map the states of the encoder to the initial state by a dense layer.
+        options: Initializers, regularizers and constraints of the dense layers, such as `kernel_initializer`.
     """
 
-    def __init__(self, cell: Any, steps: int, attention: Attention | None, bridge: bool, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        cell: Any,
+        steps: int,
+        attention: Attention | None,
+        bridge: bool,
+        options: dict[str, Any],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive(steps=steps)
         if isinstance(cell, keras.layers.RNN) or not hasattr(cell, "state_size"):
@@ -46,8 +55,9 @@ class RecurrentDecoder(keras.layers.Layer):
         self.steps = steps
         self.attention = attention
         self.bridge = bridge
+        set_weight_options(self, **options)
         self._bridges = [
-            keras.layers.Dense(size, activation=activation, dtype=self.dtype_policy, name=f"bridge{number}")
+            keras.layers.Dense(size, activation=activation, name=f"bridge{number}", **dense_options(self))
             for number, (size, activation) in enumerate(_bridge_outputs(cell))
             if bridge
         ]

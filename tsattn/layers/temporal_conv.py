@@ -8,7 +8,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.layers.layer_utils import check_positive, check_rate, check_sequence, clone_initializer, constructor_config
+from tsattn.layers.layer_utils import (
+    check_positive,
+    check_rate,
+    check_sequence,
+    constructor_config,
+    set_weight_options,
+    weight_options,
+)
 from tsattn.layers.ops import Tensor, zero_masked
 
 
@@ -32,6 +39,12 @@ class TemporalConvBlock(keras.layers.Layer):
             Kingma 2016). The norms start as those of the initial filters.
         activation: Activation after each convolution and after the sum.
         kernel_initializer: Initializer of the filters and the projection.
+        bias_initializer: Initializer of the biases.
+        kernel_regularizer: Regularizer of the filters and the projection.
+        bias_regularizer: Regularizer of the biases.
+        kernel_constraint: Constraint of the filters and the projection.
+        bias_constraint: Constraint of the biases.
+        seed: Seed of the dropout.
 
     Call arguments:
         inputs: `(batch, time, features)`.
@@ -60,6 +73,12 @@ class TemporalConvBlock(keras.layers.Layer):
         weight_norm: bool = False,
         activation: Any = "relu",
         kernel_initializer: Any = "he_normal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -71,9 +90,18 @@ class TemporalConvBlock(keras.layers.Layer):
         self.dropout = dropout
         self.weight_norm = weight_norm
         self.activation = keras.activations.get(activation)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        set_weight_options(
+            self,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+        )
+        self.seed = seed
         self.supports_masking = True
-        self._dropouts = [keras.layers.SpatialDropout1D(dropout, dtype=self.dtype_policy) for _ in range(2)]
+        self._dropout = keras.layers.SpatialDropout1D(dropout, seed=seed, dtype=self.dtype_policy, name="dropout")
 
     @property
     def receptive_field(self) -> int:
@@ -89,7 +117,7 @@ class TemporalConvBlock(keras.layers.Layer):
             self.projection = self.add_weight(
                 name="projection",
                 shape=(features, self.filters),
-                initializer=clone_initializer(self.kernel_initializer),
+                **weight_options(self, "kernel"),
             )
 
     def _add_convolution(self, number: int, features: int) -> tuple[Any, Any, Any]:
@@ -97,7 +125,7 @@ class TemporalConvBlock(keras.layers.Layer):
         kernel = self.add_weight(
             name=f"kernel_{number}",
             shape=(self.kernel_size, features, self.filters),
-            initializer=clone_initializer(self.kernel_initializer),
+            **weight_options(self, "kernel"),
             autocast=not self.weight_norm,
         )
         gain = None
@@ -108,14 +136,14 @@ class TemporalConvBlock(keras.layers.Layer):
                 initializer=lambda _, dtype=None: ops.cast(_norm(kernel.value), dtype),
                 autocast=False,
             )
-        bias = self.add_weight(name=f"bias_{number}", shape=(self.filters,), initializer="zeros")
+        bias = self.add_weight(name=f"bias_{number}", shape=(self.filters,), **weight_options(self, "bias"))
         return kernel, gain, bias
 
     def call(self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None) -> Tensor:
         inputs = hidden = zero_masked(inputs, mask)
-        for (kernel, gain, bias), dropout in zip(self._convolutions, self._dropouts, strict=True):
+        for kernel, gain, bias in self._convolutions:
             convolved = self._convolve(hidden, kernel, gain) + bias
-            hidden = zero_masked(dropout(self.activation(convolved), training=training), mask)
+            hidden = zero_masked(self._dropout(self.activation(convolved), training=training), mask)
         residual = inputs if self.projection is None else ops.matmul(inputs, self.projection)
         return zero_masked(self.activation(hidden + residual), mask)
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import keras
 from keras import ops
 
 from tsattn.errors import ConfigError
-from tsattn.layers.layer_utils import check_positive, check_rate, check_sequence, clone_initializer, constructor_config
+from tsattn.layers.layer_utils import (
+    check_positive,
+    check_rate,
+    check_sequence,
+    constructor_config,
+    dense_options,
+    derived_seed,
+    set_weight_options,
+)
 from tsattn.layers.multi_head_attention import MultiHeadAttention
 from tsattn.layers.ops import Tensor, zero_masked
 
@@ -25,49 +33,60 @@ class _TransformerBlock(keras.layers.Layer):
     def __init__(
         self,
         units: int,
-        heads: int = 4,
-        feedforward_units: int | None = None,
+        num_heads: int = 4,
+        intermediate_dim: int | None = None,
         dropout: float = 0.0,
-        norm: Literal["pre", "post"] = "pre",
+        normalize_first: bool = True,
         activation: Any = "relu",
         epsilon: float = 1e-5,
         kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_positive(units=units, heads=heads, feedforward_units=feedforward_units)
+        check_positive(units=units, num_heads=num_heads, intermediate_dim=intermediate_dim)
         check_rate(dropout=dropout)
-        if norm not in ("pre", "post"):
-            raise ConfigError(f"norm must be pre or post. Received: norm={norm!r}")
         self.units = units
-        self.heads = heads
-        self.feedforward_units = feedforward_units
+        self.num_heads = num_heads
+        self.intermediate_dim = intermediate_dim
         self.dropout = dropout
-        self.norm = norm
+        self.normalize_first = normalize_first
         self.activation = keras.activations.get(activation)
         self.epsilon = epsilon
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        set_weight_options(
+            self,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+        )
         self.seed = seed
         self.supports_masking = True
         policy = self.dtype_policy
-        size = -(-units // heads)
-        initial = {"kernel_initializer": self.kernel_initializer}
+        size = -(-units // num_heads)
         self._attentions = [
-            MultiHeadAttention(heads, size, dropout=dropout, seed=seed, dtype=policy, name=name, **initial)
-            for name in self.attentions
+            MultiHeadAttention(
+                num_heads, size, dropout=dropout, seed=derived_seed(seed, number), name=name, **dense_options(self)
+            )
+            for number, name in enumerate(self.attentions, 1)
         ]
         self._norms = [
             keras.layers.LayerNormalization(epsilon=epsilon, dtype=policy, name=f"{name}_norm")
             for name in (*self.attentions, "feedforward")
         ]
-        hidden, out = (
-            {"kernel_initializer": clone_initializer(self.kernel_initializer), "dtype": policy} for _ in range(2)
+        hidden_units = intermediate_dim or 4 * units
+        self._hidden = keras.layers.Dense(
+            hidden_units, activation=self.activation, name="hidden", **dense_options(self)
         )
-        hidden_units = feedforward_units or 4 * units
-        self._hidden = keras.layers.Dense(hidden_units, activation=self.activation, name="hidden", **hidden)
-        self._out = keras.layers.Dense(units, name="out", **out)
-        self._dropout = keras.layers.Dropout(dropout, seed=seed, dtype=policy)
+        self._out = keras.layers.Dense(units, name="out", **dense_options(self))
+        self._dropout = keras.layers.Dropout(dropout, seed=seed, dtype=policy, name="dropout")
 
     def _build_sublayers(self, name: str, shape: Any, values: list[Any]) -> None:
         """Build all sublayers, given the shapes of the input and of the values of each attention."""
@@ -92,9 +111,9 @@ class _TransformerBlock(keras.layers.Layer):
     ) -> tuple[Tensor, Tensor | None]:
         """Apply a sublayer with normalization, dropout and residual connection; return its attention weights too."""
         norm = self._norms[number]
-        residual, weights = sublayer(norm(x) if self.norm == "pre" else x)
+        residual, weights = sublayer(norm(x) if self.normalize_first else x)
         x = x + self._dropout(residual, training=training)
-        return x if self.norm == "pre" else norm(x), weights
+        return x if self.normalize_first else norm(x), weights
 
     def _attention(
         self,
@@ -130,18 +149,23 @@ class TransformerEncoderBlock(_TransformerBlock):
     """Transformer encoder block: self-attention and a feed-forward network.
 
     Masked steps are ignored, whatever their content (NaN included), and their outputs are 0. The output carries the
-    mask of the input. A stack of `"pre"` blocks is followed by one more `keras.layers.LayerNormalization`.
+    mask of the input. One more `keras.layers.LayerNormalization` follows a stack of blocks with `normalize_first`.
 
     Args:
         units: Size of a step of the input and output.
-        heads: Number of attention heads, of size `units / heads`, rounded up.
-        feedforward_units: Hidden units of the feed-forward network. If None, `4 * units`.
+        num_heads: Number of attention heads, of size `units / num_heads`, rounded up.
+        intermediate_dim: Hidden units of the feed-forward network. If None, `4 * units`.
         dropout: Dropout rate of attention weights, hidden units and outputs of sublayers.
-        norm: `"pre"` applies layer normalization before each sublayer, `"post"` after each residual connection, as in
-            the paper.
+        normalize_first: Whether layer normalization precedes each sublayer. If False, it follows each residual
+            connection, as in the paper.
         activation: Activation of the hidden units.
         epsilon: Added to the variance in layer normalization.
         kernel_initializer: Initializer of all matrices.
+        bias_initializer: Initializer of the biases.
+        kernel_regularizer: Regularizer of all matrices.
+        bias_regularizer: Regularizer of the biases.
+        kernel_constraint: Constraint of all matrices.
+        bias_constraint: Constraint of the biases.
         seed: Seed of the dropouts.
 
     Call arguments:
@@ -152,15 +176,15 @@ class TransformerEncoderBlock(_TransformerBlock):
         training: Whether to apply dropout.
 
     Output shape:
-        `(batch, time, units)`. With `return_attention_scores`, also the weights `(batch, heads, time, time)`.
+        `(batch, time, units)`. With `return_attention_scores`, also the weights `(batch, num_heads, time, time)`.
 
     Example:
         >>> x = PositionalEncoding()(keras.layers.Dense(64)(patches), mask=mask)
-        >>> x, weights = TransformerEncoderBlock(64, heads=4)(x, mask=mask, return_attention_scores=True)
+        >>> x, weights = TransformerEncoderBlock(64, num_heads=4)(x, mask=mask, return_attention_scores=True)
 
     References:
         Vaswani et al. 2017, Attention Is All You Need; Xiong et al. 2020, On Layer Normalization in the Transformer
-        Architecture (`"pre"`).
+        Architecture (`normalize_first`).
     """
 
     attentions = ("attention",)
@@ -190,7 +214,7 @@ class TransformerEncoderBlock(_TransformerBlock):
         if not return_attention_scores:
             return outputs
         batch, time, _ = inputs.shape
-        return outputs, keras.KerasTensor((batch, self.heads, time, time), dtype=self.compute_dtype)
+        return outputs, keras.KerasTensor((batch, self.num_heads, time, time), dtype=self.compute_dtype)
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -205,14 +229,19 @@ class TransformerDecoderBlock(_TransformerBlock):
 
     Args:
         units: Size of a step of the input and output.
-        heads: Number of attention heads, of size `units / heads`, rounded up.
-        feedforward_units: Hidden units of the feed-forward network. If None, `4 * units`.
+        num_heads: Number of attention heads, of size `units / num_heads`, rounded up.
+        intermediate_dim: Hidden units of the feed-forward network. If None, `4 * units`.
         dropout: Dropout rate of attention weights, hidden units and outputs of sublayers.
-        norm: `"pre"` applies layer normalization before each sublayer, `"post"` after each residual connection, as in
-            the paper.
+        normalize_first: Whether layer normalization precedes each sublayer. If False, it follows each residual
+            connection, as in the paper.
         activation: Activation of the hidden units.
         epsilon: Added to the variance in layer normalization.
         kernel_initializer: Initializer of all matrices.
+        bias_initializer: Initializer of the biases.
+        kernel_regularizer: Regularizer of all matrices.
+        bias_regularizer: Regularizer of the biases.
+        kernel_constraint: Constraint of all matrices.
+        bias_constraint: Constraint of the biases.
         seed: Seed of the dropouts.
 
     Call arguments:
@@ -226,15 +255,15 @@ class TransformerDecoderBlock(_TransformerBlock):
 
     Output shape:
         `(batch, queries, units)`. With `return_attention_scores`, also the weights of the self-attention
-        `(batch, heads, queries, queries)` and of the cross-attention `(batch, heads, queries, keys)`.
+        `(batch, num_heads, queries, queries)` and of the cross-attention `(batch, num_heads, queries, keys)`.
 
     Example:
-        >>> block = TransformerDecoderBlock(64, heads=4)
+        >>> block = TransformerDecoderBlock(64, num_heads=4)
         >>> x, self_weights, cross_weights = block(x, memory, memory_mask=mask, return_attention_scores=True)
 
     References:
         Vaswani et al. 2017, Attention Is All You Need; Xiong et al. 2020, On Layer Normalization in the Transformer
-        Architecture (`"pre"`).
+        Architecture (`normalize_first`).
     """
 
     attentions = ("self_attention", "cross_attention")
@@ -290,7 +319,7 @@ class TransformerDecoderBlock(_TransformerBlock):
             memory_mask: Boolean `(batch, keys)`; True means keep.
 
         Returns:
-            The output `(batch, units)`, the new cache, and the cross-attention weights `(batch, heads, keys)`.
+            The output `(batch, units)`, the new cache, and the cross-attention weights `(batch, num_heads, keys)`.
 
         Raises:
             ConfigError: The layer is not built, neither by a call nor by `build(query_shape, memory_shape)`.
@@ -326,5 +355,5 @@ class TransformerDecoderBlock(_TransformerBlock):
         if not return_attention_scores:
             return outputs
         batch, queries, _ = query.shape
-        shapes = [(batch, self.heads, queries, keys) for keys in (queries, memory.shape[1])]
+        shapes = [(batch, self.num_heads, queries, keys) for keys in (queries, memory.shape[1])]
         return outputs, *(keras.KerasTensor(shape, dtype=self.compute_dtype) for shape in shapes)

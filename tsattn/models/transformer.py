@@ -28,10 +28,10 @@ class _Transformer:
         self.output_size = self.patch * width * self.levels
         self.block: dict[str, Any] = {
             "units": options.width,
-            "heads": options.heads,
-            "feedforward_units": options.feedforward * options.width,
+            "num_heads": options.heads,
+            "intermediate_dim": options.feedforward * options.width,
             "dropout": options.block_dropout,
-            "norm": options.norm,
+            "normalize_first": options.norm == "pre",
         }
         self.segments = Segments(spec.context, self.patch, options.width)
         self.positions = self.encoding(options, self.segments.count, name="positions")
@@ -182,12 +182,12 @@ class TransformerDecoder(keras.layers.Layer):
         levels: Number of quantile levels.
         median: Index of the level that is fed back.
         units: Width of the blocks.
-        heads: Attention heads.
+        num_heads: Attention heads.
         layers: Number of blocks.
-        feedforward_units: Hidden units of the feed-forward network of each block.
+        intermediate_dim: Hidden units of the feed-forward network of each block.
         dropout: Dropout rate inside the blocks.
         head_dropout: Dropout rate of the features before the head.
-        norm: `"pre"` or `"post"`, see `TransformerDecoderBlock`.
+        normalize_first: See `TransformerDecoderBlock`.
         positions: `"sinusoidal"` or `"learned"`, see `PositionalEncoding`.
 
     Call arguments:
@@ -211,12 +211,12 @@ class TransformerDecoder(keras.layers.Layer):
         levels: int,
         median: int,
         units: int,
-        heads: int,
+        num_heads: int,
         layers: int,
-        feedforward_units: int,
+        intermediate_dim: int,
         dropout: float = 0.0,
         head_dropout: float = 0.0,
-        norm: Literal["pre", "post"] = "pre",
+        normalize_first: bool = True,
         positions: Literal["sinusoidal", "learned"] = "sinusoidal",
         **kwargs: Any,
     ) -> None:
@@ -226,12 +226,12 @@ class TransformerDecoder(keras.layers.Layer):
         self.levels = levels
         self.median = median
         self.units = units
-        self.heads = heads
+        self.num_heads = num_heads
         self.layers = layers
-        self.feedforward_units = feedforward_units
+        self.intermediate_dim = intermediate_dim
         self.dropout = dropout
         self.head_dropout = head_dropout
-        self.norm = norm
+        self.normalize_first = normalize_first
         self.positions = positions
         self.supports_masking = True
         policy = self.dtype_policy
@@ -242,12 +242,19 @@ class TransformerDecoder(keras.layers.Layer):
         )
         self._blocks = [
             TransformerDecoderBlock(
-                units, heads, feedforward_units, dropout, norm, dtype=policy, name=f"block_{number}"
+                units,
+                num_heads,
+                intermediate_dim,
+                dropout,
+                normalize_first,
+                dtype=policy,
+                name=f"block_{number}",
             )
             for number in range(layers)
         ]
-        self._norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=policy, name="norm") if norm == "pre" else None
-        self._dropout = keras.layers.Dropout(head_dropout, dtype=policy)
+        last_norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=policy, name="norm")
+        self._norm = last_norm if normalize_first else None
+        self._dropout = keras.layers.Dropout(head_dropout, dtype=policy, name="dropout")
         self._head = QuantileHead(output_units, levels, median, dtype=policy, name="head")
 
     def build(self, memory_shape: Any, targets_shape: Any = None, features_shape: Any = None) -> None:
@@ -341,7 +348,7 @@ class TransformerDecoder(keras.layers.Layer):
         initial = (
             self._start(batch),
             ops.zeros((batch, self.steps, self.output_units), self.compute_dtype),
-            ops.zeros((batch, self.heads, self.steps, keys), self.compute_dtype),
+            ops.zeros((batch, self.num_heads, self.steps, keys), self.compute_dtype),
             tuple(block.initial_cache(batch, self.steps) for block in self._blocks),
         )
         _, outputs, maps, _ = fori_loop(self.steps, body, initial)
@@ -352,7 +359,7 @@ class TransformerDecoder(keras.layers.Layer):
 
     def compute_output_spec(self, memory: Any, *args: Any, **kwargs: Any) -> Any:
         batch, keys, _ = memory.shape
-        shapes = ((batch, self.steps, self.output_units), (batch, self.heads, self.steps, keys))
+        shapes = ((batch, self.steps, self.output_units), (batch, self.num_heads, self.steps, keys))
         return tuple(keras.KerasTensor(shape, dtype=self.compute_dtype) for shape in shapes)
 
 
