@@ -85,7 +85,7 @@ def make_command(name: str, run: Path, folder: Path) -> Command:
             ("forecasts.csv", "leaderboard.csv", "scores.csv"),
         ),
         "tune": ((str(DATA), "--trials", "3", *OPTIONS), (), ("",)),
-        "export": ((str(run),), (), ("1/assets.extra/tsattn.json",)),
+        "export": ((str(run),), (), ("1/assets.extra/tsattn.json", "1/variables/variables.data-00000-of-00001")),
         "predict": ((str(run),), (), ("",)),
     }[name]
     return Command((name, *arguments, "-o", str(out)), again, out, results)
@@ -119,8 +119,8 @@ def kill_and_repeat(name: str, run: Path, kills: int, rng: np.random.Generator) 
             if execute(command.arguments, rng.uniform(0, seconds)) is not None:
                 continue  # it was faster than the undisturbed run
             figures["kills"] += 1
-            if command.output.exists() and name != "backtest":  # a backtest has a folder from the first fold on
-                figures["complete" if command.read() == known else "incomplete"] += 1
+            if (found := command.read()) is not None:
+                figures["complete" if found == known else "incomplete"] += 1
             else:
                 status = execute((*command.arguments, *command.again))
                 figures["resumed"] += status == 0

@@ -59,7 +59,7 @@ FILES: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     "a page of the web": ("<html><body>404</body></html>\n", {}, ["got HTML or XML"]),
     "a spreadsheet": (b"PK\x03\x04\0\0", {}, ["expected a CSV or Parquet file", "save it as CSV"]),
     "two time columns": (
-        lines("date,updated,y", lambda i: f"{day(i)},{day(i)},{i}"),
+        lines("date,updated,y", lambda i: f"{day(i)},{day(i + 1)},{i}"),
         {},
         ["'date'", "'updated'", "time="],
     ),

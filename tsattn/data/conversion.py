@@ -214,7 +214,8 @@ def _is_number(dtype: Any) -> bool:
 def find_sentinels(table: Any) -> list[Note]:
     """Return warnings about numbers such as -999 that may mark missing values.
 
-    It is a number that occurs at least three times, far from all others: a negative one, or one of nines.
+    It is a number that occurs at least three times, far from all others: a negative one, or one of nines. A negative
+    one of nines may occur once, if it is very far from them.
     """
     notes = []
     for name, column in zip(table.column_names, table.columns, strict=True):
@@ -229,14 +230,17 @@ def find_sentinels(table: Any) -> list[Note]:
             if not is_nines and not (value < 0 and end == "min" and float(value).is_integer()):
                 continue
             count = pc.sum(pc.equal(column, value)).as_py()
-            if count < 3:
+            if count < 3 and not (is_nines and value < 0):
                 continue
             rest = pc.min_max(column.filter(pc.not_equal(column, value))).as_py()
             gap = abs(value - rest[end])
             spread = rest["max"] - rest["min"]
+            if count < 3 and gap < 3 * spread:
+                continue
             is_only_negative = end == "min" and value < 0 and gap > (1 if rest["min"] >= 0 else spread)
             if spread > 0 and (is_only_negative or (is_nines and gap > spread / 2)):
-                text = f"{count} cells of column '{name}', whose other values are {rest['min']:g} to {rest['max']:g}"
+                cells = "1 cell" if count == 1 else f"{count} cells"
+                text = f"{cells} of column '{name}', whose other values are {rest['min']:g} to {rest['max']:g}"
                 hint = f"set {{na}} to {value:.15g} if it marks missing values"
                 notes.append(Note("outlier", f"{value:.15g}", text, True, hint))
     return notes

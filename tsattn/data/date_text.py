@@ -28,12 +28,18 @@ _OTHER_ABBREVIATIONS = {"mrt": 3, "mrz": 3, "janner": 1, "jun.": 6, "jul.": 7}
 _ENGLISH = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _WEEKDAYS = """
-monday tuesday wednesday thursday friday saturday sunday montag dienstag mittwoch donnerstag freitag samstag sonnabend
-sonntag lundi mardi mercredi jeudi vendredi samedi dimanche lunes martes miercoles jueves viernes sabado domingo lunedi
-martedi mercoledi giovedi venerdi domenica segunda terca quarta quinta sexta maandag dinsdag woensdag donderdag vrijdag
-zaterdag zondag mandag tisdag onsdag torsdag fredag lordag sondag poniedzialek wtorek sroda czwartek piatek sobota
-niedziela
+monday tuesday wednesday thursday friday saturday sunday
+montag dienstag mittwoch donnerstag freitag samstag sonntag
+montag dienstag mittwoch donnerstag freitag sonnabend sonntag
+lundi mardi mercredi jeudi vendredi samedi dimanche
+lunes martes miercoles jueves viernes sabado domingo
+lunedi martedi mercoledi giovedi venerdi sabato domenica
+segunda terca quarta quinta sexta sabado domingo
+maandag dinsdag woensdag donderdag vrijdag zaterdag zondag
+mandag tisdag onsdag torsdag fredag lordag sondag
+poniedzialek wtorek sroda czwartek piatek sobota niedziela
 """
+"""Days of the week in the same languages, from Monday on."""
 
 ZONES = {
     **dict.fromkeys(("UTC", "GMT", "WET"), "+0000"),
@@ -65,9 +71,15 @@ def month_of(word: str) -> int | None:
 
 
 @cache
-def _is_weekday(word: str) -> bool:
+def weekday_of(word: str) -> int | None:
+    """Return the number of a day of the week, 0 for Monday, from its name or at least two letters of it.
+
+    The first language decides about abbreviations with several meanings.
+    """
     plain = fold(word).removesuffix(".").removesuffix("-feira")
-    return len(plain) >= 2 and any(name.startswith(plain) for name in _WEEKDAYS.split())
+    days = (enumerate(line.split()) for line in _WEEKDAYS.split("\n"))
+    found = (number for line in days for number, name in line if len(plain) >= 2 and name.startswith(plain))
+    return next(found, None)
 
 
 def fold(text: str) -> str:
@@ -85,6 +97,7 @@ def normalize(column: pd.Series[Any]) -> pd.Series[Any]:
 def _normalize(text: str) -> str:
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r" ?\([^)]*\)$", "", text)
+    text = re.sub(r"^(\d{4}) ?[年년] ?(\d{1,2}) ?[月월](?: ?(\d{1,2}) ?[日일号])?", _hyphenated, text)
     text = re.sub(r"^\[(.*)\]$", r"\1", text)
     text = re.sub(r"^(.*\d:\d\d(?::\d\d)?) ?[-\u2013] ?\d.*:.*$", r"\1", text)
     text = re.sub(r"^(\d{1,4}[-./]\d{1,2}[-./]\d{1,4}) (\d\d) ?[-\u2013] ?\d\d$", r"\1 \2:00", text)
@@ -93,7 +106,7 @@ def _normalize(text: str) -> str:
     text = re.sub(r"(:\d\d:\d\d),(\d)", r"\1.\2", text)
     text = _ZONE.sub(lambda found: f" {ZONES[found[1]]}" if found[1] else " ", text)
     head = re.match(r"([^\W\d_]+(?:-feira)?\.?)(?![^\W\d_]),? ?(?=\w)", text)
-    if head and _is_weekday(head[1]) and (month_of(head[1]) is None or _WORD.search(text[head.end() :])):
+    if head and weekday_of(head[1]) is not None and (month_of(head[1]) is None or _WORD.search(text[head.end() :])):
         text = text[head.end() :]
     text = re.sub(r"(\d)\.? (?:de|of) (?=[^\W\d])", r"\1 ", text)
     text = re.sub(r"([^\W\d_])\.? (?:de|of|del) (?=\d)", r"\1 ", text)
@@ -101,6 +114,10 @@ def _normalize(text: str) -> str:
     text = _WORD.sub(_english_month, text)
     text = re.sub(r"^([A-Z][a-z]{2} \d{1,2}) (\d\d:\d\d:\d\d)( [-+]\d{4})? (\d{4})$", r"\1 \4 \2\3", text)
     return re.sub(r"^(\d{1,2})\. (?=[A-Z])", r"\1 ", text).removesuffix(".")
+
+
+def _hyphenated(found: re.Match[str]) -> str:
+    return "-".join(part for part in found.groups() if part)
 
 
 def _english_month(found: re.Match[str]) -> str:
@@ -131,6 +148,7 @@ _PERIODS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"\d{1,2}([-/. ])\d{4}", ("%m{0}%Y",)),
     (r"\d{6}", ("%Y%m",)),
     (r"\d{4}([- ]?)M\d{1,2}", ("%Y{0}M%m",)),
+    (r"\d{4}MM\d\d", ("%YMM%m",)),
     (r"M\d{1,2}([-/ ]?)\d{4}", ("M%m{0}%Y",)),
     (r"[A-Z][a-z]{2}([-/., ]*)\d{4}", ("%b{0}%Y",)),
     (r"\d{4}([-/., ]*)[A-Z][a-z]{2}", ("%Y{0}%b",)),

@@ -125,7 +125,7 @@ def read_delimited(source: Source, options: ReadOptions | None = None) -> Delimi
         dialect = _detect_dialect(sample, layout, options)
         try:
             table, encoding = _read_table(source, dialect, encoding)
-            return _finish(table, None, encoding, dialect, options)
+            return _finish(table, None, encoding, dialect, options, sample)
         except pa.ArrowInvalid as error:
             # Perhaps there are other lines after the sample.
             layout = layout if whole else find_layout(_read_text(source, encoding), options, whole=True)
@@ -139,7 +139,7 @@ def read_delimited(source: Source, options: ReadOptions | None = None) -> Delimi
         table = _read_table(text.encode(), dialect, "UTF-8")[0]
     except pa.ArrowInvalid as error:
         raise _bad_row(text.encode(), dialect, "UTF-8", layout.lines) or error from None
-    return _finish(table, np.asarray(layout.lines), encoding, dialect, options)
+    return _finish(table, np.asarray(layout.lines), encoding, dialect, options, sample)
 
 
 def _read_table(source: Source, dialect: _Dialect, encoding: str) -> tuple[Any, str]:
@@ -156,7 +156,12 @@ def _read_table(source: Source, dialect: _Dialect, encoding: str) -> tuple[Any, 
 
 
 def _finish(
-    table: Any, lines: npt.NDArray[np.int64] | None, encoding: str, dialect: _Dialect, options: ReadOptions
+    table: Any,
+    lines: npt.NDArray[np.int64] | None,
+    encoding: str,
+    dialect: _Dialect,
+    options: ReadOptions,
+    sample: str,
 ) -> DelimitedText:
     """Return a table whose text is replaced by numbers where it holds numbers."""
     if not dialect.is_decimal_known:
@@ -164,12 +169,22 @@ def _finish(
     check_thousands(table, dialect.whole, lines)
     notes = list(dialect.notes)
     if encoding != "UTF-8":
-        notes.insert(0, Note("encoding", encoding, "the file is not UTF-8; if letters are wrong, save it as UTF-8"))
+        notes.insert(0, _describe_encoding(encoding, sample))
     # An id such as '7-' is no negative number.
     ids = [name for name in table.column_names if name.lower() in ID_NAMES]
     table, found = convert_texts(table, (*dialect.padded, *ids), dialect.decimal, options.na, lines)
     form = {"delimiter": dialect.delimiter, "decimal": dialect.decimal}
     return DelimitedText(table, lines, (*notes, *found), encoding, form)
+
+
+def _describe_encoding(encoding: str, text: str) -> Note:
+    """Return a note about an encoding other than UTF-8, a warning if the text is of another alphabet."""
+    letters = re.findall(r"[\x80-\xff\u0152-\u2122]+", text)
+    wrong = sum(len(run) for run in letters if len(run) > 2)
+    if encoding == FALLBACK and 2 * wrong > sum(map(len, letters)):
+        reason = f"letters such as {quote_text(max(letters, key=len))} are not of its languages, so names are wrong"
+        return Note("encoding", encoding, reason, True, "save it as UTF-8")
+    return Note("encoding", encoding, "the file is not UTF-8; if letters are wrong, save it as UTF-8")
 
 
 def _read_text(source: Source, encoding: str) -> str:

@@ -23,11 +23,11 @@ def header_names(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[int], l
         The names, the rows that they are from, and the rows of units.
     """
     last = len(rows) - 1
-    units = [last] if last and _is_unit_row(rows[last]) else []
+    units = [last] if last and _is_unit_row(rows[last], rows[last - 1]) else []
     last -= len(units)
     if last == 0 or (_is_complete(rows[last]) and last > 1):
         return list(rows[last]), [last], units
-    used = list(range(last + 1))
+    used = [number for number in range(last + 1) if number == last or not _is_title(rows[number])]
     filled = [_fill(rows[number]) if number < last else rows[number] for number in used]
     names = [
         " ".join(dict.fromkeys(cell.strip() for cell in column if cell.strip())) for column in zip(*filled, strict=True)
@@ -38,11 +38,19 @@ def header_names(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[int], l
     return names, used, units
 
 
-def _is_unit_row(row: Sequence[str]) -> bool:
-    """Return whether a row has units such as °C or [kWh]; its first cell, above dates, may be empty."""
+def _is_title(row: Sequence[str]) -> bool:
+    """Return whether a row of a table with more than two columns has text in its first cell only."""
+    return len(row) > 2 and bool(row[0].strip()) and not any(cell.strip() for cell in row[1:])
+
+
+def _is_unit_row(row: Sequence[str], above: Sequence[str]) -> bool:
+    """Return whether a row has units such as °C or [kWh].
+
+    Any text below names is a unit if the first cell, above dates, is empty.
+    """
     cells = [cell.strip() for cell in row]
     found = [cell in UNITS or bool(_UNIT_ROW.fullmatch(cell)) for cell in cells[1:] if cell]
-    if found and not cells[0]:
+    if found and not cells[0] and all(name.strip() for name, cell in zip(above, cells, strict=True) if cell):
         return True
     return bool(found) and 2 * sum(found) >= len(found)
 

@@ -31,13 +31,14 @@ from tsattn.data.frequency import (
     to_integers,
     uneven_calendar,
 )
+from tsattn.data.header_times import month_columns
 from tsattn.data.panel_builder import check_duplicates, check_unique_rows, repeated, to_panel
 from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, is_numeric
 from tsattn.data.series_notes import frequency_notes, series_notes
 from tsattn.data.table import Table
 from tsattn.data.target_role import COUNTS, REPEATS, reasons_against
 from tsattn.data.time_role import find_time, without_summaries
-from tsattn.data.unpivot import TARGET, month_columns, unpivot
+from tsattn.data.unpivot import TARGET, unpivot
 from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.calendar import add_calendar_features
 from tsattn.timeseries.grid import Grid, is_integer_freq, parse_freq
@@ -74,7 +75,9 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
     if unpivoted is None or not unpivoted.time:
         time = _apply_freq(table, find_time(table, config.time, config.time_format), config.freq)
     else:
-        time = Role(unpivoted.time, "years and months are in a column and in the header", time_format="year+month")
+        part = unpivoted.time[1]
+        reason = f"years are in a column and {part}s in the header"
+        time = Role(unpivoted.time, reason, time_format=f"year+{part}")
     times = table.timestamps(time.columns, time.time_format) if time.columns else None
     given = given_covariates(table, config)
     if unpivoted is not None and (given.future.columns or given.past.columns):
@@ -250,7 +253,7 @@ def _layout(
         id = find_id(table, config.id, (*time.columns, *given.columns, *(config.target or ())), integers)
         codes, _ = table.series(id.columns)
         if config.on_duplicate is None and config.resample is None:
-            check_duplicates(table, codes, integers, time.columns, id.columns)
+            check_duplicates(table, codes, integers, time.columns, time.time_format, id.columns)
         return ("long" if id.columns else "wide"), id
     id = find_row_id(table, config.id, given.static.columns)
     codes, _ = table.series(id.columns)

@@ -88,6 +88,9 @@ def _check_format(text: str) -> None:
     start = text.lstrip()[:200]
     if re.match(r"<(?:!doctype|html|table|\?xml)\b", start, re.IGNORECASE):
         raise DataError(f"expected a CSV file, got HTML or XML, {quote_text(start)}", "save it as CSV")
+    if re.match(r"100,NEM1[23],", start):
+        message = f"line 1: expected a table, got meter data of {start[4:9]}, whose lines are records of several kinds"
+        raise DataError(message, "convert it to one row per interval, with a timestamp and a value")
     if re.match(r"\{\s*\"|\[\s*\{", start):
         raise DataError(f"expected a CSV file, got JSON, {quote_text(start)}", "write one row per timestamp")
 

@@ -12,6 +12,7 @@ from tsattn.data.columns import Bools, to_label
 from tsattn.data.frequency import aggregate
 from tsattn.data.precision import find_levels, lost_levels
 from tsattn.data.table import Table
+from tsattn.data.time_parts import zone_of_repeated_hour
 from tsattn.timeseries.grid import is_sorted
 from tsattn.timeseries.panel import Covariates, Panel, StaticCovariate
 from tsattn.timeseries.ragged import Doubles, Floats, Ints, RaggedArray
@@ -69,7 +70,7 @@ def to_panel(table: Table, schema: Schema, *, unique: bool = False) -> Panel:
     if how is not None:
         values, codes, position = aggregate(values, codes, position, how, len(schema.targets))
     elif not unique:
-        check_duplicates(table, codes, position, schema.time, schema.id)
+        check_duplicates(table, codes, position, schema.time, schema.time_format, schema.id)
     panel = _split_covariates(_scatter(table, values, codes, position, ids, schema, levels), schema)
     return replace(panel, static=static)
 
@@ -91,7 +92,9 @@ def repeated(codes: Ints, position: Ints) -> Bools:
     return np.asarray(pd.DataFrame({"series": codes, "position": position}).duplicated())
 
 
-def check_duplicates(table: Table, codes: Ints, position: Ints, time: tuple[str, ...], id: tuple[str, ...]) -> None:
+def check_duplicates(
+    table: Table, codes: Ints, position: Ints, time: tuple[str, ...], time_format: str, id: tuple[str, ...]
+) -> None:
     """Raise a DataError if two rows of a series have the same timestamp."""
     duplicated = repeated(codes, position)
     if not duplicated.any():
@@ -101,7 +104,10 @@ def check_duplicates(table: Table, codes: Ints, position: Ints, time: tuple[str,
     timestamp = " ".join(format_timestamp(table.frame[name].iloc[row]) for name in time)
     whose = f" of series '{'/'.join(str(table.frame[name].iloc[row]) for name in id)}'" if id else ""
     hints = ["remove one of the rows", "aggregate them with {on_duplicate}"]
-    if not id:
+    if zone := zone_of_repeated_hour(table.timestamps(time, time_format)[duplicated]) if time else None:
+        timestamp += f", which the clock in {zone} shows twice,"
+        hints[0] = "write the offset from UTC into each timestamp, such as 2022-10-30 02:00+02:00"
+    elif not id:
         hints.insert(1, "name the column that identifies series with {id}")
     message = f"expected each timestamp{whose} once, got {timestamp} in {table.row_name(first)} as well"
     raise table.error(message, *hints, names=time, row=row)

@@ -15,8 +15,8 @@ import pandas as pd
 from tsattn._text import quote_list, quote_text
 from tsattn.data.columns import ID_NAMES
 from tsattn.data.table import FILE, Column, Table
-from tsattn.data.time_detection import TIME_NAMES
-from tsattn.data.time_parts import has_times_of_day, part_kind
+from tsattn.data.time_detection import is_time_name
+from tsattn.data.time_parts import has_times_of_day, part_kind, part_values
 
 _ID_WORDS = frozenset((*ID_NAMES, "product", "node", "key", "name", "group", "code", "region", "dept", "nr"))
 _ID_WORDS |= {"shop", "site", "location", "customer", "user", "account", "country", "city", "meter", "device"}
@@ -192,16 +192,17 @@ def calendar_copies(table: Table, times: pd.Index, used: Iterable[str]) -> tuple
     taken = set(used)
     heads = [np.asarray(part(times[:MAX_HEAD])) for part in _CALENDAR]
     copies = []
-    for name in [name for name in table.columns if name not in taken and table[name].is_whole]:
+    wholes = [name for name in table.columns if name not in taken and (table[name].is_whole or table[name].is_padded)]
+    for name in wholes:
         cells = table[name].values
         is_part = part_kind(cells) is not None
-        first = cells.iloc[:MAX_HEAD].to_numpy()
+        first = part_values(cells.iloc[:MAX_HEAD])
         for part, head in zip(_CALENDAR, heads, strict=True):
             # The first rows are often enough, and all timestamps may be millions.
             if np.array_equal(first, head):
                 values = np.asarray(part(times))
                 repeats = len(values) >= 10 and (np.diff(values) < 0).any()
-                if (is_part or repeats) and np.array_equal(cells, values):
+                if (is_part or repeats) and np.array_equal(part_values(cells), values):
                     copies.append(name)
                     break
     return tuple(copies)
@@ -214,7 +215,7 @@ def is_counter(column: Column) -> bool:
         return column.is_whole and bool(column.values.is_unique)
     if name in _COUNTERS:
         return column.is_whole and bool((column.values.diff().iloc[1:] == 1).all())
-    if name not in TIME_NAMES or column.kind != "number" or len(column.values) < 2:
+    if not is_time_name(name) or column.kind != "number" or len(column.values) < 2:
         return False
     return bool((column.values.diff().iloc[1:] > 0).all())
 

@@ -114,7 +114,9 @@ def _closed(panel: Panel, schema: Schema) -> list[ReadingNote]:
     if closed is not None:
         text, always_empty = closed
         message = f"there is never a value {text}; {always_empty} of {schema.horizon} steps of the forecast are there"
-        return [ReadingNote(message=message, hints=("drop these steps of the forecast",))]
+        hints = ["leave out these steps of the forecast", "set {fill_missing} to 0 if no row means 0"]
+        hints += ["set {freq} to D and {resample} to sum for one value per day"] if " to " in text else []
+        return [ReadingNote(message=message, hints=tuple(hints))]
     if missing < MIN_GAPS or schema.resample is not None:
         return []
     message = f"{100 * missing:.0f} % of the steps have no value and are missing values"

@@ -294,8 +294,13 @@ class Table:
         got = "an empty cell" if empty else f"'{cell}'"
         kinds = {"integer": "a whole number", "date": "a date such as 2020-12-31"}
         kind = kinds.get(time_format, f"a timestamp as {time_format}")
-        message = f"expected {kind} as in the other rows, got {got}"
-        raise self.error(message, "correct the timestamp", "remove the row", names=names, row=row)
+        where = "the other rows" if invalid.all() else self.row_name(int(np.argmin(invalid)))
+        message = f"expected {kind} as in {where}, got {got}"
+        hints = ["correct the timestamp", "remove the row"]
+        if (count := int(invalid.sum())) > 1 and not empty:
+            message += f"; {count} of {len(self)} rows have another form"
+            hints = ["write all timestamps alike, such as 2020-12-31"]
+        raise self.error(message, *hints, names=names, row=row)
 
     def series(self, id: tuple[str, ...]) -> SeriesCodes:
         """Return the index of the series of each row and the ids, which join the values of id columns by "/".

@@ -54,7 +54,7 @@ def _reason(column: Column, times: pd.Index | None, codes: Ints) -> str:
         levels = np.unique(seen)
     if len(levels) == 1:
         return "holds one value"
-    if _numbers_rows(column, numbers):
+    if _numbers_rows(column, numbers) or (times is None and _is_axis(numbers)):
         return COUNTS
     if words_of(column.name) & _COORDINATES:
         return "is a coordinate"
@@ -70,11 +70,22 @@ def _reason(column: Column, times: pd.Index | None, codes: Ints) -> str:
 
 
 def _numbers_rows(column: Column, numbers: npt.NDArray[np.float64]) -> bool:
+    """Return whether numbers increase by 1 from row to row, or are an id of each row."""
     if not column.is_whole or len(numbers) < 2 or not np.isfinite(numbers).all():
         return False
+    words = words_of(column.name)
+    if "id" in words and len(np.unique(numbers)) == len(numbers):
+        return True
+    named = bool(words & {"index", "row", "record", "instant", "nr", "no"})
+    return bool((np.diff(numbers) == 1).all()) and (named or len(numbers) >= MIN_COUNTED_ROWS)
+
+
+def _is_axis(numbers: npt.NDArray[np.float64]) -> bool:
+    """Return whether numbers increase at equal steps, as an axis without the form of timestamps does."""
+    if len(numbers) < MIN_COUNTED_ROWS or not np.isfinite(numbers).all():
+        return False
     steps = np.diff(numbers)
-    named = bool(words_of(column.name) & {"id", "index", "row", "record", "instant", "nr", "no"})
-    return bool((steps == 1).all()) and (named or len(numbers) >= MIN_COUNTED_ROWS)
+    return bool(steps[0] > 0 and np.allclose(steps, steps.mean(), rtol=0.01, atol=0))
 
 
 def _cycles(numbers: npt.NDArray[np.float64]) -> bool:

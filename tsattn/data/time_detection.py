@@ -21,6 +21,7 @@ TIME_NAMES = frozenset(("ds", "date", "datetime", "timestamp", "time", "year", "
 TIME_NAMES |= {"period", "yearmonth", "step", "t"}
 TIME_NAMES |= {"datum", "zeit", "zeitstempel", "zeitpunkt", "fecha", "fechahora", "data", "dato", "jahr", "monat"}
 TIME_NAMES |= {"annee", "ano", "anno", "mois", "woche", "quartal"}
+TIME_NAMES |= {"日期", "时间", "年月", "日付"}
 """Usual names of time columns, without accents."""
 
 DATE_NAMES = frozenset(("ds", "date", "datetime", "timestamp", "datum", "zeitstempel", "fecha", "data", "dato"))
@@ -29,6 +30,9 @@ DATE_NAMES |= {"day", "tag", "jour", "dia"}
 
 SERIALS = (20_000, 80_000)
 """Range of the days of spreadsheets: 1954 to 2119."""
+
+MAX_ORDERED = 2000
+"""Rows in which exchanged days and months are looked for."""
 
 MIN_ROWS = 10
 """Steps between rows that may show which of several formats fits."""
@@ -47,16 +51,18 @@ class TimeReading:
         format: See `tsattn.data.timestamps.parse`; None if the column does not hold timestamps.
         note: Why this format was chosen of several that fit.
         doubt: Why none was chosen, although the column holds dates.
+        row: Row that shows the doubt.
     """
 
     format: str | None
     note: str = ""
     doubt: str = ""
+    row: int | None = None
 
 
 def is_time_name(name: str) -> bool:
-    """Return whether a column has a usual name of a time column."""
-    return fold(name).strip() in TIME_NAMES
+    """Return whether a column has a usual name of a time column, also with a unit in brackets."""
+    return re.sub(r"\s*(?:\([^)]*\)|\[[^]]*\])$", "", fold(name).strip()) in TIME_NAMES
 
 
 def detect_format(column: pd.Series[Any]) -> TimeReading:
@@ -81,7 +87,9 @@ def detect_format(column: pd.Series[Any]) -> TimeReading:
         return _read_months(normalize(_filled(column)))
     votes = Counter(name for cell in spelled for name in (*candidates(cell), *_periods(cell)))
     likely = [name for name in votes if _fits(sample, name)]
-    return _choose(column, likely) if likely else TimeReading(None)
+    if not likely:
+        return TimeReading(None)
+    return _check_order(column, _choose(column, likely))
 
 
 def _periods(cell: str) -> list[str]:
@@ -130,6 +138,31 @@ def _choose(column: pd.Series[Any], likely: list[str]) -> TimeReading:
         doubt=f"expected unambiguous dates, got dates such as {filled.iloc[0]} that fit both "
         f"{' and '.join(map(quote_text, distinct))}: {filled.iloc[row]} is {' or '.join(dates)}",
     )
+
+
+def _check_order(column: pd.Series[Any], reading: TimeReading) -> TimeReading:
+    """Return a doubt instead of a reading if rows are in order only with days and months exchanged in some of them.
+
+    A spreadsheet of another language exchanges them where the day is 12 at most, and leaves the other dates.
+    """
+    name = reading.format or ""
+    if not re.search(r"%d.%m.%[yY]|%m.%d.%[yY]", name):
+        return reading
+    head = column.iloc[:MAX_ORDERED]
+    times = pd.DatetimeIndex(parse(head, name)[0]).tz_localize(None)
+    other = name.replace("%d", "%x").replace("%m", "%d").replace("%x", "%m")
+    exchanged, invalid = parse(head, other)
+    exchanged = pd.DatetimeIndex(exchanged).tz_localize(None)
+    mixed = exchanged.where(~invalid, times)
+    differs = np.asarray(~invalid & (exchanged != times))
+    if not differs.any() or differs.all():
+        return reading
+    (fraction, backwards), before = _regularity(mixed), _regularity(times)
+    if fraction < max(0.9, before[0]) or before[1] <= 2 * backwards:
+        return reading
+    row = int(np.argmax(differs))
+    text = f"expected dates with days and months in one order, got '{head.iloc[row]}' for {mixed[row]:%Y-%m-%d}"
+    return TimeReading(None, doubt=f"{text}, because only so the rows are in order with the dates after it", row=row)
 
 
 def _regularity(times: pd.Index) -> tuple[float, int]:

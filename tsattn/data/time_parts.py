@@ -210,6 +210,20 @@ def _periods_of_day(values: npt.NDArray[np.float64], days: pd.DatetimeIndex) -> 
     return f"period of {usual}" if per_day["max"].max() <= usual else None
 
 
+def zone_of_repeated_hour(times: pd.Index) -> str | None:
+    """Return a zone in which all of some local times occur twice, when daylight saving time ends; None without any."""
+    if not isinstance(times, pd.DatetimeIndex) or times.tz is not None:
+        return None
+    for zone in _SHIFTING_ZONES:
+        summer, winter = (
+            times.tz_localize(zone, ambiguous=np.full(len(times), flag), nonexistent="shift_forward")
+            for flag in (True, False)
+        )
+        if (summer != winter).all():
+            return zone
+    return None
+
+
 def add_time_of_day(days: pd.DatetimeIndex, column: pd.Series[Any], kind: str) -> tuple[pd.DatetimeIndex, Bools]:
     """Return the timestamps of dates and a column that continues them, and a mask of the invalid ones.
 

@@ -78,10 +78,10 @@ def _choose(table: Table, readings: dict[str, TimeReading]) -> str | None:
     dates = [name for name, reading in readings.items() if reading.format and table[name].kind != "number"]
     dates = [name for name in dates if table[name].values.nunique() > 1] or dates
     if doubtful and (not dates or (is_time_name(doubtful[0]) and not any(map(is_time_name, dates)))):
-        doubt = readings[doubtful[0]].doubt
+        doubt, row = readings[doubtful[0]].doubt, readings[doubtful[0]].row
         hints = ["set {time_format} to the right one"] if "'%" in doubt else []
         hints += ["add the year"] if "a day fits" in doubt else []
-        raise table.error(f"column '{doubtful[0]}': {doubt}", *hints, "write them as 2020-12-31")
+        raise table[doubtful[0]].error(doubt, *hints, "write them as 2020-12-31", row=row)
     if not dates:
         dates = [name for name, reading in readings.items() if reading.format]
         named = [name for name in dates if is_time_name(name)]
@@ -91,9 +91,22 @@ def _choose(table: Table, readings: dict[str, TimeReading]) -> str | None:
         starts, ends = ([name for name in dates if words_of(name) & words] for words in (_STARTS, _ENDS))
         if len(starts) == 1 and ends and _are_steps(table, starts[0], ends[0], readings):
             dates = starts
+    if len(dates) > 1 and _are_equal(table, dates, readings):
+        dates = dates[:1]
     if len(dates) > 1:
         raise table.error(f"expected one time column, got dates in {quote_list(dates)}", "name one with {time}")
     return dates[0] if dates else None
+
+
+def _are_equal(table: Table, names: list[str], readings: dict[str, TimeReading]) -> bool:
+    """Return whether columns hold the same timestamps in several forms."""
+    times = []
+    for name in names:
+        found, invalid = parse(table[name].values, readings[name].format or "date")
+        times.append(found)
+        if invalid.any() or not found.equals(times[0]):
+            return False
+    return True
 
 
 def _are_steps(table: Table, start: str, end: str, readings: dict[str, TimeReading]) -> bool:
@@ -117,6 +130,8 @@ def _reason(table: Table, name: str, readings: dict[str, TimeReading]) -> str:
     numbers = any(table[other].kind == "number" for other in others)
     if words_of(name) & _STARTS and any(words_of(other) & _ENDS for other in others):
         return f"'{name}' is the start of each step"
+    if any(table[other].kind != "number" for other in others):
+        return f"'{name}' is the first column with dates, which others repeat"
     only = " that are text" if numbers and table[name].kind != "number" else ""
     return f"'{name}' is the only column with dates{only}"
 
@@ -294,6 +309,13 @@ def _add_time_of_day(table: Table, time: Role) -> Role:
         return time
     rest = [name for name in table.columns if name not in time.columns and name != FILE]
     found = {name: kind for name in rest if (kind := day_part(table[name].values, times)) is not None}
+    if len(found) > 1:
+        # The start and the end of each step.
+        starts = [name for name in found if words_of(name) & _STARTS]
+        ends = [name for name in found if words_of(name) & _ENDS]
+        found = {name: found[name] for name in starts if len(starts) + len(ends) == len(found)}
+    if not found:
+        found = {name: "time" for name in rest if table[name].kind == "text" and has_times_of_day(table[name].values)}
     return _join_time_of_day(time, *next(iter(found.items()))) if len(found) == 1 else time
 
 

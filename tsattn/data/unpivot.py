@@ -13,7 +13,17 @@ import pandas as pd
 
 from tsattn._text import quote_list
 from tsattn.data.cells import DATE_NUMBER, TOTAL, cell_kind
-from tsattn.data.date_text import fold, month_of
+from tsattn.data.date_text import month_of
+from tsattn.data.header_times import (
+    MIN_TIMESTAMPS,
+    YEAR_NAME,
+    common_prefix,
+    month_columns,
+    serial_days,
+    times_of_day,
+    week_columns,
+    weekday_columns,
+)
 from tsattn.data.notes import Note
 from tsattn.data.table import Column, Table
 from tsattn.data.time_parts import part_kind
@@ -25,30 +35,15 @@ TARGET = "y"
 TIME = "ds"
 """Time column of unpivoted tables."""
 
-YEAR, MONTH = "year", "month"
-"""Columns of years and of month numbers, 1 to 12."""
+YEAR, MONTH, WEEK = "year", "month", "week"
+"""Columns of years, of month numbers, 1 to 12, and of week numbers."""
 
 CLOCK = "time"
 """Column of times of day of unpivoted tables."""
 
-_HOUR_NAMES = ("", "h", "hr", "hour", "he", "hourending", "std", "stunde")
-
-_USUAL_DAYS = ((1,), (7,), (28, 29, 30, 31), (90, 91, 92), (365, 366))
-"""Days between dates of which spreadsheets write the serial numbers."""
-
-MIN_TIMESTAMPS = 3
-"""Number of columns with a timestamp as name from which on they are taken for steps."""
-
 _NO_ID = "-"
 """Text that replaces empty cells of id columns."""
 
-_YEAR = re.compile(r"(?:YR|FY)?((?:1[5-9]|20|21)\d\d)(?:\s*\[YR\d{4}\])?")
-_QUARTER = re.compile(
-    r"(?:q|qtr|quarter|quartal|trim[a-z]*)[ _.]?([1-4])|([1-4])[. ]*(?:q|qtr|quarter|quartal|trim[a-z]*)"
-)
-_MONTH_NUMBER = re.compile(r"m?(0?[1-9]|1[0-2])")
-_CLOCK = re.compile(r"(\d{1,2}):?(?<=\d[\d:])(\d\d)(?::00)?(?:\s*-\s*\d{1,2}:\d\d)?")
-_HOUR = re.compile(r"([a-z]*)[ _.]?(\d{1,2})")
 _NUMBERED = re.compile(r"([A-Za-z]+_?)(\d+)")
 
 
@@ -59,7 +54,7 @@ class Unpivoted:
     Args:
         table: The table, with the column `TARGET`.
         layout: Layout of the original table.
-        time: Columns of year and month; empty if the timestamps are in the column `TIME`.
+        time: Columns of year and month, or of year and week; empty if the timestamps are in the column `TIME`.
     """
 
     table: Table
@@ -76,42 +71,33 @@ def unpivot(table: Table) -> Unpivoted | None:
     Returns:
         None if the header has no timestamps.
     """
-    table = _split_first_column(table)
-    return _unpivot_parts(table) or _unpivot_hours(table) or _unpivot_timestamps(table)
+    table = _strip_prefix(_split_first_column(table))
+    return _unpivot_parts(table) or _unpivot_hours(table) or _unpivot_weekdays(table) or _unpivot_timestamps(table)
 
 
 def _unpivot_parts(table: Table) -> Unpivoted | None:
-    """Unpivot one row per year with one column per month or quarter."""
+    """Unpivot one row per year with one column per month, quarter or week."""
     year = next((name for name in table.columns if part_kind(table.frame[name]) == YEAR and table[name].is_whole), None)
     months = month_columns(table.columns) if year is not None else {}
-    if year is None or not months:
+    key, parts = (MONTH, months) if months else (WEEK, week_columns(table.columns))
+    if year is None or not parts:
         return None
-    ordered = sorted(months, key=lambda name: months[name])
-    others = [name for name in table.columns if name not in months and name != year]
+    ordered = sorted(parts, key=lambda name: parts[name])
+    others = [name for name in table.columns if name not in parts and name != year]
     table, others = _drop_totals(table, ordered, others)
-    if any(part_kind(table.frame[name]) == MONTH for name in others):
+    if any(part_kind(table.frame[name]) == key for name in others):
         return None
-    long = _melt(table, [*others, year], ordered, MONTH, np.array([months[name] for name in ordered]))
-    count = (long[year] * 12 + long[MONTH]).to_numpy(dtype=float, na_value=np.nan)
-    return Unpivoted(table.with_frame(_trim(long, others, count)), "months", (year, MONTH))
-
-
-def month_columns(names: Sequence[str]) -> dict[str, int]:
-    """Return the columns that are the months of a year, or the first months of its quarters, with their numbers."""
-    named = {name: number for name in names if (number := month_of(name.strip()))}
-    numbered = {name: int(match[1]) for name in names if (match := _MONTH_NUMBER.fullmatch(name.strip().lower()))}
-    quarters = {
-        name: 3 * int(match[1] or match[2]) - 2 for name in names if (match := _QUARTER.fullmatch(fold(name.strip())))
-    }
-    for found, count in ((named, 12), (numbered, 12), (quarters, 4)):
-        if len(found) == count == len(set(found.values())):
-            return found
-    return {}
+    long = _melt(table, [*others, year], ordered, key, np.array([parts[name] for name in ordered]))
+    if key == WEEK:
+        # Most years have no week 53.
+        long = long[(long[WEEK] < 53) | long[TARGET].notna()]
+    count = (long[year] * 53 + long[key]).to_numpy(dtype=float, na_value=np.nan)
+    return Unpivoted(table.with_frame(_trim(long, others, count)), "months", (year, key))
 
 
 def _unpivot_hours(table: Table) -> Unpivoted | None:
     """Unpivot one row per day with one column per time of day."""
-    minutes = _times_of_day(table.columns)
+    minutes = times_of_day(table.columns)
     if not minutes:
         return None
     dates = [name for name in table.columns if table[name].kind == "date"]
@@ -127,16 +113,22 @@ def _unpivot_hours(table: Table) -> Unpivoted | None:
     return Unpivoted(_add_note(table.with_frame(long[long[TARGET].notna()]), note), "columns")
 
 
-def _times_of_day(names: Sequence[str]) -> dict[str, int]:
-    """Return the columns that are the times of a day at equal steps, with their minutes."""
-    clocks = {name: 60 * int(match[1]) + int(match[2]) for name in names if (match := _CLOCK.fullmatch(name.strip()))}
-    hours = [(match, name) for name in names if (match := _HOUR.fullmatch(name.strip().lower()))]
-    numbers = [int(match[2]) for match, _ in hours]
-    is_named = {match[1] for match, _ in hours} in [{name} for name in _HOUR_NAMES]
-    if is_named and numbers in (list(range(24)), list(range(1, 25))):
-        return {name: 60 * (number - numbers[0]) for number, (_, name) in zip(numbers, hours, strict=True)}
-    steps = np.diff([*clocks.values(), 24 * 60])
-    return clocks if len(clocks) >= 24 and 0 in clocks.values() and len(set(steps)) == 1 else {}
+def _unpivot_weekdays(table: Table) -> Unpivoted | None:
+    """Unpivot one row per week, with the date of its first day, and one column per day of the week."""
+    days = weekday_columns(table.columns)
+    others = [name for name in table.columns if name not in days]
+    dates = [name for name in others if table[name].kind in ("date", "text") and table[name].time_reading.format]
+    if not days or len(dates) != 1:
+        return None
+    first = table.timestamps((dates[0],), str(table[dates[0]].time_reading.format))
+    if not isinstance(first, pd.DatetimeIndex) or (first.dayofweek != next(iter(days.values()))).any():
+        return None
+    table, others = _drop_totals(table, list(days), others)
+    shifts = np.arange(7)
+    long = _melt(table, others, list(days), TIME, shifts)
+    long[TIME] = np.repeat(first.to_numpy(), 7) + np.tile(shifts, len(table)).astype("timedelta64[D]")
+    long = _trim(long.drop(columns=dates), [name for name in others if name not in dates], long[TIME].astype("int64"))
+    return Unpivoted(table.with_frame(long), "columns")
 
 
 def _unpivot_timestamps(table: Table) -> Unpivoted | None:
@@ -169,30 +161,21 @@ def _unpivot_timestamps(table: Table) -> Unpivoted | None:
 
 def _timestamps(table: Table) -> tuple[list[str], npt.NDArray[Any]] | None:
     """Return the columns whose names are timestamps, in order of time, and these: text, years or numbers of steps."""
-    names = [name for name in table.columns if _YEAR.fullmatch(name.strip())]
+    names = [name for name in table.columns if YEAR_NAME.fullmatch(name.strip())]
     numbers = [name for name in table.columns if DATE_NUMBER.fullmatch(name.strip())]
     if len(numbers) >= MIN_TIMESTAMPS:
         names = numbers
         values: npt.NDArray[Any] = np.array([int(name) for name in names])
     elif len(names) >= MIN_TIMESTAMPS:
-        values = np.array([int(_YEAR.fullmatch(name.strip())[1]) for name in names])  # type: ignore[index]
+        values = np.array([int(YEAR_NAME.fullmatch(name.strip())[1]) for name in names])  # type: ignore[index]
     else:
-        serials = _serial_days(table.columns)
+        serials = serial_days(table.columns)
         names = list(serials) or [name for name in table.columns if cell_kind(name) == "date"]
         values = np.array([serials.get(name, name.strip()) for name in names], dtype=object)
     if len(names) < MIN_TIMESTAMPS or 2 * sum(_holds_numbers(table[name]) for name in names) < len(names):
         return _numbered_steps(table)
     is_rest_longer = 2 * len(names) < len(table.columns)
     return None if is_rest_longer or len(set(values)) < len(values) else (names, values)
-
-
-def _serial_days(names: Sequence[str]) -> dict[str, str]:
-    """Return the names that are days as spreadsheets count them, a usual number of days apart, with their dates."""
-    found = [name for name in names if re.fullmatch(r"[2-7]\d{4}", name.strip())]
-    steps = set(np.diff([int(name) for name in found]).tolist())
-    if len(found) < MIN_TIMESTAMPS or not any(steps <= set(usual) for usual in _USUAL_DAYS):
-        return {}
-    return {name: str((pd.Timestamp(1899, 12, 30) + pd.Timedelta(days=int(name))).date()) for name in found}
 
 
 def _numbered_steps(table: Table) -> tuple[list[str], npt.NDArray[Any]] | None:
@@ -261,6 +244,16 @@ def _split_first_column(table: Table) -> Table:
     if cells.shape[1] != len(parts) or set(parts) & set(table.columns) or cells.isna().any(axis=None):
         return table
     return table.with_frame(pd.concat([cells.set_axis(parts, axis=1), table.frame.drop(columns=name)], axis=1))
+
+
+def _strip_prefix(table: Table) -> Table:
+    """Return a table without the words that precede the timestamps in the names of all columns with numbers."""
+    names = [name for name in table.columns if _holds_numbers(table[name])]
+    prefix = common_prefix(names)
+    if not prefix:
+        return table
+    note = Note("header", prefix.strip(), "precedes the timestamps in the header")
+    return _add_note(table.with_frame(table.frame.rename(columns=lambda name: name.removeprefix(prefix))), note)
 
 
 def _drop_totals(table: Table, names: list[str], others: list[str]) -> tuple[Table, list[str]]:
