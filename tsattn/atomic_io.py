@@ -301,7 +301,7 @@ def hash_files(folder: Path, exclude: Sequence[str] = ()) -> dict[str, str]:
     """
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return {
-        name: _hash(folder / name) for name in names if not any(Path(name).is_relative_to(part) for part in exclude)
+        name: hash_file(folder / name) for name in names if not any(Path(name).is_relative_to(part) for part in exclude)
     }
 
 
@@ -313,7 +313,7 @@ def check_files(folder: Path, hashes: Mapping[str, str]) -> None:
     """
     for name, expected in hashes.items():
         try:
-            found = _hash(folder / name)
+            found = hash_file(folder / name)
         except OSError as error:
             problem = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         else:
@@ -327,7 +327,8 @@ def check_files(folder: Path, hashes: Mapping[str, str]) -> None:
         )
 
 
-def _hash(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -14,7 +14,7 @@ from tsattn import Forecaster
 from tsattn.config import DataConfig, RunConfig
 from tsattn.data.loader import load
 from tsattn.errors import ConfigError, RunError
-from tsattn.evaluation.fold_store import FoldStore
+from tsattn.evaluation.fold_store import Fold, FoldStore
 from tsattn.evaluation.origins import plan_backtest
 from tsattn.evaluation.rolling_origin import Backtest, Refit
 
@@ -68,10 +68,10 @@ def test_an_interrupted_backtest_resumes(refit: Refit, tmp_path: Path) -> None:
     done = [path.stem for path in out.rglob("*.parquet")]
     assert done == [models[0]] * (FOLDS if refit == "never" else 1) and not (out / "leaderboard.csv").exists()
 
-    # The JSON file of a fold is written first; alone it must not count as a finished fold.
-    half = out / "folds" / str(FOLDS) / "tcn.json"
+    # The forecasts of a fold are written first; alone they must not count as a finished fold.
+    half = out / "folds" / str(FOLDS) / "tcn.parquet"
     half.parent.mkdir(exist_ok=True)
-    half.write_text("{")
+    half.write_text("half")
     callback = Callback()
     result = forecaster().backtest(series(), FOLDS, refit=refit, models=models, out=out, callbacks=callback)
     assert len(callback.titles) == 1
@@ -85,7 +85,7 @@ def test_an_interrupted_backtest_resumes(refit: Refit, tmp_path: Path) -> None:
 def test_a_model_with_lost_folds_is_trained_on_the_same_data(tmp_path: Path) -> None:
     out = tmp_path / "stored"
     forecaster().backtest(series(), FOLDS, models=["tcn"], out=out)
-    (out / "folds" / str(FOLDS) / "tcn.parquet").unlink()
+    (out / "folds" / str(FOLDS) / "tcn.json").unlink()
     result = forecaster().backtest(series(), FOLDS, models=["tcn"], out=out)
     np.testing.assert_array_equal(result.forecasts["tcn"], whole("never").forecasts["tcn"])
 
@@ -152,6 +152,41 @@ def test_a_changed_graph_file_is_another_backtest(tmp_path: Path) -> None:
     graph.write_text("a,b\n0,1\n0,0\n")
     with pytest.raises(RunError, match=r"another graph.* out="):
         FoldStore.open(out, windows, config, "never")
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        ("edited record", "2/tcn.json"),
+        ("edited forecasts", "2/tcn.parquet"),
+        ("forecasts of another fold", "2/tcn.parquet"),
+        ("both files of another fold", "2/tcn.json"),
+        ("no forecasts", "2/tcn.parquet"),
+        ("no record", ""),
+    ],
+)
+def test_a_changed_fold_is_named(damage: str, named: str, tmp_path: Path) -> None:
+    store = FoldStore(tmp_path)
+    frames = [pd.DataFrame({"ds": [1, 2], "tcn": [1.5 + fold, 2.5]}) for fold in range(FOLDS)]
+    for fold, frame in enumerate(frames):
+        pd.testing.assert_frame_equal(store.write(fold, "tcn", {"units": 4}, Fold(frame)).forecasts, frame)
+    first, second = (tmp_path / "folds" / str(fold) / "tcn.json" for fold in (1, 2))
+    if damage == "edited record":
+        second.write_text(second.read_text().replace('"failed": 0', '"failed": 1'))
+    elif damage == "edited forecasts":
+        frames[1].assign(tcn=[2.5, 2.6]).to_parquet(second.with_suffix(".parquet"), index=False)
+    elif damage == "no record":
+        second.unlink()
+    elif damage == "no forecasts":
+        second.with_suffix(".parquet").unlink()
+    else:
+        for suffix in (".json", ".parquet") if "both" in damage else (".parquet",):
+            second.with_suffix(suffix).write_bytes(first.with_suffix(suffix).read_bytes())
+    if not named:
+        assert store.read(1, "tcn", {"units": 4}) is None, "the fold is made again"
+        return
+    with pytest.raises(RunError, match=f"{named}: .*overwrite="):
+        store.read(1, "tcn", {"units": 4})
 
 
 def test_a_folder_with_other_files_is_rejected(tmp_path: Path) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tsattn._text import quote_list
+from tsattn.data.columns import kind_of
 from tsattn.data.roles import Role
 from tsattn.data.table import FILE, Table
 from tsattn.data.time_detection import TimeReading, detect_number_format, is_time_name
-from tsattn.data.time_parts import DATE_PARTS, PART_NAMES, day_part, has_times_of_day, part_kind, words_of
+from tsattn.data.time_parts import DATE_PARTS, PART_NAMES, clock_times, day_part, has_times_of_day, part_kind, words_of
 from tsattn.data.timestamps import DECIMAL_YEAR, EPOCH_UNITS, EXCEL, PERIODS, parse
 from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.schema import ReadingNote
@@ -295,6 +297,14 @@ def _counts_time(table: Table, name: str) -> bool:
     return kind in (None, "year") or bool(table[name].values.is_unique)
 
 
+def _has_steps_of_day(column: pd.Series[Any]) -> bool:
+    """Return whether a column of text holds times of day at equal steps, at least 12 different ones."""
+    if kind_of(column) != "text" or not has_times_of_day(column):
+        return False
+    micros = np.unique(clock_times(pd.Series(column.dropna().unique()).astype("str"), "time")[0])
+    return len(micros) >= 12 and len(set(np.diff(micros))) == 1
+
+
 def _add_time_of_day(table: Table, time: Role) -> Role:
     """Return the role with the column of the time of day, if there is one and the dates have none."""
     cells = table[time.columns[0]].values
@@ -315,7 +325,7 @@ def _add_time_of_day(table: Table, time: Role) -> Role:
         ends = [name for name in found if words_of(name) & _ENDS]
         found = {name: found[name] for name in starts if len(starts) + len(ends) == len(found)}
     if not found:
-        found = {name: "time" for name in rest if table[name].kind == "text" and has_times_of_day(table[name].values)}
+        found = {name: "time" for name in rest if _has_steps_of_day(table[name].values)}
     return _join_time_of_day(time, *next(iter(found.items()))) if len(found) == 1 else time
 
 

@@ -3,7 +3,8 @@
 ====================================  =========================================================================
 ``backtest.json``                     identity of the backtest: data, origins, options with their files, versions
 ``folds/1/seq2seq.parquet``           forecasts of a model for a fold
-``folds/1/seq2seq.json``              ``options`` of the model, its ``model_choice`` and ``fit_failures``
+``folds/1/seq2seq.json``              ``options`` of the model, its ``model_choice`` and ``fit_failures``; ``hashes``
+                                      (SHA-256) of the forecasts and of this record, checked when they are read
 ``forecasts.csv``                     all forecasts, one column per model
 ``leaderboard.csv``                   scores of the models, best first
 ``scores.csv``                        scores by series and origin
@@ -22,7 +23,7 @@ from typing import Any
 
 import pandas as pd
 
-from tsattn.atomic_io import READ_ERRORS, write_frame, write_text
+from tsattn.atomic_io import READ_ERRORS, hash_file, write_frame, write_text
 from tsattn.config import RunConfig
 from tsattn.errors import RunError
 from tsattn.evaluation.origins import EvaluationWindows
@@ -112,16 +113,24 @@ class FoldStore:
         """Return the fold of a model if it is finished.
 
         Raises:
-            RunError: It was made with other options, or cannot be read.
+            RunError: It was made with other options, was changed, or cannot be read.
         """
-        if self._folder is None or not self._path(number, name, "parquet").exists():
+        if self._folder is None or not self._path(number, name, "json").exists():
             return None
-        path = self._path(number, name, "parquet")
+        path, record_path = (self._path(number, name, suffix) for suffix in ("parquet", "json"))
         try:
-            record = json.loads(self._path(number, name, "json").read_text())
+            record = json.loads(record_path.read_text())
+            hashes = record.pop("hashes")
+            found = {"forecasts": hash_file(path), "record": _hash_record(number, name, record)}
+            for file, key in ((record_path, "record"), (path, "forecasts")):
+                if hashes[key] != found[key]:
+                    message = f"{file}: was changed after it was written"
+                    raise RunError(message, "set {overwrite} to repeat the backtest")
             choice = record["model_choice"] and read_model_choice(record["model_choice"])
             fold = Fold(pd.read_parquet(path), choice, FitFailures(**record["fit_failures"]))
             same = record["options"] == _as_json(options)
+        except RunError:
+            raise
         except READ_ERRORS as error:
             raise RunError(f"{path}: cannot be read: {error}", "set {overwrite} to repeat the backtest") from None
         if not same:
@@ -142,9 +151,11 @@ class FoldStore:
             "fit_failures": asdict(fold.failures),
         }
         _make_folder(self._path(number, name, "json").parent)
-        # `read` looks for the forecasts, so they are written last.
+        # `read` looks for the record, so it is written last.
+        path = self._path(number, name, "parquet")
+        write_frame(fold.forecasts, path)
+        record["hashes"] = {"forecasts": hash_file(path), "record": _hash_record(number, name, record)}
         write_text(json.dumps(record, indent=2) + "\n", self._path(number, name, "json"))
-        write_frame(fold.forecasts, self._path(number, name, "parquet"))
         stored = self.read(number, name, options)
         assert stored is not None
         return stored
@@ -160,6 +171,11 @@ class FoldStore:
     def _path(self, number: int, name: str, suffix: str) -> Path:
         assert self._folder is not None
         return self._folder / FOLDS / str(number + 1) / f"{name}.{suffix}"
+
+
+def _hash_record(number: int, name: str, record: dict[str, Any]) -> str:
+    """Return the hash of a record with its fold and model, so that files of other folds are noticed as well."""
+    return hashlib.sha256(json.dumps([number, name, record], sort_keys=True).encode()).hexdigest()
 
 
 def _make_folder(folder: Path) -> None:
@@ -207,7 +223,7 @@ def _hash_files(config: RunConfig) -> dict[str, str]:
     """Return hashes of the files that options name, whose contents may change."""
     weights = config.init_from and str(Path(config.init_from) / "model.keras")
     paths = {name: Path(path) for name, path in (("graph", config.data.graph), ("init_from", weights)) if path}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items() if path.is_file()}
+    return {name: hash_file(path) for name, path in paths.items() if path.is_file()}
 
 
 def _difference(found: dict[str, Any], description: dict[str, Any]) -> str:
