@@ -43,22 +43,33 @@ def pairs(length: int) -> dict[str, tuple[str, Step, Step]]:
         Attention,
         AttentionDecoder,
         AttentionPooling,
+        BahdanauAttention,
         CopyAttention,
         GraphAttention,
+        LinearAttention,
+        LuongAttention,
         MultiHeadAttention,
+        ParallelDecoder,
         TransformerDecoderBlock,
         TransformerEncoderBlock,
     )
 
     dot, keras_dot = Attention("dot"), layers.Attention()
     additive, keras_additive = Attention("additive"), layers.AdditiveAttention()
+    bahdanau, luong = BahdanauAttention(2), LuongAttention()
+    query_dense, key_dense, luong_dense = (layers.Dense(units, use_bias=False) for units in (2, 2, SIZE))
+    local, coverage, monotonic = (Attention("dot", alignment=name) for name in ("local", "coverage", "monotonic"))
     heads, keras_heads = (cls(HEADS, SIZE // HEADS) for cls in (MultiHeadAttention, layers.MultiHeadAttention))
+    grouped = MultiHeadAttention(2 * HEADS, SIZE // HEADS, num_key_value_heads=HEADS)
+    keras_grouped = layers.GroupQueryAttention(SIZE // HEADS, 2 * HEADS, HEADS)
+    linear = LinearAttention(HEADS, SIZE // HEADS)
     pooling, hidden, score = AttentionPooling(SIZE), layers.Dense(SIZE, "tanh"), layers.Dense(1, use_bias=False)
     softmax, dot_product = layers.Softmax(axis=1), layers.Dot(axes=1)
     encoder, decoder = TransformerEncoderBlock(SIZE, HEADS), TransformerDecoderBlock(SIZE, HEADS)
     copying = CopyAttention(lags=length, num_heads=HEADS, units=SIZE // HEADS)
     graph = GraphAttention(8)
     recurrent = AttentionDecoder(layers.GRUCell(SIZE), STEPS, SIZE, Attention("scaled_dot", SIZE))
+    parallel = ParallelDecoder(layers.GRUCell(SIZE), STEPS, SIZE, Attention("scaled_dot", SIZE))
     gru, keras_encoder, keras_decoder = layers.GRU(SIZE, return_sequences=True), KerasBlock(0), KerasBlock(1)
 
     def causal(layer: Any, **options: Any) -> Step:
@@ -66,6 +77,9 @@ def pairs(length: int) -> dict[str, tuple[str, Step, Step]]:
 
     def keras_pooling(x: Any, mask: Any) -> Any:
         return dot_product([softmax(score(hidden(x)), mask=mask[..., None]), x])
+
+    def keras_steps(x: Any, mask: Any) -> Any:
+        return keras_dot([x[:, :STEPS], x], mask=[None, mask])
 
     def keras_recurrent(x: Any, mask: Any) -> Any:
         return keras_dot([gru(x[:, :STEPS]), x], mask=[None, mask])
@@ -82,6 +96,31 @@ def pairs(length: int) -> dict[str, tuple[str, Step, Step]]:
             lambda x, mask: additive(x, x, value_mask=mask),
             lambda x, mask: keras_additive([x, x], mask=[None, mask]),
         ),
+        "BahdanauAttention, additive, mask": (
+            "Dense, AdditiveAttention",
+            lambda x, mask: bahdanau(x, x, value_mask=mask),
+            lambda x, mask: keras_additive([query_dense(x), x, key_dense(x)], mask=[None, mask]),
+        ),
+        "LuongAttention, mask": (
+            "Dense, Attention",
+            lambda x, mask: luong(x, x, value_mask=mask),
+            lambda x, mask: keras_dot([luong_dense(x), x], mask=[None, mask]),
+        ),
+        "Attention, local, mask": (
+            "Attention",
+            lambda x, mask: local(x, x, value_mask=mask),
+            lambda x, mask: keras_dot([x, x], mask=[None, mask]),
+        ),
+        f"Attention, coverage, {STEPS} queries, mask": (
+            f"Attention, {STEPS} queries",
+            lambda x, mask: coverage(x[:, :STEPS], x, value_mask=mask),
+            keras_steps,
+        ),
+        f"Attention, monotonic, {STEPS} queries, mask": (
+            f"Attention, {STEPS} queries",
+            lambda x, mask: monotonic(x[:, :STEPS], x, value_mask=mask),
+            keras_steps,
+        ),
         "MultiHeadAttention": ("MultiHeadAttention", lambda x, _: heads(x, x), lambda x, _: keras_heads(x, x)),
         "MultiHeadAttention, mask": (
             "MultiHeadAttention",
@@ -94,6 +133,12 @@ def pairs(length: int) -> dict[str, tuple[str, Step, Step]]:
             causal(heads, return_attention_scores=True),
             causal(keras_heads, return_attention_scores=True),
         ),
+        "MultiHeadAttention, grouped, mask": (
+            "GroupQueryAttention",
+            lambda x, mask: grouped(x, x, value_mask=mask),
+            lambda x, mask: keras_grouped(x, x, value_mask=mask),
+        ),
+        "LinearAttention": ("MultiHeadAttention, causal", lambda x, _: linear(x), causal(keras_heads)),
         "TransformerEncoderBlock, mask": (
             "MultiHeadAttention, Dense, LayerNormalization",
             lambda x, mask: encoder(x, mask=mask),
@@ -118,6 +163,11 @@ def pairs(length: int) -> dict[str, tuple[str, Step, Step]]:
         "AttentionDecoder, mask": (
             f"GRU, Attention, {STEPS} steps",
             lambda x, mask: recurrent(x, memory_mask=mask),
+            keras_recurrent,
+        ),
+        "ParallelDecoder, mask": (
+            f"GRU, Attention, {STEPS} steps",
+            lambda x, mask: parallel(x, memory_mask=mask),
             keras_recurrent,
         ),
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -55,3 +57,40 @@ def test_a_forecast_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:
     assert Path(found.strip()).is_relative_to(tmp_path)
     table = run("-m", "tsattn", "forecast", tmp_path / "site/tsattn/datasets/Airline.csv", "-o", "-", **python)
     assert len(table.splitlines()) == 1 + 12
+
+
+LAYERS_ONLY = """
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Block())
+import keras
+import numpy as np
+from tsattn import layers
+
+assert keras.backend.backend() == "jax"
+x = np.ones((4, 5, 3), "float32")
+inputs = keras.Input((None, 3))
+model = keras.Model(inputs, keras.layers.Dense(1)(layers.AttentionPooling(3)(layers.Attention("dot")(inputs, inputs))))
+model.compile("sgd", "mse")
+model.fit(x, np.ones(4), verbose=0)
+print(len(layers.bucket_batches(list(x))))
+"""
+
+
+def test_the_layers_need_only_the_packages_that_the_page_names(wheel: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs/install.md").read_text(encoding="utf-8")
+    (named,) = re.findall(r"pip install (keras .*)", page)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    packages = {re.split(r"[\[><;=]", name)[0].strip() for name in project["dependencies"]}
+    modules = {"scikit-learn": "sklearn", "tensorflow-serving-api": "tensorflow_serving"}
+    blocked = {modules.get(name, name.replace("-", "_")) for name in packages - {*named.split(), "numpy"}}
+    assert {"tensorflow", "tensorflow_serving", "pyarrow", "pandas"} <= blocked
+    run("-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "site", wheel)
+    script = LAYERS_ONLY.replace("{blocked}", repr((blocked | {"optuna"}) - {"rich"}))  # Keras needs rich
+    found = run("-c", script, PYTHONPATH=str(tmp_path / "site"), KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
+    assert found.split() == ["1"]

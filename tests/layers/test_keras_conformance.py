@@ -11,12 +11,14 @@ import pytest
 from case_builders import KEYS, normal
 from keras_help import outputs
 
-from tsattn.layers import MultiHeadAttention
+from tsattn.layers import Attention, MultiHeadAttention
 
 slow = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # their warnings are for them
 reason = "Keras lacks its tests"
 multi_head = pytest.importorskip("keras.src.layers.attention.multi_head_attention_test", reason=reason)
 grouped = pytest.importorskip("keras.src.layers.attention.grouped_query_attention_test", reason=reason)
+attention = pytest.importorskip("keras.src.layers.attention.attention_test", reason=reason)
+additive = pytest.importorskip("keras.src.layers.attention.additive_attention_test", reason=reason)
 
 
 class GroupedQueryAttention(MultiHeadAttention):
@@ -33,14 +35,38 @@ class GroupedQueryAttention(MultiHeadAttention):
         return {name: value for name, value in config.items() if name not in absent}
 
 
+class KerasAttention(Attention):
+    """`Attention` with the arguments of `keras.layers.Attention` that it has; its vector starts at 1, as in Keras."""
+
+    def __init__(self, score_mode: str = "dot", score: str | None = None, **kwargs: Any) -> None:
+        super().__init__(score or {"dot": "dot", "concat": "additive"}[score_mode], **kwargs)
+
+    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
+        super().build(query_shape, value_shape, key_shape)
+        if "vector" in self._score_weights:
+            self._score_weights["vector"].assign(keras.ops.ones_like(self._score_weights["vector"]))
+
+
+class KerasAdditiveAttention(KerasAttention):
+    def __init__(self, use_scale: bool = True) -> None:
+        super().__init__("concat")
+
+
+def chosen(theirs: Any, *names: str) -> dict[str, Any]:
+    """Return tests of `theirs` on what both layers have, not those of wording, scale and Keras's own methods."""
+    return {name: vars(theirs)[name] for name in names}
+
+
 @pytest.fixture(autouse=True)
 def ours(monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {
         **vars(keras.layers),
         "MultiHeadAttention": MultiHeadAttention,
         "GroupedQueryAttention": GroupedQueryAttention,
+        "Attention": KerasAttention,
+        "AdditiveAttention": KerasAdditiveAttention,
     }
-    for theirs in (multi_head, grouped):
+    for theirs in (multi_head, grouped, attention, additive):
         monkeypatch.setattr(theirs, "layers", SimpleNamespace(**names))
 
 
@@ -52,6 +78,27 @@ class TestGroupedQueryAttention(grouped.GroupedQueryAttentionTest):
     pytestmark = slow
     # Query and value may have different sizes here, as in `MultiHeadAttention`.
     test_shape_mismatch_error_query_value_dim_mismatch = None
+
+
+TestAttention = type(
+    "TestAttention",
+    (keras.src.testing.TestCase,),
+    chosen(
+        attention.AttentionTest,
+        "test_attention_seed_preserved_in_config",
+        "test_attention_correctness",
+        "test_attention_2D_mask_shape_mismatch",
+        "test_return_attention_scores_true",
+        "test_return_attention_scores_true_and_tuple",
+        "test_return_attention_scores_with_symbolic_tensors",
+    ),
+)
+
+TestAdditiveAttention = type(
+    "TestAdditiveAttention",
+    (keras.src.testing.TestCase,),
+    chosen(additive.AdditiveAttentionTest, "test_attention_correctness"),
+)
 
 
 def test_grouped_heads_give_the_outputs_of_keras() -> None:
