@@ -57,8 +57,8 @@ def read_results(file: Path) -> dict[str, Any]:
     return results
 
 
-def write_results(file: Path, results: dict[str, Any], text: str) -> None:
-    """Write the results of a benchmark as JSON if they changed, and ``text`` to the Markdown file next to it."""
+def write_results(file: Path, results: dict[str, Any], text: str, page: Path | None = None) -> None:
+    """Write the results of a benchmark as JSON if they changed, and ``text`` to a page, by default next to it."""
     if results != read_results(file):
         file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    file.with_suffix(".md").write_text(text, encoding="utf-8")
+    (page or file.with_suffix(".md")).write_text(text, encoding="utf-8")

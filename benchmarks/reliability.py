@@ -38,6 +38,7 @@ DATA = ROOT / "datasets" / "co2.csv"
 SETTINGS = ("data.horizon=12", "model.units=8", "training.epochs=4", "training.steps_per_epoch=20")
 OPTIONS = tuple(part for setting in SETTINGS for part in ("--set", setting))
 COMMANDS = ("fit", "backtest", "tune", "export", "predict")
+PARTS = ("extremes", "damages", *COMMANDS)
 
 
 @dataclass(frozen=True)
@@ -220,69 +221,86 @@ def forecast_extremes(run: Path) -> list[dict[str, str]]:
 
 
 def render_page(results: dict[str, Any]) -> str:
-    """Return the page of the documentation."""
-    kills = [
-        [name, *(str(value) for value in results["kills"][name].values())]
-        for name in COMMANDS
-        if name in results["kills"]
-    ]
-    heads = ["command", "seconds", "kills", "incomplete output", "complete output", "resumed", "lost", "different"]
-    found = results["damages"]
-    extremes = [[row["series"], row["tsattn.forecast"], row["network"]] for row in results["extremes"]]
-    return f"""# Reliability
+    """Return the page of the documentation, with the parts that have results."""
+    return "\n".join(
+        [
+            _HEAD.format(seed=results["seed"]),
+            *([_render_kills(results["kills"])] if "kills" in results else []),
+            *([_DAMAGES.format(**results["damages"])] if "damages" in results else []),
+            *([_render_extremes(results["extremes"])] if "extremes" in results else []),
+        ]
+    )
 
-Written by `make bench-reliability` (seed {results["seed"]}); see
-[benchmarks/reliability.py](../benchmarks/reliability.py). The tests check a part of it, the abuse of the server
-(`tests/serving/test_abuse.py`) and 10,000 malformed requests (`tests/serving/test_fuzz.py`).
 
-## Killed commands
+_HEAD = """# Reliability
 
-Each command was killed (SIGKILL) at a random moment of its run time and repeated, `tsattn fit` with `--resume`.
-*Incomplete output* counts outputs under their final name that were not those of the undisturbed command; *lost* counts
-repetitions that failed; *different* counts repetitions whose results were not byte-identical to those of the
-undisturbed command.
+Written by `make bench-reliability` (seed {seed}); see [benchmarks/reliability.py](../benchmarks/reliability.py). The
+tests check a part of it, the abuse of the server (`tests/serving/test_abuse.py`) and 10,000 malformed requests
+(`tests/serving/test_fuzz.py`).
+"""
 
-{text_table(heads, kills)}
-
-## Damaged runs
+_DAMAGES = """## Damaged runs
 
 A random file of a run directory was changed in one byte, truncated, emptied, deleted, or replaced with that of another
-run, {found["damages"]} times. {found["refused"]} were refused, {found["named"]} of them with the name of the file;
-{found["same"]} had the same forecast, {found["wrong"]} another one, and {found["crashed"]} raised an error of another
-kind.
+run, {damages} times. {refused} were refused, {named} of them with the name of the file; {same} had the same forecast,
+{wrong} another one, and {crashed} raised an error of another kind.
+"""
 
-## Extreme series
+
+def _render_kills(found: dict[str, dict[str, Any]]) -> str:
+    heads = ["command", "seconds", "kills", "incomplete output", "complete output", "resumed", "lost", "different"]
+    rows = [[name, *(str(value) for value in found[name].values())] for name in COMMANDS if name in found]
+    return f"""## Killed commands
+
+Each command was killed (SIGKILL) at a random moment of its run time and repeated, `tsattn fit` with `--resume`.
+*Incomplete output* counts outputs under their final name that were not those of the undisturbed command; *resumed*
+counts first repetitions that succeeded, the others were killed before there was anything to continue and began again;
+*lost* counts commands that could not be repeated; *different* counts repetitions whose results were not byte-identical
+to those of the undisturbed command.
+
+{text_table(heads, rows)}
+"""
+
+
+def _render_extremes(found: list[dict[str, str]]) -> str:
+    rows = [[row["series"], row["tsattn.forecast"], row["network"]] for row in found]
+    return f"""## Extreme series
 
 Smallest and largest value of the forecast and its 80 % interval, by `tsattn.forecast` and by a network that was fitted
 to weekly CO2 concentrations.
 
-{text_table(["series", "tsattn.forecast", "network"], extremes)}
+{text_table(["series", "tsattn.forecast", "network"], rows)}
 """
 
 
 @click.command()
 @click.option("--kills", default=50, show_default=True, help="Kills of each command.")
 @click.option("--damages", default=200, show_default=True, help="Damaged runs.")
-@click.option("--command", "commands", multiple=True, type=click.Choice(COMMANDS), help="Only this command.")
+@click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), help="Only this part.")
 @click.option("--seed", default=0, show_default=True)
 @TABLE_ONLY
-def main(kills: int, damages: int, commands: tuple[str, ...], seed: int, table_only: bool) -> None:
-    """Kill commands, damage runs, forecast extreme series, and write the page."""
+def main(kills: int, damages: int, parts: tuple[str, ...], seed: int, table_only: bool) -> None:
+    """Kill commands, damage runs, forecast extreme series, and write the page after each of these parts."""
     results = read_results(RESULTS)
-    if not table_only:
-        rng = np.random.default_rng(seed)
-        with tempfile.TemporaryDirectory() as temporary:
-            run, other = Path(temporary) / "run", Path(temporary) / "other"
-            for folder, seed_of_run in ((run, 0), (other, 1)):
-                arguments = ("fit", str(DATA), "--model", "seq2seq", *OPTIONS, "--seed", str(seed_of_run))
-                if execute((*arguments, "-o", str(folder))) != 0:
-                    raise click.ClickException("fit failed")
-            results |= {"seed": seed, "damages": damage_and_load(run, other, damages, rng)}
-            results["extremes"] = forecast_extremes(run)
-            found = {name: kill_and_repeat(name, run, kills, rng) for name in commands or COMMANDS}
-        results["kills"] = results.get("kills", {}) | found
-    write_results(RESULTS, results, render_page(results))
-    PAGE.write_text(render_page(results), encoding="utf-8")
+    if table_only:
+        write_results(RESULTS, results, render_page(results), PAGE)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        run, other = Path(temporary) / "run", Path(temporary) / "other"
+        for folder, seed_of_run in ((run, 0), (other, 1)):
+            arguments = ("fit", str(DATA), "--model", "seq2seq", *OPTIONS, "--seed", str(seed_of_run))
+            if execute((*arguments, "-o", str(folder))) != 0:
+                raise click.ClickException("fit failed")
+        for part in parts or PARTS:
+            rng = np.random.default_rng(seed)
+            if part == "damages":
+                results[part] = damage_and_load(run, other, damages, rng)
+            elif part == "extremes":
+                results[part] = forecast_extremes(run)
+            else:
+                results.setdefault("kills", {})[part] = kill_and_repeat(part, run, kills, rng)
+            results["seed"] = seed
+            write_results(RESULTS, results, render_page(results), PAGE)
 
 
 if __name__ == "__main__":
