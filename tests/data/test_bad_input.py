@@ -35,6 +35,11 @@ FILES: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
         ["line 8", "expected 2 cells", "got 3"],
     ),
     "too few cells": (lines("ds,a,y", lambda i: f"{day(i)},1,{i}" if i != 3 else day(i)), {}, ["line 5", "got 1"]),
+    "too few cells before dates in the last column": (
+        "date,y,end\n5,6\n" + "".join(f"{day(i)},{i},{day(i + 1)}\n" for i in range(9)),
+        {},
+        ["line 2", "expected 3 cells", "got 2"],
+    ),
     "a letter instead of a timestamp, not in UTF-8": (
         lines("ds,y", lambda i: f"{day(i)},{i}").encode() + b"\xe4,1\n",
         {},

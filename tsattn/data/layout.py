@@ -313,7 +313,7 @@ def _count_header_rows(records: Sequence[Record], kinds: Sequence[CellKind], wid
     for number, record in enumerate(records):
         if _is_header(record.cells, kinds, width):
             count = number + 1
-        elif not dates or any(cell_kind(record.cells[place]) == "date" for place in dates):
+        elif not dates or any(cell_kind(cell) == "date" for place, cell in enumerate(record.cells) if place in dates):
             break
     return count
 
