@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import shutil
 import threading
 import weakref
@@ -17,6 +18,7 @@ import pytest
 import tensorflow as tf
 from serving.live_server import NAME, PLAIN, SECONDS, Served, columns, instance, running, wait_for, write_version
 
+from tsattn.atomic_io import hash_files
 from tsattn.errors import ConfigError, RunError
 from tsattn.serving.engine import Engine
 from tsattn.serving.repository import Repository
@@ -213,6 +215,33 @@ def test_a_run_directory_is_served_by_its_saved_model(base: Path, tmp_path: Path
         Repository(run)
     base.rename(run / "saved_model")
     assert Repository(run).versions() == [1]
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "swapped"])
+def test_a_version_of_a_run_whose_files_were_changed_is_not_loaded(damage: str, plain: Path, tmp_path: Path) -> None:
+    shutil.copytree(plain, tmp_path / "run" / "saved_model")
+    run, version = tmp_path / "run", tmp_path / "run" / "saved_model" / "1"
+    (run / "run.json").write_text(json.dumps({"files": hash_files(run)}))
+    loaded: list[Path] = []
+
+    def load(folder: Path, number: int) -> Any:
+        loaded.append(folder)
+
+    Repository(run, load=load).load()
+    file = version / "saved_model.pb"
+    if damage == "missing":
+        (version / "assets.extra" / "tsattn.json").unlink()
+        file = version / "assets.extra" / "tsattn.json"
+    else:
+        file.write_bytes(file.read_bytes() + b"\n" if damage == "changed" else b"another")
+    for path in (run, run / "saved_model", version):
+        with pytest.raises(RunError, match=f"{file.name}: .*--no-verify"):
+            Repository(path, load=load).load()
+    assert len(loaded) == 1
+    Repository(run, load=load, verify=False).load()
+    shutil.copytree(plain / "1", run / "saved_model" / "2")
+    Repository(run, load=load).load()
+    assert loaded[1:] == [version, run / "saved_model" / "2"], "an export into the run has no hashes there"
 
 
 def test_models_that_cannot_be_served(base: Path, tmp_path: Path) -> None:

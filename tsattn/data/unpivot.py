@@ -116,9 +116,11 @@ def _unpivot_hours(table: Table) -> Unpivoted | None:
 def _unpivot_weekdays(table: Table) -> Unpivoted | None:
     """Unpivot one row per week, with the date of its first day, and one column per day of the week."""
     days = weekday_columns(table.columns)
+    if not days:
+        return None
     others = [name for name in table.columns if name not in days]
     dates = [name for name in others if table[name].kind in ("date", "text") and table[name].time_reading.format]
-    if not days or len(dates) != 1:
+    if len(dates) != 1:
         return None
     first = table.timestamps((dates[0],), str(table[dates[0]].time_reading.format))
     if not isinstance(first, pd.DatetimeIndex) or (first.dayofweek != next(iter(days.values()))).any():
@@ -247,8 +249,8 @@ def _split_first_column(table: Table) -> Table:
 
 
 def _strip_prefix(table: Table) -> Table:
-    """Return a table without the words that precede the timestamps in the names of all columns with numbers."""
-    names = [name for name in table.columns if _holds_numbers(table[name])]
+    """Return a table without the words that precede the timestamps in the names of columns with numbers."""
+    names = [name for name in table.columns if " " in name and _holds_numbers(table[name])]
     prefix = common_prefix(names)
     if not prefix:
         return table

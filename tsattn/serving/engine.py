@@ -53,7 +53,7 @@ class Engine:
     def open(cls, path: Path, settings: Settings | None = None) -> Engine:
         """Load the model at a path."""
         settings = settings or Settings()
-        repository = Repository(path, settings.labels)
+        repository = Repository(path, settings.labels, verify=settings.verify)
         repository.load()
         return cls(repository, settings)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tsattn._logging import quiet
-from tsattn.atomic_io import parse_version
+from tsattn.atomic_io import READ_ERRORS, check_files, parse_version
 from tsattn.errors import RunError
 from tsattn.serving.errors import NOT_FOUND, UNAVAILABLE, ServingError, bad_request, quote_value
 from tsattn.serving.servable import GRAPH, Servable, load_servable
@@ -54,6 +55,7 @@ class Repository:
         path: A run directory, a folder of versions, or the folder of one version.
         labels: Version numbers by label.
         load: Loads the version in a folder.
+        verify: Whether the files of a version in a run directory are compared with the hashes of the run.
 
     Raises:
         RunError: There is no model at the path.
@@ -64,8 +66,11 @@ class Repository:
         path: Path,
         labels: Mapping[str, int] | None = None,
         load: Callable[[Path, int], Servable] = load_servable,
+        *,
+        verify: bool = True,
     ) -> None:
         self._load_servable = load
+        self._verify = verify
         self.base, self._single_version = _find_base(path)
         self.labels = dict(labels or {})
         self._loaded: dict[int, Servable] = {}
@@ -160,6 +165,8 @@ class Repository:
         if version not in self._loaded:
             self._set_status(VersionStatus(version))
         try:
+            if self._verify:
+                _check_run(self._folder(version))
             with quiet():
                 servable = self._load_servable(self._folder(version), version)
         except RunError as error:
@@ -234,6 +241,29 @@ class Repository:
         """Return the numbers of the loaded versions in ascending order."""
         with self._lock:
             return sorted(version for version, old in self._statuses.items() if old.state == AVAILABLE)
+
+
+def _check_run(folder: Path) -> None:
+    """Check that a version has the files that the run directory which contains it was written with.
+
+    Versions that were exported into it later have no hashes.
+
+    Raises:
+        RunError: A file is missing or was changed, or ``run.json`` cannot be read.
+    """
+    folder = folder.resolve()
+    run = folder.parent.parent
+    try:
+        hashes = json.loads((run / "run.json").read_text(encoding="utf-8")).get("files", {})
+        names = [name for name in hashes if Path(name).is_relative_to(folder.relative_to(run))]
+        own = {name: str(hashes[name]) for name in names}
+    except FileNotFoundError:
+        return
+    except READ_ERRORS as error:
+        raise RunError(
+            f"{run / 'run.json'}: cannot be read: {error}", "load it without this check (--no-verify)"
+        ) from None
+    check_files(run, own)
 
 
 def _find_base(path: Path) -> tuple[Path, int | None]:

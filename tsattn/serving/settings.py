@@ -20,6 +20,7 @@ class Settings(BaseConfig):
     )
     labels: dict[str, int] = Field({}, description="versions by label, which stay loaded next to the latest version")
     poll_seconds: float = Field(2.0, ge=0, description="interval between checks for a new version; 0 for no checks")
+    verify: bool = Field(True, description="compare the files of a run with the hashes in its run.json")
     batching: bool = Field(True, description="run waiting requests in one batch")
     max_batch_size: int = Field(128, ge=1, description="maximum number of rows per batch; larger requests are split")
     batch_timeout_micros: int = Field(
