@@ -34,7 +34,7 @@ RUNS = ("runs/air", "runs/airline")
 LINKING = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "examples" / "README.md"]
 """Pages whose links are checked."""
 OTHER_OPTIONS = {
-    *("--data-binary", "--no-cache-dir"),
+    *("--data-binary", "--no-cache-dir", "--no-deps"),
     *("--batching_parameters_file", "--enable_batching", "--model_config_file"),
 }
 """Options of curl, pip and TensorFlow Serving."""

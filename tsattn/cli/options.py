@@ -23,6 +23,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 
 
+class PathOrUrl(click.ParamType):  # type: ignore[type-arg]
+    """A path, or a URL of an fsspec file system such as s3://bucket/folder as text."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        """Return the path or the URL."""
+        return value if isinstance(value, Path) or "://" in value else Path(value)
+
+
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on
     """A duration in seconds: 90, 30s, 20m or 1.5h."""
 
@@ -138,9 +148,13 @@ future_option = click.option("--future", type=PATH, help="File with the future c
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what --out names, if it exists.")
 
 
-def out_option(description: str, default: str) -> Callable[[F], F]:
+def out_option(
+    description: str,
+    default: str,
+    kind: click.ParamType = PATH,  # type: ignore[type-arg]
+) -> Callable[[F], F]:
     """Return the option of the file or folder that a command writes."""
-    return click.option("-o", "--out", type=PATH, help=f"{description}  [default: {default}]")
+    return click.option("-o", "--out", type=kind, help=f"{description}  [default: {default}]")
 
 
 safe_csv_option = click.option(
@@ -155,6 +169,12 @@ file_options = (
     safe_csv_option,
 )
 """The options of a command that writes a table."""
+
+file_or_folder_options = (
+    out_option("CSV, Parquet or JSON file, or - for CSV on standard output; with --jobs a folder.", "-", PathOrUrl()),
+    *file_options[1:],
+)
+"""Those of a command that can also write one table per file of its data."""
 
 
 def time_limit_option(description: str) -> Callable[[F], F]:

@@ -25,7 +25,7 @@ MAX_GROUPS = 100
 """Maximum number of series or steps in a table."""
 
 
-def checked_output(path: Path | None, *, overwrite: bool) -> Path | None:
+def checked_output(path: Path | str | None, *, overwrite: bool) -> Path | None:
     """Return the file that a command writes; None for standard output, which ``-`` means as well.
 
     Raises:
@@ -35,8 +35,8 @@ def checked_output(path: Path | None, *, overwrite: bool) -> Path | None:
 
     if path is None or str(path) == "-":
         return None
-    check_file(path, overwrite=overwrite)
-    return path
+    check_file(Path(path), overwrite=overwrite)
+    return Path(path)
 
 
 def write_output(screen: Screen, frame: pd.DataFrame, path: Path | None, *, safe: bool) -> dict[str, Any]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from tsattn.cli.batch import batch_options, forecast_files
 from tsattn.cli.command import Command
 from tsattn.cli.loading import load_forecaster
 from tsattn.cli.options import (
     PATH,
+    PathOrUrl,
     add_options,
     cutoff_option,
-    file_options,
+    file_or_folder_options,
     future_option,
     import_option,
     parse_quantiles,
@@ -23,6 +25,9 @@ from tsattn.cli.options import (
 from tsattn.cli.output import checked_output, write_output
 from tsattn.cli.screen import current_screen
 
+if TYPE_CHECKING:
+    from tsattn.batch import Source
+
 
 @click.command(
     cls=Command,
@@ -30,10 +35,11 @@ from tsattn.cli.screen import current_screen
         ("tsattn predict runs/sales -o forecast.csv", "After the end of the training data"),
         ("tsattn predict runs/sales new.csv", "After the end of newer data"),
         ("tsattn predict runs/sales --cutoff 2024-05-31", "As of an earlier date"),
+        ("tsattn predict runs/sales 'data/*.parquet' --jobs 4 -o out", "Many files, in four processes"),
     ),
 )
 @click.argument("run", type=PATH)
-@click.argument("data", type=PATH, required=False)
+@click.argument("data", type=PathOrUrl(), required=False)
 @future_option
 @import_option
 @verify_option
@@ -54,11 +60,11 @@ from tsattn.cli.screen import current_screen
     help="Draw N sample paths per series, one row per step (unique_id, sample, ds, y). The run needs a model.head.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), metavar="N", default=0, help="Seed of the samples.")
-@add_options(file_options)
+@add_options((*file_or_folder_options, *batch_options))
 def predict(
     run: Path,
     verify: bool,
-    data: Path | None,
+    data: Path | str | None,
     future: Path | None,
     cutoff: str | None,
     levels: str | None,
@@ -67,9 +73,11 @@ def predict(
     recursive: bool,
     samples: int | None,
     seed: int,
-    out: Path | None,
+    out: Path | str | None,
     overwrite: bool,
     safe_csv: bool,
+    jobs: int | None,
+    ray: str | None,
 ) -> dict[str, Any]:
     """Forecast the steps after DATA with the forecaster in RUN.
 
@@ -80,6 +88,18 @@ def predict(
     wanted = parse_quantiles(levels, quantiles)
     if samples is not None and (recursive or wanted is not None):
         raise click.UsageError("--samples draws paths over the fitted horizon: leave out --recursive and --levels")
+    if jobs is not None or ray is not None:
+        if future is not None or samples is not None or safe_csv:
+            raise click.UsageError("--jobs and --ray: leave out --future, --samples and --safe-csv")
+
+        def source() -> Source:
+            from tsattn.batch import FittedSource
+
+            return FittedSource.read(
+                run, verify=verify, levels=wanted, horizon=horizon, cutoff=cutoff, recursive=recursive
+            )
+
+        return forecast_files(source, data, out, jobs=jobs, ray=ray, overwrite=overwrite)
     out = checked_output(out, overwrite=overwrite)
     screen = current_screen()
     with screen.data_warnings():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -49,18 +49,30 @@ def read_source(source: Path | str, options: ReadOptions | None = None) -> Table
     text = str(source)
     if text == "-":
         return read_bytes(sys.stdin.buffer.read(), STANDARD_INPUT, options)
-    path = Path(source)
+    paths = find_files(source)
+    if [str(path) for path in paths] == [str(Path(source))]:
+        return read_file(source, options)
+    return _concatenate(paths, text, options)
+
+
+def find_files(source: Path | str) -> list[Path]:
+    """Return the files of a folder or a pattern, sorted, or the file itself.
+
+    Raises:
+        DataError: There are no such files.
+    """
+    path, text = Path(source), str(source)
     if path.is_dir():
         paths = sorted(child for child in path.iterdir() if _is_data(child))
         if not paths:
             raise DataError(f"{path}: expected CSV or Parquet files in this folder, got none")
     elif path.exists() or not re.search(r"[*?\[]", text):
-        return read_file(path, options)
+        return [path]
     else:
         paths = sorted(Path(name) for name in glob(text, recursive=True) if Path(name).is_file())
         if not paths:
             raise DataError(f"{text}: there are no such files")
-    return _concatenate(paths, text, options)
+    return paths
 
 
 def _is_data(path: Path) -> bool:
@@ -77,7 +89,7 @@ def _remove_suffix(name: str, suffixes: tuple[str, ...]) -> str:
     return next((name[: -len(suffix)] for suffix in suffixes if name.lower().endswith(suffix)), name)
 
 
-def _unique_stems(paths: list[Path]) -> list[str]:
+def unique_stems(paths: Sequence[Path]) -> list[str]:
     """Return the stems of files, with their folders below the common one where stems are equal."""
     names = [file_stem(path) for path in paths]
     if len(set(names)) == len(names):
@@ -107,7 +119,7 @@ def _concatenate(paths: list[Path], name: str, options: ReadOptions | None) -> T
     frame = pd.concat(frames, ignore_index=True)
     if len(paths) > 1 and FILE not in frame.columns:
         rows = [len(table) for table in tables]
-        frame[FILE] = pd.Series(_unique_stems(paths), dtype="str").repeat(rows).to_numpy()
+        frame[FILE] = pd.Series(unique_stems(paths), dtype="str").repeat(rows).to_numpy()
     origins = [table.origin for table in tables]
     encoding = next((origin.encoding for origin in origins if origin.encoding != "UTF-8"), "UTF-8")
     origin = Origin(
@@ -206,6 +218,12 @@ def _read(source: Path | bytes, name: str, head: bytes, options: ReadOptions) ->
         notes=tuple(note.to_reading_note(name) for note in notes if note.is_warning),
     )
     return Table(frame, origin)
+
+
+def arrow_to_table(table: Any, name: str, options: ReadOptions | None = None) -> Table:
+    """Return an Arrow table as a table, as `read_file` reads a Parquet file."""
+    marked, _ = mark_missing(table, (options or ReadOptions()).na)
+    return Table(_to_frame(marked), Origin(name))
 
 
 def _to_frame(table: Any) -> pd.DataFrame:

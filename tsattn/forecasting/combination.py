@@ -92,17 +92,21 @@ def describe_short_history(panel: Panel, schema: Schema) -> str | None:
     )
 
 
-def forecast_panel(panel: Panel, schema: Schema, config: RunConfig) -> CombinationForecast:
+def forecast_panel(
+    panel: Panel, schema: Schema, config: RunConfig, seasons: tuple[int, ...] | None = None
+) -> CombinationForecast:
     """Forecast every series and target of a panel.
 
     Args:
         panel: The series.
         schema: How they were read, with season, horizon and domain.
         config: The quantile levels, and the season if it is given.
+        seasons: Season lengths; by rule from the panel if None.
     """
     channels = len(panel.targets)
     series = [panel.series[index][:, channel] for index in range(len(panel)) for channel in range(channels)]
-    seasons = combined_seasons(panel, schema, given=config.data.season is not None)
+    if seasons is None:
+        seasons = combined_seasons(panel, schema, given=config.data.season is not None)
     result = forecast_series(series, schema.horizon, seasons, config.levels)
     quantiles = result.quantiles
     if schema.support != "real":

@@ -95,10 +95,15 @@ def kernels_of(series: Sequence[Array], spec: SmoothingSpec) -> Kernels:
     return smoothing_kernels(replace(spec, window=min(spec.length, -(-longest // _WINDOW_STEP) * _WINDOW_STEP)))
 
 
+def _threads() -> int:
+    """Return the number of threads: `OMP_NUM_THREADS` where several processes divide the processors, else all."""
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+
+
 def map_batches(function: Callable[[Sequence[Array]], Result], series: Sequence[Array], size: int) -> list[Result]:
-    """Return the results of a function for batches of series, in order, computed by as many threads as processors."""
+    """Return the results of a function for batches of series, in order, in threads."""
     # One thread per batch: the threads of one small matrix product mostly wait for each other.
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(_threads()) as pool:
         return list(pool.map(function, (series[start : start + size] for start in range(0, len(series), size))))
 
 
