@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from cli.conftest import tsattn
 
 from tsattn import Forecaster, forecast, layers, tune
 from tsattn.cli import main
-from tsattn.config import DataConfig
+from tsattn.config import DataConfig, RunConfig
 from tsattn.models import MODELS
 
 ROOT = Path(__file__).parents[1]
@@ -38,19 +39,30 @@ OTHER_OPTIONS = {
     *("--batching_parameters_file", "--enable_batching", "--model_config_file"),
 }
 """Options of curl, pip and TensorFlow Serving."""
+NOT_RUN = {
+    ("CONTRIBUTING", "bash"),
+    ("deploy", "dockerfile"),
+    ("scikit-learn", "py"),  # MLflow, which is not installed
+    ("own-models", "toml"),
+}
+"""Blocks that no test runs, by page and language."""
 OTHER_TESTS = {"own-models": "tests/models/test_own_models.py"}
 """Pages whose commands another test runs, each in a new process."""
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the pages read: the bundled data, counts of 140 days, and two runs."""
+    """What the pages read: the bundled data, counts of 140 days, three sensors and their edges, and two runs."""
     folder = tmp_path_factory.mktemp("pages")
     for name in ("datasets", "configs"):
         shutil.copytree(ROOT / name, folder / name)
     sold = np.random.default_rng(0).poisson(5 + 2 * np.sin(np.arange(140) * 2 * np.pi / 7))
     data = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=140), "sold": sold})
     data.to_csv(folder / "data.csv", index=False)
+    data.assign(a=sold, b=np.roll(sold, 1), c=np.roll(sold, 2)).drop(columns="sold").to_csv(
+        folder / "sensors.csv", index=False
+    )
+    pd.DataFrame({"source": ["a", "b"], "target": ["b", "c"]}).to_csv(folder / "roads.csv", index=False)
     forecaster = Forecaster("seasonal_naive").fit(folder / "datasets" / "Airline.csv")
     for name in RUNS:
         forecaster.save(folder / name)
@@ -83,7 +95,7 @@ def run_shell(block: str) -> None:
         assert not any("arning" in text for text in others), (line, result.stderr)
 
 
-EXPORTING = ("README", "command-line", "export", "own-models", "serving")
+EXPORTING = ("README", "export", "serving")
 """Pages that read the exported model of a run."""
 
 
@@ -114,7 +126,7 @@ def test_blocks_run_one_after_the_other(
 
 
 @pytest.mark.slow
-def test_the_server_answers_what_the_pages_ask(workspace: Path) -> None:
+def test_the_server_answers_what_the_pages_and_the_client_ask(workspace: Path) -> None:
     from serving.test_serve_command import serving, url
 
     shell = "".join(block for text in TEXTS.values() for language, block in BLOCK.findall(text) if language == "sh")
@@ -130,9 +142,28 @@ def test_the_server_answers_what_the_pages_ask(workspace: Path) -> None:
             ).stdout
             for command in commands
         ]
+        address = f"{url(line)}/v1/models/airline:predict"
+        client = [sys.executable, ROOT / "examples" / "serving_client.py", "datasets/Airline.csv", address]
+        from_client = subprocess.run(client, capture_output=True, text=True, check=True).stdout
     assert answers[0].startswith("unique_id,ds,y,y-lo-80,y-hi-80\n") and answers[0].count("\n") == 13
     assert json.loads(answers[1])["forecast"][0]["ds"].startswith("2024-03-01")
     assert len(json.loads(answers[2])["outputs"]["forecast"][0]) == 12
+    last_year = " ".join(map(str, pd.read_csv("datasets/Airline.csv")["Passengers"].tail(12)))
+    assert from_client.count(last_year) == 2
+
+
+def test_every_other_block_is_listed() -> None:
+    found = {
+        (page.stem, language)
+        for page in LINKING
+        for language in re.findall(r"^ *```(\w+)\n", page.read_text(), re.M)
+        if page not in PAGES or language not in ("python", "sh")
+    }
+    chinese = {("README.zh-CN", "python"), ("README.zh-CN", "sh")}  # compared with README.md
+    assert found == NOT_RUN | chinese | {("configuration", "toml")}
+    configuration = (ROOT / "docs" / "reference" / "configuration.md").read_text()
+    (block,) = re.findall(r"^```toml\n(.*?)^```", configuration, re.S | re.M)
+    assert RunConfig.from_dict(tomllib.loads(block), source="page").model["units"] == 64
 
 
 def test_linked_files_exist() -> None:
