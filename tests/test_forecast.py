@@ -14,7 +14,7 @@ from cli.conftest import DATASETS, tsattn
 
 import tsattn as package
 from tsattn import Forecaster
-from tsattn.errors import ConfigError, DataError
+from tsattn.errors import ConfigError, DataError, DataWarning
 
 SEASONAL = "seasonal|pretrained network"
 """Methods that repeat a season."""
@@ -33,8 +33,14 @@ def panel() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+ragged = pytest.mark.filterwarnings("ignore:series .* end before the others")
+
+
 def test_every_series_is_forecast_from_its_end() -> None:
-    forecast = package.forecast(panel(), 7, levels=(0.01, 0.1, 0.5, 0.9, 0.99))
+    with pytest.warns(
+        DataWarning, match="'b' on 2024-04-29 and others on 2024-06-28; each series is forecast from its own"
+    ):
+        forecast = package.forecast(panel(), 7, levels=(0.01, 0.1, 0.5, 0.9, 0.99))
     assert list(forecast.columns) == ["unique_id", "ds", "y", "y-lo-80", "y-hi-80", "y-lo-98", "y-hi-98"]
     assert list(forecast["unique_id"].unique()) == ["a", "b", "gaps", "n"]
     first = forecast.groupby("unique_id")["ds"].min()
@@ -45,6 +51,7 @@ def test_every_series_is_forecast_from_its_end() -> None:
     np.testing.assert_allclose(forecast.query("unique_id == 'a'")["y"], known, atol=0.2)
 
 
+@ragged
 def test_a_series_is_forecast_as_if_it_were_alone() -> None:
     frame = panel()
     together = package.forecast(frame, 7).query("unique_id == 'b'")
@@ -77,6 +84,13 @@ def test_hours_have_a_season_of_a_day_and_one_of_a_week() -> None:
 def test_invalid_options(options: dict[str, object], kind: type[Exception]) -> None:
     with pytest.raises(kind, match=next(iter(options))):
         package.forecast(panel(), **options)  # type: ignore[arg-type]
+
+
+def test_what_a_reader_noticed_is_a_warning() -> None:
+    frame = panel().query("unique_id == 'a'")
+    frame = pd.concat([frame, frame.tail(1).assign(unique_id="new")])
+    with pytest.warns(DataWarning, match="series 'new' has only one value"):
+        package.forecast(frame, horizon=3)
 
 
 def test_a_file_without_values_is_an_error() -> None:
@@ -122,6 +136,7 @@ def request() -> dict[str, Any]:
     return {"past": tf.constant(past), "length": tf.constant([len(row) for row in rows], tf.int32)}
 
 
+@ragged
 def test_the_model_gives_the_same_forecast_in_keras_and_served(fitted: Forecaster, run: Path) -> None:
     import tensorflow as tf
 

@@ -131,7 +131,7 @@ def _never_observed(panel: Panel, observed: Bools, horizon: int) -> tuple[str, i
     per_day = 86_400 // step[1]
     position = np.repeat(panel.starts, panel.lengths) + panel.series.steps
     slot, weekday = _slots(panel, position, per_day)
-    if len(position) < MIN_DAYS * per_day:
+    if len(position) < MIN_DAYS * per_day or observed.sum() < MIN_DAYS:
         return None
     slots = np.bincount(slot[observed], minlength=per_day) > 0
     days = np.bincount(weekday[observed], minlength=7) > 0

@@ -184,10 +184,10 @@ class Column:
         values, invalid = columns.parse_numbers(self.values)
         if invalid.any():
             row = int(np.argmax(invalid))
-            cell = quote_text(self.values.iloc[row])
+            expected, hint = _describe_number(self.values.iloc[row])
             raise self.error(
-                f"expected a number, got {cell}",
-                "write it as 1034.5",
+                f"expected {expected}, got {quote_text(self.values.iloc[row])}",
+                *([hint] if hint else []),
                 "leave it out",
                 "name it by {na} if it marks missing values",
                 row=row,
@@ -198,6 +198,17 @@ class Column:
     def labels(self) -> tuple[Ints, list[str]]:
         """Integer codes of the values, int64 [rows], -1 where empty, and the values as text."""
         return columns.encode(self.values)
+
+
+def _describe_number(cell: Any) -> tuple[str, str]:
+    """Return what was expected instead of a cell, and how to correct it; "" if a correction is not known."""
+    try:
+        value = abs(float(cell))
+    except (TypeError, ValueError):
+        return "a number", "write it as 1034.5"
+    if np.isinf(value):
+        return "a finite number", ""
+    return f"a number up to {columns.MAX_VALUE:.2g}, the largest of float32", "divide the column by a constant"
 
 
 class Table:

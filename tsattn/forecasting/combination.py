@@ -5,6 +5,7 @@ Nothing here imports Keras or TensorFlow.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,9 @@ def forecast(
         ConfigError: An option has a value that is not allowed.
         DataError: The data cannot be read as series.
 
+    Warns:
+        DataWarning: What a user should check about how the data were read, such as a series with one value.
+
     Example:
         >>> tsattn.forecast("sales.csv", horizon=12)
     """
@@ -77,6 +81,8 @@ def forecast(
         {"data": {**options, "horizon": horizon}, "levels": tuple(levels)}, source="tsattn.forecast"
     )
     panel, schema = load(data, config.data)
+    for note in schema.notes:
+        warnings.warn(note.to_warning(), stacklevel=2)
     forecast: pd.DataFrame = to_library(forecast_panel(panel, schema, config).frame, template_of(data))
     return forecast
 
