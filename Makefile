@@ -113,8 +113,8 @@ docs: $(VENV)/.dev ## Build the documentation into build/site; warnings, such as
 docs-serve: $(VENV)/.dev ## Show the documentation on 127.0.0.1:8000, rebuilt after every change
 	@TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/mkdocs serve
 
-notebooks: $(VENV)/.dev ## Run notebooks 01 and 05 and store their outputs in them
-	@$(BIN)/python notebooks/execute.py 01-first-forecast.ipynb 05-attention-over-forecasters.ipynb
+notebooks: $(VENV)/.dev ## Run the notebooks and store their outputs in them (minutes); needs TSATTN_DATA_DIR
+	@$(BIN)/python notebooks/execute.py
 
 lint: $(VENV)/.dev ## Check style and types
 	@$(BIN)/ruff check .

@@ -1,10 +1,13 @@
 """Run notebooks and store their outputs in them, without details of the machine.
 
-python notebooks/execute.py 01-first-forecast.ipynb 05-attention-over-forecasters.ipynb
+python notebooks/execute.py                          # all
+python notebooks/execute.py 01-first-forecast.ipynb
 """
 
+import re
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import nbformat
@@ -27,7 +30,9 @@ def execute(path: Path) -> None:
             if output.get("name") == "stderr":
                 raise RuntimeError(f"{path.name} prints a warning: {output.text}")
             output.pop("metadata", None)
-            if output.output_type != "stream":
+            if output.output_type == "stream":
+                output.text = re.sub(r"\x1b\[[\d;]*m", "", output.text)  # colours of a terminal
+            else:
                 output.metadata = {}
     text = nbformat.writes(notebook)
     for private in (tempfile.gettempdir(), str(Path.home()), str(FOLDER.parent)):
@@ -36,5 +41,7 @@ def execute(path: Path) -> None:
     path.write_text(text + "\n")
 
 
-for name in sys.argv[1:]:
+for name in sys.argv[1:] or sorted(path.name for path in FOLDER.glob("*.ipynb")):
+    start = time.perf_counter()
     execute(FOLDER / name)
+    print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
