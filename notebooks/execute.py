@@ -30,10 +30,9 @@ def execute(path: Path) -> None:
             if output.get("name") == "stderr":
                 raise RuntimeError(f"{path.name} prints a warning: {output.text}")
             output.pop("metadata", None)
-            if output.output_type == "stream":
-                output.text = re.sub(r"\x1b\[[\d;]*m", "", output.text)  # colours of a terminal
-            else:
+            if output.output_type != "stream":
                 output.metadata = {}
+                output.data["text/plain"] = re.sub(r"\x1b\[[\d;]*m", "", output.data["text/plain"])  # colours
     text = nbformat.writes(notebook)
     for private in (tempfile.gettempdir(), str(Path.home()), str(FOLDER.parent)):
         if f"{private}/" in text:
