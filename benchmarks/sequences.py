@@ -3,6 +3,8 @@
 * Japanese Vowels: classify the speaker, one of nine, of an utterance of 7 to 29 steps, padded but neither truncated nor
   resampled. Accuracy on the 370 test utterances after training on the 270 others.
 * The adding problem: predict the sum of the two marked numbers of a sequence of T/2 to T steps, on new sequences.
+* Bucketing: the processor time of an epoch of an LSTM and attention pooling over 512 sequences, of lengths uniform in
+  .1 to 1 of 336 steps, padded to the longest, divided by that with `bucket_batches`.
 
 Writes `benchmarks/results/sequences.json` and its table `sequences.md`.
 """
@@ -22,7 +24,7 @@ import numpy.typing as npt
 
 from benchmarks.accuracy.markdown import text_table
 from benchmarks.cli import TABLE_ONLY, data_folder, read_results, write_results
-from tsattn.layers import AttentionPooling
+from tsattn.layers import AttentionPooling, bucket_batches
 
 Array = npt.NDArray[Any]
 RESULTS = Path(__file__).with_name("results") / "sequences.json"
@@ -38,6 +40,7 @@ PUBLISHED = {
         "DTW": 0.949,
         "zero-padded LSTM": 0.797,
     },
+    "bucketing": {"padded to the longest": 1.0},
     "adding": {"constant answer": 0.1767, "LSTM, T = 600": 0.164, "TCN, T = 600": 6e-5, "GRU, T = 600": 5e-5},
 }
 
@@ -115,9 +118,33 @@ def solve_additions(length: int, seed: int) -> float:
     return float(model.evaluate([x, valid], sums, verbose=0))
 
 
+def bucketing_ratio(seed: int) -> float:
+    """Return the time of an epoch of sequences padded to the longest, divided by that of `bucket_batches`."""
+    keras.utils.set_random_seed(seed)
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(34, 337, 512)
+    sequences = [rng.normal(size=(length, 4)).astype("float32") for length in lengths]
+    targets = np.array([[sequence.mean()] for sequence in sequences])
+    inputs, mask = keras.Input((None, 4)), keras.Input((None,), dtype="bool")
+    states = keras.layers.LSTM(64, return_sequences=True)(inputs, mask=mask)
+    model = keras.Model([inputs, mask], keras.layers.Dense(1)(AttentionPooling(64)(states, mask=mask)))
+    model.compile("adam", "mse", jit_compile=False)
+    padded = bucket_batches(sequences, targets, buckets=[lengths.max()], seed=seed)
+    bucketed = bucket_batches(sequences, targets, seed=seed)
+    seconds: dict[str, list[float]] = {"padded": [], "bucketed": []}
+    for epoch in range(3):  # the first traces the graphs
+        for name, batches in (("padded", padded), ("bucketed", bucketed)):
+            start = time.process_time()
+            model.fit(batches, verbose=0)
+            if epoch:
+                seconds[name].append(time.process_time() - start)
+    return min(seconds["padded"]) / min(seconds["bucketed"])
+
+
 TASKS: dict[str, Callable[[int], float]] = {
     "japanese-vowels": classify_speakers,
     "japanese-vowels, three networks": partial(classify_speakers, ensemble_size=3),
+    "bucketing": bucketing_ratio,
     **{f"adding-{length}": partial(solve_additions, length) for length in LENGTHS},
 }
 
@@ -127,11 +154,11 @@ def render(results: dict[str, Any]) -> str:
     about = (__doc__ or "").split("\n\n")[1]
     lines = []
     for name, found in results.items():
-        kind = "adding" if name.startswith("adding") else "japanese-vowels"
+        kind = next(kind for kind in PUBLISHED if name.startswith(kind))
         published = ", ".join(f"{method} {figure:g}" for method, figure in PUBLISHED[kind].items())
         values = found["figure"]
         figure = f"{np.mean(values):.3g} ({min(values):.3g} to {max(values):.3g})"
-        metric = "MSE" if kind == "adding" else "accuracy"
+        metric = {"adding": "MSE", "bucketing": "ratio"}.get(kind, "accuracy")
         lines.append((name, metric, figure, len(values), f"{np.mean(found['seconds']):.0f} s", published))
     rows = text_table(("task", "metric", "here", "seeds", "time", "published"), lines)
     return (

@@ -8,9 +8,10 @@ from tsattn.layers.attention_scores import register_score
 from tsattn.layers.bucketing import bucket_batches
 from tsattn.layers.classical_attention import BahdanauAttention, LuongAttention
 from tsattn.layers.copy_attention import CopyAttention
+from tsattn.layers.diffusion import AdaptiveAdjacency, DiffusionConvolution
 from tsattn.layers.distribution_layers import DistributionHead, ForecastDistribution
 from tsattn.layers.forecast_combination import ForecastCombination
-from tsattn.layers.graph import AdaptiveAdjacency, DiffusionConvolution, GraphAttention
+from tsattn.layers.graph import GraphAttention
 from tsattn.layers.linear_attention import LinearAttention
 from tsattn.layers.multi_head_attention import MultiHeadAttention
 from tsattn.layers.parallel_decoder import ParallelDecoder

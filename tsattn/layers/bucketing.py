@@ -32,7 +32,7 @@ def bucket_batches(
         sequences: Arrays `(time, ...)` that differ in length only.
         targets: `(sequences, ...)`, one per sequence.
         batch_size: Sequences per batch.
-        buckets: Lengths of the buckets; or their number, for lengths between which there are equally many sequences.
+        buckets: Lengths of the buckets; or their number, for lengths between which there are equally many batches.
         shuffle: Whether the batches are composed again, in random order, in each epoch.
         seed: Seed of the shuffling.
 
@@ -61,21 +61,23 @@ def bucket_batches(
     targets = None if targets is None else np.asarray(targets)
     if targets is not None and len(targets) != len(arrays):
         raise ConfigError(f"there must be a target per sequence. Received: {len(targets)} for {len(arrays)} sequences")
-    return BucketBatches(arrays, targets, batch_size, _bucket_lengths(arrays, buckets), shuffle, seed)
+    return BucketBatches(arrays, targets, batch_size, _bucket_lengths(arrays, buckets, batch_size), shuffle, seed)
 
 
-def _bucket_lengths(arrays: list[Array], buckets: int | Sequence[int]) -> Array:
+def _bucket_lengths(arrays: list[Array], buckets: int | Sequence[int], batch_size: int) -> Array:
     """Return the ascending lengths of the buckets."""
-    lengths = np.array([len(array) for array in arrays])
+    lengths = np.sort([len(array) for array in arrays])
     if not isinstance(buckets, int):
-        if max(buckets, default=0) < lengths.max():
+        if max(buckets, default=0) < lengths[-1]:
             raise ConfigError(
-                f"the longest bucket must be {lengths.max()} or more, the length of the longest sequence. "
+                f"the longest bucket must be {lengths[-1]} or more, the length of the longest sequence. "
                 f"Received: buckets={list(buckets)}"
             )
         return np.unique(buckets)
     check_positive(buckets=buckets)
-    return np.unique(np.quantile(lengths, np.arange(1, buckets + 1) / buckets, method="higher"))
+    # At the ends of batches, so that few batches have sequences of two buckets.
+    batches = np.array_split(np.arange(1, -(-len(lengths) // batch_size) + 1), buckets)
+    return np.unique([lengths[min(part[-1] * batch_size, len(lengths)) - 1] for part in batches if len(part)])
 
 
 class BucketBatches(keras.utils.PyDataset):
