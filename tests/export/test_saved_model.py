@@ -161,3 +161,11 @@ def test_a_length_over_the_array_counts_as_its_whole(folder: Path) -> None:
     serve, past = loaded.signatures["serving_default"], tf.constant(BATCHES["one"][PAST])
     one, other = (serve(past=past, length=tf.constant([n], tf.int32))[FORECAST].numpy() for n in (40, 99))
     np.testing.assert_array_equal(one, other)
+
+
+def test_the_order_of_variables_is_that_of_their_names(folder: Path) -> None:
+    """Otherwise two exports of a model have different files."""
+    import tensorflow as tf
+
+    names = [variable.name for variable in tf.saved_model.load(str(exported(folder, "context_scales"))).used_variables]
+    assert len(names) > 5 and names == sorted(names)

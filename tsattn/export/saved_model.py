@@ -106,7 +106,9 @@ def _write(endpoints: Mapping[str, tuple[Callable[..., Any], list[Any]]], path: 
             for name, (function, inputs) in endpoints.items()
         }
         module = tf.Module()
-        module.used_variables = list({id(v): v for part in signatures.values() for v in part.variables}.values())
+        used = {id(variable): variable for part in signatures.values() for variable in part.variables}
+        # TensorFlow lists them in random order, by which the files of equal models would differ.
+        module.used_variables = sorted(used.values(), key=lambda variable: variable.name)
         tf.saved_model.save(module, str(path), signatures=signatures)
 
 
