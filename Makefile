@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 BACKENDS ?= jax torch
 # Number of test processes.
 JOBS ?= 2
-# By file, so that the fixtures of a file are created once.
-DIST ?= loadfile
+# By file, so that the fixtures of a file are created once, in the order of tests/conftest.py.
+DIST ?= loadfile --no-loadscope-reorder
 # JAX without optimizations: compiling takes longer than the tests that it would speed up.
 XLA_FLAGS ?= --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 PYTEST = $(BIN)/python -m pytest -q -n $(JOBS) --dist $(DIST) --durations 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Several processes that each take all cores get into each other's way.
     for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+
+
+LONGEST = ("test_notebooks.py", "test_consumers.py", "test_docs.py", "test_sampling.py", "test_wheel.py")
+"""Files with few but long tests."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process waits for another one at the end."""
+    counts = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.name not in LONGEST, -counts[item.path], item.path))
 
 
 def pytest_collection_finish() -> None:
