@@ -17,8 +17,6 @@ UNTRAINED = {"06-from-saved-model-to-server.ipynb", "07-attention-over-forecaste
 """Notebooks without a training, of whose outputs the words are compared as well."""
 TRAINED = {"01-first-forecast.ipynb"}
 """Notebooks that need the whole training; the others are run with trainings of two steps."""
-UNSTORED = {"05-sensors-on-a-graph.ipynb"}
-"""Notebooks without stored outputs."""
 MAX_BYTES = 500_000
 
 SHORT_TRAINING = f"""
@@ -43,7 +41,7 @@ def _words(cell: dict[str, Any]) -> list[str]:
     return [word for text in texts for word in re.findall(r"[^\W\d_]{2,}", "".join(text))]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in UNSTORED])
+@pytest.mark.parametrize("name", NAMES)
 def test_outputs_are_stored_without_details_of_a_machine(name: str) -> None:
     text = (NOTEBOOKS / name).read_text()
     cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
@@ -71,4 +69,4 @@ def test_stored_outputs_are_those_of_the_code(name: str) -> None:
     resources = {"metadata": {"path": str(NOTEBOOKS)}}
     NotebookClient(notebook, timeout=600, resources=resources, extra_arguments=arguments).execute()
     run = [[read(cell) for read in compared] for cell in notebook.cells if cell.get("source") != SHORT_TRAINING]
-    assert name in UNSTORED or run == stored
+    assert run == stored
