@@ -189,7 +189,7 @@ SERIES: dict[str, Callable[[np.random.Generator], Any]] = {
     "no value": lambda rng: np.full(60, np.nan),
     "an infinite value": lambda rng: np.where(np.arange(60) == 30, np.inf, 1.0),
 }
-"""Extreme monthly series."""
+"""Extreme weekly series."""
 
 
 def forecast_extremes(run: Path) -> list[dict[str, str]]:
@@ -215,7 +215,7 @@ def forecast_extremes(run: Path) -> list[dict[str, str]]:
                     ", with a warning" if found else ""
                 )
             except TsattnError as error:
-                row[way] = f"refused: {str(error).splitlines()[0]}"
+                row[way] = f"refused: {error.message.removeprefix('the frame: ')}"
         rows.append(row)
     return rows
 
@@ -242,8 +242,9 @@ tests check a part of it, the abuse of the server (`tests/serving/test_abuse.py`
 _DAMAGES = """## Damaged runs
 
 A random file of a run directory was changed in one byte, truncated, emptied, deleted, or replaced with that of another
-run, {damages} times. {refused} were refused, {named} of them with the name of the file; {same} had the same forecast,
-{wrong} another one, and {crashed} raised an error of another kind.
+run, {damages} times. {refused} were refused, {named} of them with the name of the file; {same} had the same forecast
+(the files in `kit`, which an export replaces, are not checked), {wrong} another one, and {crashed} raised an error of
+another kind.
 """
 
 
