@@ -4,7 +4,8 @@ One training step (outputs and all gradients, in one TensorFlow graph, float32) 
 named next to it, in turn, on the same arrays. The time is that of the processor over all threads, the least of several;
 the memory is the peak above the start.
 Ratios below 1: this package needs less. Memory below 32 MiB is not compared. Additive scores store a vector per pair of
-query and key, so that they have fewer features the longer the sequences are.
+query and key, so that they have fewer features the longer the sequences are. Coverage and monotonic alignment take
+their queries one by one, and `CopyAttention` has a weight for each of as many lags as steps.
 
 Writes `benchmarks/results/layers.json` and its table `layers.md`.
 """

@@ -19,7 +19,7 @@ def bucket_batches(
     sequences: Sequence[npt.ArrayLike],
     targets: npt.ArrayLike | None = None,
     batch_size: int = 32,
-    buckets: int | Sequence[int] = 10,
+    buckets: int | Sequence[int] = 16,
     shuffle: bool = True,
     seed: int | None = None,
 ) -> BucketBatches:
