@@ -21,6 +21,7 @@ attention = pytest.importorskip("keras.src.layers.attention.attention_test", rea
 additive = pytest.importorskip("keras.src.layers.attention.additive_attention_test", reason=reason)
 
 
+@keras.saving.register_keras_serializable(package="tests")
 class GroupedQueryAttention(MultiHeadAttention):
     """`MultiHeadAttention` with the arguments of `keras.layers.GroupQueryAttention`."""
 
@@ -44,7 +45,8 @@ class KerasAttention(Attention):
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
         super().build(query_shape, value_shape, key_shape)
         if "vector" in self._score_weights:
-            self._score_weights["vector"].assign(keras.ops.ones_like(self._score_weights["vector"]))
+            vector = self._score_weights["vector"]
+            vector.assign(np.ones(vector.shape))
 
 
 class KerasAdditiveAttention(KerasAttention):
