@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         ("tsattn predict runs/sales -o forecast.csv", "After the end of the training data"),
         ("tsattn predict runs/sales new.csv", "After the end of newer data"),
         ("tsattn predict runs/sales --cutoff 2024-05-31", "As of an earlier date"),
-        ("tsattn predict runs/sales 'data/*.parquet' --jobs 4 -o out", "Many files, in four processes"),
+        ("tsattn predict runs/sales 'new/*.csv' --jobs 4 -o out", "Many files, in four processes"),
     ),
 )
 @click.argument("run", type=PATH)
