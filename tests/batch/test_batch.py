@@ -129,7 +129,8 @@ def test_forecasts_with_other_options_are_not_mixed(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     with pytest.raises(RunError, match="holds other files"):
-        forecast_partitions(other, data, tmp_path / "mine", LocalProcesses())
+        forecast_partitions(other, data, tmp_path / "mine", LocalProcesses(), overwrite=True)
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 
 
 def test_files_of_an_fsspec_file_system(tmp_path: Path) -> None:

@@ -286,11 +286,16 @@ class _Folder:
             RunError: The folder holds something else, which is not to be replaced.
         """
         names = self.list()
+        if names and PLAN not in names:
+            raise RunError(f"{self._path}: the folder holds other files", "choose another {out}")
         known = PLAN in names and self._files.cat_file(f"{self._root}/{PLAN}").decode() == plan
         if names and not known and not overwrite:
-            what = "forecasts of other data or with other options" if PLAN in names else "other files"
+            what = "forecasts of other data or with other options"
             raise RunError(f"{self._path}: the folder holds {what}", "choose another {out}", "set {overwrite}")
-        if names and overwrite:
-            self._files.rm(self._root, recursive=True)
+        if overwrite:
+            # The user may have put other files there.
+            for name in names:
+                if name == PLAN or name.endswith(".parquet"):
+                    self._files.rm(f"{self._root}/{name}")
         self._files.makedirs(self._root, exist_ok=True)
         write_file(f"{self._path}/{PLAN}", lambda file: file.write(plan.encode()))
