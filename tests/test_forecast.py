@@ -115,7 +115,8 @@ def test_the_command_prints_what_the_function_returns(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def fitted() -> Forecaster:
-    return Forecaster("combination", 7).fit(panel())
+    with pytest.warns(DataWarning, match="end before the others"):
+        return Forecaster("combination", 7).fit(panel())
 
 
 @pytest.fixture(scope="module")

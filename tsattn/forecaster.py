@@ -264,12 +264,17 @@ class Forecaster(BaseEstimator):
             ConfigError: A parameter has a value that is not allowed.
             DataError: The data cannot be read as series, or are too short for the horizon.
 
+        Warns:
+            DataWarning: What a user should check about how the data were read.
+
         Example:
             >>> Forecaster().fit(frame, callbacks=lambda title: [keras.callbacks.TensorBoard(f"logs/{title}")])
         """
         config = self.to_config()
         with log_progress(verbose):
-            fitted = fit(config, *read_series(X, config, future), source_name(X), _callback_factory(callbacks))
+            panel, schema = read_series(X, config, future)
+            schema.warn()
+            fitted = fit(config, panel, schema, source_name(X), _callback_factory(callbacks))
         self.fitted_, self._template = fitted, template_of(X)
         return self
 

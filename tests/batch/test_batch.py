@@ -18,7 +18,17 @@ from run_files import without_export
 
 import tsattn as package
 from tsattn import Forecaster
-from tsattn.batch import FittedSource, LocalProcesses, RayCluster, ZeroShotSource, forecast_partitions, partitions
+from tsattn.batch import (
+    FittedSource,
+    LocalProcesses,
+    Partition,
+    RayCluster,
+    ZeroShotSource,
+    divide_data,
+    engines,
+    forecast_partitions,
+    partitions,
+)
 from tsattn.config import RunConfig
 from tsattn.errors import DataError, RunError
 
@@ -48,7 +58,7 @@ def whole(folder: Path) -> pd.DataFrame:
     return pd.concat(map(pd.read_parquet, sorted(folder.glob("*.parquet"))), ignore_index=True)
 
 
-def zero_shot(data: Path | str, **options: Any) -> ZeroShotSource:
+def zero_shot(data: Path | str, **options: Any) -> tuple[ZeroShotSource, list[Partition]]:
     config = RunConfig.from_dict({"data": {"horizon": HORIZON, **options}})
     return ZeroShotSource.infer(data, config)
 
@@ -65,7 +75,7 @@ def assert_same_forecasts(made: pd.DataFrame, known: pd.DataFrame) -> None:
 
 def test_files_are_forecast_as_all_series_together(tmp_path: Path) -> None:
     data = by_shop(tmp_path / "data")
-    summary = forecast_partitions(zero_shot(data), data, tmp_path / "out", LocalProcesses())
+    summary = forecast_partitions(*zero_shot(data), tmp_path / "out", LocalProcesses())
     assert (summary.partitions, summary.skipped, summary.rows) == (3, 0, 6 * HORIZON)
     assert {path.name for path in (tmp_path / "out").glob("*.parquet")} == {"0.parquet", "1.parquet", "2.parquet"}
     assert_same_forecasts(read_out(tmp_path / "out"), package.forecast(str(data), HORIZON))
@@ -80,7 +90,7 @@ def test_series_in_several_files_are_regrouped(tmp_path: Path, monkeypatch: pyte
         folder.mkdir(parents=True)
         part.to_parquet(folder / "part.parquet")
     pattern = str(tmp_path / "data" / "*" / "*.parquet")
-    summary = forecast_partitions(zero_shot(pattern), pattern, tmp_path / "out", LocalProcesses())
+    summary = forecast_partitions(*zero_shot(pattern), tmp_path / "out", LocalProcesses())
     assert summary.partitions == 3  # of at most two whole series of 40 rows each
     assert_same_forecasts(read_out(tmp_path / "out"), package.forecast(rows, HORIZON))
 
@@ -97,7 +107,7 @@ def test_a_file_without_ids_is_a_series(tmp_path: Path) -> None:
     for shop in ("north", "south"):
         sales([shop])[["day", "sold"]].to_csv(tmp_path / f"{shop}.csv", index=False)
     pattern = str(tmp_path / "*.csv")
-    forecast_partitions(zero_shot(pattern), pattern, tmp_path / "out", LocalProcesses())
+    forecast_partitions(*zero_shot(pattern), tmp_path / "out", LocalProcesses())
     known = package.forecast(pattern, HORIZON).sort_values(["file", "day"], ignore_index=True)
     pd.testing.assert_frame_equal(whole(tmp_path / "out"), known, check_dtype=False, rtol=1e-6)
 
@@ -106,8 +116,7 @@ def test_an_interrupted_command_continues(tmp_path: Path) -> None:
     data, out = by_shop(tmp_path / "data"), tmp_path / "out"
     good = (data / "2.parquet").read_bytes()
     sales(["2-a"]).rename(columns={"sold": "bought"}).assign(shop="2-a").to_parquet(data / "2.parquet")
-    source = zero_shot(data)
-    run = partial(forecast_partitions, source, data, out, LocalProcesses())
+    run = partial(forecast_partitions, *zero_shot(data), out, LocalProcesses())
     with pytest.raises(DataError, match=r"2\.parquet: .*sold"):
         run()
     written = {path: path.stat().st_mtime_ns for path in out.glob("*.parquet")}
@@ -120,16 +129,16 @@ def test_an_interrupted_command_continues(tmp_path: Path) -> None:
 
 def test_forecasts_with_other_options_are_not_mixed(tmp_path: Path) -> None:
     data, out = by_shop(tmp_path / "data"), tmp_path / "out"
-    forecast_partitions(zero_shot(data), data, out, LocalProcesses())
+    forecast_partitions(*zero_shot(data), out, LocalProcesses())
     other = zero_shot(data, horizon=5)
     with pytest.raises(RunError, match="other data or with other options"):
-        forecast_partitions(other, data, out, LocalProcesses())
-    forecast_partitions(other, data, out, LocalProcesses(), overwrite=True)
+        forecast_partitions(*other, out, LocalProcesses())
+    forecast_partitions(*other, out, LocalProcesses(), overwrite=True)
     assert len(whole(out)) == 6 * 5
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     with pytest.raises(RunError, match="holds other files"):
-        forecast_partitions(other, data, tmp_path / "mine", LocalProcesses(), overwrite=True)
+        forecast_partitions(*other, tmp_path / "mine", LocalProcesses(), overwrite=True)
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 
 
@@ -152,9 +161,22 @@ def test_a_run_forecasts_files(tmp_path: Path) -> None:
         forecaster = Forecaster("drift", HORIZON, context=14).fit(sales(["t", "u"]))
         forecaster.save(tmp_path / "run")
     source = FittedSource.read(tmp_path / "run", levels=(0.1, 0.5))
-    forecast_partitions(source, data, tmp_path / "out", LocalProcesses())
+    forecast_partitions(source, divide_data(data, source.schema), tmp_path / "out", LocalProcesses())
     known = forecaster.predict(str(data), levels=(0.1, 0.5))
     assert_same_forecasts(read_out(tmp_path / "out"), known)
+
+
+def test_few_series_are_forecast_in_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("started other processes")
+
+    monkeypatch.setattr(engines, "ProcessPoolExecutor", refuse)
+    prepared = zero_shot(by_shop(tmp_path / "data"))
+    summary = forecast_partitions(*prepared, tmp_path / "out", LocalProcesses(2))
+    assert summary.rows == 6 * HORIZON
+    monkeypatch.setattr(engines, "PROCESS_SECONDS", 1e-6)
+    with pytest.raises(AssertionError, match="started other processes"):
+        forecast_partitions(*prepared, tmp_path / "more", LocalProcesses(2))
 
 
 @pytest.mark.slow
@@ -170,7 +192,8 @@ def test_a_killed_worker_loses_and_repeats_nothing(
 
 
 @pytest.mark.slow
-def test_workers_of_ray_forecast_the_same(tmp_path: Path) -> None:
+def test_workers_of_ray_forecast_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "RAY_SECONDS", 1e-6)
     data = by_shop(tmp_path / "data")
     result = tsattn("forecast", data, "--horizon", HORIZON, "--ray", "local", "--jobs", 2, "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output

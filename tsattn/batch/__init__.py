@@ -6,5 +6,15 @@ and `engines` distribute the parts over processes of this machine or a Ray clust
 
 from tsattn.batch.engines import LocalProcesses, RayCluster
 from tsattn.batch.forecasts import FittedSource, Source, ZeroShotSource, forecast_partitions
+from tsattn.batch.partitions import Partition, divide_data
 
-__all__ = ["FittedSource", "LocalProcesses", "RayCluster", "Source", "ZeroShotSource", "forecast_partitions"]
+__all__ = [
+    "FittedSource",
+    "LocalProcesses",
+    "Partition",
+    "RayCluster",
+    "Source",
+    "ZeroShotSource",
+    "divide_data",
+    "forecast_partitions",
+]

@@ -20,11 +20,19 @@ Result = TypeVar("Result")
 MAX_ATTEMPTS = 3
 """Attempts at a task whose process ends early."""
 
+PROCESS_SECONDS, RAY_SECONDS = 3.0, 6.0
+"""Seconds until new processes or Ray workers have imported the package; docs/scale.md has measurements."""
+
 _logger = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
     """Where tasks are executed."""
+
+    @property
+    def start_seconds(self) -> float:
+        """Seconds that starting the workers takes, about."""
+        ...
 
     def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
         """Yield the results as they are ready, in any order.
@@ -48,6 +56,11 @@ class LocalProcesses:
     """
 
     jobs: int = 1
+
+    @property
+    def start_seconds(self) -> float:
+        """Seconds that starting the workers takes, about."""
+        return PROCESS_SECONDS if self.jobs > 1 else 0
 
     def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
         """Yield the results; see `Engine.map`."""
@@ -99,6 +112,11 @@ class RayCluster:
 
     address: str = "auto"
     jobs: int | None = None
+
+    @property
+    def start_seconds(self) -> float:
+        """Seconds that starting the workers takes, about."""
+        return RAY_SECONDS
 
     def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
         """Yield the results; see `Engine.map`."""

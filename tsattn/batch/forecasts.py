@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
-from tsattn.batch.engines import Engine
+from tsattn.batch.engines import Engine, LocalProcesses
 from tsattn.batch.partitions import Partition, divide, list_files, open_file_system, write_file
 from tsattn.config import RunConfig
 from tsattn.data.loader import load
@@ -113,8 +114,15 @@ class ZeroShotSource:
     seasons: tuple[int, ...]
 
     @classmethod
-    def infer(cls, data: Path | str, config: RunConfig) -> ZeroShotSource:
+    def infer(cls, data: Path | str, config: RunConfig) -> tuple[ZeroShotSource, list[Partition]]:
         """Infer from the first files how all are read; two of them show whether each file is a series.
+
+        Args:
+            data: A folder or a pattern of files, or a URL of an fsspec file system with Parquet files.
+            config: The configuration.
+
+        Returns:
+            The source and the partitions of the data.
 
         Raises:
             DataError: They cannot be read as series.
@@ -123,7 +131,9 @@ class ZeroShotSource:
         source = cls._infer(divide(files[:2], (), options), config)
         partitions = divide(files, source.schema.id, options)
         # If series have rows in several files, a file holds only a part of a history.
-        return source if partitions[0].column is None else cls._infer(partitions[:1], config)
+        if partitions[0].column is not None:
+            source = cls._infer(partitions[:1], config)
+        return source, partitions
 
     @classmethod
     def _infer(cls, partitions: list[Partition], config: RunConfig) -> ZeroShotSource:
@@ -229,16 +239,16 @@ class Summary:
 
 
 def forecast_partitions(
-    source: Source, data: Path | str, out: Path | str, engine: Engine, *, overwrite: bool = False
+    source: Source, partitions: Sequence[Partition], out: Path | str, engine: Engine, *, overwrite: bool = False
 ) -> Summary:
-    """Forecast all series of a folder or pattern of files into a folder of Parquet files.
+    """Forecast the series of all partitions into a folder of Parquet files.
 
-    A series is never divided between processes: a file is forecast as a whole, and if series have rows in several
-    Parquet files, the rows are regrouped by series. Files that an interrupted call has written are skipped.
+    Files that an interrupted call has written are skipped. The first partition is forecast in this process: where the
+    others would take less time here than it takes to start the engine, this process forecasts them too.
 
     Args:
         source: The forecaster.
-        data: A folder or a pattern of files, or a URL of an fsspec file system with Parquet files.
+        partitions: The series.
         out: Folder for the forecasts.
         engine: Where partitions are forecast.
         overwrite: Whether to replace the forecasts in the folder.
@@ -247,7 +257,6 @@ def forecast_partitions(
         DataError: The data cannot be read as the schema says.
         RunError: The folder holds other files, or forecasts of other data or options.
     """
-    partitions = divide(list_files(data), source.schema.id, source.schema.read_options)
     plan = {"source": asdict(source), "partitions": [asdict(partition) for partition in partitions]}  # type: ignore[call-overload]
     text = json.dumps(plan, sort_keys=True, indent=1)
     folder = _Folder(str(out))
@@ -258,12 +267,27 @@ def forecast_partitions(
     if len(left) < len(tasks):
         _logger.info("%d of %d files are complete", len(tasks) - len(left), len(tasks))
     rows, found, done = 0, Counter[str](), len(tasks) - len(left)
-    for report in engine.map(forecast_partition, left):
+    for report in _forecast_tasks(left, engine):
         done += 1
         rows += report.rows
         found.update(report.warnings)
         _logger.info("Forecast %d of %d files", done, len(tasks))
     return Summary(len(tasks), len(tasks) - len(left), rows, dict(found))
+
+
+def _forecast_tasks(tasks: Sequence[Task], engine: Engine) -> Iterator[Report]:
+    """Yield the reports of tasks, from the engine if it saves time."""
+    if not tasks:
+        return
+    _open(tasks[0].source)
+    start = time.perf_counter()
+    yield forecast_partition(tasks[0])
+    left = tasks[1:]
+    seconds = (time.perf_counter() - start) * len(left)
+    if engine.start_seconds and seconds < engine.start_seconds:
+        _logger.info("Forecasting in one process, which takes less time than starting several")
+        engine = LocalProcesses()
+    yield from engine.map(forecast_partition, left)
 
 
 class _Folder:

@@ -19,6 +19,7 @@ from tsattn.config import ReadOptions
 from tsattn.data.files import arrow_to_table, find_files, read_file, unique_stems
 from tsattn.data.table import FILE
 from tsattn.errors import DataError, RunError
+from tsattn.timeseries.schema import Schema
 
 MAX_ROWS = 1_000_000
 """Rows of a partition whose series come from several files, unless a single value of the id has more."""
@@ -103,6 +104,11 @@ def list_files(source: Path | str) -> tuple[str, ...]:
     if not found:
         raise DataError(f"{text}: there are no such files")
     return tuple(file_system.unstrip_protocol(name) for name in found)
+
+
+def divide_data(data: Path | str, schema: Schema) -> list[Partition]:
+    """Return partitions of a folder, a pattern of files or a URL that hold each series as a whole; see `divide`."""
+    return divide(list_files(data), schema.id, schema.read_options)
 
 
 def divide(files: Sequence[str], ids: Sequence[str], options: ReadOptions) -> list[Partition]:

@@ -12,7 +12,7 @@ from tsattn.cli.output import count
 from tsattn.cli.screen import current_screen
 
 if TYPE_CHECKING:
-    from tsattn.batch import Source
+    from tsattn.batch import Partition, Source
 
 batch_options = (
     click.option(
@@ -33,7 +33,7 @@ batch_options = (
 
 
 def forecast_files(
-    source: Callable[[], Source],
+    prepare: Callable[[Path | str], tuple[Source, list[Partition]]],
     data: Path | str | None,
     out: Path | str | None,
     *,
@@ -44,7 +44,7 @@ def forecast_files(
     """Forecast the files of DATA into a folder and return the parts of the JSON document.
 
     Args:
-        source: Returns the forecaster.
+        prepare: Returns the forecaster and the partitions of DATA.
         data: Pattern or folder of files.
         out: Folder of the forecasts.
         jobs: Number of processes, or of workers of a local cluster.
@@ -57,7 +57,8 @@ def forecast_files(
         raise click.UsageError("--jobs and --ray need DATA, and a folder for the forecasts: -o FOLDER")
     engine = LocalProcesses(jobs or 1) if ray is None else RayCluster(ray, jobs)
     screen = current_screen()
-    summary = forecast_partitions(source(), data, out, engine, overwrite=overwrite)
+    source, partitions = prepare(data)
+    summary = forecast_partitions(source, partitions, out, engine, overwrite=overwrite)
     for text, files in summary.warnings.items():
         screen.warn(f"{text} ({count(files, 'file')})")
     skipped = f", {summary.skipped} of them by an earlier command" if summary.skipped else ""

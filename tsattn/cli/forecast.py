@@ -23,7 +23,7 @@ from tsattn.cli.screen import current_screen
 from tsattn.config import DataConfig, RunConfig
 
 if TYPE_CHECKING:
-    from tsattn.batch import Source
+    from tsattn.batch import Partition, Source
 
 
 @click.command(
@@ -68,12 +68,12 @@ def forecast(
         if safe_csv:
             raise click.UsageError("--jobs and --ray: leave out --safe-csv")
 
-        def source() -> Source:
+        def prepare(data: Path | str) -> tuple[Source, list[Partition]]:
             from tsattn.batch import ZeroShotSource
 
             return ZeroShotSource.infer(data, config)
 
-        files = forecast_files(source, data, out, jobs=jobs, ray=ray, overwrite=overwrite)
+        files = forecast_files(prepare, data, out, jobs=jobs, ray=ray, overwrite=overwrite)
         return {**files, "weights": {}}
     out = checked_output(out, overwrite=overwrite)
     screen = current_screen()

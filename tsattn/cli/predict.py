@@ -26,7 +26,7 @@ from tsattn.cli.output import checked_output, write_output
 from tsattn.cli.screen import current_screen
 
 if TYPE_CHECKING:
-    from tsattn.batch import Source
+    from tsattn.batch import Partition, Source
 
 
 @click.command(
@@ -92,14 +92,15 @@ def predict(
         if future is not None or samples is not None or safe_csv:
             raise click.UsageError("--jobs and --ray: leave out --future, --samples and --safe-csv")
 
-        def source() -> Source:
-            from tsattn.batch import FittedSource
+        def prepare(data: Path | str) -> tuple[Source, list[Partition]]:
+            from tsattn.batch import FittedSource, divide_data
 
-            return FittedSource.read(
+            source = FittedSource.read(
                 run, verify=verify, levels=wanted, horizon=horizon, cutoff=cutoff, recursive=recursive
             )
+            return source, divide_data(data, source.schema)
 
-        return forecast_files(source, data, out, jobs=jobs, ray=ray, overwrite=overwrite)
+        return forecast_files(prepare, data, out, jobs=jobs, ray=ray, overwrite=overwrite)
     out = checked_output(out, overwrite=overwrite)
     screen = current_screen()
     with screen.data_warnings():

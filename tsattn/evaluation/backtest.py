@@ -51,6 +51,7 @@ def backtest(
 ) -> Backtest:
     """Backtest a configuration on data; see `tsattn.Forecaster.backtest`."""
     panel, schema = read_series(X, config)
+    schema.warn(stacklevel=4)
     windows = plan_backtest(panel, schema, inherit_options(config).data, folds, step, source_name(X))
     store = None if out is None else FoldStore.open(Path(out), windows, config, refit, overwrite=overwrite)
     return backtest_windows(

@@ -5,7 +5,6 @@ Nothing here imports Keras or TensorFlow.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,8 +80,7 @@ def forecast(
         {"data": {**options, "horizon": horizon}, "levels": tuple(levels)}, source="tsattn.forecast"
     )
     panel, schema = load(data, config.data)
-    for note in schema.notes:
-        warnings.warn(note.to_warning(), stacklevel=2)
+    schema.warn()
     forecast: pd.DataFrame = to_library(forecast_panel(panel, schema, config).frame, template_of(data))
     return forecast
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Self
@@ -109,6 +110,11 @@ class Schema(BaseConfig):
     read_options: ReadOptions = ReadOptions()
     inferred_settings: tuple[InferredSetting, ...] = ()
     notes: tuple[ReadingNote, ...] = ()
+
+    def warn(self, stacklevel: int = 3) -> None:
+        """Issue the notes as warnings, by default at the caller of the caller."""
+        for note in self.notes:
+            warnings.warn(note.to_warning(), stacklevel=stacklevel)
 
     @property
     def covariates(self) -> tuple[str, ...]:

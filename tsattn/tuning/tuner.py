@@ -83,6 +83,7 @@ def tune(
     check_not_fine_tuned(config)
     with log_progress(verbose):
         panel, schema = read_series(X, config)
+        schema.warn()
         return tune_panel(
             config,
             panel,
