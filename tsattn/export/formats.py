@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from tsattn._extras import import_extra
 from tsattn._logging import quiet
@@ -30,7 +31,7 @@ def write_onnx(model: keras.Model, preprocessor: ServingPreprocessor, folder: Pa
     signature = preprocessor.signature()
     with unroll_loops(), quiet("tf2onnx"):
         function = tf.function(build_forecast_function(model, preprocessor), input_signature=signature, autograph=False)
-        handlers: dict[str, Any] = {"SelectV2": (_where, []), "FloorDiv": (_floor_division, [])}
+        handlers = {name: (convert_node, []) for name, convert_node in NODE_CONVERTERS.items()}
         graph, _ = convert.from_function(function, signature, opset=OPSET, custom_op_handlers=handlers)
     _name_axes(graph.graph, metadata)
     graph.metadata_props.add(key="tsattn", value=metadata.to_json())
@@ -52,6 +53,20 @@ def _floor_division(context: Any, node: Any, name: str, args: Any) -> None:
     multiple = context.make_node("Sub", [dividend, remainder]).output[0]
     context.remove_node(node.name)
     context.make_node("Div", [multiple, divisor], outputs=outputs, name=node.name, dtypes=[dtype], shapes=[shape])
+
+
+def _complementary_error(context: Any, node: Any, name: str, args: Any) -> None:
+    """Compute 1 - Erf, since ONNX lacks the complementary error function, which Keras computes a GELU by."""
+    inputs, outputs = node.input, node.output
+    dtype, shape = context.get_dtype(outputs[0]), context.get_shape(outputs[0])
+    error = context.make_node("Erf", inputs).output[0]
+    one = context.make_const(f"{node.name}/one", np.float32(1)).output[0]
+    context.remove_node(node.name)
+    context.make_node("Sub", [one, error], outputs=outputs, name=node.name, dtypes=[dtype], shapes=[shape])
+
+
+NODE_CONVERTERS = {"SelectV2": _where, "FloorDiv": _floor_division, "Erfc": _complementary_error}
+"""Converters of TensorFlow operations that tf2onnx does not convert, or not correctly."""
 
 
 def _name_axes(graph: Any, metadata: ModelMetadata) -> None:

@@ -191,6 +191,13 @@ def lagged(xp: Any, values: Tensor, lag: int) -> Tensor:
     return xp.concatenate([xp.zeros_like(values[:, :lag]), values[:, : length - lag]], axis=1)
 
 
+def arcsinh(xp: Any, values: Tensor) -> Tensor:
+    """Return the inverse hyperbolic sine from operations that LiteRT has too."""
+    size = xp.minimum(xp.abs(values), 1e18)
+    result = xp.log(size + xp.sqrt(size * size + 1.0))
+    return xp.where(values < 0, -result, result)
+
+
 def window_sum(xp: Any, values: Tensor, width: int) -> Tensor:
     """Return the sum of the last ``width`` values at each step."""
     total = xp.cumsum(values, axis=1)
@@ -342,10 +349,10 @@ def _patches(
     one = xp.ones_like(number)
     return xp.concatenate(
         [
-            xp.arcsinh(level),
+            arcsinh(xp, level),
             seen * (1 / layout.pool),
-            xp.arcsinh(changes),
-            xp.where(known, xp.arcsinh((centre - before) / scale), 0.0),
+            arcsinh(xp, changes),
+            xp.where(known, arcsinh(xp, (centre - before) / scale), 0.0),
             growth,
             xp.log(xp.maximum(number, 1.0)),
             xp.log(xp.maximum(number, 1.0) / layout.season),
@@ -439,14 +446,14 @@ def _queries(
     last = (last - at["centre"][:, :, None]) / at["scale"][:, :, None]
     count = xp.maximum(at["n"], 1.0)[:, :, None]
     series = xp.concatenate(
-        [xp.arcsinh(xp.where(seen, last, 0.0)), xp.log(count), xp.log(count / layout.season)], axis=2
+        [arcsinh(xp, xp.where(seen, last, 0.0)), xp.log(count), xp.log(count / layout.season)], axis=2
     )
     zeros = xp.zeros_like(candidates[..., :1])
     return xp.concatenate(
         [
             zeros + xp.array(constant)[None],
             zeros + series[:, :, None],
-            xp.arcsinh(candidates),
+            arcsinh(xp, candidates),
             available,
         ],
         axis=3,
