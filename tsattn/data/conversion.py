@@ -20,6 +20,9 @@ from tsattn.errors import DataError
 MIN_NUMERIC = 0.5
 """Fraction of numbers among the non-empty cells from which on a column of text is taken for numbers."""
 
+VERY_FAR = 20
+"""Distance, in ranges of the other values, from which on a number that is repeated may mark missing values."""
+
 _SAMPLE, _MIN_SAMPLE = 5_000, 50
 _SENTINEL = re.compile(r"-?(?:9{3,}|8{3,}|9{2,}\.9+)")
 
@@ -51,16 +54,20 @@ def convert_texts(
         indices = pc.fill_null(encoded.indices, -1).to_numpy()
         counts = np.bincount(indices[indices >= 0], minlength=len(cells))
         valid, invalid = (int(counts[mask].sum()) for mask in (np.isfinite(parsed.values), parsed.invalid))
-        if valid < MIN_NUMERIC * (valid + invalid) or not valid:
-            continue
-        unitless = np.flatnonzero(parsed.invalid & parsed.plain)
-        if len(unitless):
-            row = int(np.argmax(np.isin(indices, unitless)))
+        units = {cell: _unit_of(cells[cell], decimal) for cell in np.flatnonzero(parsed.invalid)}
+        others = [cell for cell, unit in units.items() if unit is not None]
+        # Units such as W and kW are surely those of numbers, while 12 A and 14 B may be names.
+        related = [cell for cell in others if parsed.unit and str(units[cell]).endswith(parsed.unit[-1])]
+        if others and valid + counts[related].sum() >= MIN_NUMERIC * (valid + invalid):
+            row = int(np.argmax(np.isin(indices, others)))
+            unit = f"the unit '{parsed.unit}'" if parsed.unit else "no unit"
             raise DataError(
-                f"line {row + 2 if lines is None else lines[row]}: column '{name}': expected numbers with the unit "
-                f"'{parsed.unit}' as in other rows, got {quote_text(cells[indices[row]])}",
+                f"line {row + 2 if lines is None else lines[row]}: column '{name}': expected numbers with {unit} as in "
+                f"other rows, got {quote_text(cells[indices[row]])}",
                 "write them alike",
             )
+        if valid < MIN_NUMERIC * (valid + invalid) or not valid:
+            continue
         if not invalid:
             values = np.append(parsed.values, np.nan)[indices]
             table = table.set_column(number, name, pa.array(values, from_pandas=True))
@@ -70,6 +77,12 @@ def convert_texts(
             table = table.set_column(number, name, pa.array(texts, pa.string()).take(encoded.indices))
         notes += _describe(name, cells, counts, parsed, decimal)
     return table, _merge(notes)
+
+
+def _unit_of(cell: str, decimal: str) -> str | None:
+    """Return the unit of a cell; None if it is no number."""
+    number = parse_number(cell)
+    return None if number is None or number.value(decimal) is None else number.unit
 
 
 def check_decimal(table: Any, lines: Any) -> None:
@@ -172,8 +185,12 @@ def _describe(name: str, cells: Sequence[str], counts: Any, parsed: ParsedTexts,
         values = quote_list(cells[number].strip() for number in marks)
         text = f"{int(counts[marks].sum())} cells of column '{name}' are missing values"
         notes.append(Note("missing", values, text))
+    if parsed.flags:
+        text = f"column '{name}': {quote_text(cells[min(parsed.flags)])} is {parsed.values[min(parsed.flags)]:.15g}"
+        text += f"; {int(counts[list(parsed.flags)].sum())} cells have such marks"
+        notes.append(Note("flag", quote_list(sorted(set(parsed.flags.values()))), text))
     rows = np.flatnonzero(np.isfinite(parsed.values) & ~parsed.plain)
-    numbers = ((cells[int(row)], parsed.values[row]) for row in rows)
+    numbers = ((cells[int(row)], parsed.values[row]) for row in rows if row not in parsed.flags)
     is_same = ((cell, value, cell.replace(decimal, ".")) for cell, value in numbers)
     changed = next(((cell.strip(), value) for cell, value, text in is_same if _rewrite(text, value) != text), None)
     if changed is None:
@@ -194,7 +211,7 @@ def _thousands_sign(cells: Sequence[str]) -> str:
 
 def mark_missing(table: Any, marks: Sequence[str]) -> tuple[Any, list[Note]]:
     """Replace the numbers that the user named by missing values."""
-    numbers = [float(mark) for mark in marks if re.fullmatch(r"[+-]?\d+(\.\d*)?", mark.strip())]
+    numbers = [float(mark) for mark in marks if re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", mark.strip())]
     notes: list[Note] = []
     for place, name in enumerate(table.column_names):
         if not numbers or not _is_number(table[place].type):
@@ -214,8 +231,8 @@ def _is_number(dtype: Any) -> bool:
 def find_sentinels(table: Any) -> list[Note]:
     """Return warnings about numbers such as -999 that may mark missing values.
 
-    It is a number that occurs at least three times, far from all others: a negative one, or one of nines. A negative
-    one of nines may occur once, if it is very far from them.
+    It is a number that occurs at least three times, far from all others: a negative one, one of nines, or any that is
+    very far from them. A negative one of nines may occur once, if it is very far from them.
     """
     notes = []
     for name, column in zip(table.column_names, table.columns, strict=True):
@@ -227,7 +244,12 @@ def find_sentinels(table: Any) -> list[Note]:
             if value is None or not np.isfinite(value) or value == ends[other] or (end == "max" and value < 99):
                 continue
             is_nines = bool(_SENTINEL.fullmatch(f"{value:.15g}"))
-            if not is_nines and not (value < 0 and end == "min" and float(value).is_integer()):
+            is_whole = value < 0 and end == "min" and float(value).is_integer()
+            head = column.slice(0, 1000).to_numpy()
+            head = head[np.isfinite(head) & (head != value)]
+            # The rows after the head can only make it less far.
+            is_far = len(head) > 1 and np.abs(head - value).min() > VERY_FAR * np.ptp(head) > 0
+            if not (is_nines or is_whole or is_far):
                 continue
             count = pc.sum(pc.equal(column, value)).as_py()
             if count < 3 and not (is_nines and value < 0):
@@ -237,8 +259,9 @@ def find_sentinels(table: Any) -> list[Note]:
             spread = rest["max"] - rest["min"]
             if count < 3 and gap < 3 * spread:
                 continue
-            is_only_negative = end == "min" and value < 0 and gap > (1 if rest["min"] >= 0 else spread)
-            if spread > 0 and (is_only_negative or (is_nines and gap > spread / 2)):
+            is_only_negative = is_whole and gap > (1 if rest["min"] >= 0 else spread)
+            is_far = gap > VERY_FAR * spread and count < 0.3 * len(column)
+            if spread > 0 and (is_only_negative or is_far or (is_nines and gap > spread / 2)):
                 cells = "1 cell" if count == 1 else f"{count} cells"
                 text = f"{cells} of column '{name}', whose other values are {rest['min']:g} to {rest['max']:g}"
                 hint = f"set {{na}} to {value:.15g} if it marks missing values"

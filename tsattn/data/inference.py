@@ -34,7 +34,7 @@ from tsattn.data.frequency import (
 from tsattn.data.header_times import month_columns
 from tsattn.data.panel_builder import check_duplicates, check_unique_rows, repeated, to_panel
 from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, is_numeric
-from tsattn.data.series_notes import frequency_notes, series_notes
+from tsattn.data.series_notes import frequency_notes, series_notes, week_notes
 from tsattn.data.table import Table
 from tsattn.data.target_role import COUNTS, REPEATS, reasons_against
 from tsattn.data.time_role import find_time, without_summaries
@@ -153,6 +153,7 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
         if config.freq is None:
             mixed = frequency_notes(panel.ids, series, times, schema.freq)
         notes += _aggregation_notes(panel, schema, config, len(table))
+        notes += week_notes(times) if "week" in time.time_format else []
     notes += [*mixed, *series_notes(panel, schema, gaps=not mixed)]
     return add_calendar_features(panel, schema), schema.model_copy(update={"notes": tuple(notes)})
 

@@ -31,7 +31,7 @@ UNITS = frozenset(
         " ",
         "% \u2030 ° °C °F ºC ºF kWh MWh GWh Wh kW MW GW W kg g mg t m mm cm km s ms min h Hz kHz MHz V mV kV A mA bar "
         "mbar hPa Pa kPa ppm ppb l L ml m3 m³ m2 m² m/s km/h mph µg/m³ ug/m3 mg/l pcs Stk Stk. St. USD EUR GBP CHF € $ "
-        "£ kr zł Kč Ft",
+        "£ kr zł Kč Ft B kB KB MB GB TB KiB MiB GiB TiB Mbit/s kbit/s Gbit/s kbps Mbps Gbps",
     )
 )
 """Units that are removed from cells."""
@@ -44,8 +44,9 @@ _NUMBER = re.compile(
     rf"(?P<open>\(?)\s*(?P<sign>[-+\u2212\u2013]?)\s*(?P<currency>{_CURRENCY})?\s*(?P<inner>[-\u2212]?)"
     rf"(?P<core>\d[\d.,'\u2019{_BLANK}]*|[.,]\d+)(?P<exponent>[eE][+-]?\d{{1,3}})?"
     rf"(?:(?P<trailing>-)|(?P<gap>[{_BLANK}]*)(?P<unit>[^\W\d_][^\d\s()]{{0,7}}[23]?\.?|[%\u2030°º€$£¥][A-Za-z]?))?"
-    r"\s*(?P<close>\)?)"
+    r"\s*(?P<close>\)?)(?P<mark>\s*(?:\*+|\([A-Za-z]\)|\[[A-Za-z]\]))?"
 )
+_PADDED = re.compile(r"\s*[-+]?0\d")
 _USUAL = re.compile(r"\s*[+-]?0*(\d+)(?:(\.)\d{1,2})?\s*")
 
 
@@ -58,6 +59,7 @@ class _Number:
         sign: 1 or -1.
         unit: Currency or unit; may be empty.
         scale: Power of ten as text, such as "e-3", and the factor of a suffix such as K.
+        flag: Mark such as "p", "(p)" or "*" after the number; may be empty.
     """
 
     core: str
@@ -65,6 +67,7 @@ class _Number:
     unit: str
     exponent: str
     factor: float
+    flag: str = ""
 
     def value(self, decimal: str) -> float | None:
         """Return the number by a decimal sign, or None if its digits are not grouped in that way."""
@@ -125,12 +128,13 @@ def parse_number(text: str) -> _Number | None:
         return None
     if unit in _LETTERS and not spaced:
         return None
+    flag = (found["mark"] or "").strip()
     if unit in _FLAGS - UNITS:
-        unit = ""
+        unit, flag = "", flag or unit
     signs = [found[name] for name in ("sign", "inner", "trailing", "open") if found[name] and found[name] != "+"]
     if len(signs) > 1:
         return None
-    return _Number(core, -1 if signs else 1, found["currency"] or unit, found["exponent"] or "", factor)
+    return _Number(core, -1 if signs else 1, found["currency"] or unit, found["exponent"] or "", factor, flag)
 
 
 Point = Literal["usual", "likely", "in doubt"]
@@ -285,7 +289,10 @@ def find_decimal(columns: Mapping[str, Sequence[str]], place: Callable[[str], st
             "set {decimal} to one of them",
         )
     if definite:
-        return FoundDecimal(next(iter(definite.values())))
+        sign = next(iter(definite.values()))
+        if sign == "," and point == "usual":
+            _check_padded(columns, place, definite)
+        return FoundDecimal(sign)
     for name, sign in signs.items():
         if sign == "?" and (example := own[name].example):
             raise DataError(f"{place(example)}: {_describe_doubt(name, example)}", "set {decimal} to . or ,")
@@ -295,9 +302,29 @@ def find_decimal(columns: Mapping[str, Sequence[str]], place: Callable[[str], st
     return FoundDecimal(next(iter(decided.values()), ""))
 
 
+def _check_padded(columns: Mapping[str, Sequence[str]], place: Callable[[str], str], names: Iterable[str]) -> None:
+    """Raise a DataError if all decimal commas of a file with commas between cells follow digits such as 0150."""
+    cells = [(name, cell) for name in names for cell in columns[name] if _is_decimal(cell, ",")]
+    if not all(_PADDED.match(cell) for _, cell in cells):
+        return
+    name, cell = cells[0]
+    raise DataError(
+        f"{place(cell)}: column '{name}': expected numbers with one reading, got {quote_text(cell)}, which may be a number "
+        "with a decimal comma, or two values such as a number and a flag",
+        "set {decimal} to ,",
+        "write the values into separate columns",
+    )
+
+
+def _is_decimal(cell: str, sign: str) -> bool:
+    """Return whether a cell can only have one decimal sign."""
+    number = parse_number(cell)
+    return number is not None and number.evidence == sign
+
+
 def _example(cells: Sequence[str], sign: str) -> str:
     """Return a cell that implies a decimal sign."""
-    return next((cell for cell in cells if (number := parse_number(cell)) and number.evidence == sign), cells[0])
+    return next((cell for cell in cells if _is_decimal(cell, sign)), cells[0])
 
 
 def _describe_doubt(name: str, example: str) -> str:
@@ -323,6 +350,7 @@ class ParsedTexts:
         unit: Unit that was removed; may be empty.
         scaled: Whether suffixes such as K were replaced.
         grouped: Whether thousands signs were removed.
+        flags: Mark such as "p" that was removed from a cell, by the index of the cell.
     """
 
     values: Doubles
@@ -332,6 +360,7 @@ class ParsedTexts:
     unit: str
     scaled: bool
     grouped: bool
+    flags: Mapping[int, str]
 
 
 def parse_texts(cells: Sequence[str], decimal: str, marks: Iterable[str] = ()) -> ParsedTexts:
@@ -354,7 +383,7 @@ def parse_texts(cells: Sequence[str], decimal: str, marks: Iterable[str] = ()) -
     unit = max(units, key=lambda name: units[name])
     values[~usual if not unit else ~(usual & (values == 0))] = np.nan
     missing = np.zeros(len(cells), dtype=bool)
-    scaled, grouped = False, not unit and bool(in_groups.any())
+    scaled, grouped, flags = False, not unit and bool(in_groups.any()), dict[int, str]()
     for row, number in others.items():
         if number is None:
             missing[row] = is_missing(cells[row], known)
@@ -364,7 +393,9 @@ def parse_texts(cells: Sequence[str], decimal: str, marks: Iterable[str] = ()) -
                 values[row] = value
                 scaled |= number.factor != 1
                 grouped |= bool(number.core.partition(decimal)[0].strip("0123456789"))
-    return ParsedTexts(values, missing, np.isnan(values) & ~missing, plain, unit, scaled, grouped)
+                if number.flag:
+                    flags[row] = number.flag
+    return ParsedTexts(values, missing, np.isnan(values) & ~missing, plain, unit, scaled, grouped, flags)
 
 
 def _parse_digits(cells: Sequence[str], decimal: str) -> tuple[Doubles, Bools, Bools]:

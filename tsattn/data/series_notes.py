@@ -170,6 +170,22 @@ def _ranges(closed: Bools, seconds: int) -> list[str]:
     return texts
 
 
+def week_notes(times: pd.Index) -> list[ReadingNote]:
+    """Return a note if numbered weeks may be no ISO weeks: years of 53 weeks have no week 53 among almost all others.
+
+    Args:
+        times: The Monday of the week of each row.
+    """
+    mondays = pd.DatetimeIndex(times).unique().sort_values()
+    every = pd.date_range(mondays[0], mondays[-1], freq="7D")
+    last = every[every.isocalendar()["week"].to_numpy() == 53]
+    if not len(last) or mondays.isin(last).any() or len(mondays) < 0.9 * len(every):
+        return []
+    years = quote_list([str(year) for year in last.isocalendar()["year"]], quote="")
+    message = f"the weeks are read as ISO weeks, but week 53 of {years} does not occur"
+    return [ReadingNote(message=message, hints=("write the date of each week if they are other weeks",))]
+
+
 def frequency_notes(
     ids: Sequence[str], series: Ints, times: pd.Index, freq: str, most: int = 2_000
 ) -> list[ReadingNote]:

@@ -41,6 +41,14 @@ _COMPACT = {4: (), 6: ("%Y%m", "week", "%y%m%d"), 7: ("%Y%j",), 8: ("%Y%m%d",), 
 _COMPACT |= {14: ("%Y%m%d%H%M%S",)}
 _USUAL_SECONDS = frozenset((1, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800))
 _DAY_SECONDS = 86_400
+_YEAR = re.compile(r"(?:1[89]|20)\d\d")
+_FISCAL_PART = r"(?i:FY ?'?\d{2,4}[-/ ]?[QMPW]\d{1,2}|[QMPW]\d{1,2}[-/ ]?FY ?'?\d{2,4})"
+
+UNKNOWN_START = "whose first day is not known"
+"""End of messages about the weeks, months and quarters of fiscal years."""
+
+LAST_YEAR = 2040
+"""Last year that may be written with two digits."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,26 @@ def is_time_name(name: str) -> bool:
 
 def detect_format(column: pd.Series[Any]) -> TimeReading:
     """Return how a text column reads as timestamps."""
+    return _check_century(column, _detect(column))
+
+
+def _check_century(column: pd.Series[Any], reading: TimeReading) -> TimeReading:
+    """Return a doubt if years of two digits may be of this century or of the last one."""
+    if reading.format is None or not ("%y" in reading.format or reading.format in PERIODS):
+        return reading
+    filled = _filled(column).drop_duplicates()
+    times, invalid = parse(filled, reading.format)
+    found = ~invalid & (pd.DatetimeIndex(times).year > LAST_YEAR) & ~filled.str.contains(r"\d{4}").to_numpy()
+    if not found.any():
+        return reading
+    first = int(np.argmax(found))
+    text = f"expected years of four digits, got '{filled.iloc[first]}', which is {times[first].year} by"
+    row = int(column.index.get_loc(filled.index[first]))
+    return TimeReading(None, doubt=f"{text} '{reading.format}' and may be {times[first].year - 100}", row=row)
+
+
+def _detect(column: pd.Series[Any]) -> TimeReading:
+    """Return how a text column reads as timestamps, with two digits of a year for one from 1969 on."""
     sample = _filled(_spread(column))
     if len(sample) < MIN_ROWS:
         # There are many gaps, or the column is short.
@@ -81,15 +109,34 @@ def detect_format(column: pd.Series[Any]) -> TimeReading:
         return TimeReading(
             "fiscal year", f"{sample.iloc[0]} and the others are read as fiscal years, dated by their first year"
         )
+    if spelled.str.fullmatch(_FISCAL_PART).mean() > 0.5:
+        return TimeReading(None, doubt=f"expected dates, got '{sample.iloc[0]}' of a fiscal year, {UNKNOWN_START}")
     if _fits(sample, "date"):
+        if _names_weeks(str(column.name)) and spelled.str.fullmatch(r"\d{4}-\d\d").all():
+            note = f"{sample.iloc[0]} and the others in '{column.name}' are read as ISO weeks, not as months"
+            return TimeReading("week", note)
         return TimeReading("date")
     if spelled.str.fullmatch(r"[A-Z][a-z]{2}[-/. ']*\d{1,2}|\d{1,2}[-/. ]*[A-Z][a-z]{2}").mean() > 0.5:
         return _read_months(normalize(_filled(column)))
     votes = Counter(name for cell in spelled for name in (*candidates(cell), *_periods(cell)))
     likely = [name for name in votes if _fits(sample, name)]
     if not likely:
-        return TimeReading(None)
+        return _read_mixture(sample, spelled)
     return _check_order(column, _choose(column, likely))
+
+
+def _names_weeks(name: str) -> bool:
+    return any(word.endswith(("week", "woche")) or word in ("kw", "semaine", "semana") for word in words_of(name))
+
+
+def _read_mixture(sample: pd.Series[Any], spelled: pd.Series[Any]) -> TimeReading:
+    """Return a doubt if cells hold years, quarters and months in turn, as files with several tables do."""
+    forms = [(*candidates(cell), *_periods(cell)) or ("year",) * bool(_YEAR.fullmatch(cell)) for cell in spelled]
+    other = next((number for number, form in enumerate(forms) if form[:1] != forms[0][:1]), 0)
+    if not all(forms) or not spelled.str.contains(_YEAR).all() or not other:
+        return TimeReading(None)
+    text = f"expected timestamps of one form, got '{sample.iloc[0]}' and '{sample.iloc[other]}'; keep the rows of one form"
+    return TimeReading(None, doubt=text)
 
 
 def _periods(cell: str) -> list[str]:
@@ -241,6 +288,10 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
             return _choose(pd.Series(numbers).astype("int64").astype("str"), likely)
         if found != "integer":
             return TimeReading(found)
+        first = f"{column.dropna().iloc[0]:.0f}"
+        if fold(str(column.name)).strip() in DATE_NAMES and _has_century(column):
+            text = f"expected dates such as 20201231, got {first}, which may be 20{first[1:]} with a digit for the century"
+            return TimeReading(None, doubt=text)
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     if (reading := _read_fractions(values, str(column.name))) is not None:
         return reading
@@ -252,6 +303,12 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
         text = f"{column.dropna().iloc[0]} and the others are read as days of a spreadsheet"
         return TimeReading(EXCEL, f"{text}: {format_timestamp(first)}")
     return TimeReading(None)
+
+
+def _has_century(column: pd.Series[Any]) -> bool:
+    """Return whether whole numbers such as 1220131 are dates after a digit for the century."""
+    texts = column.dropna().astype("int64").astype("str")
+    return bool(texts.str.fullmatch(r"1\d{6}").all() and not parse(texts.str[1:], "%y%m%d")[1].any())
 
 
 def _read_fractions(values: npt.NDArray[np.float64], name: str) -> TimeReading | None:

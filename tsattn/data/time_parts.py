@@ -109,7 +109,7 @@ def part_values(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
     if kind_of(column) != "text":
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     texts = column.astype("str")
-    numbers = pd.to_numeric(texts.str.extract(r"^\s*(?:[MQWTD]|KW ?|Q ?|W ?)?(\d+)\s*$", re.I)[0], errors="coerce")
+    numbers = pd.to_numeric(texts.str.extract(r"^\s*(?:[MQWTDP]|KW ?|Q ?|W ?)?(\d+)\s*$", re.I)[0], errors="coerce")
     months = texts.map(lambda text: month_of(text.strip()), na_action="ignore")
     return numbers.fillna(pd.to_numeric(months, errors="coerce")).to_numpy(dtype=np.float64)
 

@@ -13,8 +13,17 @@ from tsattn._text import quote_list
 from tsattn.data.columns import kind_of
 from tsattn.data.roles import Role
 from tsattn.data.table import FILE, Table
-from tsattn.data.time_detection import TimeReading, detect_number_format, is_time_name
-from tsattn.data.time_parts import DATE_PARTS, PART_NAMES, clock_times, day_part, has_times_of_day, part_kind, words_of
+from tsattn.data.time_detection import UNKNOWN_START, TimeReading, detect_number_format, is_time_name
+from tsattn.data.time_parts import (
+    DATE_PARTS,
+    PART_NAMES,
+    clock_times,
+    day_part,
+    has_times_of_day,
+    part_kind,
+    part_values,
+    words_of,
+)
 from tsattn.data.timestamps import DECIMAL_YEAR, EPOCH_UNITS, EXCEL, PERIODS, parse
 from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.schema import ReadingNote
@@ -24,6 +33,8 @@ _PARTS = r"(?:\d{4}[- ]?)?(?:M(?:0\d|1[0-2])|Q0[1-4]|S0[12])"
 _PERIOD_WORDS = frozenset(("period", "time", "date", "month", "quarter", "monat", "periode", "mois", "mes"))
 _STARTS = frozenset(("von", "from", "start", "begin", "beginn", "anfang", "inicio", "debut"))
 _ENDS = frozenset(("bis", "to", "end", "ende", "until", "fin"))
+_FISCAL = frozenset(("fiscal", "fy", "retail"))
+_FISCAL_PARTS = frozenset(("week", "wk", "month", "period", "quarter", "qtr"))
 _STEPS = "so the rows are steps 0, 1, 2, ..."
 
 
@@ -64,6 +75,8 @@ def find_time(table: Table, given: str | None, time_format: str | None) -> Role:
         return _by_format(table, time_format)
     readings = {name: table[name].time_reading for name in table.columns if name != FILE}
     name = _choose(table, readings)
+    if name is None or readings[name].format == "fiscal year":
+        _check_fiscal(table, name)
     if name is not None:
         return _add_time_of_day(table, _role_of(name, readings[name], _reason(table, name, readings)))
     parts = _find_parts(table)
@@ -83,6 +96,7 @@ def _choose(table: Table, readings: dict[str, TimeReading]) -> str | None:
         doubt, row = readings[doubtful[0]].doubt, readings[doubtful[0]].row
         hints = ["set {time_format} to the right one"] if "'%" in doubt else []
         hints += ["add the year"] if "a day fits" in doubt else []
+        hints += ["add a column with the dates"] if UNKNOWN_START in doubt else []
         raise table[doubtful[0]].error(doubt, *hints, "write them as 2020-12-31", row=row)
     if not dates:
         dates = [name for name, reading in readings.items() if reading.format]
@@ -95,9 +109,25 @@ def _choose(table: Table, readings: dict[str, TimeReading]) -> str | None:
             dates = starts
     if len(dates) > 1 and _are_equal(table, dates, readings):
         dates = dates[:1]
+    if len(dates) == 1 and not is_time_name(dates[0]):
+        # Dates of which the order of day and month is in doubt may be the time as well.
+        dates += [name for name in doubtful if "'%" in readings[name].doubt]
     if len(dates) > 1:
         raise table.error(f"expected one time column, got dates in {quote_list(dates)}", "name one with {time}")
     return dates[0] if dates else None
+
+
+def _check_fiscal(table: Table, year: str | None) -> None:
+    """Raise a DataError if columns hold weeks, months or quarters of fiscal years."""
+    for name in table.columns:
+        words = words_of(name)
+        if not words & _FISCAL_PARTS or not (words & _FISCAL or year is not None):
+            continue
+        values = part_values(table[name].values)
+        if np.isfinite(values).all() and 1 <= values.min() and values.max() <= 53 and not table[name].values.is_unique:
+            message = f"expected dates, got the parts of fiscal years, {UNKNOWN_START}"
+            hint = "name it week, month or quarter if it is a part of calendar years"
+            raise table[name].error(message, "add a column with the dates", hint)
 
 
 def _are_equal(table: Table, names: list[str], readings: dict[str, TimeReading]) -> bool:
@@ -210,6 +240,9 @@ def _no_dates(table: Table, name: str) -> DataError:
         return column.error(message, "write the date into the cell or into another column", row=row)
     if (zone := re.search(r"\b(?:CST|IST|BST)\b", cell)) is not None:
         message = f"expected a time zone with one meaning, got '{zone[0]}' in '{cell}'"
+        return column.error(message, "write its offset from UTC, such as -06:00", row=row)
+    if (zone := re.search(r"\b[A-Z][a-z]+/[A-Z]\w+$", cell)) is not None:
+        message = f"expected a time zone as an offset from UTC, got '{zone[0]}' in '{cell}'"
         return column.error(message, "write its offset from UTC, such as -06:00", row=row)
     others = [
         other

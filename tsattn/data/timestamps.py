@@ -28,21 +28,21 @@ DECIMAL_YEAR = "decimal year"
 
 PERIODS: dict[str, tuple[str, ...]] = {
     "quarter": (
-        r"(?P<year>\d{4})[-/ ]?[qQtT]0?(?P<part>[1-4])",
-        r"[qQtT]0?(?P<part>[1-4])[-/ ]?(?P<year>\d{4})",
-        r"(?P<part>[1-4])[qQtT][-/ ']?(?P<year>\d{4}|\d\d)",
+        r"(?P<year>[12]\d{3})[-/ ]?[qQtT]0?(?P<part>[1-4])",
+        r"[qQtT]0?(?P<part>[1-4])[-/ ]?(?P<year>[12]\d{3})",
+        r"(?P<part>[1-4])[qQtT][-/ ']?(?P<year>[12]\d{3}|\d\d)",
         r"[qQtT](?P<part>[1-4])[-/ ']?(?P<year>\d\d)",
         r"(?P<year>\d\d)[-/ ]?[qQtT](?P<part>[1-4])",
     ),
-    "half-year": (r"(?P<year>\d{4})[-/ ]?[hHsS](?P<part>[12])", r"[hHsS](?P<part>[12])[-/ ]?(?P<year>\d{4})"),
+    "half-year": (r"(?P<year>[12]\d{3})[-/ ]?[hHsS](?P<part>[12])", r"[hHsS](?P<part>[12])[-/ ]?(?P<year>[12]\d{3})"),
     "week": (
-        r"(?P<year>\d{4})[-/ ]?[wW][-/ ]?(?P<part>\d{1,2})",
-        r"[wW][-/ ]?(?P<part>\d{1,2})[-/ ]?(?P<year>\d{4})",
-        r"(?P<year>\d{4})[-/ ]?[sS]?(?P<part>\d\d)",
+        r"(?P<year>[12]\d{3})[-/ ]?[wW][-/ ]?(?P<part>\d{1,2})",
+        r"[wW][-/ ]?(?P<part>\d{1,2})[-/ ]?(?P<year>[12]\d{3})",
+        r"(?P<year>[12]\d{3})[-/ ]?[sS]?(?P<part>\d\d)",
     ),
     "fiscal year": (
-        r"(?:[fF][yY] ?)?(?P<year>\d{4})[-/](?P<part>\d{4}|\d\d)",
-        r"[fF][yY][ ']?(?P<year>\d{4}|\d\d)(?P<part>)",
+        r"(?:[fF][yY] ?)?(?P<year>[12]\d{3})[-/](?P<part>\d{4}|\d\d)",
+        r"[fF][yY][ ']?(?P<year>[12]\d{3}|\d\d)(?P<part>)",
     ),
 }
 """Formats of longer periods that strptime does not have, as regular expressions of year and part."""
