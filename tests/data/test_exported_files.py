@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from data.test_further_files import DAYS, GERMAN, MONTHS, lines, value
+from data.exported_forms import DAYS, FORMS_READ, FORMS_REFUSED, GERMAN, MONTHS, lines, value
 
 from tsattn.data.loader import load
 from tsattn.errors import DataError, DataWarning
@@ -106,11 +106,11 @@ READ: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "a single mark of a missing value": (
         lines("ds,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{-999 if row == 9 else value(row)}"),
-        {"freq": "D", "note": "outlier -999: 1 cell of"},
+        {"freq": "D", "note": "outlier -999: 1 cell of", "changed": {9: -999}},
     ),
     "German thousands separated by tabs": (
         lines("Datum\tUmsatz", 40, lambda row: f"{DAYS[row]:%d.%m.%Y}\t1.{value(row)},50"),
-        {"freq": "D", "start": "2022-01-01", "notes": ()},
+        {"freq": "D", "start": "2022-01-01", "notes": (), "offset": 1000.5},
     ),
     "letters in another encoding": (
         lines("日期,城市,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},北京,{value(row)}"),
@@ -124,30 +124,85 @@ READ: dict[str, tuple[str, dict[str, Any]]] = {
         ),
         {"freq": "h", "note": "set freq= to D and resample= to sum"},
     ),
+    "rows about a series between its name and its values": (
+        "Libellé;IPI;Codes\nidBank;010537946;\nDernière mise à jour;31/01/2024 08:45;\nPériode;;\n"
+        + "".join(f"{2010 + row // 4}-T{row % 4 + 1};{value(row)};A\n" for row in range(40)),
+        {"freq": "QS", "start": "2010-01-01", "targets": ("IPI 010537946",), "setting": "left out line 3"},
+    ),
+    "quarters in the header after columns of ids and dates": (
+        in_columns(
+            "Libellé,idBank,Mise à jour," + ",".join(f"{2010 + n // 4}-T{n % 4 + 1}" for n in range(40)),
+            lambda row: f"Série {row},00105{row},31/01/2024 08:45",
+            2,
+            40,
+        ),
+        {"freq": "QS", "start": "2010-01-01", "ids": ("Série 0", "Série 1"), "layout": "columns"},
+    ),
+    "names in a comment before an empty one": (
+        lines("# KNMI\n#\n# STN,YYYYMMDD,   TG\n#", 40, lambda row: f"  260,{DAYS[row]:%Y%m%d},{value(row):5d}"),
+        {"freq": "D", "start": "2022-01-01", "targets": ("TG",)},
+    ),
+    "files with a byte order mark one after the other": (
+        lines("\ufeffdate,y", 20, lambda row: f"{DAYS[row]:%Y-%m-%d},{value(row)}")
+        + lines("\ufeffdate,y", 20, lambda row: f"{DAYS[20 + row]:%Y-%m-%d},{value(20 + row)}"),
+        {"freq": "D", "start": "2022-01-01", "targets": ("y",), "setting": "left out line 22"},
+    ),
+    "a further hour in the header for the end of summer time": (
+        "Fecha,"
+        + ",".join(f"H{hour:02d}" for hour in range(1, 26))
+        + "\n"
+        + "".join(
+            f"{DAYS[day]:%d/%m/%Y}," + ",".join(str(value(24 * day + hour)) for hour in range(24)) + ",\n"
+            for day in range(20)
+        ),
+        {"freq": "h", "start": "2022-01-01", "end": "2022-01-20 23:00", "time": ("Fecha", "period")},
+    ),
+    "numbered half-hours in the header": (
+        in_columns("Date," + ",".join(f"P{n}" for n in range(1, 49)), lambda row: f"{DAYS[row]:%Y-%m-%d}", 12, 48),
+        {"freq": "30min", "start": "2022-01-01", "end": "2022-01-12 23:30", "time": ("Date", "period")},
+    ),
+    "milliseconds and dates": (
+        lines("unix,date,open", 240, lambda row: f"{HOURS[row].value // 10**6},{HOURS[row]},{value(row)}"),
+        {"freq": "h", "start": "2023-03-01", "targets": ("open",), "setting": "'unix' repeats"},
+    ),
+    "UTF-16 without a byte order mark": (
+        lines("日付,売上", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{value(row)}"),
+        {"freq": "D", "targets": ("売上",), "setting": "encoding UTF-16-LE", "encoding": "utf-16-le"},
+    ),
+    "letters of DOS": (
+        lines("Datum;Größe", 40, lambda row: f"{DAYS[row]:%d.%m.%Y};{value(row)}"),
+        {"freq": "D", "note": "letters such as 'Gr”áe'", "encoding": "cp437"},
+    ),
+    "letters of Western Europe": (
+        lines("Datum;kWh/m²a;Größe", 40, lambda row: f"{DAYS[row]:%d.%m.%Y};{value(row)};{value(row)}"),
+        {"freq": "D", "notes": (), "targets": ("kWh/m²a", "Größe"), "encoding": "cp1252"},
+    ),
 }
 
 
-@pytest.mark.parametrize("case", READ)
+@pytest.mark.parametrize("case", {**READ, **FORMS_READ})
 def test_files_that_are_read(case: str, tmp_path: Path) -> None:
-    text, expected = READ[case]
+    text, expected = {**READ, **FORMS_READ}[case]
     path = tmp_path / "a.csv"
-    path.write_text(text, encoding=expected.get("encoding", "utf-8"))
+    path.write_text(text, encoding=expected.get("encoding", "utf-8"), newline="")
     panel, schema = load(path)
     times = pd.DatetimeIndex(panel.times(0)) if schema.freq != "1" else pd.DatetimeIndex([])
+    warned = "; ".join(str(note.to_warning()) for note in schema.notes)
+    settings = "; ".join(f"{setting.field} {setting.value}: {setting.reason}" for setting in schema.inferred_settings)
     for key, known in expected.items():
-        if key == "note":
-            assert known in "; ".join(str(note.to_warning()) for note in schema.notes)
+        if key in ("note", "setting"):
+            assert known in {"note": warned, "setting": settings}[key]
         elif key == "ids":
             assert panel.ids[: len(known)] == known
         elif key in ("start", "end"):
             assert times[0 if key == "start" else -1] == pd.Timestamp(known)
-        elif key != "encoding":
+        elif key not in ("encoding", "first", "offset", "changed"):
             assert getattr(schema, key) == known, (key, schema.notes)
     observed = panel.values[np.isfinite(panel.values[:, 0]), 0]
-    known_values = [value(row) for row in range(len(observed))]
-    if "mark" in case:
-        known_values[9] = -999
-    np.testing.assert_array_equal(observed, [1000.5 + v for v in known_values] if "German" in case else known_values)
+    values = [expected.get("offset", 0) + value(expected.get("first", 0) + row) for row in range(len(observed))]
+    for row, cell in expected.get("changed", {}).items():
+        values[row] = cell
+    np.testing.assert_array_equal(observed, values)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         np.testing.assert_array_equal(load(path, schema=schema)[0].values, panel.values)
@@ -161,6 +216,12 @@ def exchanged(day: pd.Timestamp) -> str:
 BERLIN = pd.date_range("2022-10-20", periods=480, freq="h", tz="Europe/Berlin")
 
 REFUSED = {
+    "quotes that are not closed": (
+        lines(
+            "date,y,note", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{value(row)},{'x' if row != 20 else chr(34) + 'x'}"
+        ),
+        ["line 22", "'note'", "end of the quotes"],
+    ),
     "meter data of NEM12": (
         "100,NEM12,202203010000,MDA,RET\n200,6102505001,E1,E1,E1,N1,01234,KWH,30,\n"
         + "".join(f"300,{day:%Y%m%d}{',0.5' * 48},A,,,20220301000000,\n" for day in DAYS)
@@ -182,9 +243,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("case", {**REFUSED, **FORMS_REFUSED})
 def test_files_that_are_refused(case: str, tmp_path: Path) -> None:
-    text, parts = REFUSED[case]
+    text, parts = {**REFUSED, **FORMS_REFUSED}[case]
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(DataError) as caught:
         load(tmp_path / "a.csv")

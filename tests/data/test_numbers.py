@@ -199,7 +199,9 @@ def test_a_number_that_may_mark_missing_values_is_a_warning(value: str, warned: 
 
 def test_units_that_differ_are_an_error(tmp_path: Path) -> None:
     cells = [*["5 °C"] * 8, "41 °F", "6 °C"]
-    with pytest.raises(DataError, match=r"line 10: column 'y': expected numbers with the unit '°C' as in other rows, got '41 °F'"):
+    with pytest.raises(
+        DataError, match=r"line 10: column 'y': expected numbers with the unit '°C' as in other rows, got '41 °F'"
+    ):
         load(written(tmp_path / "a.csv", cells))
 
 

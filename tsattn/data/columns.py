@@ -19,8 +19,8 @@ Bools = npt.NDArray[np.bool_]
 MISSING_MARKS = frozenset(
     re.split(
         " ",
-        "- -- --- \u2013 \u2014 . .. ... : * ** *** ? / n/a n.a. n.a na nan null none nil nd n.d. n.d k.a. k.a s.d. (null) "
-        "\\n <na> #n/a #na #null! #div/0! #value! #ref! #name? #num! unavailable unknown missing",
+        "- -- --- \u2013 \u2014 . .. ... : * ** *** ? / n/a n.a. n.a na nan null none nil nd n.d. n.d k.a. k.a s.d. "
+        "(null) \\n <na> #n/a #na #null! #div/0! #value! #ref! #name? #num! unavailable unknown missing",
     )
 )
 """Text, in lower case, that marks a missing number."""

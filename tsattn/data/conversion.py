@@ -45,7 +45,7 @@ def convert_texts(
     notes: list[Note] = []
     for number, name in enumerate(table.column_names):
         column = table[number]
-        if name in excluded or not _is_text(column.type) or not _holds_numbers(_spread(column, table.num_columns)):
+        if name in excluded or not is_text(column.type) or not _holds_numbers(_spread(column, table.num_columns)):
             continue
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         encoded = encoded.combine_chunks() if encoded.num_chunks != 1 else encoded.chunk(0)
@@ -93,7 +93,7 @@ def check_decimal(table: Any, lines: Any) -> None:
         lines: Line of each row; None for files that begin with the header.
     """
     texts = {
-        name: column for name, column in zip(table.column_names, table.columns, strict=True) if _is_text(column.type)
+        name: column for name, column in zip(table.column_names, table.columns, strict=True) if is_text(column.type)
     }
     cells = {
         name: [cell for cell in column.unique().to_pylist() if cell is not None]
@@ -150,7 +150,8 @@ def _merge(notes: Sequence[Note]) -> list[Note]:
     ]
 
 
-def _is_text(dtype: Any) -> bool:
+def is_text(dtype: Any) -> bool:
+    """Return whether an Arrow type is text, also as codes of a dictionary."""
     return bool(pa.types.is_string(dtype) or (pa.types.is_dictionary(dtype) and pa.types.is_string(dtype.value_type)))
 
 

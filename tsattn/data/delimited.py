@@ -24,8 +24,9 @@ import pyarrow.csv as pa_csv
 
 from tsattn._text import quote_text
 from tsattn.config import ReadOptions
+from tsattn.data.cells import cell_kind
 from tsattn.data.columns import ID_NAMES, find_duplicate
-from tsattn.data.conversion import check_decimal, check_thousands, convert_texts
+from tsattn.data.conversion import check_decimal, check_thousands, convert_texts, is_text
 from tsattn.data.layout import TextLayout, find_layout
 from tsattn.data.notes import Note
 from tsattn.data.numbers import FoundDecimal, Point, find_decimal, parse_number
@@ -48,6 +49,12 @@ FALLBACK = "Windows-1252"
 """Encoding of text that is not UTF-8; spreadsheets in Western Europe and America write it."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_FOREIGN = re.compile(
+    "[a-z\u00df-\u00ff][\u00c0-\u00d6\u00d8-\u00dd\u0160\u017d\u0178]|[A-Z][\u0160\u017d\u0178][a-z]"
+    "|[^\\W\\d_][\u201a-\u2122\u02c6\u02dc\u00a2-\u00ac\u00ae\u00af\u00b1\u00b4-\u00b6\u00b8\u00b9\u00bb-\u00be][^\\W\\d_]"
+    "|[^\\W\\d_][\u00a1\u00a8\u00b4\u00b8\u00b9\u00bf\u0192\u201a\u201e\u02c6]"
+)
+"""Letters and signs that do not follow each other in text that is Windows-1252."""
 _LOCAL_DATE = re.compile(r"\d{1,2}\.\d{1,2}\.(\d{4}|\d\d)\b.*")
 _QUOTED_POINT = re.compile(r'"[^",\n]*\d\.\d{3}\b[^",\n]*"')
 
@@ -125,7 +132,7 @@ def read_delimited(source: Source, options: ReadOptions | None = None) -> Delimi
         dialect = _detect_dialect(sample, layout, options)
         try:
             table, encoding = _read_table(source, dialect, encoding)
-            return _finish(table, None, encoding, dialect, options, sample)
+            return _finish(table, None, encoding, dialect, options)
         except pa.ArrowInvalid as error:
             # Perhaps there are other lines after the sample.
             layout = layout if whole else find_layout(_read_text(source, encoding), options, whole=True)
@@ -139,7 +146,7 @@ def read_delimited(source: Source, options: ReadOptions | None = None) -> Delimi
         table = _read_table(text.encode(), dialect, "UTF-8")[0]
     except pa.ArrowInvalid as error:
         raise _bad_row(text.encode(), dialect, "UTF-8", layout.lines) or error from None
-    return _finish(table, np.asarray(layout.lines), encoding, dialect, options, sample)
+    return _finish(table, np.asarray(layout.lines), encoding, dialect, options)
 
 
 def _read_table(source: Source, dialect: _Dialect, encoding: str) -> tuple[Any, str]:
@@ -161,15 +168,15 @@ def _finish(
     encoding: str,
     dialect: _Dialect,
     options: ReadOptions,
-    sample: str,
 ) -> DelimitedText:
     """Return a table whose text is replaced by numbers where it holds numbers."""
+    _check_quotes(table, dialect.delimiter, lines)
     if not dialect.is_decimal_known:
         check_decimal(table, lines)
     check_thousands(table, dialect.whole, lines)
     notes = list(dialect.notes)
     if encoding != "UTF-8":
-        notes.insert(0, _describe_encoding(encoding, sample))
+        notes.insert(0, _describe_encoding(encoding, table))
     # An id such as '7-' is no negative number.
     ids = [name for name in table.column_names if name.lower() in ID_NAMES]
     table, found = convert_texts(table, (*dialect.padded, *ids), dialect.decimal, options.na, lines)
@@ -177,14 +184,48 @@ def _finish(
     return DelimitedText(table, lines, (*notes, *found), encoding, form)
 
 
-def _describe_encoding(encoding: str, text: str) -> Note:
+def _check_quotes(table: Any, delimiter: str, lines: npt.NDArray[np.int64] | None) -> None:
+    """Raise a DataError if a cell holds lines that look like rows, because its quotes are not closed."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not is_text(column.type):
+            continue
+        cells = column.unique().cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+        for cell in cells.filter(pc.match_substring(cells, "\n"))[:1000].to_pylist():
+            if not _holds_rows(cell, table, delimiter):
+                continue
+            row = pc.index(column.cast(pa.string()), cell).as_py()
+            raise DataError(
+                f"line {row + 2 if lines is None else lines[row]}: column '{name}': expected the end of the quotes in "
+                f"the same row, got {quote_text(cell)}, which holds the rows after it",
+                "close the quotes",
+                "remove them",
+            )
+
+
+def _holds_rows(cell: str, table: Any, delimiter: str) -> bool:
+    """Return whether a line within a cell has numbers and dates where the first row of the table has them."""
+    first = [cell_kind(column.slice(0, 1).cast(pa.string())[0].as_py() or "") for column in table.columns]
+    known = [place for place, kind in enumerate(first) if kind in ("number", "date")]
+    rows = [line.split(delimiter) for line in cell.splitlines()[1:]]
+    alike = [row for row in rows if len(row) == len(first)]
+    return bool(known) and any(all(cell_kind(row[place]) == first[place] for place in known) for row in alike)
+
+
+def _describe_encoding(encoding: str, table: Any) -> Note:
     """Return a note about an encoding other than UTF-8, a warning if the text is of another alphabet."""
-    letters = re.findall(r"[\x80-\xff\u0152-\u2122]+", text)
-    wrong = sum(len(run) for run in letters if len(run) > 2)
-    if encoding == FALLBACK and 2 * wrong > sum(map(len, letters)):
-        reason = f"letters such as {quote_text(max(letters, key=len))} are not of its languages, so names are wrong"
-        return Note("encoding", encoding, reason, True, "save it as UTF-8")
-    return Note("encoding", encoding, "the file is not UTF-8; if letters are wrong, save it as UTF-8")
+    texts = [column.unique().cast(pa.string()) for column in table.columns if is_text(column.type)]
+    cells = [cell for column in texts for cell in column.filter(pc.match_substring_regex(column, r"[^\x00-\x7f]"))]
+    text = "\n".join([*table.column_names, *(cell.as_py() for cell in cells)])
+    words = re.findall(r"[^\s,;|\"]*[^\x00-\x7f][^\s,;|\"]*", text)
+    if encoding == FALLBACK and words:
+        letters = re.findall(r"[\x80-\xff\u0152-\u2122]+", text)
+        is_other = 2 * sum(len(run) for run in letters if len(run) > 2) > sum(map(len, letters))
+        wrong = max(letters, key=len) if is_other else next(filter(_FOREIGN.search, words), None)
+        if wrong is not None:
+            reason = f"letters such as {quote_text(wrong)} are not of its languages, so names are wrong"
+            return Note("encoding", encoding, reason, True, "save it as UTF-8")
+    example = f" in words such as {quote_text(words[0])}" if words else ""
+    return Note("encoding", encoding, f"the file is not UTF-8; if letters{example} are wrong, save it as UTF-8")
 
 
 def _read_text(source: Source, encoding: str) -> str:
@@ -377,6 +418,8 @@ def _sample(source: Source) -> tuple[str, str, bool]:
         whole = not stream.read(1)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return str(data[: len(data) // 2 * 2], "utf-16", errors="ignore"), "UTF-16", whole
+    if b"\0" in data and (encoding := _guess_utf16(data)):
+        return str(data[: len(data) // 2 * 2], encoding, errors="ignore"), encoding, whole
     if b"\0" in data:
         raise DataError("expected a CSV or Parquet file, got another format", "save it as CSV")
     if not whole:
@@ -385,6 +428,15 @@ def _sample(source: Source) -> tuple[str, str, bool]:
         return str(data, "utf-8-sig"), "UTF-8", whole
     except UnicodeDecodeError:
         return str(data, FALLBACK, errors="replace"), FALLBACK, whole
+
+
+def _guess_utf16(data: bytes) -> str | None:
+    """Return the encoding of UTF-16 without a byte order mark, in which one half of digits and line ends is zero."""
+    zero = np.frombuffer(data[: len(data) // 2 * 2], dtype=np.uint8).reshape(-1, 2) == 0
+    low, high = zero.mean(axis=0)
+    if min(low, high) > 0.05 or max(low, high) < 0.3:
+        return None
+    return "UTF-16-LE" if high > low else "UTF-16-BE"
 
 
 def _bad_row(source: Source, dialect: _Dialect, encoding: str, numbers: Sequence[int] = ()) -> DataError | None:
@@ -411,7 +463,8 @@ def _bad_row(source: Source, dialect: _Dialect, encoding: str, numbers: Sequence
     index = (row.number or 2) - 2
     with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as lines:
         line = numbers[index] if len(numbers) else find_line(lines, index)
+    is_short = row.actual_columns < row.expected_columns
     return DataError(
         f"line {line}: expected {row.expected_columns} cells as in the header, got {row.actual_columns}",
-        "quote text that contains the delimiter",
+        "remove the line if it is no row of the table" if is_short else "quote text that contains the delimiter",
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tsattn.data.cells import DATE_NUMBER
+from tsattn.data.cells import DATE_NUMBER, cell_kind
 from tsattn.data.numbers import UNITS, parse_number
 
 _UNIT_ROW = re.compile(r"units?|einheit(?:en)?|unités?|unidad(?:es)?|[\[(].*[\])]|-", re.IGNORECASE)
@@ -22,6 +22,10 @@ def header_names(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[int], l
     Returns:
         The names, the rows that they are from, and the rows of units.
     """
+    kept = [number for number, row in enumerate(rows) if not _is_dated_note(row)]
+    if 0 < len(kept) < len(rows):
+        names, used, units = header_names([rows[number] for number in kept])
+        return names, [kept[number] for number in used], [kept[number] for number in units]
     last = len(rows) - 1
     units = [last] if last and _is_unit_row(rows[last], rows[last - 1]) else []
     last -= len(units)
@@ -36,6 +40,12 @@ def header_names(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[int], l
         # The name of an index.
         names[0] = rows[last][0]
     return names, used, units
+
+
+def _is_dated_note(row: Sequence[str]) -> bool:
+    """Return whether a row has text such as "Last update" and one date, in one or more columns."""
+    dates = {cell.strip() for cell in row[1:] if cell.strip()}
+    return cell_kind(row[0]) == "text" and len(dates) == 1 and cell_kind(dates.pop()) == "date"
 
 
 def _is_title(row: Sequence[str]) -> bool:

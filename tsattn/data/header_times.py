@@ -18,6 +18,8 @@ YEAR_NAME = re.compile(r"(?:YR|FY)?((?:1[5-9]|20|21)\d\d)(?:\s*\[YR\d{4}\])?")
 """Year as the name of a column, such as 2010, FY2010 or 2010 [YR2010]."""
 
 _HOUR_NAMES = ("", "h", "hr", "hour", "he", "hourending", "std", "stunde")
+_PERIOD_PREFIXES = ("p", "sp", "period", "q", "qh", "hh", "int", "interval", "slot")
+_PERIODS_PER_DAY = (24, 25, 48, 50, 96, 100, 144, 288)
 _USUAL_DAYS = ((1,), (7,), (28, 29, 30, 31), (90, 91, 92), (365, 366))
 _QUARTER = re.compile(
     r"(?:q|qtr|quarter|quartal|trim[a-z]*)[ _.]?([1-4])|([1-4])[. ]*(?:q|qtr|quarter|quartal|trim[a-z]*)"
@@ -26,6 +28,7 @@ _MONTH_NUMBER = re.compile(r"m?(0?[1-9]|1[0-2])")
 _WEEK = re.compile(r"(?:w|wk|week|kw|semaine|semana|settimana)[ _.]?(\d{1,2})")
 _CLOCK = re.compile(r"(\d{1,2}):?(?<=\d[\d:])(\d\d)(?::00)?(?:\s*-\s*\d{1,2}:\d\d)?")
 _HOUR = re.compile(r"([a-z]*)[ _.]?(\d{1,2})")
+_PERIOD = re.compile(r"([a-z]*)[ _.]?(\d{1,3})")
 
 
 def month_columns(names: Sequence[str]) -> dict[str, int]:
@@ -69,6 +72,21 @@ def times_of_day(names: Sequence[str]) -> dict[str, int]:
     minutes = list(clocks.values())
     ends = [0, *minutes] if minutes[-1] == 24 * 60 else [*minutes, 24 * 60]
     return clocks if ends[0] == 0 and len(set(np.diff(ends))) == 1 else {}
+
+
+def numbered_periods(names: Sequence[str]) -> dict[str, int]:
+    """Return the columns that number the periods of a day, such as P1 to P48, with their numbers.
+
+    There may be columns for the further hour of the day on which daylight saving time ends, such as H25.
+    """
+    found = [(match, name) for name in names if (match := _PERIOD.fullmatch(name.strip().lower()))]
+    prefixes = {match[1] for match, _ in found}
+    numbers = [int(match[2]) for match, _ in found]
+    if len(prefixes) != 1 or numbers != list(range(1, len(numbers) + 1)):
+        return {}
+    is_hour = prefixes <= {*_HOUR_NAMES} and len(found) == 25
+    is_period = prefixes <= {"", *_PERIOD_PREFIXES} and len(found) in _PERIODS_PER_DAY
+    return {name: int(match[2]) for match, name in found} if is_hour or is_period else {}
 
 
 def serial_days(names: Sequence[str]) -> dict[str, str]:

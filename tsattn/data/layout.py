@@ -183,10 +183,11 @@ class _Finder:
         leading = next((number for number, place in enumerate(comments) if number != place), len(comments))
         rest = [record for number, record in enumerate(records) if number not in set(comments)]
         width = usual_width(rest)
-        if leading and len(records[leading - 1].cells) == width and _has_no_header(rest, width):
-            header = records[leading - 1]
+        filled = [place for place in range(leading) if any(cell.strip("# ") for cell in records[place].cells)]
+        if filled and len(records[filled[-1]].cells) == width and _has_no_header(rest, width):
+            header = records[filled[-1]]
             cells = [header.cells[0].lstrip("# "), *header.cells[1:]]
-            rest, comments = [replace(header, cells=cells), *rest], [*comments[: leading - 1], *comments[leading:]]
+            rest, comments = [replace(header, cells=cells), *rest], [place for place in comments if place != filled[-1]]
             self.changed = True
         elif not leading and sum(len(records[number].cells) == width for number in comments) > len(comments) // 2:
             # Values, such as '#7', and no comments.
@@ -274,7 +275,7 @@ class _Finder:
     def _drop_rows(self, records: list[Record], names: list[str], width: int) -> list[Record]:
         """Remove repeated headers, empty rows, and totals and notes after the table."""
         header = [name.strip() for name in names]
-        repeated = [record for record in records if [cell.strip() for cell in record.cells] == header]
+        repeated = [record for record in records if [cell.strip().lstrip("\ufeff") for cell in record.cells] == header]
         if repeated and len(repeated) < len(records) // 2:
             self.note("left out", _line_range([record.line for record in repeated]), "the header again")
             records = [record for record in records if record not in repeated]

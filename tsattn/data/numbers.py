@@ -309,8 +309,8 @@ def _check_padded(columns: Mapping[str, Sequence[str]], place: Callable[[str], s
         return
     name, cell = cells[0]
     raise DataError(
-        f"{place(cell)}: column '{name}': expected numbers with one reading, got {quote_text(cell)}, which may be a number "
-        "with a decimal comma, or two values such as a number and a flag",
+        f"{place(cell)}: column '{name}': expected numbers with one reading, got {quote_text(cell)}, which may be a "
+        "number with a decimal comma, or two values such as a number and a flag",
         "set {decimal} to ,",
         "write the values into separate columns",
     )

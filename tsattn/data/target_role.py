@@ -56,6 +56,8 @@ def _reason(column: Column, times: pd.Index | None, codes: Ints) -> str:
         return "holds one value"
     if _numbers_rows(column, numbers) or (times is None and _is_axis(numbers)):
         return COUNTS
+    if isinstance(times, pd.DatetimeIndex) and _follows_time(numbers, times):
+        return REPEATS
     if words_of(column.name) & _COORDINATES:
         return "is a coordinate"
     if len(levels) == 2 and set(levels) == {0.0, 1.0}:
@@ -86,6 +88,15 @@ def _is_axis(numbers: npt.NDArray[np.float64]) -> bool:
         return False
     steps = np.diff(numbers)
     return bool(steps[0] > 0 and np.allclose(steps, steps.mean(), rtol=0.01, atol=0))
+
+
+def _follows_time(numbers: npt.NDArray[np.float64], times: pd.DatetimeIndex) -> bool:
+    """Return whether whole numbers above 1e8 count seconds or parts of them from a fixed time on."""
+    if len(numbers) < MIN_COUNTED_ROWS or not np.isfinite(numbers).all() or np.abs(numbers).min() < 1e8:
+        return False
+    elapsed = (times.asi8 - times.asi8[0]) / 1e6
+    counted = numbers - numbers[0]
+    return any(np.allclose(counted, unit * elapsed, rtol=1e-9, atol=unit / 2) for unit in (1, 1e3, 1e6, 1e9))
 
 
 def _cycles(numbers: npt.NDArray[np.float64]) -> bool:

@@ -89,7 +89,7 @@ def _check_century(column: pd.Series[Any], reading: TimeReading) -> TimeReading:
         return reading
     first = int(np.argmax(found))
     text = f"expected years of four digits, got '{filled.iloc[first]}', which is {times[first].year} by"
-    row = int(column.index.get_loc(filled.index[first]))
+    row = int(np.argmax(column.index == filled.index[first]))
     return TimeReading(None, doubt=f"{text} '{reading.format}' and may be {times[first].year - 100}", row=row)
 
 
@@ -135,7 +135,9 @@ def _read_mixture(sample: pd.Series[Any], spelled: pd.Series[Any]) -> TimeReadin
     other = next((number for number, form in enumerate(forms) if form[:1] != forms[0][:1]), 0)
     if not all(forms) or not spelled.str.contains(_YEAR).all() or not other:
         return TimeReading(None)
-    text = f"expected timestamps of one form, got '{sample.iloc[0]}' and '{sample.iloc[other]}'; keep the rows of one form"
+    text = (
+        f"expected timestamps of one form, got '{sample.iloc[0]}' and '{sample.iloc[other]}'; keep the rows of one form"
+    )
     return TimeReading(None, doubt=text)
 
 
@@ -290,7 +292,9 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
             return TimeReading(found)
         first = f"{column.dropna().iloc[0]:.0f}"
         if fold(str(column.name)).strip() in DATE_NAMES and _has_century(column):
-            text = f"expected dates such as 20201231, got {first}, which may be 20{first[1:]} with a digit for the century"
+            text = (
+                f"expected dates such as 20201231, got {first}, which may be 20{first[1:]} with a digit for the century"
+            )
             return TimeReading(None, doubt=text)
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     if (reading := _read_fractions(values, str(column.name))) is not None:

@@ -43,6 +43,7 @@ _CLOCK_NAMES |= {
     "tijd",
     "uur",
     "he",
+    "hh",
     "von",
     "from",
     "start",
@@ -51,7 +52,9 @@ _CLOCK_NAMES |= {
     "anfang",
 }
 _CLOCK_WORDS = _CLOCK_NAMES | {"of", "day", "local", "utc", "gmt", "ending", "end"}
-_PERIOD_NAMES = frozenset(("period", "interval", "sp", "he", "settlement", "hour", "hours", "hr", "viertelstunde"))
+_PERIOD_NAMES = frozenset(
+    ("period", "interval", "sp", "he", "hh", "settlement", "hour", "hours", "hr", "viertelstunde")
+)
 _PERIOD_NAMES |= {"stunde", "quarter", "slot"}
 _SHIFTING_ZONES = ("Europe/London", "Europe/Berlin", "America/New_York", "Australia/Sydney")
 """Zones of which the first is taken that turns the clock on the days of 23 and 25 hours."""

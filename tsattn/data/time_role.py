@@ -124,7 +124,7 @@ def _check_fiscal(table: Table, year: str | None) -> None:
         if not words & _FISCAL_PARTS or not (words & _FISCAL or year is not None):
             continue
         values = part_values(table[name].values)
-        if np.isfinite(values).all() and 1 <= values.min() and values.max() <= 53 and not table[name].values.is_unique:
+        if np.isfinite(values).all() and values.min() >= 1 and values.max() <= 53 and not table[name].values.is_unique:
             message = f"expected dates, got the parts of fiscal years, {UNKNOWN_START}"
             hint = "name it week, month or quarter if it is a part of calendar years"
             raise table[name].error(message, "add a column with the dates", hint)

@@ -19,6 +19,7 @@ from tsattn.data.header_times import (
     YEAR_NAME,
     common_prefix,
     month_columns,
+    numbered_periods,
     serial_days,
     times_of_day,
     week_columns,
@@ -27,6 +28,7 @@ from tsattn.data.header_times import (
 from tsattn.data.notes import Note
 from tsattn.data.table import Column, Table
 from tsattn.data.time_parts import part_kind
+from tsattn.data.timestamps import parse
 from tsattn.timeseries.schema import Layout
 
 TARGET = "y"
@@ -38,8 +40,8 @@ TIME = "ds"
 YEAR, MONTH, WEEK = "year", "month", "week"
 """Columns of years, of month numbers, 1 to 12, and of week numbers."""
 
-CLOCK = "time"
-"""Column of times of day of unpivoted tables."""
+CLOCK, PERIOD = "time", "period"
+"""Columns of times of day, and of numbers of the periods of a day, of unpivoted tables."""
 
 _NO_ID = "-"
 """Text that replaces empty cells of id columns."""
@@ -98,19 +100,30 @@ def _unpivot_parts(table: Table) -> Unpivoted | None:
 def _unpivot_hours(table: Table) -> Unpivoted | None:
     """Unpivot one row per day with one column per time of day."""
     minutes = times_of_day(table.columns)
-    if not minutes:
+    periods = {} if minutes else numbered_periods(table.columns)
+    if not minutes and not periods:
         return None
     dates = [name for name in table.columns if table[name].kind == "date"]
     dates = dates or [name for name in table.columns if table[name].kind == "text" and table[name].time_reading.format]
-    if len(dates) != 1:
+    if len(dates) != 1 or (periods and not _are_days(table, dates[0])):
         return None
-    others = [name for name in table.columns if name not in minutes]
-    table, others = _drop_totals(table, list(minutes), others)
-    clocks = np.array([f"{value // 60:02d}:{value % 60:02d}" for value in minutes.values()], dtype=object)
-    long = _melt(table, others, list(minutes), CLOCK, clocks)
-    first = next(iter(minutes))
-    note = Note("time", f"{len(minutes)} columns", f"column '{first}' is the time {clocks[0]} of each day")
+    names = list(minutes or periods)
+    table, others = _drop_totals(table, names, [name for name in table.columns if name not in names])
+    if periods:
+        long = _melt(table, others, names, PERIOD, np.array(list(periods.values())))
+        text = f"column '{names[0]}' is the first period of each day"
+    else:
+        clocks = np.array([f"{value // 60:02d}:{value % 60:02d}" for value in minutes.values()], dtype=object)
+        long = _melt(table, others, names, CLOCK, clocks)
+        text = f"column '{names[0]}' is the time {clocks[0]} of each day"
+    note = Note("time", f"{len(names)} columns", text)
     return Unpivoted(_add_note(table.with_frame(long[long[TARGET].notna()]), note), "columns")
+
+
+def _are_days(table: Table, name: str) -> bool:
+    """Return whether timestamps have no time of day."""
+    times, invalid = parse(table[name].values, table[name].time_reading.format or "date")
+    return bool((pd.DatetimeIndex(times[~invalid]) == pd.DatetimeIndex(times[~invalid]).normalize()).all())
 
 
 def _unpivot_weekdays(table: Table) -> Unpivoted | None:
