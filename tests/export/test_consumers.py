@@ -35,7 +35,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "combined": {"model": "seq2seq", "options": {"zero_shot": True}},
     "drift": {},
 }
-"""All networks, one with the zero-shot forecast, and of the naive baselines the one that uses both ends of a history."""
+"""All networks, one with the zero-shot forecast, and of the naive baselines that which uses both ends of a history."""
 
 LENGTHS = (1, 2, 5, 11, 12, 13, 30)
 

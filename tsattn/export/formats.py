@@ -31,7 +31,7 @@ def write_onnx(model: keras.Model, preprocessor: ServingPreprocessor, folder: Pa
     signature = preprocessor.signature()
     with unroll_loops(), quiet("tf2onnx"):
         function = tf.function(build_forecast_function(model, preprocessor), input_signature=signature, autograph=False)
-        handlers = {name: (convert_node, []) for name, convert_node in NODE_CONVERTERS.items()}
+        handlers: dict[str, Any] = {name: (convert_node, []) for name, convert_node in NODE_CONVERTERS.items()}
         graph, _ = convert.from_function(function, signature, opset=OPSET, custom_op_handlers=handlers)
     _name_axes(graph.graph, metadata)
     graph.metadata_props.add(key="tsattn", value=metadata.to_json())
