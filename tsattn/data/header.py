@@ -22,10 +22,10 @@ def header_names(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[int], l
     Returns:
         The names, the rows that they are from, and the rows of units.
     """
-    kept = [number for number, row in enumerate(rows) if not _is_dated_note(row)]
-    if 0 < len(kept) < len(rows):
-        names, used, units = header_names([rows[number] for number in kept])
-        return names, [kept[number] for number in used], [kept[number] for number in units]
+    others = [number for number, row in enumerate(rows) if not _is_dated_note(row)]
+    if 0 < len(others) < len(rows):
+        names, used, units = header_names([rows[number] for number in others])
+        return names, [others[number] for number in used], [others[number] for number in units]
     last = len(rows) - 1
     units = [last] if last and _is_unit_row(rows[last], rows[last - 1]) else []
     last -= len(units)
