@@ -132,6 +132,8 @@ def test_future_covariates_of_another_file_are_read_with_the_data() -> None:
     config = RunConfig.from_dict({"data": {"target": "y"}}, source="the test")
     panel, schema = read_series(history, config, ahead.iloc[:9])
     assert (schema.future_covariates, schema.horizon) == (("heat",), 9)
+    reasons = {setting.field: setting.reason for setting in schema.inferred_settings if not setting.given}
+    assert reasons["future covariates"] == "they are columns of the frame as well"
     assert panel.covariates is not None and panel.times(0)[-1] == history["ds"].iloc[-1]
     np.testing.assert_allclose(panel.covariates.series[0][-9:, 0], ahead["heat"].iloc[:9], rtol=1e-6)
     with pytest.raises(DataError, match="expected future covariates, which are columns of the frame as well"):
@@ -149,9 +151,22 @@ def test_values_unlike_those_of_the_training_are_noted() -> None:
         notes = covariate_notes(panel, spec, baseline.schema_)
         assert len(notes) == expected, notes
     low, high = data["heat"].iloc[:-HORIZON].agg(["min", "max"])
-    assert f"'heat' are outside of its range in the training data, {low:g} to {high:g}" in notes[0]
+    assert f"'heat' are outside of its range in the training data, {low:g} to {high:g}" in str(notes[0])
     missing = covariate_notes(baseline.panel_, spec, baseline.schema_)
-    assert missing[0].startswith(f"{HORIZON} of {HORIZON} values of future covariates are missing")
+    assert str(missing[0]) == (
+        f"{HORIZON} of {HORIZON} values of future covariates are missing, the first one of 'heat' at 2024-01-13; means "
+        "of the training data replace them: give them by future="
+    )
+
+
+def test_a_column_of_categories_is_counted_once_and_named_as_in_the_data() -> None:
+    data = frame(300)
+    data["heat"] = np.where(data["heat"] > 20, "warm", "cold")
+    baseline = Forecaster("seasonal_naive", HORIZON, **ROLES).fit(data.iloc[:-HORIZON])
+    spec = replace(baseline.spec_, future_covariates=("heat=cold", "heat=warm"), past_covariates=())
+    (note,) = covariate_notes(baseline.panel_, spec, baseline.schema_)
+    count = f"{HORIZON} of {HORIZON} values of future covariates are missing"
+    assert note.message.startswith(f"{count}, the first one of 'heat' at")
 
 
 def test_a_baseline_needs_no_covariates() -> None:

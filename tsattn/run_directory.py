@@ -125,11 +125,11 @@ def _pictures(explanation: Explanation | None) -> list[Picture]:
     return [Picture(title, draw, heights.get(name, 1.0)) for name, title, draw in drawings if name != "weights"]
 
 
-def _next_commands(path: Path) -> list[tuple[str, str]]:
-    """Return commands that use a run directory, and what they do."""
-    run = shlex.quote(str(path))
+def _next_commands(path: Path, *, covariates: bool) -> list[tuple[str, str]]:
+    """Return commands that use a run directory, with or without future covariates, and their purposes."""
+    run, future = shlex.quote(str(path)), " --future FUTURE" if covariates else ""
     return [
-        (f"tsattn predict {run} NEW_DATA -o forecast.csv", "Forecast from newer data"),
+        (f"tsattn predict {run} NEW_DATA{future} -o forecast.csv", "Forecast from newer data"),
         (f"tsattn evaluate {run} NEW_DATA", "Compare past forecasts with newer data"),
         (f"tsattn explain {run}", "See what the forecast rests on"),
         (f"tsattn serve {run}", "Serve forecasts by HTTP, with a page"),
@@ -158,7 +158,7 @@ def _write_forecast(fitted: FittedForecaster, folder: Path, path: Path) -> None:
         weights=None if explanation is None else explanation.weights,
         pictures=_pictures(explanation),
         findings=() if explanation is None else explanation.summary(),
-        commands=_next_commands(path),
+        commands=_next_commands(path, covariates=fitted.needs_covariates and bool(fitted.schema.future_covariates)),
         season=fitted.spec.season,
         summary=f"{fitted.summary()} {fitted.calibration.summary()}",
         notes=[*fitted.notes, *(f"{note}." for note in fitted.forecast_notes)],

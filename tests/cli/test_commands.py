@@ -72,7 +72,26 @@ def test_inspect_prints_inferred_and_given_settings() -> None:
     assert "W-SAT" in result.stdout and "52" in result.stdout and "given" in result.stdout
 
 
+def test_inspect_reads_the_future_as_fit_does(tmp_path: Path) -> None:
+    days = pd.Series(pd.date_range("2024-01-01", periods=100))
+    data = pd.DataFrame({"day": days, "sold": [step % 7 for step in range(100)], "promo": [0.0, 1.0] * 50})
+    data[:90].to_csv(tmp_path / "sales.csv", index=False)
+    data[90:].drop(columns="sold").to_csv(tmp_path / "plan.csv", index=False)
+    result = tsattn("inspect", tmp_path / "sales.csv", "--future", tmp_path / "plan.csv", "--json")
+    roles = json.loads(result.stdout)["result"]["roles"]
+    assert (roles["targets"]["columns"], roles["future_covariates"]["columns"]) == (["sold"], ["promo"])
+
+
+def test_forecast_reports_covariates_that_it_does_not_use(tmp_path: Path) -> None:
+    data = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=60), "sold": range(60), "promo": 0.0})
+    data.to_csv(tmp_path / "sales.csv", index=False)
+    columns = ("--target", "sold", "--future-covariates", "promo")
+    assert "The covariates are not used" in tsattn("forecast", tmp_path / "sales.csv", *columns).stderr
+    assert "covariates are not used" not in tsattn("forecast", tmp_path / "sales.csv", "--target", "sold").stderr
+
+
 WRONG_USAGE = [
+    (("fit", "x.csv", "--target", "a", "b"), "commas"),
     (("fit",), "DATA"),
     (("fit", "x.csv", "--horizon", "0"), "horizon"),
     (("fit", "x.csv", "--horizon", "soon"), "horizon"),

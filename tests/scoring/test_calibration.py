@@ -79,6 +79,16 @@ def test_levels_with_too_few_windows_are_uncalibrated() -> None:
     assert (factors[..., [0, 2, 3]] == 1).all() and (factors[..., 1] != 1).any()
 
 
+def test_the_ends_of_an_interval_need_the_same_number_of_windows() -> None:
+    """1 - 0.9 is less than 0.1 in floating point."""
+    for series in (8, 9):
+        found = Forecaster("naive", HORIZON, season=1).fit(noise(series, 60)).calibration_
+        assert found.distinct == series
+        assert found.levels == ((0.1, 0.9) if series == 9 else ())
+    levels = Forecaster("naive", HORIZON, season=1, levels=(0.1, 0.4, 0.5, 0.9)).fit(noise(3, 60)).calibration_
+    assert levels.summary().endswith("windows of the validation part, but for the quantiles 0.1, 0.9: too few windows.")
+
+
 @pytest.mark.usefixtures("without_export")
 def test_factors_are_saved_with_the_model(tmp_path: Path) -> None:
     forecaster = Forecaster("naive", HORIZON, season=1).fit(noise(40, 60))

@@ -37,6 +37,16 @@ class Command(click.Command):
         write_options(self, context, formatter)
         write_examples(self.examples, formatter)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; one too many is often a second value of an option or of an unquoted pattern."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if "unexpected extra argument" not in error.message:
+                raise
+            hint = "separate the values of an option by commas, and put a pattern of files in quotes"
+            raise click.UsageError(f"{error.message}: {hint}", ctx) from None
+
     def invoke(self, context: click.Context) -> Any:
         """Run the command."""
         from tsattn.cli.document import write_document

@@ -82,6 +82,8 @@ def forecast(
         print_schema(screen, schema, panel)
         result = forecast_panel(panel, schema, config)
     screen.note(result.summary())
+    if schema.covariates or schema.static_covariates:
+        screen.note("The covariates are not used: tsattn fit trains a network with them.")
     if sentence := describe_short_history(panel, schema):
         screen.note(sentence)
     return {**write_output(screen, result.frame, out, safe=safe_csv), "weights": result.weights}

@@ -9,7 +9,7 @@ import click
 
 from tsattn.cli import flag
 from tsattn.cli.command import Command
-from tsattn.cli.options import PATH, add_options, config_option, data_options, import_option
+from tsattn.cli.options import PATH, add_options, config_option, data_options, future_option, import_option
 from tsattn.cli.output import describe_schema, text_table
 from tsattn.cli.screen import current_screen
 from tsattn.config import DataConfig
@@ -18,11 +18,18 @@ WARNINGS = 3
 """Exit status for data that were read with warnings."""
 
 
-@click.command(cls=Command, examples=(("tsattn inspect sales.csv --json", "For other programs"),))
+@click.command(
+    cls=Command,
+    examples=(
+        ("tsattn inspect sales.csv --future promo.csv", "With covariates that are known in advance"),
+        ("tsattn inspect sales.csv --json", "For other programs"),
+    ),
+)
 @click.argument("data", type=PATH)
+@future_option
 @data_options
 @add_options([config_option(DataConfig, name) for name in ("support", "graph", "context", "validation")])
-def inspect(data: Path, **options: Any) -> dict[str, Any]:
+def inspect(data: Path, future: Path | None, **options: Any) -> dict[str, Any]:
     """Print how DATA is read: columns, frequency, season, horizon. Nothing is written.
 
     The exit status is 3 if DATA was read with warnings, and 1 if it cannot be read.
@@ -32,11 +39,15 @@ def inspect(data: Path, **options: Any) -> dict[str, Any]:
     from tsattn.data.inference import infer_panel
     from tsattn.data.inspection import describe
     from tsattn.data.loader import to_table
+    from tsattn.forecasting.finetuning import infer_with_future
     from tsattn.timeseries.frames import series_names
 
     config = validate(DataConfig, {key: value for key, value in options.items() if value is not None}, "the options")
     table = to_table(data, config.read_options)
-    panel, schema = infer_panel(table, config)
+    if future is None:
+        panel, schema = infer_panel(table, config)
+    else:
+        panel, schema = infer_with_future(table, config, to_table(future, config.read_options))
     if config.graph is not None:
         read_adjacency(config.graph, series_names(panel))
     screen = current_screen()

@@ -53,6 +53,7 @@ def serve(model: Path, labels: tuple[str, ...], token_file: Path | None, **optio
     interruption. SIGTERM or Ctrl-C stops the server after the requests in progress.
     """
     screen = current_screen()
+    import_extra("uvicorn", "serve", "serving")
     _logger.info("Loading TensorFlow")
     server_type = import_extra("tsattn.serving.server", "serve", "serving").Server
     engine_type = import_extra("tsattn.serving.engine", "serve", "serving").Engine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tsattn._text import format_timestamp
+from tsattn.errors import DataWarning
 from tsattn.timeseries.panel import Panel, missing_future_covariates
 from tsattn.timeseries.schema import Schema
 from tsattn.timeseries.window_spec import WindowSpec
@@ -16,7 +17,7 @@ MAX_OUTSIDE = 0.5
 """Fraction of the values outside of the training range from which on they are noted."""
 
 
-def covariate_notes(panel: Panel, spec: WindowSpec, schema: Schema) -> list[str]:
+def covariate_notes(panel: Panel, spec: WindowSpec, schema: Schema) -> list[DataWarning]:
     """Return notes on the future covariates of the forecast that follows the series of a panel.
 
     Args:
@@ -24,8 +25,10 @@ def covariate_notes(panel: Panel, spec: WindowSpec, schema: Schema) -> list[str]
         spec: The window of the model.
         schema: How the training data were read, with the ranges of their covariates.
     """
-    missing = missing_future_covariates(panel, spec.future_covariates, spec.horizon)
-    notes = [f"{missing}; means of the training data replace them"] if missing else []
+    missing = missing_future_covariates(panel, schema, spec.future_covariates, spec.horizon)
+    notes = []
+    if missing:
+        notes.append(DataWarning(f"{missing}; means of the training data replace them", "give them by {future}"))
     covariates = panel.covariates
     if covariates is None:
         return notes
@@ -43,7 +46,9 @@ def covariate_notes(panel: Panel, spec: WindowSpec, schema: Schema) -> list[str]
         first, step = (int(index[0]) for index in np.nonzero(far if far.any() else outside))
         at = format_timestamp(panel.future_times(first, step + 1)[-1])
         notes.append(
-            f"{int(outside.sum())} of {int(known.sum())} values of '{name}' are outside of its range in the training "
-            f"data, {low:g} to {high:g}, such as {values[first, step]:g} at {at}"
+            DataWarning(
+                f"{int(outside.sum())} of {int(known.sum())} values of '{name}' are outside of its range in the "
+                f"training data, {low:g} to {high:g}, such as {values[first, step]:g} at {at}"
+            )
         )
     return notes

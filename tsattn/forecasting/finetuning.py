@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tsattn._text import quote_list
-from tsattn.config import RunConfig
+from tsattn.config import DataConfig, RunConfig
 from tsattn.data.inference import infer_panel
 from tsattn.data.loader import Frame, load, to_table
 from tsattn.data.prediction_inputs import add_future_covariates
@@ -24,7 +24,7 @@ from tsattn.errors import ConfigError
 from tsattn.forecasting.run_metadata import RunMetadata
 from tsattn.models import get_model
 from tsattn.timeseries.panel import Panel
-from tsattn.timeseries.schema import InferredSetting, Schema
+from tsattn.timeseries.schema import Schema
 
 AGGREGATION_OPTIONS = ("on_duplicate", "resample")
 
@@ -49,11 +49,30 @@ def read_series(
         DataError: The data cannot be read as series, or not in the format of the run.
         RunError: The run cannot be read.
     """
-    if future is not None:
-        panel, schema = read_series(X, _with_future_covariates(X, config, to_table(future, config.data.read_options)))
-        return _add_future(panel, to_table(future, config.data.read_options), schema, config)
-    if config.init_from is None:
+    options = config.data.read_options
+    if config.init_from is not None:
+        panel, schema = _read_by_run(X, config)
+        return (panel, schema) if future is None else _add_future(panel, to_table(future, options), schema, config.data)
+    if future is None:
         return load(X, config.data)
+    return infer_with_future(to_table(X, options), config.data, to_table(future, options))
+
+
+def infer_with_future(table: Table, config: DataConfig, future: Table) -> tuple[Panel, Schema]:
+    """Return the series of a table with the future covariates of another one, and how they were read.
+
+    Raises:
+        DataError: The tables cannot be read as series and their covariates.
+    """
+    panel, schema = infer_panel(table, _with_future_covariates(table, config, future))
+    if config.future_covariates is None:
+        reason = f"they are columns of {future.name} as well"
+        schema = _replace_setting(schema, field="future covariates", reason=reason)
+    return _add_future(panel, future, schema, config)
+
+
+def _read_by_run(X: Frame | Path | str, config: RunConfig) -> tuple[Panel, Schema]:
+    """Read training data by the schema of the run that the training starts from."""
     run = _read_run(config)
     reason = f"as in {config.init_from}"
     inferred_settings = tuple(
@@ -63,31 +82,37 @@ def read_series(
     return load(X, schema=run.schema.model_copy(update={"inferred_settings": inferred_settings, **own}))
 
 
-def _with_future_covariates(X: Frame | Path | str, config: RunConfig, future: Table) -> RunConfig:
+def _with_future_covariates(table: Table, config: DataConfig, future: Table) -> DataConfig:
     """Return a configuration whose future covariates are those of a table with them, unless they are given."""
-    if config.data.future_covariates is not None or config.init_from is not None:
+    if config.future_covariates is not None:
         return config
-    table = to_table(X, config.data.read_options)
-    _, schema = infer_panel(table, config.data)
-    known = (*schema.time, *schema.id, *(config.data.target or ()))
+    _, schema = infer_panel(table, config)
+    known = (*schema.time, *schema.id, *(config.target or ()))
     names = tuple(name for name in future.columns if name in table and name not in known)
     if not names:
         raise future.error(f"expected future covariates, which are columns of {table.name} as well, got none")
-    return config.model_copy(update={"data": config.data.model_copy(update={"future_covariates": names})})
+    return config.model_copy(update={"future_covariates": names})
 
 
-def _add_future(panel: Panel, future: Table, schema: Schema, config: RunConfig) -> tuple[Panel, Schema]:
+def _add_future(panel: Panel, future: Table, schema: Schema, config: DataConfig) -> tuple[Panel, Schema]:
     """Return the series with future covariates, and a horizon over which these are known unless one is given."""
     panel = add_future_covariates(panel, future, schema)
     assert panel.covariates is not None
     known = int((panel.covariates.series.lengths - panel.lengths).min())
-    if config.data.horizon is not None or not 0 < known < schema.horizon:
+    if config.horizon is not None or not 0 < known < schema.horizon:
         return panel, schema
-    horizon = InferredSetting(
-        field="horizon", value=str(known), given=False, reason="as far as the future covariates are known"
+    reason = "as far as the future covariates are known"
+    schema = _replace_setting(schema, field="horizon", value=str(known), reason=reason)
+    return panel, schema.model_copy(update={"horizon": known})
+
+
+def _replace_setting(schema: Schema, field: str, **changes: str) -> Schema:
+    """Return a schema with another value or reason of an inferred setting."""
+    settings = tuple(
+        setting.model_copy(update={"given": False, **changes}) if setting.field == field else setting
+        for setting in schema.inferred_settings
     )
-    settings = tuple(horizon if setting.field == "horizon" else setting for setting in schema.inferred_settings)
-    return panel, schema.model_copy(update={"horizon": known, "inferred_settings": settings})
+    return schema.model_copy(update={"inferred_settings": settings})
 
 
 def inherit_options(config: RunConfig) -> RunConfig:

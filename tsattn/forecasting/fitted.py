@@ -16,7 +16,7 @@ from tsattn.models.network_combination import combine_with_zero_shot, get_networ
 from tsattn.models.options import NetworkOptions
 from tsattn.models.training_range import TrainingRange, get_training_range
 from tsattn.scoring.calibration import Calibration
-from tsattn.scoring.forecast_weights import name_with_zero_shot
+from tsattn.scoring.forecast_weights import ForecastWeights, name_with_zero_shot
 from tsattn.scoring.model_choice import ModelChoice, comparison_summary
 from tsattn.scoring.validation import ValidationSummary
 from tsattn.timeseries.panel import Panel
@@ -72,13 +72,16 @@ class FittedForecaster:
     def forecast_notes(self) -> list[str]:
         """Notes on the data and on the covariates of the forecast that follows them."""
         reading = [note.to_warning().format(None) for note in self.schema.notes]
-        return [*reading, *covariate_notes(self.panel, self.spec, self.schema)]
+        covariates = covariate_notes(self.panel, self.spec, self.schema)
+        return [*reading, *(note.format(None) for note in covariates)]
 
     def summary(self) -> str:
-        """Return how the model was selected, or one sentence on it compared with the best naive baseline."""
+        """Return one sentence on the model compared with the best naive baseline, and how it was selected."""
         if self.choice is None:
             return comparison_summary(self.scores, self.name)
         unused = "" if self.needs_covariates or not self.schema.covariates else " The covariates are not used."
+        if isinstance(self.choice, ForecastWeights):
+            return f"{comparison_summary(self.scores, self.name)} {self.choice.summary()}{unused}"
         return self.choice.summary() + unused
 
     @property

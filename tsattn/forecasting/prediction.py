@@ -105,7 +105,7 @@ def prediction_panel(fitted: FittedForecaster, X: Frame | Path | str | None, req
     if request.future is not None:
         panel = add_future_covariates(panel, to_table(request.future, schema.read_options), schema)
     for note in covariate_notes(panel, spec, schema) if steps <= spec.horizon else ():
-        warnings.warn(note, DataWarning, stacklevel=STACKLEVEL)
+        warnings.warn(note, stacklevel=STACKLEVEL)
     return panel
 
 
@@ -221,7 +221,7 @@ def _predict_recursively(fitted: FittedForecaster, panel: Panel, steps: int) -> 
         DataError: Future covariates are missing within these steps.
     """
     spec = fitted.spec
-    missing = missing_future_covariates(panel, spec.future_covariates, steps)
+    missing = missing_future_covariates(panel, fitted.schema, spec.future_covariates, steps)
     if missing:
         raise DataError(
             f"{missing}; a recursive forecast needs them for all of its {steps} steps",

@@ -73,7 +73,7 @@ class Calibration:
             )
         text = f"Intervals calibrated on {self.windows} windows of the validation part"
         names = ", ".join(f"{level:g}" for level in self.uncalibrated)
-        return f"{text}; too few for the levels {names}, which are uncalibrated." if names else f"{text}."
+        return f"{text}, but for the quantiles {names}: too few windows." if names else f"{text}."
 
 
 HISTORY_CALIBRATION = Calibration(0, 0, (), (), from_history=True)
@@ -103,8 +103,8 @@ def calibrate(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) ->
     layer = model.get_layer(CALIBRATION_LAYER)
     distribution = next((layer for layer in model.layers if layer.name == DISTRIBUTION_LAYER), None)
     factors, calibrated = np.ones(layer.factors.shape), []
-    # At least one of the non-overlapping windows is expected beyond the level.
-    enough = [x for x, level in enumerate(spec.levels) if (distinct + 1) * min(level, 1 - level) >= 1]
+    # At least one of the non-overlapping windows is expected beyond the level. 1 - 0.9 is less than 0.1 by rounding.
+    enough = [x for x, level in enumerate(spec.levels) if (distinct + 1) * min(level, 1 - level) >= 1 - 1e-9]
     if len(windows) and (enough or distribution is not None):
         quantiles, actual = _predict_validation(model, spec, windows)
         median = quantiles[..., spec.median]

@@ -74,7 +74,9 @@ def read_series(request: ParsedRequest, metadata: ModelMetadata) -> RequestPanel
             panel = add_future_covariates(panel, future, future_schema)
         else:
             notes.append('"future" is not used: the model is a baseline without covariates')
-    missing = needs_covariates and missing_future_covariates(panel, metadata.future_covariates, metadata.horizon)
+    missing = needs_covariates and missing_future_covariates(
+        panel, metadata.data_schema, metadata.future_covariates, metadata.horizon
+    )
     return RequestPanel(
         panel, tuple([*notes, f"{missing}; means of the training data replace them"] if missing else notes)
     )

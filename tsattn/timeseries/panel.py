@@ -13,6 +13,7 @@ import pandas as pd
 from tsattn._text import format_timestamp
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.ragged import Doubles, Floats, Ints, RaggedArray
+from tsattn.timeseries.schema import Schema
 
 WIDE_ID = ""
 """Id of the single series of wide data. No id in a file is empty."""
@@ -231,9 +232,18 @@ def _statistics(values: Floats) -> tuple[list[float], list[float]]:
     return mean.tolist(), np.where(deviation > 0, deviation, 1.0).tolist()
 
 
-def missing_future_covariates(panel: Panel, names: tuple[str, ...], horizon: int) -> str | None:
-    """Return how many values of future covariates are missing, and the first one; None if there are all."""
-    covariates = panel.covariates
+def missing_future_covariates(panel: Panel, schema: Schema, names: tuple[str, ...], horizon: int) -> str | None:
+    """Return how many values of the columns of future covariates are missing, and the first one; None if there are all.
+
+    Args:
+        panel: The series with their covariates.
+        schema: How they were read.
+        names: Features that the model uses; a column of categories has several.
+        horizon: Number of steps after the end of the series.
+    """
+    # A missing value is missing in every feature of its column.
+    columns = {schema.feature_names(column)[0]: column for column in schema.future_covariates}
+    covariates, names = panel.covariates, tuple(name for name in names if name in columns)
     if covariates is None or not names:
         return None
     series = np.arange(len(panel), dtype=np.int64)
@@ -243,7 +253,7 @@ def missing_future_covariates(panel: Panel, names: tuple[str, ...], horizon: int
     first, step, feature = (int(index[0]) for index in np.nonzero(~known))
     return (
         f"{known.size - int(known.sum())} of {known.size} values of future covariates are missing, the first one "
-        f"of '{names[feature]}' at {format_timestamp(panel.future_times(first, step + 1)[-1])}"
+        f"of '{columns[names[feature]]}' at {format_timestamp(panel.future_times(first, step + 1)[-1])}"
     )
 
 
