@@ -165,6 +165,46 @@ FORMS_READ: dict[str, tuple[str, dict[str, Any]]] = {
         lines("yearweek,y", 12, lambda row: f"2021-{row + 1:02d},{value(row)}"),
         {"freq": "W-MON", "start": "2021-01-04", "note": "ISO weeks, not as months"},
     ),
+    "years with marks in the header, the last year first": (
+        "country,"
+        + ",".join(f"{2019 - n}{'*' * (n < 2)}" for n in range(30))
+        + "\n"
+        + "".join(f"{name}," + ",".join(str(value(29 - n)) for n in range(30)) + "\n" for name in "A"),
+        {"freq": "1", "layout": "columns", "note": "2 of 30 years"},
+    ),
+    "days of a spreadsheet in a column such as Buchungsdatum": (
+        lines("Buchungsdatum;Betrag", 40, lambda row: f"{44564 + 7 * (row // 5) + row % 5};{value(row)}"),
+        {"freq": "B", "start": "2022-01-03", "targets": ("Betrag",), "note": "days of a spreadsheet"},
+    ),
+    "units in a column": (
+        lines("date,value,unit", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{value(row)},{'MWh' if row > 30 else 'kWh'}"),
+        {"freq": "D", "targets": ("value",), "note": "rows with 'kWh', 'MWh' in 'unit' are in one series"},
+    ),
+    "observed and planned values": (
+        lines(
+            "date,type,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{'Actual' if row < 30 else 'Forecast'},{value(row)}"
+        ),
+        {"freq": "D", "targets": ("y",), "note": "'Forecast' in 'type'"},
+    ),
+    "columns of years and halves": (
+        lines("Year,Half,y", 20, lambda row: f"{2010 + row // 2},H{row % 2 + 1},{value(row)}"),
+        {"freq": "2QS", "start": "2010-01-01", "time": ("Year", "Half")},
+    ),
+    "parts of fiscal years in the header": (
+        "country,"
+        + ",".join(f"FY{10 + n // 4} Q{n % 4 + 1}" for n in range(40))
+        + "\n"
+        + "".join(f"{name}," + ",".join(str(value(n)) for n in range(40)) + "\n" for name in "A"),
+        {"freq": "1", "note": "'FY10 Q1' in the header is no timestamp"},
+    ),
+    "a variable and its unit": (
+        lines(
+            "date,variable,value,unit",
+            80,
+            lambda row: f"{DAYS[row % 40]:%Y-%m-%d},{['x', 'p'][row // 40]},{value(row)},{['°C', 'kW'][row // 40]}",
+        ),
+        {"freq": "D", "ids": ("x", "p"), "notes": ()},
+    ),
 }
 
 
@@ -206,6 +246,14 @@ FORMS_REFUSED = {
     "dates with a digit for the century": (
         lines("DATE,y", 40, lambda row: f"1{DAYS[row]:%y%m%d},{value(row)}"),
         ["'DATE'", "1220101", "20220101"],
+    ),
+    "dates without the zero before the day": (
+        lines("Datum;y", 40, lambda row: f"{DAYS[row].day}{DAYS[row]:%m%Y};{value(row)}"),
+        ["'Datum'", "1012022", "01012022", "'%d%m%Y'"],
+    ),
+    "thirds of years": (
+        lines("Period,y", 30, lambda row: f"{2010 + row // 3}T{row % 3 + 1},{value(row)}"),
+        ["'2010T1'", "T1 to T3", "thirds"],
     ),
     "names of time zones": (
         lines("time,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d} 12:00:00 Europe/Berlin,{value(row)}"),

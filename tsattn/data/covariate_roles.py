@@ -15,6 +15,7 @@ from tsattn.data.columns import Bools, encode, find_duplicate
 from tsattn.data.frequency import to_integers
 from tsattn.data.roles import Role, is_counter
 from tsattn.data.table import Column, Table
+from tsattn.data.target_role import COUNTS
 from tsattn.errors import ConfigError
 from tsattn.timeseries.calendar import AUTO, applicable_cycles, calendar_feature_names, check_calendar, seasonal_cycles
 from tsattn.timeseries.panel import Panel
@@ -230,10 +231,9 @@ def _ends(table: Table, names: Sequence[str], codes: Ints, times: pd.Index) -> B
 
 
 def unused_columns(table: Table, used: tuple[str, ...], reasons: Mapping[str, str]) -> dict[str, str]:
-    """Return the columns without a role that are no counters, with the reason why they are no targets."""
-    taken = set(used)
-    rest = (name for name in table.columns if name not in taken and not is_counter(table[name]))
-    return {name: reasons.get(name, "") for name in rest}
+    """Return the columns without a role, with the reason why they are no targets."""
+    rest = [name for name in table.columns if name not in set(used)]
+    return {name: reasons.get(name, COUNTS if is_counter(table[name]) else "") for name in rest}
 
 
 def _candidates(table: Table, used: tuple[str, ...], config: DataConfig) -> list[str]:

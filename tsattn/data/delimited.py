@@ -27,6 +27,7 @@ from tsattn.config import ReadOptions
 from tsattn.data.cells import cell_kind
 from tsattn.data.columns import ID_NAMES, find_duplicate
 from tsattn.data.conversion import check_decimal, check_thousands, convert_texts, is_text
+from tsattn.data.encodings import FALLBACK, describe_encoding, guess_utf16
 from tsattn.data.layout import TextLayout, find_layout
 from tsattn.data.notes import Note
 from tsattn.data.numbers import FoundDecimal, Point, find_decimal, parse_number
@@ -45,16 +46,7 @@ MAX_DISTINCT = 20_000
 MAX_CHUNK_BYTES = 8 * CHUNK_BYTES
 """Size up to which a chunk grows to find the end of a row."""
 
-FALLBACK = "Windows-1252"
-"""Encoding of text that is not UTF-8; spreadsheets in Western Europe and America write it."""
-
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_FOREIGN = re.compile(
-    "[a-z\u00df-\u00ff][\u00c0-\u00d6\u00d8-\u00dd\u0160\u017d\u0178]|[A-Z][\u0160\u017d\u0178][a-z]"
-    "|[^\\W\\d_][\u201a-\u2122\u02c6\u02dc\u00a2-\u00ac\u00ae\u00af\u00b1\u00b4-\u00b6\u00b8\u00b9\u00bb-\u00be][^\\W\\d_]"
-    "|[^\\W\\d_][\u00a1\u00a8\u00b4\u00b8\u00b9\u00bf\u0192\u201a\u201e\u02c6]"
-)
-"""Letters and signs that do not follow each other in text that is Windows-1252."""
 _LOCAL_DATE = re.compile(r"\d{1,2}\.\d{1,2}\.(\d{4}|\d\d)\b.*")
 _QUOTED_POINT = re.compile(r'"[^",\n]*\d\.\d{3}\b[^",\n]*"')
 
@@ -176,7 +168,7 @@ def _finish(
     check_thousands(table, dialect.whole, lines)
     notes = list(dialect.notes)
     if encoding != "UTF-8":
-        notes.insert(0, _describe_encoding(encoding, table))
+        notes.insert(0, describe_encoding(encoding, table))
     # An id such as '7-' is no negative number.
     ids = [name for name in table.column_names if name.lower() in ID_NAMES]
     table, found = convert_texts(table, (*dialect.padded, *ids), dialect.decimal, options.na, lines)
@@ -209,23 +201,6 @@ def _holds_rows(cell: str, table: Any, delimiter: str) -> bool:
     rows = [line.split(delimiter) for line in cell.splitlines()[1:]]
     alike = [row for row in rows if len(row) == len(first)]
     return bool(known) and any(all(cell_kind(row[place]) == first[place] for place in known) for row in alike)
-
-
-def _describe_encoding(encoding: str, table: Any) -> Note:
-    """Return a note about an encoding other than UTF-8, a warning if the text is of another alphabet."""
-    texts = [column.unique().cast(pa.string()) for column in table.columns if is_text(column.type)]
-    cells = [cell for column in texts for cell in column.filter(pc.match_substring_regex(column, r"[^\x00-\x7f]"))]
-    text = "\n".join([*table.column_names, *(cell.as_py() for cell in cells)])
-    words = re.findall(r"[^\s,;|\"]*[^\x00-\x7f][^\s,;|\"]*", text)
-    if encoding == FALLBACK and words:
-        letters = re.findall(r"[\x80-\xff\u0152-\u2122]+", text)
-        is_other = 2 * sum(len(run) for run in letters if len(run) > 2) > sum(map(len, letters))
-        wrong = max(letters, key=len) if is_other else next(filter(_FOREIGN.search, words), None)
-        if wrong is not None:
-            reason = f"letters such as {quote_text(wrong)} are not of its languages, so names are wrong"
-            return Note("encoding", encoding, reason, True, "save it as UTF-8")
-    example = f" in words such as {quote_text(words[0])}" if words else ""
-    return Note("encoding", encoding, f"the file is not UTF-8; if letters{example} are wrong, save it as UTF-8")
 
 
 def _read_text(source: Source, encoding: str) -> str:
@@ -418,7 +393,7 @@ def _sample(source: Source) -> tuple[str, str, bool]:
         whole = not stream.read(1)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return str(data[: len(data) // 2 * 2], "utf-16", errors="ignore"), "UTF-16", whole
-    if b"\0" in data and (encoding := _guess_utf16(data)):
+    if b"\0" in data and (encoding := guess_utf16(data)):
         return str(data[: len(data) // 2 * 2], encoding, errors="ignore"), encoding, whole
     if b"\0" in data:
         raise DataError("expected a CSV or Parquet file, got another format", "save it as CSV")
@@ -428,15 +403,6 @@ def _sample(source: Source) -> tuple[str, str, bool]:
         return str(data, "utf-8-sig"), "UTF-8", whole
     except UnicodeDecodeError:
         return str(data, FALLBACK, errors="replace"), FALLBACK, whole
-
-
-def _guess_utf16(data: bytes) -> str | None:
-    """Return the encoding of UTF-16 without a byte order mark, in which one half of digits and line ends is zero."""
-    zero = np.frombuffer(data[: len(data) // 2 * 2], dtype=np.uint8).reshape(-1, 2) == 0
-    low, high = zero.mean(axis=0)
-    if min(low, high) > 0.05 or max(low, high) < 0.3:
-        return None
-    return "UTF-16-LE" if high > low else "UTF-16-BE"
 
 
 def _bad_row(source: Source, dialect: _Dialect, encoding: str, numbers: Sequence[int] = ()) -> DataError | None:

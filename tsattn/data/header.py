@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tsattn.data.cells import DATE_NUMBER, cell_kind
+from tsattn.data.header_times import YEAR_NAME
 from tsattn.data.numbers import UNITS, parse_number
 
 _UNIT_ROW = re.compile(r"units?|einheit(?:en)?|unités?|unidad(?:es)?|[\[(].*[\])]|-", re.IGNORECASE)
@@ -78,6 +79,11 @@ def _fill(row: Sequence[str]) -> list[str]:
     return result
 
 
+def _unmarked(cell: str) -> str:
+    """Return a year without a mark such as * or (p)."""
+    return year[1] if (year := YEAR_NAME.fullmatch(cell)) else cell
+
+
 def is_numeric_header(cells: Sequence[str], kinds: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """Return whether a row of whole numbers names columns of numbers, as years and the numbers of sensors do.
 
@@ -87,7 +93,7 @@ def is_numeric_header(cells: Sequence[str], kinds: Sequence[str], rows: Sequence
         rows: Other rows.
     """
     above = [cell.strip() for cell, kind in zip(cells, kinds, strict=True) if kind == "number"]
-    names = [cell for cell in above if cell and parse_number(cell)]
+    names = [_unmarked(cell) for cell in above if cell and parse_number(cell)]
     if len(set(names)) < len(names) or not all(re.fullmatch(r"\d+", name) for name in names):
         return False
     if len(names) < len([cell for cell in above if cell]):
@@ -95,6 +101,8 @@ def is_numeric_header(cells: Sequence[str], kinds: Sequence[str], rows: Sequence
         return True
     steps = np.diff([int(name) for name in names])
     if len(steps) > 1 and (steps > 0).all() and all(map(DATE_NUMBER.fullmatch, names)):
+        return True
+    if len(steps) > 1 and (steps == -1).all() and all(map(YEAR_NAME.fullmatch, names)):
         return True
     if len(steps) > (0 if "text" in kinds else 1) and steps[0] > 0 and (steps == steps[0]).all():
         return True

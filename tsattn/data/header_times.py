@@ -14,8 +14,8 @@ from tsattn.data.date_text import fold, month_of, weekday_of
 MIN_TIMESTAMPS = 3
 """Number of columns with a timestamp as name from which on they are taken for steps."""
 
-YEAR_NAME = re.compile(r"(?:YR|FY)?((?:1[5-9]|20|21)\d\d)(?:\s*\[YR\d{4}\])?")
-"""Year as the name of a column, such as 2010, FY2010 or 2010 [YR2010]."""
+YEAR_NAME = re.compile(r"(?:YR|FY)?((?:1[5-9]|20|21)\d\d)(?:\s*\[YR\d{4}\]|(?P<mark>\*+|[peEPF]|\s*\([A-Za-z]\)))?")
+"""Year as the name of a column, such as 2010, FY2010, 2010 [YR2010] or 2010*."""
 
 _HOUR_NAMES = ("", "h", "hr", "hour", "he", "hourending", "std", "stunde")
 _PERIOD_PREFIXES = ("p", "sp", "period", "q", "qh", "hh", "int", "interval", "slot")

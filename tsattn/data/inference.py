@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 
 from tsattn._text import quote_list
 from tsattn.config import Aggregation, DataConfig
+from tsattn.data.column_notes import aggregation_notes, mixture_notes, sign_notes, unread_notes
 from tsattn.data.covariate_roles import (
     CovariateRoles,
     describe_covariates,
@@ -50,6 +52,8 @@ from tsattn.timeseries.support import infer_support
 
 ROW_TARGET = "y"
 """Name of the target of data with one row per series."""
+
+_NAMED_YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)|\bFY ?\d\d")
 
 _LAYOUTS: dict[Layout, str] = {
     "long": "one row per series and timestamp",
@@ -143,16 +147,19 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
             "covariate_ranges": _covariate_ranges(panel, schema),
         }
     )
-    notes = [*table.origin.notes, *_role_notes(time, covariates.future), *_unread_notes(table, time, unused)]
-    notes += _sign_notes(table, unused, targets)
+    notes = [*table.origin.notes, *_role_notes(time, covariates.future), *unread_notes(table, time, unused)]
+    notes += [*sign_notes(table, unused, targets), *mixture_notes(table, unused, series)]
     if layout == "rows" and month_columns(table.columns):
         message = "the columns are months without a year, and are read as steps"
         notes.append(ReadingNote(message=message, hints=("add a column with the year",)))
+    elif layout == "rows" and (dated := [name for name in table.columns if _NAMED_YEAR.search(name)]):
+        message = f"the columns are read as steps; '{dated[0]}' in the header is no timestamp that can be read"
+        notes.append(ReadingNote(message=message, hints=("write timestamps such as 2020-12-31 into the header",)))
     mixed: list[ReadingNote] = []
     if times is not None:
         if config.freq is None:
             mixed = frequency_notes(panel.ids, series, times, schema.freq)
-        notes += _aggregation_notes(panel, schema, config, len(table))
+        notes += aggregation_notes(panel, schema, config, len(table))
         notes += week_notes(times) if "week" in time.time_format else []
     notes += [*mixed, *series_notes(panel, schema, gaps=not mixed)]
     return add_calendar_features(panel, schema), schema.model_copy(update={"notes": tuple(notes)})
@@ -180,49 +187,6 @@ def _known_horizon(panel: Panel, horizon: InferredSetting) -> InferredSetting:
         return horizon
     reason = "as far as the future covariates are known"
     return InferredSetting(field="horizon", value=str(known), given=False, reason=reason)
-
-
-def _unread_notes(table: Table, time: Role, unused: dict[str, str]) -> list[ReadingNote]:
-    """Return a note if rows are taken as steps although text may hold timestamps of an unknown format."""
-    if time.columns:
-        return []
-    for name in unused:
-        cells = table[name].values.dropna().astype("str") if table[name].kind == "text" else table[name].values.iloc[:0]
-        if len(cells) and cells.is_unique and cells.iloc[:100].str.contains(r"\d").mean() > 0.9:
-            message = (
-                f"rows are taken as steps; '{name}' holds no timestamps that can be read, such as '{cells.iloc[0]}'"
-            )
-            return [ReadingNote(message=message, hints=("name their format with {time_format}",))]
-    return []
-
-
-_SIGNS = ({"s", "h"}, {"soll", "haben"}, {"d", "c"}, {"dr", "cr"}, {"debit", "credit"}, {"d", "k"}, {"+", "-"})
-
-
-def _sign_notes(table: Table, unused: dict[str, str], targets: Role) -> list[ReadingNote]:
-    """Return notes on columns that may hold the signs of numbers, such as debit and credit."""
-    notes = []
-    for name in unused:
-        signs = set(map(str, table[name].values.dropna().unique())) if table[name].kind == "text" else set()
-        if len(signs) == 2 and {sign.strip().lower() for sign in signs} in _SIGNS:
-            message = f"'{name}' may hold the signs of {quote_list(targets.columns)}, and is not used"
-            notes.append(ReadingNote(message=message, hints=("write the numbers with signs",)))
-    return notes
-
-
-def _aggregation_notes(panel: Panel, schema: Schema, config: DataConfig, rows: int) -> list[ReadingNote]:
-    """Return a note if irregular timestamps make steps with several rows or with none."""
-    if schema.resample is None or config.resample is not None:
-        return []
-    observed = int(np.isfinite(panel.values).any(axis=1).sum())
-    empty = len(panel.values) - observed
-    if rows <= observed and not empty:
-        return []
-    message = (
-        f"the timestamps are irregular: {rows} rows are aggregated by {schema.resample} to {observed} steps of "
-        f"'{schema.freq}', and {empty} steps have none"
-    )
-    return [ReadingNote(message=message, hints=("set {resample} and {freq}",))]
 
 
 def _apply_freq(table: Table, time: Role, freq: str | None) -> Role:

@@ -16,12 +16,17 @@ from tsattn._text import quote_list, quote_text
 from tsattn.data.columns import ID_NAMES
 from tsattn.data.table import FILE, Column, Table
 from tsattn.data.time_detection import is_time_name
-from tsattn.data.time_parts import has_times_of_day, part_kind, part_values
+from tsattn.data.time_parts import has_times_of_day, part_kind, part_values, words_of
 
 _ID_WORDS = frozenset((*ID_NAMES, "product", "node", "key", "name", "group", "code", "region", "dept", "nr"))
 _ID_WORDS |= {"shop", "site", "location", "customer", "user", "account", "country", "city", "meter", "device"}
 _NUMBERED = frozenset(("", "unnamed: 0", "rownames", "obs"))
 _COUNTERS = frozenset(("index", "row", "no", "no."))
+
+UNIT_NAMES = frozenset(
+    ("unit", "units", "uom", "einheit", "currency", "wahrung", "devise", "moneda", "scale", "multiplier")
+)
+"""Words in the names of columns of units."""
 
 MIN_REPEATED = 0.1
 """Fraction of rows with a repeated timestamp from which on a column of any name may be the id."""
@@ -119,8 +124,8 @@ def _has_id_name(column: Column) -> bool:
     return (column.is_whole or column.kind == "text") and (name == FILE or bool(_ID_WORDS.intersection(words)))
 
 
-def _rank(column: Column) -> tuple[int, int]:
-    return _name_rank(column.name), column.values.nunique()
+def _rank(column: Column) -> tuple[int, bool, int]:
+    return _name_rank(column.name), bool(words_of(column.name) & UNIT_NAMES), column.values.nunique()
 
 
 def _name_rank(name: str) -> int:

@@ -75,7 +75,20 @@ def is_time_name(name: str) -> bool:
 
 def detect_format(column: pd.Series[Any]) -> TimeReading:
     """Return how a text column reads as timestamps."""
-    return _check_century(column, _detect(column))
+    return _check_thirds(column, _check_century(column, _detect(column)))
+
+
+def _check_thirds(column: pd.Series[Any], reading: TimeReading) -> TimeReading:
+    """Return a doubt if T1 to T3, without T4, may be thirds of years and no quarters."""
+    if reading.format != "quarter":
+        return reading
+    cells = pd.Series(_filled(column).unique())
+    parts = set(cells.str.extract(r"(?i)T0?(\d)")[0].dropna())
+    if parts != {"1", "2", "3"} or len(cells) < MIN_ROWS:
+        return reading
+    return TimeReading(
+        None, doubt=f"expected quarters up to T4, got T1 to T3, such as '{cells[0]}', which may be thirds"
+    )
 
 
 def _check_century(column: pd.Series[Any], reading: TimeReading) -> TimeReading:
@@ -290,29 +303,38 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
             return _choose(pd.Series(numbers).astype("int64").astype("str"), likely)
         if found != "integer":
             return TimeReading(found)
-        first = f"{column.dropna().iloc[0]:.0f}"
-        if fold(str(column.name)).strip() in DATE_NAMES and _has_century(column):
-            text = (
-                f"expected dates such as 20201231, got {first}, which may be 20{first[1:]} with a digit for the century"
-            )
+        if _names_dates(str(column.name)) and (date := _changed_date(column)):
+            text = f"expected dates such as 20201231, got {column.dropna().iloc[0]:.0f}, which may be {date}"
             return TimeReading(None, doubt=text)
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     if (reading := _read_fractions(values, str(column.name))) is not None:
         return reading
     if is_time_name(str(column.name)) and np.nanmin(values) >= 1e9 and np.nanmax(values) < 1e10:
         return TimeReading("seconds")
-    named = fold(str(column.name)).strip() in DATE_NAMES
-    if named and SERIALS[0] <= np.nanmin(values) and np.nanmax(values) < SERIALS[1]:
+    if _names_dates(str(column.name)) and SERIALS[0] <= np.nanmin(values) and np.nanmax(values) < SERIALS[1]:
         first = parse(column.dropna().iloc[:1], EXCEL)[0][0]
         text = f"{column.dropna().iloc[0]} and the others are read as days of a spreadsheet"
         return TimeReading(EXCEL, f"{text}: {format_timestamp(first)}")
     return TimeReading(None)
 
 
-def _has_century(column: pd.Series[Any]) -> bool:
-    """Return whether whole numbers such as 1220131 are dates after a digit for the century."""
+def _names_dates(name: str) -> bool:
+    return fold(name).strip() in DATE_NAMES or any(word.endswith(("date", "datum")) for word in words_of(name))
+
+
+def _changed_date(column: pd.Series[Any]) -> str:
+    """Return the first date of whole numbers such as 1220131, 1312022 or 31122022; "" if they are no such dates."""
     texts = column.dropna().astype("int64").astype("str")
-    return bool(texts.str.fullmatch(r"1\d{6}").all() and not parse(texts.str[1:], "%y%m%d")[1].any())
+    if texts.str.fullmatch(r"1\d{6}").all() and not parse(texts.str[1:], "%y%m%d")[1].any():
+        return f"20{texts.iloc[0][1:]} with a digit for the century"
+    if not texts.str.fullmatch(r"\d{7,8}").all():
+        return ""
+    padded = texts.str.zfill(8)
+    for order in ("%d%m%Y", "%m%d%Y"):
+        times, invalid = parse(padded, order)
+        if not invalid.any() and ((pd.DatetimeIndex(times).year > 1900) & (pd.DatetimeIndex(times).year < 2100)).all():
+            return f"{padded.iloc[0]}, a date written as '{order}'"
+    return ""
 
 
 def _read_fractions(values: npt.NDArray[np.float64], name: str) -> TimeReading | None:

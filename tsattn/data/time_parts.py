@@ -16,6 +16,7 @@ from tsattn.timeseries.ragged import Ints
 
 PART_NAMES: dict[str, str] = {
     "year": "year isoyear calendaryear yr yyyy jahr annee an ano anno jaar rok",
+    "half": "half halfyear halbjahr semester semestre semestr",
     "quarter": "quarter qtr quartal trimestre trim kwartaal kwartal q",
     "month": "month mon mnth mo mm monat mois mes mese maand miesiac monthnumber monthno",
     "week": "week wk weekno weeknumber weekofyear isoweek epiweek kw woche kalenderwoche semaine semana settimana",
@@ -28,10 +29,17 @@ PART_NAMES: dict[str, str] = {
 
 _KIND_OF_NAME = {name: kind for kind, names in PART_NAMES.items() for name in names.split()}
 _RANGES = {
-    **{"year": (1000, 2999), "quarter": (1, 4), "month": (1, 12), "week": (1, 53), "day of year": (1, 366)},
+    **{
+        "year": (1000, 2999),
+        "half": (1, 2),
+        "quarter": (1, 4),
+        "month": (1, 12),
+        "week": (1, 53),
+        "day of year": (1, 366),
+    },
     **{"day": (1, 31), "hour": (0, 24), "minute": (0, 59)},
 }
-DATE_PARTS = (("month", "day"), ("day of year",), ("week",), ("month",), ("quarter",))
+DATE_PARTS = (("month", "day"), ("day of year",), ("week",), ("month",), ("quarter",), ("half",))
 """Parts that form a date with the year, from the finest on."""
 
 _CLOCK_NAMES = frozenset(("time", "clock", "hour", "hours", "hr", "zeit", "uhrzeit", "stunde", "heure", "heures"))
@@ -112,7 +120,7 @@ def part_values(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
     if kind_of(column) != "text":
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     texts = column.astype("str")
-    numbers = pd.to_numeric(texts.str.extract(r"^\s*(?:[MQWTDP]|KW ?|Q ?|W ?)?(\d+)\s*$", re.I)[0], errors="coerce")
+    numbers = pd.to_numeric(texts.str.extract(r"^\s*(?:[MQWTDPHS]|KW ?|Q ?|W ?)?(\d+)\s*$", re.I)[0], errors="coerce")
     months = texts.map(lambda text: month_of(text.strip()), na_action="ignore")
     return numbers.fillna(pd.to_numeric(months, errors="coerce")).to_numpy(dtype=np.float64)
 
@@ -135,7 +143,8 @@ def date_of_parts(columns: pd.DataFrame, kinds: Sequence[str]) -> pd.Series[Any]
         date = first + pd.to_timedelta(days.where((days >= 1) & (days == days.round())) - 1, unit="D")
         date = date.where(date.dt.year == year)
     else:
-        months = part["month"] if "month" in part else 3 * part.get("quarter", year * 0 + 1) - 2
+        first = 6 * part["half"] - 5 if "half" in part else 3 * part.get("quarter", year * 0 + 1) - 2
+        months = part.get("month", first)
         day = part.get("day", year * 0 + 1)
         date = _first_days(year, months) + pd.to_timedelta(day.where((day >= 1) & (day == day.round())) - 1, unit="D")
         date = date.where(date.dt.month == months)

@@ -168,6 +168,10 @@ def _unpivot_timestamps(table: Table) -> Unpivoted | None:
     if values.dtype == object and values[0] not in {name.strip() for name in names}:
         text = f"{names[0]} and the others are read as days of a spreadsheet: {values[0]}"
         table = _add_note(table, Note("header", names[0], text, is_warning=True))
+    marked = [name for name in names if (year := YEAR_NAME.fullmatch(name.strip())) and year["mark"]]
+    if marked:
+        text = f"marks such as that of '{marked[0]}' are removed from {len(marked)} of {len(names)} years"
+        table = _add_note(table, Note("header", marked[0], text, is_warning=True))
     table, others = _drop_totals(table, names, others)
     table = _complete_ids(_drop_total_rows(table, names, others), others)
     long = _melt(table, others, names, TIME, values)
