@@ -1,9 +1,9 @@
 """``python -m benchmarks.speed``: training, prediction and reading, each relative to something else in the same run.
 
-* `decoder`: a training step (forward, backward, update) of the encoder-decoder with Bahdanau attention: GRU of 128 units,
-  batch 64. Compared with a hand-written Keras loop, whose attention layer projects the keys at every step as tutorials
-  do, and with PyTorch's same model (keys projected once), if installed. Further rows: look-back and horizon doubled
-  twice, relative to the shortest.
+* `decoder`: a training step (forward, backward, update) of the encoder-decoder with Bahdanau attention, GRU of 128
+  units, batch 64. Compared with a hand-written Keras loop, whose attention layer projects the keys at every step as
+  tutorials do, and with PyTorch's same model (keys projected once), if installed. More rows: context and horizon
+  doubled twice, relative to the shortest.
 * `predict`: a small fitted network on many series; a single series in a warm process; the command in a new process.
 * `read`: `tsattn inspect` on a large file and the start of a fit, relative to pyarrow's reader and to the training.
 
@@ -31,11 +31,12 @@ import pandas as pd
 
 from benchmarks.accuracy.markdown import text_table
 from benchmarks.cli import TABLE_ONLY, read_results, write_results
+from benchmarks.startup import training_seconds
 
 RESULTS = Path(__file__).with_name("results") / "speed.json"
-LOOK_BACK, HORIZON, UNITS, BATCH = 168, 24, 128, 64
+CONTEXT, HORIZON, UNITS, BATCH = 168, 24, 128, 64
 SIZES = (1, 2, 4)
-"""Factors of the shortest look-back and horizon."""
+"""Factors of the shortest context and horizon."""
 STEPS = 100
 """Steps of each series to predict."""
 TSATTN = [sys.executable, "-m", "tsattn"]
@@ -63,42 +64,42 @@ def row(what: str, seconds: float, reference: str, other: float, asked: str = ""
     return {**found, "ratio": round(other / seconds, 2), "asked": asked}
 
 
-def keras_step(build: Callable[[int, int], Any], look_back: int, horizon: int) -> Callable[[], Any]:
+def keras_step(build: Callable[[int, int], Any], context: int, horizon: int) -> Callable[[], Any]:
     """Return a function that trains a Keras model for a step."""
     import keras
 
     keras.utils.set_random_seed(0)
-    model = build(look_back, horizon)
-    x, y = arrays(look_back, horizon)
+    model = build(context, horizon)
+    x, y = arrays(context, horizon)
     model.compile(keras.optimizers.Adam(1e-3), "mse", jit_compile=False)
     return lambda: model.train_on_batch(x, y)
 
 
-def arrays(look_back: int, horizon: int) -> tuple[Any, Any]:
+def arrays(context: int, horizon: int) -> tuple[Any, Any]:
     """Return a batch of sequences and of what follows them."""
     rng = np.random.default_rng(0)
-    return tuple(rng.normal(size=(BATCH, length, 1)).astype("float32") for length in (look_back, horizon))  # type: ignore[return-value]
+    return tuple(rng.normal(size=(BATCH, length, 1)).astype("float32") for length in (context, horizon))  # type: ignore[return-value]
 
 
-def tsattn_model(look_back: int, horizon: int) -> Any:
+def tsattn_model(context: int, horizon: int) -> Any:
     """The model of this package's layers."""
     import keras
 
     from tsattn.layers import AttentionDecoder, BahdanauAttention
 
-    inputs = keras.Input((look_back, 1))
+    inputs = keras.Input((context, 1))
     memory, state = keras.layers.GRU(UNITS, return_sequences=True, return_state=True)(inputs)
     attention = BahdanauAttention(UNITS)
     decoder = AttentionDecoder(keras.layers.GRUCell(UNITS), horizon, 1, attention, teacher_forcing=0.0)
     return keras.Model(inputs, decoder(memory, initial_state=[state]))
 
 
-def keras_loop(look_back: int, horizon: int) -> Any:
+def keras_loop(context: int, horizon: int) -> Any:
     """The model as it is written by hand in Keras."""
     import keras
     from keras import ops
 
-    class Attention(keras.layers.Layer):
+    class Attention(keras.layers.Layer):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.query, self.key, self.score = (keras.layers.Dense(units) for units in (UNITS, UNITS, 1))
@@ -107,7 +108,7 @@ def keras_loop(look_back: int, horizon: int) -> Any:
             score = self.score(ops.tanh(self.query(query[:, None]) + self.key(values)))
             return ops.sum(ops.softmax(score, axis=1) * values, axis=1)
 
-    class Model(keras.Model):
+    class Model(keras.Model):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.encoder = keras.layers.GRU(UNITS, return_sequences=True, return_state=True)
@@ -117,8 +118,8 @@ def keras_loop(look_back: int, horizon: int) -> Any:
             memory, state = self.encoder(inputs)
             output, outputs = ops.zeros_like(inputs[:, 0]), []
             for _ in range(horizon):
-                context = self.attention(state, memory)
-                state, _ = self.cell(ops.concatenate([output, context], axis=-1), [state])
+                attended = self.attention(state, memory)
+                state, _ = self.cell(ops.concatenate([output, attended], axis=-1), [state])
                 output = self.head(state)
                 outputs.append(output)
             return ops.stack(outputs, axis=1)
@@ -126,7 +127,7 @@ def keras_loop(look_back: int, horizon: int) -> Any:
     return Model()
 
 
-def torch_step(look_back: int, horizon: int) -> Callable[[], Any]:
+def torch_step(context: int, horizon: int) -> Callable[[], Any]:
     """Return a function that trains PyTorch's same model for a step."""
     import torch
 
@@ -143,20 +144,21 @@ def torch_step(look_back: int, horizon: int) -> Callable[[], Any]:
             keys, state, output, outputs = self.key(memory), state[0], inputs[:, 0] * 0, []
             for _ in range(horizon):
                 weights = torch.softmax(self.score(torch.tanh(self.query(state)[:, None] + keys)), dim=1)
-                context = (weights * memory).sum(1)
-                state = self.cell(torch.cat([output, context], -1), state)
+                attended = (weights * memory).sum(1)
+                state = self.cell(torch.cat([output, attended], -1), state)
                 output = self.head(state)
                 outputs.append(output)
             return torch.stack(outputs, 1)
 
     torch.manual_seed(0)
     model = Model()
-    x, y = (torch.tensor(array) for array in arrays(look_back, horizon))
+    x, y = (torch.tensor(array) for array in arrays(context, horizon))
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
 
     def step() -> None:
         optimizer.zero_grad()
-        torch.nn.functional.mse_loss(model(x), y).backward()
+        loss: Any = torch.nn.functional.mse_loss(model(x), y)
+        loss.backward()
         optimizer.step()
 
     return step
@@ -165,18 +167,18 @@ def torch_step(look_back: int, horizon: int) -> Callable[[], Any]:
 def measure_decoder(repeats: int) -> list[Row]:
     """Return the rows of the encoder-decoder."""
     tasks = {
-        "tsattn": keras_step(tsattn_model, LOOK_BACK, HORIZON),
-        "Keras loop": keras_step(keras_loop, LOOK_BACK, HORIZON),
+        "tsattn": keras_step(tsattn_model, CONTEXT, HORIZON),
+        "Keras loop": keras_step(keras_loop, CONTEXT, HORIZON),
     }
     if importlib.util.find_spec("torch"):
-        tasks["PyTorch"] = torch_step(LOOK_BACK, HORIZON)
+        tasks["PyTorch"] = torch_step(CONTEXT, HORIZON)
     seconds = fastest(tasks, repeats)
-    what = f"training step, look-back {LOOK_BACK}, horizon {HORIZON}"
+    what = f"training step, context {CONTEXT}, horizon {HORIZON}"
     asked = {"Keras loop": ">= 3", "PyTorch": ">= 1.3"}
     rows = [row(what, seconds["tsattn"], name, other, asked[name]) for name, other in list(seconds.items())[1:]]
-    shortest = LOOK_BACK // 2, HORIZON // 2
+    shortest = CONTEXT // 2, HORIZON // 2
     for name, sizes in (
-        ("look-back", [(shortest[0] * factor, shortest[1]) for factor in SIZES]),
+        ("context", [(shortest[0] * factor, shortest[1]) for factor in SIZES]),
         ("horizon", [(shortest[0], shortest[1] * factor) for factor in SIZES]),
     ):
         found = fastest({str(size): keras_step(tsattn_model, *size) for size in sizes}, repeats)
@@ -237,7 +239,9 @@ def measure_predict(repeats: int, series: int) -> list[Row]:
         )
     about = f"{series:,} series of {STEPS} steps"
     return [
-        row(f"`Forecaster.predict`, {about}", seconds["predict"], "its SavedModel in batches of 1,024", seconds["serve"]),
+        row(
+            f"`Forecaster.predict`, {about}", seconds["predict"], "its SavedModel in batches of 1,024", seconds["serve"]
+        ),
         row("`Forecaster.predict`, one series", seconds["predict one"], "5 ms", 0.005, ">= 1"),
         row("SavedModel, one series", seconds["serve one"], "5 ms", 0.005, ">= 1"),
         row("`tsattn predict RUN`", seconds["command"], "`import tensorflow`", seconds["import"], ">= .77"),
@@ -246,8 +250,6 @@ def measure_predict(repeats: int, series: int) -> list[Row]:
 
 def measure_read(repeats: int, megabytes: int) -> list[Row]:
     """Return the rows of reading."""
-    import pyarrow.csv
-
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         file = folder / "large.csv"
@@ -260,17 +262,19 @@ def measure_read(repeats: int, megabytes: int) -> list[Row]:
         seconds = fastest(
             {
                 "inspect": lambda: run(*TSATTN, "inspect", str(file)),
-                "pyarrow": lambda: run(sys.executable, "-c", "import pyarrow.csv, sys; pyarrow.csv.read_csv(sys.argv[1])", str(file)),
+                "pyarrow": lambda: run(
+                    sys.executable, "-c", "import pyarrow.csv, sys; pyarrow.csv.read_csv(sys.argv[1])", str(file)
+                ),
             },
             repeats,
         )
         options = ("--model", "seq2seq", "-o", str(folder / "run"), "--verbose")
         result = subprocess.run([*TSATTN, "fit", str(small), *options], capture_output=True, text=True, check=True)
-        log = [(float(number), text) for number, text in re.findall(r"^ *([\d.]+) s  (.*)$", result.stderr, re.MULTILINE)]
+        log = [
+            (float(number), text) for number, text in re.findall(r"^ *([\d.]+) s  (.*)$", result.stderr, re.MULTILINE)
+        ]
         first = next(number for number, text in log if text.startswith("Training"))
-        trained = sum(
-            end - begin for (begin, text), (end, _) in zip(log, log[1:], strict=False) if text.startswith("Training")
-        )
+        trained = training_seconds(result.stderr)
         size = file.stat().st_size / 1e6
     return [
         row(f"`tsattn inspect`, {size:.0f} MB", seconds["inspect"], "pyarrow's reader", seconds["pyarrow"]),

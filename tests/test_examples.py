@@ -93,7 +93,7 @@ def test_score_in_spark(histories: Path, tmp_path: Path, monkeypatch: pytest.Mon
     pytest.importorskip("pyspark", reason="needs pip install 'tsattn[spark]'")
     monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-    # In a process of its own, since Spark leaves its connections open.
+    # In a separate process, since Spark leaves its connections open.
     arguments = (EXAMPLES / "score_in_spark.py", tmp_path / "run", histories, tmp_path / "forecasts")
     subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
     found = pd.read_parquet(tmp_path / "forecasts").sort_values(["store", "date"], ignore_index=True)

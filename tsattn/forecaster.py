@@ -20,6 +20,7 @@ from tsattn._logging import log_progress
 from tsattn.config import Aggregation, DataConfig, Decimal, RunConfig, SelectionConfig, Support, TrainingConfig
 from tsattn.data.loader import Frame, source_name
 from tsattn.data.prediction_inputs import Cutoff
+from tsattn.errors import ConfigError
 from tsattn.evaluation.backtest import backtest
 from tsattn.evaluation.evaluate import Evaluation, evaluate
 from tsattn.evaluation.model_selection import fit
@@ -471,6 +472,7 @@ class Forecaster(BaseEstimator):
         out: Path | str | None = None,
         overwrite: bool = False,
         callbacks: Callbacks = (),
+        jobs: int = 1,
         verbose: int = 0,
     ) -> Backtest:
         """Forecast known data at several origins, each from the data before it, and compare with the naive baselines.
@@ -489,14 +491,21 @@ class Forecaster(BaseEstimator):
                 resumes there, and further models are added.
             overwrite: Replace another backtest in that folder.
             callbacks: As in `fit`; so is ``verbose``.
+            jobs: Number of processes for the trainings, which have no callbacks then. As always with Python's
+                multiprocessing, a script needs ``if __name__ == "__main__"``.
 
         Raises:
+            ConfigError: Several jobs have callbacks, or models that a script registers.
             DataError: The data cannot be read as series, or are too short for this number of folds.
             RunError: A package is missing, or ``out`` has other contents or cannot be written.
         """
+        if jobs > 1 and callbacks:
+            raise ConfigError("several jobs train in other processes, where callbacks cannot be called")
         options: dict[str, Any] = {"models": models, "baselines": baselines, "out": out, "overwrite": overwrite}
         with log_progress(verbose):
-            result = backtest(self.to_config(), X, folds, step, refit, callback=_callback_factory(callbacks), **options)
+            result = backtest(
+                self.to_config(), X, folds, step, refit, callback=_callback_factory(callbacks), jobs=jobs, **options
+            )
         return replace(result, forecasts=to_library(result.forecasts, template_of(X)))
 
     def evaluate(

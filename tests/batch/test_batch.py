@@ -17,19 +17,10 @@ from keras_help import eager_training
 from run_files import without_export
 
 import tsattn as package
-from tsattn import Forecaster
-from tsattn.batch import (
-    FittedSource,
-    LocalProcesses,
-    Partition,
-    RayCluster,
-    ZeroShotSource,
-    divide_data,
-    engines,
-    forecast_partitions,
-    partitions,
-)
+from tsattn import Forecaster, engines
+from tsattn.batch import FittedSource, Partition, ZeroShotSource, divide_data, forecast_partitions, partitions
 from tsattn.config import RunConfig
+from tsattn.engines import LocalProcesses, RayCluster
 from tsattn.errors import DataError, RunError
 
 HORIZON = 3

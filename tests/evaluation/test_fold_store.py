@@ -204,3 +204,18 @@ def test_invalid_models() -> None:
         Forecaster(horizon=5).backtest(series(), models=["tcn", "arima"])
     with pytest.raises(ConfigError, match="unknown option 'units'"):
         Forecaster(horizon=5, options={"units": 4}).backtest(series(), models=["seq2seq", "naive"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("refit", ["never", "every"])
+def test_several_processes_give_the_same_result(refit: Refit, tmp_path: Path) -> None:
+    models = ["attention_pooling", "drift"]
+    one = forecaster().backtest(series(), FOLDS, refit=refit, models=models)
+    two = forecaster().backtest(series(), FOLDS, refit=refit, models=models, out=tmp_path / "two", jobs=2)
+    pd.testing.assert_frame_equal(two.scores, one.scores, rtol=1e-5)
+    pd.testing.assert_frame_equal(two.forecasts, one.forecasts, rtol=1e-5)
+
+
+def test_several_processes_cannot_call_back() -> None:
+    with pytest.raises(ConfigError, match="several jobs train in other processes"):
+        forecaster().backtest(series(), FOLDS, models=NETWORKS, callbacks=Callback(), jobs=2)

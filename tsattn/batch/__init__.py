@@ -1,18 +1,15 @@
 """Forecasts of panels that are larger than one process: whole series are the unit, files hold them and the forecasts.
 
 `partitions` divides the files into parts of whole series, `forecasts` maps one part, an Arrow table, to its forecasts,
-and `engines` distribute the parts over processes of this machine or a Ray cluster.
+and `tsattn.engines` distributes the parts over processes of this machine or a Ray cluster.
 """
 
-from tsattn.batch.engines import LocalProcesses, RayCluster
 from tsattn.batch.forecasts import FittedSource, Source, ZeroShotSource, forecast_partitions
 from tsattn.batch.partitions import Partition, divide_data
 
 __all__ = [
     "FittedSource",
-    "LocalProcesses",
     "Partition",
-    "RayCluster",
     "Source",
     "ZeroShotSource",
     "divide_data",

@@ -17,11 +17,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
-from tsattn.batch.engines import Engine, LocalProcesses
 from tsattn.batch.partitions import Partition, divide, list_files, open_file_system, write_file
 from tsattn.config import RunConfig
 from tsattn.data.loader import load
 from tsattn.data.table import FILE, FRAME
+from tsattn.engines import Engine, LocalProcesses
 from tsattn.errors import DataError, DataWarning, RunError
 from tsattn.timeseries.schema import Schema
 from tsattn.timeseries.seasonality import combined_seasons

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tsattn.cli.batch import engine_options, make_engine
 from tsattn.cli.command import Command
 from tsattn.cli.document import records
 from tsattn.cli.loading import load_tensorflow
 from tsattn.cli.options import (
     PATH,
+    add_options,
     baseline_option,
     config_options,
     data_name,
@@ -58,6 +60,9 @@ if TYPE_CHECKING:
 @baseline_option
 @out_option("Folder to write.", "backtests/ and the name of DATA")
 @overwrite_option
+@add_options(
+    engine_options("Train models and folds in N processes; with --refit every, each fold is a task.  [default: 1]")
+)
 @config_options("Model or models to compare, see `tsattn models`.", "NAME[,...]")
 def backtest(
     data: Path,
@@ -67,6 +72,8 @@ def backtest(
     baselines: tuple[str, ...],
     out: Path | None,
     overwrite: bool,
+    jobs: int | None,
+    ray: str | None,
     model: str | None,
     **options: Any,
 ) -> dict[str, Any]:
@@ -106,6 +113,7 @@ def backtest(
         baselines=baselines,
         store=store,
         on_progress=_FinishedModels(screen),
+        engine=None if (jobs or 1) == 1 and ray is None else make_engine(jobs, ray),
     )
     summary = _print(screen, result, folds)
     screen.show(f"\nWritten: {folder}/ with leaderboard.csv, scores.csv and forecasts.csv.")

@@ -1,4 +1,4 @@
-"""Options of commands that can forecast many files in several processes."""
+"""Options of commands that can use several processes."""
 
 from __future__ import annotations
 
@@ -13,23 +13,30 @@ from tsattn.cli.screen import current_screen
 
 if TYPE_CHECKING:
     from tsattn.batch import Partition, Source
+    from tsattn.engines import Engine
 
-batch_options = (
-    click.option(
-        "--jobs",
-        type=click.IntRange(1),
-        metavar="N",
-        help="Forecast the files of DATA in N processes into the folder --out, one Parquet file each; repeat the "
-        "command to continue after an interruption.  [default: all of DATA in one process]",
-    ),
-    click.option(
-        "--ray",
-        metavar="ADDRESS",
-        help="As --jobs, on the workers of a Ray cluster: its address, auto for the running one, or local for one on "
-        "this machine.",
-    ),
+
+def engine_options(jobs: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the options --jobs, with its help, and --ray."""
+    ray = "As --jobs, on the workers of a Ray cluster: its address, auto for the running one, or local for one on this "
+    return (
+        click.option("--jobs", type=click.IntRange(1), metavar="N", help=jobs),
+        click.option("--ray", metavar="ADDRESS", help=f"{ray}machine."),
+    )
+
+
+batch_options = engine_options(
+    "Forecast the files of DATA in N processes into the folder --out, one Parquet file each; repeat the command to "
+    "continue after an interruption.  [default: all of DATA in one process]"
 )
 """The options of a command that calls `forecast_files`."""
+
+
+def make_engine(jobs: int | None, ray: str | None) -> Engine:
+    """Return the engine of --jobs and --ray."""
+    from tsattn.engines import LocalProcesses, RayCluster
+
+    return LocalProcesses(jobs or 1) if ray is None else RayCluster(ray, jobs)
 
 
 def forecast_files(
@@ -51,11 +58,11 @@ def forecast_files(
         ray: Address of a Ray cluster; None for processes of this machine.
         overwrite: Whether to replace the files in the folder.
     """
-    from tsattn.batch import LocalProcesses, RayCluster, forecast_partitions
+    from tsattn.batch import forecast_partitions
 
     if data is None or out is None or str(out) == "-":
         raise click.UsageError("--jobs and --ray need DATA, and a folder for the forecasts: -o FOLDER")
-    engine = LocalProcesses(jobs or 1) if ray is None else RayCluster(ray, jobs)
+    engine = make_engine(jobs, ray)
     screen = current_screen()
     source, partitions = prepare(data)
     summary = forecast_partitions(source, partitions, out, engine, overwrite=overwrite)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -11,29 +12,18 @@ import numpy as np
 import pandas as pd
 
 from tsattn._text import format_timestamp
-from tsattn.config import AUTO, RunConfig
+from tsattn.config import RunConfig
 from tsattn.data.loader import Frame, source_name
+from tsattn.engines import Engine, LocalProcesses
 from tsattn.errors import ConfigError
+from tsattn.evaluation.candidates import make_candidates
 from tsattn.evaluation.fold_store import FoldStore
-from tsattn.evaluation.model_selection import fit
+from tsattn.evaluation.fold_tasks import FoldTask, execute, registering_modules
 from tsattn.evaluation.origins import EvaluationWindows, plan_backtest
-from tsattn.evaluation.rolling_origin import (
-    Backtest,
-    BacktestProgress,
-    Candidate,
-    Refit,
-    baseline_candidates,
-    network_candidate,
-    run_backtest,
-)
+from tsattn.evaluation.rolling_origin import Backtest, BacktestProgress, Refit, run_backtest
 from tsattn.forecasting.finetuning import inherit_options, read_series
 from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.forecasting.run_metadata import RunMetadata
-from tsattn.models import BASELINES, resolve_options
-from tsattn.scoring.classical import CLASSICAL, check_classical
-
-DEFAULT = "default"
-"""Name of a candidate without a model name. Its model may differ from training to training."""
 
 
 def backtest(
@@ -48,14 +38,16 @@ def backtest(
     out: Path | str | None = None,
     overwrite: bool = False,
     callback: CallbackFactory | None = None,
+    jobs: int = 1,
 ) -> Backtest:
     """Backtest a configuration on data; see `tsattn.Forecaster.backtest`."""
     panel, schema = read_series(X, config)
     schema.warn(stacklevel=4)
     windows = plan_backtest(panel, schema, inherit_options(config).data, folds, step, source_name(X))
     store = None if out is None else FoldStore.open(Path(out), windows, config, refit, overwrite=overwrite)
+    engine = LocalProcesses(jobs) if jobs > 1 else None
     return backtest_windows(
-        config, windows, refit=refit, models=models, baselines=baselines, store=store, callback=callback
+        config, windows, refit=refit, models=models, baselines=baselines, store=store, callback=callback, engine=engine
     )
 
 
@@ -69,62 +61,37 @@ def backtest_windows(
     store: FoldStore | None = None,
     callback: CallbackFactory | None = None,
     on_progress: Callable[[BacktestProgress], None] | None = None,
+    engine: Engine | None = None,
 ) -> Backtest:
-    """Backtest a configuration on windows that are planned already; see `backtest` and `run_backtest`."""
+    """Backtest a configuration on windows that are planned already; see `backtest` and `run_backtest`.
+
+    Args:
+        engine: Where the models are trained and forecast; None for this process.
+    """
     if refit not in get_args(Refit):
         raise ConfigError(f"refit must be one of {', '.join(get_args(Refit))}. Received: refit={refit}")
     models = (models,) if isinstance(models, str) else models
     candidates = make_candidates(config, windows, models, baselines, callback, refit=refit)
     names = tuple(dict.fromkeys(models)) or (candidates[0].name,)
-    result = run_backtest(windows, candidates, names, refit=refit, store=store, on_progress=on_progress)
+    with tempfile.TemporaryDirectory() as folder:
+        if engine is not None:
+            store = store or FoldStore(Path(folder), {})
+            store.begin()
+            modules = registering_modules([*models, str(config.model.get("name"))])
+            task = FoldTask(config, windows, tuple(models), tuple(baselines), refit, store, modules)
+            on_progress = _with_seconds(on_progress, execute(task, candidates, engine))
+        result = run_backtest(windows, candidates, names, refit=refit, store=store, on_progress=on_progress)
     note = _training_overlap(config, windows)
     return replace(result, notes=(note, *result.notes)) if note else result
 
 
-def make_candidates(
-    config: RunConfig,
-    windows: EvaluationWindows,
-    models: Sequence[str],
-    classical: Sequence[str],
-    callback: CallbackFactory | None,
-    *,
-    refit: Refit,
-) -> list[Candidate]:
-    """Return the candidates of a backtest: the models, then the naive baselines and some classical ones.
-
-    Args:
-        config: Configuration of all candidates, apart from the model.
-        windows: The forecasts to make.
-        models: Names of models and baselines; none for the model of the configuration.
-        classical: Names of classical baselines.
-        callback: Makes the callback of each training.
-        refit: How often candidates are trained.
-
-    Raises:
-        ConfigError: A model does not exist or has no such options.
-        RunError: A package is missing.
-    """
-    check_classical(classical)
-    classical = [name for name in CLASSICAL if name in (*models, *classical)]
-    check_classical(classical)
-    configs = {name: config.with_model(name) for name in models if name not in classical}
-    if not models:
-        configs = {_model_name(config): config}
-    return [
-        *(
-            network_candidate(own, fit, windows, name, callback, label=name if len(configs) > 1 else "", refit=refit)
-            for name, own in configs.items()
-        ),
-        *baseline_candidates(config, windows, [*(name for name in BASELINES if name not in configs), *classical]),
-    ]
-
-
-def _model_name(config: RunConfig) -> str:
-    """Return the model name of a configuration, or ``default`` if it has none."""
-    model = inherit_options(config).model
-    if model.get("name") == AUTO:
-        return AUTO
-    return resolve_options(model, source="Forecaster")[0].name if model else DEFAULT
+def _with_seconds(
+    on_progress: Callable[[BacktestProgress], None] | None, seconds: Mapping[tuple[str, int], float]
+) -> Callable[[BacktestProgress], None] | None:
+    """Return the function with the times that other processes have measured."""
+    if on_progress is None:
+        return None
+    return lambda step: on_progress(replace(step, seconds=seconds.get((step.model, step.fold), step.seconds)))
 
 
 def _training_overlap(config: RunConfig, windows: EvaluationWindows) -> str | None:

@@ -106,8 +106,13 @@ class FoldStore:
             return
         if self._replace:
             _remove(self._folder)
+            self._replace = False
         _make_folder(self._folder)
         write_text(json.dumps(self._description, indent=2) + "\n", self._folder / DESCRIPTION)
+
+    def has(self, number: int, name: str) -> bool:
+        """Return whether the fold of a model is finished."""
+        return self._folder is not None and self._path(number, name, "json").exists()
 
     def read(self, number: int, name: str, options: dict[str, Any]) -> Fold | None:
         """Return the fold of a model if it is finished.
@@ -115,7 +120,7 @@ class FoldStore:
         Raises:
             RunError: It was made with other options, was changed, or cannot be read.
         """
-        if self._folder is None or not self._path(number, name, "json").exists():
+        if not self.has(number, name):
             return None
         path, record_path = (self._path(number, name, suffix) for suffix in ("parquet", "json"))
         try:

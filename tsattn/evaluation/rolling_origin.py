@@ -203,7 +203,7 @@ def run_backtest(
     store = store or FoldStore()
     store.begin()
     for candidate in candidates:
-        folds[candidate.name] = list(_run_candidate(candidate, windows, refit, store, on_progress))
+        folds[candidate.name] = list(forecast_folds(candidate, windows, refit, store, on_progress))
         levels = candidate.levels
     by_fold = zip(*folds.values(), strict=True)
     forecasts = pd.concat([_join_columns([fold.forecasts for fold in row]) for row in by_fold], ignore_index=True)
@@ -225,16 +225,17 @@ def run_backtest(
     )
 
 
-def _run_candidate(
+def forecast_folds(
     candidate: Candidate,
     windows: EvaluationWindows,
     refit: Refit,
     store: FoldStore,
     on_progress: Callable[[BacktestProgress], None] | None,
+    folds: Sequence[int] | None = None,
 ) -> Iterator[Fold]:
-    """Yield the folds of a candidate, which is fitted when needed."""
+    """Yield the folds of a candidate, which is fitted when needed; by default all of them."""
     fitted: FittedCandidate | None = None
-    for number in range(len(windows)):
+    for number in range(len(windows)) if folds is None else folds:
         fold, seconds = store.read(number, candidate.name, candidate.options), None
         if fold is None:
             _logger.info("Backtest of %s: fold %d of %d", candidate.name, number + 1, len(windows))
