@@ -205,6 +205,26 @@ FORMS_READ: dict[str, tuple[str, dict[str, Any]]] = {
         ),
         {"freq": "D", "ids": ("x", "p"), "notes": ()},
     ),
+    "months and years with a point": (
+        lines("Monat;y", 36, lambda row: f"{row % 12 + 1:02d}.{2018 + row // 12};{value(row)},0"),
+        {"freq": "MS", "start": "2018-01-01", "end": "2020-12-01", "targets": ("y",)},
+    ),
+    "weeks and years": (
+        lines("Woche;y", 12, lambda row: f"{row + 1:02d}/2021;{value(row)}"),
+        {"freq": "W-MON", "start": "2021-01-04", "note": "ISO weeks, not as months"},
+    ),
+    "weeks as 202101": (
+        lines("YearWeek,y", 12, lambda row: f"{202101 + row},{value(row)}"),
+        {"freq": "W-MON", "start": "2021-01-04", "note": "ISO weeks, not as months"},
+    ),
+    "days of a fiscal calendar next to dates": (
+        lines(
+            "date,JD,fiscal_week,y",
+            40,
+            lambda row: f"{DAYS[row]:%Y-%m-%d},{2459580.5 + row},{40 + row // 7},{value(row)}",
+        ),
+        {"freq": "D", "targets": ("y",), "setting": "'JD' repeats a part of the timestamps"},
+    ),
 }
 
 

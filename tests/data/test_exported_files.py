@@ -161,6 +161,16 @@ READ: dict[str, tuple[str, dict[str, Any]]] = {
         in_columns("Date," + ",".join(f"P{n}" for n in range(1, 49)), lambda row: f"{DAYS[row]:%Y-%m-%d}", 12, 48),
         {"freq": "30min", "start": "2022-01-01", "end": "2022-01-12 23:30", "time": ("Date", "period")},
     ),
+    "numbered half-hours in the header after whole numbers that are dates": (
+        in_columns(
+            "Date," + ",".join(f"Interval {n}" for n in range(1, 49)), lambda row: f"{DAYS[row]:%Y%m%d}", 12, 48
+        ),
+        {"freq": "30min", "start": "2022-01-01", "end": "2022-01-12 23:30", "time": ("Date", "period")},
+    ),
+    "minutes of the day in the header": (
+        in_columns("Date," + ",".join(str(15 * n) for n in range(96)), lambda row: f"{DAYS[row]:%Y-%m-%d}", 12, 96),
+        {"freq": "15min", "start": "2022-01-01", "end": "2022-01-12 23:45", "time": ("Date", "time")},
+    ),
     "milliseconds and dates": (
         lines("unix,date,open", 240, lambda row: f"{HOURS[row].value // 10**6},{HOURS[row]},{value(row)}"),
         {"freq": "h", "start": "2023-03-01", "targets": ("open",), "setting": "'unix' repeats"},
@@ -216,6 +226,12 @@ def exchanged(day: pd.Timestamp) -> str:
 BERLIN = pd.date_range("2022-10-20", periods=480, freq="h", tz="Europe/Berlin")
 
 REFUSED = {
+    "quotes that are not closed in the first column": (
+        lines(
+            "note,date,y", 40, lambda row: f"{'x' if row != 20 else chr(34) + 'x'},{DAYS[row]:%Y-%m-%d},{value(row)}"
+        ),
+        ["line 22", "end of the quotes"],
+    ),
     "quotes that are not closed": (
         lines(
             "date,y,note", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{value(row)},{'x' if row != 20 else chr(34) + 'x'}"

@@ -240,7 +240,8 @@ def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions) -> _D
     distinct = [column.unique() for column in texts.columns]
     if options.decimal is None:
         most = max(MAX_DISTINCT // max(len(distinct), 10), 20)
-        cells = {name: column[:most].to_pylist() for name, column in zip(texts.column_names, distinct, strict=True)}
+        columns = zip(texts.column_names, distinct, strict=True)
+        cells = {name: column[:most].to_pylist() for name, column in columns if not _holds_months(column)}
         lines = _LINE_END.split(sample)
 
         def place(cell: str) -> str:
@@ -256,7 +257,7 @@ def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions) -> _D
     padded = [
         name
         for name, column in zip(texts.column_names, distinct, strict=True)
-        if pc.any(pc.match_substring_regex(column, r"^0(\d+|[xX][0-9a-fA-F]+)$")).as_py()
+        if pc.any(pc.match_substring_regex(column, r"^0(\d+|[xX][0-9a-fA-F]+)$")).as_py() or _holds_months(column)
     ]
     repeated = [
         name
@@ -268,6 +269,12 @@ def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions) -> _D
         name for name, column in zip(table.column_names, table.columns, strict=True) if pa.types.is_integer(column.type)
     ]
     return replace(dialect, padded=padded, repeated=repeated, whole=[] if options.decimal else names)
+
+
+def _holds_months(cells: Any) -> bool:
+    """Return whether all distinct cells are like 01.2021, a month or week and a year."""
+    filled = cells.filter(pc.not_equal(cells, ""))
+    return len(filled) > 2 and bool(pc.all(pc.match_substring_regex(filled, r"^\d{1,3}\.(19|20)\d\d$")).as_py())
 
 
 def _point_before_evidence(sample: str, layout: TextLayout, columns: Mapping[str, Sequence[str]]) -> Point:
@@ -391,6 +398,8 @@ def _sample(source: Source) -> tuple[str, str, bool]:
     with _open(source) as stream:
         data = stream.read(SAMPLE_BYTES)
         whole = not stream.read(1)
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        raise DataError("expected text in UTF-8 or UTF-16, got UTF-32", "save the file in UTF-8")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return str(data[: len(data) // 2 * 2], "utf-16", errors="ignore"), "UTF-16", whole
     if b"\0" in data and (encoding := guess_utf16(data)):

@@ -18,7 +18,7 @@ YEAR_NAME = re.compile(r"(?:YR|FY)?((?:1[5-9]|20|21)\d\d)(?:\s*\[YR\d{4}\]|(?P<m
 """Year as the name of a column, such as 2010, FY2010, 2010 [YR2010] or 2010*."""
 
 _HOUR_NAMES = ("", "h", "hr", "hour", "he", "hourending", "std", "stunde")
-_PERIOD_PREFIXES = ("p", "sp", "period", "q", "qh", "hh", "int", "interval", "slot")
+_PERIOD_PREFIXES = ("p", "sp", "period", "q", "qh", "hh", "int", "interval", "slot", "kwh", "val", "value", "reading")
 _PERIODS_PER_DAY = (24, 25, 48, 50, 96, 100, 144, 288)
 _USUAL_DAYS = ((1,), (7,), (28, 29, 30, 31), (90, 91, 92), (365, 366))
 _QUARTER = re.compile(
@@ -64,6 +64,9 @@ def times_of_day(names: Sequence[str]) -> dict[str, int]:
     is_named = {match[1] for match, _ in hours} in [{name} for name in _HOUR_NAMES]
     if is_named and numbers in (list(range(24)), list(range(1, 25))):
         return {name: 60 * (number - numbers[0]) for number, (_, name) in zip(numbers, hours, strict=True)}
+    counted = [int(name) for name in names if re.fullmatch(r"\d{1,4}", name.strip())]
+    if len(counted) >= 24 and counted == list(range(0, 1440, 1440 // len(counted))):
+        return {name: int(name) for name in names if re.fullmatch(r"\d{1,4}", name.strip())}
     if len(clocks) < 24:
         return {}
     last = list(clocks)[-1]

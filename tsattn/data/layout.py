@@ -121,7 +121,7 @@ class _Finder:
             raise DataError("the file is empty; expected a header line and rows of data")
         width = usual_width(records)
         records, names = self._find_header(records, width)
-        records = self._drop_rows(records, names, width)
+        records = self._drop_rows(records, names, width, delimiter)
         if delimiter == BLANKS:
             self.note("delimiter", "blanks", "columns are separated by blanks")
         if not self.changed:
@@ -272,7 +272,7 @@ class _Finder:
             where = _line_range([record.line for record in records])
             self.note("left out", where, f"before the header: {quote_text(self.lines[records[0].line - 1])}")
 
-    def _drop_rows(self, records: list[Record], names: list[str], width: int) -> list[Record]:
+    def _drop_rows(self, records: list[Record], names: list[str], width: int, delimiter: str) -> list[Record]:
         """Remove repeated headers, empty rows, and totals and notes after the table."""
         header = [name.strip() for name in names]
         repeated = [record for record in records if [cell.strip().lstrip("\ufeff") for cell in record.cells] == header]
@@ -291,6 +291,11 @@ class _Finder:
         end = len(records)
         while end > 1 and end > len(records) - 50 and _is_footer(records[end - 1].cells, kinds, width):
             end -= 1
+        for record in records[end:]:
+            inner = [line for cell in record.cells for line in cell.split("\n")[1:] if "\n" in cell]
+            if any(len(row.cells) == width > 1 for row in split(inner, delimiter)):
+                message = f"line {record.line}: expected the end of the quotes in the same row, got the rows after it"
+                raise DataError(message, "close the quotes", "remove them")
         if end < len(records):
             where = _line_range([record.line for record in records[end:]])
             text = quote_text(self.lines[records[end].line - 1])

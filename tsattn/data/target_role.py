@@ -19,6 +19,8 @@ REPEATS, COUNTS = "repeats a part of the timestamps", "numbers the rows"
 """Reasons that exclude a column even if no other one remains."""
 
 _COORDINATES = frozenset(("lat", "latitude", "lon", "lng", "long", "longitude", "elev", "elevation", "altitude"))
+_FISCAL = frozenset(("fiscal", "fy"))
+_CALENDAR_PARTS = frozenset(("year", "quarter", "month", "period", "week", "day"))
 _CALENDAR = frozenset(("season", "weekday", "dayofweek", "dow", "wday", "weekend"))
 
 
@@ -64,6 +66,8 @@ def _reason(column: Column, times: pd.Index | None, codes: Ints) -> str:
         return "is a flag of 0 and 1"
     if part_kind(column.values) is not None and _cycles(numbers):
         return "counts the calendar"
+    if words_of(column.name) & _FISCAL and words_of(column.name) & _CALENDAR_PARTS and column.is_whole:
+        return "counts the calendar"
     if words_of(column.name) & _CALENDAR and column.is_whole and len(np.unique(seen)) <= 7:
         return "counts the calendar"
     if isinstance(times, pd.DatetimeIndex) and column.is_whole and _follows_calendar(numbers, times):
@@ -91,12 +95,14 @@ def _is_axis(numbers: npt.NDArray[np.float64]) -> bool:
 
 
 def _follows_time(numbers: npt.NDArray[np.float64], times: pd.DatetimeIndex) -> bool:
-    """Return whether whole numbers above 1e8 count seconds or parts of them from a fixed time on."""
-    if len(numbers) < MIN_COUNTED_ROWS or not np.isfinite(numbers).all() or np.abs(numbers).min() < 1e8:
+    """Return whether large numbers count days, seconds or parts of seconds from a fixed time on."""
+    if len(numbers) < MIN_COUNTED_ROWS or not np.isfinite(numbers).all() or np.abs(numbers).min() < 20_000:
         return False
     elapsed = (times.asi8 - times.asi8[0]) / 1e6
     counted = numbers - numbers[0]
-    return any(np.allclose(counted, unit * elapsed, rtol=1e-9, atol=unit / 2) for unit in (1, 1e3, 1e6, 1e9))
+    # Fractions of days may be rounded to half a minute.
+    units = ((1 / 86_400, 3e-4), (1, 0.5), (1e3, 500), (1e6, 5e5), (1e9, 5e8))
+    return any(np.allclose(counted, unit * elapsed, rtol=1e-9, atol=most) for unit, most in units)
 
 
 def _cycles(numbers: npt.NDArray[np.float64]) -> bool:

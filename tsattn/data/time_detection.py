@@ -15,7 +15,7 @@ from tsattn._text import format_timestamp, quote_list, quote_text
 from tsattn.data.columns import is_whole, kind_of
 from tsattn.data.date_text import candidates, fold, normalize
 from tsattn.data.time_parts import words_of
-from tsattn.data.timestamps import DECIMAL_YEAR, EPOCH_UNITS, EXCEL, PERIODS, parse
+from tsattn.data.timestamps import DECIMAL_YEAR, EPOCH_UNITS, EXCEL, PERIODS, WEEK_BEFORE_YEAR, parse
 
 TIME_NAMES = frozenset(("ds", "date", "datetime", "timestamp", "time", "year", "month", "quarter", "week", "day"))
 TIME_NAMES |= {"period", "yearmonth", "step", "t"}
@@ -126,8 +126,7 @@ def _detect(column: pd.Series[Any]) -> TimeReading:
         return TimeReading(None, doubt=f"expected dates, got '{sample.iloc[0]}' of a fiscal year, {UNKNOWN_START}")
     if _fits(sample, "date"):
         if _names_weeks(str(column.name)) and spelled.str.fullmatch(r"\d{4}-\d\d").all():
-            note = f"{sample.iloc[0]} and the others in '{column.name}' are read as ISO weeks, not as months"
-            return TimeReading("week", note)
+            return _as_weeks(column, True)
         return TimeReading("date")
     if spelled.str.fullmatch(r"[A-Z][a-z]{2}[-/. ']*\d{1,2}|\d{1,2}[-/. ]*[A-Z][a-z]{2}").mean() > 0.5:
         return _read_months(normalize(_filled(column)))
@@ -135,7 +134,20 @@ def _detect(column: pd.Series[Any]) -> TimeReading:
     likely = [name for name in votes if _fits(sample, name)]
     if not likely:
         return _read_mixture(sample, spelled)
+    if "week" in likely and _names_weeks(str(column.name)):
+        return _as_weeks(column, len(likely) > 1)
+    if "week" in likely and spelled.str.fullmatch(WEEK_BEFORE_YEAR).mean() > 0.5:
+        # A month, unless the name is that of weeks.
+        likely.remove("week")
+        if not likely:
+            return TimeReading(None)
     return _check_order(column, _choose(column, likely))
+
+
+def _as_weeks(column: pd.Series[Any], is_doubtful: bool) -> TimeReading:
+    first = _filled(column).iloc[0]
+    note = f"{first} and the others in '{column.name}' are read as ISO weeks, not as months" if is_doubtful else ""
+    return TimeReading("week", note)
 
 
 def _names_weeks(name: str) -> bool:
@@ -297,10 +309,13 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
         found = detect_number_format(column)
         if found != "integer" and not is_time_name(str(column.name)) and not _has_usual_steps(column, found):
             return TimeReading(None)
-        if found in _COMPACT[6][1:]:
+        if found in _COMPACT[6]:
             numbers = column.dropna().to_numpy(dtype=np.float64)
             likely = [name for name in _COMPACT[6] if _valid_fraction(numbers, name) > 0.5]
-            return _choose(pd.Series(numbers).astype("int64").astype("str"), likely)
+            if "week" in likely and _names_weeks(str(column.name)):
+                return _as_weeks(column.astype("Int64"), "%Y%m" in likely)
+            if found != "%Y%m":
+                return _choose(pd.Series(numbers).astype("int64").astype("str"), likely)
         if found != "integer":
             return TimeReading(found)
         if _names_dates(str(column.name)) and (date := _changed_date(column)):

@@ -26,6 +26,9 @@ EXCEL = "excel"
 DECIMAL_YEAR = "decimal year"
 """Format of timestamps such as 2010.25, whose fractions are months."""
 
+WEEK_BEFORE_YEAR = r"(?P<part>\d{1,2})[-/.](?P<year>[12]\d{3})"
+"""Week and year such as 05/2021, which is a month unless the column is named after weeks."""
+
 PERIODS: dict[str, tuple[str, ...]] = {
     "quarter": (
         r"(?P<year>[12]\d{3})[-/ ]?[qQtT]0?(?P<part>[1-4])",
@@ -39,6 +42,7 @@ PERIODS: dict[str, tuple[str, ...]] = {
         r"(?P<year>[12]\d{3})[-/ ]?[wW][-/ ]?(?P<part>\d{1,2})",
         r"[wW][-/ ]?(?P<part>\d{1,2})[-/ ]?(?P<year>[12]\d{3})",
         r"(?P<year>[12]\d{3})[-/ ]?[sS]?(?P<part>\d\d)",
+        WEEK_BEFORE_YEAR,
     ),
     "fiscal year": (
         r"(?:[fF][yY] ?)?(?P<year>[12]\d{3})[-/](?P<part>\d{4}|\d\d)",

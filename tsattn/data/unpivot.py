@@ -104,7 +104,9 @@ def _unpivot_hours(table: Table) -> Unpivoted | None:
     if not minutes and not periods:
         return None
     dates = [name for name in table.columns if table[name].kind == "date"]
-    dates = dates or [name for name in table.columns if table[name].kind == "text" and table[name].time_reading.format]
+    for kind in ("text", "number"):
+        others = [name for name in table.columns if table[name].kind == kind and name not in (minutes or periods)]
+        dates = dates or [name for name in others if table[name].time_reading.format]
     if len(dates) != 1 or (periods and not _are_days(table, dates[0])):
         return None
     names = list(minutes or periods)
