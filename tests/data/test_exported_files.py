@@ -171,6 +171,12 @@ READ: dict[str, tuple[str, dict[str, Any]]] = {
         in_columns("Date," + ",".join(str(15 * n) for n in range(96)), lambda row: f"{DAYS[row]:%Y-%m-%d}", 12, 96),
         {"freq": "15min", "start": "2022-01-01", "end": "2022-01-12 23:45", "time": ("Date", "time")},
     ),
+    "the time of the last update in each row": (
+        lines(
+            "LAST UPDATE,geo,TIME_PERIOD,y", 48, lambda row: f"05/03/23 11:00:00,DE,{MONTHS[row]:%Y-%m},{value(row)}"
+        ),
+        {"freq": "MS", "start": "2016-01-01", "targets": ("y",), "time": ("TIME_PERIOD",)},
+    ),
     "milliseconds and dates": (
         lines("unix,date,open", 240, lambda row: f"{HOURS[row].value // 10**6},{HOURS[row]},{value(row)}"),
         {"freq": "h", "start": "2023-03-01", "targets": ("open",), "setting": "'unix' repeats"},

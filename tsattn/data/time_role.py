@@ -111,7 +111,8 @@ def _choose(table: Table, readings: dict[str, TimeReading]) -> str | None:
         dates = dates[:1]
     if len(dates) == 1 and not is_time_name(dates[0]):
         # Dates of which the order of day and month is in doubt may be the time as well.
-        dates += [name for name in doubtful if "'%" in readings[name].doubt]
+        others = [name for name in doubtful if "'%" in readings[name].doubt]
+        dates += [name for name in others if table[name].values.nunique() > 1]
     if len(dates) > 1:
         raise table.error(f"expected one time column, got dates in {quote_list(dates)}", "name one with {time}")
     return dates[0] if dates else None
