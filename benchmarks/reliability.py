@@ -234,17 +234,23 @@ def render_page(results: dict[str, Any]) -> str:
 
 _HEAD = """# Reliability
 
-Written by `make bench-reliability` (seed {seed}); see [benchmarks/reliability.py](../benchmarks/reliability.py). The
-tests check a part of it, the abuse of the server (`tests/serving/test_abuse.py`) and 10,000 malformed requests
-(`tests/serving/test_fuzz.py`).
+Results of `make bench-reliability` with seed {seed} ([benchmarks/reliability.py](../benchmarks/reliability.py)). The
+tests repeat a part of it; they also send abusive requests (`tests/serving/test_abuse.py`) and 10,000 malformed ones
+(`tests/serving/test_fuzz.py`) to the server.
 """
 
 _DAMAGES = """## Damaged runs
 
-A random file of a run directory was changed in one byte, truncated, emptied, deleted, or replaced with that of another
-run, {damages} times. {refused} were refused, {named} of them with the name of the file; {same} had the same forecast
-(the files in `kit`, which an export replaces, are not checked), {wrong} another one, and {crashed} raised an error of
-another kind.
+A random file of a run directory was changed in one byte, truncated, emptied, deleted, or replaced by that of another
+run, {damages} times; then the run was loaded, and made a forecast.
+
+| result | runs |
+|---|---:|
+| refused | {refused} |
+| ... with the name of the file | {named} |
+| same forecast: a file that the forecast does not need, or one of `kit`, which is not checked | {same} |
+| another forecast | {wrong} |
+| an error of another kind | {crashed} |
 """
 
 
@@ -253,11 +259,15 @@ def _render_kills(found: dict[str, dict[str, Any]]) -> str:
     rows = [[name, *(str(value) for value in found[name].values())] for name in COMMANDS if name in found]
     return f"""## Killed commands
 
-Each command was killed (SIGKILL) at a random moment of its run time and repeated, `tsattn fit` with `--resume`.
-*Incomplete output* counts outputs under their final name that were not those of the undisturbed command; *resumed*
-counts first repetitions that succeeded, the others were killed before there was anything to continue and began again;
-*lost* counts commands that could not be repeated; *different* counts repetitions whose results were not byte-identical
-to those of the undisturbed command.
+Each command was killed (SIGKILL) at a random moment of its run time. Without output it was repeated, `tsattn fit` with
+`--resume`.
+
+- Seconds: duration of the command when it is not killed.
+- Incomplete, complete output: kills with an output under its final name that differs from that of a command which was
+  not killed, or is the same.
+- Resumed: first repetitions that succeeded. The others found nothing to continue, and the command started again.
+- Lost: commands that failed again.
+- Different: repetitions with results that are not the same byte by byte.
 
 {text_table(heads, rows)}
 """
@@ -267,8 +277,8 @@ def _render_extremes(found: list[dict[str, str]]) -> str:
     rows = [[row["series"], row["tsattn.forecast"], row["network"]] for row in found]
     return f"""## Extreme series
 
-Smallest and largest value of the forecast and its 80 % interval, by `tsattn.forecast` and by a network that was fitted
-to weekly CO2 concentrations.
+Smallest and largest value of the forecast and its 80 % interval: from `tsattn.forecast`, and from a network that was
+fitted to weekly CO2 concentrations.
 
 {text_table(["series", "tsattn.forecast", "network"], rows)}
 """

@@ -41,6 +41,7 @@ LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
 FENCE = re.compile(r"^```.*?^```", re.S | re.M)
 OPTIONS = re.compile(r"<!-- options: ([\w.]+)(?: beyond ([\w.]+))? -->")
 COMMANDS = "<!-- commands -->"
+FIGURES = re.compile(r"(?<=\d) / (?=[.\d])")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
 
 
@@ -199,7 +200,8 @@ class Docstrings(griffe.Extension):
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Write formulas as MathML, which browsers show without a script."""
+    """Write formulas as MathML, which browsers show without a script, and keep two figures of a cell in one line."""
+    html = FIGURES.sub("\u00a0/\u00a0", html)
     return FORMULA.sub(
         lambda match: convert(unescape(match[2]), display="block" if match[1] == "div" else "inline"), html
     )
