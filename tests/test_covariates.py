@@ -155,7 +155,7 @@ def test_values_unlike_those_of_the_training_are_noted() -> None:
     missing = covariate_notes(baseline.panel_, spec, baseline.schema_)
     assert str(missing[0]) == (
         f"{HORIZON} of {HORIZON} values of future covariates are missing, the first one of 'heat' at 2024-01-13; means "
-        "of the training data replace them: give them by future="
+        "of the training data replace them: give all of them by future="
     )
 
 
@@ -167,6 +167,13 @@ def test_a_column_of_categories_is_counted_once_and_named_as_in_the_data() -> No
     (note,) = covariate_notes(baseline.panel_, spec, baseline.schema_)
     count = f"{HORIZON} of {HORIZON} values of future covariates are missing"
     assert note.message.startswith(f"{count}, the first one of 'heat' at")
+    ahead = data.iloc[-HORIZON:][["ds", "heat"]].assign(heat=["warm"] * (HORIZON - 2) + ["Warm", "cold"])
+    panel = add_future_covariates(baseline.panel_, Table(ahead), baseline.schema_)
+    (note,) = covariate_notes(panel, spec, baseline.schema_)
+    assert str(note) == (
+        f"1 of {HORIZON} values of 'heat' are none of those in the training data, 'cold', 'warm', the first one at "
+        f"{ahead['ds'].iloc[-2]}"
+    )
 
 
 def test_a_baseline_needs_no_covariates() -> None:

@@ -59,7 +59,7 @@ def test_missing_covariates_have_notes(rich: Forecaster) -> None:
     answer = client.post("/v1/forecast", json=as_records(history)).json()
     assert_same_forecast(pd.DataFrame(answer["forecast"]), known, frame, "sales")
     assert len(answer["notes"]) == 1 and answer["notes"][0].endswith("means of the training data replace them")
-    assert f"{answer['notes'][0]}: give them by future=" == str(caught[0].message)
+    assert f"{answer['notes'][0]}: give all of them by future=" == str(caught[0].message)
     known = rich.predict(frame.assign(size=np.nan, kind=None))
     response = client.post("/v1/forecast", content=as_csv(frame.drop(columns=["size", "kind"])), headers=CSV)
     assert_same_forecast(pd.read_csv(io.StringIO(response.text)), known, frame, "sales")

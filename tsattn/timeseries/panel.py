@@ -242,7 +242,8 @@ def missing_future_covariates(panel: Panel, schema: Schema, names: tuple[str, ..
         horizon: Number of steps after the end of the series.
     """
     # A missing value is missing in every feature of its column.
-    columns = {schema.feature_names(column)[0]: column for column in schema.future_covariates}
+    features = {column: schema.feature_names(column) for column in schema.future_covariates}
+    columns = {found[0]: column for column, found in features.items() if found}
     covariates, names = panel.covariates, tuple(name for name in names if name in columns)
     if covariates is None or not names:
         return None
@@ -251,9 +252,10 @@ def missing_future_covariates(panel: Panel, schema: Schema, names: tuple[str, ..
     if known.all():
         return None
     first, step, feature = (int(index[0]) for index in np.nonzero(~known))
+    where = f" of series '{panel.ids[first]}'" if len(panel) > 1 else ""
     return (
         f"{known.size - int(known.sum())} of {known.size} values of future covariates are missing, the first one "
-        f"of '{columns[names[feature]]}' at {format_timestamp(panel.future_times(first, step + 1)[-1])}"
+        f"of '{columns[names[feature]]}'{where} at {format_timestamp(panel.future_times(first, step + 1)[-1])}"
     )
 
 
