@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import time
@@ -59,6 +60,7 @@ class FittedSource:
         horizon: Steps to forecast; None for the horizon of the run.
         cutoff: Last timestamp of the history; None for the end of the data.
         recursive: Whether the horizon may be longer than that of the run.
+        modules: Module that registers the model, if it is a custom one.
     """
 
     run: str
@@ -68,19 +70,23 @@ class FittedSource:
     horizon: int | None = None
     cutoff: str | None = None
     recursive: bool = False
+    modules: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, run: Path, *, verify: bool = True, **request: Any) -> FittedSource:
         """Return the source of a run directory.
 
         Raises:
+            ConfigError: The model is registered in a script, which other processes cannot import.
             RunError: The run is missing, incomplete or changed.
         """
         from tsattn.forecasting.run_metadata import RunMetadata
+        from tsattn.models.registry import registering_modules
 
         metadata = RunMetadata.read(run, verify=verify)
         hashes = json.dumps(metadata.manifest, sort_keys=True)
-        return cls(str(run.resolve()), metadata.schema.to_json(), hashes, **request)
+        modules = registering_modules([str(metadata.config.model["name"])])
+        return cls(str(run.resolve()), metadata.schema.to_json(), hashes, modules=modules, **request)
 
     @property
     def schema(self) -> Schema:
@@ -92,6 +98,8 @@ class FittedSource:
         from tsattn.forecasting.artifact import read_run
         from tsattn.forecasting.prediction import PredictionRequest, predict
 
+        for module in self.modules:
+            importlib.import_module(module)
         fitted = read_run(Path(self.run), verify=False)
         request = PredictionRequest(
             levels=self.levels, horizon=self.horizon, cutoff=self.cutoff, recursive=self.recursive

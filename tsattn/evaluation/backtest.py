@@ -18,12 +18,13 @@ from tsattn.engines import Engine, LocalProcesses
 from tsattn.errors import ConfigError
 from tsattn.evaluation.candidates import make_candidates
 from tsattn.evaluation.fold_store import FoldStore
-from tsattn.evaluation.fold_tasks import FoldTask, execute, registering_modules
+from tsattn.evaluation.fold_tasks import FoldTask, execute
 from tsattn.evaluation.origins import EvaluationWindows, plan_backtest
 from tsattn.evaluation.rolling_origin import Backtest, BacktestProgress, Refit, run_backtest
 from tsattn.forecasting.finetuning import inherit_options, read_series
 from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.forecasting.run_metadata import RunMetadata
+from tsattn.models.registry import registering_modules
 
 
 def backtest(

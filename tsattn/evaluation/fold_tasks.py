@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 
 from tsattn.config import RunConfig
 from tsattn.engines import Engine
-from tsattn.errors import ConfigError
 from tsattn.evaluation.candidates import make_candidates
 from tsattn.evaluation.fold_store import FoldStore
 from tsattn.evaluation.origins import EvaluationWindows
 from tsattn.evaluation.rolling_origin import BacktestProgress, Candidate, Refit, forecast_folds
-from tsattn.models.registry import MODELS
 
 _logger = logging.getLogger(__name__)
 
@@ -78,21 +76,10 @@ def execute(task: FoldTask, candidates: Sequence[Candidate], engine: Engine) -> 
 
     Returns:
         The seconds of each fold of each model.
-
-    Raises:
-        ConfigError: A model is registered in a script, which other processes cannot import.
     """
-    if "__main__" in task.modules:
-        raise ConfigError("several jobs need models that are registered in a module that other processes can import")
     tasks = task.divide(candidates)
     seconds: dict[tuple[str, int], float] = {}
     for number, steps in enumerate(engine.map(store_folds, tasks), 1):
         _logger.info("Backtest: %d of %d trainings and their folds", number, len(tasks))
         seconds.update({(step.model, step.fold): step.seconds for step in steps if step.seconds is not None})
     return seconds
-
-
-def registering_modules(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the modules that have registered models, which other processes have to import."""
-    found = (MODELS[name].module for name in names if name in MODELS)
-    return tuple(dict.fromkeys(module for module in found if module is not None))

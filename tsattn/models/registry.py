@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -247,6 +247,18 @@ def get_model(name: str) -> ModelEntry:
             "import the module that registers it, if it is a custom model",
         )
     return MODELS[name]
+
+
+def registering_modules(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the modules that have registered models, which other processes have to import; other names are ignored.
+
+    Raises:
+        ConfigError: A model is registered in a script, which other processes cannot import.
+    """
+    found = dict.fromkeys(MODELS[name].module for name in names if name in MODELS)
+    if "__main__" in found:
+        raise ConfigError("several jobs need models that are registered in a module that other processes can import")
+    return tuple(module for module in found if module is not None)
 
 
 def register_layers() -> None:

@@ -16,7 +16,7 @@ from tsattn.config import RunConfig
 from tsattn.data.loader import Frame, source_name
 from tsattn.errors import ConfigError
 from tsattn.forecasting.finetuning import read_series
-from tsattn.models import get_model
+from tsattn.models.registry import registering_modules
 from tsattn.timeseries.panel import Panel, fingerprint
 from tsattn.timeseries.schema import Schema
 from tsattn.tuning.result import SearchProgress, TuningResult
@@ -133,9 +133,8 @@ def _search(task: SearchTask, path: Path, jobs: int, on_progress: OnProgress | N
 
         report()
         if jobs > 1:
-            modules = (get_model(name).module for name in task.space.models)
-            unique = tuple(dict.fromkeys(module for module in modules if module is not None))
-            run_processes(jobs, WorkerJob(partial(_run_worker_trials, task, data, path), unique), report)
+            modules = registering_modules(task.space.models)
+            run_processes(jobs, WorkerJob(partial(_run_worker_trials, task, data, path), modules), report)
         else:
             run_trials(task, store, on_progress)
         return TuningResult.from_store(store)

@@ -26,7 +26,7 @@ import pandas as pd
 from optuna.trial import TrialState
 
 from tsattn.config import Loss
-from tsattn.errors import ConfigError, RunError, TsattnError
+from tsattn.errors import RunError, TsattnError
 from tsattn.forecasting.fit import fit_model
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
@@ -221,12 +221,9 @@ def run_processes(jobs: int, job: WorkerJob, on_poll: Callable[[], None]) -> Non
         on_poll: Called every `POLL_SECONDS`.
 
     Raises:
-        ConfigError: A model is registered in a script, which other processes cannot import.
         RunError: A process has ended early.
         TsattnError: An error in one of the processes.
     """
-    if "__main__" in job.modules:
-        raise ConfigError("several jobs need models that are registered in a module that other processes can import")
     pickled = pickle.dumps(job)
     context = multiprocessing.get_context("spawn")
     running: dict[BaseProcess, Connection] = {}
