@@ -110,6 +110,10 @@ FORMS_READ: dict[str, tuple[str, dict[str, Any]]] = {
         ),
         {"freq": "h", "start": "2022-01-01", "targets": ("y",)},
     ),
+    "fiscal years as whole numbers": (
+        lines("Fiscal Year,y", 30, lambda row: f"{1995 + row},{value(row)}"),
+        {"freq": "1", "time": ("Fiscal Year",), "targets": ("y",)},
+    ),
     "fiscal years of two digits": (
         lines("FY,y", 30, lambda row: f"FY{(1995 + row) % 100:02d},{value(row)}"),
         {"freq": "YS", "start": "1995-01-01", "note": "fiscal years"},
@@ -136,6 +140,10 @@ FORMS_READ: dict[str, tuple[str, dict[str, Any]]] = {
     "marks of provisional values": (
         lines("Trimestre;PIB", 40, lambda row: f"T{row % 4 + 1}-{2010 + row // 4};{value(row)},0{' (p)' * (row > 37)}"),
         {"freq": "QS", "start": "2010-01-01", "targets": ("PIB",), "setting": "flag '(p)'"},
+    ),
+    "marks in names of series": (
+        lines("group,date,y", 80, lambda row: f"1 ({'ab'[row // 40]}),{DAYS[row % 40]:%Y-%m-%d},{value(row)}"),
+        {"freq": "D", "ids": ("1 (a)", "1 (b)")},
     ),
     "units of memory": (
         lines("time,used", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{value(row)} GiB"),

@@ -167,6 +167,13 @@ READ: dict[str, tuple[str, dict[str, Any]]] = {
         ),
         {"freq": "30min", "start": "2022-01-01", "end": "2022-01-12 23:30", "time": ("Date", "period")},
     ),
+    "numbered channels that are no periods of a day": (
+        "date,"
+        + ",".join(str(n) for n in range(1, 51))
+        + "\n"
+        + "".join(f"{day:%Y-%m-%d}," + ",".join([str(value(row))] * 50) + "\n" for row, day in enumerate(DAYS)),
+        {"freq": "D", "layout": "wide", "targets": tuple(map(str, range(1, 51)))},
+    ),
     "minutes of the day in the header": (
         in_columns("Date," + ",".join(str(15 * n) for n in range(96)), lambda row: f"{DAYS[row]:%Y-%m-%d}", 12, 96),
         {"freq": "15min", "start": "2022-01-01", "end": "2022-01-12 23:45", "time": ("Date", "time")},

@@ -55,7 +55,7 @@ def convert_texts(
         counts = np.bincount(indices[indices >= 0], minlength=len(cells))
         valid, invalid = (int(counts[mask].sum()) for mask in (np.isfinite(parsed.values), parsed.invalid))
         units = {cell: _unit_of(cells[cell], decimal) for cell in np.flatnonzero(parsed.invalid)}
-        others = [cell for cell, unit in units.items() if unit is not None]
+        others = [cell for cell, unit in units.items() if unit not in (None, parsed.unit)]
         # Units such as W and kW are surely those of numbers, while 12 A and 14 B may be names.
         related = [cell for cell in others if parsed.unit and str(units[cell]).endswith(parsed.unit[-1])]
         if others and valid + counts[related].sum() >= MIN_NUMERIC * (valid + invalid):

@@ -36,6 +36,9 @@ UNITS = frozenset(
 )
 """Units that are removed from cells."""
 
+MIN_MARKED = 10
+"""Distinct cells of a column from which on marks such as * and (p) are those of numbers."""
+
 _LETTERS = frozenset("ghlmstAVW")
 _FLAGS = frozenset("bcdefnprsuz")
 """Letters by which statistics offices mark values, such as p for provisional."""
@@ -395,6 +398,11 @@ def parse_texts(cells: Sequence[str], decimal: str, marks: Iterable[str] = ()) -
                 grouped |= bool(number.core.partition(decimal)[0].strip("0123456789"))
                 if number.flag:
                     flags[row] = number.flag
+    marked = [row for row, flag in flags.items() if not flag.isalpha()]
+    if marked and (len(cells) < MIN_MARKED or (len(set(flags.values())) > 1 and 2 * len(marked) > len(cells))):
+        # Names such as 1* and 1 (a).
+        values[marked] = np.nan
+        flags = {row: flag for row, flag in flags.items() if flag.isalpha()}
     return ParsedTexts(values, missing, np.isnan(values) & ~missing, plain, unit, scaled, grouped, flags)
 
 

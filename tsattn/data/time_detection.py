@@ -20,6 +20,7 @@ from tsattn.data.timestamps import DECIMAL_YEAR, EPOCH_UNITS, EXCEL, PERIODS, WE
 TIME_NAMES = frozenset(("ds", "date", "datetime", "timestamp", "time", "year", "month", "quarter", "week", "day"))
 TIME_NAMES |= {"period", "yearmonth", "step", "t"}
 TIME_NAMES |= {"datum", "zeit", "zeitstempel", "zeitpunkt", "fecha", "fechahora", "data", "dato", "jahr", "monat"}
+TIME_NAMES |= {"fiscal year", "fiscal_year", "fiscalyear", "financial year", "fy"}
 TIME_NAMES |= {"annee", "ano", "anno", "mois", "woche", "quartal"}
 TIME_NAMES |= {"日期", "时间", "年月", "日付"}
 """Usual names of time columns, without accents."""

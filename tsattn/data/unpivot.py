@@ -107,7 +107,7 @@ def _unpivot_hours(table: Table) -> Unpivoted | None:
     for kind in ("text", "number"):
         others = [name for name in table.columns if table[name].kind == kind and name not in (minutes or periods)]
         dates = dates or [name for name in others if table[name].time_reading.format]
-    if len(dates) != 1 or (periods and not _are_days(table, dates[0])):
+    if len(dates) != 1 or (periods and not _have_periods(table, dates[0], list(periods))):
         return None
     names = list(minutes or periods)
     table, others = _drop_totals(table, names, [name for name in table.columns if name not in names])
@@ -122,10 +122,14 @@ def _unpivot_hours(table: Table) -> Unpivoted | None:
     return Unpivoted(_add_note(table.with_frame(long[long[TARGET].notna()]), note), "columns")
 
 
-def _are_days(table: Table, name: str) -> bool:
-    """Return whether timestamps have no time of day."""
-    times, invalid = parse(table[name].values, table[name].time_reading.format or "date")
-    return bool((pd.DatetimeIndex(times[~invalid]) == pd.DatetimeIndex(times[~invalid]).normalize()).all())
+def _have_periods(table: Table, day: str, names: Sequence[str]) -> bool:
+    """Return whether rows are days, one after the other, and columns for a further hour are mostly empty."""
+    times, invalid = parse(table[day].values, table[day].time_reading.format or "date")
+    days = pd.DatetimeIndex(times[~invalid]).unique().sort_values()
+    if (days != days.normalize()).any() or (len(days) > 1 and (days[1:] - days[:-1]).min() > pd.Timedelta(days=1)):
+        return False
+    further = names[len(names) - len(names) % 24 :] if len(names) in (25, 50, 100) else []
+    return bool(table.frame[list(further)].notna().to_numpy().mean() < 0.5) if further else True
 
 
 def _unpivot_weekdays(table: Table) -> Unpivoted | None:
