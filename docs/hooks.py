@@ -41,6 +41,7 @@ LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
 FENCE = re.compile(r"^```.*?^```", re.S | re.M)
 OPTIONS = re.compile(r"<!-- options: ([\w.]+)(?: beyond ([\w.]+))? -->")
 COMMANDS = "<!-- commands -->"
+OPTION = re.compile(r"(?<=[>\s])--[a-z][a-z-]*(?=[\s<])")
 FIGURES = re.compile(r"(?<=\d) / (?=[.\d])")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
 
@@ -189,19 +190,21 @@ class Docstrings(griffe.Extension):
     """Makes docstrings known to griffe.
 
     That of `Forecaster` is read at run time, because a decorator inserts the descriptions of its options. The section
-    "Call arguments" of layers becomes a list of parameters.
+    "Call arguments" of layers becomes a list of parameters, and "Example" a section of code.
     """
 
-    def on_class_instance(self, *, cls: griffe.Class, **_: Any) -> None:
+    def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
         """Replace the docstring of the source."""
-        if cls.docstring is not None:
-            text = inspect.getdoc(Forecaster) if cls.name == Forecaster.__name__ else cls.docstring.value
-            cls.docstring.value = (text or "").replace("\nCall arguments:\n", "\nOther Parameters: Call arguments\n")
+        if obj.docstring is not None:
+            text = inspect.getdoc(Forecaster) if obj.path.endswith(".Forecaster") else obj.docstring.value
+            for ours, theirs in (("Call arguments:", "Other Parameters: Call arguments"), ("Example:", "Examples:")):
+                text = (text or "").replace(f"\n{ours}\n", f"\n{theirs}\n")
+            obj.docstring.value = text
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Write formulas as MathML, which browsers show without a script, and keep two figures of a cell in one line."""
-    html = FIGURES.sub("\u00a0/\u00a0", html)
+    """Write formulas as MathML, which browsers show without a script; keep options and pairs of figures in one line."""
+    html = OPTION.sub(r'<span class="option">\g<0></span>', FIGURES.sub("\u00a0/\u00a0", html))
     return FORMULA.sub(
         lambda match: convert(unescape(match[2]), display="block" if match[1] == "div" else "inline"), html
     )
