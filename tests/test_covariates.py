@@ -126,6 +126,16 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert "Warning:" in tsattn("predict", out).stderr
 
 
+@pytest.mark.usefixtures("eager_training", "without_export")
+def test_save_does_not_repeat_the_warning_of_predict(tmp_path: Path) -> None:
+    history = frame(300).iloc[:-HORIZON]
+    forecaster = Forecaster("seq2seq", HORIZON, **ROLES, options={"units": 8}, training=QUICK).fit(history)
+    with pytest.warns(DataWarning, match="values of future covariates are missing"):
+        forecaster.predict()
+    forecaster.save(tmp_path / "run")  # in the tests, a warning is an error
+    assert "values of future covariates are missing" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_future_covariates_of_another_file_are_read_with_the_data() -> None:
     data = frame(300)
     history, ahead = data.iloc[:-HORIZON], data.iloc[-HORIZON:][["ds", "heat"]]

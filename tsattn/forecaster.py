@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -20,7 +21,7 @@ from tsattn._logging import log_progress
 from tsattn.config import Aggregation, DataConfig, Decimal, RunConfig, SelectionConfig, Support, TrainingConfig
 from tsattn.data.loader import Frame, source_name
 from tsattn.data.prediction_inputs import Cutoff
-from tsattn.errors import ConfigError
+from tsattn.errors import ConfigError, DataWarning
 from tsattn.evaluation.backtest import backtest
 from tsattn.evaluation.evaluate import Evaluation, evaluate
 from tsattn.evaluation.model_selection import fit
@@ -412,11 +413,15 @@ class Forecaster(BaseEstimator):
     def save(self, path: Path | str, *, overwrite: bool = False) -> None:
         """Write the run directory, whole or not at all; see `tsattn.run_directory`.
 
+        Its report notes future covariates that are missing, of which `predict` warns.
+
         Raises:
             RunError: The directory exists, or cannot be written.
         """
         check_is_fitted(self)
-        write_run(self.fitted_, Path(path), overwrite=overwrite)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)
+            write_run(self.fitted_, Path(path), overwrite=overwrite)
 
     @classmethod
     def load(cls, path: Path | str, *, verify: bool = True) -> Self:

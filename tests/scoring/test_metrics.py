@@ -152,7 +152,7 @@ def test_metrics_without_a_scale_are_noted() -> None:
         "MASE and RMSSE leave out 1 of 4 series (b): the seasonal naive forecast has no error in the "
         "history to divide by.",
         "MASE and RMSSE leave out 2 of 4 series (c, d): the history has no two values one season apart.",
-        "MAPE leaves out 2 of 4 values, in 2 series: they are 0.",
+        "MAPE (in the files only) leaves out 2 of 4 values, in 2 series: they are 0.",
         "WQL of single series leaves out 2 of 4 series (b, d): all observed values are 0.",
     )
     rows = found.by_series.set_index("unique_id")

@@ -277,7 +277,7 @@ def _describe_zeros(known: pd.DataFrame) -> list[str]:
         return []
     series = known.loc[zero, "unique_id"].nunique()
     within = "1 series" if series == 1 else f"{series} series"
-    notes = [f"MAPE leaves out {zero.sum()} of {len(known)} values, in {within}: they are 0."]
+    notes = [f"MAPE (in the files only) leaves out {zero.sum()} of {len(known)} values, in {within}: they are 0."]
     empty = zero.groupby(known["unique_id"], sort=False).all()
     if empty.any():
         names = _list_series(empty.index[empty], len(empty))
