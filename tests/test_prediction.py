@@ -159,7 +159,7 @@ def test_recursion_appends_the_median(fitted: Forecaster) -> None:
     fed = pd.concat([history, ahead.iloc[:HORIZON].assign(y=once["y"].to_numpy())], ignore_index=True)
     by_hand = fitted.predict(fed, ahead.iloc[HORIZON : 2 * HORIZON])
     pd.testing.assert_frame_equal(recursive.iloc[HORIZON:].reset_index(drop=True), by_hand, rtol=1e-5)
-    with pytest.raises(DataError, match=r"1 of 60 values .* 'heat' at 2024-01-07 15:00.* all of its 12 steps"):
+    with pytest.raises(DataError, match=r"1 of 12 values .* 'heat' at 2024-01-07 15:00.* all of its 12 steps"):
         fitted.predict(history, ahead.iloc[: 2 * HORIZON - 1], horizon=2 * HORIZON, recursive=True)
 
 
