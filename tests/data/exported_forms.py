@@ -153,6 +153,10 @@ FORMS_READ: dict[str, tuple[str, dict[str, Any]]] = {
         lines("ds,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{32767 if row % 13 == 5 else value(row)}"),
         {"freq": "D", "note": "outlier 32767: 3 cells of", "changed": dict.fromkeys((5, 18, 31), 32767)},
     ),
+    "a heater that is on or off": (
+        lines("date,load,W", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{value(row)},{2000 if row % 9 == 7 else row % 3}"),
+        {"freq": "D", "targets": ("load", "W"), "notes": ()},
+    ),
     "months as 2016m1": (
         lines("month,y", 48, lambda row: f"{MONTHS[row].year}m{MONTHS[row].month},{value(row)}"),
         {"freq": "MS", "start": "2016-01-01", "targets": ("y",)},

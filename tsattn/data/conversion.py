@@ -248,8 +248,9 @@ def find_sentinels(table: Any) -> list[Note]:
             is_whole = value < 0 and end == "min" and float(value).is_integer()
             head = column.slice(0, 1000).to_numpy()
             head = head[np.isfinite(head) & (head != value)]
-            # The rows after the head can only make it less far.
-            is_far = len(head) > 1 and np.abs(head - value).min() > VERY_FAR * np.ptp(head) > 0
+            # The rows after the head can only make it less far. Few distinct values are levels or ids.
+            is_varied = len(np.unique(head)) >= 10
+            is_far = is_varied and np.abs(head - value).min() > VERY_FAR * np.ptp(head) > 0
             if not (is_nines or is_whole or is_far):
                 continue
             count = pc.sum(pc.equal(column, value)).as_py()
@@ -261,7 +262,7 @@ def find_sentinels(table: Any) -> list[Note]:
             if count < 3 and gap < 3 * spread:
                 continue
             is_only_negative = is_whole and gap > (1 if rest["min"] >= 0 else spread)
-            is_far = gap > VERY_FAR * spread and count < 0.3 * len(column)
+            is_far = is_varied and gap > VERY_FAR * spread and count < 0.3 * len(column)
             if spread > 0 and (is_only_negative or is_far or (is_nines and gap > spread / 2)):
                 cells = "1 cell" if count == 1 else f"{count} cells"
                 text = f"{cells} of column '{name}', whose other values are {rest['min']:g} to {rest['max']:g}"
