@@ -340,7 +340,10 @@ def _names_dates(name: str) -> bool:
 
 def _changed_date(column: pd.Series[Any]) -> str:
     """Return the first date of whole numbers such as 1220131, 1312022 or 31122022; "" if they are no such dates."""
-    texts = column.dropna().astype("int64").astype("str")
+    numbers = column.dropna()
+    if numbers.min() < 10**6 or numbers.max() >= 10**8:
+        return ""
+    texts = numbers.astype("int64").astype("str")
     if texts.str.fullmatch(r"1\d{6}").all() and not parse(texts.str[1:], "%y%m%d")[1].any():
         return f"20{texts.iloc[0][1:]} with a digit for the century"
     if not texts.str.fullmatch(r"\d{7,8}").all():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -29,6 +30,12 @@ MAX_WINDOWS = 500
 BATCH_ROWS = 2048
 """Rows of a batch, windows times targets, so that many targets do not exceed the memory."""
 
+
+EAGER_CALLS = 8
+"""Calls of a model without a graph; to trace one takes as long as about eight of them."""
+
+_calls: WeakKeyDictionary[keras.Model, int] = WeakKeyDictionary()
+"""Calls of each model so far."""
 
 SMOOTHED_STEPS = 28_000
 """Rows of a batch times horizon of a model with exponential smoothings, which makes two thousand forecasts of each."""
@@ -81,9 +88,19 @@ def predict_windows(
         chosen = slice(begin, begin + size)
         limit = None if max_length is None else max_length[chosen]
         batch = gather(panel, spec, series[chosen], origin[chosen], target=False, max_length=limit)
-        # Called as a function: `predict` would trace a graph for each model and each size of batch.
-        parts.append(keras.ops.convert_to_numpy(model(batch, training=False)[output]))
+        parts.append(_run(model, batch)[output])
     return np.concatenate(parts)
+
+
+def _run(model: keras.Model, batch: dict[str, Any]) -> dict[str, Floats]:
+    """Return the outputs of a model, which is traced once it is used often."""
+    calls = _calls[model] = _calls.get(model, 0) + 1
+    if calls <= EAGER_CALLS:
+        return {name: keras.ops.convert_to_numpy(x) for name, x in model(batch, training=False).items()}
+    if keras.backend.backend() == "tensorflow":
+        model.jit_compile = False  # by default Keras compiles with XLA, which takes much longer
+    outputs: dict[str, Floats] = model.predict_on_batch(batch)
+    return outputs
 
 
 def baseline_spec(panel: Panel, spec: WindowSpec) -> WindowSpec:
