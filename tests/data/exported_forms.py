@@ -221,6 +221,17 @@ FORMS_READ: dict[str, tuple[str, dict[str, Any]]] = {
         lines("Monat;y", 36, lambda row: f"{row % 12 + 1:02d}.{2018 + row // 12};{value(row)},0"),
         {"freq": "MS", "start": "2018-01-01", "end": "2020-12-01", "targets": ("y",)},
     ),
+    "years and months with a point": (
+        lines("Monat;y", 36, lambda row: f"{2018 + row // 12}.{row % 12 + 1:02d};{value(row)}"),
+        {"freq": "MS", "start": "2018-01-01", "end": "2020-12-01", "targets": ("y",)},
+    ),
+    "months and years with a point in the header": (
+        "Artikel;"
+        + ";".join(f"{month:%m.%Y}" for month in MONTHS)
+        + "\nA;"
+        + ";".join(f"{value(n)},0" for n in range(48)),
+        {"freq": "MS", "start": "2016-01-01", "layout": "columns"},
+    ),
     "weeks and years": (
         lines("Woche;y", 12, lambda row: f"{row + 1:02d}/2021;{value(row)}"),
         {"freq": "W-MON", "start": "2021-01-04", "note": "ISO weeks, not as months"},
@@ -244,6 +255,10 @@ FORMS_REFUSED = {
     "units that differ by a factor": (
         lines("time,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{value(row)} {'kW' if row % 5 else 'W'}"),
         ["line 2", "'kW'", "'150 W'"],
+    ),
+    "decimal points after decimal commas": (
+        lines("date;y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d};{value(row)}{',5' if row < 30 else '.5'}"),
+        ["'160.5' (line 32", "'150,5' (line 2", "decimal= to one of them"],
     ),
     "a number and a flag in one cell": (
         lines("date,TMP", 40, lambda row: f'{DAYS[row]:%Y-%m-%d},"+0{value(row)},1"'),

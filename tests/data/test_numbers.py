@@ -218,3 +218,11 @@ def test_groups_of_three_after_the_sample_are_refused(tmp_path: Path, monkeypatc
     with pytest.raises(DataError, match=r"line 10: column 'y': .*got 1\.196 after whole numbers, which is 1196"):
         load(path)
     assert load(path, DataConfig(decimal="."))[0].values[8, 0] == pytest.approx(1.196)
+
+
+def test_decimal_points_do_not_pass_where_commas_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "ds;y\n" + "".join(f"2022-01-{day:02d};{day}{',.'[day == 9]}5\n" for day in range(1, 15))
+    )
+    with pytest.raises(DataError, match=r"line 10: column 'y': expected decimal commas as in other rows, got '9\.5'"):
+        load(tmp_path / "a.csv", DataConfig(decimal=","))

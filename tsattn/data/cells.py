@@ -28,6 +28,7 @@ TOTAL = re.compile(
 )
 """Name of a row or column that adds up others."""
 
+_MONTH = re.compile(r"(?:0[1-9]|1[0-2])\.(?:19|20)\d\d|(?:19|20)\d\d\.(?:0[1-9]|1[0-2])")
 _PLAIN = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 
 DATE_NUMBER = re.compile(r"(?:1[89]|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])?")
@@ -41,7 +42,7 @@ CellKind = Literal["empty", "number", "date", "text"]
 def cell_kind(cell: str) -> CellKind:
     """Return the kind of a cell."""
     if _PLAIN.fullmatch(cell):
-        return "number"
+        return "date" if _MONTH.fullmatch(cell) else "number"
     if is_missing(cell):
         return "empty"
     text = cell.strip()

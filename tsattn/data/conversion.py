@@ -68,6 +68,14 @@ def convert_texts(
             )
         if valid < MIN_NUMERIC * (valid + invalid) or not valid:
             continue
+        points = [cell for cell in np.flatnonzero(parsed.invalid) if decimal == "," and _is_float(cells[cell])]
+        if points:
+            row = int(np.argmax(np.isin(indices, points)))
+            raise DataError(
+                f"line {row + 2 if lines is None else lines[row]}: column '{name}': expected decimal commas as in "
+                f"other rows, got {quote_text(cells[indices[row]])}",
+                "write them alike",
+            )
         if not invalid:
             values = np.append(parsed.values, np.nan)[indices]
             table = table.set_column(number, name, pa.array(values, from_pandas=True))
@@ -166,6 +174,13 @@ def _holds_numbers(cells: Sequence[str]) -> bool:
     filled = [cell for cell in cells if not is_missing(cell)]
     numbers = sum(parse_number(cell) is not None for cell in filled)
     return numbers > 0 and numbers >= MIN_NUMERIC * len(filled) / 2
+
+
+def _is_float(cell: str) -> bool:
+    try:
+        return bool(np.isfinite(float(cell)))
+    except ValueError:
+        return False
 
 
 def _rewrite(cell: str, value: float) -> str:

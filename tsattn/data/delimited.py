@@ -47,6 +47,7 @@ MAX_CHUNK_BYTES = 8 * CHUNK_BYTES
 """Size up to which a chunk grows to find the end of a row."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_POINTED = r"^(\d{1,3}\.(19|20)\d\d|(19|20)\d\d\.(0[1-9]|1[0-2]))$"
 _LOCAL_DATE = re.compile(r"\d{1,2}\.\d{1,2}\.(\d{4}|\d\d)\b.*")
 _QUOTED_POINT = re.compile(r'"[^",\n]*\d\.\d{3}\b[^",\n]*"')
 
@@ -272,9 +273,9 @@ def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions) -> _D
 
 
 def _holds_months(cells: Any) -> bool:
-    """Return whether all distinct cells are like 01.2021, a month or week and a year."""
+    """Return whether all distinct cells are like 01.2021, a month or week and a year, or 2021.01."""
     filled = cells.filter(pc.not_equal(cells, ""))
-    return len(filled) > 2 and bool(pc.all(pc.match_substring_regex(filled, r"^\d{1,3}\.(19|20)\d\d$")).as_py())
+    return len(filled) > 2 and bool(pc.all(pc.match_substring_regex(filled, _POINTED)).as_py())
 
 
 def _point_before_evidence(sample: str, layout: TextLayout, columns: Mapping[str, Sequence[str]]) -> Point:

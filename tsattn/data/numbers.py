@@ -276,6 +276,9 @@ def find_decimal(columns: Mapping[str, Sequence[str]], place: Callable[[str], st
         DataError: Two readings fit, or columns differ.
     """
     own = {name: evidence for name, cells in columns.items() if (evidence := _collect(cells)) is not None}
+    for name, evidence in own.items():
+        if evidence.counts["."] and evidence.counts[","]:
+            raise _two_signs(columns, (name, name), place)
     found = own
     if len(columns) > max(map(len, columns.values()), default=0):
         # Wider than long: the rows are series.
@@ -285,12 +288,7 @@ def find_decimal(columns: Mapping[str, Sequence[str]], place: Callable[[str], st
     decided = definite or {name: sign for name, sign in signs.items() if sign not in ("", "?")}
     if len(set(decided.values())) > 1:
         names = [next(name for name, sign in decided.items() if sign == wanted) for wanted in ".,"]
-        first, second = (_example(columns[name], sign) for name, sign in zip(names, ".,", strict=True))
-        raise DataError(
-            f"expected one decimal sign, got {quote_text(first)} ({place(first)}, column '{names[0]}') and "
-            f"{quote_text(second)} ({place(second)}, column '{names[1]}')",
-            "set {decimal} to one of them",
-        )
+        raise _two_signs(columns, names, place)
     if definite:
         sign = next(iter(definite.values()))
         if sign == "," and point == "usual":
@@ -303,6 +301,16 @@ def find_decimal(columns: Mapping[str, Sequence[str]], place: Callable[[str], st
         if sign == "." and point == "likely" and own[name].example and found[name].decide("in doubt") == "?":
             return FoundDecimal(sign, name, own[name].example)
     return FoundDecimal(next(iter(decided.values()), ""))
+
+
+def _two_signs(columns: Mapping[str, Sequence[str]], names: Sequence[str], place: Callable[[str], str]) -> DataError:
+    """Return the error for a column with decimal points and one with decimal commas."""
+    first, second = (_example(columns[name], sign) for name, sign in zip(names, ".,", strict=True))
+    return DataError(
+        f"expected one decimal sign, got {quote_text(first)} ({place(first)}, column '{names[0]}') and "
+        f"{quote_text(second)} ({place(second)}, column '{names[1]}')",
+        "set {decimal} to one of them",
+    )
 
 
 def _check_padded(columns: Mapping[str, Sequence[str]], place: Callable[[str], str], names: Iterable[str]) -> None:
