@@ -159,7 +159,13 @@ READ: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "numbered half-hours in the header": (
         in_columns("Date," + ",".join(f"P{n}" for n in range(1, 49)), lambda row: f"{DAYS[row]:%Y-%m-%d}", 12, 48),
-        {"freq": "30min", "start": "2022-01-01", "end": "2022-01-12 23:30", "time": ("Date", "period")},
+        {
+            "freq": "30min",
+            "start": "2022-01-01",
+            "end": "2022-01-12 23:30",
+            "time": ("Date", "period"),
+            "note": "time= to 'Date' if",
+        },
     ),
     "numbered half-hours in the header after whole numbers that are dates": (
         in_columns(

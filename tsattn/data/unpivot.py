@@ -113,12 +113,13 @@ def _unpivot_hours(table: Table) -> Unpivoted | None:
     table, others = _drop_totals(table, names, [name for name in table.columns if name not in names])
     if periods:
         long = _melt(table, others, names, PERIOD, np.array(list(periods.values())))
-        text = f"column '{names[0]}' is the first period of each day"
+        text = f"column '{names[0]}' and the others are the periods of each day"
+        hint = "set {time} to '" + dates[0] + "' if they are channels"
     else:
         clocks = np.array([f"{value // 60:02d}:{value % 60:02d}" for value in minutes.values()], dtype=object)
         long = _melt(table, others, names, CLOCK, clocks)
-        text = f"column '{names[0]}' is the time {clocks[0]} of each day"
-    note = Note("time", f"{len(names)} columns", text)
+        text, hint = f"column '{names[0]}' is the time {clocks[0]} of each day", ""
+    note = Note("time", f"{len(names)} columns", text, bool(hint), hint)
     return Unpivoted(_add_note(table.with_frame(long[long[TARGET].notna()]), note), "columns")
 
 
