@@ -20,8 +20,8 @@ Result = TypeVar("Result")
 MAX_ATTEMPTS = 3
 """Attempts at a task whose process ends early."""
 
-PROCESS_SECONDS, RAY_SECONDS = 3.0, 6.0
-"""Seconds until new processes or Ray workers have imported the package; docs/scale.md has measurements."""
+PROCESS_SECONDS, RAY_SECONDS = 0.5, 4.0
+"""Seconds until new processes or Ray workers call a function, without the imports of the function."""
 
 _logger = logging.getLogger(__name__)
 

@@ -37,12 +37,19 @@ def sales(shops: Sequence[str], steps: int = 40, first: int = 0) -> pd.DataFrame
     return pd.concat(parts, ignore_index=True)
 
 
-def by_shop(folder: Path) -> Path:
-    """Write three files with the series of two shops each."""
+def by_shop(folder: Path, files: int = 3) -> Path:
+    """Write files with the series of two shops each."""
     folder.mkdir()
-    for number in range(3):
+    for number in range(files):
         sales([f"{number}-a", f"{number}-b"]).to_parquet(folder / f"{number}.parquet")
     return folder
+
+
+def start_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let other processes save time however little there is to do."""
+    for name in ("PROCESS_SECONDS", "RAY_SECONDS"):
+        monkeypatch.setattr(engines, name, 1e-9)
+    monkeypatch.setattr(ZeroShotSource, "open_seconds", 0.0)
 
 
 def whole(folder: Path) -> pd.DataFrame:
@@ -162,10 +169,10 @@ def test_few_series_are_forecast_in_one_process(tmp_path: Path, monkeypatch: pyt
         raise AssertionError("started other processes")
 
     monkeypatch.setattr(engines, "ProcessPoolExecutor", refuse)
-    prepared = zero_shot(by_shop(tmp_path / "data"))
+    prepared = zero_shot(by_shop(tmp_path / "data", files=4))
     summary = forecast_partitions(*prepared, tmp_path / "out", LocalProcesses(2))
-    assert summary.rows == 6 * HORIZON
-    monkeypatch.setattr(engines, "PROCESS_SECONDS", 1e-6)
+    assert summary.rows == 8 * HORIZON
+    start_at_once(monkeypatch)
     with pytest.raises(AssertionError, match="started other processes"):
         forecast_partitions(*prepared, tmp_path / "more", LocalProcesses(2))
 
@@ -184,8 +191,8 @@ def test_a_killed_worker_loses_and_repeats_nothing(
 
 @pytest.mark.slow
 def test_workers_of_ray_forecast_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "RAY_SECONDS", 1e-6)
-    data = by_shop(tmp_path / "data")
+    start_at_once(monkeypatch)
+    data = by_shop(tmp_path / "data", files=4)
     result = tsattn("forecast", data, "--horizon", HORIZON, "--ray", "local", "--jobs", 2, "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert_same_forecasts(read_out(tmp_path / "out"), package.forecast(str(data), HORIZON))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import pandas as pd
 import pyarrow as pa
@@ -38,6 +38,9 @@ TableFunction = Callable[[pa.Table], pa.Table]
 class Source(Hashable, Protocol):
     """A forecaster that is sent to each process and opened there once. Sources can be hashed and pickled."""
 
+    open_seconds: ClassVar[float]
+    """Seconds that a new process takes to open it, about; docs/scale.md has measurements."""
+
     @property
     def schema(self) -> Schema:
         """How the series are read."""
@@ -62,6 +65,8 @@ class FittedSource:
         recursive: Whether the horizon may be longer than that of the run.
         modules: Module that registers the model, if it is a custom one.
     """
+
+    open_seconds: ClassVar[float] = 6.0
 
     run: str
     schema_text: str
@@ -116,6 +121,8 @@ class ZeroShotSource:
         config_text: The configuration as JSON.
         seasons: Season lengths.
     """
+
+    open_seconds: ClassVar[float] = 1.0
 
     schema_text: str
     config_text: str
@@ -251,8 +258,8 @@ def forecast_partitions(
 ) -> Summary:
     """Forecast the series of all partitions into a folder of Parquet files.
 
-    Files that an interrupted call has written are skipped. The first partition is forecast in this process: where the
-    others would take less time here than it takes to start the engine, this process forecasts them too.
+    Files that an interrupted call has written are skipped. This process forecasts the first two partitions, and the
+    others as well where that takes less time than to start the engine.
 
     Args:
         source: The forecaster.
@@ -284,17 +291,22 @@ def forecast_partitions(
 
 
 def _forecast_tasks(tasks: Sequence[Task], engine: Engine) -> Iterator[Report]:
-    """Yield the reports of tasks, from the engine if it saves time."""
-    if not tasks:
-        return
-    _open(tasks[0].source)
-    start = time.perf_counter()
-    yield forecast_partition(tasks[0])
-    left = tasks[1:]
-    seconds = (time.perf_counter() - start) * len(left)
-    if engine.start_seconds and seconds < engine.start_seconds:
-        _logger.info("Forecasting in one process, which takes less time than starting several")
-        engine = LocalProcesses()
+    """Yield the reports of tasks, from the engine if it saves time.
+
+    The second task gives the time per task, since the first also loads the forecaster.
+    """
+    seconds = 0.0
+    for task in tasks[:2] if engine.start_seconds else ():
+        start = time.perf_counter()
+        yield forecast_partition(task)
+        seconds = time.perf_counter() - start
+    left = tasks[2:] if engine.start_seconds else tasks
+    if left and engine.start_seconds:
+        # Two processes save half of the time that is left, at most.
+        saved, cost = seconds * len(left) / 2, engine.start_seconds + tasks[0].source.open_seconds
+        if saved < cost:
+            _logger.info("Forecasting in one process: others would take longer to start than they save")
+            engine = LocalProcesses()
     yield from engine.map(forecast_partition, left)
 
 
