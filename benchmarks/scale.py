@@ -1,11 +1,12 @@
 """``python -m benchmarks.scale``: forecasts of many series in several processes, relative to one process.
 
 Series of 100 daily values in Parquet files, forecast by `tsattn forecast` and by `tsattn predict` with a small network:
-all files in one process, in two local processes, and on two workers of a Ray cluster on this machine. One process
-uses all cores for the arithmetic, and two processes one core each. The time is that from the command to the prompt; the
+all files in one process on one core (by `taskset`), in one process, in two local processes, and on two workers of a Ray
+cluster on this machine. One process uses all cores for the arithmetic, and two processes one core each. A command that
+would gain nothing from other processes does not start them. The time is that from the command to the prompt; the
 repetitions of all ways alternate.
 
-Writes `benchmarks/results/scale.json` and its table `scale.md`.
+Writes `benchmarks/results/scale.json` and `docs/scale.md`, with a projection to more workers.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ from benchmarks.accuracy.markdown import text_table
 from benchmarks.cli import TABLE_ONLY, read_results, write_results
 
 RESULTS = Path(__file__).with_name("results") / "scale.json"
+PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
 STEPS, HORIZON, FILES = 100, 14, 16
 TSATTN = [sys.executable, "-m", "tsattn"]
+ONE_CORE = "one process on one core"
 WAYS = {
+    ONE_CORE: ("--jobs", "1"),
     "one process": ("--jobs", "1"),
     "two processes": ("--jobs", "2"),
     "two Ray workers": ("--ray", "local", "--jobs", "2"),
@@ -46,10 +50,13 @@ def write_series(folder: Path, count: int) -> None:
         pd.DataFrame(frame).to_parquet(folder / f"{number:02}.parquet")
 
 
-def seconds(*command: str) -> float:
+def seconds(*command: str, one_core: bool = False) -> float:
     """Return the seconds of a command of `tsattn`."""
     start = time.perf_counter()
-    subprocess.run([*TSATTN, *command, "--quiet"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    prefix = ["taskset", "-c", "0"] if one_core else []
+    subprocess.run(
+        [*prefix, *TSATTN, *command, "--quiet"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     return time.perf_counter() - start
 
 
@@ -71,9 +78,10 @@ def measure(count: int, repeats: int) -> dict[str, Any]:
             times: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
             for number in range(repeats):
                 for index, (way, options) in enumerate(WAYS.items()):
+                    outs = {data: str(folder / f"{name}-{data}-{number}-{index}") for data in ("data", "few")}
                     pair = [
-                        seconds(*command(data), *options, "-o", str(folder / f"{name}-{data}-{number}-{index}"))
-                        for data in ("data", "few")
+                        seconds(*command(data), *options, "-o", out, one_core=way == ONE_CORE)
+                        for data, out in outs.items()
                     ]
                     times[way].append((pair[0], pair[1]))
                     click.echo(f"{name}, {way}: {pair}")
@@ -81,14 +89,39 @@ def measure(count: int, repeats: int) -> dict[str, Any]:
                 way: {"seconds": min(pair[0] for pair in pairs), "start": min(pair[1] for pair in pairs)}
                 for way, pairs in times.items()
             }
-        return {"series": count, "steps": STEPS, "horizon": HORIZON, "files": FILES, "repeats": repeats, **results}
+        sizes = {
+            "bytes_read": folder_size(folder / "data"),
+            "bytes_written": folder_size(folder / "forecast-data-0-0"),
+        }
+        return {
+            "series": count,
+            "steps": STEPS,
+            "horizon": HORIZON,
+            "files": FILES,
+            "repeats": repeats,
+            **results,
+            **sizes,
+        }
+
+
+def folder_size(folder: Path) -> int:
+    """Return the bytes of the files of a folder."""
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def project(results: dict[str, Any], series: int, workers: int) -> float:
+    """Return the projected seconds of `tsattn forecast` on a Ray cluster with workers of one core each."""
+    one, ray = results["forecast"][ONE_CORE], results["forecast"]["two Ray workers"]
+    per_series = (one["seconds"] - one["start"]) / results["series"]
+    cluster = max(ray["seconds"] - ray["start"] - results["series"] * per_series / 2, 0.0)
+    return float(one["start"] + cluster + series * per_series / workers)
 
 
 def render(results: dict[str, Any]) -> str:
-    """Return the table as Markdown."""
+    """Return the page as Markdown."""
     rows = []
     for name in ("forecast", "predict"):
-        one = results[name]["one process"]["seconds"]
+        one = results[name][ONE_CORE]["seconds"]
         for way, times in results[name].items():
             rate = results["series"] / times["seconds"]
             rows.append(
@@ -101,12 +134,61 @@ def render(results: dict[str, Any]) -> str:
                     f"{one / times['seconds']:.2f}",
                 ]
             )
-    head = ["command", "", "time", f"of them with {FILES} series", "series a second", "speed relative to one process"]
-    about = (
-        f"{results['series']:,} series of {STEPS} steps in {FILES} Parquet files, {HORIZON} steps ahead, on two "
-        f"cores; the least of {results['repeats']}. One process uses both cores for its arithmetic."
+    head = ["command", "", "time", f"with {FILES} series", "series a second", "speed relative to one core"]
+    sizes = [results[key] / results["series"] for key in ("bytes_read", "bytes_written")]
+    projected = [
+        [
+            f"{series:,}",
+            f"{workers}",
+            f"{project(results, series, workers) / 3600:.2f} h",
+            *(f"{series * size / 1e9:.1f} GB" for size in sizes),
+        ]
+        for series in (1_000_000, 100_000_000)
+        for workers in (1, 8, 64)
+    ]
+    return PAGE_TEXT.format(
+        series=f"{results['series']:,}",
+        steps=STEPS,
+        files=FILES,
+        horizon=HORIZON,
+        repeats=results["repeats"],
+        measured=text_table(head, rows),
+        projected=text_table(["series", "workers", "time", "read", "written"], projected),
     )
-    return f"# Many series\n\n{about}\n\n{text_table(head, rows)}"
+
+
+PAGE_TEXT = """# Many series: cost and scale
+
+Written by `make bench-scale`. The commands: [In production](production.md#many-files-several-processes).
+
+## Measured
+
+{series} series of {steps} daily values in {files} Parquet files, {horizon} steps ahead, on a machine with two cores.
+Runs of each way: {repeats}, the fastest counts. The time is that from the command to the prompt; `predict` uses a
+network of 32 units.
+
+{measured}
+One process already uses both cores for its arithmetic, so that two processes of one core each are hardly faster than
+it. On machines with more cores, processes scale better than the threads of one process. The time with {files} series is
+the start: the imports, and for `predict` TensorFlow and the model. `predict` stays in one process here, because other
+processes would take longer to start than they save.
+
+## Projected
+
+Not measured: the time of `tsattn forecast --ray ADDRESS` for series of the same length, from the time per series on one
+core, with workers of one core each and a perfect division of the work. Storage and network must deliver the bytes.
+
+{projected}
+## Spark
+
+[examples/score_in_spark.py](../examples/score_in_spark.py) forecasts a Spark table by `mapInArrow`, whole series per
+task. A test runs it on local PySpark.
+
+## Training
+
+One process trains a network. Ray and processes train several networks at once: the models and folds of `tsattn backtest
+--jobs`, and the trials of `tsattn tune --jobs`.
+"""
 
 
 @click.command(help=__doc__)
@@ -116,7 +198,7 @@ def render(results: dict[str, Any]) -> str:
 def main(series: int, repeats: int, table_only: bool) -> None:
     """Measure and write the results."""
     results = read_results(RESULTS) if table_only else measure(series, repeats)
-    write_results(RESULTS, results, render(results))
+    write_results(RESULTS, results, render(results), PAGE)
 
 
 if __name__ == "__main__":
