@@ -188,6 +188,11 @@ def test_mistyped_names_are_answered_with_the_nearest(arguments: tuple[object, .
     assert result.exit_code in (1, 2) and "id you mean" in result.stderr and suggestion in result.stderr
 
 
+def test_an_option_of_another_command_names_it() -> None:
+    result = tsattn("forecast", AIRLINE, "--future", "plan.csv")
+    assert result.exit_code == 2 and "It is an option of tsattn fit and tsattn predict." in result.stderr
+
+
 SCRIPT = "from tsattn.cli import main; main()"
 
 

@@ -41,6 +41,10 @@ class Command(click.Command):
         """Read the arguments; one too many is often a second value of an option or of an unquoted pattern."""
         try:
             return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if others := _commands_with(error.option_name, ctx):
+                raise click.UsageError(f"{error.message} It is an option of {' and '.join(others)}.", ctx) from None
+            raise
         except click.UsageError as error:
             if "unexpected extra argument" not in error.message:
                 raise
@@ -61,3 +65,13 @@ class Command(click.Command):
         if as_json and result is not None:
             write_document(context.info_name, result, screen)
         context.exit(screen.exit_status)
+
+
+def _commands_with(option: str, context: click.Context) -> list[str]:
+    """Return up to two commands that have an option."""
+    group = context.parent and context.parent.command
+    if not isinstance(group, click.Group):
+        return []
+    commands = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    found = [name for name, command in commands.items() if command and any(option in x.opts for x in command.params)]
+    return [f"tsattn {name}" for name in found[:2]]

@@ -93,12 +93,14 @@ def predict_windows(
 
 
 def _run(model: keras.Model, batch: dict[str, Any]) -> dict[str, Floats]:
-    """Return the outputs of a model, which is traced once it is used often."""
+    """Return the outputs of a model, which is traced once it is used often.
+
+    JAX would compile it for every size of a batch.
+    """
     calls = _calls[model] = _calls.get(model, 0) + 1
-    if calls <= EAGER_CALLS:
+    if calls <= EAGER_CALLS or keras.backend.backend() != "tensorflow":
         return {name: keras.ops.convert_to_numpy(x) for name, x in model(batch, training=False).items()}
-    if keras.backend.backend() == "tensorflow":
-        model.jit_compile = False  # by default Keras compiles with XLA, which takes much longer
+    model.jit_compile = False  # by default Keras compiles with XLA, which takes much longer
     outputs: dict[str, Floats] = model.predict_on_batch(batch)
     return outputs
 
