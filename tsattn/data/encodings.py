@@ -26,6 +26,8 @@ _FOREIGN = re.compile(
 
 def guess_utf16(data: bytes) -> str | None:
     """Return the encoding of UTF-16 without a byte order mark, in which one half of digits and line ends is zero."""
+    if len(data) < 2:
+        return None
     zero = np.frombuffer(data[: len(data) // 2 * 2], dtype=np.uint8).reshape(-1, 2) == 0
     low, high = zero.mean(axis=0)
     if min(low, high) > 0.05 or max(low, high) < 0.3:
