@@ -14,6 +14,7 @@ Writes `benchmarks/results/speed.json` and its table `speed.md`.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -129,9 +130,9 @@ def keras_loop(context: int, horizon: int) -> Any:
 
 def torch_step(context: int, horizon: int) -> Callable[[], Any]:
     """Return a function that trains PyTorch's same model for a step."""
-    import torch
+    torch: Any = importlib.import_module("torch")
 
-    class Model(torch.nn.Module):
+    class Model(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.encoder = torch.nn.GRU(1, UNITS, batch_first=True)
