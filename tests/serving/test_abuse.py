@@ -52,7 +52,9 @@ def test_a_client_that_does_not_read_is_disconnected_and_its_answer_is_not_kept(
         connection.settimeout(SECONDS)
         connection.connect(served.address)
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(many) + many)
-        wait_for(lambda: not connections(served))
+        address = connection.getsockname()
+        wait_for(lambda: address in [other.client for other in list(connections(served))])
+        wait_for(lambda: address not in [other.client for other in list(connections(served))])
         received = 0
         with contextlib.suppress(ConnectionResetError):
             while part := connection.recv(65536):
