@@ -63,6 +63,25 @@ def test_stopped_search_resumes_as_it_would_have_continued(space: SearchSpace, t
     assert {path.name for path in tmp_path.iterdir()} == {"whole", "parts", "other"}, "no lock file remains"
 
 
+@pytest.mark.parametrize("suggested", [False, True])
+def test_killed_search_resumes_as_it_would_have_continued(
+    space: SearchSpace, tmp_path: Path, *, suggested: bool
+) -> None:
+    with closing(StudyStore.open(tmp_path / "whole", space, "a")) as store:
+        whole = propose(store, space, 16)
+    killed = []
+    for finished in (0, 3, 1, 9):
+        with closing(StudyStore.open(tmp_path / "killed", space, "a")) as store:
+            killed += propose(store, space, finished)
+            # The process ends before the trial does.
+            trial = store.ask(100, is_time_over=False)
+            if suggested and trial is not None:
+                space.suggest(trial)
+    with closing(StudyStore.open(tmp_path / "killed", space, "a")) as store:
+        killed += propose(store, space, 3)
+    assert killed == whole
+
+
 def test_number_of_trials_is_limited(space: SearchSpace, tmp_path: Path) -> None:
     with closing(StudyStore.open(tmp_path / "journal", space, "a")) as store:
         propose(store, space, 3)

@@ -211,8 +211,8 @@ class StudyStore:
             self._enqueue_unfinished(existing)
             if count_trials(self.trials(), trials)[1] <= 0:
                 return None
-            # One seed per trial: a resumed search continues as it would have, and processes differ.
-            seed = int(np.random.SeedSequence((self._seed, len(existing))).generate_state(1)[0])
+            # One seed per trial and its repetitions: a resumed search continues as it would have, and processes differ.
+            seed = int(np.random.SeedSequence((self._seed, _next_number(self.trials()))).generate_state(1)[0])
             self.study.sampler = optuna.samplers.TPESampler(
                 n_startup_trials=STARTUP_TRIALS,
                 seed=seed,
@@ -257,6 +257,19 @@ class StudyStore:
                 default = {DEFAULT: True} if DEFAULT in trial.user_attrs else {}
                 parameters = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
                 self.study.enqueue_trial(parameters, user_attrs={RETRY_OF: trial.number, ENDED: ended, **default})
+
+
+def _next_number(trials: list[FrozenTrial]) -> int:
+    """Return the number that the next trial has without repetitions; a repetition has that of its first attempt."""
+    first = {trial.number: trial.user_attrs.get(RETRY_OF, trial.number) for trial in trials}
+    originals = [number for number, repeated in first.items() if repeated == number]
+    waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
+    number = min(waiting, default=None)
+    if number is None:
+        return len(originals)
+    while first[number] != number:
+        number = first[number]
+    return originals.index(number)
 
 
 def _repeated_numbers(trials: list[FrozenTrial], states: tuple[TrialState, ...] = tuple(TrialState)) -> set[int]:
