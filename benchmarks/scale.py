@@ -186,8 +186,12 @@ task. A test runs it on local PySpark.
 
 ## Training
 
-One process trains a network. Ray and processes train several networks at once: the models and folds of `tsattn backtest
---jobs`, and the trials of `tsattn tune --jobs`.
+Ray and processes train several networks at once: the models and folds of `tsattn backtest --jobs`, and the trials of
+`tsattn tune --jobs`. One network is trained by one process, on JAX also on several devices: after
+`keras.distribution.set_distribution(keras.distribution.DataParallel())`, with `KERAS_BACKEND=jax`, the devices divide
+each batch of `Forecaster.fit`. The weights are those of one device up to rounding, whether or not the batch is a
+multiple of the devices; a test trains 50 steps on one and on three. The run has no SavedModel: `tsattn export` on
+TensorFlow writes it.
 """
 
 

@@ -15,14 +15,15 @@ import numpy as np
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
-def run_on_jax(file: str, function: str, arrays: Arrays) -> Arrays:
-    """Call `function(arrays) -> arrays` of the module at `file` with Keras on JAX."""
+def run_on_jax(file: str, function: str, arrays: Arrays, devices: int = 1) -> Arrays:
+    """Call `function(arrays) -> arrays` of the module at `file` with Keras on JAX, the processor as some devices."""
     with tempfile.TemporaryDirectory() as folder:
         inputs, results = Path(folder) / "inputs.npz", Path(folder) / "results.npz"
         np.savez(inputs, **arrays)
         command = [sys.executable, __file__, file, function, str(inputs), str(results)]
         # Compiling takes longer than what it saves here.
         flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+        flags += f" --xla_force_host_platform_device_count={devices}"
         environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
         result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr[-4000:]
