@@ -169,9 +169,8 @@ network of 32 units.
 
 {measured}
 One process already uses both cores for its arithmetic, so that two processes of one core each are hardly faster than
-it. On machines with more cores, processes scale better than the threads of one process. The time with {files} series is
-the start: the imports, and for `predict` TensorFlow and the model. `predict` stays in one process here, because other
-processes would take longer to start than they save.
+it. The time with {files} series is the start: the imports, and for `predict` TensorFlow and the model. `predict` stays
+in one process here, because other processes would take longer to start than they save.
 
 ## Projected
 
