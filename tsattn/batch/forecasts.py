@@ -295,18 +295,20 @@ def _forecast_tasks(tasks: Sequence[Task], engine: Engine) -> Iterator[Report]:
 
     The second task gives the time per task, since the first also loads the forecaster.
     """
+    if not engine.start_seconds:
+        yield from engine.map(forecast_partition, tasks)
+        return
     seconds = 0.0
-    for task in tasks[:2] if engine.start_seconds else ():
+    for task in tasks[:2]:
         start = time.perf_counter()
         yield forecast_partition(task)
         seconds = time.perf_counter() - start
-    left = tasks[2:] if engine.start_seconds else tasks
-    if left and engine.start_seconds:
-        # Two processes save half of the time that is left, at most.
-        saved, cost = seconds * len(left) / 2, engine.start_seconds + tasks[0].source.open_seconds
-        if saved < cost:
-            _logger.info("Forecasting in one process: others would take longer to start than they save")
-            engine = LocalProcesses()
+    if not (left := tasks[2:]):
+        return
+    # Two processes save half of the time that is left, at most.
+    if seconds * len(left) / 2 < engine.start_seconds + tasks[0].source.open_seconds:
+        _logger.info("Forecasting in one process: others would take longer to start than they save")
+        engine = LocalProcesses()
     yield from engine.map(forecast_partition, left)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from tsattn._text import format_timestamp, quote_list
 from tsattn.errors import DataWarning
@@ -42,6 +43,12 @@ def _future_values(panel: Panel, names: tuple[str, ...], horizon: int) -> Floats
     return panel.covariates.gather(names, series, panel.lengths, steps, horizon)
 
 
+def _first_step(panel: Panel, mask: npt.NDArray[np.bool_]) -> tuple[int, int, str]:
+    """Return series, step and timestamp of the first step of a mask over the horizon, [series, steps]."""
+    first, step = (int(index[0]) for index in np.nonzero(mask))
+    return first, step, format_timestamp(panel.future_times(first, step + 1)[-1])
+
+
 def _category_notes(panel: Panel, spec: WindowSpec, schema: Schema) -> list[DataWarning]:
     """Return notes on categories that the training data do not have, such as a word that is spelled differently."""
     notes = []
@@ -52,8 +59,7 @@ def _category_notes(panel: Panel, spec: WindowSpec, schema: Schema) -> list[Data
         values = _future_values(panel, names, spec.horizon)
         known, unseen = np.isfinite(values[:, :, 0]), (values == 0).all(axis=-1)
         if unseen.any():
-            first, step = (int(index[0]) for index in np.nonzero(unseen))
-            at = format_timestamp(panel.future_times(first, step + 1)[-1])
+            _, _, at = _first_step(panel, unseen)
             notes.append(
                 DataWarning(
                     f"{int(unseen.sum())} of {int(known.sum())} values of '{column}' are none of those in the training "
@@ -76,8 +82,7 @@ def _range_notes(panel: Panel, spec: WindowSpec, schema: Schema) -> list[DataWar
         far = known & (distance > high - low)
         if not known.any() or (outside.sum() <= MAX_OUTSIDE * known.sum() and not far.any()):
             continue
-        first, step = (int(index[0]) for index in np.nonzero(far if far.any() else outside))
-        at = format_timestamp(panel.future_times(first, step + 1)[-1])
+        first, step, at = _first_step(panel, far if far.any() else outside)
         notes.append(
             DataWarning(
                 f"{int(outside.sum())} of {int(known.sum())} values of '{name}' are outside of its range in the "

@@ -88,21 +88,22 @@ def predict_windows(
         chosen = slice(begin, begin + size)
         limit = None if max_length is None else max_length[chosen]
         batch = gather(panel, spec, series[chosen], origin[chosen], target=False, max_length=limit)
-        parts.append(_run(model, batch)[output])
+        parts.append(_run(model, batch, output))
     return np.concatenate(parts)
 
 
-def _run(model: keras.Model, batch: dict[str, Any]) -> dict[str, Floats]:
-    """Return the outputs of a model, which is traced once it is used often.
+def _run(model: keras.Model, batch: dict[str, Any], output: str) -> Floats:
+    """Return an output of a model, which is traced once it is used often.
 
     JAX would compile it for every size of a batch.
     """
     calls = _calls[model] = _calls.get(model, 0) + 1
     if calls <= EAGER_CALLS or keras.backend.backend() != "tensorflow":
-        return {name: keras.ops.convert_to_numpy(x) for name, x in model(batch, training=False).items()}
+        found: Floats = keras.ops.convert_to_numpy(model(batch, training=False)[output])
+        return found
     model.jit_compile = False  # by default Keras compiles with XLA, which takes much longer
-    outputs: dict[str, Floats] = model.predict_on_batch(batch)
-    return outputs
+    found = model.predict_on_batch(batch)[output]
+    return found
 
 
 def baseline_spec(panel: Panel, spec: WindowSpec) -> WindowSpec:
