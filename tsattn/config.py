@@ -143,6 +143,7 @@ class ReadOptions(BaseConfig):
     """How files are read. Options that are left out are inferred from each file and reported.
 
     Args:
+        encoding: Encoding of text files, such as cp1251.
         delimiter: Sign between cells of text files, or "blanks".
         decimal: Decimal sign of text files.
         no_header: Whether files begin with data instead of a header.
@@ -150,6 +151,7 @@ class ReadOptions(BaseConfig):
         sheet: Name of the sheet of spreadsheets.
     """
 
+    encoding: str | None = None
     delimiter: str | None = None
     decimal: Decimal | None = None
     no_header: bool = False
@@ -220,6 +222,7 @@ class DataConfig(BaseConfig):
         None, ge=1, description="number of steps at the end of each series that are held out for validation"
     )
 
+    encoding: str | None = Field(None, description="encoding of text files, such as cp1251, shift_jis or utf-16")
     delimiter: str | None = Field(
         None, description="sign between the cells of text files, such as ; or tab, or blanks for any number of blanks"
     )
@@ -236,8 +239,23 @@ class DataConfig(BaseConfig):
     def read_options(self) -> ReadOptions:
         """How files are read."""
         return ReadOptions(
-            delimiter=self.delimiter, decimal=self.decimal, no_header=self.no_header, na=self.na or (), sheet=self.sheet
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            decimal=self.decimal,
+            no_header=self.no_header,
+            na=self.na or (),
+            sheet=self.sheet,
         )
+
+    @field_validator("encoding")
+    @classmethod
+    def _check_encoding(cls, value: str | None) -> str | None:
+        try:
+            # Text encodings only, unlike codecs.lookup.
+            str(b"", value or "utf-8")
+        except LookupError:
+            raise ValueError("must be the name of an encoding, such as utf-8, cp1251 or shift_jis") from None
+        return value
 
     @field_validator("delimiter")
     @classmethod

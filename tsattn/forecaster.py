@@ -157,6 +157,7 @@ class Forecaster(BaseEstimator):
         on_duplicate: Aggregation | None = None,
         resample: Aggregation | None = None,
         fill_missing: float | None = None,
+        encoding: str | None = None,
         delimiter: str | None = None,
         decimal: Decimal | None = None,
         no_header: bool = False,
@@ -190,6 +191,7 @@ class Forecaster(BaseEstimator):
         self.on_duplicate = on_duplicate
         self.resample = resample
         self.fill_missing = fill_missing
+        self.encoding = encoding
         self.delimiter = delimiter
         self.decimal = decimal
         self.no_header = no_header

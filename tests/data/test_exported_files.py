@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from data.exported_forms import DAYS, FORMS_READ, FORMS_REFUSED, GERMAN, MONTHS, lines, value
+from data.office_forms import OFFICE_FORMS_READ, OFFICE_FORMS_REFUSED
 
 from tsattn.data.loader import load
 from tsattn.errors import DataError, DataWarning
@@ -200,7 +201,7 @@ READ: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "letters of DOS": (
         lines("Datum;Größe", 40, lambda row: f"{DAYS[row]:%d.%m.%Y};{value(row)}"),
-        {"freq": "D", "note": "letters such as 'Gr”áe'", "encoding": "cp437"},
+        {"freq": "D", "targets": ("Größe",), "note": "encoding cp850", "encoding": "cp437"},
     ),
     "letters of Western Europe": (
         lines("Datum;kWh/m²a;Größe", 40, lambda row: f"{DAYS[row]:%d.%m.%Y};{value(row)};{value(row)}"),
@@ -208,10 +209,12 @@ READ: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
+ALL_READ = READ | FORMS_READ | OFFICE_FORMS_READ
 
-@pytest.mark.parametrize("case", {**READ, **FORMS_READ})
+
+@pytest.mark.parametrize("case", ALL_READ)
 def test_files_that_are_read(case: str, tmp_path: Path) -> None:
-    text, expected = {**READ, **FORMS_READ}[case]
+    text, expected = ALL_READ[case]
     path = tmp_path / "a.csv"
     path.write_text(text, encoding=expected.get("encoding", "utf-8"), newline="")
     panel, schema = load(path)
@@ -277,10 +280,12 @@ REFUSED = {
     ),
 }
 
+ALL_REFUSED = REFUSED | FORMS_REFUSED | OFFICE_FORMS_REFUSED
 
-@pytest.mark.parametrize("case", {**REFUSED, **FORMS_REFUSED})
+
+@pytest.mark.parametrize("case", ALL_REFUSED)
 def test_files_that_are_refused(case: str, tmp_path: Path) -> None:
-    text, parts = {**REFUSED, **FORMS_REFUSED}[case]
+    text, parts = ALL_REFUSED[case]
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(DataError) as caught:
         load(tmp_path / "a.csv")

@@ -22,7 +22,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "categories", "calendar", "holidays", "freq", "season", "on_duplicate", "resample", "fill_missing", "support",
         "graph", "future",
     ),
-    "Files": ("delimiter", "decimal", "no_header", "na", "sheet", "safe_csv"),
+    "Files": ("encoding", "delimiter", "decimal", "no_header", "na", "sheet", "safe_csv"),
     "Model": ("model", "horizon", "context", "levels", "quantiles", "imports", "config", "settings", "init_from"),
     "Training": ("time_limit", "refit", "resume", "seed"),
     "Messages": ("quiet", "verbose", "as_json"),

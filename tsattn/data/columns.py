@@ -28,6 +28,9 @@ MISSING_MARKS = frozenset(
 ID_NAMES = ("unique_id", "id", "item_id", "series_id", "series", "item", "store", "sku", "sensor", "station")
 """Usual names of id columns, in order of preference."""
 
+ID_NUMBER = r"0\d+|\d+[eE]\d+|\d{19,}"
+"""Whole numbers that are identifiers: 007, 12E4, which programs write as 12E+4 if it is a number, and long ones."""
+
 MAX_VALUE = float(np.finfo(np.float32).max)
 """Largest number that a panel can hold."""
 
@@ -120,7 +123,7 @@ def numeric_fraction(column: pd.Series[Any]) -> float:
         column = texts.iloc[np.unique(rows)]
     texts = column.astype("str")
     filled = texts[~_are_missing(texts)]
-    if filled.empty or filled.str.fullmatch(r"0\d+").any():
+    if filled.empty or filled.str.fullmatch(ID_NUMBER).any():
         return 0.0
     return float(pd.to_numeric(filled, errors="coerce").notna().mean())
 

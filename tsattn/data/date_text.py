@@ -23,6 +23,21 @@ stycznia lutego marca kwietnia maja czerwca lipca sierpnia wrzesnia pazdziernika
 """
 """Months in English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish and Polish, without accents."""
 
+_WHOLE_MONTHS = """
+leden unor brezen duben kveten cerven cervenec srpen zari rijen listopad prosinec
+ledna unora brezna dubna kvetna cervna cervence srpna zari rijna listopadu prosince
+ocak subat mart nisan may\u0131s haziran temmuz agustos eylul ekim kas\u0131m aral\u0131k
+январь февраль март апрель маи июнь июль август сентябрь октябрь ноябрь декабрь
+января февраля марта апреля мая июня июля августа сентября октября ноября декабря
+січень лютий березень квітень травень червень липень серпень вересень жовтень листопад грудень
+tammikuu helmikuu maaliskuu huhtikuu toukokuu kesakuu heinakuu elokuu syyskuu lokakuu marraskuu joulukuu
+januar februar marts april maj juni juli august september oktober november december
+januar februar mars april mai juni juli august september oktober november desember
+ianuarie februarie martie aprilie mai iunie iulie august septembrie octombrie noiembrie decembrie
+januar februar marcius aprilis majus junius julius augusztus szeptember oktober november december
+"""
+"""Months in Czech, Turkish, Russian, Ukrainian, Finnish, Danish, Norwegian, Romanian and Hungarian, written in full."""
+
 _OTHER_ABBREVIATIONS = {"mrt": 3, "mrz": 3, "janner": 1, "jun.": 6, "jul.": 7}
 
 _ENGLISH = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -52,6 +67,15 @@ ZONES = {
 """Abbreviations of time zones with one meaning. CST, IST and BST have several."""
 
 _ZONE = re.compile(r"(?<=[\dmM])\s*(?:(?:UTC|GMT)(?=[+-])|\b(" + "|".join(ZONES) + r")\b(?![+-]))")
+_FULL = r"\d{1,4}(?P<%s>[-./])\d{1,2}(?P=%s)\d{1,4}(?:[T ]\d{1,2}:\d\d(?::\d\d)?Z?)?"
+_RANGE = re.compile(rf"({_FULL % ('a', 'a')}) ?(?:-|\u2013|to|bis|/|~) ?{_FULL % ('b', 'b')}")
+_DAYS, _MONTHS_OF_RANGE = (
+    re.compile(pattern.replace("MONTH", r"[^\W\d_]{3,9}").replace("-", r" ?(?:-|\u2013|to) ?"))
+    for pattern in (
+        r"(?P<day>\d\d?)(?: (?P<first>MONTH))?(?: (?P<year>\d{4}))?-\d\d? (?P<last>MONTH) (?P<end>\d{4})",
+        r"(?P<first>MONTH)(?: (?P<day>\d\d?))?(?:,? (?P<year>\d{4}))?-(?P<last>MONTH)?(?: ?\d\d?)?,? (?P<end>\d{4})",
+    )
+)
 _WORD = re.compile(r"[^\W\d_]{3,}\.?")
 
 
@@ -61,7 +85,13 @@ def month_of(word: str) -> int | None:
     plain = fold(word).removesuffix(".")
     if plain in _OTHER_ABBREVIATIONS:
         return _OTHER_ABBREVIATIONS[plain]
-    found = {
+    whole = {
+        number
+        for line in _WHOLE_MONTHS.split("\n")
+        for number, name in enumerate(line.split(), start=1)
+        if fold(name) == plain
+    }
+    found = whole or {
         number
         for line in _MONTHS.split("\n")
         for number, name in enumerate(line.split(), start=1)
@@ -101,6 +131,7 @@ def _normalize(text: str) -> str:
     text = re.sub(r"^\[(.*)\]$", r"\1", text)
     text = re.sub(r"(?<=[\dZ])\[[\w/]+\]$", "", text)
     text = re.sub(r"^(\d{4})m(\d{1,2})$", r"\1M\2", text)
+    text = start_of_range(text)
     text = re.sub(r"^(.*\d:\d\d(?::\d\d)?) ?[-\u2013] ?\d.*:.*$", r"\1", text)
     text = re.sub(r"^(\d{1,4}[-./]\d{1,2}[-./]\d{1,4}) (\d\d) ?[-\u2013] ?\d\d$", r"\1 \2:00", text)
     text = re.sub(r"(\d)(?:st|nd|rd|th|er|º|ª)\b", r"\1", text)
@@ -116,6 +147,21 @@ def _normalize(text: str) -> str:
     text = _WORD.sub(_english_month, text)
     text = re.sub(r"^([A-Z][a-z]{2} \d{1,2}) (\d\d:\d\d:\d\d)( [-+]\d{4})? (\d{4})$", r"\1 \4 \2\3", text)
     return re.sub(r"^(\d{1,2})\. (?=[A-Z])", r"\1 ", text).removesuffix(".")
+
+
+def start_of_range(text: str) -> str:
+    """Return the first date of a range such as 2024-01-01 - 2024-01-07, 29 Jan - 4 Feb 2024 or Jan-Mar 2024."""
+    if (found := _RANGE.fullmatch(text)) is not None:
+        return found[1]
+    found = _DAYS.fullmatch(text) or _MONTHS_OF_RANGE.fullmatch(text)
+    if found is None:
+        return text
+    first = found["first"] or found["last"]
+    start, end = month_of(first), month_of(found["last"] or first)
+    if start is None or end is None or not (found["day"] or found["last"]):
+        return text
+    year = found["year"] or int(found["end"]) - (start > end)
+    return f"{found['day'] or ''} {first} {year}".strip()
 
 
 def _hyphenated(found: re.Match[str]) -> str:

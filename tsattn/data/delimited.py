@@ -27,7 +27,7 @@ from tsattn.config import ReadOptions
 from tsattn.data.cells import cell_kind
 from tsattn.data.columns import ID_NAMES, find_duplicate
 from tsattn.data.conversion import check_decimal, check_thousands, convert_texts, is_text
-from tsattn.data.encodings import FALLBACK, describe_encoding, guess_utf16
+from tsattn.data.encodings import FALLBACK, describe_encoding, find_double, guess_encoding, guess_utf16
 from tsattn.data.layout import TextLayout, find_layout
 from tsattn.data.notes import Note
 from tsattn.data.numbers import FoundDecimal, Point, find_decimal, parse_number
@@ -114,7 +114,7 @@ def read_delimited(source: Source, options: ReadOptions | None = None) -> Delimi
         pyarrow.ArrowException: The file cannot be read.
     """
     options = options or ReadOptions()
-    sample, encoding, whole = _sample(source)
+    sample, encoding, whole = _sample(source, options.encoding)
     if not sample.strip():
         raise DataError("the file is empty; expected a header line and rows of data")
     header = _LINE_END.split(sample.lstrip("\r\n"), maxsplit=1)[0]
@@ -169,7 +169,9 @@ def _finish(
     check_thousands(table, dialect.whole, lines)
     notes = list(dialect.notes)
     if encoding != "UTF-8":
-        notes.insert(0, describe_encoding(encoding, table))
+        notes.insert(0, describe_encoding(encoding, table, is_given=options.encoding is not None))
+    else:
+        notes += find_double(table)
     # An id such as '7-' is no negative number.
     ids = [name for name in table.column_names if name.lower() in ID_NAMES]
     table, found = convert_texts(table, (*dialect.padded, *ids), dialect.decimal, options.na, lines)
@@ -258,7 +260,7 @@ def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions) -> _D
     padded = [
         name
         for name, column in zip(texts.column_names, distinct, strict=True)
-        if pc.any(pc.match_substring_regex(column, r"^0(\d+|[xX][0-9a-fA-F]+)$")).as_py() or _holds_months(column)
+        if _holds_identifiers(column, texts.num_rows) or _holds_months(column)
     ]
     repeated = [
         name
@@ -270,6 +272,13 @@ def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions) -> _D
         name for name, column in zip(table.column_names, table.columns, strict=True) if pa.types.is_integer(column.type)
     ]
     return replace(dialect, padded=padded, repeated=repeated, whole=[] if options.decimal else names)
+
+
+def _holds_identifiers(cells: Any, rows: int) -> bool:
+    """Return whether distinct cells are whole numbers that are identifiers; those such as 12E4 are repeated."""
+    found = pc.any(pc.match_substring_regex(cells, r"^(0\d+|0[xX][0-9a-fA-F]+|\d{19,})$")).as_py()
+    exponents = pc.any(pc.match_substring_regex(cells, r"^\d+[eE]\d+$")).as_py() and 2 * len(cells) <= rows
+    return bool(found or (exponents and pc.all(pc.match_substring_regex(cells, r"^(\d+([eE]\d+)?)?$")).as_py()))
 
 
 def _holds_months(cells: Any) -> bool:
@@ -391,20 +400,28 @@ def _read_whole(source: Source, dialect: _Dialect, encoding: str) -> Any:
     try:
         return _read_csv(_open(source), dialect, dialect.types(dictionaries=False), encoding=encoding)
     except UnicodeError:
-        raise DataError(f"expected text, got bytes that are invalid in {encoding}", "save the file in UTF-8") from None
+        message = f"expected text, got bytes that are invalid in {encoding}"
+        raise DataError(message, "set {encoding}", "save the file in UTF-8") from None
 
 
-def _sample(source: Source) -> tuple[str, str, bool]:
-    """Return the first complete lines of a text file, its encoding, and whether they are the whole file."""
+def _sample(source: Source, encoding: str | None) -> tuple[str, str, bool]:
+    """Return the first complete lines of a text file, its encoding, and whether they are the whole file.
+
+    Args:
+        source: The file.
+        encoding: Option of the user.
+    """
     with _open(source) as stream:
         data = stream.read(SAMPLE_BYTES)
         whole = not stream.read(1)
+    if encoding is not None:
+        return *_decode(data, encoding, whole), whole
     if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         raise DataError("expected text in UTF-8 or UTF-16, got UTF-32", "save the file in UTF-8")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return str(data[: len(data) // 2 * 2], "utf-16", errors="ignore"), "UTF-16", whole
-    if b"\0" in data and (encoding := guess_utf16(data)):
-        return str(data[: len(data) // 2 * 2], encoding, errors="ignore"), encoding, whole
+    if b"\0" in data and (found := guess_utf16(data)):
+        return str(data[: len(data) // 2 * 2], found, errors="ignore"), found, whole
     if b"\0" in data:
         raise DataError("expected a CSV or Parquet file, got another format", "save it as CSV")
     if not whole:
@@ -412,7 +429,19 @@ def _sample(source: Source) -> tuple[str, str, bool]:
     try:
         return str(data, "utf-8-sig"), "UTF-8", whole
     except UnicodeDecodeError:
-        return str(data, FALLBACK, errors="replace"), FALLBACK, whole
+        encoding = guess_encoding(data)
+        return str(data, encoding, errors="replace"), encoding, whole
+
+
+def _decode(data: bytes, encoding: str, whole: bool) -> tuple[str, str]:
+    """Return the first complete lines of bytes in a given encoding, and its name."""
+    is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig" if is_utf8 else encoding)().decode(data, whole)
+    except UnicodeError:
+        raise DataError(f"expected text, got bytes that are invalid in {encoding}", "correct {encoding}") from None
+    text = text if whole else text[: text.rfind("\n") + 1] or text
+    return text.removeprefix("\ufeff"), "UTF-8" if is_utf8 else encoding
 
 
 def _bad_row(source: Source, dialect: _Dialect, encoding: str, numbers: Sequence[int] = ()) -> DataError | None:

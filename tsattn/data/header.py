@@ -8,10 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from tsattn.data.cells import DATE_NUMBER, cell_kind
-from tsattn.data.header_times import YEAR_NAME
+from tsattn.data.header_times import YEAR_NAME, month_columns
 from tsattn.data.numbers import UNITS, parse_number
 
-_UNIT_ROW = re.compile(r"units?|einheit(?:en)?|unités?|unidad(?:es)?|[\[(].*[\])]|-", re.IGNORECASE)
+_UNIT_ROW = re.compile(
+    r"units?|einheit(?:en)?|unités?|unidad(?:es)?|[\[(].*[\])]|-|<\w+>|"
+    r"deg ?[cfk]?|volts?|amps?|watts?|percent|days|hours|TS|RN",
+    re.IGNORECASE,
+)
 
 
 def header_names(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[int], list[int]]:
@@ -77,6 +81,16 @@ def _fill(row: Sequence[str]) -> list[str]:
     for number, cell in enumerate(row):
         result.append(cell if cell.strip() or number < 2 else result[-1])
     return result
+
+
+def is_type_row(row: Sequence[str]) -> bool:
+    """Return whether a row has the types of columns such as <dbl>, as R prints tables."""
+    return all(re.fullmatch(r"<(?:date|dttm|dbl|int|chr|lgl|fct|time)>", cell.strip()) for cell in row)
+
+
+def is_period_header(names: Sequence[str]) -> bool:
+    """Return whether names are the months or quarters of a year, and nothing else."""
+    return len(names) in (4, 12) and len(month_columns(names)) == len(names)
 
 
 def _unmarked(cell: str) -> str:

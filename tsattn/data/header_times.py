@@ -25,6 +25,7 @@ _QUARTER = re.compile(
     r"(?:q|qtr|quarter|quartal|trim[a-z]*)[ _.]?([1-4])|([1-4])[. ]*(?:q|qtr|quarter|quartal|trim[a-z]*)"
 )
 _MONTH_NUMBER = re.compile(r"m?(0?[1-9]|1[0-2])")
+_DAY = re.compile(r"(?:d|day|tag|jour|dia)?[ _.]?(\d{1,2})")
 _WEEK = re.compile(r"(?:w|wk|week|kw|semaine|semana|settimana)[ _.]?(\d{1,2})")
 _CLOCK = re.compile(r"(\d{1,2}):?(?<=\d[\d:])(\d\d)(?::00)?(?:\s*-\s*\d{1,2}:\d\d)?")
 _HOUR = re.compile(r"([a-z]*)[ _.]?(\d{1,2})")
@@ -42,6 +43,12 @@ def month_columns(names: Sequence[str]) -> dict[str, int]:
         if len(found) == count == len(set(found.values())):
             return found
     return {}
+
+
+def day_columns(names: Sequence[str]) -> dict[str, int]:
+    """Return the columns that are the days of a month, with their numbers."""
+    found = {name: int(match[1]) for name in names if (match := _DAY.fullmatch(fold(name.strip())))}
+    return found if list(found.values()) == list(range(1, 32)) else {}
 
 
 def week_columns(names: Sequence[str]) -> dict[str, int]:

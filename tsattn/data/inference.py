@@ -40,7 +40,7 @@ from tsattn.data.series_notes import frequency_notes, series_notes, week_notes
 from tsattn.data.table import Table
 from tsattn.data.target_role import COUNTS, REPEATS, reasons_against
 from tsattn.data.time_role import find_time, without_summaries
-from tsattn.data.unpivot import TARGET, unpivot
+from tsattn.data.unpivot import TARGET, TIME, unpivot
 from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.calendar import add_calendar_features
 from tsattn.timeseries.grid import Grid, is_integer_freq, parse_freq
@@ -77,11 +77,15 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
     unpivoted = unpivot(table) if config.time is None and config.target is None else None
     table = table if unpivoted is None else unpivoted.table
     if unpivoted is None or not unpivoted.time:
-        time = _apply_freq(table, find_time(table, config.time, config.time_format), config.freq)
+        # Other columns may hold dates as well, such as that of the last update.
+        named = table.with_frame(table.frame[[TIME]]) if unpivoted is not None and TIME in table else table
+        time = _apply_freq(table, find_time(named, config.time, config.time_format), config.freq)
     else:
-        part = unpivoted.time[1]
-        reason = f"years are in a column and {part}s in the header"
-        time = Role(unpivoted.time, reason, time_format=f"year+{part}")
+        kinds = ("year", *unpivoted.time[1:])
+        reason = (
+            f"'{unpivoted.time[0]}' holds years, and {quote_list(kinds[1:], quote='')} are in the header or the rows"
+        )
+        time = Role(unpivoted.time, reason, time_format="+".join(kinds))
     times = table.timestamps(time.columns, time.time_format) if time.columns else None
     given = given_covariates(table, config)
     if unpivoted is not None and (given.future.columns or given.past.columns):

@@ -16,9 +16,19 @@ from dataclasses import dataclass, field, replace
 from tsattn._text import quote_list, quote_text
 from tsattn.config import ReadOptions
 from tsattn.data.cells import TOTAL, CellKind, cell_kind, column_kinds
-from tsattn.data.header import header_names, is_numeric_header
+from tsattn.data.header import header_names, is_numeric_header, is_period_header, is_type_row
+from tsattn.data.header_times import YEAR_NAME
 from tsattn.data.notes import Note
-from tsattn.data.splitting import BLANKS, MAX_HEAD, Record, choose_delimiter, split, usual_width
+from tsattn.data.splitting import (
+    BLANKS,
+    MAX_HEAD,
+    Record,
+    choose_delimiter,
+    data_records,
+    pad_periods,
+    split,
+    usual_width,
+)
 from tsattn.errors import DataError
 
 HEAD_BYTES = 1 << 17
@@ -116,7 +126,12 @@ class _Finder:
         self._convert_quotes()
         delimiter = given or self.options.delimiter or choose_delimiter(self.lines)
         records = [record for record in split(self.lines, delimiter) if not record.is_empty or len(record.cells) > 1]
-        records = self._drop_comments(records)
+        if types := [record.line for record in records[:MAX_HEADER] if is_type_row(record.cells)]:
+            self.note("left out", _line_range(types), "types of the columns")
+            records = [record for record in records if record.line not in types]
+        records = self._take_record_rows(self._drop_comments(records))
+        if delimiter == BLANKS and (padded := pad_periods(records)) is not records:
+            records, self.changed = padded, True
         if all(record.is_empty for record in records):
             raise DataError("the file is empty; expected a header line and rows of data")
         width = usual_width(records)
@@ -197,6 +212,16 @@ class _Finder:
             self.note("left out", where, f"comments, such as {quote_text(self.lines[records[comments[0]].line - 1])}")
         return rest
 
+    def _take_record_rows(self, records: list[Record]) -> list[Record]:
+        """Return the header and the rows of a file whose first cell is the kind of each line, such as C, I and D."""
+        rows = data_records(records)
+        if rows is not records:
+            others = [record.line for record in records if record not in rows]
+            text = f"lines that do not begin with {rows[0].cells[0]} or {rows[-1].cells[0]}, which are header and data"
+            self.note("left out", _line_range(others), text)
+            self.changed = True
+        return rows
+
     def _find_header(self, records: list[Record], width: int) -> tuple[list[Record], list[str]]:
         """Return the rows of data, and the names of the columns."""
         first = next(number for number, record in enumerate(records) if len(record.cells) == width)
@@ -256,11 +281,14 @@ class _Finder:
         ):
             names = ["", *names]
             self.note("header", f"line {header.line}", "the column of row numbers before the first name has no name")
+        elif missing == 1 and is_period_header(names):
+            names = ["", *names]
         else:
             raise DataError(
                 f"line {body[0].line}: expected {len(names)} cells as in the header, got {width}",
                 "quote text that contains the delimiter",
                 "write a name for each column",
+                "set {no_header} if there are no names",
             )
         self.changed = True
         self._note_lines(records[: first - 1])
@@ -316,12 +344,21 @@ def _count_header_rows(records: Sequence[Record], kinds: Sequence[CellKind], wid
     """Return the number of rows up to the last header row before the first row with data."""
     count = 0
     dates = [number for number, kind in enumerate(kinds) if kind == "date"]
+    has_years = not dates and kinds[:1] == ["number"] and all(map(_starts_with_year, records[-3:]))
     for number, record in enumerate(records):
         if _is_header(record.cells, kinds, width):
             count = number + 1
-        elif not dates or any(cell_kind(cell) == "date" for place, cell in enumerate(record.cells) if place in dates):
+        elif _starts_with_year(record) if has_years else not dates or _holds_date(record, dates):
             break
     return count
+
+
+def _starts_with_year(record: Record) -> bool:
+    return YEAR_NAME.fullmatch(record.cells[0].strip()) is not None
+
+
+def _holds_date(record: Record, places: Sequence[int]) -> bool:
+    return any(cell_kind(record.cells[place]) == "date" for place in places if place < len(record.cells))
 
 
 def _has_numeric_names(records: Sequence[Record], kinds: Sequence[CellKind]) -> bool:

@@ -31,7 +31,12 @@ UNITS = frozenset(
         " ",
         "% \u2030 ° °C °F ºC ºF kWh MWh GWh Wh kW MW GW W kg g mg t m mm cm km s ms min h Hz kHz MHz V mV kV A mA bar "
         "mbar hPa Pa kPa ppm ppb l L ml m3 m³ m2 m² m/s km/h mph µg/m³ ug/m3 mg/l pcs Stk Stk. St. USD EUR GBP CHF € $ "
-        "£ kr zł Kč Ft B kB KB MB GB TB KiB MiB GiB TiB Mbit/s kbit/s Gbit/s kbps Mbps Gbps",
+        "£ kr zł Kč Ft B kB KB MB GB TB KiB MiB GiB TiB Mbit/s kbit/s Gbit/s kbps Mbps Gbps Ki Mi Gi Ti B/s kB/s "
+        "KB/s MB/s GB/s KiB/s MiB/s GiB/s req/s psi psig inHg mmHg kWp kVA kvar kVAr kVAh kvarh MVA Mvar "
+        "MJ GJ kJ J kcal W/m² "
+        "W/m2 kWh/m² kWh/m2 kWh/m²a kg/m³ kg/m3 µS/cm uS/cm mS/cm NTU m³/s m3/s m³/h m3/h l/s l/min L/min l/h "
+        "gpm cfs ft lbs lb "
+        "kn knots rpm lx lux lm dB dBm dBA bpm Ah mAh mW µm mg/m³ µg/m3 mm/h",
     )
 )
 """Units that are removed from cells."""

@@ -6,7 +6,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tsattn._text import quote_text
 from tsattn.data.cells import MAX_CELLS, cell_kind
@@ -15,7 +15,7 @@ from tsattn.errors import DataError
 BLANKS = "blanks"
 """Delimiter of tables whose columns are separated by any number of blanks."""
 
-DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t|^~"
 """Delimiters that are tried, in order of preference."""
 
 MAX_HEAD = 400
@@ -24,7 +24,7 @@ MAX_HEAD = 400
 _SPLIT_QUOTES = re.compile(r'"[,;\t| ]+"')
 """End and start of cells in quotes, which a wrong delimiter leaves within a cell."""
 
-_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", BLANKS: "blanks"}
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", "^": "caret", "~": "tilde", BLANKS: "blanks"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,49 @@ def usual_width(records: Sequence[Record]) -> int:
     if several:
         counts = Counter(several)
     return max(counts, key=lambda width: (counts[width], width)) if counts else 1
+
+
+def data_records(records: list[Record]) -> list[Record]:
+    """Return the header and the rows of a file whose first cell is the kind of each line; other records as they are.
+
+    The kinds are those of electricity markets: I or H for a header, D for data, C and T for comments and totals.
+
+    Raises:
+        DataError: There are several headers.
+    """
+    kinds = [record.cells[0].strip() for record in records]
+    heads = [number for number, kind in enumerate(kinds) if kind in ("I", "H")]
+    if not heads or not set(kinds) <= {"C", "I", "H", "D", "T"} or 2 * kinds.count("D") < len(kinds):
+        return records
+    first = records[heads[0]]
+    tables = [records[number] for number in heads if kinds[number] == "I"]
+    if len(tables) > 1:
+        raise DataError(
+            f"line {tables[1].line}: expected one table, got another header after that in line {first.line}",
+            "keep the lines of one table",
+        )
+    width = len(first.cells)
+    return [first, *(row for row, kind in zip(records, kinds, strict=True) if kind == "D" and len(row.cells) == width)]
+
+
+def pad_periods(records: list[Record]) -> list[Record]:
+    """Return records of blanks with empty cells where the first or the last year lacks months or quarters.
+
+    So R prints a series: a header of 12 months or 4 quarters, and rows that begin with the year.
+    """
+    width = len(records[0].cells) + 1
+    rows = records[1:]
+    if width not in (5, 13) or len(rows) < 3 or any(len(row.cells) != width for row in rows[1:-1]):
+        return records
+    if any(not re.fullmatch(r"[12]\d{3}", row.cells[0]) for row in rows):
+        return records
+    (first, *_, last) = rows
+    gaps = [[""] * (width - len(row.cells)) for row in (first, last)]
+    if not any(gaps):
+        return records
+    first = replace(first, cells=[first.cells[0], *gaps[0], *first.cells[1:]])
+    last = replace(last, cells=[*last.cells, *gaps[1]])
+    return [records[0], first, *rows[1:-1], last]
 
 
 def choose_delimiter(lines: Sequence[str]) -> str:

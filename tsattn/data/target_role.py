@@ -68,6 +68,8 @@ def _reason(column: Column, times: pd.Index | None, codes: Ints) -> str:
         return "counts the calendar"
     if words_of(column.name) & _FISCAL and words_of(column.name) & _CALENDAR_PARTS and column.is_whole:
         return "counts the calendar"
+    if words_of(column.name) & _CALENDAR_PARTS and column.is_whole and numbers.min() == 1 and _cycles(numbers):
+        return "counts the calendar"
     if words_of(column.name) & _CALENDAR and column.is_whole and len(np.unique(seen)) <= 7:
         return "counts the calendar"
     if isinstance(times, pd.DatetimeIndex) and column.is_whole and _follows_calendar(numbers, times):

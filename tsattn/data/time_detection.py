@@ -43,10 +43,14 @@ _COMPACT |= {14: ("%Y%m%d%H%M%S",)}
 _USUAL_SECONDS = frozenset((1, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800))
 _DAY_SECONDS = 86_400
 _YEAR = re.compile(r"(?:1[89]|20)\d\d")
-_FISCAL_PART = r"(?i:FY ?'?\d{2,4}[-/ ]?[QMPW]\d{1,2}|[QMPW]\d{1,2}[-/ ]?FY ?'?\d{2,4})"
+_FISCAL_PART = r"(?i:FY ?'?\d{2,4}[-/ ]?(?:[QMP]|F?W)\d{1,2}|(?:[QMP]|F?W)\d{1,2}[-/ ]?FY ?'?\d{2,4})"
+_FISCAL_WORDS = frozenset(("fiscal", "fiscalweek", "fy", "fw"))
 
 UNKNOWN_START = "whose first day is not known"
 """End of messages about the weeks, months and quarters of fiscal years."""
+
+MAX_YEAR = 2200
+"""Last year of timestamps that are counts of seconds or parts of them."""
 
 LAST_YEAR = 2040
 """Last year that may be written with two digits."""
@@ -71,7 +75,7 @@ class TimeReading:
 
 def is_time_name(name: str) -> bool:
     """Return whether a column has a usual name of a time column, also with a unit in brackets."""
-    return re.sub(r"\s*(?:\([^)]*\)|\[[^]]*\])$", "", fold(name).strip()) in TIME_NAMES
+    return re.sub(r"\s*(?:\([^)]*\)|\[[^]]*\])$", "", fold(name).strip().strip("<>")) in TIME_NAMES
 
 
 def detect_format(column: pd.Series[Any]) -> TimeReading:
@@ -147,6 +151,8 @@ def _detect(column: pd.Series[Any]) -> TimeReading:
 
 def _as_weeks(column: pd.Series[Any], is_doubtful: bool) -> TimeReading:
     first = _filled(column).iloc[0]
+    if words_of(str(column.name)) & _FISCAL_WORDS:
+        return TimeReading(None, doubt=f"expected dates, got '{first}' of a fiscal year, {UNKNOWN_START}")
     note = f"{first} and the others in '{column.name}' are read as ISO weeks, not as months" if is_doubtful else ""
     return TimeReading("week", note)
 
@@ -317,6 +323,9 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
                 return _as_weeks(column.astype("Int64"), "%Y%m" in likely)
             if found != "%Y%m":
                 return _choose(pd.Series(numbers).astype("int64").astype("str"), likely)
+        if found in EPOCH_UNITS and (last := parse(column.dropna().iloc[-1:], found)[0][0]).year > MAX_YEAR:
+            text = f"expected dates, got {column.dropna().iloc[-1]:.0f}, which is {last:%Y-%m-%d} as {found} since 1970"
+            return TimeReading(None, doubt=f"{text}, and may be counted from another year")
         if found != "integer":
             return TimeReading(found)
         if _names_dates(str(column.name)) and (date := _changed_date(column)):

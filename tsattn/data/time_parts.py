@@ -15,10 +15,11 @@ from tsattn.data.date_text import fold, month_of
 from tsattn.timeseries.ragged import Ints
 
 PART_NAMES: dict[str, str] = {
-    "year": "year isoyear calendaryear yr yyyy jahr annee an ano anno jaar rok",
+    "year": "year isoyear mmwryear calendaryear yr yyyy jahr annee an ano anno jaar rok",
     "half": "half halfyear halbjahr semester semestre semestr",
     "quarter": "quarter qtr quartal trimestre trim kwartaal kwartal q",
     "month": "month mon mnth mo mm monat mois mes mese maand miesiac monthnumber monthno",
+    "week from sunday": "mmwrweek cdcweek",
     "week": "week wk weekno weeknumber weekofyear isoweek epiweek kw woche kalenderwoche semaine semana settimana",
     "day of year": "doy dayofyear yday jday julianday",
     "day": "day dd dy dayofmonth tag jour dia giorno dag dzien",
@@ -35,11 +36,12 @@ _RANGES = {
         "quarter": (1, 4),
         "month": (1, 12),
         "week": (1, 53),
+        "week from sunday": (1, 53),
         "day of year": (1, 366),
     },
     **{"day": (1, 31), "hour": (0, 24), "minute": (0, 59)},
 }
-DATE_PARTS = (("month", "day"), ("day of year",), ("week",), ("month",), ("quarter",), ("half",))
+DATE_PARTS = (("month", "day"), ("day of year",), ("week",), ("week from sunday",), ("month",), ("quarter",), ("half",))
 """Parts that form a date with the year, from the finest on."""
 
 _CLOCK_NAMES = frozenset(("time", "clock", "hour", "hours", "hr", "zeit", "uhrzeit", "stunde", "heure", "heures"))
@@ -137,6 +139,8 @@ def date_of_parts(columns: pd.DataFrame, kinds: Sequence[str]) -> pd.Series[Any]
     year = year.where((year >= 1) & (year <= 9999) & (year == year.round()))
     if "week" in part:
         date = iso_weeks(year, part["week"])
+    elif "week from sunday" in part:
+        date = iso_weeks(year, part["week from sunday"], first=1)
     elif "day of year" in part:
         first = _first_days(year, year * 0 + 1)
         days = part["day of year"]
@@ -160,17 +164,17 @@ def _first_days(year: pd.Series[Any], month: pd.Series[Any]) -> pd.Series[Any]:
     return pd.to_datetime(pd.DataFrame({"year": year, "month": month, "day": 1}), errors="coerce")
 
 
-def iso_weeks(year: pd.Series[Any], week: pd.Series[Any]) -> pd.Series[Any]:
-    """Return the Mondays of ISO weeks; NaT where a year has no such week."""
-    first, following = (_monday_of_first_week(number) for number in (year, year + 1))
-    monday = first + pd.to_timedelta((week.where((week >= 1) & (week == week.round())) - 1) * 7, unit="D")
+def iso_weeks(year: pd.Series[Any], week: pd.Series[Any], first: int = 0) -> pd.Series[Any]:
+    """Return the Mondays of ISO weeks, or the Sundays before with ``first`` 1; NaT where a year has no such week."""
+    start, following = (_start_of_first_week(number, first) for number in (year, year + 1))
+    monday = start + pd.to_timedelta((week.where((week >= 1) & (week == week.round())) - 1) * 7, unit="D")
     return monday.where(monday < following)
 
 
-def _monday_of_first_week(year: pd.Series[Any]) -> pd.Series[Any]:
-    """Return the Monday of the week with 4 January."""
+def _start_of_first_week(year: pd.Series[Any], first: int) -> pd.Series[Any]:
+    """Return the first day of the week with 4 January."""
     fourth = pd.to_datetime(pd.DataFrame({"year": year, "month": 1, "day": 4}), errors="coerce")
-    return fourth - pd.to_timedelta(fourth.dt.dayofweek, unit="D")
+    return fourth - pd.to_timedelta((fourth.dt.dayofweek + first) % 7, unit="D")
 
 
 def has_times_of_day(column: pd.Series[Any]) -> bool:
@@ -186,7 +190,7 @@ def has_times_of_day(column: pd.Series[Any]) -> bool:
 
 
 def day_part(column: pd.Series[Any], days: pd.Index, *, named: bool = False) -> str | None:
-    """Return how a column continues dates: "time", "hhmm" or "period of 48"; None if it is not a part of the day.
+    """Return how a column continues dates: "time", "hhmm", "hhmmss" or "period of 48"; None for no part of the day.
 
     Args:
         column: A column.
@@ -197,12 +201,17 @@ def day_part(column: pd.Series[Any], days: pd.Index, *, named: bool = False) -> 
     usual = bool(words & _CLOCK_NAMES) and words <= _CLOCK_WORDS
     if (usual or named) and has_times_of_day(column):
         return "time"
+    if kind_of(column) == "text" and pd.Series(pd.unique(column)).str.fullmatch(r"\d{4}|\d{6}").eq(True).all():
+        column = pd.to_numeric(column.astype("str"))
     if not is_whole(column):
         return None
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     low, high = np.nanmin(values), np.nanmax(values)
     if re.sub(r"[^a-z]", "", fold(str(column.name))) in ("hhmm", "hrmn", "time", "hour") and high > 60:
-        return "hhmm" if low >= 0 and high <= 2400 and (np.nan_to_num(values) % 100 < 60).all() else None
+        parts = np.nan_to_num(values)
+        if low >= 0 and high > 2400:
+            return "hhmmss" if high <= 240000 and (parts % 100 < 60).all() and (parts // 100 % 100 < 60).all() else None
+        return "hhmm" if low >= 0 and (parts % 100 < 60).all() else None
     return _periods_of_day(values, pd.DatetimeIndex(days)) if low == 1 and (named or words & _PERIOD_NAMES) else None
 
 
@@ -273,7 +282,9 @@ def clock_times(column: pd.Series[Any], kind: str) -> tuple[Ints, Bools]:
         numbers = pd.to_numeric(column, errors="coerce") if kind_of(column) == "text" else column
         hours = pd.Series(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
         minutes = seconds = hours * 0
-        if kind == "hhmm":
+        if kind == "hhmmss":
+            hours, minutes, seconds = hours // 10000, hours // 100 % 100, hours % 100
+        elif kind == "hhmm":
             hours, minutes = hours // 100, hours % 100
         elif kind != "time":
             count = int(kind.rpartition(" ")[2])

@@ -11,6 +11,7 @@ import pandas as pd
 
 from tsattn._text import quote_list
 from tsattn.data.columns import kind_of
+from tsattn.data.date_text import start_of_range
 from tsattn.data.roles import Role
 from tsattn.data.table import FILE, Table
 from tsattn.data.time_detection import UNKNOWN_START, TimeReading, detect_number_format, is_time_name
@@ -162,6 +163,10 @@ def _reason(table: Table, name: str, readings: dict[str, TimeReading]) -> str:
     numbers = any(table[other].kind == "number" for other in others)
     if words_of(name) & _STARTS and any(words_of(other) & _ENDS for other in others):
         return f"'{name}' is the start of each step"
+    if table[name].kind == "text" and (cell := str(table[name].values.dropna().iloc[0])) != start_of_range(
+        cell.strip()
+    ):
+        return f"'{name}' has dates, the first of each range such as {cell}"
     if any(table[other].kind != "number" for other in others):
         return f"'{name}' is the first column with dates, which others repeat"
     only = " that are text" if numbers and table[name].kind != "number" else ""
@@ -286,7 +291,22 @@ def _find_parts(table: Table) -> Role | None:
     years = [name for name, kind in kinds.items() if kind == "year"]
     if len(years) != 1 or not table[years[0]].values.duplicated().any():
         return None
+    _check_periods(table, years[0], kinds)
     return _join_parts(table, kinds)
+
+
+def _check_periods(table: Table, year: str, kinds: dict[str, str]) -> None:
+    """Raise a DataError if a column numbers the periods of each year, and these are no months, weeks or quarters."""
+    if len(kinds) > 1:
+        return
+    for name in table.columns:
+        if name == year or not table[name].is_whole or not words_of(name) & _PERIOD_WORDS:
+            continue
+        last = table.frame.groupby(year)[name].agg(["min", "max", "nunique"]).mode().iloc[0]
+        if last["min"] == 1 and 1 < last["max"] == last["nunique"] <= 53:
+            message = f"expected dates, got the periods 1 to {last['max']:.0f} of each year, {UNKNOWN_START}"
+            hint = "name it month, week or quarter if it is a part of calendar years"
+            raise table[name].error(message, "add a column with the dates", hint)
 
 
 def _join_parts(table: Table, kinds: dict[str, str]) -> Role | None:
@@ -299,12 +319,14 @@ def _join_parts(table: Table, kinds: dict[str, str]) -> Role | None:
     wanted = ["year", *chosen, *finer]
     names = tuple(columns[kind] for kind in wanted)
     weeks = "; its weeks are ISO weeks, dated by their Monday" if "week" in wanted else ""
+    weeks = "; its weeks are those of MMWR, dated by their Sunday" if "week from sunday" in wanted else weeks
     return Role(names, f"{quote_list(names)} form the date{weeks}", time_format="+".join(wanted))
 
 
 def _plain(table: Table) -> Role:
     """Return the role of whole numbers with a usual name, or of no column."""
     named = [name for name in table.columns if is_time_name(name)]
+    named = named or [name for name in table.columns if _holds_years(table, name)][:1]
     counting = [name for name in named if table[name].is_whole and _counts_time(table, name)]
     if "ds" in counting:
         counting = ["ds"]
@@ -313,7 +335,8 @@ def _plain(table: Table) -> Role:
         raise table.error(message, "name one with {time}")
     if counting:
         time_format = detect_number_format(table[counting[0]].values)
-        return _role_of(counting[0], TimeReading(time_format), f"'{counting[0]}' is a usual name of a time column")
+        known = "is a usual name of a time column" if is_time_name(counting[0]) else "holds years, one after the other"
+        return _role_of(counting[0], TimeReading(time_format), f"'{counting[0]}' {known}")
     for name in named:
         if table[name].kind == "text":
             raise _no_dates(table, name)
@@ -322,6 +345,14 @@ def _plain(table: Table) -> Role:
             reason = f"'{name}' holds neither dates nor whole numbers, {_STEPS}"
             return Role((), reason, note=reason.removesuffix(" 0, 1, 2, ..."))
     return Role((), f"no column holds dates or has a usual name of a time column, {_STEPS}")
+
+
+def _holds_years(table: Table, name: str) -> bool:
+    """Return whether a column, the first one or one named after time, holds the years of one or of each series."""
+    if not table[name].is_whole or not (name == table.columns[0] or words_of(name) & {"time", "year", "date"}):
+        return False
+    years = np.unique(table.frame[name].dropna().to_numpy(dtype=np.int64))
+    return len(years) >= 3 and years[0] >= 1800 and years[-1] <= 2100 and bool((np.diff(years) == 1).all())
 
 
 def _counts_time(table: Table, name: str) -> bool:

@@ -18,6 +18,7 @@ from tsattn.data.header_times import (
     MIN_TIMESTAMPS,
     YEAR_NAME,
     common_prefix,
+    day_columns,
     month_columns,
     numbered_periods,
     serial_days,
@@ -27,7 +28,7 @@ from tsattn.data.header_times import (
 )
 from tsattn.data.notes import Note
 from tsattn.data.table import Column, Table
-from tsattn.data.time_parts import part_kind
+from tsattn.data.time_parts import date_of_parts, part_kind
 from tsattn.data.timestamps import parse
 from tsattn.timeseries.schema import Layout
 
@@ -37,8 +38,8 @@ TARGET = "y"
 TIME = "ds"
 """Time column of unpivoted tables."""
 
-YEAR, MONTH, WEEK = "year", "month", "week"
-"""Columns of years, of month numbers, 1 to 12, and of week numbers."""
+YEAR, MONTH, WEEK, DAY = "year", "month", "week", "day"
+"""Columns of years, of month numbers, 1 to 12, of week numbers, and of days of the month."""
 
 CLOCK, PERIOD = "time", "period"
 """Columns of times of day, and of numbers of the periods of a day, of unpivoted tables."""
@@ -56,7 +57,8 @@ class Unpivoted:
     Args:
         table: The table, with the column `TARGET`.
         layout: Layout of the original table.
-        time: Columns of year and month, or of year and week; empty if the timestamps are in the column `TIME`.
+        time: Columns of year and month or week, or of year, month and day; empty if the timestamps are in the column
+            `TIME`, or in two columns.
     """
 
     table: Table
@@ -74,7 +76,36 @@ def unpivot(table: Table) -> Unpivoted | None:
         None if the header has no timestamps.
     """
     table = _strip_prefix(_split_first_column(table))
-    return _unpivot_parts(table) or _unpivot_hours(table) or _unpivot_weekdays(table) or _unpivot_timestamps(table)
+    return (
+        _unpivot_days(table)
+        or _unpivot_parts(table)
+        or _unpivot_hours(table)
+        or _unpivot_weekdays(table)
+        or _unpivot_timestamps(table)
+    )
+
+
+def _unpivot_days(table: Table) -> Unpivoted | None:
+    """Unpivot one row per month with one column per day."""
+    days = day_columns(table.columns)
+    others = [name for name in table.columns if name not in days]
+    kinds = {part_kind(table.frame[name]): name for name in others}
+    if MONTH not in kinds or not days:
+        if "day" in kinds and (months := month_columns(table.columns)):
+            name = next(iter(months))
+            message = f"expected a year, got days in '{kinds['day']}' and months in the header, such as '{name}'"
+            raise table.error(message, "write one row per day with its date")
+        return None
+    if YEAR not in kinds:
+        raise table.error(f"expected a year, got months in '{kinds[MONTH]}' and days in the header", "add the year")
+    table, others = _drop_totals(table, list(days), others)
+    long = _melt(table, others, list(days), DAY, np.array(list(days.values())))
+    long = long.rename(columns={kinds[MONTH]: MONTH})
+    time = (kinds[YEAR], MONTH, DAY)
+    exists = date_of_parts(long[list(time)].reset_index(drop=True), (YEAR, MONTH, DAY)).notna().to_numpy()
+    # Days that a month does not have stay if they have a value, for the message about it.
+    rows = exists | long[TARGET].notna().to_numpy()
+    return Unpivoted(table.with_frame(long[rows]), "columns", time)
 
 
 def _unpivot_parts(table: Table) -> Unpivoted | None:
@@ -167,6 +198,7 @@ def _unpivot_timestamps(table: Table) -> Unpivoted | None:
     if inner and table[inner[0]].kind == "number" and not TOTAL.fullmatch(inner[0].strip()):
         message = f"expected timestamps in the header from '{names[0]}' to '{names[-1]}', got '{inner[0]}' between them"
         raise table.error(message, "write it as the others", "remove the column")
+    table = _drop_total_rows(table, names, others)
     if (month := _month_column(table, others)) is not None and values.dtype != object:
         long = _melt(table, [], names, YEAR, values)
         long[MONTH] = np.repeat(month, len(names))
@@ -180,7 +212,7 @@ def _unpivot_timestamps(table: Table) -> Unpivoted | None:
         text = f"marks such as that of '{marked[0]}' are removed from {len(marked)} of {len(names)} years"
         table = _add_note(table, Note("header", marked[0], text, is_warning=True))
     table, others = _drop_totals(table, names, others)
-    table = _complete_ids(_drop_total_rows(table, names, others), others)
+    table = _complete_ids(table, others)
     long = _melt(table, others, names, TIME, values)
     return Unpivoted(table.with_frame(_trim(long, others, np.tile(np.arange(len(names)), len(table)))), "columns")
 
