@@ -184,6 +184,26 @@ OFFICE_FORMS_READ: dict[str, tuple[str, dict[str, Any]]] = {
         ),
         {"freq": "D", "start": "2021-01-01", "end": "2021-12-31"},
     ),
+    "the year in the first row of each year": (
+        lines(
+            "Year,Month,y",
+            48,
+            lambda row: f"{MONTHS[row].year if row % 12 == 0 else ''},{MONTHS[row]:%B},{value(row)}",
+        ),
+        {"freq": "MS", "start": "2016-01-01", "note": "'Year' is empty in 44 rows"},
+    ),
+    "the year in the first quarter": (
+        lines(
+            "Jahr;Quartal;y",
+            40,
+            lambda row: f"{2008 + row // 4 if row % 4 == 0 else ''};{row % 4 + 1}. Quartal;{value(row)}",
+        ),
+        {"freq": "QS", "start": "2008-01-01", "note": "'Jahr' is empty in 30 rows"},
+    ),
+    "a note of one cell after the table": (
+        lines(",Date,y", 40, lambda row: f",{DAYS[row]:%Y-%m-%d},{value(row)}") + ",Total,7010\n,,\n,* provisional,\n",
+        {"freq": "D", "note": "after the table"},
+    ),
     "weeks of MMWR": (
         lines("MMWR Year,MMWR Week,y", 104, lambda row: f"{2021 + row // 52},{row % 52 + 1},{value(row)}"),
         {"freq": "W-SUN", "start": "2021-01-03", "setting": "dated by their Sunday"},

@@ -39,7 +39,7 @@ from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_
 from tsattn.data.series_notes import frequency_notes, series_notes, week_notes
 from tsattn.data.table import Table
 from tsattn.data.target_role import COUNTS, REPEATS, reasons_against
-from tsattn.data.time_role import find_time, without_summaries
+from tsattn.data.time_role import complete_periods, find_time
 from tsattn.data.unpivot import TARGET, TIME, unpivot
 from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.calendar import add_calendar_features
@@ -73,7 +73,7 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
     """
     if not len(table) or not table.columns:
         raise table.error("expected rows of data, got none")
-    table = without_summaries(table)
+    table = complete_periods(table)
     unpivoted = unpivot(table) if config.time is None and config.target is None else None
     table = table if unpivoted is None else unpivoted.table
     if unpivoted is None or not unpivoted.time:

@@ -20,7 +20,7 @@ from tsattn.data.frequency import infer_freq
 from tsattn.data.inference import infer_panel
 from tsattn.data.panel_builder import to_panel
 from tsattn.data.table import FILE, FRAME, Column, Origin, Table
-from tsattn.data.time_role import without_summaries
+from tsattn.data.time_role import complete_periods
 from tsattn.data.unpivot import unpivot
 from tsattn.errors import DataError
 from tsattn.timeseries.calendar import add_calendar_features
@@ -88,7 +88,7 @@ def load_table(table: Table, schema: Schema, *, covariates: bool = True) -> tupl
     """
     if not len(table):
         raise table.error("expected rows of data, got none")
-    table = without_summaries(table)
+    table = complete_periods(table)
     if schema.layout in ("months", "columns"):
         unpivoted = unpivot(table)
         if unpivoted is None:

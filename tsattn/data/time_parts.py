@@ -70,6 +70,7 @@ _SHIFTING_ZONES = ("Europe/London", "Europe/Berlin", "America/New_York", "Austra
 """Zones of which the first is taken that turns the clock on the days of 23 and 25 hours."""
 
 _COUNTS = (24, 48, 96, 144, 288, 1440)
+_NAMED_PART = r"(?:(?:\.|er|e|st|nd|rd|th)? ?(?:quarter|quartal|trimestre|kwartaal|kwarta[\u0142l]|halbjahr|semestre))?"
 _CLOCK = r"\s*(\d{1,2})(?:[:.h](\d\d)(?:[:.](\d\d(?:\.\d+)?))?)?\s*(?:([aApP])\.?[mM]\.?)?\s*"
 _CLOCK_SIGN = r"\d[:.h]\d|\d\d-\d\d|\d\s+(?:-|\u2013|to|bis)\s+\d|[aApP]\.?[mM]"
 _RANGE = rf"{_CLOCK}(?:(?:-|\u2013|to|bis)\s*\d{{1,2}}(?:[:.h]\d\d){{0,2}}\s*(?:[aApP]\.?[mM]\.?)?\s*)?"
@@ -122,7 +123,9 @@ def part_values(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
     if kind_of(column) != "text":
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     texts = column.astype("str")
-    numbers = pd.to_numeric(texts.str.extract(r"^\s*(?:[MQWTDPHS]|KW ?|Q ?|W ?)?(\d+)\s*$", re.I)[0], errors="coerce")
+    numbers = pd.to_numeric(
+        texts.str.extract(rf"^\s*(?:[MQWTDPHS]|KW ?|Q ?|W ?)?(\d+){_NAMED_PART}\s*$", re.I)[0], errors="coerce"
+    )
     months = texts.map(lambda text: month_of(text.strip()), na_action="ignore")
     return numbers.fillna(pd.to_numeric(months, errors="coerce")).to_numpy(dtype=np.float64)
 

@@ -36,10 +36,11 @@ _STARTS = frozenset(("von", "from", "start", "begin", "beginn", "anfang", "inici
 _ENDS = frozenset(("bis", "to", "end", "ende", "until", "fin"))
 _FISCAL = frozenset(("fiscal", "fy", "retail"))
 _FISCAL_PARTS = frozenset(("week", "wk", "month", "period", "quarter", "qtr"))
+YEAR, _PARTS_OF_YEAR = "year", ("month", "quarter", "week")
 _STEPS = "so the rows are steps 0, 1, 2, ..."
 
 
-def without_summaries(table: Table) -> Table:
+def _without_summaries(table: Table) -> Table:
     """Return a table without the rows of the annual means that statistical offices number M13, Q05 or S03."""
     for name in table.columns:
         if table[name].kind != "text" or not words_of(name) & _PERIOD_WORDS:
@@ -54,6 +55,32 @@ def without_summaries(table: Table) -> Table:
             f"'{cells.iloc[first]}' in '{name}'"
         )
         return table.with_frame(table.frame[~found]).with_notes(note)
+    return table
+
+
+def complete_periods(table: Table) -> Table:
+    """Return a table with a year in each row and without the rows of annual means."""
+    return _with_years(_without_summaries(table))
+
+
+def _with_years(table: Table) -> Table:
+    """Return a table with the year in each row, if only the first row of each year has it."""
+    for name in table.columns:
+        years = table.frame[name]
+        filled = years.notna().to_numpy()
+        if filled.all() or not filled[:1].all() or part_kind(years[filled]) != YEAR:
+            continue
+        parts = [
+            part_values(table.frame[other])
+            for other in table.columns
+            if part_kind(table.frame[other]) in _PARTS_OF_YEAR
+        ]
+        if len(parts) != 1 or not np.array_equal(filled[1:], np.diff(parts[0]) < 0):
+            continue
+        note = ReadingNote(
+            message=f"'{name}' is empty in {int((~filled).sum())} rows, which have the year of the row before"
+        )
+        return table.with_frame(table.frame.assign(**{name: years.ffill()})).with_notes(note)
     return table
 
 
