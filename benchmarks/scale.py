@@ -178,6 +178,12 @@ Not measured: the time of `tsattn forecast --ray ADDRESS` for series of the same
 core, with workers of one core each and a perfect division of the work. Storage and network must deliver the bytes.
 
 {projected}
+## Object stores
+
+`'s3://bucket/data/*.parquet'` and `-o s3://bucket/out` need `pip install s3fs`, `gs://` needs gcsfs. Credentials and
+endpoint are those of the package, such as `AWS_ENDPOINT_URL` and `AWS_PROFILE`. `forecast` and `predict` were tried with
+s3fs on a local S3 server (moto), with resumption and `--overwrite`; Google Cloud Storage was not.
+
 ## Spark
 
 [examples/score_in_spark.py](../examples/score_in_spark.py) forecasts a Spark table by `mapInArrow`, whole series per
@@ -186,11 +192,38 @@ task. A test runs it on local PySpark.
 ## Training
 
 Ray and processes train several networks at once: the models and folds of `tsattn backtest --jobs`, and the trials of
-`tsattn tune --jobs`. One network is trained by one process, on JAX also on several devices: after
-`keras.distribution.set_distribution(keras.distribution.DataParallel())`, with `KERAS_BACKEND=jax`, the devices divide
-each batch of `Forecaster.fit`. The weights are those of one device up to rounding, whether or not the batch is a
-multiple of the devices; a test trains 50 steps on one and on three. The run has no SavedModel: `tsattn export` on
-TensorFlow writes it.
+`tsattn tune --jobs`. The comparison of `--model auto` trains its networks one after another, because each gets a part
+of the time that the others leave.
+
+One network can be trained on several devices, on JAX (`KERAS_BACKEND=jax`): after
+`keras.distribution.set_distribution(keras.distribution.DataParallel())` the devices of the process divide each batch of
+`Forecaster.fit`. The weights are those of one device up to rounding, whether or not the batch is a multiple of the
+devices; a test trains 50 steps on one and on three.
+
+It can also be trained on several machines. Each executes the same `tsattn fit`, with the variables of
+[keras.distribution.initialize](https://keras.io/api/distribution/), and all can read the data and the run directory:
+
+```sh
+export KERAS_BACKEND=jax KERAS_DISTRIBUTION_JOB_ADDRESSES=10.0.0.1:9876 KERAS_DISTRIBUTION_NUM_PROCESSES=2
+KERAS_DISTRIBUTION_PROCESS_ID=0 tsattn fit sales.parquet --model tcn -o runs/sales  # on 10.0.0.1
+KERAS_DISTRIBUTION_PROCESS_ID=1 tsattn fit sales.parquet --model tcn -o runs/sales  # on the other machine
+```
+
+- Every process holds all of the data and gathers its part of each batch. The first one writes the run.
+- Measured on loopback, 50 steps of a small network with batches of 64: the weights of two and three processes differ
+  from those of one by at most 7.2e-7, where the largest weight is 11.9.
+- If a process ends early, the others end within two minutes. Start all of them again with `--resume`: they continue
+  from the last epoch. A test kills one of two processes; the weights then differ by at most 1e-6.
+- A time limit is refused, and so is `--model auto`, which has one.
+- In a script, call `keras.distribution.initialize()`, then
+  `set_distribution(DataParallel(auto_shard_dataset=False))`, and save in the first process only.
+
+The run has no SavedModel: `tsattn export` on TensorFlow writes it.
+
+On TensorFlow, `Forecaster.fit` in the scope of `tf.distribute.MirroredStrategy` gives the weights of one device only if
+all targets are observed (measured: within 1.5e-7 after 50 steps). Keras averages the losses of the devices, and each is
+divided by the observed targets of its own part of the batch, so that with missing values the weights differ (measured:
+by .0025). A batch that is not a multiple of the devices is an error of Keras.
 """
 
 

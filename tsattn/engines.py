@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -22,6 +23,9 @@ MAX_ATTEMPTS = 3
 
 PROCESS_SECONDS, RAY_SECONDS = 0.5, 4.0
 """Seconds until new processes or Ray workers call a function, without the imports of the function."""
+
+CONNECT_SECONDS = 5
+"""Seconds after which the address of a Ray cluster counts as wrong; Ray itself tries for minutes."""
 
 _logger = logging.getLogger(__name__)
 
@@ -143,8 +147,11 @@ class RayCluster:
         if self.address != "local":
             options = {"address": self.address}
         try:
+            if self.address not in ("auto", "local"):
+                host, _, port = self.address.removeprefix("ray://").rpartition(":")
+                socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
             ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **options)
-        except ConnectionError as error:
+        except (OSError, ValueError) as error:
             raise RunError(
                 f"there is no Ray cluster at {self.address!r}: {error}", "start one with ray start --head, or use local"
             ) from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 from batch.killed_worker import kill_first
 from cli.conftest import tsattn
+from fsspec.implementations.memory import MemoryFileSystem
 from keras_help import eager_training
 from run_files import without_export
 
@@ -148,6 +151,16 @@ def test_files_of_an_fsspec_file_system(tmp_path: Path) -> None:
     assert_same_forecasts(read_out(tmp_path / "out"), package.forecast(str(data), HORIZON))
 
 
+def test_an_error_of_a_file_system_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise LookupError("unable to locate credentials")
+
+    monkeypatch.setattr(MemoryFileSystem, "find", refuse)
+    result = tsattn("forecast", "memory://data/*.parquet", "--horizon", HORIZON, "--jobs", 1, "-o", "memory://out")
+    assert result.exit_code == 1
+    assert "Error: memory://data/*.parquet: unable to locate credentials" in result.output
+
+
 def test_the_command_needs_a_folder(tmp_path: Path) -> None:
     result = tsattn("forecast", by_shop(tmp_path / "data"), "--jobs", 2)
     assert result.exit_code == 2 and "-o FOLDER" in result.output
@@ -203,3 +216,20 @@ def test_a_missing_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(RunError, match=r"no Ray cluster at 'auto'.*ray start --head"):
         list(RayCluster("auto").map(kill_first, [(0, Path())]))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "cluster"])
+def test_a_wrong_address_is_one_line_at_once(address: str) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nothing listens there
+        address = address.format(port=closed.getsockname()[1])
+        with pytest.raises(RunError, match=rf"^there is no Ray cluster at '{address}'.*ray start --head"):
+            list(RayCluster(address).map(kill_first, [(0, Path())]))
+
+
+def test_ray_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start_at_once(monkeypatch)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    data = by_shop(tmp_path / "data", files=3)
+    result = tsattn("forecast", data, "--horizon", HORIZON, "--ray", "local", "-o", tmp_path / "out")
+    assert result.exit_code == 1 and "pip install 'tsattn[ray]'" in result.output

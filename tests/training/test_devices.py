@@ -1,6 +1,10 @@
-"""Training on several devices, among which Keras divides each batch, gives the weights of one device."""
+"""Training on several devices or processes, among which Keras divides each batch, gives the weights of one."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,3 +45,83 @@ def test_three_devices_train_as_one() -> None:
     one, three = (run_on_jax(__file__, "train", {"values": values}, devices) for devices in (1, 3))
     assert (one["devices"], three["devices"]) == (1, 3)
     np.testing.assert_allclose(three["weights"], one["weights"], rtol=1e-5, atol=1e-6)
+
+
+DEAD = 9
+EPOCH_STEPS = 10
+
+
+def train_epochs(arrays: Arrays) -> Arrays:
+    """Train a small network of one layer and dropout; a process may end in the fourth epoch."""
+    import keras
+    from training.test_checkpoints import SPEC, Linear
+
+    from tsattn.errors import RunError
+    from tsattn.models import resolve_options
+    from tsattn.models.forecast_model import ForecastGraph, window_inputs
+    from tsattn.timeseries.grid import Grid
+    from tsattn.timeseries.panel import Panel
+    from tsattn.timeseries.ragged import RaggedArray
+    from tsattn.timeseries.windows import Windows
+    from tsattn.training.checkpoints import Checkpoint
+    from tsattn.training.defaults import TrainingPlan
+    from tsattn.training.processes import process_errors
+    from tsattn.training.trainer import train
+
+    class Dies(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+            if batch == 2 and self.model.optimizer.iterations > 3 * EPOCH_STEPS and arrays["dies"] == process:
+                os._exit(DEAD)
+
+    process = int(os.environ["KERAS_DISTRIBUTION_PROCESS_ID"])
+    values = arrays["values"].astype("float32")
+    offsets = np.arange(len(values) + 1) * values.shape[1]
+    ids, starts = tuple(map(str, range(len(values)))), np.zeros(len(values), "int64")
+    panel = Panel(RaggedArray(values.reshape(-1, 1), offsets), ids, ("y",), starts, Grid("D", "2024-01-01"))
+    keras.utils.set_random_seed(1)
+    graph = ForecastGraph(window_inputs(SPEC), SPEC, resolve_options({"name": "attention_pooling"})[1], [Linear()])
+    try:
+        with process_errors():
+            history = train(
+                graph,
+                Windows.for_training(panel.drop_last(6), SPEC, 4),
+                TrainingPlan(STEPS // EPOCH_STEPS, BATCH, EPOCH_STEPS),
+                learning_rate=0.01,
+                patience=9,
+                seed=0,
+                scales=np.ones((len(values), 1), "float32"),
+                validation=Windows.in_last_steps(panel, SPEC, 6),
+                callbacks=[Dies()],
+                checkpoint=Checkpoint(Path(str(arrays["folder"])) / "state.npz"),
+            )
+    except RunError as error:
+        assert arrays["dies"] >= 0 and "start all of them again" in str(error.hints)
+        os._exit(0)  # without waiting for the connections of JAX to time out
+    return {
+        "losses": np.array(history.loss),
+        "weights": np.concatenate(list(map(np.ravel, graph.inference().get_weights()))),
+    }
+
+
+@pytest.mark.slow
+def test_several_processes_train_as_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values = 10 + np.sin(np.arange(100) * 2 * np.pi / 7) + rng.normal(0, 0.3, (5, 100))
+
+    def run(processes: int, name: str, *, dies: int = -1) -> Arrays:
+        """Train in several processes with a folder for the checkpoint; one of them may end early."""
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        arrays = {"values": values, "folder": np.array(str(folder)), "dies": np.array(dies)}
+        codes = [DEAD if number == dies else 0 for number in range(processes)]
+        return run_on_jax(__file__, "train_epochs", arrays, processes=processes, codes=codes)
+
+    one = run(1, "one")
+    # Neither the batches nor the validation windows are a multiple of three.
+    three = run(3, "three")
+    assert run(2, "two", dies=1) == {}
+    assert (tmp_path / "two" / "state.npz").exists()
+    two = run(2, "two")
+    for several in (two, three):
+        np.testing.assert_allclose(several["weights"], one["weights"], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(several["losses"], one["losses"], rtol=1e-6)

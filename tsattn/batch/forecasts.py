@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import time
@@ -18,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
-from tsattn.batch.partitions import Partition, divide, list_files, open_file_system, write_file
+from tsattn.batch.partitions import Partition, divide, file_system_errors, list_files, open_file_system, write_file
 from tsattn.config import RunConfig
 from tsattn.data.loader import load
 from tsattn.data.table import FILE, FRAME
@@ -102,9 +101,9 @@ class FittedSource:
         """Return the function from whole series to their forecasts."""
         from tsattn.forecasting.artifact import read_run
         from tsattn.forecasting.prediction import PredictionRequest, predict
+        from tsattn.models.registry import import_modules
 
-        for module in self.modules:
-            importlib.import_module(module)
+        import_modules(self.modules)
         fitted = read_run(Path(self.run), verify=False)
         request = PredictionRequest(
             levels=self.levels, horizon=self.horizon, cutoff=self.cutoff, recursive=self.recursive
@@ -275,7 +274,8 @@ def forecast_partitions(
     plan = {"source": asdict(source), "partitions": [asdict(partition) for partition in partitions]}  # type: ignore[call-overload]
     text = json.dumps(plan, sort_keys=True, indent=1)
     folder = _Folder(str(out))
-    folder.prepare(text, overwrite=overwrite)
+    with file_system_errors(str(out)):
+        folder.prepare(text, overwrite=overwrite)
     tasks = [Task(source, partition, str(out)) for partition in partitions]
     complete = folder.list()
     left = [task for task in tasks if f"{task.partition.name}.parquet" not in complete]

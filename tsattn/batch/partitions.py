@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +19,7 @@ from tsattn._text import quote_list, quote_text
 from tsattn.config import ReadOptions
 from tsattn.data.files import arrow_to_table, find_files, read_file, unique_stems
 from tsattn.data.table import FILE
-from tsattn.errors import DataError, RunError
+from tsattn.errors import DataError, RunError, TsattnError
 from tsattn.timeseries.schema import Schema
 
 MAX_ROWS = 1_000_000
@@ -43,6 +44,20 @@ def open_file_system(path: str) -> tuple[Any, str]:
     return file_system, str(name)
 
 
+@contextmanager
+def file_system_errors(path: str) -> Iterator[None]:
+    """Raise a RunError if a file system fails, such as for lack of credentials.
+
+    The packages of fsspec file systems have errors of their own, which have no common base.
+    """
+    try:
+        yield
+    except TsattnError:
+        raise
+    except Exception as error:
+        raise RunError(f"{path}: {error}") from error
+
+
 def write_file(path: str, write: Callable[[BinaryIO], object]) -> None:
     """Write a file of an fsspec file system, whole or not at all.
 
@@ -52,12 +67,10 @@ def write_file(path: str, write: Callable[[BinaryIO], object]) -> None:
     file_system, name = open_file_system(path)
     folder, _, base = name.rpartition("/")
     temporary = f"{folder}/.{base}.{uuid4().hex}"
-    try:
+    with file_system_errors(path):
         with file_system.open(temporary, "wb") as file:
             write(file)
         file_system.mv(temporary, name)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -100,7 +113,8 @@ def list_files(source: Path | str) -> tuple[str, ...]:
     if not is_url(text):
         return tuple(str(path) for path in find_files(source))
     file_system, path = open_file_system(text)
-    found = sorted(file_system.glob(path if "*" in path else f"{path.rstrip('/')}/*.parquet"))
+    with file_system_errors(text):
+        found = sorted(file_system.glob(path if "*" in path else f"{path.rstrip('/')}/*.parquet"))
     if not found:
         raise DataError(f"{text}: there are no such files")
     return tuple(file_system.unstrip_protocol(name) for name in found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,15 +76,14 @@ def fit(
     The state of the training is stored at every epoch, next to the run directory, until that is written. After a
     failure or an abortion, the same command with --resume continues, with the same result.
     """
-    from tsattn.atomic_io import check_directory, lock_directory
+    from tsattn.atomic_io import check_directory
 
     screen = current_screen()
     config = _limit_time(read_config(**options, training={"refit": refit}), time_limit)
     default = Path("runs") / data_name(data)
     out = out or (default if overwrite else free_path(default))
     check_directory(out, overwrite=overwrite)
-    with lock_directory(out):
-        fitted = _fit(screen, config, (data, future), out, overwrite=overwrite, resume=resume)
+    fitted = _fit(screen, config, (data, future), out, overwrite=overwrite, resume=resume)
     screen.print(str(out))
     return {
         "run": out,
@@ -99,7 +98,8 @@ def fit(
 def _fit(
     screen: Screen, config: RunConfig, files: tuple[Path, Path | None], out: Path, *, overwrite: bool, resume: bool
 ) -> FittedForecaster:
-    """Train on the data and the future covariates, and write the run directory, whose lock the caller holds."""
+    """Train on the data and the future covariates, and write the run directory."""
+    from tsattn.atomic_io import lock_directory
     from tsattn.export.isolated_process import started_early
     from tsattn.forecasting.finetuning import read_series
 
@@ -108,13 +108,18 @@ def _fit(
     print_schema(screen, schema, panel)
     with started_early("saved_model"):
         load_tensorflow()
+        from tsattn.training.processes import is_first_process, join_processes
+
+        join_processes()
         from tsattn.evaluation.model_selection import fit as fit_panel
         from tsattn.forecasting.combination import describe_short_history
         from tsattn.run_directory import open_checkpoints, write_run
         from tsattn.scoring.model_choice import ModelSelection
         from tsattn.training.interruption import stop_at_interrupt
 
+        is_first = is_first_process()
         with (
+            lock_directory(out) if is_first else nullcontext(),
             open_checkpoints(out, resume=resume) as checkpoints,
             _resume_hint(screen, checkpoints),
             stop_at_interrupt(screen.show),
@@ -130,6 +135,8 @@ def _fit(
             for sentence in (*fitted.notes, training, fitted.summary(), fitted.calibration.summary(), short):
                 if sentence:
                     screen.note(sentence)
+            if not is_first:
+                return fitted
             write_run(fitted, out, overwrite=overwrite)
     screen.show(f"\nWritten: {out}/ with report.html, forecast.png, forecast.csv and saved_model.")
     return fitted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -74,9 +75,9 @@ def backtest_windows(
     models = (models,) if isinstance(models, str) else models
     candidates = make_candidates(config, windows, models, baselines, callback, refit=refit)
     names = tuple(dict.fromkeys(models)) or (candidates[0].name,)
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
         if engine is not None:
-            store = store or FoldStore(Path(folder), {})
+            store = store or FoldStore(Path(stack.enter_context(tempfile.TemporaryDirectory())), {})
             store.begin()
             modules = registering_modules([*models, str(config.model.get("name"))])
             task = FoldTask(config, windows, tuple(models), tuple(baselines), refit, store, modules)

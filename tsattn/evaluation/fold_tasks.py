@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from tsattn.evaluation.candidates import make_candidates
 from tsattn.evaluation.fold_store import FoldStore
 from tsattn.evaluation.origins import EvaluationWindows
 from tsattn.evaluation.rolling_origin import BacktestProgress, Candidate, Refit, forecast_folds
+from tsattn.models.registry import import_modules
 
 _logger = logging.getLogger(__name__)
 
@@ -56,8 +56,7 @@ class FoldTask:
 
 def store_folds(task: FoldTask) -> list[BacktestProgress]:
     """Forecast and store the folds of a task."""
-    for module in task.modules:
-        importlib.import_module(module)
+    import_modules(task.modules)
     candidates = make_candidates(task.config, task.windows, task.models, task.baselines, None, refit=task.refit)
     (candidate,) = (found for found in candidates if found.name == task.candidate)
     progress: list[BacktestProgress] = []

@@ -36,6 +36,7 @@ from tsattn.training.defaults import (
     scaling_statistics,
     training_windows,
 )
+from tsattn.training.processes import batch_division, process_errors
 from tsattn.training.progress import TrainingProgress
 from tsattn.training.trainer import Deadline, History, train
 
@@ -110,9 +111,14 @@ class NetworkTrainer:
         rate = training.learning_rate or default_learning_rate(panel.num_observed, fine_tuning=fine_tuning)
         max_windows = max(MAX_VALIDATION_ROWS // self._rows, 1)
         begin, seconds = monotonic(), self._remaining_seconds(last=epochs is not None)
+        if seconds is not None and batch_division()[1] > 1:
+            raise ConfigError(
+                f"several processes would end at different batches. Received: training.max_seconds={seconds:g}",
+                "leave it out, and name a model instead of auto",
+            )
         deadline = None if seconds is None else Deadline(seconds)
         plan = plan_training(training, windows, self._rows, self._segments)
-        with self._callback(title) as own:
+        with self._callback(title) as own, process_errors():
             callbacks = (TrainingProgress(title, plan.batch_size), own, deadline)
             history = train(
                 graph,

@@ -261,6 +261,12 @@ def registering_modules(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(module for module in found if module is not None)
 
 
+def import_modules(names: Iterable[str]) -> None:
+    """Import modules that register models, in another process."""
+    for name in names:
+        importlib.import_module(name)
+
+
 def register_layers() -> None:
     """Import every model, which registers all layers with Keras. Required before a saved model is loaded."""
     importlib.import_module(f"{_NETWORK}.forecast_model")

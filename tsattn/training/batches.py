@@ -10,6 +10,7 @@ import numpy as np
 from tsattn.timeseries.ragged import Floats, Ints
 from tsattn.timeseries.window_spec import TARGET_OBSERVED, TARGET_SCALE
 from tsattn.timeseries.windows import Batch, Windows
+from tsattn.training.processes import batch_division
 
 
 class ShuffledWindows(keras.utils.PyDataset):
@@ -95,19 +96,13 @@ class OrderedWindows(keras.utils.PyDataset):
 
 
 def _gather(windows: Windows, index: Ints, scales: Floats, most: Ints | None = None) -> Batch:
-    """Return windows, with repeated ones that do not count where several devices divide the batch."""
+    """Return the windows of this process; repeated ones that do not count let the devices divide a batch."""
+    devices, processes, process = batch_division()
     count = len(index)
-    padded = np.resize(index, count + -count % _batch_devices())
-    series, _ = windows.locate(padded)
-    batch = windows.gather(padded, max_length=None if most is None else np.resize(most, len(padded)))
-    batch[TARGET_OBSERVED][count:] = 0
+    padded = count + -count % devices
+    own = np.array_split(np.arange(padded), processes)[process]
+    index = np.resize(index, padded)[own]
+    series, _ = windows.locate(index)
+    batch = windows.gather(index, max_length=None if most is None else np.resize(most, padded)[own])
+    batch[TARGET_OBSERVED][own >= count] = 0
     return {**batch, TARGET_SCALE: scales[series]}
-
-
-def _batch_devices() -> int:
-    """Return the number of devices among which Keras divides a batch."""
-    distribution = keras.distribution.distribution()
-    if distribution is None:
-        return 1
-    mesh = distribution.device_mesh
-    return int(mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)])

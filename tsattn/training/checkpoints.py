@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from tsattn.atomic_io import READ_ERRORS, write_durably
 from tsattn.errors import RunError
+from tsattn.training.processes import is_first_process
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -92,11 +93,13 @@ class Checkpoint:
             return None
 
     def write(self, state: TrainingState) -> None:
-        """Replace the stored state; it is on the disk when this returns.
+        """Replace the stored state; it is on the disk when this returns. Of several processes, the first one writes.
 
         Raises:
             RunError: It cannot be written.
         """
+        if not is_first_process():
+            return
         groups = {name: getattr(state, name) for name in _GROUPS}
         fields = asdict(replace(state, variables=[], best_weights=[])) | {name: len(groups[name]) for name in _GROUPS}
         arrays = {f"{name}{i}": value for name, values in groups.items() for i, value in enumerate(values)}

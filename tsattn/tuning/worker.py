@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import json
 import math
 import multiprocessing
@@ -28,6 +27,7 @@ from optuna.trial import TrialState
 from tsattn.config import Loss
 from tsattn.errors import RunError, TsattnError
 from tsattn.forecasting.fit import fit_model
+from tsattn.models.registry import import_modules
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
 from tsattn.tuning.result import SearchProgress
@@ -272,8 +272,7 @@ def _run_worker(jobs: int, pickled: bytes, send: Connection) -> None:
     try:
         # Unpickling imports TensorFlow, which reads the variables above.
         job: WorkerJob = pickle.loads(pickled)
-        for module in job.modules:
-            importlib.import_module(module)
+        import_modules(job.modules)
         job.run()
     except TsattnError as error:
         failure = error
