@@ -181,8 +181,8 @@ core, with workers of one core each and a perfect division of the work. Storage 
 ## Object stores
 
 `'s3://bucket/data/*.parquet'` and `-o s3://bucket/out` need `pip install s3fs`, `gs://` needs gcsfs. Credentials and
-endpoint are those of the package, such as `AWS_ENDPOINT_URL` and `AWS_PROFILE`. `forecast` and `predict` were tried with
-s3fs on a local S3 server (moto), with resumption and `--overwrite`; Google Cloud Storage was not.
+endpoint are those of the package, such as `AWS_ENDPOINT_URL` and `AWS_PROFILE`. `forecast` and `predict` were tried
+with s3fs on a local S3 server (moto), with resumption and `--overwrite`; Google Cloud Storage was not.
 
 ## Spark
 
@@ -221,9 +221,9 @@ KERAS_DISTRIBUTION_PROCESS_ID=1 tsattn fit sales.parquet --model tcn -o runs/sal
 The run has no SavedModel: `tsattn export` on TensorFlow writes it.
 
 On TensorFlow, `Forecaster.fit` in the scope of `tf.distribute.MirroredStrategy` gives the weights of one device only if
-all targets are observed (measured: within 1.5e-7 after 50 steps). Keras averages the losses of the devices, and each is
-divided by the observed targets of its own part of the batch, so that with missing values the weights differ (measured:
-by .0025). A batch that is not a multiple of the devices is an error of Keras.
+all targets are observed (measured: within 1.5e-7 after 50 steps). Keras averages the losses of the devices, each of
+which is divided by the number of observed targets on that device. With missing values these numbers differ, and so do
+the weights (measured: by .0025). A batch that is not a multiple of the devices is an error of Keras.
 """
 
 
