@@ -28,7 +28,7 @@ MISSING_MARKS = frozenset(
 ID_NAMES = ("unique_id", "id", "item_id", "series_id", "series", "item", "store", "sku", "sensor", "station")
 """Usual names of id columns, in order of preference."""
 
-ID_NUMBER = r"0\d+|\d+[eE]\d+|\d{19,}"
+ID_NUMBER = r"0\d+|\d+[eE]\d+|\d{20,}"
 """Whole numbers that are identifiers: 007, 12E4, which programs write as 12E+4 if it is a number, and long ones."""
 
 MAX_VALUE = float(np.finfo(np.float32).max)

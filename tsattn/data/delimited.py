@@ -276,7 +276,7 @@ def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions) -> _D
 
 def _holds_identifiers(cells: Any, rows: int) -> bool:
     """Return whether distinct cells are whole numbers that are identifiers; those such as 12E4 are repeated."""
-    found = pc.any(pc.match_substring_regex(cells, r"^(0\d+|0[xX][0-9a-fA-F]+|\d{19,})$")).as_py()
+    found = pc.any(pc.match_substring_regex(cells, r"^(0\d+|0[xX][0-9a-fA-F]+|\d{20,})$")).as_py()
     exponents = pc.any(pc.match_substring_regex(cells, r"^\d+[eE]\d+$")).as_py() and 2 * len(cells) <= rows
     return bool(found or (exponents and pc.all(pc.match_substring_regex(cells, r"^(\d+([eE]\d+)?)?$")).as_py()))
 

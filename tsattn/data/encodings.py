@@ -52,11 +52,11 @@ _COMMON = {
 }
 """Bytes of the usual letters in encodings of two bytes per letter."""
 
-_SIGNS = frozenset("€£§°²³µ\u2013—\u2019\u2018“”„•…«»±\u00d7½¼ªº·©®™¡¿")
+_SIGNS = frozenset("€£§°²³µ\u2013—\u2019\u2018“”„•…«»±\u00d7½¼ªº·©®™¡¿\u00a0\u00ad")
 """Signs that text has besides letters."""
 
-_INNER = "".join(sorted(_SIGNS - set("\u2019\u2013²³")))
-_MISPLACED = re.compile(rf"[^\W\d_][{_INNER}][^\W\d_]|\b[ъьы]|ς\B|[ךםןףץ]\B")
+_INNER = "".join(sorted(_SIGNS - set("\u2019\u2013²³\u00a0\u00ad")))
+_MISPLACED = re.compile(rf"[^\W\d_][{_INNER}][^\W\d_]|\d[À-ɏͰ-ۿ]|\b[ъьы]|ς\B|[ךםןףץ]\B")
 """Signs within words, and letters where they do not occur."""
 
 _ENCLOSED = re.compile(r"[A-Za-z][^\x00-\x7f]+[A-Za-z]")

@@ -51,7 +51,7 @@ _FLAGS = frozenset("bcdefnprsuz")
 _NUMBER = re.compile(
     rf"(?P<open>\(?)\s*(?P<sign>[-+\u2212\u2013]?)\s*(?P<currency>{_CURRENCY})?\s*(?P<inner>[-\u2212]?)"
     rf"(?P<core>\d[\d.,'\u2019{_BLANK}]*|[.,]\d+)(?P<exponent>[eE][+-]?\d{{1,3}})?"
-    rf"(?:(?P<trailing>-)|(?P<gap>[{_BLANK}]*)(?P<unit>[^\W\d_][^\d\s()]{{0,7}}[23]?\.?|[%\u2030°º€$£¥][A-Za-z]?))?"
+    rf"(?:(?P<trailing>[-+])|(?P<gap>[{_BLANK}]*)(?P<unit>[^\W\d_][^\d\s()]{{0,7}}[23]?\.?|[%\u2030°º€$£¥][A-Za-z]?))?"
     r"\s*(?P<close>\)?)(?P<mark>\s*(?:\*+|\([A-Za-z]\)|\[[A-Za-z]\]))?"
 )
 _PADDED = re.compile(r"\s*[-+]?0\d")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn._text import quote_list, quote_text
-from tsattn.data.columns import ID_NAMES
+from tsattn.data.columns import ID_NAMES, ID_NUMBER
 from tsattn.data.table import FILE, Column, Table
 from tsattn.data.time_detection import is_time_name
 from tsattn.data.time_parts import has_times_of_day, part_kind, part_values, words_of
@@ -154,9 +154,9 @@ def find_targets(
     else:
         columns, reason = tuple(likely), "every column with numbers"
     if not columns:
-        text = _describe_text(table, used)
+        text, *hints = _describe_text(table, used)
         raise table.error(
-            f"expected a column with numbers to forecast; the columns are {quote_list(table.columns)}{text}"
+            f"expected a column with numbers to forecast; the columns are {quote_list(table.columns)}{text}", *hints
         )
     for name in columns:
         if np.isnan(table[name].numbers).all():
@@ -165,14 +165,19 @@ def find_targets(
     return Role(columns, reason, given is not None)
 
 
-def _describe_text(table: Table, used: Iterable[str]) -> str:
-    """Return an example of the text in a column that may have been meant to be numbers."""
+def _describe_text(table: Table, used: Iterable[str]) -> tuple[str, ...]:
+    """Return an example of the text in a column that may have been meant to be numbers, and hints."""
     taken = set(used)
     texts = [name for name in table.columns if name not in taken and table[name].kind == "text"]
     filled = table[texts[-1]].values.dropna() if texts else pd.Series(dtype=object)
     if filled.empty:
-        return ""
-    return f"; '{texts[-1]}' holds text such as {quote_text(filled.iloc[0])}, but numbers are written as 1034.5"
+        return ("",)
+    cell = quote_text(filled.iloc[0])
+    if re.fullmatch(ID_NUMBER, str(filled.iloc[0])):
+        return f"; '{texts[-1]}' holds {cell} and the like, which are taken for identifiers", "name it with {target}"
+    if len(table.columns) == 1:
+        return f"; it holds {cell}", "set {delimiter}"
+    return (f"; '{texts[-1]}' holds text such as {cell}, but numbers are written as 1034.5",)
 
 
 MAX_HEAD = 1000

@@ -44,6 +44,7 @@ _USUAL_SECONDS = frozenset((1, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 
 _DAY_SECONDS = 86_400
 _YEAR = re.compile(r"(?:1[89]|20)\d\d")
 _FISCAL_PART = r"(?i:FY ?'?\d{2,4}[-/ ]?(?:[QMP]|F?W)\d{1,2}|(?:[QMP]|F?W)\d{1,2}[-/ ]?FY ?'?\d{2,4})"
+_EPOCH_WORDS = frozenset(("ts", "time", "timestamp", "epoch", "unix", "date", "datetime", "stamp", "utc"))
 _FISCAL_WORDS = frozenset(("fiscal", "fiscalweek", "fy", "fw"))
 
 UNKNOWN_START = "whose first day is not known"
@@ -314,7 +315,10 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
         return TimeReading(None)
     if is_whole(column):
         found = detect_number_format(column)
-        if found != "integer" and not is_time_name(str(column.name)) and not _has_usual_steps(column, found):
+        named = is_time_name(str(column.name)) or (
+            found in EPOCH_UNITS and words_of(str(column.name)) & _EPOCH_WORDS and column.is_monotonic_increasing
+        )
+        if found != "integer" and not named and not _has_usual_steps(column, found):
             return TimeReading(None)
         if found in _COMPACT[6]:
             numbers = column.dropna().to_numpy(dtype=np.float64)
@@ -323,9 +327,13 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
                 return _as_weeks(column.astype("Int64"), "%Y%m" in likely)
             if found != "%Y%m":
                 return _choose(pd.Series(numbers).astype("int64").astype("str"), likely)
-        if found in EPOCH_UNITS and (last := parse(column.dropna().iloc[-1:], found)[0][0]).year > MAX_YEAR:
+        last = parse(column.dropna().iloc[-1:], found)[0][0] if found in EPOCH_UNITS else pd.Timestamp(0)
+        if found in EPOCH_UNITS and last.year > MAX_YEAR:
             text = f"expected dates, got {column.dropna().iloc[-1]:.0f}, which is {last:%Y-%m-%d} as {found} since 1970"
             return TimeReading(None, doubt=f"{text}, and may be counted from another year")
+        if found in EPOCH_UNITS and last > pd.Timestamp.now(last.tz) + pd.DateOffset(years=2):
+            text = f"{column.dropna().iloc[-1]:.0f} is read as {found} since 1970: {format_timestamp(last)}"
+            return TimeReading(found, f"{text}, which is in the future")
         if found != "integer":
             return TimeReading(found)
         if _names_dates(str(column.name)) and (date := _changed_date(column)):
