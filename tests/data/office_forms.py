@@ -204,6 +204,43 @@ OFFICE_FORMS_READ: dict[str, tuple[str, dict[str, Any]]] = {
         lines(",Date,y", 40, lambda row: f",{DAYS[row]:%Y-%m-%d},{value(row)}") + ",Total,7010\n,,\n,* provisional,\n",
         {"freq": "D", "note": "after the table"},
     ),
+    "half-years as S01": (
+        lines("Series,Year,Period,Value", 20, lambda row: f"A,{2010 + row // 2},S0{row % 2 + 1},{value(row)}"),
+        {"freq": "2QS", "start": "2010-01-01", "time": ("Year", "Period")},
+    ),
+    "formats below the names": (
+        lines("Year, Month, Day, y\nYYYY, MM, DD, 10^6 sq km", 40, lambda row: f"{DAYS[row]:%Y, %m, %d}, {value(row)}"),
+        {"freq": "D", "start": "2022-01-01", "targets": ("y",)},
+    ),
+    "a sentence with months after the table": (
+        lines("Month,y", 48, lambda row: f"{MONTHS[row]:%Y-%m},{value(row)}")
+        + "International airline passengers: monthly totals in thousands. Jan 16 to Dec 19,\n",
+        {"freq": "MS", "end": "2019-12-01", "note": "after the table"},
+    ),
+    "notes after a table of years": (
+        lines("Jahr;y", 30, lambda row: f"{1990 + row};{value(row)}") + "Quelle: Amt;\nStand: 01.02.2021;\n",
+        {"freq": "1", "note": "left out lines 32 to 33"},
+    ),
+    "milliseconds at uneven steps": (
+        lines("ts_ms,y", 40, lambda row: f"{1_677_628_800_000 + 60_000 * row + row * 37 % 90},{value(row)}"),
+        {"freq": "min", "time": ("ts_ms",)},
+    ),
+    "nanoseconds in a column of another name": (
+        lines("x,y", 40, lambda row: f"{(1_677_628_800 + 60 * row) * 10**9},{value(row)}"),
+        {"freq": "min", "time": ("x",)},
+    ),
+    "seconds that may be counted from another year": (
+        lines("time,y", 40, lambda row: f"{3_000_000_000 + 3600 * row},{value(row)}"),
+        {"freq": "h", "note": "which is in the future"},
+    ),
+    "blanks of thousands in Windows-1252": (
+        lines("date;y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d};1\u00a0{value(row)}"),
+        {"freq": "D", "notes": (), "offset": 1000, "encoding": "cp1252"},
+    ),
+    "signs after the number": (
+        lines("date,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{value(row)}+"),
+        {"freq": "D", "targets": ("y",)},
+    ),
     "weeks of MMWR": (
         lines("MMWR Year,MMWR Week,y", 104, lambda row: f"{2021 + row // 52},{row % 52 + 1},{value(row)}"),
         {"freq": "W-SUN", "start": "2021-01-03", "setting": "dated by their Sunday"},
@@ -239,6 +276,14 @@ OFFICE_FORMS_REFUSED = {
     "weeks of fiscal years as 202101": (
         lines("FiscalWeek,y", 104, lambda row: f"{2020 + row // 52}{row % 52 + 1:02d},{value(row)}"),
         ["'FiscalWeek'", "fiscal year", "add a column with the dates"],
+    ),
+    "numbers that may be identifiers": (
+        lines("date,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{value(row):05d}"),
+        ["'00150'", "identifiers", "target="],
+    ),
+    "an unusual delimiter": (
+        lines("date:y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d}:{value(row)}"),
+        ["'date:y'", "delimiter="],
     ),
     "seconds from another year on": (
         lines("date,y", 40, lambda row: f"{13_860_288_000 + 86_400 * row},{value(row)}"),

@@ -34,6 +34,9 @@ _PLAIN = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 DATE_NUMBER = re.compile(r"(?:1[89]|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])?")
 """Date written as a whole number, such as 20201231 or 202012."""
 
+MAX_WORDS = 7
+"""Number of words of a date with a day of the week and the name of a time zone; sentences have more."""
+
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 CellKind = Literal["empty", "number", "date", "text"]
@@ -46,7 +49,10 @@ def cell_kind(cell: str) -> CellKind:
     if is_missing(cell):
         return "empty"
     text = cell.strip()
-    if _DATE.fullmatch(text) or (re.search(r"\d", text) and any(map(month_of, _WORD.findall(text)))):
+    if _DATE.fullmatch(text):
+        return "date"
+    words = _WORD.findall(text)
+    if len(words) <= MAX_WORDS and re.search(r"\d", text) and any(map(month_of, words)):
         return "date"
     number = parse_number(text)
     return "number" if number and (number.value(".") is not None or number.value(",") is not None) else "text"

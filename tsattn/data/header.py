@@ -13,7 +13,7 @@ from tsattn.data.numbers import UNITS, parse_number
 
 _UNIT_ROW = re.compile(
     r"units?|einheit(?:en)?|unités?|unidad(?:es)?|[\[(].*[\])]|-|<\w+>|"
-    r"deg ?[cfk]?|volts?|amps?|watts?|percent|days|hours|TS|RN",
+    r"deg ?[cfk]?|volts?|amps?|watts?|percent|days|hours|TS|RN|YYYY|MM|DD|HH|10\^.*",
     re.IGNORECASE,
 )
 

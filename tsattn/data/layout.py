@@ -405,7 +405,7 @@ def _is_footer(cells: Sequence[str], kinds: Sequence[CellKind], width: int) -> b
         return bool(misfits) or (len(filled) == 1 and cell_kind(filled[0]) == "text")
     dates = [cells[number] for number, kind in enumerate(kinds) if kind == "date"]
     dated = any(cell_kind(cell) == "date" for cell in dates) if dates else not misfits
-    is_note = bool(dates) and len(filled) == 1 and cell_kind(filled[0]) == "text"
+    is_note = bool(dates or misfits) and len(filled) == 1 < width and cell_kind(filled[0]) == "text"
     return not dated and (is_note or any(TOTAL.fullmatch(cell) for cell in filled))
 
 

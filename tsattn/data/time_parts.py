@@ -108,11 +108,15 @@ def _kind_of_values(column: pd.Series[Any]) -> str | None:
 
 
 def _kind_of_tokens(column: pd.Series[Any]) -> str | None:
-    """Return the kind of parts such as M01, Q1 or W05."""
+    """Return the kind of parts such as M01, Q1, W05 or S01."""
     if kind_of(column) != "text":
         return None
-    letters = set(pd.unique(column.dropna().astype("str").str.extract(r"^([MQW])\d{1,2}$")[0].dropna()))
-    return {"M": "month", "Q": "quarter", "W": "week"}[letters.pop()] if len(letters) == 1 else None
+    letters = set(pd.unique(column.dropna().astype("str").str.extract(r"^([MQWSH])\d{1,2}$")[0].dropna()))
+    return (
+        {"M": "month", "Q": "quarter", "W": "week", "S": "half", "H": "half"}[letters.pop()]
+        if len(letters) == 1
+        else None
+    )
 
 
 def part_values(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
