@@ -252,7 +252,7 @@ class DataConfig(BaseConfig):
     def _check_encoding(cls, value: str | None) -> str | None:
         try:
             # Text encodings only, unlike codecs.lookup.
-            str(b"", value or "utf-8")
+            "a".encode(value or "utf-8")
         except LookupError:
             raise ValueError("must be the name of an encoding, such as utf-8, cp1251 or shift_jis") from None
         return value

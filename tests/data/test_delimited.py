@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tsattn.config import DataConfig
 from tsattn.data import delimited
 from tsattn.data.files import read_file
+from tsattn.data.loader import load
+from tsattn.errors import DataError
 
 ROWS = 400
 
@@ -89,3 +92,18 @@ def test_repeated_text_is_categorical_and_numbers_stay(tmp_path: Path) -> None:
     frame = read_file(tmp_path / "ids.csv").frame
     assert isinstance(frame["unique_id"].dtype, pd.CategoricalDtype) and frame["y"].dtype == np.float64
     assert frame["unique_id"].tolist() == [f"S{n // 40}" for n in range(ROWS)]
+
+
+def test_given_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("".join(["Gün,y\n", *(f"2022-01-{day:02d},{day}\n" for day in range(1, 20))]).encode("cp1254"))
+    panel, schema = load(path, DataConfig(encoding="cp1254"))
+    assert schema.time == ("Gün",) and not schema.notes and len(panel.values) == 19
+    assert "it was given" in "".join(
+        setting.reason for setting in schema.inferred_settings if setting.field == "encoding"
+    )
+    with pytest.raises(DataError, match="bytes that are invalid in utf-8: correct encoding="):
+        load(path, DataConfig(encoding="utf-8"))
+    for name in ("nope", "base64"):
+        with pytest.raises(ValueError, match="name of an encoding"):
+            DataConfig(encoding=name)

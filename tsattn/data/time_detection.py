@@ -44,7 +44,7 @@ _USUAL_SECONDS = frozenset((1, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 
 _DAY_SECONDS = 86_400
 _YEAR = re.compile(r"(?:1[89]|20)\d\d")
 _FISCAL_PART = r"(?i:FY ?'?\d{2,4}[-/ ]?(?:[QMP]|F?W)\d{1,2}|(?:[QMP]|F?W)\d{1,2}[-/ ]?FY ?'?\d{2,4})"
-_EPOCH_WORDS = frozenset(("ts", "time", "timestamp", "epoch", "unix", "date", "datetime", "stamp", "utc"))
+_EPOCH_WORDS = frozenset(("ts", "time", "timestamp", "epoch", "unix", "date", "datetime", "utc"))
 _FISCAL_WORDS = frozenset(("fiscal", "fiscalweek", "fy", "fw"))
 
 UNKNOWN_START = "whose first day is not known"
