@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tsattn.data.cells import DATE_NUMBER, cell_kind
+from tsattn.data.columns import is_missing
 from tsattn.data.header_times import YEAR_NAME, month_columns
 from tsattn.data.numbers import UNITS, parse_number
 
@@ -110,7 +111,7 @@ def is_numeric_header(cells: Sequence[str], kinds: Sequence[str], rows: Sequence
     names = [_unmarked(cell) for cell in above if cell and parse_number(cell)]
     if len(set(names)) < len(names) or not all(re.fullmatch(r"\d+", name) for name in names):
         return False
-    if len(names) < len([cell for cell in above if cell]):
+    if len(names) < len([cell for cell in above if not is_missing(cell)]):
         # Text above numbers.
         return True
     steps = np.diff([int(name) for name in names])
