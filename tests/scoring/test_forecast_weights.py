@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,15 +60,17 @@ def test_exact_forecasts() -> None:
     ("weights", "selected", "text"),
     [
         ((0.0, 0.0), "combination", "and exponential smoothings: on the validation part seq2seq does not"),
-        ((1.0, 1.0), "seq2seq", "The forecast is that of seq2seq: on the validation part the zero-shot forecast imp"),
-        ((0.5, 0.6), "seq2seq + combination", "combines seq2seq, weight 55%, with the zero-shot forecast of"),
+        ((1.0, 1.0), "seq2seq", "The forecast is that of seq2seq: on the validation part the forecast of the pre"),
+        ((0.5, 0.6), "seq2seq + combination", "combines seq2seq, weight 55%, with the pretrained network and"),
         ((0.2, 0.6), "seq2seq + combination", "weight 40% (20% at the first step, 60% at the last), with"),
     ],
 )
 def test_record(weights: tuple[float, ...], selected: str, text: str) -> None:
     choice = ForecastWeights("seq2seq", weights, 0.8, 0.9, 0.75)
     assert choice.selected == selected and text in choice.summary()
-    assert "0.8 for seq2seq, 0.9 for the zero-shot forecast" in choice.summary()
+    assert "0.8 for seq2seq, 0.9 for the others" in choice.summary()
+    tuned = replace(choice, initial_error=1.0)
+    assert "fine-tuned pretrained network" in tuned.summary() and "(1 before fine-tuning)" in tuned.summary()
     assert ForecastWeights.from_dict(json.loads(json.dumps(choice.to_dict()))) == choice
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -11,6 +12,7 @@ import pandas as pd
 from tsattn.explanation.windows import history_spread, outputs_of
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.models import resolve_options
+from tsattn.models.combination import COMBINATION_LAYER
 from tsattn.models.options import ZeroShotOptions
 from tsattn.pretrained.features import CANDIDATES
 from tsattn.pretrained.zero_shot import NetworkWeights, network_weights
@@ -70,7 +72,9 @@ def pretrained_weights(fitted: FittedForecaster, panel: Panel) -> NetworkWeights
         return None
     recent = panel.tail(fitted.spec.context)
     series = [recent.series[index][:, channel] for index in range(len(panel)) for channel in range(len(panel.targets))]
-    return network_weights(series, fitted.spec.horizon, options.seasons(fitted.spec.season))
+    variables = fitted.model.get_layer(COMBINATION_LAYER).network.network.named_variables()
+    weights = {name: keras.ops.convert_to_numpy(variable) for name, variable in variables.items()}
+    return network_weights(series, fitted.spec.horizon, options.seasons(fitted.spec.season), weights)
 
 
 def forecasters_of(panel: Panel, found: NetworkWeights) -> pd.DataFrame:

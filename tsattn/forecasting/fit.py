@@ -16,7 +16,11 @@ from tsattn.errors import ConfigError, DataError
 from tsattn.forecasting.finetuning import inherit_options
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.forecasting.network_trainer import CallbackFactory, NetworkTrainer, prepare_training
+from tsattn.forecasting.zero_shot import MIN_VALUES as FINE_TUNING_VALUES
+from tsattn.forecasting.zero_shot import fit_zero_shot, train_to_end
+from tsattn.layers import ZeroShotForecast
 from tsattn.models import COMBINATION, get_model, resolve_options
+from tsattn.models.combination import COMBINATION_LAYER
 from tsattn.models.defaults import default_context
 from tsattn.models.forecast_model import build_untrained
 from tsattn.models.network_combination import combine_with_zero_shot, combined_window
@@ -205,7 +209,9 @@ def _fill_zero_shot(options: T, config: RunConfig, panel: Panel, schema: Schema,
                 "leave out model.zero_shot",
                 "set model.head=quantiles",
             )
-        options = options.model_copy(update={"zero_shot": zero_shot})
+        enough = panel.num_observed >= FINE_TUNING_VALUES
+        fine_tuning = zero_shot and (enough if options.fine_tuning is None else options.fine_tuning)
+        options = options.model_copy(update={"zero_shot": zero_shot, "fine_tuning": fine_tuning})
     if not zero_shot or options.second_season is not None:
         return options
     seasons = combined_seasons(panel, schema, given=config.data.season is not None)
@@ -231,14 +237,17 @@ def _fit_combination(
     steps: int,
     choice: ForecastWeights | None = None,
     history: History | None = None,
+    fine_tuned: ZeroShotForecast | None = None,
 ) -> _FittedModel:
-    """Return the zero-shot forecast alone."""
+    """Return the zero-shot forecast alone, with the weights of a layer if one is given."""
     own = CombinationOptions(second_season=options.second_season)
     longest = default_window(spec.horizon, own.seasons(spec.season))
     window = min(zero_shot_window(spec.horizon, own.seasons(spec.season)), max(longest, int(panel.lengths.max())))
     given = config.data.context if choice is None else None
     spec = replace(baseline_spec(panel, spec), context=given or window)
     model = build_untrained(get_model(COMBINATION), spec, own)
+    if fine_tuned is not None:
+        model.get_layer(COMBINATION_LAYER).set_weights(fine_tuned.get_weights())
     scores = _score(COMBINATION, model, spec, panel, steps)
     return _FittedModel(model, COMBINATION, own, spec, scores, HISTORY_CALIBRATION, history, choice)
 
@@ -249,25 +258,33 @@ def _fit_network(
     """Train a network, and combine it with the zero-shot forecast if the options ask for it."""
     name, refit, options = str(config.model["name"]), config.training.refit, trainer.options
     graph, history = trainer.train(panel.drop_last(steps), "training", validate=(panel, steps))
-    model, window, choice = graph.inference(), spec, None
+    model, window, choice, zero_shot = graph.inference(), spec, None, None
     if options.zero_shot:
         seasons = options.seasons(spec.season)
+        zero_shot = fit_zero_shot(trainer, panel, steps)
         _logger.info("Weighting the network and the zero-shot forecast")
-        choice = learn_weights(name, model, spec, options, panel, steps)
+        choice = learn_weights(name, (model, spec), (zero_shot.model, zero_shot.spec), panel, steps)
+        choice = replace(choice, initial_error=zero_shot.initial_error)
         if not choice.uses_network:
-            return _fit_combination(options, config, spec, panel, steps, choice, history)
+            fitted = _fit_combination(options, config, spec, panel, steps, choice, history, zero_shot.layer)
+            if refit:
+                train_to_end(zero_shot, trainer, panel, fitted.model)
+            return fitted
         if choice.uses_zero_shot:
             # Its layers are those of the graph, so it changes with further training.
-            model, window = combine_with_zero_shot(model, spec, seasons, choice.weights), combined_window(spec, seasons)
+            model = combine_with_zero_shot(model, spec, seasons, choice.weights, zero_shot.layer)
+            window = combined_window(spec, seasons)
         else:
-            options = options.model_copy(update={"zero_shot": False})
+            options = options.model_copy(update={"zero_shot": False, "fine_tuning": False})
     scores = _score(name if choice is None else choice.selected, model, window, panel, steps)
     # After the scores, which are those of the same windows. A network that is trained further keeps its factors.
     _logger.info("Calibrating the intervals")
     calibration = calibrate(model, window, panel, steps)
     if refit and history.best_epoch and not history.interrupted:
         graph, _ = trainer.train(panel, "training to the end", graph=graph, epochs=-(-history.best_epoch // 2))
-        if not options.zero_shot:
+        if zero_shot is not None and options.zero_shot:
+            train_to_end(zero_shot, trainer, panel, model)
+        else:
             model = graph.inference()
     return _FittedModel(model, name, options, window, scores, calibration, history, choice)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -13,7 +13,9 @@ import keras
 from tsattn.config import RunConfig, TrainingConfig
 from tsattn.data.adjacency import read_adjacency
 from tsattn.errors import ConfigError, DataError
+from tsattn.layers import ZeroShotForecast
 from tsattn.models import get_model
+from tsattn.models.combination import COMBINATION_LAYER
 from tsattn.models.defaults import DataSummary, default_patch_length, fill_options
 from tsattn.models.forecast_model import ForecastGraph, build_graph
 from tsattn.models.loading import read_model
@@ -43,6 +45,9 @@ from tsattn.training.trainer import Deadline, History, train
 VALIDATED_TIME_FRACTION = 2 / 3
 """Fraction of the time for the validated training, if a refit for half as many epochs follows."""
 
+NETWORK_TIME_FRACTION = 3 / 4
+"""Fraction of the time for the network, if the pretrained network is trained as well."""
+
 CallbackFactory = Callable[[str], AbstractContextManager[Any]]
 """Takes the title of a training and returns a context that yields a Keras callback, or None."""
 
@@ -56,7 +61,8 @@ class NetworkTrainer:
         spec: The window.
         callback: Makes the callback of each training.
         adjacency: Edge weights between the targets, float32 [targets, targets], for a graph model.
-        start: Model whose weights the first training starts from; random weights if None.
+        start: Network whose weights the first training starts from; random weights if None.
+        start_zero_shot: Zero-shot forecast whose weights fine-tuning starts from; those of the package if None.
         checkpoints: Where the states of the trainings are stored, and continued.
     """
 
@@ -68,9 +74,13 @@ class NetworkTrainer:
         callback: CallbackFactory | None = None,
         adjacency: Floats | None = None,
         start: keras.Model | None = None,
+        start_zero_shot: ZeroShotForecast | None = None,
         checkpoints: Checkpoints | None = None,
     ) -> None:
         self.options = options
+        self.spec = spec
+        self.seed = config.seed
+        self.start_zero_shot = start_zero_shot
         self._config = config
         self._entry = get_model(config.model["name"])
         self._start = start
@@ -110,16 +120,9 @@ class NetworkTrainer:
         training = config.training if epochs is None else config.training.model_copy(update={"epochs": epochs})
         rate = training.learning_rate or default_learning_rate(panel.num_observed, fine_tuning=fine_tuning)
         max_windows = max(MAX_VALIDATION_ROWS // self._rows, 1)
-        begin, seconds = monotonic(), self._remaining_seconds(last=epochs is not None)
-        if seconds is not None and batch_division()[1] > 1:
-            raise ConfigError(
-                f"several processes would end at different batches. Received: training.max_seconds={seconds:g}",
-                "leave it out, and name a model instead of auto",
-            )
-        deadline = None if seconds is None else Deadline(seconds)
         plan = plan_training(training, windows, self._rows, self._segments)
-        with self._callback(title) as own, process_errors():
-            callbacks = (TrainingProgress(title, plan.batch_size), own, deadline)
+        fraction = 1.0 if epochs is not None else self._validated_fraction()
+        with self.session(title, plan.batch_size, fraction) as callbacks:
             history = train(
                 graph,
                 windows,
@@ -130,12 +133,32 @@ class NetworkTrainer:
                 error_scales(panel, common=self._entry.graph),
                 loss=training.loss,
                 validation=validate and Windows.in_last_steps(validate[0], spec, validate[1], max_windows),
-                callbacks=[callback for callback in callbacks if callback is not None],
+                callbacks=callbacks,
                 keep_initial_weights=fine_tuning and is_new,
                 checkpoint=self._checkpoint(panel, title, training),
             )
-        self._seconds += monotonic() - begin
         return graph, history
+
+    @contextmanager
+    def session(self, title: str, batch_size: int, fraction: float) -> Iterator[list[keras.callbacks.Callback]]:
+        """Yield the callbacks of a training, whose seconds count towards the time limit.
+
+        Args:
+            title: Title of the training.
+            batch_size: Windows per batch.
+            fraction: Fraction of the whole time after which the training has to end.
+        """
+        begin, limit = monotonic(), self._config.training.max_seconds
+        if limit is not None and batch_division()[1] > 1:
+            raise ConfigError(
+                f"several processes would end at different batches. Received: training.max_seconds={limit:g}",
+                "leave it out, and name a model instead of auto",
+            )
+        deadline = None if limit is None else Deadline(max(limit * fraction - self._seconds, 0.0))
+        with self._callback(title) as own, process_errors():
+            callbacks = (TrainingProgress(title, batch_size), own, deadline)
+            yield [callback for callback in callbacks if callback is not None]
+        self._seconds += monotonic() - begin
 
     def _checkpoint(self, panel: Panel, title: str, training: TrainingConfig) -> Checkpoint | None:
         """Return the checkpoint of a training, which everything identifies that it depends on."""
@@ -148,13 +171,15 @@ class NetworkTrainer:
         """Return the sizes of a training on a panel."""
         return plan_training(self._config.training, self._windows(panel), self._rows, self._segments)
 
-    def _remaining_seconds(self, *, last: bool) -> float | None:
-        """Return the time limit of a training; the ``last`` one gets all of the remaining time."""
-        training = self._config.training
-        if training.max_seconds is None:
-            return None
-        fraction = 1.0 if last or not training.refit else VALIDATED_TIME_FRACTION
-        return max(training.max_seconds * fraction - self._seconds, 0.0)
+    def _validated_fraction(self) -> float:
+        """Return the fraction of the time after which the validated training of the network has to end."""
+        fraction = VALIDATED_TIME_FRACTION if self._config.training.refit else 1.0
+        return fraction * (NETWORK_TIME_FRACTION if self.options.fine_tuning else 1.0)
+
+    @property
+    def fine_tuning_fraction(self) -> float:
+        """Fraction of the time after which the fine-tuning of the pretrained network has to end."""
+        return self._validated_fraction() / NETWORK_TIME_FRACTION
 
     def _windows(self, panel: Panel) -> Windows:
         return training_windows(panel, self._spec, default_patch_length(self._spec.season))
@@ -225,8 +250,11 @@ def prepare_training(
     if config.init_from is not None:
         # A graph is part of the weights.
         window = combined_window(spec, options.seasons(spec.season)) if options.zero_shot else spec
-        start = get_network(read_model(Path(config.init_from) / "model.keras", window))
-        return NetworkTrainer(config, options, spec, callback, start=start, checkpoints=checkpoints)
+        model = read_model(Path(config.init_from) / "model.keras", window)
+        zero_shot = model.get_layer(COMBINATION_LAYER) if options.zero_shot else None
+        return NetworkTrainer(
+            config, options, spec, callback, None, get_network(model), zero_shot, checkpoints=checkpoints
+        )
     adjacency = read_graph(get_model(config.model["name"]), config.data.graph, panel, source)
     summary = DataSummary.of(panel, spec, graph=adjacency is not None)
     options = fill_options(options, spec.season, summary)

@@ -13,7 +13,7 @@ from tsattn.layers.layer_utils import check_sequence, constructor_config
 from tsattn.layers.ops import Tensor, last_window
 from tsattn.layers.pretrained_network import PretrainedNetwork
 from tsattn.pretrained.features import History, Layout, compute_features, describe, features_at
-from tsattn.pretrained.network import level_weights, read_weights
+from tsattn.pretrained.network import level_weights
 from tsattn.pretrained.zero_shot import network_layout
 
 
@@ -65,9 +65,7 @@ class PretrainedForecast(keras.layers.Layer):
         layout = self.layout
         features = compute_features(np, np.zeros((1, layout.length)), np.ones((1, layout.length), bool), layout)
         self.network.build(features.patches.shape, features.queries.shape)
-        weights = read_weights()
-        for variable in self.network.trainable_variables:
-            variable.assign(weights[variable.path.split("network/")[-1].replace("gru_cell/", "")])
+        self.network.load_pretrained()
 
     def align(self, inputs: Tensor, observed: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the window of each channel, `(batch * channels, window)`, and which values are observed, bool."""

@@ -11,6 +11,7 @@ from keras import ops
 from tsattn.layers.layer_utils import constructor_config
 from tsattn.layers.ops import Tensor
 from tsattn.pretrained.features import CANDIDATES, LEVELS, MEDIAN
+from tsattn.pretrained.network import read_weights
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -69,6 +70,19 @@ class PretrainedNetwork(keras.layers.Layer):
         for layer in (self.state, self.key, self.value, self.second, self.scores, self.offsets):
             layer.build((None, width))
         self.built = True
+
+    def named_variables(self) -> dict[str, Any]:
+        """Return the weights by the names that `tsattn.pretrained` gives them."""
+        return {
+            variable.path.split(f"{self.name}/")[-1].replace("gru_cell/", ""): variable
+            for variable in self.trainable_variables
+        }
+
+    def load_pretrained(self) -> None:
+        """Set the weights of the package."""
+        weights = read_weights()
+        for name, variable in self.named_variables().items():
+            variable.assign(weights[name])
 
     def call(
         self,

@@ -7,13 +7,14 @@ from typing import Any
 
 import keras
 from keras import ops
+from keras.initializers import Constant
 
 from tsattn.layers.layer_utils import constructor_config
 from tsattn.layers.ops import Tensor
 from tsattn.layers.pretrained_forecast import PretrainedForecast
 from tsattn.layers.smoothing_combination import SmoothingCombination
 from tsattn.pretrained.features import MEDIAN
-from tsattn.pretrained.zero_shot import NETWORK_KIND, network_weight, past_errors, past_layout, smoothing_errors
+from tsattn.pretrained.zero_shot import NETWORK_KIND, PRIOR, network_weight, past_errors, past_layout, smoothing_errors
 from tsattn.smoothing import SmoothingSpec
 
 
@@ -68,6 +69,8 @@ class ZeroShotForecast(keras.layers.Layer):
 
     def build(self, inputs_shape: Any) -> None:
         self.network.build(inputs_shape)
+        # The weight of the network without any past forecast, which fine-tuning changes.
+        self.prior = self.add_weight(name="prior", shape=(), initializer=Constant(PRIOR), trainable=False)
 
     def call(
         self,
@@ -97,6 +100,7 @@ class ZeroShotForecast(keras.layers.Layer):
             smoothing_errors(ops, result, kernels, past.steps[0]),
             result.bank.scale,
             self.horizon,
+            self.prior,
         )
         weight = ops.reshape(weight, (-1, channels, 1))
         quantiles = weight[:, None] * learned + (1 - weight[:, None]) * smoothed

@@ -44,7 +44,11 @@ def combined_window(spec: WindowSpec, seasons: Sequence[int]) -> WindowSpec:
 
 
 def combine_with_zero_shot(
-    network: keras.Model, spec: WindowSpec, seasons: Sequence[int], weights: npt.ArrayLike
+    network: keras.Model,
+    spec: WindowSpec,
+    seasons: Sequence[int],
+    weights: npt.ArrayLike,
+    fine_tuned: ZeroShotForecast | None = None,
 ) -> keras.Model:
     """Return the model that combines a network with the zero-shot forecast.
 
@@ -55,6 +59,7 @@ def combine_with_zero_shot(
         spec: The window of the network.
         seasons: Season lengths of the zero-shot forecast, at most two.
         weights: Weight of the network at each step, `(horizon,)`, between 0 and 1.
+        fine_tuned: Zero-shot forecast with the weights to use; those of the package if None.
     """
     window = combined_window(spec, seasons)
     inputs = window_inputs(window)
@@ -66,6 +71,8 @@ def combine_with_zero_shot(
     outputs = dict(network({**inputs, **own}))
     layer = ZeroShotForecast(spec.horizon, seasons, spec.levels, window.context, name=COMBINATION_LAYER)
     zero_shot, kinds = layer(past, observed, mask=SegmentMask(window.context, 1)(length), return_weights=True)
+    if fine_tuned is not None:
+        layer.set_weights(fine_tuned.get_weights())
     combination = ForecastCombination(name=WEIGHTS_LAYER)
     quantiles, by_step = combination([outputs[QUANTILES], zero_shot], return_weights=True)
     own_weights = np.asarray(weights, dtype="float32")

@@ -60,6 +60,11 @@ class NetworkOptions(ZeroShotOptions):
         description="combine the forecast with the zero-shot one of the model combination, weighted by their errors on "
         "the validation part; by rule only if no model is named",
     )
+    fine_tuning: bool | None = Field(
+        None,
+        description="train the pretrained network of the zero-shot forecast on the data, and use it where it is better "
+        "on the validation part; by rule from 2,000 observed values on",
+    )
 
     units: Annotated[int | None, Choice(32, 64, 128, 256)] = Field(
         None, ge=1, description="width of the network; by rule from the number of observed values if left out"

@@ -2,7 +2,7 @@
 
 The weights of both are those of a softmax over two scores. A score is minus the logarithm of the mean absolute error of
 the forecasts from past origins, times an inverse temperature that grows with the number of origins; without any past
-forecast the weight of the network is that of `_PRIOR`.
+forecast the weight of the network is that of `PRIOR`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsattn.pretrained.features import MEDIAN, Array, Layout, Tensor, describe, features_at
-from tsattn.pretrained.network import decode, encode, level_weights, read_weights
+from tsattn.pretrained.network import Weights, decode, encode, level_weights, read_weights
 from tsattn.smoothing import Kernels, SmoothingSpec, combine, default_window, quantiles, weights_by_kind
 from tsattn.smoothing.forecasts import kernels_of, map_batches, right_aligned, sorted_levels
 from tsattn.smoothing.intervals import horizon_errors
@@ -30,7 +30,7 @@ _ORIGINS = 8
 _STEPS = 24
 """Steps ahead at which both are compared, at most; they are spread over the horizon."""
 # Chosen on the M1 series with an even number.
-_PRIOR = 0.3
+PRIOR = 0.3
 """Weight of the network without any past forecast."""
 _TEMPERATURE = 2.0
 _FULL_FORECASTS = 4.0
@@ -123,6 +123,7 @@ def network_weight(
     smoothing: tuple[Tensor, Tensor],
     scale: Tensor,
     horizon: int,
+    prior: Tensor = PRIOR,
 ) -> Tensor:
     """Return the weight of the network, `(N, 1)`.
 
@@ -133,6 +134,7 @@ def network_weight(
         smoothing: The same of the smoothings, at the same steps.
         scale: `(N, 1)` mean absolute change of the series; much smaller errors are regarded as exact.
         horizon: Steps of a forecast.
+        prior: Weight without any past forecast.
     """
     (own, own_count), (other, other_count) = network, smoothing
     both = xp.where((own_count > 0.5) & (other_count > 0.5), 1.0, 0.0)
@@ -144,7 +146,7 @@ def network_weight(
     evidence = xp.minimum(xp.sqrt(forecasts / _FULL_FORECASTS), _MAX_EVIDENCE)
     floor = _ERROR_FLOOR * scale
     score = _TEMPERATURE * evidence * (xp.log(other_error + floor) - xp.log(own_error + floor))
-    weight = 1.0 / (1.0 + (1 / _PRIOR - 1) * xp.exp(-score))
+    weight = 1.0 / (1.0 + (1 / prior - 1) * xp.exp(-score))
     return xp.where(count > _MIN_VALUES - 0.5, weight, 0.0)
 
 
@@ -207,16 +209,20 @@ class NetworkWeights:
     layout: Layout
 
 
-def network_weights(series: Sequence[npt.ArrayLike], horizon: int, seasons: Sequence[int] = ()) -> NetworkWeights:
+def network_weights(
+    series: Sequence[npt.ArrayLike], horizon: int, seasons: Sequence[int] = (), weights: Weights | None = None
+) -> NetworkWeights:
     """Return the weights of the network in the forecasts of `forecast_series`, for a few series.
 
     Args:
         series: Values of each series, oldest first; NaN where a value is missing.
         horizon: Steps to forecast.
         seasons: Season lengths, at most two.
+        weights: Those of the network; the ones of the package if None.
     """
     arrays = [np.asarray(values, dtype=float) for values in series]
-    layout, weights = network_layout(horizon, tuple(sorted(seasons)), max(map(len, arrays))), read_weights()
+    layout = network_layout(horizon, tuple(sorted(seasons)), max(map(len, arrays)))
+    weights = read_weights() if weights is None else weights
     features = features_at(np, describe(np, *right_aligned(arrays, layout.length), layout), layout)
     decoded = decode(weights, encode(weights, features), features, layout)
     return NetworkWeights(decoded.attention[:, :, 0], decoded.candidates[:, 0], layout)

@@ -16,12 +16,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from tsattn.models.forecast_model import build_untrained
-from tsattn.models.network_combination import combined_window
-from tsattn.models.options import CombinationOptions, ZeroShotOptions
-from tsattn.models.registry import COMBINATION, get_model
+from tsattn.models.registry import COMBINATION
 from tsattn.scoring.comparison import predict_windows
 from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.ragged import Ints
 from tsattn.timeseries.window_spec import TARGET, TARGET_OBSERVED, WindowSpec
 from tsattn.timeseries.windows import Windows, gather
 
@@ -70,6 +68,7 @@ class ForecastWeights:
         zero_shot_error: The same of the zero-shot forecast.
         combined_error: The same of the weighted forecast.
         reason: Why there is no network, if it was not trained.
+        initial_error: Mean absolute error of the zero-shot forecast before fine-tuning; NaN if it is not fine-tuned.
     """
 
     network: str
@@ -78,6 +77,12 @@ class ForecastWeights:
     zero_shot_error: float = np.nan
     combined_error: float = np.nan
     reason: str = ""
+    initial_error: float = np.nan
+
+    @property
+    def fine_tuned(self) -> bool:
+        """Whether the pretrained network of the zero-shot forecast was trained on the data."""
+        return bool(np.isfinite(self.initial_error))
 
     @property
     def weight(self) -> float:
@@ -109,65 +114,113 @@ class ForecastWeights:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read the result of `to_dict`."""
-        known: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
+        known: dict[str, Any] = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         errors = {name: np.nan for name, value in known.items() if value is None}
         return cls(**{**known, **errors, "weights": tuple(known["weights"])})
 
     def summary(self) -> str:
         """Return one sentence on the weights and errors."""
+        zero_shot = "fine-tuned pretrained network" if self.fine_tuned else "pretrained network"
         if self.reason:
-            return f"The forecast combines the pretrained network and exponential smoothings: {self.reason}."
+            return f"The forecast combines the {zero_shot} and exponential smoothings: {self.reason}."
         if not self.uses_network:
             return (
-                f"The forecast combines the pretrained network and exponential smoothings: on the validation part "
+                f"The forecast combines the {zero_shot} and exponential smoothings: on the validation part "
                 f"{self.network} does not improve it. {self._errors()}"
             )
         if not self.uses_zero_shot:
             return (
-                f"The forecast is that of {self.network}: on the validation part the zero-shot forecast improves it by "
-                f"less than {MIN_GAIN:.0%}. {self._errors()}"
+                f"The forecast is that of {self.network}: on the validation part the forecast of the {zero_shot} and "
+                f"exponential smoothings improves it by less than {MIN_GAIN:.0%}. {self._errors()}"
             )
         ends = f" ({self.weights[0]:.0%} at the first step, {self.weights[-1]:.0%} at the last)"
         ends = ends if abs(self.weights[0] - self.weights[-1]) >= 0.1 else ""
         return (
-            f"The forecast combines {self.network}, weight {self.weight:.0%}{ends}, with the zero-shot forecast "
-            f"of the pretrained network and exponential smoothings, {1 - self.weight:.0%}. {self._errors()}"
+            f"The forecast combines {self.network}, weight {self.weight:.0%}{ends}, with the {zero_shot} and "
+            f"exponential smoothings, {1 - self.weight:.0%}. {self._errors()}"
         )
 
     def _errors(self) -> str:
         if not np.isfinite([self.network_error, self.zero_shot_error]).all():
             return "There is no error to compare them by."
-        errors = f"{self.network_error:.3g} for {self.network}, {self.zero_shot_error:.3g} for the zero-shot forecast"
+        initial = f" ({self.initial_error:.3g} before fine-tuning)" if self.fine_tuned else ""
+        errors = f"{self.network_error:.3g} for {self.network}, {self.zero_shot_error:.3g} for the others{initial}"
         both = f", {self.combined_error:.3g} for both" if 0 < self.weight < 1 else ""
         return f"Relative error there: {errors}{both}."
 
 
+@dataclass(frozen=True)
+class ValidationWindows:
+    """The windows by which forecasts are compared: those whose target lies in the last steps of each series.
+
+    Args:
+        panel: The series.
+        series: Index of the series, `(windows,)`.
+        origin: Steps of history, `(windows,)`.
+        actual: Observed values, `(windows, horizon, targets)`; NaN where missing.
+        scale: By which the errors are divided, `(windows, targets)`.
+    """
+
+    panel: Panel
+    series: Ints
+    origin: Ints
+    actual: Floats
+    scale: Floats
+
+    @classmethod
+    def of(cls, panel: Panel, spec: WindowSpec, steps: int, max_rows: int = MAX_ROWS) -> Self:
+        """Return the windows.
+
+        Args:
+            panel: The series.
+            spec: A window with the horizon.
+            steps: Length of the validation part.
+            max_rows: Maximum of windows times targets; more of them are thinned out evenly.
+        """
+        windows = Windows.in_last_steps(panel, spec, steps, max(max_rows // len(spec.targets), 1))
+        series, origin = windows.locate(np.arange(len(windows)))
+        truth = gather(panel, spec, series, origin)
+        actual = np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.nan).astype(np.float64)
+        return cls(panel, series, origin, actual, typical_changes(panel)[series])
+
+    def forecast(self, model: keras.Model, spec: WindowSpec) -> Floats:
+        """Return the point forecasts of an inference model, `(windows, horizon, targets)`."""
+        quantiles = predict_windows(model, spec, self.panel, self.series, self.origin)
+        return quantiles[..., spec.median].astype(np.float64)
+
+    def error(self, forecast: Floats) -> float:
+        """Return the mean absolute error, in units of the typical change of each series."""
+        return float(np.nanmean(np.abs(forecast - self.actual) / self.scale[:, None]))
+
+
+def evidence(panel: Panel, spec: WindowSpec, steps: int) -> float:
+    """Return the number of forecasts one after the other in the last steps, times the cube root of that of the series.
+
+    The errors of series at the same time have common causes, so their number counts less than that of the forecasts.
+    """
+    return float(steps / spec.horizon * np.cbrt(len(panel)))
+
+
 def learn_weights(
-    name: str, network: keras.Model, spec: WindowSpec, options: ZeroShotOptions, panel: Panel, steps: int
+    name: str,
+    network: tuple[keras.Model, WindowSpec],
+    zero_shot: tuple[keras.Model, WindowSpec],
+    panel: Panel,
+    steps: int,
 ) -> ForecastWeights:
     """Learn the weights on the windows whose target lies in the last steps of each series.
 
     Args:
         name: Name of the network.
-        network: Inference model that was not trained on these steps.
-        spec: Its window.
-        options: The seasons of the zero-shot forecast.
+        network: Inference model that was not trained on these steps, and its window.
+        zero_shot: The zero-shot forecast and its window.
         panel: The series.
         steps: Length of the validation part.
     """
-    windows = Windows.in_last_steps(panel, spec, steps, max(MAX_ROWS // len(spec.targets), 1))
-    series, origin = windows.locate(np.arange(len(windows)))
-    truth = gather(panel, spec, series, origin)
-    actual = np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.nan).astype(np.float64)
-    own = combined_window(spec.without_covariates(), options.seasons(spec.season))
-    zero_shot = build_untrained(get_model(COMBINATION), own, CombinationOptions(second_season=options.second_season))
-    learned, other = (
-        predict_windows(model, window, panel, series, origin)[..., spec.median].astype(np.float64)
-        for model, window in ((network, spec), (zero_shot, own))
-    )
-    errors = weighted_errors(learned, other, actual, typical_changes(panel)[series])
-    # The errors of series at the same time have common causes, so their number counts less than that of the forecasts.
-    weights = mean_weights(errors, steps / spec.horizon * np.cbrt(len(panel)))
+    spec = network[1]
+    windows = ValidationWindows.of(panel, spec, steps)
+    errors = weighted_errors(windows.forecast(*network), windows.forecast(*zero_shot), windows.actual, windows.scale)
+    weights = mean_weights(errors, evidence(panel, spec, steps))
     found = errors.mean(axis=1)
     together = float(np.mean([np.interp(weight, GRID, errors[:, step]) for step, weight in enumerate(weights)]))
     if together > (1.0 - MIN_GAIN) * found[-1]:

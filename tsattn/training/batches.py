@@ -10,7 +10,7 @@ import numpy as np
 from tsattn.timeseries.ragged import Floats, Ints
 from tsattn.timeseries.window_spec import TARGET_OBSERVED, TARGET_SCALE
 from tsattn.timeseries.windows import Batch, Windows
-from tsattn.training.processes import batch_division
+from tsattn.training.processes import own_rows
 
 
 class ShuffledWindows(keras.utils.PyDataset):
@@ -96,13 +96,9 @@ class OrderedWindows(keras.utils.PyDataset):
 
 
 def _gather(windows: Windows, index: Ints, scales: Floats, most: Ints | None = None) -> Batch:
-    """Return the windows of this process; repeated ones that do not count let the devices divide a batch."""
-    devices, processes, process = batch_division()
-    count = len(index)
-    padded = count + -count % devices
-    own = np.array_split(np.arange(padded), processes)[process]
-    index = np.resize(index, padded)[own]
-    series, _ = windows.locate(index)
-    batch = windows.gather(index, max_length=None if most is None else np.resize(most, padded)[own])
-    batch[TARGET_OBSERVED][own >= count] = 0
+    """Return the windows of this process."""
+    rows, counted = own_rows(len(index))
+    series, _ = windows.locate(index[rows])
+    batch = windows.gather(index[rows], max_length=None if most is None else most[rows])
+    batch[TARGET_OBSERVED][~counted] = 0
     return {**batch, TARGET_SCALE: scales[series]}

@@ -20,20 +20,11 @@ from typing import Any
 import click
 import keras
 import numpy as np
-from keras import ops
 
 from tsattn.layers.pretrained_network import PretrainedNetwork
-from tsattn.pretrained.features import (
-    CANDIDATES,
-    LEVELS,
-    MAX_CANDIDATE,
-    PATCH_FEATURES,
-    QUERY_FEATURES,
-    Array,
-    Layout,
-    compute_features,
-)
+from tsattn.pretrained.features import Array, Layout
 from tsattn.synthetic import generate
+from tsattn.training.pretrained_network import training_example, training_network, weighted_pinball
 
 GROUPS, GROUP = 8, 64
 """Groups of series with the same seasons that are drawn together, and series in a group."""
@@ -66,17 +57,6 @@ CHECKPOINT_MINUTES = 4
 WARM_UP = 300
 
 
-def build_network(width: int) -> keras.Model:
-    """Return the network with its inputs for training."""
-    sizes = {"patches": PATCH_FEATURES, "queries": QUERY_FEATURES, "candidates": len(CANDIDATES)}
-    inputs = {"patches": keras.Input((None, sizes["patches"]), name="patches")}
-    for name in ("queries", "candidates", "available"):
-        inputs[name] = keras.Input((None, None, sizes.get(name, len(CANDIDATES))), name=name)
-    for name in ("attends", "last_patch"):
-        inputs[name] = keras.Input((None, None), name=name)
-    return keras.Model(inputs, PretrainedNetwork(width, name=NETWORK)(**inputs), name="pretraining")
-
-
 def draw_layout(rng: np.random.Generator, patches: int) -> Layout:
     """Return random seasons, origins and steps of a group."""
     choice = rng.choice(len(SEASONS), p=[weight for _, weight in SEASONS])
@@ -103,8 +83,8 @@ def draw_layout(rng: np.random.Generator, patches: int) -> Layout:
     )
 
 
-def draw_group(rng: np.random.Generator, layout: Layout, size: int) -> tuple[dict[str, Array], Array, Array]:
-    """Return inputs, targets and weights of the targets, the last two `(size, origins, steps)`."""
+def draw_group(rng: np.random.Generator, layout: Layout, size: int) -> tuple[dict[str, Array], Array]:
+    """Return inputs and targets of random series; see `training_example`."""
     length = layout.length
     seasons = tuple(season for season in (layout.season, layout.second) if season > 1)
     if rng.random() < MISTAKEN:
@@ -116,44 +96,20 @@ def draw_group(rng: np.random.Generator, layout: Layout, size: int) -> tuple[dic
     observed[missing] = False
     # The history begins somewhere in the first patch.
     observed[np.arange(series.shape[1])[None] < rng.integers(0, layout.patch, (size, 1))] = False
-    values = series[:, :length]
-    parts = compute_features(np, values, observed[:, :length], layout)
-    targets = np.take(series, layout.targets, axis=1)
-    seen = np.take(observed, layout.targets, axis=1)
-    known = np.take(np.cumsum(observed, axis=1), layout.origin_ends, axis=1) >= 3
-    scale = parts.scale[:, :, None]
-    relative = np.where(scale > 0, (targets - parts.centre[:, :, None]) / np.where(scale > 0, scale, 1.0), 0.0)
-    weight = np.where(seen & known[:, :, None] & (scale > 0), 1.0, 0.0)
-    magnitude = (np.abs(relative) * weight).sum(axis=2, keepdims=True) / np.maximum(
-        weight.sum(axis=2, keepdims=True), 1
-    )
-    weight = weight / (1 + magnitude / 6)
-    inputs = {
-        "patches": parts.patches,
-        "queries": parts.queries,
-        "candidates": parts.candidates,
-        "available": parts.available,
-        "attends": np.broadcast_to(layout.attends, (size, *layout.attends.shape)),
-        "last_patch": np.broadcast_to(layout.last_patch, (size, *layout.last_patch.shape)),
-    }
-    return (
-        {name: part.astype("float32") for name, part in inputs.items()},
-        np.clip(relative, -MAX_CANDIDATE, MAX_CANDIDATE),
-        weight,
-    )
+    return training_example(series, observed, layout)
 
 
 def draw_batches(seed: int, number: int) -> list[tuple[dict[str, Array], Array]]:
     """Return `BATCHES` batches: inputs, and targets and weights `(batch, origins, steps, 2)`."""
     rng = np.random.default_rng([seed, number])
     patches = int(rng.choice(LENGTHS, p=[0.6, 0.4]))
-    groups: list[tuple[dict[str, Array], Array, Array]] = []
+    groups: list[tuple[dict[str, Array], Array]] = []
     while len(groups) < GROUPS:
         layout = draw_layout(rng, patches)
         if layout.patches == patches and 2 * layout.second <= layout.length:
             groups.append(draw_group(rng, layout, GROUP))
     inputs = {name: np.concatenate([group[0][name] for group in groups]) for name in groups[0][0]}
-    targets = np.concatenate([np.stack(group[1:], axis=-1) for group in groups]).astype("float32")
+    targets = np.concatenate([targets for _, targets in groups])
     parts = [slice(first, None, BATCHES) for first in range(BATCHES)]
     return [({name: value[part] for name, value in inputs.items()}, targets[part]) for part in parts]
 
@@ -174,15 +130,6 @@ def batches(seed: int, first: int) -> Iterator[tuple[dict[str, Array], Array]]:
         yield ready.get()
 
 
-@keras.saving.register_keras_serializable(package="tsattn")
-def weighted_pinball(targets: Any, quantiles: Any) -> Any:
-    """Return the mean pinball loss over all levels; the last axis of the targets is (value, weight)."""
-    levels = ops.convert_to_tensor(LEVELS, "float32")
-    deviation = targets[..., :1] - quantiles
-    loss = ops.mean(ops.maximum(levels * deviation, (levels - 1) * deviation), axis=-1)
-    return ops.sum(loss * targets[..., 1]) / ops.maximum(ops.sum(targets[..., 1]), 1.0)
-
-
 def learning_rate(step: int, peak: float, steps: int, decay: int) -> float:
     """Return the rate of a step: warm-up, constant, linear decay over the last ``decay`` steps."""
     return peak * min(1.0, (step + 1) / WARM_UP) * min(1.0, max(steps - step, 0) / max(decay, 1))
@@ -190,11 +137,9 @@ def learning_rate(step: int, peak: float, steps: int, decay: int) -> float:
 
 def network_weights(model: keras.Model) -> dict[str, Array]:
     """Return the moving averages of the weights by name, float16, as the forecasts with NumPy read them."""
+    names = model.get_layer(NETWORK).named_variables()
     averages = model.optimizer._model_variables_moving_average
-    return {
-        variable.path.removeprefix(f"{NETWORK}/").replace("gru_cell/", ""): np.asarray(average).astype("float16")
-        for variable, average in zip(model.trainable_variables, averages, strict=True)
-    }
+    return {name: np.asarray(average).astype("float16") for name, average in zip(names, averages, strict=True)}
 
 
 def _save(folder: Path, model: keras.Model) -> None:
@@ -228,7 +173,7 @@ def main(folder: Path, steps: int, decay: int, width: int, rate: float, seed: in
         model = keras.saving.load_model(folder / "checkpoint.keras")
     else:
         keras.utils.set_random_seed(seed)
-        model = build_network(width)
+        model = training_network(PretrainedNetwork(width, name=NETWORK))
         optimizer = keras.optimizers.AdamW(
             rate, weight_decay=1e-3, global_clipnorm=1.0, use_ema=True, ema_momentum=0.999
         )

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras
+import numpy as np
+import numpy.typing as npt
 
 from tsattn.errors import ConfigError, RunError, TsattnError
 
@@ -46,6 +48,16 @@ def batch_division() -> tuple[int, int, int]:
     import jax
 
     return devices, jax.process_count(), jax.process_index()
+
+
+def own_rows(count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return the rows of a batch that this process gathers, and which of them count.
+
+    Repeated rows that do not count let the devices divide the batch.
+    """
+    devices, processes, process = batch_division()
+    own = np.array_split(np.arange(count + -count % devices), processes)[process]
+    return own % count, own < count
 
 
 def is_first_process() -> bool:
