@@ -56,7 +56,7 @@ _SIGNS = frozenset("€£§°²³µ\u2013—\u2019\u2018“”„•…«»±\u0
 """Signs that text has besides letters."""
 
 _INNER = "".join(sorted(_SIGNS - set("\u2019\u2013²³\u00a0\u00ad")))
-_MISPLACED = re.compile(rf"[^\W\d_][{_INNER}][^\W\d_]|\d[À-ɏͰ-ۿ]|\b[ъьы]|ς\B|[ךםןףץ]\B")
+_MISPLACED = re.compile(rf"[^\W\d_][{_INNER}][^\W\d_]|\b[ъьы]|ς\B|[ךםןףץ]\B")
 """Signs within words, and letters where they do not occur."""
 
 _ENCLOSED = re.compile(r"[A-Za-z][^\x00-\x7f]+[A-Za-z]")
@@ -94,7 +94,8 @@ def _fitting(words: Iterable[bytes]) -> list[str]:
     for encoding in (*_LETTERS, *_COMMON):
         if encoding != FALLBACK and sample and _fits(sample, encoding):
             found.setdefault("\n".join(str(word, encoding) for word in sample), encoding)
-    return list(found.values())
+    # Signs alone, such as those of units, are no evidence.
+    return [encoding for text, encoding in found.items() if any(not char.isascii() and char.isalpha() for char in text)]
 
 
 def _fits(words: Iterable[bytes], encoding: str) -> bool:

@@ -198,8 +198,9 @@ def _unpivot_timestamps(table: Table) -> Unpivoted | None:
     if inner and table[inner[0]].kind == "number" and not TOTAL.fullmatch(inner[0].strip()):
         message = f"expected timestamps in the header from '{names[0]}' to '{names[-1]}', got '{inner[0]}' between them"
         raise table.error(message, "write it as the others", "remove the column")
-    table = _drop_total_rows(table, names, others)
-    if (month := _month_column(table, others)) is not None and values.dtype != object:
+    months = _drop_total_rows(table, names, others)
+    if (month := _month_column(months, others)) is not None and values.dtype != object:
+        table = months
         long = _melt(table, [], names, YEAR, values)
         long[MONTH] = np.repeat(month, len(names))
         long = long.sort_values([YEAR, MONTH], kind="stable")
@@ -212,7 +213,7 @@ def _unpivot_timestamps(table: Table) -> Unpivoted | None:
         text = f"marks such as that of '{marked[0]}' are removed from {len(marked)} of {len(names)} years"
         table = _add_note(table, Note("header", marked[0], text, is_warning=True))
     table, others = _drop_totals(table, names, others)
-    table = _complete_ids(table, others)
+    table = _complete_ids(_drop_total_rows(table, names, others), others)
     long = _melt(table, others, names, TIME, values)
     return Unpivoted(table.with_frame(_trim(long, others, np.tile(np.arange(len(names)), len(table)))), "columns")
 
