@@ -16,11 +16,11 @@ from tsattn.training.interruption import StopAtInterrupt
 from tsattn.training.pretrained_network import training_example, training_network, weighted_pinball
 from tsattn.training.processes import own_rows
 
-BATCH_ROWS = 64
+BATCH_ROWS = 32
 """Windows of a batch."""
 ORIGINS, STEPS = 8, 6
 """Forecast origins in a window, at most, and steps ahead at each."""
-RATE = 5e-4
+RATE = 1e-3
 """Learning rate of the first steps; it falls to a tenth."""
 EPOCHS = 10
 """Parts into which a training is divided, each with its own learning rate."""
