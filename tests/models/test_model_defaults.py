@@ -70,8 +70,8 @@ def test_a_short_context_is_read_once() -> None:
 def test_nothing_is_left_open_where_the_data_are_known(name: str, decoder: str) -> None:
     options = resolve_options({"name": name} | ({"decoder": decoder} if name == "seq2seq" else {}))[1]
     found = fill_options(options, 24, known()).model_dump()
-    # Whether smoothings are added depends on the configuration, not on the data.
-    assert {key for key, value in found.items() if value is None} == {"zero_shot", "second_season"}
+    # Whether the zero-shot forecast is added depends on the configuration, not on the data.
+    assert {key for key, value in found.items() if value is None} == {"zero_shot", "second_season", "fine_tuning"}
 
 
 @pytest.mark.parametrize("kernel_size", [2, 3, 7])

@@ -63,7 +63,7 @@ _ENCLOSED = re.compile(r"[A-Za-z][^\x00-\x7f]+[A-Za-z]")
 _OTHER_ALPHABET = re.compile("[\u0370-\u06ff]")
 _DOUBLE = re.compile("[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]+")
 _SINGLE = re.compile("[\u00a0-\u017f\u0370-\u04ff\u2010-\u203a\u20ac]")
-_WORDS = re.compile(rb"[^\x00-\x26\x28-\x2f\x3a-\x3f]*[\x80-\xff][^\x00-\x26\x28-\x2f\x3a-\x3f]*")
+_WORDS = re.compile(rb"[^\x00-\x26\x28-\x2f\x3a-\x3f]+")
 
 
 def guess_utf16(data: bytes) -> str | None:
@@ -82,7 +82,7 @@ def guess_encoding(data: bytes) -> str:
 
     It is `FALLBACK` if that or none or several others fit.
     """
-    words = set(_WORDS.findall(data))
+    words = {word for word in _WORDS.findall(data) if not word.isascii()}
     fitting = [FALLBACK] if _fits(words, FALLBACK) else _fitting(words)
     return fitting[0] if len(fitting) == 1 else FALLBACK
 
@@ -129,7 +129,7 @@ def describe_encoding(encoding: str, table: Any, *, is_given: bool) -> Note:
     texts = [column.unique().cast(pa.string()) for column in table.columns if is_text(column.type)]
     cells = [cell for column in texts for cell in column.filter(pc.match_substring_regex(column, r"[^\x00-\x7f]"))]
     text = "\n".join([*table.column_names, *(cell.as_py() for cell in cells)])
-    words = re.findall(r"[^\s,;|\"()/]*[^\x00-\x7f][^\s,;|\"()/]*", text)
+    words = [word for word in re.findall(r"[^\s,;|\"()/]+", text) if not word.isascii()]
     example = f" in words such as {quote_text(words[0])}" if words else ""
     wrong = [word for word in words if encoding == FALLBACK and not _is_word(word, FALLBACK)]
     if wrong:

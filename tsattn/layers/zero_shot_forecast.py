@@ -70,7 +70,9 @@ class ZeroShotForecast(keras.layers.Layer):
     def build(self, inputs_shape: Any) -> None:
         self.network.build(inputs_shape)
         # The weight of the network without any past forecast, which fine-tuning changes.
-        self.prior = self.add_weight(name="prior", shape=(), initializer=Constant(PRIOR), trainable=False)
+        self.prior = self.add_weight(
+            name="prior", shape=(), initializer=Constant(PRIOR), dtype="float32", trainable=False
+        )
 
     def call(
         self,
