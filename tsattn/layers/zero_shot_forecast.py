@@ -71,7 +71,7 @@ class ZeroShotForecast(keras.layers.Layer):
         self.network.build(inputs_shape)
         # The weight of the network without any past forecast, which fine-tuning changes.
         self.prior = self.add_weight(
-            name="prior", shape=(), initializer=Constant(PRIOR), dtype="float32", trainable=False
+            name="prior", shape=(), initializer=Constant(PRIOR), dtype="float32", trainable=False, autocast=False
         )
 
     def call(
