@@ -68,7 +68,9 @@ def alternating(series: int = 20, steps: int = 120) -> pd.DataFrame:
     for step in range(1, steps):
         values[:, step] = rng.normal(size=series) - 0.95 * values[:, step - 1]
     times = np.tile(pd.date_range("2024-01-01", periods=steps), series)
-    return pd.DataFrame({"id": np.repeat(np.arange(series), steps), "ds": times, "y": values.ravel()})
+    return pd.DataFrame(
+        {"id": np.repeat([f"{number:02d}" for number in range(series)], steps), "ds": times, "y": values.ravel()}
+    )
 
 
 @pytest.fixture(scope="module")
