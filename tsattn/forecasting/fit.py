@@ -16,8 +16,7 @@ from tsattn.errors import ConfigError, DataError
 from tsattn.forecasting.finetuning import inherit_options
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.forecasting.network_trainer import CallbackFactory, NetworkTrainer, prepare_training
-from tsattn.forecasting.zero_shot import MIN_VALUES as FINE_TUNING_VALUES
-from tsattn.forecasting.zero_shot import fit_zero_shot, train_to_end
+from tsattn.forecasting.zero_shot import FINE_TUNING_VALUES, fit_zero_shot, train_to_end
 from tsattn.layers import ZeroShotForecast
 from tsattn.models import COMBINATION, get_model, resolve_options
 from tsattn.models.combination import COMBINATION_LAYER

@@ -21,7 +21,7 @@ from tsattn.timeseries.window_spec import WindowSpec
 from tsattn.training.fine_tuning import BATCH_ROWS, RATE, FineTuner, default_steps
 from tsattn.training.interruption import is_interrupted
 
-MIN_VALUES = 2_000
+FINE_TUNING_VALUES = 2_000
 """Observed values from which the pretrained network is trained on the data by rule."""
 
 PRIORS = (0.3, 0.5, 0.7, 0.9)

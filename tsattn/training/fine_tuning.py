@@ -73,7 +73,7 @@ class FineTuner:
             if np.isfinite(values).sum() > 1
         ]
         batches = RandomWindows(series, self._layer.layout, -(-steps // EPOCHS), self._seed)
-        # Without the peak of the first epoch, the averages of the gradients are still unknown.
+        # Half of the rate in the first epoch, in which the averages of the optimizer are still of few gradients.
         schedule = keras.callbacks.LearningRateScheduler(
             lambda epoch: rate * (0.5 if epoch == 0 else 1 - 0.9 * epoch / EPOCHS)
         )
@@ -102,6 +102,7 @@ class RandomWindows(keras.utils.PyDataset):
         self._series = series
         longest = max(map(len, series))
         self._layout = replace(layout, patches=min(-(-longest // layout.patch), layout.patches))
+        self._horizon = int(layout.steps.max())
         self._steps = steps
         self._seed = seed
         self.epoch = 0
@@ -112,7 +113,7 @@ class RandomWindows(keras.utils.PyDataset):
     def __getitem__(self, batch: int) -> tuple[dict[str, Array], Array]:
         rng = np.random.default_rng((self._seed, self.epoch, batch))
         layout = self._draw_layout(rng)
-        horizon, length = int(self._layout.steps.max()), layout.length
+        horizon, length = self._horizon, layout.length
         window = np.full((BATCH_ROWS, length + horizon), np.nan)
         for row, index in enumerate(rng.integers(len(self._series), size=BATCH_ROWS)):
             values = self._series[index]
@@ -129,7 +130,7 @@ class RandomWindows(keras.utils.PyDataset):
 
     def _draw_layout(self, rng: np.random.Generator) -> Layout:
         """Return a layout with random origins, the end of the window among them, random steps and phase."""
-        patches, horizon = self._layout.patches, int(self._layout.steps.max())
+        patches, horizon = self._layout.patches, self._horizon
         origins = rng.permutation(patches - 1)[: ORIGINS - 1].tolist()
         shape = (len(origins) + 1, STEPS)
         if rng.random() < 0.5:
@@ -138,7 +139,6 @@ class RandomWindows(keras.utils.PyDataset):
             steps = np.exp(rng.uniform(0, np.log(horizon + 1), shape)).astype(int).clip(1, horizon)
         return replace(
             self._layout,
-            patches=patches,
             origins=(*sorted(origins), patches - 1),
             steps=steps,
             phase=int(rng.integers(max(self._layout.season, self._layout.second))),
