@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from data.exported_forms import DAYS, FORMS_READ, FORMS_REFUSED, GERMAN, MONTHS, lines, value
 from data.office_forms import OFFICE_FORMS_READ, OFFICE_FORMS_REFUSED
+from data.service_forms import SERVICE_FORMS_READ, SERVICE_FORMS_REFUSED
 
 from tsattn.data.loader import load
 from tsattn.errors import DataError, DataWarning
@@ -209,7 +210,7 @@ READ: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
-ALL_READ = READ | FORMS_READ | OFFICE_FORMS_READ
+ALL_READ = READ | FORMS_READ | OFFICE_FORMS_READ | SERVICE_FORMS_READ
 
 
 @pytest.mark.parametrize("case", ALL_READ)
@@ -280,7 +281,7 @@ REFUSED = {
     ),
 }
 
-ALL_REFUSED = REFUSED | FORMS_REFUSED | OFFICE_FORMS_REFUSED
+ALL_REFUSED = REFUSED | FORMS_REFUSED | OFFICE_FORMS_REFUSED | SERVICE_FORMS_REFUSED
 
 
 @pytest.mark.parametrize("case", ALL_REFUSED)

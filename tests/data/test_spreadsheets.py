@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -24,9 +25,12 @@ RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 
 
-def write_xlsx(path: Path, **sheets: list[list[Any]]) -> Path:
-    """Write the least that makes a workbook: cell style 1 is a date."""
-    names = "".join(f'<sheet name="{name}" sheetId="{n}" r:id="r{n}"/>' for n, name in enumerate(sheets, 1))
+def write_xlsx(path: Path, *, hidden: Sequence[str] = (), columns: str = "", **sheets: list[list[Any]]) -> Path:
+    """Write the least that makes a workbook: cell style 1 is a date; names of hidden sheets and XML of columns."""
+    states = {name: 'state="hidden" ' for name in hidden}
+    names = "".join(
+        f'<sheet name="{name}" sheetId="{n}" {states.get(name, "")}r:id="r{n}"/>' for n, name in enumerate(sheets, 1)
+    )
     targets = "".join(
         f'<Relationship Id="r{n}" Type="{OFFICE}/worksheet" Target="worksheets/{n}.xml"/>'
         for n in range(1, len(sheets) + 1)
@@ -52,7 +56,7 @@ def write_xlsx(path: Path, **sheets: list[list[Any]]) -> Path:
             lines = "".join(f"<row>{''.join(map(cell_xml, row))}</row>" for row in rows)
             file.writestr(
                 f"xl/worksheets/{number}.xml",
-                f'<worksheet xmlns="{NAMESPACE}"><sheetData>{lines}</sheetData></worksheet>',
+                f'<worksheet xmlns="{NAMESPACE}">{columns}<sheetData>{lines}</sheetData></worksheet>',
             )
     return path
 
@@ -103,6 +107,19 @@ def test_several_sheets(tmp_path: Path) -> None:
     only = write_xlsx(tmp_path / "b.xlsx", about=[["About this file"]], north=ROWS)
     schema = load(only)[1]
     assert [setting.value for setting in schema.inferred_settings if setting.field == "sheet"] == ["north"]
+
+
+def test_hidden_sheets_and_columns_are_reported(tmp_path: Path) -> None:
+    other = [["day", "sales"], *([day, 100 + i] for i, day in enumerate(DAYS))]
+    panel, schema = load(write_xlsx(tmp_path / "a.xlsx", hidden=["old"], old=other, new=ROWS))
+    assert panel.values[0, 0] == 0.5 and schema.notes == ()
+    panel, schema = load(write_xlsx(tmp_path / "b.xlsx", hidden=["old"], old=other, about=[["text"]]))
+    assert panel.values[0, 0] == 100 and "sheet old: it is hidden" in schema.notes[0].message
+    assert load(write_xlsx(tmp_path / "c.xlsx", hidden=["old"], old=other, new=ROWS), DataConfig(sheet="old"))[1].notes
+    wide = [["day", "cost", "sales"], *([day, i + 7, i + 0.5] for i, day in enumerate(DAYS))]
+    cols = '<cols><col min="2" max="2" width="9" hidden="1"/><col min="4" max="16384" hidden="1"/></cols>'
+    schema = load(write_xlsx(tmp_path / "d.xlsx", columns=cols, a=wide))[1]
+    assert schema.targets == ("cost", "sales") and "columns B: they are hidden" in schema.notes[0].message
 
 
 def test_timestamps_in_the_header_of_a_sheet(tmp_path: Path) -> None:

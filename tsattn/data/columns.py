@@ -19,14 +19,18 @@ Bools = npt.NDArray[np.bool_]
 MISSING_MARKS = frozenset(
     re.split(
         " ",
-        "- -- --- \u2013 \u2014 . .. ... : * ** *** ? / n/a n.a. n.a na nan null none nil nd n.d. n.d k.a. k.a s.d. "
-        "(null) \\n <na> #n/a #na #null! #div/0! #value! #ref! #name? #num! unavailable unknown missing",
+        "- -- --- \u2013 \u2014 . .. ... : * ** *** ? / n/a n/e n.a. n.a na nan null none nil nd n.d. n.d k.a. k.a "
+        "s.d. (null) \\n <na> #n/a #na #null! #div/0! #value! #ref! #name? #num! unavailable unknown missing",
     )
 )
 """Text, in lower case, that marks a missing number."""
 
 ID_NAMES = ("unique_id", "id", "item_id", "series_id", "series", "item", "store", "sku", "sensor", "station")
 """Usual names of id columns, in order of preference."""
+
+_ID_WORDS = frozenset((*ID_NAMES, "product", "node", "key", "name", "group", "code", "region", "dept", "nr", "phone"))
+_ID_WORDS |= {"shop", "site", "location", "customer", "user", "account", "country", "city", "meter", "device"}
+_ID_WORDS |= {"version", "release", "barcode", "ean", "gtin", "upc", "plu", "article", "artikel", "filiale", "kunde"}
 
 ID_NUMBER = r"0\d+|\d+[eE]\d+|\d{20,}"
 """Whole numbers that are identifiers: 007, 12E4, which programs write as 12E+4 if it is a number, and long ones."""
@@ -68,6 +72,12 @@ def is_whole(column: pd.Series[Any]) -> bool:
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     values = values[np.isfinite(values)]
     return len(values) > 0 and bool((values == np.round(values)).all() and np.abs(values).max() < MAX_INTEGER)
+
+
+def has_id_name(name: str) -> bool:
+    """Return whether a word in the name of a column is usual for ids."""
+    lower = name.lower()
+    return bool(_ID_WORDS.intersection((*re.split(r"[^a-z0-9]+", lower), lower)))
 
 
 def unique_texts(column: pd.Series[Any]) -> tuple[pd.Series[Any], Ints]:

@@ -67,6 +67,7 @@ ZONES = {
 """Abbreviations of time zones with one meaning. CST, IST and BST have several."""
 
 _ZONE = re.compile(r"(?<=[\dmM])\s*(?:(?:UTC|GMT)(?=[+-])|\b(" + "|".join(ZONES) + r")\b(?![+-]))")
+_JSON_DATE = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/")
 _FULL = r"\d{1,4}(?P<%s>[-./])\d{1,2}(?P=%s)\d{1,4}(?:[T ]\d{1,2}:\d\d(?::\d\d)?Z?)?"
 _RANGE = re.compile(rf"({_FULL % ('a', 'a')}) ?(?:-|\u2013|to|bis|/|~) ?{_FULL % ('b', 'b')}")
 _DAYS, _MONTHS_OF_RANGE = (
@@ -126,6 +127,8 @@ def normalize(column: pd.Series[Any]) -> pd.Series[Any]:
 
 def _normalize(text: str) -> str:
     text = re.sub(r"\s+", " ", text).strip()
+    if (milliseconds := _JSON_DATE.fullmatch(text)) is not None:
+        return str(pd.Timestamp(int(milliseconds[1]), unit="ms"))
     text = re.sub(r" ?\([^)]*\)$", "", text)
     text = re.sub(r"^(\d{4}) ?[年년] ?(\d{1,2}) ?[月월](?: ?(\d{1,2}) ?[日일号])?", _hyphenated, text)
     text = re.sub(r"^\[(.*)\]$", r"\1", text)

@@ -25,7 +25,7 @@ import pyarrow.csv as pa_csv
 from tsattn._text import quote_text
 from tsattn.config import ReadOptions
 from tsattn.data.cells import cell_kind
-from tsattn.data.columns import ID_NAMES, find_duplicate
+from tsattn.data.columns import ID_NAMES, find_duplicate, has_id_name
 from tsattn.data.conversion import check_decimal, check_thousands, convert_texts, is_text
 from tsattn.data.encodings import FALLBACK, describe_encoding, find_double, guess_encoding, guess_utf16
 from tsattn.data.layout import TextLayout, find_layout
@@ -64,7 +64,8 @@ class _Dialect:
         delimiter: Sign between cells.
         decimal: Decimal sign.
         is_decimal_known: Whether the user or the first rows decide it.
-        padded: Columns with whole numbers that begin with 0 or 0x. They are identifiers and stay text.
+        padded: Columns with numbers that may be identifiers, such as 007, 0x7, +49 or 1.10, and stay text.
+        numbered: Columns of ids that are whole numbers in the sample. They are read as text, because others may follow.
         repeated: Columns with repeated text.
         whole: Columns that hold whole numbers in the sample.
         notes: How the dialect was found.
@@ -75,6 +76,7 @@ class _Dialect:
     decimal: str
     is_decimal_known: bool = True
     padded: list[str] = field(default_factory=list)
+    numbered: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
     whole: list[str] = field(default_factory=list)
     notes: tuple[Note, ...] = ()
@@ -97,6 +99,7 @@ class DelimitedText:
         notes: How the file was read.
         encoding: Encoding of the text.
         dialect: Format of the text.
+        texts: Columns of numbers that stay text, because their writing may matter.
     """
 
     table: Any
@@ -104,10 +107,16 @@ class DelimitedText:
     notes: tuple[Note, ...]
     encoding: str
     dialect: Mapping[str, str]
+    texts: tuple[str, ...] = ()
 
 
-def read_delimited(source: Source, options: ReadOptions | None = None) -> DelimitedText:
+def read_delimited(source: Source, options: ReadOptions | None = None, texts: Sequence[str] = ()) -> DelimitedText:
     """Read delimited text.
+
+    Args:
+        source: The file, or its content.
+        options: How to read it.
+        texts: Columns that stay text.
 
     Raises:
         DataError: The file has no header, its rows differ in length, or there are two ways to read it.
@@ -122,7 +131,7 @@ def read_delimited(source: Source, options: ReadOptions | None = None) -> Delimi
         raise DataError(f"line 1: expected a header, got no end of the line in {len(header):,} characters")
     layout = find_layout(sample, options, whole=whole)
     if layout.text is None:
-        dialect = _detect_dialect(sample, layout, options)
+        dialect = _detect_dialect(sample, layout, options, texts)
         try:
             table, encoding = _read_table(source, dialect, encoding)
             return _finish(table, None, encoding, dialect, options)
@@ -134,7 +143,7 @@ def read_delimited(source: Source, options: ReadOptions | None = None) -> Delimi
     elif not whole:
         layout = find_layout(_read_text(source, encoding), options, whole=True)
     text = layout.text or ""
-    dialect = _detect_dialect(text[:SAMPLE_BYTES], layout, options)
+    dialect = _detect_dialect(text[:SAMPLE_BYTES], layout, options, texts)
     try:
         table = _read_table(text.encode(), dialect, "UTF-8")[0]
     except pa.ArrowInvalid as error:
@@ -174,9 +183,32 @@ def _finish(
         notes += find_double(table)
     # An id such as '7-' is no negative number.
     ids = [name for name in table.column_names if name.lower() in ID_NAMES]
-    table, found = convert_texts(table, (*dialect.padded, *ids), dialect.decimal, options.na, lines)
+    table, padded = _restore_numbers(table, dialect)
+    table, found = convert_texts(table, (*padded, *ids), dialect.decimal, options.na, lines)
     form = {"delimiter": dialect.delimiter, "decimal": dialect.decimal}
-    return DelimitedText(table, lines, (*notes, *found), encoding, form)
+    return DelimitedText(table, lines, (*notes, *found), encoding, form, tuple(padded))
+
+
+def _restore_numbers(table: Any, dialect: _Dialect) -> tuple[Any, list[str]]:
+    """Return a table with ids such as 7 as numbers if none is written as 007, and the columns that stay text."""
+    padded = list(dialect.padded)
+    for number, name in enumerate(table.column_names):
+        column = table[number]
+        if name not in dialect.numbered or not is_text(column.type):
+            continue
+        cells = column.unique().cast(pa.string())
+        if _matches(cells, r"^(0|-?[1-9]\d{0,17})?$"):
+            empty = pc.equal(cells, "")
+            codes = pc.index_in(column.cast(pa.string()), value_set=cells)
+            values = pc.if_else(empty, None, cells).cast(pa.int64())
+            table = table.set_column(number, name, values.take(codes))
+        elif _holds_identifiers(cells, len(column)) or _holds_written_ids(name, cells):
+            padded.append(name)
+    return table, padded
+
+
+def _matches(cells: Any, pattern: str) -> bool:
+    return bool(pc.all(pc.match_substring_regex(cells, pattern)).as_py())
 
 
 def _check_quotes(table: Any, delimiter: str, lines: npt.NDArray[np.int64] | None) -> None:
@@ -233,7 +265,7 @@ def _read_csv(
     )
 
 
-def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions) -> _Dialect:
+def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions, known: Sequence[str]) -> _Dialect:
     if (name := find_duplicate(layout.names)) is not None:
         raise DataError(f"line 1: expected a header with unique column names, got {quote_text(name)} twice")
     dialect = _Dialect(layout.names, layout.delimiter, options.decimal or ".", notes=layout.notes)
@@ -260,18 +292,30 @@ def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions) -> _D
     padded = [
         name
         for name, column in zip(texts.column_names, distinct, strict=True)
-        if _holds_identifiers(column, texts.num_rows) or _holds_months(column)
+        if name in known
+        or _holds_identifiers(column, texts.num_rows)
+        or _holds_months(column)
+        or (2 * len(column) <= texts.num_rows and dialect.decimal == "." and _holds_written_ids(name, column))
+    ]
+    numbered = [
+        name
+        for name, column, values in zip(table.column_names, table.columns, distinct, strict=True)
+        if name not in padded
+        and pa.types.is_integer(column.type)
+        and has_id_name(name)
+        and 2 * len(values) <= len(column)
     ]
     repeated = [
         name
         for name, column, values in zip(table.column_names, table.columns, distinct, strict=True)
-        if name in padded or pa.types.is_string(column.type)
+        if name in padded or name in numbered or pa.types.is_string(column.type)
         if 2 * len(values) <= len(column)
     ]
     names = [
         name for name, column in zip(table.column_names, table.columns, strict=True) if pa.types.is_integer(column.type)
     ]
-    return replace(dialect, padded=padded, repeated=repeated, whole=[] if options.decimal else names)
+    whole = [] if options.decimal else [name for name in names if name not in numbered]
+    return replace(dialect, padded=padded, numbered=numbered, repeated=repeated, whole=whole)
 
 
 def _holds_identifiers(cells: Any, rows: int) -> bool:
@@ -279,6 +323,17 @@ def _holds_identifiers(cells: Any, rows: int) -> bool:
     found = pc.any(pc.match_substring_regex(cells, r"^(0\d+|0[xX][0-9a-fA-F]+|\d{20,})$")).as_py()
     exponents = pc.any(pc.match_substring_regex(cells, r"^\d+[eE]\d+$")).as_py() and 2 * len(cells) <= rows
     return bool(found or (exponents and pc.all(pc.match_substring_regex(cells, r"^(\d+([eE]\d+)?)?$")).as_py()))
+
+
+def _holds_written_ids(name: str, cells: Any) -> bool:
+    """Return whether distinct cells are numbers such as +49 and 1.10 that are ids by their name or differ as text."""
+    filled = cells.filter(pc.not_equal(cells, ""))
+    if not _matches(filled, r"^[+]?\d+(\.\d+)?$"):
+        return False
+    if not pc.any(pc.match_substring_regex(filled, r"^[+]\d+$|^\d+\.\d*0$")).as_py():
+        return False
+    numbers = pc.replace_substring(filled, "+", "").cast(pa.float64())
+    return has_id_name(name) or len(numbers.unique()) < len(filled)
 
 
 def _holds_months(cells: Any) -> bool:

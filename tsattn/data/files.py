@@ -102,6 +102,12 @@ def unique_stems(paths: Sequence[Path]) -> list[str]:
 def _concatenate(paths: list[Path], name: str, options: ReadOptions | None) -> Table:
     """Return the rows of all files, with the column `FILE` if there are several."""
     tables = [read_file(path, options) for path in paths]
+    if texts := sorted({column for table in tables for column in table.origin.texts}):
+        # An id such as 7 is no number if those of another file are like 007.
+        tables = [
+            table if set(texts) <= set(table.origin.texts) else read_file(path, options, texts=texts)
+            for path, table in zip(paths, tables, strict=True)
+        ]
     expected = tables[0].columns
     for table in tables:
         if table.columns != expected:
@@ -130,6 +136,7 @@ def _concatenate(paths: list[Path], name: str, options: ReadOptions | None) -> T
         dialect=origins[0].dialect,
         settings=tuple(_unique(setting for origin in origins for setting in origin.settings)),
         notes=tuple(note for origin in origins for note in origin.notes),
+        texts=tuple(texts),
     )
     return Table(frame, origin)
 
@@ -142,18 +149,19 @@ def _unique(settings: Iterable[InferredSetting]) -> list[InferredSetting]:
     return found
 
 
-def read_file(path: Path | str, options: ReadOptions | None = None) -> Table:
+def read_file(path: Path | str, options: ReadOptions | None = None, *, texts: Sequence[str] = ()) -> Table:
     """Read a CSV file, also compressed and with other delimiters, a Parquet file or a spreadsheet.
 
     The text encoding is UTF-8, UTF-16 with a byte order mark, or Windows-1252. Numbers may be in quotes, and have
-    decimal commas, thousands signs and units. Empty cells and marks such as "n/a" are missing. Columns with whole
-    numbers that have a leading zero, such as 007, are text. ISO dates become datetimes, and those with an offset from
-    UTC become UTC. Repeated text becomes a pandas categorical. The origin of the table lists what was found and left
-    out.
+    decimal commas, thousands signs and units. Empty cells and marks such as "n/a" are missing. Columns with numbers
+    that may be identifiers as they are written, such as 007, +49 or 1.10 next to 1.1, are text. ISO dates become
+    datetimes, and those with an offset from UTC become UTC. Repeated text becomes a pandas categorical. The origin of
+    the table lists what was found and left out.
 
     Args:
         path: The file.
         options: How to read it; what they leave out is inferred.
+        texts: Columns of text files that are read as text.
 
     Raises:
         DataError: The file does not exist, is empty, cannot be read or has two readings.
@@ -163,7 +171,7 @@ def read_file(path: Path | str, options: ReadOptions | None = None) -> Table:
         raise DataError(f"{path}: there is no such file")
     with path.open("rb") as file:
         head = file.read(8)
-    return _read(path, str(path), head, options or ReadOptions())
+    return _read(path, str(path), head, options or ReadOptions(), texts)
 
 
 def read_bytes(data: bytes, name: str, options: ReadOptions | None = None) -> Table:
@@ -180,7 +188,7 @@ def read_bytes(data: bytes, name: str, options: ReadOptions | None = None) -> Ta
     return _read(data, name, data[:8], options or ReadOptions())
 
 
-def _read(source: Path | bytes, name: str, head: bytes, options: ReadOptions) -> Table:
+def _read(source: Path | bytes, name: str, head: bytes, options: ReadOptions, texts: Sequence[str] = ()) -> Table:
     """Return the rows of a file that begins with ``head``."""
     path = None if isinstance(source, bytes) else source
     notes: tuple[Note, ...] = ()
@@ -194,7 +202,8 @@ def _read(source: Path | bytes, name: str, head: bytes, options: ReadOptions) ->
             if is_spreadsheet(head):
                 source, notes = read_spreadsheet(source, options.sheet)
                 options, unit = options.model_copy(update={"delimiter": ",", "decimal": "."}), "row"
-            text = read_delimited(source, options)
+            text = read_delimited(source, options, texts)
+            texts = text.texts
             table, lines, notes = text.table, text.lines, (*notes, *text.notes)
             encoding, dialect = text.encoding, dict(text.dialect)
         if table.num_rows == 0:
@@ -216,6 +225,7 @@ def _read(source: Path | bytes, name: str, head: bytes, options: ReadOptions) ->
         dialect=dialect,
         settings=tuple(note.to_setting() for note in notes),
         notes=tuple(note.to_reading_note(name) for note in notes if note.is_warning),
+        texts=tuple(texts),
     )
     return Table(frame, origin)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from tsattn.data.cells import DATE_NUMBER, cell_kind
 from tsattn.data.columns import is_missing
-from tsattn.data.header_times import YEAR_NAME, month_columns
+from tsattn.data.header_times import YEAR_NAME, month_columns, period_of_year
 from tsattn.data.numbers import UNITS, parse_number
 
 _UNIT_ROW = re.compile(
@@ -46,6 +46,39 @@ def header_names(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[int], l
         # The name of an index.
         names[0] = rows[last][0]
     return names, used, units
+
+
+def join_years(above: Sequence[str], below: Sequence[str]) -> list[str] | None:
+    """Return one row of timestamps such as 2020-01 or 2020-Q1 for a row of years and one of months or quarters.
+
+    Only the first column of each year, or of each month, may have its name. Columns without a timestamp, such as those
+    of totals, have the names of both rows.
+    """
+    for years, parts in ((above, below), (below, above)):
+        filled = [_fill_from(cells, pattern) for cells, pattern in ((years, _is_year), (parts, period_of_year))]
+        found = [
+            f"{year.strip()}-{period}" if _is_year(year) and (period := period_of_year(part)) else ""
+            for year, part in zip(*filled, strict=False)
+        ]
+        start = next((number for number, cell in enumerate(found) if cell), len(found))
+        rest = found[start:]
+        if len(above) == len(below) and sum(map(bool, rest)) > max(2, 0.8 * len(rest)) and len(set(rest)) == len(rest):
+            others = [" ".join(filter(None, (a.strip(), b.strip()))) for a, b in zip(above, below, strict=True)]
+            return [cell or other for cell, other in zip(found, others, strict=True)]
+    return None
+
+
+def _is_year(cell: str) -> bool:
+    return re.fullmatch(r"(?:19|20)\d\d", cell.strip()) is not None
+
+
+def _fill_from(row: Sequence[str], is_name: Callable[[str], object]) -> list[str]:
+    """Return a row with the cells of merged columns from the first one on that is a name."""
+    start = next((number for number, cell in enumerate(row) if is_name(cell)), len(row))
+    result = list(row)
+    for number in range(start + 1, len(row)):
+        result[number] = result[number] if result[number].strip() else result[number - 1]
+    return result
 
 
 def _is_dated_note(row: Sequence[str]) -> bool:

@@ -32,6 +32,16 @@ _HOUR = re.compile(r"([a-z]*)[ _.]?(\d{1,2})")
 _PERIOD = re.compile(r"([a-z]*)[ _.]?(\d{1,3})")
 
 
+def period_of_year(name: str) -> str:
+    """Return a month as 01 and a quarter as Q1; "" for other names."""
+    if quarter := _QUARTER.fullmatch(fold(name.strip())):
+        return f"Q{quarter[1] or quarter[2]}"
+    number = month_of(name.strip()) or (
+        int(match[1]) if (match := _MONTH_NUMBER.fullmatch(name.strip().lower())) else 0
+    )
+    return f"{number:02d}" if number else ""
+
+
 def month_columns(names: Sequence[str]) -> dict[str, int]:
     """Return the columns that are the months of a year, or the first months of its quarters, with their numbers."""
     named = {name: number for name in names if (number := month_of(name.strip()))}
@@ -82,6 +92,15 @@ def times_of_day(names: Sequence[str]) -> dict[str, int]:
     minutes = list(clocks.values())
     ends = [0, *minutes] if minutes[-1] == 24 * 60 else [*minutes, 24 * 60]
     return clocks if ends[0] == 0 and len(set(np.diff(ends))) == 1 else {}
+
+
+def repeated_hour(names: Sequence[str]) -> tuple[str, str] | None:
+    """Return the columns of an hour such as 3A and 3B, the second for its repetition when summer time ends."""
+    hours = [name for name in names if (match := _HOUR.fullmatch(name.strip().lower())) and match[1] in _HOUR_NAMES]
+    pairs = [
+        (first, f"{first[:-1]}{'B' if first[-1] == 'A' else 'b'}") for first in names if re.search(r"\d[Aa]$", first)
+    ]
+    return pairs[0] if len(pairs) == 1 and pairs[0][1] in names and len(hours) == 23 else None
 
 
 def numbered_periods(names: Sequence[str]) -> dict[str, int]:

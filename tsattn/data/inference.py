@@ -91,6 +91,7 @@ def infer_panel(table: Table, config: DataConfig) -> tuple[Panel, Schema]:
     if unpivoted is not None and (given.future.columns or given.past.columns):
         raise table.error("expected one row per timestamp for future and past covariates, got timestamps in the header")
     layout, id = _layout(table, config, time, times, given)
+    table = table.with_numbers((*time.columns, *id.columns, *given.static.columns))
     unused: dict[str, str] = {}
     if layout == "rows":
         rest = len(table.columns) - len(id.columns) - len(given.static.columns)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,11 +17,13 @@ from dataclasses import dataclass, field, replace
 from tsattn._text import quote_list, quote_text
 from tsattn.config import ReadOptions
 from tsattn.data.cells import TOTAL, CellKind, cell_kind, column_kinds
-from tsattn.data.header import header_names, is_numeric_header, is_period_header, is_type_row
+from tsattn.data.header import header_names, is_numeric_header, is_period_header, is_type_row, join_years
 from tsattn.data.header_times import YEAR_NAME
 from tsattn.data.notes import Note
+from tsattn.data.numbers import parse_number
 from tsattn.data.splitting import (
     BLANKS,
+    FIXED,
     MAX_HEAD,
     Record,
     choose_delimiter,
@@ -101,6 +104,11 @@ def _check_format(text: str) -> None:
     if re.match(r"100,NEM1[23],", start):
         message = f"line 1: expected a table, got meter data of {start[4:9]}, whose lines are records of several kinds"
         raise DataError(message, "convert it to one row per interval, with a timestamp and a value")
+    if (
+        vector := re.search(r"^\s*\[ *1\](?:\s+-?[\d.]+(?:[eE][+-]?\d+)?)+\s*$", text[:5000], re.MULTILINE)
+    ) is not None:
+        message = f"expected a CSV file, got a vector as R prints it, {quote_text(vector[0].strip())}"
+        raise DataError(message, "save it with write.csv")
     if re.match(r"\{\s*\"|\[\s*\{", start):
         raise DataError(f"expected a CSV file, got JSON, {quote_text(start)}", "write one row per timestamp")
 
@@ -139,13 +147,16 @@ class _Finder:
         records = self._drop_rows(records, names, width, delimiter)
         if delimiter == BLANKS:
             self.note("delimiter", "blanks", "columns are separated by blanks")
+        if delimiter == FIXED:
+            self.note("delimiter", FIXED, f"columns begin at the same places in each line: {quote_list(names)}")
         if not self.changed:
             return TextLayout(delimiter, names)
-        separator = "," if delimiter == BLANKS else delimiter
+        is_cut = delimiter in (BLANKS, FIXED)
+        separator = "," if is_cut else delimiter
         return TextLayout(
             separator,
             names,
-            _join(names, records, separator, None if delimiter == BLANKS else self.lines),
+            _join(names, records, separator, None if is_cut else self.lines),
             [record.line for record in records],
             tuple(self.notes),
         )
@@ -225,6 +236,7 @@ class _Finder:
     def _find_header(self, records: list[Record], width: int) -> tuple[list[Record], list[str]]:
         """Return the rows of data, and the names of the columns."""
         first = next(number for number, record in enumerate(records) if len(record.cells) == width)
+        records = self._join_years(records, first)
         kinds = column_kinds([record.cells for record in records[first:] if len(record.cells) == width])
         start = first + _count_header_rows(records[first : first + MAX_HEADER], kinds, width)
         if self.options.no_header:
@@ -255,6 +267,16 @@ class _Finder:
             where = _line_range([rows[number].line for number in used])
             self.note("header", where, f"several rows of names are joined: {quote_list(names, max_items=4)}")
         return records[start:], self._unique(names)
+
+    def _join_years(self, records: list[Record], first: int) -> list[Record]:
+        """Return records with one row of timestamps for a row of years above or below one of months or quarters."""
+        for place in range(first, min(first + MAX_HEADER, len(records) - 2)):
+            above, below = records[place : place + 2]
+            if (cells := join_years(above.cells, below.cells)) is not None:
+                text = f"years and their parts are joined: {quote_list(cells, max_items=4)}"
+                self.note("header", _line_range([above.line, below.line]), text)
+                return [*records[:place], Record(cells, above.line, below.end), *records[place + 2 :]]
+        return records
 
     def _unique(self, names: list[str]) -> list[str]:
         """Return names of which those of several columns without a name differ."""
@@ -304,7 +326,8 @@ class _Finder:
         """Remove repeated headers, empty rows, and totals and notes after the table."""
         header = [name.strip() for name in names]
         repeated = [record for record in records if [cell.strip().lstrip("\ufeff") for cell in record.cells] == header]
-        if repeated and len(repeated) < len(records) // 2:
+        is_text = any(cell_kind(name) == "text" for name in names)
+        if repeated and len(repeated) < (len(records) if is_text else len(records) // 2):
             self.note("left out", _line_range([record.line for record in repeated]), "the header again")
             records = [record for record in records if record not in repeated]
         empty = [record for record in records if record.is_empty]
@@ -313,9 +336,13 @@ class _Finder:
             records = [record for record in records if not record.is_empty]
         if width == 1 and records and (gaps := records[-1].end - records[0].line - len(records)):
             self.note("left out", f"{gaps} lines", "empty lines between the values are no rows", is_warning=True)
+        kinds = column_kinds([record.cells for record in records if len(record.cells) == width])
+        if len(records) > 3 and _is_leading_total(records, kinds):
+            text = f"a total before the rows: {quote_text(self.lines[records[0].line - 1])}"
+            self.note("left out", f"line {records[0].line}", text, is_warning=True)
+            records = records[1:]
         if not self.whole:
             return records
-        kinds = column_kinds([record.cells for record in records if len(record.cells) == width])
         end = len(records)
         while end > 1 and end > len(records) - 50 and _is_footer(records[end - 1].cells, kinds, width):
             end -= 1
@@ -407,6 +434,26 @@ def _is_footer(cells: Sequence[str], kinds: Sequence[CellKind], width: int) -> b
     dated = any(cell_kind(cell) == "date" for cell in dates) if dates else not misfits
     is_note = bool(dates or misfits) and len(filled) == 1 < width and cell_kind(filled[0]) == "text"
     return not dated and (is_note or any(TOTAL.fullmatch(cell) for cell in filled))
+
+
+def _is_leading_total(records: Sequence[Record], kinds: Sequence[CellKind]) -> bool:
+    """Return whether the first row has no date and adds up the other rows, by its name or, without one, its numbers."""
+    cells = [cell.strip() for cell in records[0].cells]
+    dates = [number for number, kind in enumerate(kinds) if kind == "date"]
+    if not dates or len(cells) != len(kinds) or _holds_date(records[0], dates):
+        return False
+    if any(cells[number] for number in dates):
+        return any(re.search(r"\b(?:total|sum|summe|gesamt)\b", cells[number], re.IGNORECASE) for number in dates)
+    numbers = [number for number, kind in enumerate(kinds) if kind == "number"]
+    columns = [
+        [_to_float(record.cells[number]) for record in records if len(record.cells) > number] for number in numbers
+    ]
+    return any(math.isclose(column[0], sum(column[1:]), rel_tol=1e-3) for column in columns if column[0])
+
+
+def _to_float(cell: str) -> float:
+    number = parse_number(cell)
+    return 0.0 if number is None else number.value(".") or 0.0
 
 
 def _line_range(lines: Sequence[int]) -> str:

@@ -13,13 +13,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn._text import quote_list, quote_text
-from tsattn.data.columns import ID_NAMES, ID_NUMBER
+from tsattn.data.columns import ID_NAMES, ID_NUMBER, has_id_name
 from tsattn.data.table import FILE, Column, Table
 from tsattn.data.time_detection import is_time_name
 from tsattn.data.time_parts import has_times_of_day, part_kind, part_values, words_of
 
-_ID_WORDS = frozenset((*ID_NAMES, "product", "node", "key", "name", "group", "code", "region", "dept", "nr"))
-_ID_WORDS |= {"shop", "site", "location", "customer", "user", "account", "country", "city", "meter", "device"}
 _NUMBERED = frozenset(("", "unnamed: 0", "rownames", "obs"))
 _COUNTERS = frozenset(("index", "row", "no", "no."))
 
@@ -27,6 +25,9 @@ UNIT_NAMES = frozenset(
     ("unit", "units", "uom", "einheit", "currency", "wahrung", "devise", "moneda", "scale", "multiplier")
 )
 """Words in the names of columns of units."""
+
+MIN_STEPS = 10
+"""Rows from which on those that a column of unknown name counts are steps, unless each has as many values."""
 
 MIN_REPEATED = 0.1
 """Fraction of rows with a repeated timestamp from which on a column of any name may be the id."""
@@ -70,7 +71,11 @@ def find_id(table: Table, given: str | None, used: Iterable[str], times: npt.NDA
     repeats = _count_repeats(times, [])
     # A few repeated timestamps are a mistake in one series, which any text column that varies would hide.
     fits = _may_be_id if repeats >= MIN_REPEATED * len(table) else _has_id_name
-    candidates = [column for name in table.columns if name not in taken and fits(column := table[name])]
+    candidates = [
+        column
+        for name in table.columns
+        if name not in taken and (fits(column := table[name]) or _is_written_id(table, column))
+    ]
     # A column with a value for almost every row numbers the rows.
     candidates = [column for column in candidates if 2 * column.values.nunique() <= len(table)]
     while repeats and len(chosen) < 4:
@@ -100,9 +105,16 @@ def find_row_id(table: Table, given: str | None, used: Iterable[str]) -> Role:
         return Role((name,), f"'{name}' has a usual name of an id and names the series")
     first, rest = candidates[0], candidates[1:]
     is_id = (first.kind == "text" and not first.is_numeric_text) or first.name.lower() in ID_NAMES
+    is_id &= not (len(rest) < MIN_STEPS and not has_id_name(first.name) and _counts_up(first))
     if is_id and (not first.values.is_unique or (len(rest) > 1 and all(is_numeric(other) for other in rest))):
         return Role((first.name,), f"'{first.name}' is the first column and names the series")
     return Role((), "no column names series, so the table is one series")
+
+
+def _counts_up(column: Column) -> bool:
+    """Return whether whole numbers with leading zeros, such as 0000, increase by 1 from row to row."""
+    numbers = pd.to_numeric(column.values.astype("str"), errors="coerce").to_numpy(dtype=np.float64)
+    return len(numbers) >= MIN_STEPS and bool((np.diff(numbers) == 1).all())
 
 
 def _count_repeats(times: npt.NDArray[np.int64], columns: Sequence[Column]) -> int:
@@ -118,14 +130,19 @@ def _may_be_id(column: Column) -> bool:
     return column.kind == "text" and not is_part and not column.is_numeric_text
 
 
+def _is_written_id(table: Table, column: Column) -> bool:
+    """Return whether numbers that differ as text, such as 1.1 and 1.10, occur in so few forms that they may be ids."""
+    is_written = column.name in table.origin.texts and column.is_numeric_text
+    return is_written and 10 * column.values.nunique() <= len(table)
+
+
 def _has_id_name(column: Column) -> bool:
-    name = column.name.lower()
-    words = [*re.split(r"[^a-z0-9]+", name), name]
-    return (column.is_whole or column.kind == "text") and (name == FILE or bool(_ID_WORDS.intersection(words)))
+    return (column.is_whole or column.kind == "text") and (column.name == FILE or has_id_name(column.name))
 
 
-def _rank(column: Column) -> tuple[int, bool, int]:
-    return _name_rank(column.name), bool(words_of(column.name) & UNIT_NAMES), column.values.nunique()
+def _rank(column: Column) -> tuple[int, bool, bool, int]:
+    is_unit = bool(words_of(column.name) & UNIT_NAMES)
+    return _name_rank(column.name), column.is_numeric_text, is_unit, column.values.nunique()
 
 
 def _name_rank(name: str) -> int:

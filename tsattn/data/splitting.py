@@ -8,15 +8,24 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from tsattn._text import quote_text
 from tsattn.data.cells import MAX_CELLS, cell_kind
+from tsattn.data.header_times import month_columns
 from tsattn.errors import DataError
 
 BLANKS = "blanks"
 """Delimiter of tables whose columns are separated by any number of blanks."""
 
+FIXED = "fixed width"
+"""Delimiter of tables whose columns begin at the same place in each line, with blanks within cells or empty cells."""
+
 DELIMITERS = ",;\t|^~"
 """Delimiters that are tried, in order of preference."""
+
+MAX_TITLES = 5
+"""Number of lines in which the months of a series that R prints are looked for."""
 
 MAX_HEAD = 400
 """Number of lines by which a delimiter is chosen."""
@@ -47,6 +56,13 @@ def split(lines: Sequence[str], delimiter: str) -> list[Record]:
     Raises:
         DataError: A cell is longer than the csv module allows, because its quotes do not end.
     """
+    if delimiter == FIXED:
+        columns = _fixed_columns(lines)
+        return [
+            Record([line[start:end].strip() for start, end in columns], number, number + 1)
+            for number, line in enumerate(lines, start=1)
+            if line.strip()
+        ]
     if delimiter == BLANKS:
         reader = csv.reader((line.replace("\t", " ").strip() for line in lines), delimiter=" ", skipinitialspace=True)
     else:
@@ -59,6 +75,32 @@ def split(lines: Sequence[str], delimiter: str) -> list[Record]:
     except csv.Error as error:
         raise DataError(f"line {line}: expected the end of a cell in quotes: {error}") from None
     return [record for record in records if record.cells]
+
+
+def _fixed_columns(lines: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the start and the end of the columns of lines, between which all lines have blanks.
+
+    A part without a name or without cells belongs to the part next to it that one blank separates.
+    """
+    filled = [line for line in lines if line.strip()]
+    width = max(map(len, filled), default=0)
+    text = "".join(line.ljust(width) for line in filled)
+    signs = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32).reshape(len(filled), width) != ord(" ")
+    edges = np.flatnonzero(np.diff(signs.any(axis=0).astype(np.int8), prepend=0, append=0))
+    columns = [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
+    number = 0
+    while number < len(columns):
+        start, end = columns[number]
+        cells = signs[:, start:end].any(axis=1)
+        left = number > 0 and start - columns[number - 1][1] == 1
+        right = number + 1 < len(columns) and columns[number + 1][0] - end == 1
+        if (cells[0] and cells[1:].any()) or not (left or right):
+            number += 1
+            continue
+        first = number - left
+        columns[first : first + 2] = [(columns[first][0], columns[first + 1][1])]
+        number = first
+    return columns
 
 
 def usual_width(records: Sequence[Record]) -> int:
@@ -135,7 +177,12 @@ def choose_delimiter(lines: Sequence[str]) -> str:
         )
     if scores[best] > 0.25:
         return best
-    return BLANKS if _score(head, BLANKS) > max(scores[best], 0.4) else best
+    blanks = {delimiter: _score(head, delimiter) for delimiter in (BLANKS, FIXED)}
+    if blanks[BLANKS] > 0.4 and any(month_columns(record.cells) for record in split(head[:MAX_TITLES], BLANKS)):
+        # R prints a series without the months before its start.
+        return BLANKS
+    found = max(blanks, key=lambda delimiter: blanks[delimiter])
+    return found if blanks[found] > max(scores[best], 0.4) else best
 
 
 def _score(lines: Sequence[str], delimiter: str) -> float:

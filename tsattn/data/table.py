@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -66,6 +66,7 @@ class Origin:
         dialect: Format of the files, such as ``{"delimiter": ";", "decimal": ","}``; ``tsattn inspect --json`` has it.
         settings: How the files were read; they become settings of the schema.
         notes: What the reader left out or reinterpreted, such as a footer; they become notes of the schema.
+        texts: Columns of numbers that are read as text, because their writing may matter, such as 007 and 1.10.
     """
 
     name: str = FRAME
@@ -75,6 +76,7 @@ class Origin:
     dialect: Mapping[str, str] = field(default_factory=dict, hash=False)
     settings: tuple[InferredSetting, ...] = ()
     notes: tuple[ReadingNote, ...] = ()
+    texts: tuple[str, ...] = ()
 
     def row_name(self, label: Any) -> str:
         """Return the name of the row with an index label.
@@ -254,6 +256,21 @@ class Table:
     def with_notes(self, *notes: ReadingNote) -> Table:
         """Return the table with further notes on how it was read."""
         return Table(self.frame, replace(self.origin, notes=(*self.origin.notes, *notes)))
+
+    def with_numbers(self, ids: Sequence[str]) -> Table:
+        """Return the table with numbers that were read as text as numbers, unless they are ids such as 007 and 1.10."""
+        numeric = {}
+        for name in self.origin.texts:
+            if (
+                name in self
+                and name not in ids
+                and self[name].numeric_fraction == 1
+                and not self[name].time_reading.format
+            ):
+                values, invalid = columns.parse_numbers(self[name].values)
+                if not invalid.any():
+                    numeric[name] = pd.Series(values, index=self.frame.index)
+        return self.with_frame(self.frame.assign(**numeric)) if numeric else self
 
     def row_name(self, row: int) -> str:
         """Return the name of a row, such as "line 3", for messages."""

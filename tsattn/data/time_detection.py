@@ -35,6 +35,9 @@ SERIALS = (20_000, 80_000)
 MAX_ORDERED = 2000
 """Rows in which exchanged days and months are looked for."""
 
+MIN_REGULAR = 24
+"""Dates from which on the only format decides by which all of them are at equal steps."""
+
 MIN_ROWS = 10
 """Steps between rows that may show which of several formats fits."""
 
@@ -81,7 +84,20 @@ def is_time_name(name: str) -> bool:
 
 def detect_format(column: pd.Series[Any]) -> TimeReading:
     """Return how a text column reads as timestamps."""
-    return _check_thirds(column, _check_century(column, _detect(column)))
+    return _check_year_first(column, _check_thirds(column, _check_century(column, _detect(column))))
+
+
+def _check_year_first(column: pd.Series[Any], reading: TimeReading) -> TimeReading:
+    """Return the reading of dates such as 2020-31-12 if all cells are like that and some can be nothing else."""
+    if reading.format is None or not re.match(r"date$|%Y(.)%m\1%d", reading.format):
+        return reading
+    sample = _filled(_spread(column)).drop_duplicates()
+    wrong = sample[parse(sample, reading.format)[1]]
+    usual = next(iter(candidates(normalize(wrong[:1]).iloc[0])), "") if len(wrong) else ""
+    other = re.sub(r"^%Y(.)%m\1%d", r"%Y\1%d\1%m", usual)
+    if other == usual or parse(sample, other)[1].any():
+        return reading
+    return TimeReading(other, f"dates such as {wrong.iloc[0]} are read as '{other}', not as '{usual}'")
 
 
 def _check_thirds(column: pd.Series[Any], reading: TimeReading) -> TimeReading:
@@ -209,9 +225,11 @@ def _choose(column: pd.Series[Any], likely: list[str]) -> TimeReading:
     regular = {name: _regularity(parsed[name][0]) for name in distinct}
     best = max(regular, key=lambda name: (-regular[name][1], regular[name][0]))
     fraction, backwards = regular[best]
-    if fraction >= 0.7 and all(other > 2 * backwards for name, (_, other) in regular.items() if name != best):
-        others = quote_list(name for name in distinct if name != best)
-        note = f"dates such as {filled.iloc[0]} are read as '{best}', which puts the rows in order, not as {others}"
+    others = [regular[name] for name in distinct if name != best]
+    is_only_regular = fraction == 1 and filled.nunique() >= MIN_REGULAR and all(part < 1 for part, _ in others)
+    if is_only_regular or (fraction >= 0.7 and all(other > 2 * backwards for _, other in others)):
+        names = quote_list(name for name in distinct if name != best)
+        note = f"dates such as {filled.iloc[0]} are read as '{best}', which puts the rows in order, not as {names}"
         return TimeReading(best, note)
     row = int(np.argmax(parsed[distinct[0]][0] != parsed[distinct[1]][0]))
     dates = [f"{format_timestamp(parsed[name][0][row])} by '{name}'" for name in distinct]
@@ -344,7 +362,10 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
         return reading
     if is_time_name(str(column.name)) and np.nanmin(values) >= 1e9 and np.nanmax(values) < 1e10:
         return TimeReading("seconds")
-    if _names_dates(str(column.name)) and SERIALS[0] <= np.nanmin(values) and np.nanmax(values) < SERIALS[1]:
+    is_named = _names_dates(str(column.name)) or (
+        is_time_name(str(column.name)) and not is_whole(column) and _has_usual_steps(column, EXCEL)
+    )
+    if is_named and SERIALS[0] <= np.nanmin(values) and np.nanmax(values) < SERIALS[1]:
         first = parse(column.dropna().iloc[:1], EXCEL)[0][0]
         text = f"{column.dropna().iloc[0]} and the others are read as days of a spreadsheet"
         return TimeReading(EXCEL, f"{text}: {format_timestamp(first)}")

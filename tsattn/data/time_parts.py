@@ -107,6 +107,11 @@ def _kind_of_values(column: pd.Series[Any]) -> str | None:
     return "month" if 2 < len(texts) <= 12 and all(month_of(text.strip()) for text in texts) else None
 
 
+def names_months(column: pd.Series[Any]) -> bool:
+    """Return whether a column of text has the names of all months and nothing else."""
+    return _kind_of_values(column) == "month" and column.nunique() == 12
+
+
 def _kind_of_tokens(column: pd.Series[Any]) -> str | None:
     """Return the kind of parts such as M01, Q1, W05 or S01."""
     if kind_of(column) != "text":
@@ -197,7 +202,7 @@ def has_times_of_day(column: pd.Series[Any]) -> bool:
 
 
 def day_part(column: pd.Series[Any], days: pd.Index, *, named: bool = False) -> str | None:
-    """Return how a column continues dates: "time", "hhmm", "hhmmss" or "period of 48"; None for no part of the day.
+    """Return how a column continues dates: "time", "fraction", "hhmm", "hhmmss" or "period of 48"; else None.
 
     Args:
         column: A column.
@@ -210,10 +215,12 @@ def day_part(column: pd.Series[Any], days: pd.Index, *, named: bool = False) -> 
         return "time"
     if kind_of(column) == "text" and pd.Series(pd.unique(column)).str.fullmatch(r"\d{4}|\d{6}").eq(True).all():
         column = pd.to_numeric(column.astype("str"))
-    if not is_whole(column):
+    if kind_of(column) != "number" or column.isna().all():
         return None
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     low, high = np.nanmin(values), np.nanmax(values)
+    if not is_whole(column):
+        return "fraction" if (usual or named) and low >= 0 and high < 1 else None
     if re.sub(r"[^a-z]", "", fold(str(column.name))) in ("hhmm", "hrmn", "time", "hour") and high > 60:
         parts = np.nan_to_num(values)
         if low >= 0 and high > 2400:
@@ -289,7 +296,10 @@ def clock_times(column: pd.Series[Any], kind: str) -> tuple[Ints, Bools]:
         numbers = pd.to_numeric(column, errors="coerce") if kind_of(column) == "text" else column
         hours = pd.Series(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
         minutes = seconds = hours * 0
-        if kind == "hhmmss":
+        if kind == "fraction":
+            # Fractions of days are rounded.
+            hours = (hours * 86_400).round() / 3600
+        elif kind == "hhmmss":
             hours, minutes, seconds = hours // 10000, hours // 100 % 100, hours % 100
         elif kind == "hhmm":
             hours, minutes = hours // 100, hours % 100

@@ -13,7 +13,7 @@ from tsattn._text import quote_list
 from tsattn.data.columns import kind_of
 from tsattn.data.date_text import start_of_range
 from tsattn.data.roles import Role
-from tsattn.data.table import FILE, Table
+from tsattn.data.table import FILE, Column, Table
 from tsattn.data.time_detection import UNKNOWN_START, TimeReading, detect_number_format, is_time_name
 from tsattn.data.time_parts import (
     DATE_PARTS,
@@ -21,6 +21,7 @@ from tsattn.data.time_parts import (
     clock_times,
     day_part,
     has_times_of_day,
+    names_months,
     part_kind,
     part_values,
     words_of,
@@ -316,10 +317,20 @@ def _find_parts(table: Table) -> Role | None:
     """Return the role of calendar parts, if there are any besides a year that is repeated."""
     kinds = {name: kind for name in table.columns if name != FILE and (kind := part_kind(table[name].values))}
     years = [name for name, kind in kinds.items() if kind == "year"]
+    if not years and (found := [name for name in table.columns if is_time_name(name) and _are_years(table[name])]):
+        years = found[:1]
+        kinds[years[0]] = "year"
+    if "month" not in kinds.values():
+        # Statistics offices name columns after their place in the table.
+        kinds |= dict.fromkeys([name for name in table.columns if names_months(table[name].values)][:1], "month")
     if len(years) != 1 or not table[years[0]].values.duplicated().any():
         return None
     _check_periods(table, years[0], kinds)
     return _join_parts(table, kinds)
+
+
+def _are_years(column: Column) -> bool:
+    return column.is_whole and bool(column.values.dropna().between(1800, 2100).all())
 
 
 def _check_periods(table: Table, year: str, kinds: dict[str, str]) -> None:
@@ -364,7 +375,7 @@ def _plain(table: Table) -> Role:
         time_format = detect_number_format(table[counting[0]].values)
         known = "is a usual name of a time column" if is_time_name(counting[0]) else "holds years, one after the other"
         return _role_of(counting[0], TimeReading(time_format), f"'{counting[0]}' {known}")
-    for name in named:
+    for name in named or [name for name in table.columns[:1] if _has_steps_of_day(table[name].values)]:
         if table[name].kind == "text":
             raise _no_dates(table, name)
     for name in named:

@@ -53,7 +53,7 @@ PERIODS: dict[str, tuple[str, ...]] = {
 
 _OFFSET = r":\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)\s*$"
 _MIDNIGHT = r"(?<=[ T])24(?=:00(?::00)?$)"
-_JOINT = re.compile(r"(.+)( and (?:time|hhmmss|hhmm|period of \d+(?: in [\w/]+)?))")
+_JOINT = re.compile(r"(.+)( and (?:time|fraction|hhmmss|hhmm|period of \d+(?: in [\w/]+)?))")
 _COMPACT = re.compile(r"(?:%[YmdHMSj])+")
 _DIGITS = {"Y": 4, "j": 3}
 
@@ -70,8 +70,9 @@ def parse(columns: pd.Series[Any] | pd.DataFrame, time_format: str) -> tuple[pd.
         columns: One column; or several with calendar parts; or a date and a time of day.
         time_format: "date" for ISO dates or datetimes, a strptime format, a key of `PERIODS`, "integer", one of
             `EPOCH_UNITS`, "excel", "decimal year", the kinds of parts such as "year+month", or a date format followed
-            by " and time", " and hhmm" (numbers such as 1330), " and hhmmss", " and period of 48"
-            (numbers from 1 on) or " and period of 48 in Europe/London", whose days may have 23 or 25 hours.
+            by " and time", " and fraction" (of a day), " and hhmm" (numbers such as 1330), " and hhmmss",
+            " and period of 48" (numbers from 1 on) or " and period of 48 in Europe/London", whose days may have 23 or
+            25 hours.
 
     Returns:
         The timestamps, and a mask of those that could not be parsed, whose values are undefined. Timestamps are int64

@@ -21,6 +21,7 @@ from tsattn.data.header_times import (
     day_columns,
     month_columns,
     numbered_periods,
+    repeated_hour,
     serial_days,
     times_of_day,
     week_columns,
@@ -130,6 +131,7 @@ def _unpivot_parts(table: Table) -> Unpivoted | None:
 
 def _unpivot_hours(table: Table) -> Unpivoted | None:
     """Unpivot one row per day with one column per time of day."""
+    table = _drop_repeated_hour(table)
     minutes = times_of_day(table.columns)
     periods = {} if minutes else numbered_periods(table.columns)
     if not minutes and not periods:
@@ -152,6 +154,17 @@ def _unpivot_hours(table: Table) -> Unpivoted | None:
         text, hint = f"column '{names[0]}' is the time {clocks[0]} of each day", ""
     note = Note("time", f"{len(names)} columns", text, bool(hint), hint)
     return Unpivoted(_add_note(table.with_frame(long[long[TARGET].notna()]), note), "columns")
+
+
+def _drop_repeated_hour(table: Table) -> Table:
+    """Return a table without the column of the hour that is repeated when summer time ends, such as 3B after 3A."""
+    if (pair := repeated_hour(table.columns)) is None:
+        return table
+    first, second = pair
+    count = int(table.frame[second].notna().sum())
+    text = f"the hour of '{first}' again when summer time ends, which local time does not distinguish; {count} values"
+    note = Note("left out", second, text, is_warning=count > 0)
+    return _add_note(table.with_frame(table.frame.drop(columns=second).rename(columns={first: first[:-1]})), note)
 
 
 def _have_periods(table: Table, day: str, names: Sequence[str]) -> bool:
