@@ -264,10 +264,10 @@ def find_sentinels(table: Any) -> list[Note]:
             head = column.slice(0, 1000).to_numpy()
             head = head[np.isfinite(head) & (head != value)]
             # The rows after the head can only make it less far. Few distinct values are levels or ids.
-            is_varied = len(np.unique(head)) >= 10
-            is_far = is_varied and np.abs(head - value).min() > VERY_FAR * np.ptp(head) > 0
+            is_far = len(head) > 0 and np.abs(head - value).min() > VERY_FAR * np.ptp(head) > 0
             if not (is_nines or is_whole or is_far):
                 continue
+            is_varied = len(np.unique(head)) >= 10
             count = pc.sum(pc.equal(column, value)).as_py()
             if count < 3 and not (is_nines and value < 0):
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import defaultdict
 from functools import cache
 from typing import Any
 
@@ -67,7 +68,7 @@ ZONES = {
 """Abbreviations of time zones with one meaning. CST, IST and BST have several."""
 
 _ZONE = re.compile(r"(?<=[\dmM])\s*(?:(?:UTC|GMT)(?=[+-])|\b(" + "|".join(ZONES) + r")\b(?![+-]))")
-_JSON_DATE = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/")
+_JSON_DATE = re.compile(r"/Date\((-?\d{1,13})(?:[+-]\d{4})?\)/")
 _FULL = r"\d{1,4}(?P<%s>[-./])\d{1,2}(?P=%s)\d{1,4}(?:[T ]\d{1,2}:\d\d(?::\d\d)?Z?)?"
 _RANGE = re.compile(rf"({_FULL % ('a', 'a')}) ?(?:-|\u2013|to|bis|/|~) ?{_FULL % ('b', 'b')}")
 _DAYS, _MONTHS_OF_RANGE = (
@@ -86,19 +87,23 @@ def month_of(word: str) -> int | None:
     plain = fold(word).removesuffix(".")
     if plain in _OTHER_ABBREVIATIONS:
         return _OTHER_ABBREVIATIONS[plain]
-    whole = {
-        number
-        for line in _WHOLE_MONTHS.split("\n")
-        for number, name in enumerate(line.split(), start=1)
-        if fold(name) == plain
-    }
-    found = whole or {
-        number
-        for line in _MONTHS.split("\n")
-        for number, name in enumerate(line.split(), start=1)
-        if len(plain) >= 3 and (name.startswith(plain) or (name.startswith("sept") and plain == "sept"))
-    }
-    return found.pop() if len(found) == 1 else None
+    whole, prefixes = _month_numbers()
+    found = whole.get(plain) or prefixes.get(plain, frozenset())
+    return next(iter(found)) if len(found) == 1 else None
+
+
+@cache
+def _month_numbers() -> tuple[dict[str, set[int]], dict[str, set[int]]]:
+    """Return the numbers of months by their names, and by the beginnings of at least three letters of names."""
+    whole, prefixes = defaultdict[str, set[int]](set), defaultdict[str, set[int]](set)
+    for line in _WHOLE_MONTHS.split("\n"):
+        for number, name in enumerate(line.split(), start=1):
+            whole[fold(name)].add(number)
+    for line in _MONTHS.split("\n"):
+        for number, name in enumerate(line.split(), start=1):
+            for length in range(3, len(name) + 1):
+                prefixes[name[:length]].add(number)
+    return dict(whole), dict(prefixes)
 
 
 @cache

@@ -48,6 +48,8 @@ MAX_CHUNK_BYTES = 8 * CHUNK_BYTES
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _POINTED = r"^(\d{1,3}\.(19|20)\d\d|(19|20)\d\d\.(0[1-9]|1[0-2]))$"
+_SURE_IDENTIFIER = r"^(0\d+|0[xX][0-9a-fA-F]+|\d{20,})$"
+_IDENTIFIER = rf"{_SURE_IDENTIFIER}|^\d+[eE]\d+$"
 _LOCAL_DATE = re.compile(r"\d{1,2}\.\d{1,2}\.(\d{4}|\d\d)\b.*")
 _QUOTED_POINT = re.compile(r'"[^",\n]*\d\.\d{3}\b[^",\n]*"')
 
@@ -211,6 +213,10 @@ def _matches(cells: Any, pattern: str) -> bool:
     return bool(pc.all(pc.match_substring_regex(cells, pattern)).as_py())
 
 
+def _any(cells: Any, pattern: str) -> bool:
+    return bool(pc.any(pc.match_substring_regex(cells, pattern)).as_py())
+
+
 def _check_quotes(table: Any, delimiter: str, lines: npt.NDArray[np.int64] | None) -> None:
     """Raise a DataError if a cell holds lines that look like rows, because its quotes are not closed."""
     for name, column in zip(table.column_names, table.columns, strict=True):
@@ -272,57 +278,48 @@ def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions, known
     texts = _sample_table(sample, dialect, dict.fromkeys(layout.names, pa.string()))
     if texts is None:
         return dialect
-    distinct = [column.unique() for column in texts.columns]
+    distinct = dict(zip(texts.column_names, (column.unique() for column in texts.columns), strict=True))
+    # Thousands of columns are looked at one by one only if any cell is of interest.
+    cells = pa.chunked_array(list(distinct.values()), pa.string())
+    months = [name for name, column in distinct.items() if _holds_months(column)] if _any(cells, _POINTED) else []
+    has_identifiers = _any(cells, _IDENTIFIER)
     if options.decimal is None:
         most = max(MAX_DISTINCT // max(len(distinct), 10), 20)
-        columns = zip(texts.column_names, distinct, strict=True)
-        cells = {name: column[:most].to_pylist() for name, column in columns if not _holds_months(column)}
+        heads = {name: column[:most].to_pylist() for name, column in distinct.items() if name not in months}
         lines = _LINE_END.split(sample)
 
         def place(cell: str) -> str:
             row = next((number for number, line in enumerate(lines, start=1) if cell in line), 2)
             return f"line {row if layout.text is None else layout.lines[row - 2]}"
 
-        found = find_decimal(cells, place, _point_before_evidence(sample, layout, cells))
-        notes = (*layout.notes, *_describe_decimal(cells, found))
+        found = find_decimal(heads, place, _point_before_evidence(sample, layout, heads))
+        notes = (*layout.notes, *_describe_decimal(heads, found))
         dialect = replace(dialect, decimal=found.sign or ".", is_decimal_known=bool(found.sign), notes=notes)
     table = _sample_table(sample, dialect)
     if table is None:
         return dialect
     padded = [
         name
-        for name, column in zip(texts.column_names, distinct, strict=True)
+        for name, column in distinct.items()
         if name in known
-        or _holds_identifiers(column, texts.num_rows)
-        or _holds_months(column)
+        or name in months
+        or (has_identifiers and _holds_identifiers(column, texts.num_rows))
         or (2 * len(column) <= texts.num_rows and dialect.decimal == "." and _holds_written_ids(name, column))
     ]
-    numbered = [
-        name
-        for name, column, values in zip(table.column_names, table.columns, distinct, strict=True)
-        if name not in padded
-        and pa.types.is_integer(column.type)
-        and has_id_name(name)
-        and 2 * len(values) <= len(column)
-    ]
-    repeated = [
-        name
-        for name, column, values in zip(table.column_names, table.columns, distinct, strict=True)
-        if name in padded or name in numbered or pa.types.is_string(column.type)
-        if 2 * len(values) <= len(column)
-    ]
-    names = [
-        name for name, column in zip(table.column_names, table.columns, strict=True) if pa.types.is_integer(column.type)
-    ]
-    whole = [] if options.decimal else [name for name in names if name not in numbered]
+    types = {field.name: field.type for field in table.schema}
+    whole = [name for name, dtype in types.items() if pa.types.is_integer(dtype)]
+    repeated = [name for name, column in distinct.items() if 2 * len(column) <= table.num_rows]
+    numbered = [name for name in whole if name in repeated and name not in padded and has_id_name(name)]
+    repeated = [name for name in repeated if name in (*padded, *numbered) or pa.types.is_string(types[name])]
+    whole = [] if options.decimal else [name for name in whole if name not in numbered]
     return replace(dialect, padded=padded, numbered=numbered, repeated=repeated, whole=whole)
 
 
 def _holds_identifiers(cells: Any, rows: int) -> bool:
     """Return whether distinct cells are whole numbers that are identifiers; those such as 12E4 are repeated."""
-    found = pc.any(pc.match_substring_regex(cells, r"^(0\d+|0[xX][0-9a-fA-F]+|\d{20,})$")).as_py()
-    exponents = pc.any(pc.match_substring_regex(cells, r"^\d+[eE]\d+$")).as_py() and 2 * len(cells) <= rows
-    return bool(found or (exponents and pc.all(pc.match_substring_regex(cells, r"^(\d+([eE]\d+)?)?$")).as_py()))
+    if not _any(cells, _IDENTIFIER):
+        return False
+    return _any(cells, _SURE_IDENTIFIER) or (2 * len(cells) <= rows and _matches(cells, r"^(\d+([eE]\d+)?)?$"))
 
 
 def _holds_written_ids(name: str, cells: Any) -> bool:
@@ -330,7 +327,7 @@ def _holds_written_ids(name: str, cells: Any) -> bool:
     filled = cells.filter(pc.not_equal(cells, ""))
     if not _matches(filled, r"^[+]?\d+(\.\d+)?$"):
         return False
-    if not pc.any(pc.match_substring_regex(filled, r"^[+]\d+$|^\d+\.\d*0$")).as_py():
+    if not _any(filled, r"^[+]\d+$|^\d+\.\d*0$"):
         return False
     numbers = pc.replace_substring(filled, "+", "").cast(pa.float64())
     return has_id_name(name) or len(numbers.unique()) < len(filled)
@@ -339,7 +336,7 @@ def _holds_written_ids(name: str, cells: Any) -> bool:
 def _holds_months(cells: Any) -> bool:
     """Return whether all distinct cells are like 01.2021, a month or week and a year, or 2021.01."""
     filled = cells.filter(pc.not_equal(cells, ""))
-    return len(filled) > 2 and bool(pc.all(pc.match_substring_regex(filled, _POINTED)).as_py())
+    return len(filled) > 2 and _matches(filled, _POINTED)
 
 
 def _point_before_evidence(sample: str, layout: TextLayout, columns: Mapping[str, Sequence[str]]) -> Point:

@@ -270,9 +270,11 @@ def _to_frame(table: Any) -> pd.DataFrame:
         # An unnamed pandas index holds the timestamps or only numbers the rows.
         frame = frame.rename(columns={name: "ds"}) if kind_of(frame[name]) == "date" else frame.drop(columns=name)
     # A delimiter at the end of every line makes an empty column.
-    frame = frame.drop(columns=[name for name in frame if not str(name).strip() and frame[name].isna().all()])
-    nested = [name for name in frame.columns if frame[name].dtype == object]
+    if empty := [name for name in frame if not str(name).strip() and frame[name].isna().all()]:
+        frame = frame.drop(columns=empty)
     # Booleans with missing values have the dtype object.
-    frame = frame.astype({name: "boolean" if name in flags else "str" for name in nested})
+    if nested := [name for name, dtype in frame.dtypes.items() if dtype == object]:
+        # `astype` of a frame copies all of its columns.
+        frame = frame.assign(**{name: frame[name].astype("boolean" if name in flags else "str") for name in nested})
     stripped = [str(name).strip() for name in frame.columns]
     return frame.set_axis(stripped, axis=1) if len(set(stripped)) == len(stripped) else frame

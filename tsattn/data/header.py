@@ -55,6 +55,8 @@ def join_years(above: Sequence[str], below: Sequence[str]) -> list[str] | None:
     of totals, have the names of both rows.
     """
     for years, parts in ((above, below), (below, above)):
+        if len({cell for cell in years if _is_year(cell)}) < 2 and sum(map(_is_year, years)) < 3:
+            continue
         filled = [_fill_from(cells, pattern) for cells, pattern in ((years, _is_year), (parts, period_of_year))]
         found = [
             f"{year.strip()}-{period}" if _is_year(year) and (period := period_of_year(part)) else ""

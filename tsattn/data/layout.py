@@ -40,6 +40,9 @@ HEAD_BYTES = 1 << 17
 MAX_HEADER = 30
 """Number of rows that may precede the data."""
 
+MAX_YEAR_ROWS = 5
+"""Number of rows in which a row of years above one of months is looked for."""
+
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _RULE = re.compile(r"[-=_+|\s]*[-=_]{3,}[-=_+|\s]*")
 _SINGLE_QUOTES = re.compile(r"(^|[,;\t|])'([^']*)'(?=$|[,;\t|])")
@@ -270,7 +273,7 @@ class _Finder:
 
     def _join_years(self, records: list[Record], first: int) -> list[Record]:
         """Return records with one row of timestamps for a row of years above or below one of months or quarters."""
-        for place in range(first, min(first + MAX_HEADER, len(records) - 2)):
+        for place in range(first, min(first + MAX_YEAR_ROWS, len(records) - 2)):
             above, below = records[place : place + 2]
             if (cells := join_years(above.cells, below.cells)) is not None:
                 text = f"years and their parts are joined: {quote_list(cells, max_items=4)}"

@@ -329,7 +329,10 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
 
     Whole numbers without such a meaning, such as years and steps, have no format here.
     """
-    if kind_of(column) != "number" or column.notna().sum() < 3:
+    if kind_of(column) != "number":
+        return TimeReading(None)
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    if np.isfinite(values).sum() < 3:
         return TimeReading(None)
     if is_whole(column):
         found = detect_number_format(column)
@@ -357,15 +360,17 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
         if _names_dates(str(column.name)) and (date := _changed_date(column)):
             text = f"expected dates such as 20201231, got {column.dropna().iloc[0]:.0f}, which may be {date}"
             return TimeReading(None, doubt=text)
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     if (reading := _read_fractions(values, str(column.name))) is not None:
         return reading
-    if is_time_name(str(column.name)) and np.nanmin(values) >= 1e9 and np.nanmax(values) < 1e10:
+    low, high = np.nanmin(values), np.nanmax(values)
+    if low >= 1e9 and high < 1e10 and is_time_name(str(column.name)):
         return TimeReading("seconds")
+    if not SERIALS[0] <= low <= high < SERIALS[1]:
+        return TimeReading(None)
     is_named = _names_dates(str(column.name)) or (
         is_time_name(str(column.name)) and not is_whole(column) and _has_usual_steps(column, EXCEL)
     )
-    if is_named and SERIALS[0] <= np.nanmin(values) and np.nanmax(values) < SERIALS[1]:
+    if is_named:
         first = parse(column.dropna().iloc[:1], EXCEL)[0][0]
         text = f"{column.dropna().iloc[0]} and the others are read as days of a spreadsheet"
         return TimeReading(EXCEL, f"{text}: {format_timestamp(first)}")
@@ -396,6 +401,8 @@ def _changed_date(column: pd.Series[Any]) -> str:
 
 def _read_fractions(values: npt.NDArray[np.float64], name: str) -> TimeReading | None:
     """Return how numbers such as 2010.25 read, if they are years with fractions at equal steps."""
+    if not (np.nanmin(values) >= 1500 and np.nanmax(values) < 2200):
+        return None
     seen = np.unique(values[np.isfinite(values)])
     if len(seen) < 5 or seen[0] < 1500 or seen[-1] >= 2200 or (seen == np.round(seen)).all():
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -76,18 +77,20 @@ _CLOCK_SIGN = r"\d[:.h]\d|\d\d-\d\d|\d\s+(?:-|\u2013|to|bis)\s+\d|[aApP]\.?[mM]"
 _RANGE = rf"{_CLOCK}(?:(?:-|\u2013|to|bis)\s*\d{{1,2}}(?:[:.h]\d\d){{0,2}}\s*(?:[aApP]\.?[mM]\.?)?\s*)?"
 
 
-def words_of(name: str) -> set[str]:
+@cache
+def words_of(name: str) -> frozenset[str]:
     """Return the words of the name of a column, in lower case."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return {word for word in re.split(r"[^a-z]+", fold(spaced)) if word}
+    return frozenset(word for word in re.split(r"[^a-z]+", fold(spaced)) if word)
 
 
 def part_kind(column: pd.Series[Any]) -> str | None:
     """Return the kind of calendar part that a column holds by its name and values; None for other columns."""
-    kind = _KIND_OF_NAME.get(re.sub(r"[^a-z0-9]", "", fold(str(column.name))))
-    if kind is None and words_of(str(column.name)) & {"period"}:
+    name = str(column.name)
+    kind = kind_of_name(name)
+    if kind is None and "period" in words_of(name):
         kind = _kind_of_tokens(column)
-    if kind is None and not str(column.name).strip():
+    if kind is None and not name.strip():
         kind = _kind_of_values(column)
     if kind is None:
         return None
@@ -95,6 +98,12 @@ def part_kind(column: pd.Series[Any]) -> str | None:
     low, high = _RANGES[kind]
     fits = np.isfinite(values) & (values >= low) & (values <= high)
     return kind if fits.mean() > 0.5 and (kind_of(column) == "text" or is_whole(column)) else None
+
+
+@cache
+def kind_of_name(name: str) -> str | None:
+    """Return the kind of calendar part that a name is usual for, if there is one."""
+    return _KIND_OF_NAME.get(re.sub(r"[^a-z0-9]", "", fold(name)))
 
 
 def _kind_of_values(column: pd.Series[Any]) -> str | None:

@@ -21,6 +21,7 @@ from tsattn.data.time_parts import (
     clock_times,
     day_part,
     has_times_of_day,
+    kind_of_name,
     names_months,
     part_kind,
     part_values,
@@ -66,10 +67,12 @@ def complete_periods(table: Table) -> Table:
 
 def _with_years(table: Table) -> Table:
     """Return a table with the year in each row, if only the first row of each year has it."""
-    for name in table.columns:
+    for name in table.frame.columns[table.frame.isna().any()]:
+        if name.strip() and kind_of_name(name) != YEAR:
+            continue
         years = table.frame[name]
         filled = years.notna().to_numpy()
-        if filled.all() or not filled[:1].all() or part_kind(years[filled]) != YEAR:
+        if not filled[:1].all() or part_kind(years[filled]) != YEAR:
             continue
         parts = [
             part_values(table.frame[other])
