@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -48,7 +49,11 @@ Kind = Literal["number", "bool", "date", "text", "other"]
 
 def kind_of(column: pd.Series[Any]) -> Kind:
     """Return the type of a column."""
-    dtype = column.cat.categories.dtype if is_categorical(column) else column.dtype
+    return _kind_of_dtype(column.cat.categories.dtype if is_categorical(column) else column.dtype)
+
+
+@cache
+def _kind_of_dtype(dtype: Any) -> Kind:
     if pd.api.types.is_bool_dtype(dtype):
         return "bool"
     if pd.api.types.is_numeric_dtype(dtype):

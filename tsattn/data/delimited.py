@@ -336,7 +336,7 @@ def _holds_written_ids(name: str, cells: Any) -> bool:
 def _holds_months(cells: Any) -> bool:
     """Return whether all distinct cells are like 01.2021, a month or week and a year, or 2021.01."""
     filled = cells.filter(pc.not_equal(cells, ""))
-    return len(filled) > 2 and _matches(filled, _POINTED)
+    return len(filled) > 2 and _matches(filled[:3], _POINTED) and _matches(filled, _POINTED)
 
 
 def _point_before_evidence(sample: str, layout: TextLayout, columns: Mapping[str, Sequence[str]]) -> Point:

@@ -69,7 +69,8 @@ def week_columns(names: Sequence[str]) -> dict[str, int]:
 
 def weekday_columns(names: Sequence[str]) -> dict[str, int]:
     """Return the columns that are the days of a week, with their numbers from 0 on for Monday."""
-    found = {name: number for name in names if (number := weekday_of(name.strip())) is not None}
+    words = [name for name in names if not name[-1:].isdigit()]
+    found = {name: number for name in words if (number := weekday_of(name.strip())) is not None}
     return found if len(found) == 7 == len(set(found.values())) else {}
 
 

@@ -244,7 +244,7 @@ class Table:
         """Name of the table in messages."""
         return self.origin.name
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """Names of the columns."""
         return list(self.frame.columns)

@@ -390,7 +390,7 @@ def _plain(table: Table) -> Role:
 
 def _holds_years(table: Table, name: str) -> bool:
     """Return whether a column, the first one or one named after time, holds the years of one or of each series."""
-    if not table[name].is_whole or not (name == table.columns[0] or words_of(name) & {"time", "year", "date"}):
+    if not (name == table.columns[0] or words_of(name) & {"time", "year", "date"}) or not table[name].is_whole:
         return False
     years = np.unique(table.frame[name].dropna().to_numpy(dtype=np.int64))
     return len(years) >= 3 and years[0] >= 1800 and years[-1] <= 2100 and bool((np.diff(years) == 1).all())
