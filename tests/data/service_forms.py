@@ -46,6 +46,43 @@ SERVICE_FORMS_READ: dict[str, tuple[str, dict[str, Any]]] = {
         two_series("release", "1.10", "1.20"),
         {"freq": "D", "ids": ("1.10", "1.20")},
     ),
+    "ids that are versions, none of them equal": (
+        lines("py,date,y", 120, lambda row: f"{('3.8', '3.10', 'null')[row // 40]},{DAYS[row % 40]:%F},{value(row)}"),
+        {"freq": "D", "ids": ("3.8", "3.10", "null")},
+    ),
+    "ids of equal width between bars": (
+        lines(
+            " date       | region    | y\n------------+-----------+---",
+            80,
+            lambda row: f" {DAYS[row % 40]:%F} | {('North Sea', 'Oslo')[row // 40]:<9} | {value(row)}",
+        )
+        + "(80 rows)\n",
+        {"freq": "D", "ids": ("North Sea", "Oslo"), "targets": ("y",)},
+    ),
+    "ids that differ in blanks": (two_series("sku", " 7a", "7a"), {"freq": "D", "ids": (" 7a", "7a")}),
+    "a table between lines of signs and a note": (
+        lines(
+            "+------------+-----+\n| date       | y   |\n+------------+-----+",
+            40,
+            lambda row: f"| {DAYS[row]:%F} | {value(row)} |",
+        )
+        + "+------------+-----+\n40 rows in set (0.00 sec)\n",
+        {"freq": "D", "targets": ("y",), "note": "40 rows in set"},
+    ),
+    "a note after columns of fixed width": (
+        lines(
+            "Date        Station    Temp",
+            80,
+            lambda row: f"{DAYS[row % 40]:%F}  {('North Sea', 'Oslo')[row // 40]:<9}  {value(row)}",
+        )
+        + "\n(80 rows affected)\n",
+        {"freq": "D", "ids": ("North Sea", "Oslo"), "note": "(80 rows affected)"},
+    ),
+    "compact times and notes after the table": (
+        lines("Latitude:\t52.5\n\ntime,P,G(i)", 240, lambda row: f"{HOURS[row]:%Y%m%d:%H}10,{value(row)},{value(row)}")
+        + "\n\nP: power (W)\n\nPVGIS (c) European Union, 2001-2024\n",
+        {"freq": "h", "start": "2022-01-01 00:10", "targets": ("P", "G(i)"), "note": "P: power"},
+    ),
     "numbers of several forms": (
         lines("date,y", 200, lambda row: f"{HOURS[row]},{value(row)}{('', '.0', '.00')[row % 3]}"),
         {"freq": "h", "targets": ("y",), "notes": ()},
@@ -111,6 +148,22 @@ SERVICE_FORMS_READ: dict[str, tuple[str, dict[str, Any]]] = {
     "years above numbers of months": (
         in_rows(f"Product,{first_only(YEARS)}", f",{','.join(str(month.month) for month in MONTHS)}"),
         {"freq": "MS", "start": "2016-01-01", "end": "2019-12-01", "ids": ("A", "B")},
+    ),
+    "years above the first row of values": (
+        "Product,2016,2017,2018,2019\nA,1,2,3,4\nB,5,6,7,8\n",
+        {"freq": "1", "ids": ("A", "B"), "layout": "columns", "changed": dict(enumerate(range(1, 9)))},
+    ),
+    "hours of work next to dates of several shops": (
+        lines(
+            "shop,date,hours,y",
+            80,
+            lambda row: f"{'AB'[row // 40]},{DAYS[row % 40]:%Y-%m-%d},{row % 3 / 4 + 0.25},{value(row)}",
+        ),
+        {"freq": "D", "ids": ("A", "B"), "time": ("date",)},
+    ),
+    "a time axis from 36000 on": (
+        lines("time,y", 60, lambda row: f"{36_000 + row / 4},{value(row)}"),
+        {"freq": "1", "targets": ("y",), "note": "rows are steps"},
     ),
     "years above quarters": (
         in_rows(
@@ -181,9 +234,17 @@ SERVICE_FORMS_REFUSED = {
         + "".join(f" [{row + 1:2d}] {rows_of(list(map(value, range(row, row + 10))), ' ')}\n" for row in (0, 10, 20)),
         ["a vector as R prints it", "'[ 1] 150", "write.csv"],
     ),
+    "days that may be counted from 1960 or 1970": (
+        lines("date,y", 40, lambda row: f"{22646 + row},{value(row)}"),
+        ["'date'", "1961-12-31 by 'excel'", "2022-01-01 or 2032-01-02", "time_format="],
+    ),
     "times of day in a column without a name": (
         ";Mean Values\n" + "".join(f"{hour:%H:%M};{value(row)}\n" for row, hour in enumerate(HOURS[:24])),
         ["line 2", "time of day", "without a date"],
+    ),
+    "a note of as many words as columns": (
+        lines("id ds y", 13, lambda row: f"north {MONTHS[row]:%d.%m.%Y} {value(row)}") + "\nSource: the office\n",
+        ["line 16", "'ds'", "got 'the'"],
     ),
     "a row that is no total before the rows": (
         lines("Day,Orders\n,160", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{value(row)}"),

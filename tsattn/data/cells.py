@@ -15,7 +15,7 @@ MAX_CELLS = 4000
 """Number of cells by which the kinds of columns are found; more if a row has more."""
 
 _DATE = re.compile(
-    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?|\d{4}[-/]\d{1,2}|\d{1,2}/\d{4}|"
+    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?|(?:19|20)\d{6}[T: ]\d{4}(?:\d\d)?Z?|\d{4}[-/]\d{1,2}|\d{1,2}/\d{4}|"
     r"\d{1,2}:\d\d(?::\d\d.*)?(?: ?[ap]\.?m\.?)?"
     r"|\d{4}[- ]?(?:[KQTWM]|MM)\d+|\d{4} ?[年년] ?\d{1,2} ?[月월].*"
     r"|(?:[QTW]|KW ?)\d+[- /]\d{2,4}|[1-4]Q[- ']?\d\d(?:\d\d)?|\d\dQ[1-4]",
@@ -38,6 +38,8 @@ MAX_WORDS = 7
 """Number of words of a date with a day of the week and the name of a time zone; sentences have more."""
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
+_AFTER = re.compile(r"[\s.,'/_-]{0,3}(?:(?:de|of|del|FY) )?\d", re.IGNORECASE)
+_BEFORE = re.compile(r"\d(?:st|nd|rd|th|er|º|ª)?[\s.,'/_-]{0,3}(?:(?:de|of|del) )?$")
 
 CellKind = Literal["empty", "number", "date", "text"]
 
@@ -51,11 +53,16 @@ def cell_kind(cell: str) -> CellKind:
     text = cell.strip()
     if _DATE.fullmatch(text):
         return "date"
-    words = _WORD.findall(text)
-    if len(words) <= MAX_WORDS and re.search(r"\d", text) and any(map(month_of, words)):
+    words = list(_WORD.finditer(text))
+    if len(words) <= MAX_WORDS and any(_is_next_to_number(text, word) and month_of(word[0]) for word in words):
         return "date"
     number = parse_number(text)
     return "number" if number and (number.value(".") is not None or number.value(",") is not None) else "text"
+
+
+def _is_next_to_number(text: str, word: re.Match[str]) -> bool:
+    """Return whether a word, such as the name of a month, follows or precedes a number of a day or a year."""
+    return bool(_AFTER.match(text, word.end()) or _BEFORE.search(text[max(word.start() - 12, 0) : word.start()]))
 
 
 def column_kinds(rows: Sequence[Sequence[str]]) -> list[CellKind]:

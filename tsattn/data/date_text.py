@@ -137,6 +137,7 @@ def _normalize(text: str) -> str:
     text = re.sub(r" ?\([^)]*\)$", "", text)
     text = re.sub(r"^(\d{4}) ?[年년] ?(\d{1,2}) ?[月월](?: ?(\d{1,2}) ?[日일号])?", _hyphenated, text)
     text = re.sub(r"^\[(.*)\]$", r"\1", text)
+    text = re.sub(r"^(\d{8}):(\d{4})$", r"\1T\2", text)
     text = re.sub(r"(?<=[\dZ])\[[\w/]+\]$", "", text)
     text = re.sub(r"^(\d{4})m(\d{1,2})$", r"\1M\2", text)
     text = start_of_range(text)

@@ -25,7 +25,7 @@ import pyarrow.csv as pa_csv
 from tsattn._text import quote_text
 from tsattn.config import ReadOptions
 from tsattn.data.cells import cell_kind
-from tsattn.data.columns import ID_NAMES, find_duplicate, has_id_name
+from tsattn.data.columns import ID_NAMES, find_duplicate, has_id_name, is_missing
 from tsattn.data.conversion import check_decimal, check_thousands, convert_texts, is_text
 from tsattn.data.encodings import FALLBACK, describe_encoding, find_double, guess_encoding, guess_utf16
 from tsattn.data.layout import TextLayout, find_layout
@@ -185,10 +185,27 @@ def _finish(
         notes += find_double(table)
     # An id such as '7-' is no negative number.
     ids = [name for name in table.column_names if name.lower() in ID_NAMES]
-    table, padded = _restore_numbers(table, dialect)
+    table, padded = _restore_numbers(_strip_ids(table, dialect.repeated), dialect)
     table, found = convert_texts(table, (*padded, *ids), dialect.decimal, options.na, lines)
     form = {"delimiter": dialect.delimiter, "decimal": dialect.decimal}
     return DelimitedText(table, lines, (*notes, *found), encoding, form, tuple(padded))
+
+
+def _strip_ids(table: Any, names: Sequence[str]) -> Any:
+    """Return a table whose repeated text has no blanks around it, as cells of equal width have, if all still differ."""
+    for name in names:
+        column = table[name]
+        if not is_text(column.type):
+            continue
+        column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+        column = column.unify_dictionaries()
+        cells = column.chunk(0).dictionary if column.num_chunks else column.unique().dictionary
+        stripped = pc.utf8_trim_whitespace(cells)
+        if stripped.equals(cells) or len(stripped.unique()) < len(cells):
+            continue
+        chunks = [pa.DictionaryArray.from_arrays(chunk.indices, stripped) for chunk in column.chunks]
+        table = table.set_column(table.column_names.index(name), name, pa.chunked_array(chunks))
+    return table
 
 
 def _restore_numbers(table: Any, dialect: _Dialect) -> tuple[Any, list[str]]:
@@ -324,13 +341,14 @@ def _holds_identifiers(cells: Any, rows: int) -> bool:
 
 def _holds_written_ids(name: str, cells: Any) -> bool:
     """Return whether distinct cells are numbers such as +49 and 1.10 that are ids by their name or differ as text."""
-    filled = cells.filter(pc.not_equal(cells, ""))
+    if not _any(cells, r"^[+]\d+$|^\d+\.\d*0$"):
+        return False
+    filled = pa.array([cell for cell in cells.to_pylist() if cell and not is_missing(cell)], pa.string())
     if not _matches(filled, r"^[+]?\d+(\.\d+)?$"):
         return False
-    if not _any(filled, r"^[+]\d+$|^\d+\.\d*0$"):
-        return False
-    numbers = pc.replace_substring(filled, "+", "").cast(pa.float64())
-    return has_id_name(name) or len(numbers.unique()) < len(filled)
+    if has_id_name(name) or (_any(filled, r"^\d+\.\d+0$") and _any(filled, r"^\d+\.\d$")):
+        return True
+    return len(pc.replace_substring(filled, "+", "").cast(pa.float64()).unique()) < len(filled)
 
 
 def _holds_months(cells: Any) -> bool:

@@ -64,6 +64,11 @@ def join_years(above: Sequence[str], below: Sequence[str]) -> list[str] | None:
         ]
         start = next((number for number, cell in enumerate(found) if cell), len(found))
         rest = found[start:]
+        if 2 * len({cell[:4] for cell in rest}) > len(rest) and all(
+            part.strip().isdigit() for part in filled[1][start:]
+        ):
+            # The first row of values below years.
+            continue
         if len(above) == len(below) and sum(map(bool, rest)) > max(2, 0.8 * len(rest)) and len(set(rest)) == len(rest):
             others = [" ".join(filter(None, (a.strip(), b.strip()))) for a, b in zip(above, below, strict=True)]
             return [cell or other for cell, other in zip(found, others, strict=True)]

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,12 +58,18 @@ def split(lines: Sequence[str], delimiter: str) -> list[Record]:
         DataError: A cell is longer than the csv module allows, because its quotes do not end.
     """
     if delimiter == FIXED:
-        columns = _fixed_columns(lines)
-        return [
-            Record([line[start:end].strip() for start, end in columns], number, number + 1)
-            for number, line in enumerate(lines, start=1)
-            if line.strip()
-        ]
+        first, last = _longest_block(lines)
+        columns = _fixed_columns(lines[first:last])
+        above, gap = _longest_block(lines[: first - 1])
+        if gap == first - 1 and first - above <= MAX_TITLES and len(lines[above:gap]):
+            # An empty line, or one of dashes, may follow the header.
+            joined = _fixed_columns([*lines[above:gap], *lines[first:last]])
+            first, columns = (above, joined) if len(joined) >= len(columns) else (first, columns)
+        rows = (
+            [line[start:end].strip() for start, end in columns] if first <= number < last else [line.strip()]
+            for number, line in enumerate(lines)
+        )
+        return [Record(cells, number, number + 1) for number, cells in enumerate(rows, start=1) if any(cells)]
     if delimiter == BLANKS:
         reader = csv.reader((line.replace("\t", " ").strip() for line in lines), delimiter=" ", skipinitialspace=True)
     else:
@@ -77,15 +84,21 @@ def split(lines: Sequence[str], delimiter: str) -> list[Record]:
     return [record for record in records if record.cells]
 
 
+def _longest_block(lines: Sequence[str]) -> tuple[int, int]:
+    """Return the first of the most lines without an empty one between them, and the end of these."""
+    ends = [-1, *(number for number, line in enumerate(lines) if not line.strip()), len(lines)]
+    start, end = max(pairwise(ends), key=lambda pair: pair[1] - pair[0])
+    return start + 1, end
+
+
 def _fixed_columns(lines: Sequence[str]) -> list[tuple[int, int]]:
     """Return the start and the end of the columns of lines, between which all lines have blanks.
 
     A part without a name or without cells belongs to the part next to it that one blank separates.
     """
-    filled = [line for line in lines if line.strip()]
-    width = max(map(len, filled), default=0)
-    text = "".join(line.ljust(width) for line in filled)
-    signs = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32).reshape(len(filled), width) != ord(" ")
+    width = max(map(len, lines), default=0)
+    text = "".join(line.ljust(width) for line in lines)
+    signs = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32).reshape(len(lines), width) != ord(" ")
     edges = np.flatnonzero(np.diff(signs.any(axis=0).astype(np.int8), prepend=0, append=0))
     columns = [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
     number = 0

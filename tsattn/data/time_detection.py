@@ -32,6 +32,9 @@ DATE_NAMES |= {"day", "tag", "jour", "dia"}
 SERIALS = (20_000, 80_000)
 """Range of the days of spreadsheets: 1954 to 2119."""
 
+SERIAL_OF_1970 = 25_569
+"""Day of spreadsheets, below which numbers are more likely counted from 1960 or 1970 on."""
+
 MAX_ORDERED = 2000
 """Rows in which exchanged days and months are looked for."""
 
@@ -44,6 +47,7 @@ MIN_ROWS = 10
 _COMPACT = {4: (), 6: ("%Y%m", "week", "%y%m%d"), 7: ("%Y%j",), 8: ("%Y%m%d",), 10: ("%Y%m%d%H",), 12: ("%Y%m%d%H%M",)}
 _COMPACT |= {14: ("%Y%m%d%H%M%S",)}
 _USUAL_SECONDS = frozenset((1, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800))
+_SERIAL_SECONDS = frozenset((60, 300, 600, 900, 1800, 3600))
 _DAY_SECONDS = 86_400
 _YEAR = re.compile(r"(?:1[89]|20)\d\d")
 _FISCAL_PART = r"(?i:FY ?'?\d{2,4}[-/ ]?(?:[QMP]|F?W)\d{1,2}|(?:[QMP]|F?W)\d{1,2}[-/ ]?FY ?'?\d{2,4})"
@@ -270,7 +274,7 @@ def _regularity(times: pd.Index) -> tuple[float, int]:
 
     They are counted in elapsed time or, for one day of the month, in months. Few rows are never regular.
     """
-    wall = pd.DatetimeIndex(times).tz_localize(None)
+    wall = pd.DatetimeIndex(times).tz_localize(None).dropna()
     steps = np.diff(np.asarray(wall.asi8, dtype=np.int64))
     moved = steps[steps != 0]
     if len(moved) < MIN_ROWS - 1:
@@ -368,10 +372,15 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
     if not SERIALS[0] <= low <= high < SERIALS[1]:
         return TimeReading(None)
     is_named = _names_dates(str(column.name)) or (
-        is_time_name(str(column.name)) and not is_whole(column) and _has_usual_steps(column, EXCEL)
+        is_time_name(str(column.name)) and not is_whole(column) and _usual_step(column, EXCEL) in _SERIAL_SECONDS
     )
     if is_named:
         first = parse(column.dropna().iloc[:1], EXCEL)[0][0]
+        if high < SERIAL_OF_1970:
+            # SAS and R count days as well.
+            others = [f"{pd.Timestamp(f'{start}-01-01') + pd.Timedelta(days=low):%Y-%m-%d}" for start in (1960, 1970)]
+            text = f"expected dates, got {column.dropna().iloc[0]}, which is {format_timestamp(first)} by 'excel', and"
+            return TimeReading(None, doubt=f"{text} {others[0]} or {others[1]} in days since 1960 or 1970")
         text = f"{column.dropna().iloc[0]} and the others are read as days of a spreadsheet"
         return TimeReading(EXCEL, f"{text}: {format_timestamp(first)}")
     return TimeReading(None)
@@ -419,14 +428,19 @@ def _read_fractions(values: npt.NDArray[np.float64], name: str) -> TimeReading |
     return None
 
 
-def _has_usual_steps(column: pd.Series[Any], unit: str) -> bool:
-    """Return whether numbers are regular timestamps, counts of a unit a usual number of seconds or days apart."""
-    times, invalid = parse(column, unit)
+def _usual_step(column: pd.Series[Any], time_format: str) -> float | None:
+    """Return the most common seconds between timestamps; None if cells are invalid or most steps differ."""
+    times, invalid = parse(column, time_format)
     if invalid.any() or _regularity(times)[0] < 0.7:
-        return False
-    if unit not in EPOCH_UNITS:
-        return True
+        return None
     steps = np.diff(pd.DatetimeIndex(times).asi8)
     found, number = np.unique(steps[steps != 0], return_counts=True)
-    seconds = int(found[np.argmax(number)]) / 1e6
+    return float(found[np.argmax(number)] / 1e6)
+
+
+def _has_usual_steps(column: pd.Series[Any], unit: str) -> bool:
+    """Return whether numbers are regular timestamps, counts of a unit a usual number of seconds or days apart."""
+    seconds = _usual_step(column, unit)
+    if seconds is None or unit not in EPOCH_UNITS:
+        return seconds is not None
     return seconds in _USUAL_SECONDS or (seconds % 3600 == 0 and seconds <= 366 * _DAY_SECONDS)

@@ -229,13 +229,28 @@ def day_part(column: pd.Series[Any], days: pd.Index, *, named: bool = False) -> 
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     low, high = np.nanmin(values), np.nanmax(values)
     if not is_whole(column):
-        return "fraction" if (usual or named) and low >= 0 and high < 1 else None
+        is_fraction = low >= 0 and high < 1 and (named or (usual and _divides_day(values)))
+        return "fraction" if is_fraction else None
     if re.sub(r"[^a-z]", "", fold(str(column.name))) in ("hhmm", "hrmn", "time", "hour") and high > 60:
         parts = np.nan_to_num(values)
         if low >= 0 and high > 2400:
             return "hhmmss" if high <= 240000 and (parts % 100 < 60).all() and (parts // 100 % 100 < 60).all() else None
         return "hhmm" if low >= 0 and (parts % 100 < 60).all() else None
     return _periods_of_day(values, pd.DatetimeIndex(days)) if low == 1 and (named or words & _PERIOD_NAMES) else None
+
+
+def _round_seconds(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return seconds as whole numbers, as whole minutes if all of them are at most 5 seconds from one."""
+    minutes = np.round(seconds / 60) * 60
+    near = np.abs(seconds - minutes)[np.isfinite(seconds)] <= 5
+    return minutes if near.all() else np.round(seconds)
+
+
+def _divides_day(fractions: npt.NDArray[np.float64]) -> bool:
+    """Return whether fractions of days, rounded to a few seconds, are those of all hours or parts of hours."""
+    seconds = np.unique(np.round(fractions[np.isfinite(fractions)] * 86_400))
+    count = len(seconds)
+    return count in _COUNTS and bool((np.abs(seconds - np.arange(count) * 86_400 / count) <= 5).all())
 
 
 def _periods_of_day(values: npt.NDArray[np.float64], days: pd.DatetimeIndex) -> str | None:
@@ -306,8 +321,8 @@ def clock_times(column: pd.Series[Any], kind: str) -> tuple[Ints, Bools]:
         hours = pd.Series(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
         minutes = seconds = hours * 0
         if kind == "fraction":
-            # Fractions of days are rounded.
-            hours = (hours * 86_400).round() / 3600
+            # Fractions of days are rounded, often to a few seconds.
+            hours = _round_seconds(hours.to_numpy() * 86_400) / 3600
         elif kind == "hhmmss":
             hours, minutes, seconds = hours // 10000, hours // 100 % 100, hours % 100
         elif kind == "hhmm":
