@@ -88,7 +88,7 @@ def month_of(word: str) -> int | None:
     if plain in _OTHER_ABBREVIATIONS:
         return _OTHER_ABBREVIATIONS[plain]
     whole, prefixes = _month_numbers()
-    found = whole.get(plain) or prefixes.get(plain, frozenset())
+    found = whole.get(plain) or prefixes.get(plain) or set[int]()
     return next(iter(found)) if len(found) == 1 else None
 
 

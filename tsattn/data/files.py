@@ -273,7 +273,7 @@ def _to_frame(table: Any) -> pd.DataFrame:
     if empty := [name for name in frame if not str(name).strip() and frame[name].isna().all()]:
         frame = frame.drop(columns=empty)
     # Booleans with missing values have the dtype object.
-    if nested := [name for name, dtype in frame.dtypes.items() if pd.api.types.is_object_dtype(dtype)]:
+    if nested := [str(name) for name, dtype in frame.dtypes.items() if pd.api.types.is_object_dtype(dtype)]:
         # `astype` of a frame copies all of its columns.
         frame = frame.assign(**{name: frame[name].astype("boolean" if name in flags else "str") for name in nested})
     stripped = [str(name).strip() for name in frame.columns]

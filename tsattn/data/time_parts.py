@@ -322,7 +322,7 @@ def clock_times(column: pd.Series[Any], kind: str) -> tuple[Ints, Bools]:
         minutes = seconds = hours * 0
         if kind == "fraction":
             # Fractions of days are rounded, often to a few seconds.
-            hours = _round_seconds(hours.to_numpy() * 86_400) / 3600
+            hours = pd.Series(_round_seconds(hours.to_numpy() * 86_400) / 3600)
         elif kind == "hhmmss":
             hours, minutes, seconds = hours // 10000, hours // 100 % 100, hours % 100
         elif kind == "hhmm":
