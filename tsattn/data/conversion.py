@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from tsattn._text import quote_list, quote_text
 from tsattn.data.columns import is_missing
-from tsattn.data.notes import Note
-from tsattn.data.numbers import ParsedTexts, find_decimal, parse_number, parse_texts
+from tsattn.data.numbers import ParsedTexts, parse_number, parse_texts
+from tsattn.data.table import Note
 from tsattn.errors import DataError
 
 MIN_NUMERIC = 0.5
@@ -45,7 +45,7 @@ def convert_texts(
     notes: list[Note] = []
     for number, name in enumerate(table.column_names):
         column = table[number]
-        if name in excluded or not is_text(column.type) or not _holds_numbers(_spread(column, table.num_columns)):
+        if name in excluded or not is_text(column.type) or not holds_numbers(spread(column, table.num_columns)):
             continue
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         encoded = encoded.combine_chunks() if encoded.num_chunks != 1 else encoded.chunk(0)
@@ -93,60 +93,6 @@ def _unit_of(cell: str, decimal: str) -> str | None:
     return None if number is None or number.value(decimal) is None else number.unit
 
 
-def check_decimal(table: Any, lines: Any) -> None:
-    """Raise a DataError if numbers of a table have a decimal comma or two readings, although the first rows have none.
-
-    Args:
-        table: Arrow table, whose columns of text may hold numbers.
-        lines: Line of each row; None for files that begin with the header.
-    """
-    texts = {
-        name: column for name, column in zip(table.column_names, table.columns, strict=True) if is_text(column.type)
-    }
-    cells = {
-        name: [cell for cell in column.unique().to_pylist() if cell is not None]
-        for name, column in texts.items()
-        if _holds_numbers(_spread(column, len(texts)))
-    }
-
-    def place(cell: str) -> str:
-        rows = [pc.index(texts[name].cast(pa.string()), cell).as_py() for name in cells]
-        row = min(row for row in rows if row >= 0)
-        return f"line {row + 2 if lines is None else lines[row]}"
-
-    if find_decimal(cells, place, "in doubt").sign == ",":
-        raise DataError(
-            "expected decimal signs in the first rows as well, got decimal commas after them only",
-            "set {decimal} to ,",
-        )
-
-
-def check_thousands(table: Any, names: Sequence[str], lines: Any) -> None:
-    """Raise a DataError if points in columns that begin with whole numbers may be thousands signs.
-
-    Args:
-        table: Arrow table.
-        names: Columns of whole numbers in the first rows of the file.
-        lines: Line of each row; None for files that begin with the header.
-    """
-    for name in names:
-        column = table[name]
-        if not pa.types.is_floating(column.type):
-            continue
-        values = column.to_numpy()
-        seen = values[np.isfinite(values)]
-        fractions = seen[seen != np.round(seen)]
-        in_thousands = np.abs(fractions * 1000 - np.round(fractions * 1000)) < 1e-6
-        if len(fractions) and in_thousands.all() and (np.abs(fractions) >= 1).all() and np.abs(seen).max() < 1000:
-            row = int(np.argmax(values == fractions[0]))
-            raise DataError(
-                f"line {row + 2 if lines is None else lines[row]}: column '{name}': expected numbers with one reading, "
-                f"got {fractions[0]:.3f} after whole numbers, which is {fractions[0] * 1000:.0f} if the point is a "
-                "thousands sign",
-                "set {decimal} to . or ,",
-            )
-
-
 def _merge(notes: Sequence[Note]) -> list[Note]:
     """Return one note for all columns with the same setting and value."""
     merged: dict[tuple[str, str], list[Note]] = {}
@@ -163,14 +109,15 @@ def is_text(dtype: Any) -> bool:
     return bool(pa.types.is_string(dtype) or (pa.types.is_dictionary(dtype) and pa.types.is_string(dtype.value_type)))
 
 
-def _spread(column: Any, width: int) -> list[str]:
+def spread(column: Any, width: int) -> list[str]:
     """Return distinct cells of evenly spaced rows, fewer in tables with many columns."""
     count = min(len(column), max(_SAMPLE // width, _MIN_SAMPLE))
     rows = np.unique(np.linspace(0, max(len(column) - 1, 0), count).astype(np.int64))
     return [cell for cell in set(column.take(rows).to_pylist()) if cell is not None]
 
 
-def _holds_numbers(cells: Sequence[str]) -> bool:
+def holds_numbers(cells: Sequence[str]) -> bool:
+    """Return whether at least a quarter of the cells of a column of text that are not missing are numbers."""
     filled = [cell for cell in cells if not is_missing(cell)]
     numbers = sum(parse_number(cell) is not None for cell in filled)
     return numbers > 0 and numbers >= MIN_NUMERIC * len(filled) / 2

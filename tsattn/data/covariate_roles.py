@@ -13,9 +13,8 @@ from tsattn._text import quote_list
 from tsattn.config import DataConfig
 from tsattn.data.columns import Bools, encode, find_duplicate
 from tsattn.data.frequency import to_integers
-from tsattn.data.roles import Role, is_counter
+from tsattn.data.roles import COUNTS, Role, is_counter
 from tsattn.data.table import Column, Table
-from tsattn.data.target_role import COUNTS
 from tsattn.errors import ConfigError
 from tsattn.timeseries.calendar import AUTO, applicable_cycles, calendar_feature_names, check_calendar, seasonal_cycles
 from tsattn.timeseries.panel import Panel

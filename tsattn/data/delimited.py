@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 
 from tsattn._text import quote_text
 from tsattn.config import ReadOptions
 from tsattn.data.cells import cell_kind
-from tsattn.data.columns import ID_NAMES, find_duplicate, has_id_name, is_missing
-from tsattn.data.conversion import check_decimal, check_thousands, convert_texts, is_text
+from tsattn.data.columns import ID_NAMES
+from tsattn.data.conversion import convert_texts, is_text
+from tsattn.data.decimal_sign import check_decimal, check_thousands
+from tsattn.data.dialect import Dialect, detect_dialect, holds_identifiers, holds_written_ids, matches, read_csv
 from tsattn.data.encodings import FALLBACK, describe_encoding, find_double, guess_encoding, guess_utf16
-from tsattn.data.layout import TextLayout, find_layout
-from tsattn.data.notes import Note
-from tsattn.data.numbers import FoundDecimal, Point, find_decimal, parse_number
-from tsattn.data.table import find_line
+from tsattn.data.layout import LINE_END, find_layout
+from tsattn.data.table import Note, find_line
 from tsattn.errors import DataError
 
 SAMPLE_BYTES = 1 << 20
@@ -40,55 +38,13 @@ SAMPLE_BYTES = 1 << 20
 CHUNK_BYTES = 8 << 20
 """Size of the chunks in which a file is read."""
 
-MAX_DISTINCT = 20_000
-"""Number of distinct cells, of all columns, by which the decimal sign is found; at least 20 of each."""
 
 MAX_CHUNK_BYTES = 8 * CHUNK_BYTES
 """Size up to which a chunk grows to find the end of a row."""
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
-_POINTED = r"^(\d{1,3}\.(19|20)\d\d|(19|20)\d\d\.(0[1-9]|1[0-2]))$"
-_SURE_IDENTIFIER = r"^(0\d+|0[xX][0-9a-fA-F]+|\d{20,})$"
-_IDENTIFIER = rf"{_SURE_IDENTIFIER}|^\d+[eE]\d+$"
-_LOCAL_DATE = re.compile(r"\d{1,2}\.\d{1,2}\.(\d{4}|\d\d)\b.*")
-_QUOTED_POINT = re.compile(r'"[^",\n]*\d\.\d{3}\b[^",\n]*"')
 
 Source = Path | bytes
 """A file, or the content of one."""
-
-
-@dataclass(frozen=True)
-class _Dialect:
-    """Format of a delimited file.
-
-    Args:
-        names: Names of the columns.
-        delimiter: Sign between cells.
-        decimal: Decimal sign.
-        is_decimal_known: Whether the user or the first rows decide it.
-        padded: Columns with numbers that may be identifiers, such as 007, 0x7, +49 or 1.10, and stay text.
-        numbered: Columns of ids that are whole numbers in the sample. They are read as text, because others may follow.
-        repeated: Columns with repeated text.
-        whole: Columns that hold whole numbers in the sample.
-        notes: How the dialect was found.
-    """
-
-    names: list[str]
-    delimiter: str
-    decimal: str
-    is_decimal_known: bool = True
-    padded: list[str] = field(default_factory=list)
-    numbered: list[str] = field(default_factory=list)
-    repeated: list[str] = field(default_factory=list)
-    whole: list[str] = field(default_factory=list)
-    notes: tuple[Note, ...] = ()
-
-    def types(self, *, dictionaries: bool) -> dict[str, Any]:
-        """Return the Arrow types of columns that are not inferred, with repeated text as dictionaries or not."""
-        types = dict.fromkeys(self.padded, pa.string())
-        if dictionaries:
-            types |= dict.fromkeys(self.repeated, pa.dictionary(pa.int32(), pa.string()))
-        return types
 
 
 @dataclass(frozen=True)
@@ -128,12 +84,12 @@ def read_delimited(source: Source, options: ReadOptions | None = None, texts: Se
     sample, encoding, whole = _sample(source, options.encoding)
     if not sample.strip():
         raise DataError("the file is empty; expected a header line and rows of data")
-    header = _LINE_END.split(sample.lstrip("\r\n"), maxsplit=1)[0]
+    header = LINE_END.split(sample.lstrip("\r\n"), maxsplit=1)[0]
     if len(header) >= SAMPLE_BYTES // 4 and len(header) >= len(sample.strip()):
         raise DataError(f"line 1: expected a header, got no end of the line in {len(header):,} characters")
     layout = find_layout(sample, options, whole=whole)
     if layout.text is None:
-        dialect = _detect_dialect(sample, layout, options, texts)
+        dialect = detect_dialect(sample, layout, options, texts)
         try:
             table, encoding = _read_table(source, dialect, encoding)
             return _finish(table, None, encoding, dialect, options)
@@ -145,7 +101,7 @@ def read_delimited(source: Source, options: ReadOptions | None = None, texts: Se
     elif not whole:
         layout = find_layout(_read_text(source, encoding), options, whole=True)
     text = layout.text or ""
-    dialect = _detect_dialect(text[:SAMPLE_BYTES], layout, options, texts)
+    dialect = detect_dialect(text[:SAMPLE_BYTES], layout, options, texts)
     try:
         table = _read_table(text.encode(), dialect, "UTF-8")[0]
     except pa.ArrowInvalid as error:
@@ -153,7 +109,7 @@ def read_delimited(source: Source, options: ReadOptions | None = None, texts: Se
     return _finish(table, np.asarray(layout.lines), encoding, dialect, options)
 
 
-def _read_table(source: Source, dialect: _Dialect, encoding: str) -> tuple[Any, str]:
+def _read_table(source: Source, dialect: Dialect, encoding: str) -> tuple[Any, str]:
     """Return the Arrow table of a file and its encoding."""
     if encoding == "UTF-8":
         table = _read_chunks(source, dialect)
@@ -170,7 +126,7 @@ def _finish(
     table: Any,
     lines: npt.NDArray[np.int64] | None,
     encoding: str,
-    dialect: _Dialect,
+    dialect: Dialect,
     options: ReadOptions,
 ) -> DelimitedText:
     """Return a table whose text is replaced by numbers where it holds numbers."""
@@ -208,7 +164,7 @@ def _strip_ids(table: Any, names: Sequence[str]) -> Any:
     return table
 
 
-def _restore_numbers(table: Any, dialect: _Dialect) -> tuple[Any, list[str]]:
+def _restore_numbers(table: Any, dialect: Dialect) -> tuple[Any, list[str]]:
     """Return a table with ids such as 7 as numbers if none is written as 007, and the columns that stay text."""
     padded = list(dialect.padded)
     for number, name in enumerate(table.column_names):
@@ -216,22 +172,14 @@ def _restore_numbers(table: Any, dialect: _Dialect) -> tuple[Any, list[str]]:
         if name not in dialect.numbered or not is_text(column.type):
             continue
         cells = column.unique().cast(pa.string())
-        if _matches(cells, r"^(0|-?[1-9]\d{0,17})?$"):
+        if matches(cells, r"^(0|-?[1-9]\d{0,17})?$"):
             empty = pc.equal(cells, "")
             codes = pc.index_in(column.cast(pa.string()), value_set=cells)
             values = pc.if_else(empty, None, cells).cast(pa.int64())
             table = table.set_column(number, name, values.take(codes))
-        elif _holds_identifiers(cells, len(column)) or _holds_written_ids(name, cells):
+        elif holds_identifiers(cells, len(column)) or holds_written_ids(name, cells):
             padded.append(name)
     return table, padded
-
-
-def _matches(cells: Any, pattern: str) -> bool:
-    return bool(pc.all(pc.match_substring_regex(cells, pattern)).as_py())
-
-
-def _any(cells: Any, pattern: str) -> bool:
-    return bool(pc.any(pc.match_substring_regex(cells, pattern)).as_py())
 
 
 def _check_quotes(table: Any, delimiter: str, lines: npt.NDArray[np.int64] | None) -> None:
@@ -276,127 +224,7 @@ def _open(source: Source) -> Any:
     return pa.BufferReader(source) if isinstance(source, bytes) else pa.input_stream(source)
 
 
-def _read_csv(
-    stream: Any, dialect: _Dialect, types: dict[str, Any] | None, on_bad_row: Any = None, **options: Any
-) -> Any:
-    """Return the Arrow table of a stream; ``options`` are those of `pyarrow.csv.ReadOptions`."""
-    return pa_csv.read_csv(
-        stream,
-        read_options=pa_csv.ReadOptions(**options),
-        parse_options=pa_csv.ParseOptions(delimiter=dialect.delimiter, invalid_row_handler=on_bad_row),
-        convert_options=pa_csv.ConvertOptions(column_types=types, decimal_point=dialect.decimal),
-    )
-
-
-def _detect_dialect(sample: str, layout: TextLayout, options: ReadOptions, known: Sequence[str]) -> _Dialect:
-    if (name := find_duplicate(layout.names)) is not None:
-        raise DataError(f"line 1: expected a header with unique column names, got {quote_text(name)} twice")
-    dialect = _Dialect(layout.names, layout.delimiter, options.decimal or ".", notes=layout.notes)
-    texts = _sample_table(sample, dialect, dict.fromkeys(layout.names, pa.string()))
-    if texts is None:
-        return dialect
-    distinct = dict(zip(texts.column_names, (column.unique() for column in texts.columns), strict=True))
-    # Thousands of columns are looked at one by one only if any cell is of interest.
-    cells = pa.chunked_array(list(distinct.values()), pa.string())
-    months = [name for name, column in distinct.items() if _holds_months(column)] if _any(cells, _POINTED) else []
-    has_identifiers = _any(cells, _IDENTIFIER)
-    if options.decimal is None:
-        most = max(MAX_DISTINCT // max(len(distinct), 10), 20)
-        heads = {name: column[:most].to_pylist() for name, column in distinct.items() if name not in months}
-        lines = _LINE_END.split(sample)
-
-        def place(cell: str) -> str:
-            row = next((number for number, line in enumerate(lines, start=1) if cell in line), 2)
-            return f"line {row if layout.text is None else layout.lines[row - 2]}"
-
-        found = find_decimal(heads, place, _point_before_evidence(sample, layout, heads))
-        notes = (*layout.notes, *_describe_decimal(heads, found))
-        dialect = replace(dialect, decimal=found.sign or ".", is_decimal_known=bool(found.sign), notes=notes)
-    table = _sample_table(sample, dialect)
-    if table is None:
-        return dialect
-    padded = [
-        name
-        for name, column in distinct.items()
-        if name in known
-        or name in months
-        or (has_identifiers and _holds_identifiers(column, texts.num_rows))
-        or (2 * len(column) <= texts.num_rows and dialect.decimal == "." and _holds_written_ids(name, column))
-    ]
-    types = {field.name: field.type for field in table.schema}
-    whole = [name for name, dtype in types.items() if pa.types.is_integer(dtype)]
-    repeated = [name for name, column in distinct.items() if 2 * len(column) <= table.num_rows]
-    numbered = [name for name in whole if name in repeated and name not in padded and has_id_name(name)]
-    repeated = [name for name in repeated if name in (*padded, *numbered) or pa.types.is_string(types[name])]
-    whole = [] if options.decimal else [name for name in whole if name not in numbered]
-    return replace(dialect, padded=padded, numbered=numbered, repeated=repeated, whole=whole)
-
-
-def _holds_identifiers(cells: Any, rows: int) -> bool:
-    """Return whether distinct cells are whole numbers that are identifiers; those such as 12E4 are repeated."""
-    if not _any(cells, _IDENTIFIER):
-        return False
-    return _any(cells, _SURE_IDENTIFIER) or (2 * len(cells) <= rows and _matches(cells, r"^(\d+([eE]\d+)?)?$"))
-
-
-def _holds_written_ids(name: str, cells: Any) -> bool:
-    """Return whether distinct cells are numbers such as +49 and 1.10 that are ids by their name or differ as text."""
-    if not _any(cells, r"^[+]\d+$|^\d+\.\d*0$"):
-        return False
-    filled = pa.array([cell for cell in cells.to_pylist() if cell and not is_missing(cell)], pa.string())
-    if not _matches(filled, r"^[+]?\d+(\.\d+)?$"):
-        return False
-    if has_id_name(name) or (_any(filled, r"^\d+\.\d+0$") and _any(filled, r"^\d+\.\d$")):
-        return True
-    return len(pc.replace_substring(filled, "+", "").cast(pa.float64()).unique()) < len(filled)
-
-
-def _holds_months(cells: Any) -> bool:
-    """Return whether all distinct cells are like 01.2021, a month or week and a year, or 2021.01."""
-    filled = cells.filter(pc.not_equal(cells, ""))
-    return len(filled) > 2 and _matches(filled[:3], _POINTED) and _matches(filled, _POINTED)
-
-
-def _point_before_evidence(sample: str, layout: TextLayout, columns: Mapping[str, Sequence[str]]) -> Point:
-    """Return whether points are decimal signs if no number shows it."""
-    has_blanks = any(note.field == "delimiter" for note in layout.notes)
-    if _QUOTED_POINT.search(sample):
-        return "in doubt"
-    if layout.delimiter == "," and not has_blanks:
-        return "usual"
-    has_local_dates = any(cells and all(map(_LOCAL_DATE.fullmatch, cells)) for cells in columns.values())
-    return "in doubt" if has_local_dates else "likely"
-
-
-def _describe_decimal(cells: Mapping[str, Sequence[str]], found: FoundDecimal) -> list[Note]:
-    """Return a note about a decimal comma, or a warning about a point that may be a thousands sign."""
-    if found.doubt:
-        other = parse_number(found.doubt)
-        assert other is not None
-        reason = (
-            f"'{found.doubt}' in column '{found.column}' is {other.value('.'):.15g}; it is {other.value(','):.15g} if "
-            "the point is a thousands sign"
-        )
-        return [Note("decimal", ".", reason, True, "set {decimal} to . or ,")]
-    if found.sign != ",":
-        return []
-    for name, texts in cells.items():
-        for text in texts:
-            number = parse_number(text)
-            if number is not None and number.evidence and number.value(",") is not None:
-                return [Note("decimal", ",", f"'{text.strip()}' in column '{name}' is {number.value(','):.15g}")]
-    return []
-
-
-def _sample_table(sample: str, dialect: _Dialect, types: dict[str, Any] | None = None) -> Any | None:
-    """Return the sample as an Arrow table without rows of other lengths, or None if it cannot be read."""
-    try:
-        return _read_csv(pa.BufferReader(sample.encode()), dialect, types, lambda row: "skip")
-    except pa.ArrowInvalid:
-        return None
-
-
-def _read_chunks(source: Source, dialect: _Dialect, *, exact: bool = False) -> Any | None:
+def _read_chunks(source: Source, dialect: Dialect, *, exact: bool = False) -> Any | None:
     """Return the Arrow table of a file that is read in chunks, on all cores, or None if that fails.
 
     This takes the memory of the table and a few chunks, while pyarrow alone holds the whole text. It fails if a chunk
@@ -421,13 +249,13 @@ def _read_chunks(source: Source, dialect: _Dialect, *, exact: bool = False) -> A
     return table.unify_dictionaries()
 
 
-def _read_chunk(chunk: memoryview, dialect: _Dialect, first: bool) -> Any:
+def _read_chunk(chunk: memoryview, dialect: Dialect, first: bool) -> Any:
     if _count_quotes(chunk) % 2:
         raise _OpenQuote
     # One thread each: the chunks are read in parallel.
     names = {} if first else {"column_names": dialect.names}
     types = dialect.types(dictionaries=True)
-    table = _read_csv(pa.BufferReader(pa.py_buffer(chunk)), dialect, types, use_threads=False, **names)
+    table = read_csv(pa.BufferReader(pa.py_buffer(chunk)), dialect, types, use_threads=False, **names)
     for number, name in enumerate(table.column_names):
         dtype = table[number].type
         if pa.types.is_timestamp(dtype):
@@ -466,9 +294,9 @@ def _chunks(source: Source, *, exact: bool) -> Iterator[memoryview]:
             yield memoryview(rest)
 
 
-def _read_whole(source: Source, dialect: _Dialect, encoding: str) -> Any:
+def _read_whole(source: Source, dialect: Dialect, encoding: str) -> Any:
     try:
-        return _read_csv(_open(source), dialect, dialect.types(dictionaries=False), encoding=encoding)
+        return read_csv(_open(source), dialect, dialect.types(dictionaries=False), encoding=encoding)
     except UnicodeError:
         message = f"expected text, got bytes that are invalid in {encoding}"
         raise DataError(message, "set {encoding}", "save the file in UTF-8") from None
@@ -514,7 +342,7 @@ def _decode(data: bytes, encoding: str, whole: bool) -> tuple[str, str]:
     return text.removeprefix("\ufeff"), "UTF-8" if is_utf8 else encoding
 
 
-def _bad_row(source: Source, dialect: _Dialect, encoding: str, numbers: Sequence[int] = ()) -> DataError | None:
+def _bad_row(source: Source, dialect: Dialect, encoding: str, numbers: Sequence[int] = ()) -> DataError | None:
     """Return the error of the first row with too many or too few cells, if there is one.
 
     Args:
@@ -531,7 +359,7 @@ def _bad_row(source: Source, dialect: _Dialect, encoding: str, numbers: Sequence
         return "error"
 
     with contextlib.suppress(pa.ArrowInvalid, UnicodeError):
-        _read_csv(_open(source), dialect, None, stop, use_threads=False, encoding=encoding)
+        read_csv(_open(source), dialect, None, stop, use_threads=False, encoding=encoding)
     if not bad:
         return None
     row = bad[0]

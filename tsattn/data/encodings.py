@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from tsattn._text import quote_text
 from tsattn.data.conversion import is_text
-from tsattn.data.notes import Note
+from tsattn.data.table import Note
 
 FALLBACK = "Windows-1252"
 """Encoding of text that is not UTF-8; spreadsheets in Western Europe and America write it."""

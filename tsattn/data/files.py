@@ -20,9 +20,8 @@ from tsattn.config import ReadOptions
 from tsattn.data.columns import find_duplicate, is_categorical, kind_of
 from tsattn.data.conversion import find_sentinels, mark_missing
 from tsattn.data.delimited import read_delimited
-from tsattn.data.notes import Note
 from tsattn.data.spreadsheets import is_spreadsheet, read_spreadsheet
-from tsattn.data.table import FILE, FileRows, Origin, Table
+from tsattn.data.table import FILE, FileRows, Note, Origin, Table
 from tsattn.errors import DataError
 from tsattn.timeseries.schema import InferredSetting
 

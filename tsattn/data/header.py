@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tsattn.data.cells import DATE_NUMBER, cell_kind
+from tsattn.data.cells import DATE_NUMBER, CellKind, Record, cell_kind, column_kinds, holds_date
 from tsattn.data.columns import is_missing
-from tsattn.data.header_times import YEAR_NAME, month_columns, period_of_year
+from tsattn.data.date_text import YEAR_NAME, month_columns, period_of_year
 from tsattn.data.numbers import UNITS, parse_number
+from tsattn.errors import DataError
 
 _UNIT_ROW = re.compile(
     r"units?|einheit(?:en)?|unités?|unidad(?:es)?|[\[(].*[\])]|-|<\w+>|"
@@ -139,7 +140,7 @@ def _unmarked(cell: str) -> str:
     return year[1] if (year := YEAR_NAME.fullmatch(cell)) else cell
 
 
-def is_numeric_header(cells: Sequence[str], kinds: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+def _is_numeric_header(cells: Sequence[str], kinds: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """Return whether a row of whole numbers names columns of numbers, as years and the numbers of sensors do.
 
     Args:
@@ -168,3 +169,61 @@ def is_numeric_header(cells: Sequence[str], kinds: Sequence[str], rows: Sequence
         for number in numbers
     ]
     return len(numbers) > 0 and float(np.mean(fractions)) > 0.9 and all(parse_number(name) for name in names)
+
+
+def is_header(cells: Sequence[str], kinds: Sequence[CellKind], width: int) -> bool:
+    """Return whether most cells differ in kind from the numbers and dates of their columns."""
+    if width and len(cells) != width:
+        return 2 * sum(cell_kind(cell) in ("number", "date") for cell in cells) < len(cells)
+    pairs = [(cell_kind(cell), kind) for cell, kind in zip(cells, kinds, strict=False) if kind in ("number", "date")]
+    found = [kind == expected for kind, expected in pairs if kind != "empty"]
+    return bool(found) and 2 * sum(found) < len(found)
+
+
+def count_header_rows(records: Sequence[Record], kinds: Sequence[CellKind], width: int) -> int:
+    """Return the number of rows up to the last header row before the first row with data."""
+    count = 0
+    dates = [number for number, kind in enumerate(kinds) if kind == "date"]
+    has_years = not dates and kinds[:1] == ["number"] and all(map(_starts_with_year, records[-3:]))
+    for number, record in enumerate(records):
+        if is_header(record.cells, kinds, width):
+            count = number + 1
+        elif _starts_with_year(record) if has_years else not dates or holds_date(record, dates):
+            break
+    return count
+
+
+def _starts_with_year(record: Record) -> bool:
+    return YEAR_NAME.fullmatch(record.cells[0].strip()) is not None
+
+
+def has_numeric_names(records: Sequence[Record], kinds: Sequence[CellKind]) -> bool:
+    """Return whether the first row names columns although it has numbers as they have; always for columns of text."""
+    if not any(kind in ("number", "date") for kind in kinds):
+        return True
+    cells = records[0].cells
+    above = {cell_kind(cell) for cell, kind in zip(cells, kinds, strict=True) if kind == "date"}
+    if "date" in above:
+        return False
+    if "text" in above:
+        return True
+    return _is_numeric_header(cells, kinds, [record.cells for record in records[1:]])
+
+
+def has_no_header(records: Sequence[Record], width: int) -> bool:
+    """Return whether the first row of a width has numbers and dates as the rows after it."""
+    rows = [record.cells for record in records if len(record.cells) == width]
+    kinds = column_kinds(rows)
+    return any(kind in ("number", "date") for kind in kinds) and not is_header(rows[0], kinds, width)
+
+
+def no_header_error(record: Record, kinds: Sequence[CellKind]) -> DataError:
+    """Return the error for a table whose first row is no header."""
+    pairs = list(zip(record.cells, kinds, strict=True))
+    alike = [number for number, (cell, kind) in enumerate(pairs) if kind != "text" and cell_kind(cell) == kind]
+    got = f"the {kinds[alike[0]]} {record.cells[alike[0]].strip()} as in the lines after it" if alike else "no names"
+    return DataError(
+        f"line {record.line}: expected a header with column names, got {got}",
+        "write a header, such as ds,y",
+        "set {no_header}",
+    )

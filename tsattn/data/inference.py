@@ -10,7 +10,6 @@ import pandas as pd
 
 from tsattn._text import quote_list
 from tsattn.config import Aggregation, DataConfig
-from tsattn.data.column_notes import aggregation_notes, mixture_notes, sign_notes, unread_notes
 from tsattn.data.covariate_roles import (
     CovariateRoles,
     describe_covariates,
@@ -22,6 +21,7 @@ from tsattn.data.covariate_roles import (
     targets_that_end,
     unused_columns,
 )
+from tsattn.data.date_text import month_columns
 from tsattn.data.frequency import (
     MIN_REGULAR,
     aligned_grid,
@@ -33,12 +33,28 @@ from tsattn.data.frequency import (
     to_integers,
     uneven_calendar,
 )
-from tsattn.data.header_times import month_columns
 from tsattn.data.panel_builder import check_duplicates, check_unique_rows, repeated, to_panel
-from tsattn.data.roles import Role, calendar_copies, find_id, find_row_id, find_targets, is_numeric
-from tsattn.data.series_notes import frequency_notes, series_notes, week_notes
+from tsattn.data.roles import (
+    COUNTS,
+    REPEATS,
+    Role,
+    calendar_copies,
+    find_id,
+    find_row_id,
+    find_targets,
+    is_numeric,
+    reasons_against,
+)
+from tsattn.data.series_notes import (
+    aggregation_notes,
+    frequency_notes,
+    mixture_notes,
+    series_notes,
+    sign_notes,
+    unread_notes,
+    week_notes,
+)
 from tsattn.data.table import Table
-from tsattn.data.target_role import COUNTS, REPEATS, reasons_against
 from tsattn.data.time_role import complete_periods, find_time
 from tsattn.data.unpivot import TARGET, TIME, unpivot
 from tsattn.errors import ConfigError, DataError

@@ -9,29 +9,39 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from tsattn._text import quote_list, quote_text
 from tsattn.config import ReadOptions
-from tsattn.data.cells import TOTAL, CellKind, cell_kind, column_kinds
-from tsattn.data.header import header_names, is_numeric_header, is_period_header, is_type_row, join_years
-from tsattn.data.header_times import YEAR_NAME
-from tsattn.data.notes import Note
-from tsattn.data.numbers import parse_number
-from tsattn.data.splitting import (
+from tsattn.data.cells import (
     BLANKS,
     FIXED,
     MAX_HEAD,
     Record,
+    cell_kind,
     choose_delimiter,
+    column_kinds,
     data_records,
+    is_footer,
+    is_leading_total,
     pad_periods,
     split,
     usual_width,
 )
+from tsattn.data.header import (
+    count_header_rows,
+    has_no_header,
+    has_numeric_names,
+    header_names,
+    is_header,
+    is_period_header,
+    is_type_row,
+    join_years,
+    no_header_error,
+)
+from tsattn.data.table import Note
 from tsattn.errors import DataError
 
 HEAD_BYTES = 1 << 17
@@ -43,7 +53,9 @@ MAX_HEADER = 30
 MAX_YEAR_ROWS = 5
 """Number of rows in which a row of years above one of months is looked for."""
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
+LINE_END = re.compile(r"\r\n|\r|\n")
+"""End of a line of text."""
+
 _RULE = re.compile(r"[-=_+|\s]*[-=_]{3,}[-=_+|\s]*")
 _SINGLE_QUOTES = re.compile(r"(^|[,;\t|])'([^']*)'(?=$|[,;\t|])")
 _WHOLE_QUOTED = re.compile(r'"(?:[^"]|"")*"')
@@ -82,11 +94,11 @@ def find_layout(text: str, options: ReadOptions, *, whole: bool) -> TextLayout:
     _check_format(text)
     end = text.find("\n", HEAD_BYTES) + 1
     if end:
-        head = _LINE_END.split(text[:end])
+        head = LINE_END.split(text[:end])
         layout = _Finder(head, options, whole=False).find()
         if layout.text is None and not _is_changed_later(text, head, layout.delimiter, options, whole):
             return layout
-    return _Finder(_LINE_END.split(text), options, whole).find()
+    return _Finder(LINE_END.split(text), options, whole).find()
 
 
 def _is_changed_later(text: str, head: list[str], delimiter: str, options: ReadOptions, whole: bool) -> bool:
@@ -96,7 +108,7 @@ def _is_changed_later(text: str, head: list[str], delimiter: str, options: ReadO
         return True
     if not whole:
         return False
-    tail = [*head[:MAX_HEADER], *_LINE_END.split(text[-HEAD_BYTES:])[1:]]
+    tail = [*head[:MAX_HEADER], *LINE_END.split(text[-HEAD_BYTES:])[1:]]
     return _Finder(tail, options.model_copy(update={"delimiter": delimiter}), whole).find().text is not None
 
 
@@ -213,7 +225,7 @@ class _Finder:
         rest = [record for number, record in enumerate(records) if number not in set(comments)]
         width = usual_width(rest)
         filled = [place for place in range(leading) if any(cell.strip("# ") for cell in records[place].cells)]
-        if filled and len(records[filled[-1]].cells) == width and _has_no_header(rest, width):
+        if filled and len(records[filled[-1]].cells) == width and has_no_header(rest, width):
             header = records[filled[-1]]
             cells = [header.cells[0].lstrip("# "), *header.cells[1:]]
             rest, comments = [replace(header, cells=cells), *rest], [place for place in comments if place != filled[-1]]
@@ -241,18 +253,18 @@ class _Finder:
         first = next(number for number, record in enumerate(records) if len(record.cells) == width)
         records = self._join_years(records, first)
         kinds = column_kinds([record.cells for record in records[first:] if len(record.cells) == width])
-        start = first + _count_header_rows(records[first : first + MAX_HEADER], kinds, width)
+        start = first + count_header_rows(records[first : first + MAX_HEADER], kinds, width)
         if self.options.no_header:
             self.changed = True
             self._note_lines(records[:start])
             return records[start:], [f"column{number}" for number in range(1, width + 1)]
         if start == first:
-            if _has_numeric_names(records[first:], kinds):
+            if has_numeric_names(records[first:], kinds):
                 start = first + 1
-            elif first and _is_header(records[first - 1].cells, kinds, 0):
+            elif first and is_header(records[first - 1].cells, kinds, 0):
                 return self._repair_header(records, first, width)
             else:
-                raise _no_header(records[first], kinds)
+                raise no_header_error(records[first], kinds)
         rows = [record for record in records[first:start] if len(record.cells) == width]
         for number in range(len(rows) - 1, 0, -1):
             if rows[number - 1].end < rows[number].line:
@@ -340,14 +352,14 @@ class _Finder:
         if width == 1 and records and (gaps := records[-1].end - records[0].line - len(records)):
             self.note("left out", f"{gaps} lines", "empty lines between the values are no rows", is_warning=True)
         kinds = column_kinds([record.cells for record in records if len(record.cells) == width])
-        if len(records) > 3 and _is_leading_total(records, kinds):
+        if len(records) > 3 and is_leading_total(records, kinds):
             text = f"a total before the rows: {quote_text(self.lines[records[0].line - 1])}"
             self.note("left out", f"line {records[0].line}", text, is_warning=True)
             records = records[1:]
         if not self.whole:
             return records
         end = len(records)
-        while end > 1 and end > len(records) - 50 and _is_footer(records[end - 1].cells, kinds, width):
+        while end > 1 and end > len(records) - 50 and is_footer(records[end - 1].cells, kinds, width):
             end -= 1
         for record in records[end:]:
             inner = [line for cell in record.cells for line in cell.split("\n")[1:] if "\n" in cell]
@@ -359,104 +371,6 @@ class _Finder:
             text = quote_text(self.lines[records[end].line - 1])
             self.note("left out", where, f"after the table: {text}", is_warning=True)
         return records[:end]
-
-
-def _is_header(cells: Sequence[str], kinds: Sequence[CellKind], width: int) -> bool:
-    """Return whether most cells differ in kind from the numbers and dates of their columns."""
-    if width and len(cells) != width:
-        return 2 * sum(cell_kind(cell) in ("number", "date") for cell in cells) < len(cells)
-    pairs = [(cell_kind(cell), kind) for cell, kind in zip(cells, kinds, strict=False) if kind in ("number", "date")]
-    found = [kind == expected for kind, expected in pairs if kind != "empty"]
-    return bool(found) and 2 * sum(found) < len(found)
-
-
-def _count_header_rows(records: Sequence[Record], kinds: Sequence[CellKind], width: int) -> int:
-    """Return the number of rows up to the last header row before the first row with data."""
-    count = 0
-    dates = [number for number, kind in enumerate(kinds) if kind == "date"]
-    has_years = not dates and kinds[:1] == ["number"] and all(map(_starts_with_year, records[-3:]))
-    for number, record in enumerate(records):
-        if _is_header(record.cells, kinds, width):
-            count = number + 1
-        elif _starts_with_year(record) if has_years else not dates or _holds_date(record, dates):
-            break
-    return count
-
-
-def _starts_with_year(record: Record) -> bool:
-    return YEAR_NAME.fullmatch(record.cells[0].strip()) is not None
-
-
-def _holds_date(record: Record, places: Sequence[int]) -> bool:
-    return any(cell_kind(record.cells[place]) == "date" for place in places if place < len(record.cells))
-
-
-def _has_numeric_names(records: Sequence[Record], kinds: Sequence[CellKind]) -> bool:
-    """Return whether the first row names columns although it has numbers as they have; always for columns of text."""
-    if not any(kind in ("number", "date") for kind in kinds):
-        return True
-    cells = records[0].cells
-    above = {cell_kind(cell) for cell, kind in zip(cells, kinds, strict=True) if kind == "date"}
-    if "date" in above:
-        return False
-    if "text" in above:
-        return True
-    return is_numeric_header(cells, kinds, [record.cells for record in records[1:]])
-
-
-def _has_no_header(records: Sequence[Record], width: int) -> bool:
-    rows = [record.cells for record in records if len(record.cells) == width]
-    kinds = column_kinds(rows)
-    return any(kind in ("number", "date") for kind in kinds) and not _is_header(rows[0], kinds, width)
-
-
-def _no_header(record: Record, kinds: Sequence[CellKind]) -> DataError:
-    pairs = list(zip(record.cells, kinds, strict=True))
-    alike = [number for number, (cell, kind) in enumerate(pairs) if kind != "text" and cell_kind(cell) == kind]
-    got = f"the {kinds[alike[0]]} {record.cells[alike[0]].strip()} as in the lines after it" if alike else "no names"
-    return DataError(
-        f"line {record.line}: expected a header with column names, got {got}",
-        "write a header, such as ds,y",
-        "set {no_header}",
-    )
-
-
-def _is_footer(cells: Sequence[str], kinds: Sequence[CellKind], width: int) -> bool:
-    """Return whether a row is no data: a total, or text of another width where the table has dates or numbers."""
-    filled = [cell.strip() for cell in cells if cell.strip()]
-    if not filled:
-        return True
-    pairs = [(cell_kind(cell), kind) for cell, kind in zip(cells, kinds, strict=False) if kind in ("number", "date")]
-    misfits = [kind for kind, expected in pairs if kind not in (expected, "empty")]
-    if 1 < len(filled) <= len(cells) < width and misfits in ([], [kind for kind, _ in pairs[-1:]]):
-        # A row that is cut.
-        return False
-    if len(cells) != width:
-        return bool(misfits) or (len(filled) == 1 and cell_kind(filled[0]) == "text")
-    dates = [cells[number] for number, kind in enumerate(kinds) if kind == "date"]
-    dated = any(cell_kind(cell) == "date" for cell in dates) if dates else not misfits
-    is_note = bool(dates or misfits) and len(filled) == 1 < width and cell_kind(filled[0]) == "text"
-    return not dated and (is_note or any(TOTAL.fullmatch(cell) for cell in filled))
-
-
-def _is_leading_total(records: Sequence[Record], kinds: Sequence[CellKind]) -> bool:
-    """Return whether the first row has no date and adds up the other rows, by its name or, without one, its numbers."""
-    cells = [cell.strip() for cell in records[0].cells]
-    dates = [number for number, kind in enumerate(kinds) if kind == "date"]
-    if not dates or len(cells) != len(kinds) or _holds_date(records[0], dates):
-        return False
-    if any(cells[number] for number in dates):
-        return any(re.search(r"\b(?:total|sum|summe|gesamt)\b", cells[number], re.IGNORECASE) for number in dates)
-    numbers = [number for number, kind in enumerate(kinds) if kind == "number"]
-    columns = [
-        [_to_float(record.cells[number]) for record in records if len(record.cells) > number] for number in numbers
-    ]
-    return any(math.isclose(column[0], sum(column[1:]), rel_tol=1e-3) for column in columns if column[0])
-
-
-def _to_float(cell: str) -> float:
-    number = parse_number(cell)
-    return 0.0 if number is None else number.value(".") or 0.0
 
 
 def _line_range(lines: Sequence[int]) -> str:

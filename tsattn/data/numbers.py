@@ -1,24 +1,18 @@
-"""Numbers as people write them: decimal and thousands signs, currencies, units and marks of missing values.
-
-The decimal sign is found for a file as a whole, because a cell such as 1.196 has two readings.
-"""
+"""Numbers as people write them: decimal and thousands signs, currencies, units and marks of missing values."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsattn._text import quote_text
 from tsattn.data.columns import Bools, is_missing
-from tsattn.errors import DataError
 from tsattn.timeseries.ragged import Doubles
 
 _BLANK = " \u00a0\u2007\u2009\u202f"
@@ -54,12 +48,10 @@ _NUMBER = re.compile(
     rf"(?:(?P<trailing>[-+])|(?P<gap>[{_BLANK}]*)(?P<unit>[^\W\d_][^\d\s()]{{0,7}}[23]?\.?|[%\u2030°º€$£¥][A-Za-z]?))?"
     r"\s*(?P<close>\)?)(?P<mark>\s*(?:\*+|\([A-Za-z]\)|\[[A-Za-z]\]))?"
 )
-_PADDED = re.compile(r"\s*[-+]?0\d")
-_USUAL = re.compile(r"\s*[+-]?0*(\d+)(?:(\.)\d{1,2})?\s*")
 
 
 @dataclass(frozen=True)
-class _Number:
+class Number:
     """A cell that looks like a number, apart from the signs within its digits.
 
     Args:
@@ -118,7 +110,7 @@ class _Number:
         return self.evidence == ",?" and self.unit in _POINT_CURRENCIES
 
 
-def parse_number(text: str) -> _Number | None:
+def parse_number(text: str) -> Number | None:
     """Return a cell as a number, or None if it does not look like one."""
     text = text.strip()
     if text.startswith('="') and text.endswith('"'):
@@ -142,216 +134,7 @@ def parse_number(text: str) -> _Number | None:
     signs = [found[name] for name in ("sign", "inner", "trailing", "open") if found[name] and found[name] != "+"]
     if len(signs) > 1:
         return None
-    return _Number(core, -1 if signs else 1, found["currency"] or unit, found["exponent"] or "", factor, flag)
-
-
-Point = Literal["usual", "likely", "in doubt"]
-"""Whether a point is a decimal sign if no number shows it: surely, as between commas, likely with a warning, or not."""
-
-
-@dataclass
-class _Evidence:
-    """How often the cells of a column imply each decimal sign.
-
-    Args:
-        example: First cell that has two readings.
-        ends_in_zero: Whether one of these ends in 0 or is an amount of money.
-        grouped_amounts: How many of these are amounts such as $1,196.
-        short: Whether one of these has one digit before its sign.
-        small: Whether there are whole numbers below 1000 without any sign.
-        four: Whether there are whole numbers of four digits without any sign, which some languages do not group.
-        large: Whether there are larger ones, or numbers with another thousands sign.
-    """
-
-    counts: Counter[str] = field(default_factory=Counter)
-    example: str = ""
-    ends_in_zero: bool = False
-    grouped_amounts: int = 0
-    short: bool = False
-    small: bool = False
-    four: bool = False
-    large: bool = False
-
-    @classmethod
-    def joined(cls, parts: Iterable[_Evidence]) -> _Evidence:
-        """Return the evidence of several columns together."""
-        result = cls()
-        for part in parts:
-            result.counts += part.counts
-            for flag in ("ends_in_zero", "short", "small", "four", "large"):
-                setattr(result, flag, getattr(result, flag) or getattr(part, flag))
-            result.grouped_amounts += part.grouped_amounts
-        return result
-
-    def add(self, cell: str, number: _Number) -> None:
-        """Count a number."""
-        if number.evidence:
-            self.counts[number.evidence] += 1
-            if number.evidence.endswith("?"):
-                self.example = self.example or cell.strip()
-                self.ends_in_zero |= number.core.endswith("0") or number.is_amount
-                self.grouped_amounts += number.is_grouped_amount
-                self.short |= len(re.split("[.,]", number.core)[0]) == 1
-        elif number.core.isdigit():
-            self.add_whole(len(number.core.lstrip("0")))
-        else:
-            self.large = True
-
-    def add_whole(self, digits: int) -> None:
-        """Count a whole number."""
-        self.small |= digits < 4
-        self.four |= digits == 4
-        self.large |= digits > 4
-
-    def decide(self, point: Point) -> str:
-        """Return the decimal sign of a column, "" if it is irrelevant, or "?" if there are two readings."""
-        definite = {sign: self.counts[sign] for sign in ".," if self.counts[sign]}
-        if definite:
-            return max(definite, key=lambda sign: definite[sign])
-        signs = [sign for sign in ".," if self.counts[f"{sign}?"]]
-        if len(signs) != 1:
-            return "?" if signs else ""
-        sign = signs[0]
-        is_surely_point = point == "usual" and sign == "."
-        if self.large or (self.four and (self.short or is_surely_point)):
-            return sign
-        if point == "usual" and self.grouped_amounts == self.counts[",?"] > 0:
-            return "."
-        if self.four:
-            return "?"
-        is_usual = point != "in doubt" and sign == "."
-        if self.small:
-            # Decimals without zeros at their end, or thousands, of which some end in 0.
-            is_grouped = self.ends_in_zero and not is_surely_point
-            return {".": ",", ",": "."}[sign] if is_grouped else "?"
-        return sign if is_usual else "?"
-
-
-def _collect(cells: Sequence[str]) -> _Evidence | None:
-    """Return the evidence of a column, or None if most of its cells are no numbers."""
-    evidence, numbers, others = _Evidence(), 0, 0
-    for cell in cells:
-        if plain := _USUAL.fullmatch(cell):
-            numbers += 1
-            if plain[2]:
-                evidence.counts["."] += 1
-            else:
-                evidence.add_whole(len(plain[1]))
-            continue
-        if is_missing(cell):
-            continue
-        number = parse_number(cell)
-        if number is None or number.value(".") is number.value(",") is None:
-            others += 1
-            if others > 50 and not numbers:
-                return None
-            continue
-        numbers += 1
-        evidence.add(cell, number)
-    return evidence if numbers > others else None
-
-
-@dataclass(frozen=True)
-class FoundDecimal:
-    """Decimal sign of a file.
-
-    Args:
-        sign: The sign; empty if no number has one.
-        column: Column of `doubt`.
-        doubt: Cell that has another reading, where a point is only likely to be the decimal sign; else empty.
-    """
-
-    sign: str
-    column: str = ""
-    doubt: str = ""
-
-
-def find_decimal(columns: Mapping[str, Sequence[str]], place: Callable[[str], str], point: Point) -> FoundDecimal:
-    """Return the decimal sign of a file.
-
-    A sign that occurs in one way only decides. Otherwise a column of cells such as 1.196 decides if it has larger
-    numbers without a sign, or, with numbers below 1000, cells that end in 0.
-
-    Args:
-        columns: Distinct cells of each column.
-        place: Returns the place of a cell, such as "line 3", for messages.
-        point: Whether a point is a decimal sign if there is no other evidence.
-
-    Raises:
-        DataError: Two readings fit, or columns differ.
-    """
-    own = {name: evidence for name, cells in columns.items() if (evidence := _collect(cells)) is not None}
-    for name, evidence in own.items():
-        if evidence.counts["."] and evidence.counts[","]:
-            raise _two_signs(columns, (name, name), place)
-    found = own
-    if len(columns) > max(map(len, columns.values()), default=0):
-        # Wider than long: the rows are series.
-        found = dict.fromkeys(own, _Evidence.joined(own.values()))
-    signs = {name: evidence.decide(point) for name, evidence in found.items()}
-    definite = {name: sign for name, sign in signs.items() if found[name].counts["."] or found[name].counts[","]}
-    decided = definite or {name: sign for name, sign in signs.items() if sign not in ("", "?")}
-    if len(set(decided.values())) > 1:
-        names = [next(name for name, sign in decided.items() if sign == wanted) for wanted in ".,"]
-        raise _two_signs(columns, names, place)
-    if definite:
-        sign = next(iter(definite.values()))
-        if sign == "," and point == "usual":
-            _check_padded(columns, place, definite)
-        return FoundDecimal(sign)
-    for name, sign in signs.items():
-        if sign == "?" and (example := own[name].example):
-            raise DataError(f"{place(example)}: {_describe_doubt(name, example)}", "set {decimal} to . or ,")
-    for name, sign in decided.items():
-        if sign == "." and point == "likely" and own[name].example and found[name].decide("in doubt") == "?":
-            return FoundDecimal(sign, name, own[name].example)
-    return FoundDecimal(next(iter(decided.values()), ""))
-
-
-def _two_signs(columns: Mapping[str, Sequence[str]], names: Sequence[str], place: Callable[[str], str]) -> DataError:
-    """Return the error for a column with decimal points and one with decimal commas."""
-    first, second = (_example(columns[name], sign) for name, sign in zip(names, ".,", strict=True))
-    return DataError(
-        f"expected one decimal sign, got {quote_text(first)} ({place(first)}, column '{names[0]}') and "
-        f"{quote_text(second)} ({place(second)}, column '{names[1]}')",
-        "set {decimal} to one of them",
-    )
-
-
-def _check_padded(columns: Mapping[str, Sequence[str]], place: Callable[[str], str], names: Iterable[str]) -> None:
-    """Raise a DataError if all decimal commas of a file with commas between cells follow digits such as 0150."""
-    cells = [(name, cell) for name in names for cell in columns[name] if _is_decimal(cell, ",")]
-    if not all(_PADDED.match(cell) for _, cell in cells):
-        return
-    name, cell = cells[0]
-    raise DataError(
-        f"{place(cell)}: column '{name}': expected numbers with one reading, got {quote_text(cell)}, which may be a "
-        "number with a decimal comma, or two values such as a number and a flag",
-        "set {decimal} to ,",
-        "write the values into separate columns",
-    )
-
-
-def _is_decimal(cell: str, sign: str) -> bool:
-    """Return whether a cell can only have one decimal sign."""
-    number = parse_number(cell)
-    return number is not None and number.evidence == sign
-
-
-def _example(cells: Sequence[str], sign: str) -> str:
-    """Return a cell that implies a decimal sign."""
-    return next((cell for cell in cells if _is_decimal(cell, sign)), cells[0])
-
-
-def _describe_doubt(name: str, example: str) -> str:
-    number = parse_number(example)
-    assert number is not None
-    sign = next(sign for sign in ".," if sign in number.core)
-    other = "," if sign == "." else "."
-    return (
-        f"column '{name}': expected numbers with one reading, got {quote_text(example)}, which is "
-        f"{number.value(sign):g} with the decimal sign '{sign}' and {number.value(other):.15g} with '{other}'"
-    )
+    return Number(core, -1 if signs else 1, found["currency"] or unit, found["exponent"] or "", factor, flag)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
 
 from tsattn._text import quote_list
-from tsattn.data.notes import Note
+from tsattn.data.table import Note
 from tsattn.errors import DataError
 
 _MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")

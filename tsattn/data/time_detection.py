@@ -13,21 +13,19 @@ import pandas as pd
 
 from tsattn._text import format_timestamp, quote_list, quote_text
 from tsattn.data.columns import is_whole, kind_of
-from tsattn.data.date_text import candidates, fold, normalize
-from tsattn.data.time_parts import words_of
-from tsattn.data.timestamps import DECIMAL_YEAR, EPOCH_UNITS, EXCEL, PERIODS, WEEK_BEFORE_YEAR, parse
-
-TIME_NAMES = frozenset(("ds", "date", "datetime", "timestamp", "time", "year", "month", "quarter", "week", "day"))
-TIME_NAMES |= {"period", "yearmonth", "step", "t"}
-TIME_NAMES |= {"datum", "zeit", "zeitstempel", "zeitpunkt", "fecha", "fechahora", "data", "dato", "jahr", "monat"}
-TIME_NAMES |= {"fiscal year", "fiscal_year", "fiscalyear", "financial year", "fy"}
-TIME_NAMES |= {"annee", "ano", "anno", "mois", "woche", "quartal"}
-TIME_NAMES |= {"日期", "时间", "年月", "日付"}
-"""Usual names of time columns, without accents."""
-
-DATE_NAMES = frozenset(("ds", "date", "datetime", "timestamp", "datum", "zeitstempel", "fecha", "data", "dato"))
-DATE_NAMES |= {"day", "tag", "jour", "dia"}
-"""Names of columns whose numbers may be days as spreadsheets count them."""
+from tsattn.data.date_text import candidates, normalize
+from tsattn.data.time_parts import is_time_name, names_dates, words_of
+from tsattn.data.timestamps import (
+    COMPACT,
+    DECIMAL_YEAR,
+    EPOCH_UNITS,
+    EXCEL,
+    PERIODS,
+    WEEK_BEFORE_YEAR,
+    changed_date,
+    parse,
+    valid_fraction,
+)
 
 SERIALS = (20_000, 80_000)
 """Range of the days of spreadsheets: 1954 to 2119."""
@@ -44,8 +42,7 @@ MIN_REGULAR = 24
 MIN_ROWS = 10
 """Steps between rows that may show which of several formats fits."""
 
-_COMPACT = {4: (), 6: ("%Y%m", "week", "%y%m%d"), 7: ("%Y%j",), 8: ("%Y%m%d",), 10: ("%Y%m%d%H",), 12: ("%Y%m%d%H%M",)}
-_COMPACT |= {14: ("%Y%m%d%H%M%S",)}
+
 _USUAL_SECONDS = frozenset((1, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800))
 _SERIAL_SECONDS = frozenset((60, 300, 600, 900, 1800, 3600))
 _DAY_SECONDS = 86_400
@@ -79,11 +76,6 @@ class TimeReading:
     note: str = ""
     doubt: str = ""
     row: int | None = None
-
-
-def is_time_name(name: str) -> bool:
-    """Return whether a column has a usual name of a time column, also with a unit in brackets."""
-    return re.sub(r"\s*(?:\([^)]*\)|\[[^]]*\])$", "", fold(name).strip().strip("<>")) in TIME_NAMES
 
 
 def detect_format(column: pd.Series[Any]) -> TimeReading:
@@ -311,21 +303,13 @@ def detect_number_format(column: pd.Series[Any]) -> str:
     seen = values[np.isfinite(values)]
     low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
     digits = len(f"{low:.0f}") if 1 <= low == np.floor(low) and len(f"{low:.0f}") == len(f"{high:.0f}") else 0
-    best = max(_COMPACT.get(digits, ()), key=lambda name: _valid_fraction(seen, name), default="")
-    if best and _valid_fraction(seen, best) > 0.5:
+    best = max(COMPACT.get(digits, ()), key=lambda name: valid_fraction(seen, name), default="")
+    if best and valid_fraction(seen, best) > 0.5:
         return best
     for unit, nanoseconds in EPOCH_UNITS.items():
         if low >= 1e17 / nanoseconds and high < 1e20 / nanoseconds:
             return unit
     return "integer"
-
-
-def _valid_fraction(numbers: npt.NDArray[np.float64], time_format: str) -> float:
-    """Return the fraction of numbers that are timestamps of a format, in years that are likely."""
-    times, invalid = parse(pd.Series(numbers), time_format)
-    years = pd.DatetimeIndex(times).year
-    first, last = (1900, 2100) if time_format in _COMPACT[6] else (1800, 2200)
-    return float((~invalid & np.asarray((years >= first) & (years < last))).mean())
 
 
 def read_numbers(column: pd.Series[Any]) -> TimeReading:
@@ -345,9 +329,9 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
         )
         if found != "integer" and not named and not _has_usual_steps(column, found):
             return TimeReading(None)
-        if found in _COMPACT[6]:
+        if found in COMPACT[6]:
             numbers = column.dropna().to_numpy(dtype=np.float64)
-            likely = [name for name in _COMPACT[6] if _valid_fraction(numbers, name) > 0.5]
+            likely = [name for name in COMPACT[6] if valid_fraction(numbers, name) > 0.5]
             if "week" in likely and _names_weeks(str(column.name)):
                 return _as_weeks(column.astype("Int64"), "%Y%m" in likely)
             if found != "%Y%m":
@@ -361,7 +345,7 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
             return TimeReading(found, f"{text}, which is in the future")
         if found != "integer":
             return TimeReading(found)
-        if _names_dates(str(column.name)) and (date := _changed_date(column)):
+        if names_dates(str(column.name)) and (date := changed_date(column)):
             text = f"expected dates such as 20201231, got {column.dropna().iloc[0]:.0f}, which may be {date}"
             return TimeReading(None, doubt=text)
     if (reading := _read_fractions(values, str(column.name))) is not None:
@@ -371,7 +355,7 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
         return TimeReading("seconds")
     if not SERIALS[0] <= low <= high < SERIALS[1]:
         return TimeReading(None)
-    is_named = _names_dates(str(column.name)) or (
+    is_named = names_dates(str(column.name)) or (
         is_time_name(str(column.name)) and not is_whole(column) and _usual_step(column, EXCEL) in _SERIAL_SECONDS
     )
     if is_named:
@@ -384,28 +368,6 @@ def read_numbers(column: pd.Series[Any]) -> TimeReading:
         text = f"{column.dropna().iloc[0]} and the others are read as days of a spreadsheet"
         return TimeReading(EXCEL, f"{text}: {format_timestamp(first)}")
     return TimeReading(None)
-
-
-def _names_dates(name: str) -> bool:
-    return fold(name).strip() in DATE_NAMES or any(word.endswith(("date", "datum")) for word in words_of(name))
-
-
-def _changed_date(column: pd.Series[Any]) -> str:
-    """Return the first date of whole numbers such as 1220131, 1312022 or 31122022; "" if they are no such dates."""
-    numbers = column.dropna()
-    if numbers.min() < 10**6 or numbers.max() >= 10**8:
-        return ""
-    texts = numbers.astype("int64").astype("str")
-    if texts.str.fullmatch(r"1\d{6}").all() and not parse(texts.str[1:], "%y%m%d")[1].any():
-        return f"20{texts.iloc[0][1:]} with a digit for the century"
-    if not texts.str.fullmatch(r"\d{7,8}").all():
-        return ""
-    padded = texts.str.zfill(8)
-    for order in ("%d%m%Y", "%m%d%Y"):
-        times, invalid = parse(padded, order)
-        if not invalid.any() and ((pd.DatetimeIndex(times).year > 1900) & (pd.DatetimeIndex(times).year < 2100)).all():
-            return f"{padded.iloc[0]}, a date written as '{order}'"
-    return ""
 
 
 def _read_fractions(values: npt.NDArray[np.float64], name: str) -> TimeReading | None:

@@ -29,6 +29,17 @@ PART_NAMES: dict[str, str] = {
 }
 """Usual names of the columns of calendar parts, without accents and other signs, from the longest part on."""
 
+TIME_NAMES = frozenset(("ds", "date", "datetime", "timestamp", "time", "year", "month", "quarter", "week", "day"))
+TIME_NAMES |= {"period", "yearmonth", "step", "t"}
+TIME_NAMES |= {"datum", "zeit", "zeitstempel", "zeitpunkt", "fecha", "fechahora", "data", "dato", "jahr", "monat"}
+TIME_NAMES |= {"fiscal year", "fiscal_year", "fiscalyear", "financial year", "fy"}
+TIME_NAMES |= {"annee", "ano", "anno", "mois", "woche", "quartal"}
+TIME_NAMES |= {"日期", "时间", "年月", "日付"}
+"""Usual names of time columns, without accents."""
+DATE_NAMES = frozenset(("ds", "date", "datetime", "timestamp", "datum", "zeitstempel", "fecha", "data", "dato"))
+DATE_NAMES |= {"day", "tag", "jour", "dia"}
+"""Names of columns whose numbers may be days as spreadsheets count them."""
+
 _KIND_OF_NAME = {name: kind for kind, names in PART_NAMES.items() for name in names.split()}
 _RANGES = {
     **{
@@ -98,6 +109,16 @@ def part_kind(column: pd.Series[Any]) -> str | None:
     low, high = _RANGES[kind]
     fits = np.isfinite(values) & (values >= low) & (values <= high)
     return kind if fits.mean() > 0.5 and (kind_of(column) == "text" or is_whole(column)) else None
+
+
+def is_time_name(name: str) -> bool:
+    """Return whether a column has a usual name of a time column, also with a unit in brackets."""
+    return re.sub(r"\s*(?:\([^)]*\)|\[[^]]*\])$", "", fold(name).strip().strip("<>")) in TIME_NAMES
+
+
+def names_dates(name: str) -> bool:
+    """Return whether a column has a name of dates, whose numbers may be days as spreadsheets count them."""
+    return fold(name).strip() in DATE_NAMES or any(word.endswith(("date", "datum")) for word in words_of(name))
 
 
 @cache

@@ -14,21 +14,22 @@ from tsattn.data.columns import kind_of
 from tsattn.data.date_text import start_of_range
 from tsattn.data.roles import Role
 from tsattn.data.table import FILE, Column, Table
-from tsattn.data.time_detection import UNKNOWN_START, TimeReading, detect_number_format, is_time_name
+from tsattn.data.time_detection import UNKNOWN_START, TimeReading, detect_number_format
 from tsattn.data.time_parts import (
     DATE_PARTS,
     PART_NAMES,
     clock_times,
     day_part,
     has_times_of_day,
+    is_time_name,
     kind_of_name,
     names_months,
     part_kind,
     part_values,
     words_of,
 )
-from tsattn.data.timestamps import DECIMAL_YEAR, EPOCH_UNITS, EXCEL, PERIODS, parse
-from tsattn.errors import ConfigError, DataError
+from tsattn.data.timestamps import check_format, describe_format, parse
+from tsattn.errors import DataError
 from tsattn.timeseries.schema import ReadingNote
 
 _SUMMARIES = r"(?:\d{4}[- ]?)?(?:M13|Q05|S03)"
@@ -206,18 +207,8 @@ def _reason(table: Table, name: str, readings: dict[str, TimeReading]) -> str:
 
 def _role_of(name: str, reading: TimeReading, reason: str) -> Role:
     assert reading.format is not None
-    reason = f"{reason}; its timestamps are {describe(reading.format)}"
+    reason = f"{reason}; its timestamps are {describe_format(reading.format)}"
     return Role((name,), reason, time_format=reading.format, note=reading.note)
-
-
-def describe(time_format: str) -> str:
-    """Return a format of timestamps in words."""
-    names = {"date": "ISO dates", "integer": "whole numbers", EXCEL: "days as spreadsheets count them"}
-    names |= {DECIMAL_YEAR: "years with fractions"}
-    names |= {"quarter": "quarters such as 1959Q1", "half-year": "half-years"}
-    names |= {"week": "ISO weeks, dated by their Monday", "fiscal year": "fiscal years, dated by their first year"}
-    names |= {unit: f"{unit} since 1970" for unit in EPOCH_UNITS}
-    return names.get(time_format, f"dates written as {time_format}")
 
 
 def _by_format(table: Table, time_format: str) -> Role:
@@ -237,16 +228,6 @@ def _misses(table: Table, name: str, time_format: str) -> bool:
     return bool(parse(table[name].values.dropna(), time_format)[1].mean() >= 0.5)
 
 
-def check_format(time_format: str, source: str) -> None:
-    """Raise a ConfigError if a format of timestamps is unknown."""
-    words = ("date", "integer", EXCEL, DECIMAL_YEAR, *PERIODS, *EPOCH_UNITS)
-    if time_format not in words and "%" not in time_format:
-        raise ConfigError(
-            f"{source}: expected a format of timestamps such as %d/%m/%Y, or {quote_list(words)}, got '{time_format}'",
-            "correct {time_format}",
-        )
-
-
 def _given_time(table: Table, names: tuple[str, ...], time_format: str | None) -> Role:
     """Return the role of given time columns."""
     if len(names) > 1:
@@ -262,7 +243,7 @@ def _given_time(table: Table, names: tuple[str, ...], time_format: str | None) -
         reading = TimeReading(detect_number_format(column.values))
     if reading.format is None:
         raise _no_dates(table, names[0])
-    reason = f"its timestamps are {describe(reading.format)}"
+    reason = f"its timestamps are {describe_format(reading.format)}"
     return Role(names, reason, given=True, time_format=reading.format, note=reading.note)
 
 

@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tsattn._text import quote_list
 from tsattn.data.columns import MAX_INTEGER, Bools, is_categorical, is_whole, kind_of, unique_texts
 from tsattn.data.date_text import normalize
 from tsattn.data.time_parts import add_time_of_day, date_of_parts, iso_weeks
+from tsattn.errors import ConfigError
 from tsattn.timeseries.grid import to_microseconds
 
 TIME_SUFFIX = " and time"
@@ -50,6 +52,10 @@ PERIODS: dict[str, tuple[str, ...]] = {
     ),
 }
 """Formats of longer periods that strptime does not have, as regular expressions of year and part."""
+
+COMPACT = {4: (), 6: ("%Y%m", "week", "%y%m%d"), 7: ("%Y%j",), 8: ("%Y%m%d",), 10: ("%Y%m%d%H",), 12: ("%Y%m%d%H%M",)}
+COMPACT |= {14: ("%Y%m%d%H%M%S",)}
+"""Formats that whole numbers may have, by their number of digits."""
 
 _OFFSET = r":\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)\s*$"
 _MIDNIGHT = r"(?<=[ T])24(?=:00(?::00)?$)"
@@ -188,3 +194,49 @@ def _parse_epoch(column: pd.Series[Any], nanoseconds: int) -> tuple[pd.Index, Bo
 def _from_micros(micros: npt.NDArray[np.float64]) -> tuple[pd.Index, Bools]:
     never = np.iinfo(np.int64).min
     return _dates(pd.Series(np.where(np.isfinite(micros), micros, never).astype("datetime64[us]")))
+
+
+def describe_format(time_format: str) -> str:
+    """Return a format of timestamps in words."""
+    names = {"date": "ISO dates", "integer": "whole numbers", EXCEL: "days as spreadsheets count them"}
+    names |= {DECIMAL_YEAR: "years with fractions"}
+    names |= {"quarter": "quarters such as 1959Q1", "half-year": "half-years"}
+    names |= {"week": "ISO weeks, dated by their Monday", "fiscal year": "fiscal years, dated by their first year"}
+    names |= {unit: f"{unit} since 1970" for unit in EPOCH_UNITS}
+    return names.get(time_format, f"dates written as {time_format}")
+
+
+def check_format(time_format: str, source: str) -> None:
+    """Raise a ConfigError if a format of timestamps is unknown."""
+    words = ("date", "integer", EXCEL, DECIMAL_YEAR, *PERIODS, *EPOCH_UNITS)
+    if time_format not in words and "%" not in time_format:
+        raise ConfigError(
+            f"{source}: expected a format of timestamps such as %d/%m/%Y, or {quote_list(words)}, got '{time_format}'",
+            "correct {time_format}",
+        )
+
+
+def valid_fraction(numbers: npt.NDArray[np.float64], time_format: str) -> float:
+    """Return the fraction of numbers that are timestamps of a format, in years that are likely."""
+    times, invalid = parse(pd.Series(numbers), time_format)
+    years = pd.DatetimeIndex(times).year
+    first, last = (1900, 2100) if time_format in COMPACT[6] else (1800, 2200)
+    return float((~invalid & np.asarray((years >= first) & (years < last))).mean())
+
+
+def changed_date(column: pd.Series[Any]) -> str:
+    """Return the first date of whole numbers such as 1220131, 1312022 or 31122022; "" if they are no such dates."""
+    numbers = column.dropna()
+    if numbers.min() < 10**6 or numbers.max() >= 10**8:
+        return ""
+    texts = numbers.astype("int64").astype("str")
+    if texts.str.fullmatch(r"1\d{6}").all() and not parse(texts.str[1:], "%y%m%d")[1].any():
+        return f"20{texts.iloc[0][1:]} with a digit for the century"
+    if not texts.str.fullmatch(r"\d{7,8}").all():
+        return ""
+    padded = texts.str.zfill(8)
+    for order in ("%d%m%Y", "%m%d%Y"):
+        times, invalid = parse(padded, order)
+        if not invalid.any() and ((pd.DatetimeIndex(times).year > 1900) & (pd.DatetimeIndex(times).year < 2100)).all():
+            return f"{padded.iloc[0]}, a date written as '{order}'"
+    return ""

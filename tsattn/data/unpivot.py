@@ -13,13 +13,12 @@ import pandas as pd
 
 from tsattn._text import quote_list
 from tsattn.data.cells import DATE_NUMBER, TOTAL, cell_kind
-from tsattn.data.date_text import month_of
-from tsattn.data.header_times import (
+from tsattn.data.date_text import (
     MIN_TIMESTAMPS,
     YEAR_NAME,
-    common_prefix,
     day_columns,
     month_columns,
+    month_of,
     numbered_periods,
     repeated_hour,
     serial_days,
@@ -27,8 +26,7 @@ from tsattn.data.header_times import (
     week_columns,
     weekday_columns,
 )
-from tsattn.data.notes import Note
-from tsattn.data.table import Column, Table
+from tsattn.data.table import Column, Note, Table
 from tsattn.data.time_parts import date_of_parts, part_kind
 from tsattn.data.timestamps import parse
 from tsattn.timeseries.schema import Layout
@@ -321,7 +319,7 @@ def _split_first_column(table: Table) -> Table:
 def _strip_prefix(table: Table) -> Table:
     """Return a table without the words that precede the timestamps in the names of columns with numbers."""
     names = [name for name in table.columns if " " in name and _holds_numbers(table[name])]
-    prefix = common_prefix(names)
+    prefix = _common_prefix(names)
     if not prefix:
         return table
     note = Note("header", prefix.strip(), "precedes the timestamps in the header")
@@ -388,3 +386,13 @@ def _add_note(table: Table, note: Note) -> Table:
     origin = table.origin
     notes = (*origin.notes, note.to_reading_note(table.name)) if note.is_warning else origin.notes
     return Table(table.frame, replace(origin, settings=(*origin.settings, note.to_setting()), notes=notes))
+
+
+def _common_prefix(names: Sequence[str]) -> str:
+    """Return the words that precede a timestamp in all names, such as those of "Persons 2015M01"; else ""."""
+    if len(names) < MIN_TIMESTAMPS:
+        return ""
+    prefixes = (names[0][: blank.end()] for blank in re.finditer(" ", names[0]))
+    prefix = max((text for text in prefixes if all(name.startswith(text) for name in names)), key=len, default="")
+    rest = [name.removeprefix(prefix) for name in names]
+    return prefix if all(YEAR_NAME.fullmatch(name) or cell_kind(name) == "date" for name in rest) else ""
