@@ -1,4 +1,4 @@
-"""Small files as banks, utilities, statistics offices, services and loggers export them, with what is right.
+"""Small files as banks, utilities, statistics offices, services and loggers export them, and the expected readings.
 
 Each text has the values of `value` in its rows. `FORMS_READ` has the settings of the schema, and parts of its warnings
 (note) and settings; `FORMS_REFUSED` has parts of the message.
