@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from tsattn.errors import ConfigError
 from tsattn.smoothing import SmoothingSpec, combine, forecast_series, quantiles, smoothing_kernels
@@ -181,3 +182,15 @@ def test_a_week_that_was_not_seen_twice_is_not_used(days: float) -> None:
 def test_a_history_without_past_origins_has_intervals() -> None:
     result = forecast_series([np.arange(20.0)], 48, (24, 168), levels=(0.1, 0.5, 0.9))
     assert np.isfinite(result.quantiles).all() and (np.diff(result.quantiles, axis=-1) > 0).all()
+
+
+def test_a_few_days_of_changing_swings_are_repeated() -> None:
+    # One-step errors favour a level that follows each hour, which is wrong a day later.
+    rng = np.random.default_rng(5)
+    swing = np.exp(lfilter([1.0], [1.0, -0.9], rng.normal(0, 0.2, (60, 6, 1)), axis=1))
+    day = 60 * np.maximum(np.sin(np.arange(24) * 2 * np.pi / 24), 0)
+    series = 200 + (day * swing).reshape(60, -1) + rng.normal(0, 2, (60, 144))
+    history, future = series[:, :96], series[:, 96:]
+    forecast = forecast_series(list(history), 48, (24,), (0.5,)).forecast
+    naive = np.abs(np.tile(history[:, -24:], 2) - future).mean()
+    assert np.abs(forecast - future).mean() < 1.1 * naive

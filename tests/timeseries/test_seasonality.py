@@ -100,6 +100,7 @@ def test_default_horizon(freq: str, season: int, length: int, horizon: int) -> N
         ("h", 24, 400, (24,)),  # too short for three weeks
         ("30min", 48, 1200, (48, 336)),
         (None, 12, 600, (12,)),
+        ("W-SUN", 52, 1300, (52,)),  # not seven years
         ("MS", 12, 240, (12,)),
         ("YS", 10, 60, (10,)),
     ],

@@ -14,7 +14,15 @@ from tsattn.layers.ops import Tensor
 from tsattn.layers.pretrained_forecast import PretrainedForecast
 from tsattn.layers.smoothing_combination import SmoothingCombination
 from tsattn.pretrained.features import MEDIAN
-from tsattn.pretrained.zero_shot import NETWORK_KIND, PRIOR, network_weight, past_errors, past_layout, smoothing_errors
+from tsattn.pretrained.zero_shot import (
+    NETWORK_KIND,
+    PRIOR,
+    mix,
+    network_weight,
+    past_errors,
+    past_layout,
+    smoothing_errors,
+)
 from tsattn.smoothing import SmoothingSpec
 
 
@@ -22,7 +30,8 @@ from tsattn.smoothing import SmoothingSpec
 class ZeroShotForecast(keras.layers.Layer):
     """Forecasts without training: the weighted sum of `PretrainedForecast` and `SmoothingCombination`.
 
-    `tsattn.forecast` computes the same with NumPy.
+    `tsattn.forecast` computes the same with NumPy. The network has more weight in the width of the intervals than in the
+    median, because its intervals are sharper.
 
     Args:
         horizon: Steps to forecast.
@@ -69,7 +78,7 @@ class ZeroShotForecast(keras.layers.Layer):
 
     def build(self, inputs_shape: Any) -> None:
         self.network.build(inputs_shape)
-        # The weight of the network without any past forecast, which fine-tuning changes.
+        # The weight of the network without any past forecast and without a season, which fine-tuning changes.
         self.prior = self.add_weight(
             name="prior", shape=(), initializer=Constant(PRIOR), dtype="float32", trainable=False, autocast=False
         )
@@ -95,17 +104,20 @@ class ZeroShotForecast(keras.layers.Layer):
         past = past_layout(self.network.layout, self.horizon)
         final, tried = self.network.forecast(values, seen, self.network.layout, past)
         learned = self.network.at_levels(final, channels)
-        weight = network_weight(
+        weights = network_weight(
             ops,
             ops.sum(ops.cast(seen, "float32"), axis=1, keepdims=True),
             past_errors(ops, tried[..., MEDIAN], values, seen, past),
             smoothing_errors(ops, result, kernels, past.steps[0]),
             result.bank.scale,
             self.horizon,
+            self.network.layout.season,
             self.prior,
         )
-        weight = ops.reshape(weight, (-1, channels, 1))
-        quantiles = weight[:, None] * learned + (1 - weight[:, None]) * smoothed
+        weight, spread = (ops.reshape(part, (-1, channels, 1)) for part in weights)
+        medians = (final[:, -1, :, MEDIAN], result.forecast)
+        own, other = (ops.transpose(ops.reshape(part, (-1, channels, self.horizon)), (0, 2, 1)) for part in medians)
+        quantiles = mix((own[..., None], learned), (other[..., None], smoothed), (weight[:, None], spread[:, None]))
         if not return_weights:
             return quantiles
         return quantiles, ops.concatenate([weight, (1 - weight) * kinds], axis=-1)

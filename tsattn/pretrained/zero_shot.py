@@ -2,7 +2,7 @@
 
 The weights of both are those of a softmax over two scores. A score is minus the logarithm of the mean absolute error of
 the forecasts from past origins, times an inverse temperature that grows with the number of origins; without any past
-forecast the weight of the network is that of `PRIOR`.
+forecast the weight of the network is `PRIOR`, with a season 0.5.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from tsattn.pretrained.features import MEDIAN, Array, Layout, Tensor, describe, features_at
 from tsattn.pretrained.network import Weights, decode, encode, level_weights, read_weights
 from tsattn.smoothing import Kernels, SmoothingSpec, combine, default_window, quantiles, weights_by_kind
+from tsattn.smoothing.bank import SHORT_SEASON
 from tsattn.smoothing.forecasts import kernels_of, map_batches, right_aligned, sorted_levels
 from tsattn.smoothing.intervals import horizon_errors
 
@@ -29,9 +30,13 @@ _ORIGINS = 8
 """Past origins at which the network is evaluated."""
 _STEPS = 24
 """Steps ahead at which both are compared, at most; they are spread over the horizon."""
-# Chosen on the M1 series with an even number.
+# Chosen on the M1 series with an even number, but `SEASONAL_ODDS`: see docs/design/pretraining.md.
 PRIOR = 0.3
-"""Weight of the network without any past forecast."""
+"""Weight of the network without any past forecast and without a season that was seen again."""
+SEASONAL_ODDS = 7 / 3
+"""Factor of the odds of the network from one and a half seasons on: `PRIOR` becomes 0.5."""
+SPREAD_ODDS = 5.0
+"""The same for the width of the intervals, once more and for seasons longer than `SHORT_SEASON`."""
 _TEMPERATURE = 2.0
 _FULL_FORECASTS = 4.0
 """Past forecasts over the whole horizon at which the inverse temperature has its stated value."""
@@ -123,9 +128,10 @@ def network_weight(
     smoothing: tuple[Tensor, Tensor],
     scale: Tensor,
     horizon: int,
+    season: int,
     prior: Tensor = PRIOR,
-) -> Tensor:
-    """Return the weight of the network, `(N, 1)`.
+) -> tuple[Tensor, Tensor]:
+    """Return the weights of the network in the median and in the width of the intervals, both `(N, 1)`.
 
     Args:
         xp: NumPy or `keras.ops`.
@@ -134,7 +140,8 @@ def network_weight(
         smoothing: The same of the smoothings, at the same steps.
         scale: `(N, 1)` mean absolute change of the series; much smaller errors are regarded as exact.
         horizon: Steps of a forecast.
-        prior: Weight without any past forecast.
+        season: Season length, 1 without one.
+        prior: Weight without any past forecast and without a season.
     """
     (own, own_count), (other, other_count) = network, smoothing
     both = xp.where((own_count > 0.5) & (other_count > 0.5), 1.0, 0.0)
@@ -146,8 +153,25 @@ def network_weight(
     evidence = xp.minimum(xp.sqrt(forecasts / _FULL_FORECASTS), _MAX_EVIDENCE)
     floor = _ERROR_FLOOR * scale
     score = _TEMPERATURE * evidence * (xp.log(other_error + floor) - xp.log(own_error + floor))
-    weight = 1.0 / (1.0 + (1 / prior - 1) * xp.exp(-score))
-    return xp.where(count > _MIN_VALUES - 0.5, weight, 0.0)
+    known = xp.where(count > 1.5 * season - 0.5, 1.0 if season > 1 else 0.0, 0.0)
+    score = score + math.log(SEASONAL_ODDS) * known
+    wider = score + (math.log(SPREAD_ODDS) if season > SHORT_SEASON else 0.0) * known
+    odds = 1 / prior - 1
+    weight, spread = (1.0 / (1.0 + odds * xp.exp(-part)) for part in (score, wider))
+    enough = xp.where(count > _MIN_VALUES - 0.5, 1.0, 0.0)
+    return weight * enough, spread * enough
+
+
+def mix(network: tuple[Tensor, Tensor], smoothing: tuple[Tensor, Tensor], weight: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the quantiles of the combination.
+
+    Args:
+        network: Its median, with a last axis of 1, and its quantiles.
+        smoothing: The same of the smoothings.
+        weight: Weights of the network in the median and in the width; see `network_weight`.
+    """
+    (own_median, own), (other_median, other), (central, spread) = network, smoothing, weight
+    return spread * own + (1 - spread) * other + (central - spread) * (own_median - other_median)
 
 
 def smoothing_errors(xp: Any, result: Any, kernels: Kernels, steps: Array) -> tuple[Tensor, Tensor]:
@@ -241,15 +265,20 @@ def _forecast_batch(
     history = describe(np, values, observed, layout)
     features = features_at(np, history, layout)
     states = encode(weights, features)
-    learned = decode(weights, states, features, layout).quantiles[:, 0] @ level_weights(levels)
+    learned = decode(weights, states, features, layout).quantiles[:, 0]
     tried = decode(weights, states, features_at(np, history, past), past).quantiles
-    weight = network_weight(
+    weight, spread = network_weight(
         np,
         observed.sum(axis=1, keepdims=True),
         past_errors(np, tried[..., MEDIAN], values, observed, past),
         smoothing_errors(np, result, kernels, past.steps[0]),
         result.bank.scale,
         horizon,
+        layout.season,
     )
-    mixed = weight[:, :, None] * learned + (1 - weight[:, :, None]) * smoothed
+    mixed = mix(
+        (learned[..., MEDIAN : MEDIAN + 1], learned @ level_weights(levels)),
+        (result.forecast[..., None], smoothed),
+        (weight[:, :, None], spread[:, :, None]),
+    )
     return mixed, weight[:, 0], (1 - weight) * result.weights

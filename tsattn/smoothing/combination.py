@@ -33,8 +33,10 @@ _FULL_ORIGINS = 8
 _REFERENCE_ERRORS = 64.0
 """Number of errors at which the temperature of the errors over the horizon has its stated value."""
 _THETA_PRIOR = 1.0
-_REPETITION_PRIOR = 2.0
-"""Advantage of the seasonal naive method in the second season, by the binary logarithm of season / `SHORT_SEASON`."""
+_KNOWN_SEASONS = 8.0
+"""Seasons after the first at which one-step errors of a seasonal series count in full."""
+_REPETITION_PRIOR = 2.5
+"""Advantage of the seasonal naive method without past forecasts, by the binary logarithm of season / `SHORT_SEASON`."""
 _TREND_PENALTY = 10.0
 """Penalty of a trend in a seasonal series of one value; none from two seasons on."""
 _FAR_PENALTY = 2.0
@@ -96,16 +98,16 @@ def candidate_scores(xp: Any, parts: Bank, kernels: Kernels) -> Tensor:
 
     origins = xp.sum(xp.max(parts.weight, axis=2), axis=1, keepdims=True)
     steps = xp.sum(parts.step_weight, axis=1, keepdims=True)
-    evidence = xp.minimum(origins * (1 / _FULL_ORIGINS), 1.0)
-    evidence = evidence * evidence
+    proven = xp.minimum(origins * (1 / _FULL_ORIGINS), 1.0)
+    evidence = proven * proven
     near = min(1.0, _STEP_HORIZON / kernels.spec.horizon)
-    # Of two seasons, the second one is evidence.
-    second = xp.minimum(xp.maximum(parts.count / parts.season - 1.0, 0.0), 1.0)
-    known = xp.where(parts.season > SHORT_SEASON, second * second, 1.0)
+    # The level from step to step says little about a season ahead while few seasons are known.
+    known = xp.minimum(xp.maximum(parts.count / parts.season - 1.0, 0.0) * (1 / _KNOWN_SEASONS), 1.0)
+    known = xp.where(parts.season > SHORT_SEASON, known, 1.0)
     step_temperature = _STEP_TEMPERATURE * near * known * steps / (steps + _STEP_PRIOR) * (1.0 - evidence)
     horizon_temperature = _HORIZON_TEMPERATURE * xp.sqrt(pairs * (1 / _REFERENCE_ERRORS)) * evidence
     return (
-        _prior(xp, parts, kernels)
+        _prior(xp, parts, kernels, proven)
         - step_temperature * _excess(xp, step_error, parts.open, _ERROR_FLOOR + few_errors(steps))
         - horizon_temperature * _excess(xp, horizon_error, parts.open, _ERROR_FLOOR)
     )
@@ -122,11 +124,11 @@ def _excess(xp: Any, error: Tensor, usable: Tensor, floor: Tensor) -> Tensor:
     return (error - smallest) / (smallest + floor)
 
 
-def _prior(xp: Any, parts: Bank, kernels: Kernels) -> Tensor:
+def _prior(xp: Any, parts: Bank, kernels: Kernels, proven: Tensor) -> Tensor:
     """Return the scores without any error.
 
-    Theta is preferred, a trend needs two seasons or a long history, and during the second season the first one is
-    expected to repeat.
+    Theta is preferred, a trend needs two seasons or a long history, and the last season is expected to repeat until
+    past forecasts over the horizon have proven what is better: ``proven``, `(N, 1)`, 0 to 1.
     """
 
     def of_all(condition: Callable[[Candidate], bool]) -> Array:
@@ -141,10 +143,10 @@ def _prior(xp: Any, parts: Bank, kernels: Kernels) -> Tensor:
         unseen = _TREND_PENALTY * xp.maximum(1.0 - parts.count * (0.5 / parts.season), 0.0)
     else:
         unseen = _FAR_PENALTY * xp.maximum(kernels.spec.horizon / xp.maximum(parts.count, 1.0) - 1.5, 0.0)
-    second = (parts.count > parts.season - 0.5) & (parts.count < 2 * parts.season - 0.5)
-    long = xp.maximum(xp.log(parts.season / SHORT_SEASON), 0.0) * (_REPETITION_PRIOR / math.log(2))
+    seen = parts.count > parts.season - 0.5
+    long = xp.maximum(xp.log(parts.season / SHORT_SEASON), 0.0) * (_REPETITION_PRIOR / math.log(2)) * (1.0 - proven)
     score = _THETA_PRIOR * (xp.zeros_like(unseen) + theta) - unseen * trend
-    score = score + xp.where(second, long, 0.0) * naive
+    score = score + xp.where(seen, long, 0.0) * naive
     return xp.where(parts.open, score, _CLOSED)
 
 

@@ -318,10 +318,18 @@ def default_season(freq: str) -> int:
         return 1
     offset = parse_freq(freq)
     if _is_elapsed(offset):
-        width = int(pd.Timedelta(cast(Any, offset)).value // 1000)
-        return DAY // width if DAY % width == 0 else 1
+        return max(steps_per_day(freq), 1)
     base = 7 if type(offset) is offsets.Day else _SEASONS.get(offset.rule_code.partition("-")[0], 1)
     return base // offset.n if base % offset.n == 0 else 1
+
+
+def steps_per_day(freq: str) -> int:
+    """Return the steps in a day for steps shorter than a day; 0 if they are not whole, and for longer steps."""
+    offset = parse_freq(freq)
+    if not _is_elapsed(offset):
+        return 0
+    width = int(pd.Timedelta(cast(Any, offset)).value // 1000)
+    return DAY // width if DAY % width == 0 else 0
 
 
 BLOCK_ROWS = 1 << 17

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsattn.config import DataConfig
-from tsattn.timeseries.grid import default_season, is_integer_freq
+from tsattn.timeseries.grid import default_season, is_integer_freq, steps_per_day
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import InferredSetting, Schema
 
@@ -233,8 +233,8 @@ def combined_seasons(panel: Panel, schema: Schema, *, given: bool) -> tuple[int,
     """
     seasons = (schema.season,) if schema.season > 1 else ()
     week = DAYS_PER_WEEK * schema.season
-    usual = HOURS_PER_DAY if is_integer_freq(schema.freq) else default_season(schema.freq)
-    is_day = schema.season == usual > 12
+    day = HOURS_PER_DAY if is_integer_freq(schema.freq) else steps_per_day(schema.freq)
+    is_day = schema.season == day > 12
     if given or not is_day or week > MAX_SEASON or np.median(panel.lengths) < MIN_WEEKS * week:
         return seasons
     return (*seasons, week)
