@@ -30,8 +30,8 @@ from tsattn.smoothing import SmoothingSpec
 class ZeroShotForecast(keras.layers.Layer):
     """Forecasts without training: the weighted sum of `PretrainedForecast` and `SmoothingCombination`.
 
-    `tsattn.forecast` computes the same with NumPy. The network has more weight in the width of the intervals than in the
-    median, because its intervals are sharper.
+    `tsattn.forecast` computes the same with NumPy. The network has more weight in the width of the intervals than
+    in the median, because its intervals are sharper.
 
     Args:
         horizon: Steps to forecast.
