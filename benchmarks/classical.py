@@ -26,8 +26,8 @@ from benchmarks.accuracy.tables import OTHER_WORK, select_entries
 from benchmarks.accuracy.tasks import M4_HORIZON, M4_SEASON, TEST
 from benchmarks.cli import TABLE_ONLY, data_folder, read_results, write_results
 from tsattn.data.loader import load
-from tsattn.scoring.classical import CLASSICAL
 from tsattn.scoring.comparison import classical_forecasters
+from tsattn.scoring.window_forecaster import CLASSICAL
 from tsattn.timeseries.window_spec import WindowSpec
 
 RESULTS = Path(__file__).with_name("results") / "classical.json"

@@ -52,7 +52,7 @@ def measure(data: pd.DataFrame, batches: int) -> dict[str, float]:
     from tsattn.timeseries.window_spec import WindowSpec
     from tsattn.training.batches import ShuffledWindows
     from tsattn.training.defaults import error_scales, plan_training, scaling_statistics, training_windows
-    from tsattn.training.losses import training_model
+    from tsattn.training.trainer import training_model
 
     config = RunConfig()
     panel, schema = load(data, DataConfig(horizon=48))

@@ -70,7 +70,7 @@ def browser() -> Iterator[Page]:
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that each training is given from now on, in order."""
-    from tsattn.training.trainer import Deadline
+    from tsattn.training.callbacks import Deadline
 
     found: list[float] = []
 

@@ -13,7 +13,7 @@ from tsattn._extras import import_extra
 from tsattn.data.datasets import fetch
 from tsattn.errors import RunError
 from tsattn.export.formats import import_converter
-from tsattn.scoring.classical import load_statsforecast
+from tsattn.scoring.window_forecaster import load_statsforecast
 from tsattn.timeseries.calendar import holiday_days
 
 USES: dict[tuple[str, str], Callable[[], Any]] = {

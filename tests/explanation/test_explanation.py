@@ -15,7 +15,7 @@ from run_files import without_export
 
 from tsattn import Forecaster
 from tsattn.errors import ConfigError
-from tsattn.explanation.attention import MASKED_FRACTION
+from tsattn.explanation.attribution import MASKED_FRACTION
 from tsattn.explanation.explanation import Explanation
 from tsattn.pretrained.zero_shot import forecast_series, network_weights
 from tsattn.timeseries.windows import gather

@@ -29,7 +29,7 @@ from tsattn.timeseries.window_spec import (
     StaticInput,
     WindowSpec,
 )
-from tsattn.training.losses import training_model
+from tsattn.training.trainer import training_model
 
 SPEC = WindowSpec(12, 5, ("a", "b"), 4, past_covariates=("x", "z"), future_covariates=("x",))
 STATIC = StaticInput.from_names(("size", "kind", "age"), {"kind": ("mall", "street")})

@@ -27,7 +27,7 @@ from tsattn.timeseries.window_spec import (
     TARGET_OBSERVED,
     TARGET_SCALE,
 )
-from tsattn.training.losses import training_model
+from tsattn.training.trainer import training_model
 
 ON_JAX = (
     "parallel",

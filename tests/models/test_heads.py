@@ -26,7 +26,7 @@ from tsattn.timeseries.window_spec import (
     PAST_COVARIATES,
     QUANTILES,
 )
-from tsattn.training.losses import ForecastLoss, training_model
+from tsattn.training.trainer import ForecastLoss, training_model
 
 HEADS = ("normal", "student_t", "negative_binomial")
 MORE = (

@@ -14,7 +14,7 @@ from tsattn.models.defaults import DataSummary, fill_options
 from tsattn.models.forecast_model import build_graph
 from tsattn.models.residual import LINEAR_GAIN, MAX_DISTANCE, REVERSION_GAIN, LevelReversion, LinearPath
 from tsattn.timeseries.window_spec import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
-from tsattn.training.losses import training_model
+from tsattn.training.trainer import training_model
 
 HORIZON, CHANNELS, SEASON, CONTEXT = 3, 2, 4, 9
 LENGTHS = np.array([9, 5, 2, 0], "int32")

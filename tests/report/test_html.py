@@ -14,7 +14,7 @@ from frames import many, series
 from matplotlib.figure import Figure
 
 from tsattn.report.html import Picture, write_report
-from tsattn.scoring.validation import ValidationExample, ValidationSummary
+from tsattn.scoring.comparison import ValidationExample, ValidationSummary
 from tsattn.timeseries.schema import InferredSetting
 
 SETTINGS = (

@@ -10,9 +10,9 @@ import pytest
 from frames import many
 from serving import chromium
 
-from tsattn.explanation.drawing import draw_attention, draw_covariates, draw_weights
+from tsattn.explanation.explanation import draw_attention, draw_covariates, draw_weights
 from tsattn.report.html import Picture, write_report
-from tsattn.scoring.validation import ValidationExample, ValidationSummary
+from tsattn.scoring.comparison import ValidationExample, ValidationSummary
 from tsattn.timeseries.schema import InferredSetting
 
 CUT = """[...document.querySelectorAll('main *, footer')].filter((part) => {

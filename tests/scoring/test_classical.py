@@ -10,8 +10,13 @@ import numpy.typing as npt
 import pytest
 
 from tsattn.errors import ConfigError, RunError
-from tsattn.scoring.classical import CLASSICAL, ClassicalForecaster, check_classical
-from tsattn.scoring.window_forecaster import FitFailures, WindowForecasts
+from tsattn.scoring.window_forecaster import (
+    CLASSICAL,
+    ClassicalForecaster,
+    FitFailures,
+    WindowForecasts,
+    check_classical,
+)
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import RaggedArray

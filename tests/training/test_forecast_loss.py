@@ -11,7 +11,7 @@ from sklearn.metrics import mean_pinball_loss
 from tsattn.models import resolve_options
 from tsattn.models.forecast_model import ForecastGraph, build_graph
 from tsattn.timeseries.window_spec import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
-from tsattn.training.losses import ForecastLoss, training_model
+from tsattn.training.trainer import ForecastLoss, training_model
 
 LEVELS = (0.1, 0.5, 0.9)
 SHAPE = (4, 5, 2)

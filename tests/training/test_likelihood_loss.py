@@ -23,7 +23,7 @@ from tsattn.timeseries.window_spec import (
     TARGET_SCALE,
     WindowSpec,
 )
-from tsattn.training.losses import LikelihoodLoss, training_model
+from tsattn.training.trainer import LikelihoodLoss, training_model
 
 HEADS = ("normal", "student_t", "negative_binomial")
 SCALES = np.array([[2.0, 5.0]] * 4, "float32")

@@ -14,8 +14,7 @@ from tsattn.layers import PretrainedForecast
 from tsattn.pretrained.features import CANDIDATES, compute_features
 from tsattn.pretrained.network import read_weights
 from tsattn.pretrained.zero_shot import network_layout
-from tsattn.training.fine_tuning import BATCH_ROWS, RandomWindows
-from tsattn.training.pretrained_network import training_example
+from tsattn.training.fine_tuning import BATCH_ROWS, RandomWindows, training_example
 
 HORIZON = 3
 

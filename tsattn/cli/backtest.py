@@ -88,7 +88,7 @@ def backtest(
     """
     from tsattn.evaluation.origins import plan_backtest
     from tsattn.forecasting.finetuning import read_series
-    from tsattn.scoring.classical import check_classical
+    from tsattn.scoring.window_forecaster import check_classical
 
     models = split_names(model)
     config = read_config(**options, model=_configured_model(models))
@@ -139,7 +139,7 @@ class _FinishedModels:
 
 def _configured_model(models: Sequence[str]) -> str | None:
     """Return the model that is checked against the given options: `auto` or the first that is not classical."""
-    from tsattn.scoring.classical import CLASSICAL
+    from tsattn.scoring.window_forecaster import CLASSICAL
 
     return AUTO if AUTO in models else next((name for name in models if name not in CLASSICAL), None)
 

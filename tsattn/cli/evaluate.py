@@ -72,7 +72,7 @@ def evaluate(
     training data. The naive baselines are scored on the same forecasts.
     """
     from tsattn.atomic_io import check_file
-    from tsattn.scoring.classical import check_classical
+    from tsattn.scoring.window_forecaster import check_classical
 
     files = [path for path in (out, scores) if path is not None]
     for path in files:

@@ -115,7 +115,7 @@ def _fit(
         from tsattn.forecasting.combination import describe_short_history
         from tsattn.run_directory import open_checkpoints, write_run
         from tsattn.scoring.model_choice import ModelSelection
-        from tsattn.training.interruption import stop_at_interrupt
+        from tsattn.training.callbacks import stop_at_interrupt
 
         is_first = is_first_process()
         with (

@@ -11,11 +11,10 @@ import pandas as pd
 from tsattn.data.loader import Frame, load, source_name
 from tsattn.evaluation.origins import empty_targets_error, plan_evaluation
 from tsattn.forecasting.fitted import FittedForecaster
-from tsattn.scoring.classical import check_classical
 from tsattn.scoring.comparison import KerasForecaster, classical_forecasters, forecast_origins, with_naive_baselines
 from tsattn.scoring.metrics import Scores, score
 from tsattn.scoring.model_choice import ranking_metric
-from tsattn.scoring.window_forecaster import WindowForecaster
+from tsattn.scoring.window_forecaster import WindowForecaster, check_classical
 from tsattn.timeseries.frames import history_frame, name_columns
 
 

@@ -30,8 +30,8 @@ from tsattn.models import BASELINES, COMBINATION, get_model
 from tsattn.scoring.model_choice import ModelSelection, ranking_metric
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
+from tsattn.training.callbacks import is_interrupted
 from tsattn.training.checkpoints import Checkpoints
-from tsattn.training.interruption import is_interrupted
 
 DEFAULT_NETWORKS = ("seq2seq", "attention_pooling", "tcn", "transformer")
 """Networks that are compared by default, in this order."""

@@ -20,11 +20,10 @@ from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.models import resolve_options
 from tsattn.models.registry import check_graph
-from tsattn.scoring.classical import CLASSICAL
 from tsattn.scoring.comparison import KerasForecaster, classical_forecasters, forecast_origins, naive_forecasters
 from tsattn.scoring.metrics import Scores, score
 from tsattn.scoring.model_choice import ModelChoice
-from tsattn.scoring.window_forecaster import FitFailures, WindowForecaster
+from tsattn.scoring.window_forecaster import CLASSICAL, FitFailures, WindowForecaster
 from tsattn.timeseries.frames import history_frame, name_columns
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema

@@ -8,28 +8,142 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from tsattn.atomic_io import check_folder
 from tsattn.data.loader import Frame
 from tsattn.errors import ConfigError, RunError
-from tsattn.explanation.attention import (
+from tsattn.explanation.attribution import (
     attention_of,
     check_faithfulness,
+    covariate_importance,
     first_series,
     forecasters_of,
     pretrained_weights,
 )
-from tsattn.explanation.covariates import covariate_importance
-from tsattn.explanation.drawing import draw_attention, draw_covariates, draw_graph, draw_weights
-from tsattn.explanation.graph import learned_graph
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.forecasting.prediction import PredictionRequest, method_weights, prediction_panel
-from tsattn.report.plots import INK, format_timestamps, write_png
+from tsattn.layers import AdaptiveAdjacency
+from tsattn.report.excerpts import format_timestamps, shorten
+from tsattn.report.plots import ACCENT, HEAT, INK, MUTED, label_axes, style_axes, write_png
 from tsattn.timeseries.frames import name_columns
 from tsattn.timeseries.panel import Panel
+
+MAX_HEADS = 4
+MAX_NODES = 40
+"""Nodes of a graph that is drawn as a matrix."""
+_MAX_BARS = 15
+_MAX_METHODS = 6
+_COLORS = (ACCENT, INK, "#0072b2", "#009e73", "#cc79a7", "#e69f00", MUTED)
+
+
+def draw_attention(attention: pd.DataFrame, figure: Figure) -> None:
+    """Draw the attention of the first series, a map per head: steps ahead over steps of the past."""
+    id, time = attention.columns[:2]
+    own = attention[attention[id] == attention[id].iloc[0]]
+    heads = list(own["head"].unique()[:MAX_HEADS])
+    top = float(own["weight"].max())
+    grid = figure.subplots(1, len(heads), sharey=True, squeeze=False)[0]
+    for axes, head in zip(grid, heads, strict=True):
+        part = own[own["head"] == head].pivot_table("weight", time, "steps_back", sort=True)
+        back = part.columns.to_numpy()
+        # The oldest key may cover fewer steps than the others.
+        edges = np.append(back - 1, 2 * back[-1] - back[-2] - 1 if len(back) > 1 else back[-1])
+        rows = np.arange(len(part) + 1) + 0.5
+        axes.pcolormesh(-edges, rows, part.to_numpy(), cmap=HEAT, vmin=0, vmax=top, rasterized=True)
+        axes.set_title(f"head {head}" if len(heads) > 1 else "", loc="left", fontsize=9, color=INK)
+        label_axes(axes, "steps before the forecast", "")
+        axes.tick_params(colors=INK, labelsize=8, length=2, color=MUTED)
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.spines[:].set_visible(False)
+    grid[0].set_ylabel("step ahead", color=INK, fontsize=9)
+
+
+def draw_covariates(covariates: pd.DataFrame, figure: Figure) -> None:
+    """Draw the increase of the error for each permuted covariate, with its spread."""
+    axes, shown = figure.subplots(), covariates.head(_MAX_BARS)[::-1]
+    names = [shorten(str(name), 24) for name in shown["covariate"]]
+    places = np.arange(len(shown))
+    axes.barh(places, shown["increase"], xerr=shown["spread"], color=ACCENT, ecolor=INK, height=0.6, capsize=3)
+    style_axes(axes)
+    axes.grid(visible=False, axis="y")
+    axes.set_yticks(places, names, parse_math=False)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.axvline(0, color=MUTED, linewidth=1)
+    label_axes(axes, "increase of the error without it", "")
+
+
+def _draw_graph(graph: pd.DataFrame, figure: Figure) -> None:
+    """Draw the learned graph as a matrix of its strongest nodes."""
+    axes = figure.subplots()
+    received = graph.groupby("target", sort=False)["weight"].sum().nlargest(MAX_NODES).index
+    matrix = graph.pivot(index="source", columns="target", values="weight")
+    nodes = [name for name in graph["source"].unique() if name in set(received)]
+    nodes = sorted(nodes, key=str)
+    drawn = axes.imshow(matrix.loc[nodes, nodes].to_numpy(), cmap=HEAT, vmin=0)
+    labels = [shorten(str(name), 12) for name in nodes]
+    size = 8 if len(nodes) <= 20 else 5
+    axes.set_xticks(range(len(nodes)), labels, rotation=90, fontsize=size, color=INK, parse_math=False)
+    axes.set_yticks(range(len(nodes)), labels, fontsize=size, color=INK, parse_math=False)
+    axes.spines[:].set_visible(False)
+    label_axes(axes, "to", "from")
+    bar = figure.colorbar(drawn, ax=axes, shrink=0.8)
+    bar.set_label("weight", color=INK, fontsize=9)
+    bar.ax.tick_params(colors=INK, labelsize=8)
+
+
+def draw_weights(weights: pd.DataFrame, figure: Figure) -> None:
+    """Draw the weights of methods or candidate forecasts by step ahead, means over the series."""
+    axes, id, name = figure.subplots(), weights.columns[0], weights.columns[2]
+    step = weights.groupby([id, name], sort=False).cumcount() + 1
+    table = weights.assign(step=step).pivot_table("weight", "step", name, sort=False)
+    table = table[table.mean().sort_values(ascending=False, kind="stable").index]
+    shown = table.iloc[:, :_MAX_METHODS]
+    rest = 1 - shown.sum(axis=1)
+    shown = shown.assign(**{"all others": rest}) if rest.max() > 1e-3 else shown
+    labels = [shorten(str(method), 34) for method in shown.columns]
+    steps = np.concatenate([[table.index[0] - 0.5], np.repeat(table.index[:-1] + 0.5, 2), [table.index[-1] + 0.5]])
+    axes.stackplot(steps, np.repeat(shown.to_numpy().T, 2, axis=1), labels=labels, colors=_COLORS, linewidth=0)
+    style_axes(axes)
+    axes.set_ylim(0, 1)
+    axes.margins(x=0)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    label_axes(axes, "step ahead", "weight")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8.5, labelcolor=INK)
+
+
+def _learned_graph(fitted: FittedForecaster) -> pd.DataFrame | None:
+    """Return the learned edges between the targets, averaged over the members of an ensemble.
+
+    Returns:
+        ``source``, ``target``, ``weight``, largest first; the weights from a source have the sum 1. None for a model
+        without a learned graph.
+    """
+    names = fitted.spec.targets
+    nodes = np.zeros((1, len(names), 1), dtype="float32")
+    found = [keras.ops.convert_to_numpy(layer(nodes)) for layer in _adjacency_layers(fitted.model)]
+    if not found:
+        return None
+    weights = np.mean(found, axis=0)
+    source, target = np.divmod(np.arange(weights.size), len(names))
+    labels = np.asarray(names, dtype=object)
+    frame = pd.DataFrame({"source": labels[source], "target": labels[target], "weight": weights.ravel()})
+    return frame.sort_values("weight", ascending=False, kind="stable", ignore_index=True)
+
+
+def _adjacency_layers(model: keras.Model) -> Iterator[AdaptiveAdjacency]:
+    for layer in model.layers:
+        if isinstance(layer, AdaptiveAdjacency):
+            yield layer
+        elif isinstance(layer, keras.Model):
+            yield from _adjacency_layers(layer)
+
 
 PNG = "explanation.png"
 _DPI = 150
@@ -39,7 +153,7 @@ _PARTS: dict[str, tuple[str, Callable[[pd.DataFrame, Figure], None]]] = {
     "forecasters": ("Candidate forecasts of the pretrained network", draw_weights),
     "attention": ("Past steps that the forecast attends to", draw_attention),
     "covariates": ("Worth of the covariates", draw_covariates),
-    "graph": ("Learned graph", draw_graph),
+    "graph": ("Learned graph", _draw_graph),
 }
 """Titles and functions of the tables that are drawn."""
 
@@ -56,12 +170,12 @@ class Explanation:
         forecasters: ``forecaster``, ``weight``: candidate forecasts, such as the same phase a season before, in the
             median of the pretrained network, of the first series, if the forecast combines it.
         attention: ``head``, ``first``, ``last``, ``steps_back``, ``weight`` of past steps, of the first series; see
-            `tsattn.explanation.attention.attention_of`.
+            `tsattn.explanation.attribution.attention_of`.
         faithfulness: Change of the forecast if the most attended or random past steps are masked; see
-            `tsattn.explanation.attention.check_faithfulness`.
+            `tsattn.explanation.attribution.check_faithfulness`.
         covariates: Increase of the error if a covariate is permuted; see
-            `tsattn.explanation.covariates.covariate_importance`.
-        graph: Learned edges between the targets; see `tsattn.explanation.graph.learned_graph`.
+            `tsattn.explanation.attribution.covariate_importance`.
+        graph: Learned edges between the targets; see `_learned_graph`.
     """
 
     weights: pd.DataFrame | None = None
@@ -191,6 +305,6 @@ def explain_panel(fitted: FittedForecaster, panel: Panel) -> Explanation | None:
         attention=None if attention is None else name_columns(attention, fitted.schema),
         faithfulness=check_faithfulness(fitted, panel),
         covariates=covariate_importance(fitted, panel),
-        graph=learned_graph(fitted),
+        graph=_learned_graph(fitted),
     )
     return explanation if explanation.tables else None

@@ -27,10 +27,9 @@ from tsattn.models.options import CombinationOptions, NetworkOptions, ZeroShotOp
 from tsattn.models.registry import check_graph
 from tsattn.pretrained.zero_shot import zero_shot_window
 from tsattn.scoring.calibration import HISTORY_CALIBRATION, Calibration, calibrate
-from tsattn.scoring.comparison import KerasForecaster, baseline_spec, compare, with_naive_baselines
+from tsattn.scoring.comparison import KerasForecaster, ValidationSummary, baseline_spec, compare, with_naive_baselines
 from tsattn.scoring.forecast_weights import MIN_VALUES, ForecastWeights, learn_weights
 from tsattn.scoring.metrics import Scores
-from tsattn.scoring.validation import ValidationSummary
 from tsattn.smoothing import default_window
 from tsattn.timeseries.panel import Panel, summarize_panel
 from tsattn.timeseries.schema import Schema

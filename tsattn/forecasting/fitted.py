@@ -16,9 +16,9 @@ from tsattn.models.network_combination import combine_with_zero_shot, get_networ
 from tsattn.models.options import NetworkOptions
 from tsattn.models.training_range import TrainingRange, get_training_range
 from tsattn.scoring.calibration import Calibration
+from tsattn.scoring.comparison import ValidationSummary
 from tsattn.scoring.forecast_weights import ForecastWeights, name_with_zero_shot
 from tsattn.scoring.model_choice import ModelChoice, comparison_summary
-from tsattn.scoring.validation import ValidationSummary
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
 from tsattn.timeseries.window_spec import WindowSpec

@@ -27,6 +27,7 @@ from tsattn.timeseries.panel import Panel, covariate_statistics, fingerprint, st
 from tsattn.timeseries.ragged import Floats
 from tsattn.timeseries.window_spec import WindowSpec
 from tsattn.timeseries.windows import Windows
+from tsattn.training.callbacks import Deadline, TrainingProgress
 from tsattn.training.checkpoints import Checkpoint, Checkpoints
 from tsattn.training.defaults import (
     MAX_VALIDATION_ROWS,
@@ -39,8 +40,7 @@ from tsattn.training.defaults import (
     training_windows,
 )
 from tsattn.training.processes import batch_division, process_errors
-from tsattn.training.progress import TrainingProgress
-from tsattn.training.trainer import Deadline, History, train
+from tsattn.training.trainer import History, train
 
 VALIDATED_TIME_FRACTION = 2 / 3
 """Fraction of the time for the validated training, if a refit for half as many epochs follows."""

@@ -18,8 +18,8 @@ from tsattn.models.options import CombinationOptions
 from tsattn.scoring.forecast_weights import MIN_GAIN, TEMPERATURE, ValidationWindows, evidence
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.training.callbacks import is_interrupted
 from tsattn.training.fine_tuning import BATCH_ROWS, RATE, FineTuner, default_steps
-from tsattn.training.interruption import is_interrupted
 
 FINE_TUNING_VALUES = 2_000
 """Observed values from which the pretrained network is trained on the data by rule."""

@@ -1,13 +1,17 @@
-"""The HTML report of a run: one file that needs no network."""
+"""The HTML report of a run: one file that needs no network, with inline SVG in the colours of the page."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from html import escape
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -15,29 +19,38 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tsattn.models import COMBINATION
-from tsattn.report.plots import (
+from tsattn.report.excerpts import (
     MAX_SERIES,
     Excerpt,
     Interval,
     count_shown,
     decimals_for,
-    draw_calibration,
-    draw_errors,
-    draw_example,
-    draw_losses,
-    draw_series,
     find_intervals,
     format_number,
     format_timestamps,
-    interval_strengths,
     shorten,
     standard_names,
     take_excerpts,
     time_zone,
 )
-from tsattn.report.svg import to_svg
-from tsattn.scoring.validation import ValidationSummary
+from tsattn.report.plots import (
+    ACCENT,
+    GRID,
+    INK,
+    MUTED,
+    draw_calibration,
+    draw_errors,
+    draw_example,
+    draw_losses,
+    draw_series,
+    interval_colors,
+    interval_strengths,
+)
+from tsattn.scoring.comparison import ValidationSummary
 from tsattn.timeseries.schema import InferredSetting
+
+_VARIABLES = {INK: "--chart-ink", ACCENT: "--chart-accent", MUTED: "--chart-muted", GRID: "--chart-grid"}
+"""Colours of the plots and the variables of the style sheet."""
 
 _WIDE = (9.6, 3.5)
 _NARROW = (4.7, 2.6)
@@ -50,6 +63,37 @@ _BASELINES = {
     "drift": "extends the line from first to last value",
     "seasonal_mean": "repeats the mean of past seasons",
 }
+
+
+def _to_svg(
+    draw: Callable[[Figure], None], size: tuple[float, float], alt: str, id: str, intervals: Sequence[Interval] = ()
+) -> str:
+    """Return a figure as an SVG element.
+
+    Args:
+        draw: Draws into an empty figure.
+        size: Width and height in inches; the text has its size at 72 pixels an inch.
+        alt: Description.
+        id: Prefix of the ids within the element, unique on the page.
+        intervals: Drawn intervals, whose tints become translucent.
+    """
+    figure, target = Figure(figsize=size, layout="constrained"), StringIO()
+    draw(figure)
+    # Text stays text. The salt makes ids unique on the page and equal in equal reports.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": id}):
+        figure.savefig(target, format="svg", transparent=True, metadata={"Date": None})
+    text = target.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.S)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    for color, strength in zip(interval_colors(intervals), interval_strengths(intervals), strict=True):
+        text = text.replace(f"fill: {color}", f"fill: {ACCENT}; fill-opacity: {strength:.2f}")
+    for color, variable in _VARIABLES.items():
+        text = text.replace(color, f"var({variable})")
+    head, rest = text.split(">", 1)
+    box = re.search(r'viewBox="[^"]*"', head)
+    assert box is not None
+    return f'<svg class="chart" {box[0]} role="img" aria-label="{escape(alt)}">{rest}'.strip()
 
 
 @dataclass(frozen=True)
@@ -152,7 +196,7 @@ def _series_plot(excerpt: Excerpt, id: str, *, is_only: bool) -> dict[str, Any]:
         def draw(figure: Figure) -> None:
             draw_series(figure.subplots(), excerpt, ticks=ticks)
 
-        return Markup(to_svg(draw, size, alt, f"{id}-{suffix}", excerpt.intervals))
+        return Markup(_to_svg(draw, size, alt, f"{id}-{suffix}", excerpt.intervals))
 
     narrow = svg(_NARROW, 5, "narrow")
     if not is_only:
@@ -162,13 +206,13 @@ def _series_plot(excerpt: Excerpt, id: str, *, is_only: bool) -> dict[str, Any]:
 
 def _plot(draw: Callable[[Axes], None], name: str, id: str) -> dict[str, Any]:
     """Return a narrow plot on one pair of axes."""
-    return {"name": name, "images": [("", Markup(to_svg(lambda figure: draw(figure.subplots()), _NARROW, name, id)))]}
+    return {"name": name, "images": [("", Markup(_to_svg(lambda figure: draw(figure.subplots()), _NARROW, name, id)))]}
 
 
 def _wide_plot(picture: Picture, id: str) -> dict[str, Any]:
     """Return a picture that scrolls on a phone, where its parts next to each other would be too small."""
     size = (_WIDE[0], 2.9 * picture.height)
-    return {"name": picture.title, "images": [("scrolled", Markup(to_svg(picture.draw, size, picture.title, id)))]}
+    return {"name": picture.title, "images": [("scrolled", Markup(_to_svg(picture.draw, size, picture.title, id)))]}
 
 
 def _validation(validation: ValidationSummary, season: int, columns: Sequence[str]) -> dict[str, Any]:
@@ -199,7 +243,7 @@ def _example_plot(excerpt: Excerpt, id: str) -> dict[str, Any]:
         draw_example(figure.subplots(), excerpt, ticks=5)
 
     alt = f"{excerpt.name}: forecast and observed values"
-    return {"images": [("", Markup(to_svg(draw, _NARROW, alt, id, excerpt.intervals)))]}
+    return {"images": [("", Markup(_to_svg(draw, _NARROW, alt, id, excerpt.intervals)))]}
 
 
 def _forecast_legend(intervals: Sequence[Interval]) -> list[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""Forecasts of a model and the naive baselines on the same windows, and their scores."""
+"""Forecasts of a model and the naive baselines on the same windows, their scores, and a summary for the report."""
 
 from __future__ import annotations
 
@@ -14,15 +14,22 @@ import pandas as pd
 
 from tsattn.models import BASELINES, get_model
 from tsattn.models.forecast_model import build_untrained
-from tsattn.scoring.classical import CLASSICAL, ClassicalForecaster
-from tsattn.scoring.metrics import Scores, score
-from tsattn.scoring.validation import ValidationSummary, summarize_validation
-from tsattn.scoring.window_forecaster import FitFailures, WindowForecaster, WindowForecasts
+from tsattn.scoring.metrics import REFERENCE, Scores, score
+from tsattn.scoring.window_forecaster import (
+    CLASSICAL,
+    ClassicalForecaster,
+    FitFailures,
+    WindowForecaster,
+    WindowForecasts,
+)
 from tsattn.timeseries.frames import history_frame, quantile_columns, series_names
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import Floats, Ints
 from tsattn.timeseries.window_spec import QUANTILES, TARGET, TARGET_OBSERVED, WEIGHTS, WindowSpec
 from tsattn.timeseries.windows import Windows, gather
+
+_EXAMPLES = {"good": 0.1, "median": 0.5, "bad": 0.9}
+"""Fraction of the series with a smaller error."""
 
 MAX_WINDOWS = 500
 """Windows of a comparison; more of them are thinned out evenly."""
@@ -39,6 +46,98 @@ _calls: WeakKeyDictionary[keras.Model, int] = WeakKeyDictionary()
 
 SMOOTHED_STEPS = 28_000
 """Rows of a batch times horizon of a model with exponential smoothings, which makes two thousand forecasts of each."""
+
+
+@dataclass(frozen=True)
+class ValidationExample:
+    """A forecast of the validation part.
+
+    Args:
+        kind: "good", "median" or "bad".
+        error: Mean absolute error of its series, in units of ``ValidationSummary.unit``.
+        history: ``unique_id``, ``ds``, ``y`` of the series, up to the end of the forecast.
+        forecast: ``unique_id``, ``ds``, ``y`` and the bounds of intervals.
+    """
+
+    kind: str
+    error: float
+    history: pd.DataFrame
+    forecast: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class ValidationSummary:
+    """How a model forecast the validation part, before its intervals were calibrated on it.
+
+    Args:
+        unit: Unit of the errors: "MASE", or "MAE" if a season is as long as the data.
+        by_step: ``step`` of the horizon, from 1, and mean error of the model and of the seasonal naive forecast.
+        coverage: ``level`` and ``fraction``, that of the values below this quantile.
+        examples: Forecasts of a series with a small, a median and a large error; of a forecast origin where there are
+            fewer than three series.
+    """
+
+    unit: str
+    by_step: pd.DataFrame
+    coverage: pd.DataFrame
+    examples: tuple[ValidationExample, ...]
+
+
+def _summarize_validation(
+    frame: pd.DataFrame, name: str, levels: tuple[float, ...], panel: Panel, scales: pd.DataFrame
+) -> ValidationSummary | None:
+    """Return the summary of the forecasts of a model; None if no value is known.
+
+    Args:
+        frame: ``unique_id``, ``cutoff``, ``ds``, ``y`` and the columns of the models; see
+            `tsattn.scoring.comparison.forecast_origins`.
+        name: Name of the model.
+        levels: Its quantile levels.
+        panel: The series, with the validation part.
+        scales: Errors of the seasonal naive forecast before the validation part, see
+            `tsattn.scoring.metrics.naive_scales`.
+    """
+    known = frame.dropna(subset="y")
+    if known.empty:
+        return None
+    columns = {f"{name}{key.removeprefix('y')}": index for key, index in quantile_columns(levels).items()}
+    factor = known["unique_id"].map(scales["mae"].replace(0.0, np.nan)).astype(float)
+    unit = "MASE" if factor.notna().any() else "MAE"
+    factor = factor if unit == "MASE" else pd.Series(1.0, index=known.index)
+    step = frame.groupby(["unique_id", "cutoff"], sort=False).cumcount().loc[known.index] + 1
+    shown = list(dict.fromkeys([name, REFERENCE]))
+    errors = pd.DataFrame({model: (known[model].astype(float) - known["y"]).abs() / factor for model in shown})
+    coverage = pd.DataFrame(
+        {
+            "level": [levels[index] for index in columns.values()],
+            "fraction": [float((known["y"] <= known[column]).mean()) for column in columns],
+        }
+    )
+    return ValidationSummary(
+        unit,
+        errors.groupby(step.rename("step")).mean().reset_index(),
+        coverage.sort_values("level", ignore_index=True),
+        _examples(frame, known.assign(error=errors[name]), list(columns), name, panel),
+    )
+
+
+def _examples(
+    frame: pd.DataFrame, known: pd.DataFrame, columns: list[str], name: str, panel: Panel
+) -> tuple[ValidationExample, ...]:
+    """Return the last forecast of the series whose errors have given ranks, or those of origins."""
+    keys = ["unique_id"] if known["unique_id"].nunique() >= len(_EXAMPLES) else ["unique_id", "cutoff"]
+    ranked = known.dropna(subset="error").groupby(keys, sort=False)["error"].mean().sort_values(kind="stable")
+    chosen = {round(rank * (len(ranked) - 1)): kind for kind, rank in _EXAMPLES.items()} if len(ranked) else {}
+    places, found = {id: number // len(panel.targets) for number, id in enumerate(series_names(panel))}, []
+    for place, kind in chosen.items():
+        key = ranked.index[place]
+        id, cutoff = key if isinstance(key, tuple) else (key, known.loc[known["unique_id"] == key, "cutoff"].max())
+        own = frame[(frame["unique_id"] == id) & (frame["cutoff"] == cutoff)]
+        forecast = own[["unique_id", "ds", *columns]].rename(columns=lambda text: text.replace(name, "y", 1))
+        history = history_frame(panel.take(np.array([places[id]])))
+        past = history[(history["unique_id"] == id) & (history["ds"] <= own["ds"].max())]
+        found.append(ValidationExample(kind, float(ranked.iloc[place]), past, forecast))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -151,7 +250,7 @@ def compare(
     names, training = list(forecasters), history_frame(panel.drop_last(steps))
     # All windows of a series are scored together.
     scores = score(frame.drop(columns=["cutoff", "ds"]), names, spec.season, spec.levels, training)
-    return scores, summarize_validation(frame, names[0], spec.levels, panel, scores.scales)
+    return scores, _summarize_validation(frame, names[0], spec.levels, panel, scores.scales)
 
 
 def forecast_windows(

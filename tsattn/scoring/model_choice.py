@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from tsattn.models import BASELINES
-from tsattn.scoring.classical import CLASSICAL
 from tsattn.scoring.forecast_weights import ForecastWeights
+from tsattn.scoring.window_forecaster import CLASSICAL
 
 Metric = Literal["mase", "mae"]
 

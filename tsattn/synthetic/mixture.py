@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tsattn.errors import ConfigError
-from tsattn.synthetic.components import Array, standardize
-from tsattn.synthetic.generators import GENERATORS
+from tsattn.synthetic.generators import GENERATORS, Array, standardize
 
 _MIXED = 0.15
 """Fraction of series that are convex combinations of others (TSMixup, Ansari et al. 2024)."""

@@ -24,7 +24,7 @@ import numpy as np
 from tsattn.layers.pretrained_network import PretrainedNetwork
 from tsattn.pretrained.features import Array, Layout
 from tsattn.synthetic import generate
-from tsattn.training.pretrained_network import training_example, training_network, weighted_pinball
+from tsattn.training.fine_tuning import training_example, training_network, weighted_pinball
 
 GROUPS, GROUP = 8, 64
 """Groups of series with the same seasons that are drawn together, and series in a group."""

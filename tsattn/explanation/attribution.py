@@ -1,7 +1,8 @@
-"""Attention of a forecast over past steps, and how much the forecast depends on the steps that it attends to."""
+"""The inputs on which a forecast depends: attention over past steps with a faithfulness check, permuted covariates."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -9,18 +10,32 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tsattn.explanation.windows import history_spread, outputs_of
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.models import resolve_options
 from tsattn.models.combination import COMBINATION_LAYER
 from tsattn.models.options import ZeroShotOptions
 from tsattn.pretrained.features import CANDIDATES
 from tsattn.pretrained.zero_shot import NetworkWeights, network_weights
+from tsattn.scoring.comparison import batch_rows
+from tsattn.timeseries.calendar import calendar_feature_names
 from tsattn.timeseries.frames import series_names
 from tsattn.timeseries.panel import WIDE_ID, Panel
 from tsattn.timeseries.ragged import Floats, Ints
-from tsattn.timeseries.window_spec import ATTENTION, KEY_STEPS, OBSERVED, PAST, QUANTILES, QUERY_STEPS, WEIGHTS
-from tsattn.timeseries.windows import Batch, gather
+from tsattn.timeseries.window_spec import (
+    ATTENTION,
+    FUTURE_COVARIATES,
+    KEY_STEPS,
+    OBSERVED,
+    PAST,
+    PAST_COVARIATES,
+    QUANTILES,
+    QUERY_STEPS,
+    TARGET,
+    TARGET_OBSERVED,
+    WEIGHTS,
+    WindowSpec,
+)
+from tsattn.timeseries.windows import Batch, Windows, gather
 
 MAX_SERIES = 6
 """Series whose attention is returned."""
@@ -30,6 +45,32 @@ DRAWS = 10
 """Random choices of as many keys."""
 _MAX_CHECKED = 16
 """Series on which the check is made."""
+
+REPEATS = 5
+"""Permutations of each covariate."""
+MAX_WINDOWS = 64
+_MIN_WINDOWS = 4
+
+Permute = Callable[[Batch, Ints], Batch]
+
+
+def _outputs_of(model: keras.Model, spec: WindowSpec, batch: Batch, names: Sequence[str]) -> Batch:
+    """Return some outputs of an inference model, computed in parts of bounded memory."""
+    rows, size = len(next(iter(batch.values()))), batch_rows(model, spec)
+    parts = []
+    for begin in range(0, rows, size):
+        outputs = model({name: values[begin : begin + size] for name, values in batch.items()}, training=False)
+        parts.append({name: keras.ops.convert_to_numpy(outputs[name]) for name in names})
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def _history_spread(batch: Batch) -> Floats:
+    """Return the standard deviation of the observed history, [windows, targets]; 1 where it is 0."""
+    seen = batch[OBSERVED] > 0
+    count = np.maximum(seen.sum(axis=1), 1)
+    mean = batch[PAST].sum(axis=1, where=seen) / count
+    spread = np.sqrt(((batch[PAST] - mean[:, None]) ** 2).sum(axis=1, where=seen) / count)
+    return np.asarray(np.where(spread > 0, spread, 1.0))
 
 
 def first_series(panel: Panel) -> Panel:
@@ -53,7 +94,7 @@ def attention_of(fitted: FittedForecaster, panel: Panel, pretrained: NetworkWeig
     """
     if ATTENTION not in fitted.model.output:
         return None if pretrained is None else _pretrained_attention(fitted, panel, pretrained)
-    outputs = outputs_of(fitted.model, fitted.spec, _window(fitted, panel), (ATTENTION, KEY_STEPS, QUERY_STEPS))
+    outputs = _outputs_of(fitted.model, fitted.spec, _window(fitted, panel), (ATTENTION, KEY_STEPS, QUERY_STEPS))
     weights = outputs[ATTENTION][:, :MAX_SERIES]
     channels = weights.shape[1]
     start = panel.lengths - np.minimum(panel.lengths, fitted.spec.context)
@@ -109,7 +150,7 @@ def check_faithfulness(fitted: FittedForecaster, panel: Panel, seed: int = 0) ->
         return None
     panel = panel.take(np.arange(min(len(panel), _MAX_CHECKED)))
     batch = _window(fitted, panel)
-    found = outputs_of(fitted.model, fitted.spec, batch, (QUANTILES, ATTENTION, KEY_STEPS))
+    found = _outputs_of(fitted.model, fitted.spec, batch, (QUANTILES, ATTENTION, KEY_STEPS))
     keys = found[KEY_STEPS]
     importance = found[ATTENTION].mean(axis=(2, 3))
     importance = np.broadcast_to(importance, (len(panel), len(fitted.spec.targets), importance.shape[-1]))
@@ -120,9 +161,9 @@ def check_faithfulness(fitted: FittedForecaster, panel: Panel, seed: int = 0) ->
     masked = [_mask(batch, _chosen_steps(order, valid, keys, fitted.spec.context)) for order in orders]
     whole = {name: np.concatenate([part[name] for part in masked]) for name in batch}
     median = fitted.spec.median
-    moved = outputs_of(fitted.model, fitted.spec, whole, (QUANTILES,))[QUANTILES][..., median]
+    moved = _outputs_of(fitted.model, fitted.spec, whole, (QUANTILES,))[QUANTILES][..., median]
     change = np.abs(moved.reshape(len(orders), *found[QUANTILES].shape[:-1]) - found[QUANTILES][..., median])
-    by_order = (change.mean(axis=2) / history_spread(batch)).mean(axis=(1, 2))
+    by_order = (change.mean(axis=2) / _history_spread(batch)).mean(axis=(1, 2))
     return pd.DataFrame(
         {
             "masked": ["most attended", "random"],
@@ -188,3 +229,76 @@ def _steps_frame(panel: Panel, names: tuple[str, ...], series: Ints, horizon: in
     times = panel.grid.times(np.repeat((ends[:, None] + np.arange(horizon)).ravel(), repeats))
     ids: Any = pd.Series(np.repeat(np.asarray(names, dtype=object), horizon * repeats), dtype="str")
     return pd.DataFrame({"unique_id": ids, "ds": times})
+
+
+def covariate_importance(fitted: FittedForecaster, panel: Panel, seed: int = 0) -> pd.DataFrame | None:
+    """Permute each covariate between the windows at the end of a panel, and compare the errors of the forecasts.
+
+    This is the permutation importance of Breiman 2001 (Random Forests), by windows: past and future values of a
+    covariate are replaced by those of another window. The windows are the last two horizons of each series, or the
+    validation part if that is longer. The features of the calendar are one covariate.
+
+    Returns:
+        ``covariate``, ``increase`` (of the mean absolute error of the median, relative to that with the true values;
+        the mean over the permutations), ``spread`` (its standard deviation), ``windows``; largest first. None without
+        covariates or windows.
+    """
+    spec = fitted.spec
+    groups = dict(_groups(fitted, panel))
+    steps = max(2 * spec.horizon, fitted.config.data.validation or 0)
+    windows = Windows.in_last_steps(panel, spec, steps, MAX_WINDOWS)
+    index = np.arange(min(len(windows), 2 * MAX_WINDOWS), dtype=np.int64)
+    if not groups or len(index) < _MIN_WINDOWS:
+        return None
+    batch = windows.gather(index)
+    target, known = batch.pop(TARGET), batch.pop(TARGET_OBSERVED) > 0
+    if not known.any():
+        return None
+
+    def errors(batch: Batch) -> Floats:
+        """Return the error of each copy of the windows, each series relative to the spread of its history."""
+        median = _outputs_of(fitted.model, spec, batch, (QUANTILES,))[QUANTILES][..., spec.median]
+        relative = np.abs(median.reshape(-1, *target.shape) - target) / spread[:, None]
+        return np.asarray(np.where(known, relative, 0).sum(axis=(1, 2, 3)) / known.sum())
+
+    spread = _history_spread(batch)
+    rng = np.random.default_rng(seed)
+    orders = np.concatenate([rng.permutation(len(index)) for _ in range(REPEATS)])
+    copies = {name: np.concatenate([values] * REPEATS) for name, values in batch.items()}
+    base, rows = float(errors(batch)[0]), []
+    for name, permute in groups.items():
+        increase = errors(permute(copies, orders)) / max(base, 1e-12) - 1
+        rows.append({"covariate": name, "increase": increase.mean(), "spread": increase.std()})
+    frame = pd.DataFrame(rows).assign(windows=len(index))
+    return frame.sort_values("increase", ascending=False, ignore_index=True)
+
+
+def _groups(fitted: FittedForecaster, panel: Panel) -> Iterator[tuple[str, Permute]]:
+    """Yield the name of each covariate and a function that permutes it between windows."""
+    spec, schema = fitted.spec, fitted.schema
+    columns = {name: schema.feature_names(name) for name in schema.covariates}
+    for name, features in {**columns, "calendar": calendar_feature_names(schema)}.items():
+        chosen = [number for number, feature in enumerate(spec.past_covariates) if feature in features]
+        if chosen:
+            yield name, _permute_features(chosen, len(spec.future_covariates))
+    for static in spec.static if len(panel) > 1 else ():
+        yield static.name, _permute_static(static.input)
+
+
+def _permute_features(chosen: list[int], futures: int) -> Permute:
+    def permute(batch: Batch, order: Ints) -> Batch:
+        past = batch[PAST_COVARIATES].copy()
+        past[..., chosen] = past[order][..., chosen]
+        changed = {**batch, PAST_COVARIATES: past}
+        ahead = [number for number in chosen if number < futures]
+        if ahead:
+            future = batch[FUTURE_COVARIATES].copy()
+            future[..., ahead] = future[order][..., ahead]
+            changed[FUTURE_COVARIATES] = future
+        return changed
+
+    return permute
+
+
+def _permute_static(name: str) -> Permute:
+    return lambda batch, order: {**batch, name: batch[name][order]}
