@@ -28,7 +28,7 @@ from benchmarks.cli import TABLE_ONLY, data_folder, read_results, write_results
 from tsattn.data.loader import load
 from tsattn.scoring.comparison import classical_forecasters
 from tsattn.scoring.window_forecaster import CLASSICAL
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import WindowSpec
 
 RESULTS = Path(__file__).with_name("results") / "classical.json"
 LEVELS = (0.1, 0.5, 0.9)

@@ -49,7 +49,7 @@ def measure(data: pd.DataFrame, batches: int) -> dict[str, float]:
     from tsattn.models.defaults import DataSummary, default_patch_length, fill_options
     from tsattn.models.forecast_model import build_graph
     from tsattn.models.options import NetworkOptions
-    from tsattn.timeseries.window_spec import WindowSpec
+    from tsattn.timeseries.windows import WindowSpec
     from tsattn.training.batches import ShuffledWindows
     from tsattn.training.defaults import error_scales, plan_training, scaling_statistics, training_windows
     from tsattn.training.trainer import training_model

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 import tsattn
-from tsattn._extras import import_extra
 from tsattn.data.datasets import fetch
-from tsattn.errors import RunError
+from tsattn.errors import RunError, import_extra
 from tsattn.export.formats import import_converter
 from tsattn.scoring.window_forecaster import load_statsforecast
 from tsattn.timeseries.calendar import holiday_days

@@ -21,7 +21,7 @@ from tsattn.cli import main
 from tsattn.config import RunConfig
 from tsattn.errors import ConfigError
 from tsattn.export.exporter import export
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import WindowSpec
 
 HORIZON = 6
 QUICK = {"epochs": 1, "steps_per_epoch": 2, "refit": False}

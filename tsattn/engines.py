@@ -12,8 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from tsattn._extras import import_extra
-from tsattn.errors import RunError
+from tsattn.errors import RunError, import_extra
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

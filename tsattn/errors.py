@@ -2,13 +2,16 @@
 
 Each message is one sentence that says what was expected and what was found. Hints say how to fix it and name the
 options that decide, so that each interface can word them: the command line writes ``--on-duplicate``, Python
-``on_duplicate=``, and the server leaves those hints out, because a request cannot set options.
+``on_duplicate=``, and the server leaves those hints out, because a request cannot set options. `import_extra` words
+the error for a package that only an extra installs.
 """
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable
+from typing import Any
 
 _OPTION = re.compile(r"\{(\w+)\}")
 
@@ -77,3 +80,25 @@ class RunError(TsattnError):
 
 class DataWarning(_Hinted, UserWarning):
     """Something that a forecast could have used is missing; the message says what replaces it."""
+
+
+def import_extra(module: str, extra: str, purpose: str) -> Any:
+    """Import a module that belongs to an extra.
+
+    Args:
+        module: Name of the module.
+        extra: The extra of tsattn that installs it.
+        purpose: What needs it, for the error.
+
+    Raises:
+        RunError: It is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = error.name or module
+        if missing.partition(".")[0] == "tsattn":
+            raise
+        raise RunError(
+            f"{purpose} needs the package {missing}, which is not installed", f"run pip install 'tsattn[{extra}]'"
+        ) from None

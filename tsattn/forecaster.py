@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from tsattn._keywords import with_keyword_errors
 from tsattn._logging import log_progress
+from tsattn._text import with_keyword_errors
 from tsattn.config import Aggregation, DataConfig, Decimal, RunConfig, SelectionConfig, Support, TrainingConfig
 from tsattn.data.loader import Frame, source_name
 from tsattn.data.prediction_inputs import Cutoff

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from benchmarks.accuracy.tasks import COLD_START, COLD_START_SEASONS
 from tsattn.scoring.comparison import predict_windows
 from tsattn.timeseries.panel import Panel
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import WindowSpec
 
 Ints = npt.NDArray[np.int64]
 

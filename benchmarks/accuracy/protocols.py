@@ -44,8 +44,7 @@ from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.models import BASELINES
 from tsattn.scoring.comparison import BATCH_ROWS, predict_windows
 from tsattn.timeseries.panel import Panel
-from tsattn.timeseries.window_spec import WindowSpec
-from tsattn.timeseries.windows import Windows
+from tsattn.timeseries.windows import Windows, WindowSpec
 
 Figures = dict[str, Any]
 Values = npt.NDArray[np.float64]

@@ -16,8 +16,7 @@ from tsattn.data.panel_builder import restrict_to_training_categories
 from tsattn.data.prediction_inputs import add_future_covariates
 from tsattn.data.table import Table
 from tsattn.errors import ConfigError, DataError
-from tsattn.timeseries.window_spec import WindowSpec
-from tsattn.timeseries.windows import gather
+from tsattn.timeseries.windows import WindowSpec, gather
 
 DAYS = 40
 AHEAD = 7

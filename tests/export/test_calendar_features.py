@@ -12,8 +12,7 @@ from tsattn.config import DataConfig, RunConfig
 from tsattn.data.loader import load
 from tsattn.export.signatures import CalendarFeatures, ServingPreprocessor
 from tsattn.timeseries.calendar import CYCLES
-from tsattn.timeseries.window_spec import WindowSpec
-from tsattn.timeseries.windows import gather
+from tsattn.timeseries.windows import WindowSpec, gather
 
 FREQS = ["30s", "15min", "h", "6h", "D", "2D", "B", "W-SAT", "MS", "2MS", "ME", "QS", "QE", "YS"]
 

@@ -17,7 +17,7 @@ from tsattn.export.saved_model import write_saved_model
 from tsattn.export.signatures import ServingPreprocessor
 from tsattn.models import resolve_options
 from tsattn.models.forecast_model import build_graph, build_untrained
-from tsattn.timeseries.window_spec import (
+from tsattn.timeseries.windows import (
     ATTENTION,
     FORECAST,
     KEY_STEPS,

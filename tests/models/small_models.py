@@ -14,7 +14,7 @@ from numpy_reference import Array
 
 from tsattn.models import BASELINES, resolve_options
 from tsattn.models.forecast_model import ForecastGraph, build_graph, build_untrained
-from tsattn.timeseries.window_spec import LENGTH, OBSERVED, PAST, WindowSpec
+from tsattn.timeseries.windows import LENGTH, OBSERVED, PAST, WindowSpec
 
 SPEC = WindowSpec(context=10, horizon=7, targets=("a", "b"), season=4, levels=(0.1, 0.5, 0.8, 0.9))
 

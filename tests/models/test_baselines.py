@@ -12,7 +12,7 @@ from keras_help import outputs
 from numpy_reference import Array
 from small_models import Histories, histories, make_model, window
 
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import WindowSpec
 
 SEASON, HORIZON = 4, 11
 SPEC = WindowSpec(context=14, horizon=HORIZON, targets=("a", "b"), season=SEASON)

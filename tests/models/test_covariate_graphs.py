@@ -13,10 +13,10 @@ from keras_help import with_random_weights
 from small_models import marked
 
 from tsattn.models import resolve_options
-from tsattn.models.covariates import StaticEmbedding
+from tsattn.models.branches import StaticEmbedding
 from tsattn.models.defaults import fill_options
 from tsattn.models.forecast_model import build_graph
-from tsattn.timeseries.window_spec import (
+from tsattn.timeseries.windows import (
     FUTURE_COVARIATES,
     LENGTH,
     OBSERVED,

@@ -15,7 +15,7 @@ from on_jax import Arrays, run_on_jax
 from small_models import ALL, NETWORKS, SPEC, Histories, histories, make_graph, make_model, marked, spread, window
 
 from tsattn.models import BASELINES
-from tsattn.timeseries.window_spec import (
+from tsattn.timeseries.windows import (
     ATTENTION,
     KEY_STEPS,
     LENGTH,

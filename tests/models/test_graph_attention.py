@@ -21,10 +21,10 @@ from tsattn import Forecaster
 from tsattn.data.loader import load
 from tsattn.errors import ConfigError, DataError
 from tsattn.models import resolve_options
-from tsattn.models.attention_maps import attention_maps
 from tsattn.models.defaults import DataSummary, fill_options
+from tsattn.models.transformer import attention_maps
 from tsattn.scoring.comparison import predict_windows
-from tsattn.timeseries.window_spec import OBSERVED, PAST, QUANTILES
+from tsattn.timeseries.windows import OBSERVED, PAST, QUANTILES
 
 NODES = ("a", "b", "c", "d", "e")
 GIVEN = histories([10, 7, 4], channels=5)

@@ -14,10 +14,9 @@ from scipy import stats
 from small_models import NETWORKS, SPEC, make_graph
 
 from tsattn.layers import SortedQuantiles
-from tsattn.models.forecast_model import DISTRIBUTION_LAYER, architecture_window
+from tsattn.models.forecast_model import DISTRIBUTION_LAYER, architecture_window, can_sample, sample_paths
 from tsattn.models.options import NetworkOptions
-from tsattn.models.sampling import can_sample, sample_paths
-from tsattn.timeseries.window_spec import (
+from tsattn.timeseries.windows import (
     FUTURE_COVARIATES,
     LENGTH,
     OBSERVED,

@@ -12,12 +12,17 @@ from keras_help import with_random_weights
 from small_models import SPEC
 
 from tsattn.models import resolve_options
-from tsattn.models.combination import COMBINATION_LAYER
+from tsattn.models.combination import (
+    COMBINATION_LAYER,
+    combine_with_zero_shot,
+    combined_window,
+    get_methods,
+    get_network,
+)
 from tsattn.models.defaults import fill_options
 from tsattn.models.forecast_model import build_graph
-from tsattn.models.network_combination import combine_with_zero_shot, combined_window, get_methods, get_network
 from tsattn.pretrained.zero_shot import forecast_series
-from tsattn.timeseries.window_spec import (
+from tsattn.timeseries.windows import (
     ATTENTION,
     KEY_STEPS,
     LENGTH,

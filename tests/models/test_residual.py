@@ -10,10 +10,10 @@ import pytest
 from numpy_reference import Array
 
 from tsattn.models import resolve_options
+from tsattn.models.branches import LINEAR_GAIN, MAX_DISTANCE, REVERSION_GAIN, LevelReversion, LinearPath
 from tsattn.models.defaults import DataSummary, fill_options
 from tsattn.models.forecast_model import build_graph
-from tsattn.models.residual import LINEAR_GAIN, MAX_DISTANCE, REVERSION_GAIN, LevelReversion, LinearPath
-from tsattn.timeseries.window_spec import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
+from tsattn.timeseries.windows import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
 from tsattn.training.trainer import training_model
 
 HORIZON, CHANNELS, SEASON, CONTEXT = 3, 2, 4, 9

@@ -24,7 +24,7 @@ from numpy_reference import (
 )
 from small_models import SPEC, Histories, histories, make_graph, window
 
-from tsattn.timeseries.window_spec import ATTENTION, QUANTILES, WindowSpec
+from tsattn.timeseries.windows import ATTENTION, QUANTILES, WindowSpec
 
 PATCH = 4
 UNITS = 6

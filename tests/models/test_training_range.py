@@ -16,7 +16,7 @@ from tsattn.models.training_range import InTrainingRange, TrainingRange, WindowS
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import RaggedArray
-from tsattn.timeseries.window_spec import LENGTH, OBSERVED, PAST, QUANTILES, WindowSpec
+from tsattn.timeseries.windows import LENGTH, OBSERVED, PAST, QUANTILES, WindowSpec
 
 LEVEL, SPREAD = 500.0, 30.0
 

@@ -11,9 +11,8 @@ from numpy_reference import Array
 from small_models import SPEC, histories, make_graph, window
 
 from tsattn.layers.ops import unroll_loops
-from tsattn.models.attention_maps import attention_maps
-from tsattn.models.transformer import TransformerDecoder
-from tsattn.timeseries.window_spec import ATTENTION
+from tsattn.models.transformer import TransformerDecoder, attention_maps
+from tsattn.timeseries.windows import ATTENTION
 
 STEPS, LEVELS, FED = 4, 3, 2
 LENGTHS = np.array([5, 2])

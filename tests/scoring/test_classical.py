@@ -20,7 +20,7 @@ from tsattn.scoring.window_forecaster import (
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import RaggedArray
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import WindowSpec
 
 models = pytest.importorskip("statsforecast.models", reason="statsforecast, from the extra baselines, is not installed")
 

@@ -11,7 +11,7 @@ from tsattn.scoring.comparison import KerasForecaster, compare
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import WIDE_ID, Panel
 from tsattn.timeseries.ragged import RaggedArray
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import WindowSpec
 
 
 @pytest.mark.parametrize(

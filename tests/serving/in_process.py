@@ -25,7 +25,7 @@ from tsattn.scoring.metrics import Scores
 from tsattn.serving.errors import ServingError
 from tsattn.serving.forecast_api import routes
 from tsattn.serving.settings import Settings
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import WindowSpec
 
 VERSION = 7
 

@@ -25,7 +25,7 @@ from tsattn.serving.repository import Repository
 from tsattn.serving.servable import load_servable
 from tsattn.serving.server import Server
 from tsattn.serving.settings import Settings
-from tsattn.timeseries.window_spec import StaticInput, WindowSpec
+from tsattn.timeseries.windows import StaticInput, WindowSpec
 
 DATASETS = Path(__file__).parents[2] / "datasets"
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.timeseries.window_spec import (
+from tsattn.timeseries.windows import (
     ATTENTION,
     FUTURE_COVARIATES,
     KEY_STEPS,

@@ -15,8 +15,7 @@ from tsattn.data.prediction_inputs import add_future_covariates
 from tsattn.data.table import Table
 from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.panel import covariate_statistics
-from tsattn.timeseries.window_spec import FUTURE_COVARIATES, LENGTH, PAST, PAST_COVARIATES, WindowSpec
-from tsattn.timeseries.windows import gather
+from tsattn.timeseries.windows import FUTURE_COVARIATES, LENGTH, PAST, PAST_COVARIATES, WindowSpec, gather
 
 GIVEN = DataConfig(target=("y",), future_covariates=("price",), past_covariates=("visits",), freq="D")
 SPEC = WindowSpec(6, 4, ("y",), past_covariates=("price", "visits"), future_covariates=("price",))

@@ -8,7 +8,7 @@ import pytest
 
 from tsattn.config import DataConfig
 from tsattn.data.loader import load
-from tsattn.timeseries.seasonality import combined_seasons, default_horizon, detect_season
+from tsattn.timeseries.characteristics import combined_seasons, default_horizon, detect_season
 
 
 def rng() -> np.random.Generator:

@@ -13,8 +13,19 @@ from tsattn.layers import HistoryWindow
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import RaggedArray
-from tsattn.timeseries.window_spec import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
-from tsattn.timeseries.windows import Batch, Windows, gather, permute
+from tsattn.timeseries.windows import (
+    LENGTH,
+    OBSERVED,
+    PAST,
+    TARGET,
+    TARGET_OBSERVED,
+    TARGET_SCALE,
+    Batch,
+    Windows,
+    WindowSpec,
+    gather,
+    permute,
+)
 from tsattn.training.batches import OrderedWindows, ShuffledWindows
 
 SPEC = WindowSpec(context=6, horizon=3, targets=("a", "b"))

@@ -13,8 +13,7 @@ from tsattn.models.forecast_model import build_graph
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import RaggedArray
-from tsattn.timeseries.window_spec import LENGTH, PAST, TARGET, TARGET_SCALE, WindowSpec
-from tsattn.timeseries.windows import Windows
+from tsattn.timeseries.windows import LENGTH, PAST, TARGET, TARGET_SCALE, Windows, WindowSpec
 from tsattn.training.batches import OrderedWindows, ShuffledWindows
 from tsattn.training.defaults import TrainingPlan
 from tsattn.training.trainer import train

@@ -19,8 +19,7 @@ from tsattn.models.options import NetworkOptions
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import RaggedArray
-from tsattn.timeseries.window_spec import WindowSpec
-from tsattn.timeseries.windows import Windows
+from tsattn.timeseries.windows import Windows, WindowSpec
 from tsattn.training.checkpoints import Checkpoint, Checkpoints, TrainingState
 from tsattn.training.defaults import TrainingPlan
 from tsattn.training.trainer import RATE_FACTOR, History, train

@@ -10,7 +10,7 @@ from sklearn.metrics import mean_pinball_loss
 
 from tsattn.models import resolve_options
 from tsattn.models.forecast_model import ForecastGraph, build_graph
-from tsattn.timeseries.window_spec import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
+from tsattn.timeseries.windows import LENGTH, OBSERVED, PAST, TARGET, TARGET_OBSERVED, TARGET_SCALE, WindowSpec
 from tsattn.training.trainer import ForecastLoss, training_model
 
 LEVELS = (0.1, 0.5, 0.9)

@@ -13,7 +13,7 @@ from scipy import stats
 
 from tsattn.models import resolve_options
 from tsattn.models.forecast_model import ForecastGraph, build_graph
-from tsattn.timeseries.window_spec import (
+from tsattn.timeseries.windows import (
     LENGTH,
     OBSERVED,
     PARAMETERS,

@@ -9,8 +9,7 @@ from tsattn.config import TrainingConfig
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import RaggedArray
-from tsattn.timeseries.window_spec import WindowSpec
-from tsattn.timeseries.windows import Windows
+from tsattn.timeseries.windows import Windows, WindowSpec
 from tsattn.training.defaults import (
     default_validation_steps,
     error_scales,

@@ -23,8 +23,8 @@ from tsattn.data.loader import load
 from tsattn.data.table import FILE, FRAME
 from tsattn.engines import Engine, LocalProcesses
 from tsattn.errors import DataError, DataWarning, RunError
+from tsattn.timeseries.characteristics import combined_seasons
 from tsattn.timeseries.schema import Schema
-from tsattn.timeseries.seasonality import combined_seasons
 
 PLAN = "_plan.json"
 """File in the output folder that names data and partitions, by which an interrupted command continues."""

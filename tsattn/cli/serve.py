@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tsattn._extras import import_extra
 from tsattn.cli.command import Command
 from tsattn.cli.document import write_document
 from tsattn.cli.options import PATH, add_options, config_option
 from tsattn.cli.screen import Screen, current_screen
-from tsattn.errors import ConfigError, RunError
+from tsattn.errors import ConfigError, RunError, import_extra
 from tsattn.serving.settings import Settings
 
 if TYPE_CHECKING:

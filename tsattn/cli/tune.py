@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tsattn._extras import import_extra
 from tsattn._logging import STEP
 from tsattn.cli.command import Command
 from tsattn.cli.document import records
@@ -30,7 +29,7 @@ from tsattn.cli.options import (
 from tsattn.cli.output import count, print_schema
 from tsattn.cli.screen import Screen, current_screen
 from tsattn.cli.tables import Column, DataTable
-from tsattn.errors import ConfigError
+from tsattn.errors import ConfigError, import_extra
 
 if TYPE_CHECKING:
     from tsattn.tuning import SearchProgress, TuningResult

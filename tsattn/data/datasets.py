@@ -7,9 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsattn._extras import import_extra
 from tsattn._text import did_you_mean
-from tsattn.errors import ConfigError, DataError
+from tsattn.errors import ConfigError, DataError, import_extra
 
 
 @dataclass(frozen=True)

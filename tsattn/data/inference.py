@@ -59,12 +59,11 @@ from tsattn.data.time_role import complete_periods, find_time
 from tsattn.data.unpivot import TARGET, TIME, unpivot
 from tsattn.errors import ConfigError, DataError
 from tsattn.timeseries.calendar import add_calendar_features
+from tsattn.timeseries.characteristics import infer_horizon, infer_season, infer_support
 from tsattn.timeseries.grid import Grid, is_integer_freq, parse_freq
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import Ints
 from tsattn.timeseries.schema import InferredSetting, Layout, ReadingNote, Schema
-from tsattn.timeseries.seasonality import infer_horizon, infer_season
-from tsattn.timeseries.support import infer_support
 
 ROW_TARGET = "y"
 """Name of the target of data with one row per series."""

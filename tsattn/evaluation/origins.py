@@ -12,12 +12,11 @@ import pandas as pd
 from tsattn._text import format_timestamp
 from tsattn.config import DataConfig
 from tsattn.errors import ConfigError, DataError
+from tsattn.timeseries.characteristics import infer_horizon, infer_season, infer_support
 from tsattn.timeseries.frames import series_names
 from tsattn.timeseries.panel import Panel, fingerprint
 from tsattn.timeseries.ragged import Ints, concat_ranges
 from tsattn.timeseries.schema import Schema
-from tsattn.timeseries.seasonality import infer_horizon, infer_season
-from tsattn.timeseries.support import infer_support
 from tsattn.timeseries.windows import min_series_length
 
 if TYPE_CHECKING:

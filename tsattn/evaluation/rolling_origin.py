@@ -27,7 +27,7 @@ from tsattn.scoring.window_forecaster import CLASSICAL, FitFailures, WindowForec
 from tsattn.timeseries.frames import history_frame, name_columns
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import WindowSpec
 
 Refit = Literal["never", "every"]
 """Train a model once, before the first fold, or before every fold."""

@@ -21,7 +21,7 @@ from tsattn.timeseries.calendar import calendar_feature_names
 from tsattn.timeseries.frames import series_names
 from tsattn.timeseries.panel import WIDE_ID, Panel
 from tsattn.timeseries.ragged import Floats, Ints
-from tsattn.timeseries.window_spec import (
+from tsattn.timeseries.windows import (
     ATTENTION,
     FUTURE_COVARIATES,
     KEY_STEPS,
@@ -33,9 +33,11 @@ from tsattn.timeseries.window_spec import (
     TARGET,
     TARGET_OBSERVED,
     WEIGHTS,
+    Batch,
+    Windows,
     WindowSpec,
+    gather,
 )
-from tsattn.timeseries.windows import Batch, Windows, gather
 
 MAX_SERIES = 6
 """Series whose attention is returned."""

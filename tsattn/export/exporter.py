@@ -30,9 +30,9 @@ from tsattn.export.verification import Verification, check_portable_model, write
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.layers.distributions import get_distribution
 from tsattn.models import NetworkOptions, get_model, resolve_options
-from tsattn.models.network_combination import get_methods
-from tsattn.models.sampling import can_sample
-from tsattn.timeseries.window_spec import ATTENTION, PARAMETERS, QUANTILES, WEIGHTS
+from tsattn.models.combination import get_methods
+from tsattn.models.forecast_model import can_sample
+from tsattn.timeseries.windows import ATTENTION, PARAMETERS, QUANTILES, WEIGHTS
 
 _logger = logging.getLogger(__name__)
 
@@ -229,7 +229,7 @@ def get_head(fitted: FittedForecaster) -> str:
 def make_keras_metadata(fitted: FittedForecaster, name: str) -> ModelMetadata:
     """Return the metadata of the bare Keras model, from window to quantiles."""
     spec = fitted.spec
-    meaning = "a tensor of the window, see tsattn.timeseries.window_spec"
+    meaning = "a tensor of the window, see tsattn.timeseries.windows"
     inputs = {
         part: TensorMetadata(dtype=spec.dtype(part), shape=("batch", *shape), meaning=meaning)
         for part, shape in spec.shapes().items()

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tsattn._extras import import_extra
 from tsattn._logging import quiet
+from tsattn.errors import import_extra
 from tsattn.export.metadata import SERVING, ModelMetadata
 from tsattn.export.saved_model import check_tensorflow_backend, write_plain_graph
 from tsattn.export.signatures import ServingPreprocessor, build_forecast_function

@@ -13,10 +13,10 @@ from tsattn.export.metadata import SERVING, ModelMetadata
 from tsattn.export.requests import make_request
 from tsattn.export.signatures import SAMPLE
 from tsattn.forecasting.fitted import FittedForecaster
-from tsattn.models.sampling import sample_paths
+from tsattn.models.forecast_model import sample_paths
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import Ints
-from tsattn.timeseries.window_spec import (
+from tsattn.timeseries.windows import (
     ATTENTION,
     FORECAST,
     KEY_STEPS,
@@ -27,8 +27,8 @@ from tsattn.timeseries.window_spec import (
     QUANTILES,
     SAMPLES,
     WEIGHTS,
+    gather,
 )
-from tsattn.timeseries.windows import gather
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -12,7 +12,7 @@ from tsattn.export.metadata import LAST_TIME, ModelMetadata
 from tsattn.timeseries.grid import remove_timezone
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import Ints
-from tsattn.timeseries.window_spec import FUTURE_COVARIATES, LENGTH, PAST, PAST_COVARIATES, StaticInput
+from tsattn.timeseries.windows import FUTURE_COVARIATES, LENGTH, PAST, PAST_COVARIATES, StaticInput
 
 Tensors = dict[str, npt.NDArray[Any]]
 

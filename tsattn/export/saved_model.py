@@ -20,8 +20,8 @@ from tsattn.export.signatures import (
     build_sample_function,
 )
 from tsattn.layers.ops import unroll_loops
-from tsattn.models.sampling import can_sample
-from tsattn.timeseries.window_spec import ATTENTION, FORECAST, KEY_STEPS, QUANTILES, QUERY_STEPS, WEIGHTS
+from tsattn.models.forecast_model import can_sample
+from tsattn.timeseries.windows import ATTENTION, FORECAST, KEY_STEPS, QUANTILES, QUERY_STEPS, WEIGHTS
 
 
 def write_saved_model(model: keras.Model, preprocessor: ServingPreprocessor, path: Path) -> None:

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from tsattn.export.metadata import LAST_TIME, SERVING, StaticMetadata, TensorMetadata
 from tsattn.layers import HistoryWindow
-from tsattn.models.sampling import sample_paths
+from tsattn.models.forecast_model import sample_paths
 from tsattn.timeseries import calendar as clock
 from tsattn.timeseries.calendar import CYCLES, DAY, calendar_feature_names, count_holidays, holiday_days
 from tsattn.timeseries.schema import Schema
-from tsattn.timeseries.window_spec import (
+from tsattn.timeseries.windows import (
     ATTENTION,
     FORECAST,
     FUTURE_COVARIATES,

@@ -14,7 +14,7 @@ from tsattn.export.isolated_process import IsolatedRuntime
 from tsattn.export.metadata import ASSETS, WARMUP_FILE
 from tsattn.export.reference_requests import Arrays, ReferenceRequest
 from tsattn.export.signatures import SAMPLE
-from tsattn.timeseries.window_spec import FORECAST, QUANTILES, SAMPLES
+from tsattn.timeseries.windows import FORECAST, QUANTILES, SAMPLES
 
 TOLERANCE = 1e-5
 """Maximum difference, relative to the scale of the window; absolute for attention weights."""

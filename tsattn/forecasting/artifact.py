@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -17,16 +18,40 @@ from tsattn.errors import RunError
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.forecasting.run_metadata import FORMAT, RunMetadata, damaged_run_error
 from tsattn.models import get_model, resolve_options
-from tsattn.models.loading import read_model
-from tsattn.models.network_combination import combined_window
+from tsattn.models.combination import combined_window
 from tsattn.models.options import NetworkOptions
+from tsattn.models.registry import register_layers
 from tsattn.scoring.calibration import Calibration
 from tsattn.scoring.model_choice import read_model_choice
 from tsattn.timeseries.panel import Covariates, Panel, StaticCovariate
 from tsattn.timeseries.ragged import RaggedArray
 from tsattn.timeseries.schema import Schema
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import WindowSpec
 from tsattn.training.trainer import History
+
+
+def read_model(path: Path, spec: WindowSpec) -> keras.Model:
+    """Read the Keras model of a run.
+
+    Raises:
+        RunError: The file cannot be read, or the inputs of the model are not those of the window.
+    """
+    register_layers()
+    try:
+        model = keras.models.load_model(path)
+    except READ_ERRORS as error:
+        raise RunError(f"{path}: cannot be read as a Keras model: {str(error).splitlines()[0]}") from None
+    broken = next((weight.path for weight in model.weights if not _is_finite(weight)), None)
+    if broken is not None:
+        raise RunError(f"{path}: expected finite weights, but those of {broken} are not, so that it cannot forecast")
+    shapes = {name: tuple(part.shape[1:]) for name, part in model.input.items()}
+    if shapes != spec.shapes():
+        raise RunError(f"{path}: expected the model of this run with inputs {spec.shapes()}. Received: inputs {shapes}")
+    return model
+
+
+def _is_finite(weight: Any) -> bool:
+    return bool(np.isfinite(keras.ops.convert_to_numpy(weight)).all())
 
 
 def write_manifest(fitted: FittedForecaster, folder: Path, files: Mapping[str, str]) -> None:

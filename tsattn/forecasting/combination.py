@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tsattn._keywords import check_keywords
+from tsattn._text import check_keywords
 from tsattn.config import DataConfig, RunConfig
 from tsattn.data.loader import Frame, load
 from tsattn.pretrained.zero_shot import forecast_series
 from tsattn.smoothing.intervals import SHORT_HISTORY
+from tsattn.timeseries.characteristics import combined_seasons
 from tsattn.timeseries.frames import forecast_frame, name_columns, template_of, to_library
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
-from tsattn.timeseries.seasonality import combined_seasons
 
 MIN_WEIGHT = 0.05
 """Least weight that a summary names."""

@@ -19,10 +19,9 @@ from tsattn.forecasting.network_trainer import CallbackFactory, NetworkTrainer, 
 from tsattn.forecasting.zero_shot import FINE_TUNING_VALUES, fit_zero_shot, train_to_end
 from tsattn.layers import ZeroShotForecast
 from tsattn.models import COMBINATION, get_model, resolve_options
-from tsattn.models.combination import COMBINATION_LAYER
+from tsattn.models.combination import COMBINATION_LAYER, combine_with_zero_shot, combined_window
 from tsattn.models.defaults import default_context
 from tsattn.models.forecast_model import build_untrained
-from tsattn.models.network_combination import combine_with_zero_shot, combined_window
 from tsattn.models.options import CombinationOptions, NetworkOptions, ZeroShotOptions
 from tsattn.models.registry import check_graph
 from tsattn.pretrained.zero_shot import zero_shot_window
@@ -31,11 +30,10 @@ from tsattn.scoring.comparison import KerasForecaster, ValidationSummary, baseli
 from tsattn.scoring.forecast_weights import MIN_VALUES, ForecastWeights, learn_weights
 from tsattn.scoring.metrics import Scores
 from tsattn.smoothing import default_window
+from tsattn.timeseries.characteristics import combined_seasons
 from tsattn.timeseries.panel import Panel, summarize_panel
 from tsattn.timeseries.schema import Schema
-from tsattn.timeseries.seasonality import combined_seasons
-from tsattn.timeseries.window_spec import WindowSpec
-from tsattn.timeseries.windows import min_series_length
+from tsattn.timeseries.windows import WindowSpec, min_series_length
 from tsattn.training.checkpoints import Checkpoints
 from tsattn.training.defaults import default_validation_steps
 from tsattn.training.trainer import History

@@ -13,20 +13,18 @@ import keras
 from tsattn.config import RunConfig, TrainingConfig
 from tsattn.data.adjacency import read_adjacency
 from tsattn.errors import ConfigError, DataError
+from tsattn.forecasting.artifact import read_model
 from tsattn.layers import ZeroShotForecast
 from tsattn.models import get_model
-from tsattn.models.combination import COMBINATION_LAYER
+from tsattn.models.combination import COMBINATION_LAYER, combined_window, get_network
 from tsattn.models.defaults import DataSummary, default_patch_length, fill_options
 from tsattn.models.forecast_model import ForecastGraph, build_graph
-from tsattn.models.loading import read_model
-from tsattn.models.network_combination import combined_window, get_network
 from tsattn.models.options import NetworkOptions
 from tsattn.models.registry import ModelEntry
 from tsattn.models.training_range import TrainingRange
 from tsattn.timeseries.panel import Panel, covariate_statistics, fingerprint, static_statistics
 from tsattn.timeseries.ragged import Floats
-from tsattn.timeseries.window_spec import WindowSpec
-from tsattn.timeseries.windows import Windows
+from tsattn.timeseries.windows import Windows, WindowSpec
 from tsattn.training.callbacks import Deadline, TrainingProgress
 from tsattn.training.checkpoints import Checkpoint, Checkpoints
 from tsattn.training.defaults import (

@@ -16,18 +16,16 @@ from tsattn._text import quote_list
 from tsattn.data.loader import Frame, load, source_name, to_table
 from tsattn.data.prediction_inputs import Cutoff, add_future_covariates, apply_cutoff, extend_calendar_features
 from tsattn.errors import ConfigError, DataError, DataWarning
-from tsattn.forecasting.covariate_notes import covariate_notes
-from tsattn.forecasting.fitted import FittedForecaster
-from tsattn.models.network_combination import get_methods
-from tsattn.models.sampling import can_sample, sample_paths
+from tsattn.forecasting.fitted import FittedForecaster, covariate_notes
+from tsattn.models.combination import get_methods
+from tsattn.models.forecast_model import can_sample, sample_paths
 from tsattn.models.training_range import window_statistics
 from tsattn.scoring.comparison import predict_windows
 from tsattn.timeseries.frames import forecast_frame, history_frame, name_columns, sample_frame, weight_frame
 from tsattn.timeseries.panel import WIDE_ID, Panel, missing_future_covariates
 from tsattn.timeseries.ragged import Floats
 from tsattn.timeseries.schema import Schema
-from tsattn.timeseries.window_spec import WEIGHTS, WindowSpec
-from tsattn.timeseries.windows import gather
+from tsattn.timeseries.windows import WEIGHTS, WindowSpec, gather
 
 STACKLEVEL = 4
 """Frames from a warning in a function that `predict` calls to the caller of `Forecaster.predict`."""

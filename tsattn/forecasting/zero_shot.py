@@ -11,13 +11,12 @@ import numpy as np
 from tsattn.forecasting.network_trainer import NetworkTrainer
 from tsattn.layers import ZeroShotForecast
 from tsattn.models import COMBINATION, get_model
-from tsattn.models.combination import COMBINATION_LAYER
+from tsattn.models.combination import COMBINATION_LAYER, combined_window
 from tsattn.models.forecast_model import build_untrained
-from tsattn.models.network_combination import combined_window
 from tsattn.models.options import CombinationOptions
 from tsattn.scoring.forecast_weights import MIN_GAIN, TEMPERATURE, ValidationWindows, evidence
 from tsattn.timeseries.panel import Panel
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import WindowSpec
 from tsattn.training.callbacks import is_interrupted
 from tsattn.training.fine_tuning import BATCH_ROWS, RATE, FineTuner, default_steps
 

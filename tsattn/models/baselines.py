@@ -18,7 +18,7 @@ from keras import ops
 
 from tsattn.layers.ops import Tensor, batched_take
 from tsattn.models.options import BaselineOptions
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import WindowSpec
 
 
 @dataclass(frozen=True)

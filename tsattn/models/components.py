@@ -1,4 +1,4 @@
-"""Parts that architectures have in common: patches, recurrent layers, heads, and layers that reshape."""
+"""Parts that architectures have in common: patches, recurrent layers, heads, copy attention."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from tsattn.layers import AttentionPooling, Patching
+from tsattn.layers import AttentionPooling, CopyAttention, Patching
 from tsattn.layers.ops import Tensor, batched_take, last_observed, sequence_mask
-from tsattn.models.architecture import ArchitectureInputs, AttentionWeights
-from tsattn.models.options import NetworkOptions
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.models.architecture import ArchitectureInputs, ArchitectureOutputs, AttentionWeights
+from tsattn.models.options import CopyingOptions, NetworkOptions
+from tsattn.timeseries.windows import WindowSpec
 
 
 @keras.saving.register_keras_serializable(package="tsattn")
@@ -207,87 +207,6 @@ class QuantileHead(keras.layers.Dense):
         return {**super().get_config(), "levels": self.levels, "median": self.median}
 
 
-@keras.saving.register_keras_serializable(package="tsattn")
-class FoldChannels(keras.layers.Layer):
-    """Fold channels into the batch, so that one network forecasts each of them.
-
-    `(batch, time, channels)` to `(batch * channels, time, 1)`; `(batch,)` to `(batch * channels,)`.
-    """
-
-    def __init__(self, channels: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.channels = channels
-
-    def call(self, inputs: Tensor) -> Tensor:
-        if len(inputs.shape) == 1:
-            return ops.repeat(inputs, self.channels, axis=0)
-        return ops.reshape(ops.swapaxes(inputs, 1, 2), (-1, inputs.shape[1], 1))
-
-    # Explicit, here and below: JAX cannot infer shapes that fold an unknown batch size.
-    def compute_output_spec(self, inputs: Any) -> Any:
-        shape = (None,) if len(inputs.shape) == 1 else (None, inputs.shape[1], 1)
-        return keras.KerasTensor(shape, dtype=inputs.dtype)
-
-
-@keras.saving.register_keras_serializable(package="tsattn")
-class UnfoldQuantiles(keras.layers.Layer):
-    """Unfold channels: `(batch * channels, horizon, 1, levels)` to `(batch, horizon, channels, levels)`."""
-
-    def __init__(self, channels: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.channels = channels
-
-    def call(self, inputs: Tensor) -> Tensor:
-        _, horizon, _, levels = inputs.shape
-        return ops.swapaxes(ops.reshape(inputs, (-1, self.channels, horizon, levels)), 1, 2)
-
-    def compute_output_spec(self, inputs: Any) -> Any:
-        _, horizon, _, levels = inputs.shape
-        return keras.KerasTensor((None, horizon, self.channels, levels), dtype=inputs.dtype)
-
-
-@keras.saving.register_keras_serializable(package="tsattn")
-class UnfoldAttention(keras.layers.Layer):
-    """Unfold channels: `(batch * channels, [heads,] queries, keys)` to `(batch, channels, heads, queries, keys)`."""
-
-    def __init__(self, channels: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.channels = channels
-
-    def call(self, inputs: Tensor) -> Tensor:
-        return ops.reshape(inputs, (-1, self.channels, *self._heads(inputs)))
-
-    def compute_output_spec(self, inputs: Any) -> Any:
-        return keras.KerasTensor((None, self.channels, *self._heads(inputs)), dtype=inputs.dtype)
-
-    def _heads(self, inputs: Any) -> tuple[int, ...]:
-        return (1,) * (len(inputs.shape) == 3) + tuple(inputs.shape[1:])
-
-
-@keras.saving.register_keras_serializable(package="tsattn")
-class ChannelEmbedding(keras.layers.Layer):
-    """One learned vector per channel: inputs `(batch, time, channels)` to `(batch * channels, size)`."""
-
-    def __init__(self, size: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.size = size
-
-    def build(self, inputs_shape: Any) -> None:
-        self.embedding = self.add_weight(
-            name="embedding",
-            shape=(inputs_shape[2], self.size),
-            initializer=keras.initializers.RandomNormal(stddev=1.0),
-        )
-
-    def call(self, inputs: Tensor) -> Tensor:
-        table = ops.cast(self.embedding, self.compute_dtype)[None]
-        table = ops.broadcast_to(table, (ops.shape(inputs)[0], inputs.shape[2], self.size))
-        return ops.reshape(table, (-1, self.size))
-
-    def compute_output_spec(self, inputs: Any) -> Any:
-        return keras.KerasTensor((None, self.size), dtype=self.compute_dtype)
-
-
 def rnn_layer(kind: str, units: int, *, portable: bool, **kwargs: Any) -> keras.layers.Layer:
     """Return a GRU or LSTM layer whose outputs at padded steps are 0 on every device."""
     layer = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}[kind]
@@ -390,3 +309,65 @@ class PooledSegments:
     def __call__(self, memory: Tensor, mask: Tensor) -> tuple[Tensor, AttentionWeights]:
         pooled, weights = self._pooling(memory, mask=mask, return_attention_scores=True)
         return pooled, AttentionWeights(self._head_maps(weights), self._segments.steps, self._horizon)
+
+
+@dataclass(frozen=True)
+class CopyOutput:
+    """Output of the copy attention.
+
+    Args:
+        context: `(rows, queries, size of the memory)`, the attended memory.
+        base: `(rows, horizon, width, 1)`, the copied patches.
+        weights: Attention weights.
+    """
+
+    context: Tensor
+    base: Tensor
+    weights: AttentionWeights
+
+
+class CopyBranch:
+    """Attention from the patches of the forecast to those of the history, whose values it copies.
+
+    Args:
+        options: Options of the network, with at least one copy head.
+        spec: The window.
+        segments: Patches of the history.
+        score: Name of the attention score.
+    """
+
+    def __init__(
+        self, options: CopyingOptions, spec: WindowSpec, segments: Segments, score: str = "scaled_dot"
+    ) -> None:
+        self._segments = segments
+        self._attention = CopyAttention(
+            segments.count,
+            options.copy_heads or 0,
+            score,
+            period=max(round(spec.season / segments.patch), 1),
+            dropout=options.copy_dropout or 0.0,
+            name="copy_attention",
+        )
+        width = len(spec.targets) if options.channels == "joint" else 1
+        self._steps = HorizonSteps(spec.horizon, (width, 1), name="base_steps")
+        rate = options.copy_only_rate or 0.0
+        self._copy_only = LevelDropout(spec.median, rate, name="path_dropout") if rate else None
+
+    def __call__(self, query: Tensor, memory: Tensor, window: SegmentedWindow) -> CopyOutput:
+        context, copied, weights = self._attention(
+            query, memory, window.values, window.observed, memory_mask=window.mask, return_attention_scores=True
+        )
+        weights = AttentionWeights(weights, self._segments.steps, self._segments.patch)
+        return CopyOutput(context, self._steps(copied), weights)
+
+    def combine(self, raw: Tensor, copied: CopyOutput) -> ArchitectureOutputs:
+        """Return outputs `raw` `(rows, horizon, width, levels)` on top of the copied patches."""
+        raw = raw if self._copy_only is None else self._copy_only(raw)
+        return ArchitectureOutputs(raw, copied.weights, copied.base)
+
+
+def copy_branch(
+    options: CopyingOptions, spec: WindowSpec, segments: Segments, score: str = "scaled_dot"
+) -> CopyBranch | None:
+    """Return the copy attention of a network, or None without copy heads."""
+    return CopyBranch(options, spec, segments, score) if options.copy_heads else None

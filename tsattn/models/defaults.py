@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tsattn.errors import ConfigError
 from tsattn.models.options import DEFAULT_UNITS, CopyingOptions, GraphAttentionOptions, NetworkOptions, TCNOptions
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import WindowSpec
 
 if TYPE_CHECKING:
     from tsattn.timeseries.panel import Panel

@@ -1,4 +1,4 @@
-"""Functional Keras model around an architecture, from the window of a series to quantiles.
+"""Functional Keras model around an architecture, from the window of a series to quantiles and sample paths.
 
 The model scales the window, folds its channels into the batch, calls the architecture and turns its outputs into sorted
 quantiles in original units. Covariates, residual branches, ensembles and context scales are the same for every
@@ -7,11 +7,13 @@ architecture.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import keras
 import numpy.typing as npt
+from keras import ops
 
 from tsattn.config import BaseConfig
 from tsattn.layers import CalibratedQuantiles, DistributionHead, ForecastDistribution, InstanceScaling, SortedQuantiles
@@ -24,21 +26,22 @@ from tsattn.models.architecture import (
     EnsembleMember,
     GraphArchitecture,
 )
-from tsattn.models.components import (
-    AddToLevel,
+from tsattn.models.branches import CovariateEffect, CovariateScaling, ResidualBranches, StaticEmbedding
+from tsattn.models.components import AddToLevel, QuerySteps
+from tsattn.models.folding import (
+    AlignKeys,
+    AverageContextScales,
     ChannelEmbedding,
     FoldChannels,
-    QuerySteps,
+    FoldContextScales,
     UnfoldAttention,
     UnfoldQuantiles,
+    context_lengths,
 )
-from tsattn.models.context_scales import AlignKeys, AverageContextScales, FoldContextScales, context_lengths
-from tsattn.models.covariates import CovariateEffect, CovariateScaling, StaticEmbedding
 from tsattn.models.options import NetworkOptions
 from tsattn.models.registry import ModelEntry
-from tsattn.models.residual import ResidualBranches
 from tsattn.models.training_range import InTrainingRange, TrainingRange
-from tsattn.timeseries.window_spec import (
+from tsattn.timeseries.windows import (
     ATTENTION,
     FUTURE_COVARIATES,
     KEY_STEPS,
@@ -374,3 +377,28 @@ def build_untrained(entry: ModelEntry, spec: WindowSpec, options: BaseConfig | N
     outputs = dict(outputs) if isinstance(outputs, dict) else {QUANTILES: outputs}
     calibrated = CalibratedQuantiles(spec.median, spec.support, name=CALIBRATION_LAYER)
     return keras.Model(inputs, {**outputs, QUANTILES: calibrated(outputs[QUANTILES])}, name=entry.name)
+
+
+def can_sample(model: keras.Model) -> bool:
+    """Return whether an inference model can draw sample paths."""
+    return PARAMETERS in model.output
+
+
+def sample_paths(model: keras.Model, window: Mapping[str, Any], noise: Tensor) -> Tensor:
+    """Return sample paths `(batch, samples, horizon, targets)` in original units.
+
+    At each step the paths follow the distribution of the calibrated quantiles of the model, restricted to the support.
+    `tsattn.layers.ForecastDistribution` describes the dependence between steps. Targets of one series are drawn
+    independently.
+
+    Args:
+        model: An inference model with a distribution.
+        window: Inputs of the model.
+        noise: Standard normal noise of the shape of the paths.
+    """
+    distribution, calibrated = model.get_layer(DISTRIBUTION_LAYER), model.get_layer(CALIBRATION_LAYER)
+    parameters = model(window, training=False)[PARAMETERS]
+    scores = distribution.correlate(noise)
+    drawn = distribution.quantiles_at(parameters, scores)
+    middle = distribution.quantiles_at(parameters, ops.zeros_like(scores[:, :1]))
+    return calibrated.calibrate(drawn, middle, scores, distribution.levels)

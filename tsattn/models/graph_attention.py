@@ -14,7 +14,7 @@ from tsattn.models.architecture import Architecture, ArchitectureInputs, Archite
 from tsattn.models.components import DirectHead, LastObserved, LastStep, Segments, rnn_layer
 from tsattn.models.defaults import covering_blocks, default_patch_length
 from tsattn.models.options import GraphAttentionOptions
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import WindowSpec
 
 
 class _TemporalEncoder:

@@ -77,19 +77,19 @@ MODELS: dict[str, ModelEntry] = {
             "seq2seq",
             "recurrent encoder-decoder with attention over patches of time (the default)",
             Seq2SeqOptions,
-            f"{_NETWORK}.seq2seq:seq2seq",
+            f"{_NETWORK}.networks:seq2seq",
         ),
         ModelEntry(
             "attention_pooling",
             "bidirectional LSTM, attention pooling, direct multi-horizon head",
             AttentionPoolingOptions,
-            f"{_NETWORK}.attention_pooling:attention_pooling",
+            f"{_NETWORK}.networks:attention_pooling",
         ),
         ModelEntry(
             "tcn",
             "dilated causal convolutions, read at the last step or pooled by attention",
             TCNOptions,
-            f"{_NETWORK}.tcn:tcn",
+            f"{_NETWORK}.networks:tcn",
         ),
         ModelEntry(
             "transformer",

@@ -16,8 +16,7 @@ from keras import ops
 
 from tsattn.layers.ops import Tensor, last_observed
 from tsattn.timeseries.ragged import Ints
-from tsattn.timeseries.window_spec import OBSERVED, PAST, WindowSpec
-from tsattn.timeseries.windows import gather
+from tsattn.timeseries.windows import OBSERVED, PAST, WindowSpec, gather
 
 if TYPE_CHECKING:
     from tsattn.timeseries.panel import Panel

@@ -14,8 +14,7 @@ from scipy.special import ndtri
 from tsattn.models.forecast_model import CALIBRATION_LAYER, DISTRIBUTION_LAYER
 from tsattn.scoring.comparison import predict_windows
 from tsattn.timeseries.panel import Panel
-from tsattn.timeseries.window_spec import TARGET, TARGET_OBSERVED, WindowSpec
-from tsattn.timeseries.windows import Windows, gather
+from tsattn.timeseries.windows import TARGET, TARGET_OBSERVED, Windows, WindowSpec, gather
 
 MAX_ROWS = 4_000
 """Maximum of windows times targets for the calibration; more of them are thinned out evenly."""

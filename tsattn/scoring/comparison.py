@@ -25,8 +25,7 @@ from tsattn.scoring.window_forecaster import (
 from tsattn.timeseries.frames import history_frame, quantile_columns, series_names
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import Floats, Ints
-from tsattn.timeseries.window_spec import QUANTILES, TARGET, TARGET_OBSERVED, WEIGHTS, WindowSpec
-from tsattn.timeseries.windows import Windows, gather
+from tsattn.timeseries.windows import QUANTILES, TARGET, TARGET_OBSERVED, WEIGHTS, Windows, WindowSpec, gather
 
 _EXAMPLES = {"good": 0.1, "median": 0.5, "bad": 0.9}
 """Fraction of the series with a smaller error."""

@@ -20,8 +20,7 @@ from tsattn.models.registry import COMBINATION
 from tsattn.scoring.comparison import predict_windows
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import Ints
-from tsattn.timeseries.window_spec import TARGET, TARGET_OBSERVED, WindowSpec
-from tsattn.timeseries.windows import Windows, gather
+from tsattn.timeseries.windows import TARGET, TARGET_OBSERVED, Windows, WindowSpec, gather
 
 Floats = npt.NDArray[np.float64]
 

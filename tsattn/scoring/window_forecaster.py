@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tsattn._extras import import_extra
-from tsattn.errors import ConfigError
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.errors import ConfigError, import_extra
+from tsattn.timeseries.windows import WindowSpec
 
 if TYPE_CHECKING:
     from tsattn.timeseries.panel import Panel

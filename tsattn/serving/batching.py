@@ -17,7 +17,7 @@ from tsattn.serving.errors import FAILED, QUEUE_FULL, ServingError
 from tsattn.serving.metrics import Metrics
 from tsattn.serving.servable import Array, Servable, Signature, Tensors
 from tsattn.serving.settings import Settings
-from tsattn.timeseries.window_spec import KEY_STEPS, LENGTH
+from tsattn.timeseries.windows import KEY_STEPS, LENGTH
 
 LOG = logging.getLogger("tsattn.serving")
 

@@ -27,7 +27,7 @@ from tsattn.serving.request_schema import format_timestamps, list_columns, make_
 from tsattn.serving.servable import Array, Servable
 from tsattn.timeseries.frames import forecast_frame, history_frame
 from tsattn.timeseries.panel import Panel
-from tsattn.timeseries.window_spec import QUANTILES
+from tsattn.timeseries.windows import QUANTILES
 
 LOG = logging.getLogger("tsattn.serving")
 

@@ -13,7 +13,7 @@ import numpy as np
 from tsattn.data.precision import MIN_LARGE, lost_levels
 from tsattn.serving.errors import bad_request, quote_value
 from tsattn.serving.servable import Array, TensorInfo
-from tsattn.timeseries.window_spec import PAST
+from tsattn.timeseries.windows import PAST
 
 _NON_NUMBERS = (b"true", b"false", b"null", b"Infinity")
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tsattn.errors import RunError
 from tsattn.export.metadata import ASSETS, METADATA_FILE, SERVING, WARMUP_FILE, ModelMetadata
 from tsattn.serving.errors import FAILED, UNAVAILABLE, ServingError, bad_request, quote_value
-from tsattn.timeseries.window_spec import LENGTH
+from tsattn.timeseries.windows import LENGTH
 
 GRAPH = "saved_model.pb"
 

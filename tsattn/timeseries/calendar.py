@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
-from tsattn._extras import import_extra
 from tsattn._text import quote_list
-from tsattn.errors import ConfigError
+from tsattn.errors import ConfigError, import_extra
 from tsattn.timeseries.grid import Grid, Span, remove_timezone
 from tsattn.timeseries.panel import Covariates, Panel
 from tsattn.timeseries.ragged import Ints, RaggedArray, concat_ranges

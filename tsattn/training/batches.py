@@ -8,8 +8,7 @@ import keras
 import numpy as np
 
 from tsattn.timeseries.ragged import Floats, Ints
-from tsattn.timeseries.window_spec import TARGET_OBSERVED, TARGET_SCALE
-from tsattn.timeseries.windows import Batch, Windows
+from tsattn.timeseries.windows import TARGET_OBSERVED, TARGET_SCALE, Batch, Windows
 from tsattn.training.processes import own_rows
 
 

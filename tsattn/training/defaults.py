@@ -14,8 +14,7 @@ from tsattn.config import TrainingConfig
 from tsattn.models.defaults import SHORT_CONTEXT_PATCHES, SMALL_DATA_VALUES, default_patch_length
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import Floats
-from tsattn.timeseries.window_spec import WindowSpec
-from tsattn.timeseries.windows import Windows
+from tsattn.timeseries.windows import Windows, WindowSpec
 
 MAX_BATCH_WINDOWS = 128
 """Maximum number of windows per batch."""

@@ -16,8 +16,7 @@ from tsattn.layers.distributions import get_distribution
 from tsattn.layers.ops import Tensor
 from tsattn.models.forecast_model import ForecastGraph, window_inputs
 from tsattn.timeseries.ragged import Floats
-from tsattn.timeseries.window_spec import TARGET, TARGET_OBSERVED, TARGET_SCALE
-from tsattn.timeseries.windows import Windows
+from tsattn.timeseries.windows import TARGET, TARGET_OBSERVED, TARGET_SCALE, Windows
 from tsattn.training.batches import OrderedWindows, ShuffledWindows
 from tsattn.training.callbacks import Deadline, StopAtInterrupt
 from tsattn.training.checkpoints import Checkpoint, StateRecorder, TrainingState, get_variables

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tsattn._extras import import_extra
 from tsattn.config import Choice, Multiples, Range
+from tsattn.errors import import_extra
 
 if TYPE_CHECKING:
     from tsattn.tuning.result import SearchProgress, TuningResult

@@ -30,7 +30,7 @@ from tsattn.models.options import NetworkOptions
 from tsattn.models.registry import check_graph
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.timeseries.windows import WindowSpec
 from tsattn.training.defaults import default_learning_rate
 
 MODEL = "model"

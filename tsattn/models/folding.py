@@ -1,4 +1,4 @@
-"""Context scales: one network reads each window at several context lengths, and the forecasts are averaged."""
+"""Folding into the batch: channels, and context scales, several lengths at which one network reads each window."""
 
 from __future__ import annotations
 
@@ -123,3 +123,84 @@ class AlignKeys(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         return super().from_config(_rename_argument(config, "scales"))
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class FoldChannels(keras.layers.Layer):
+    """Fold channels into the batch, so that one network forecasts each of them.
+
+    `(batch, time, channels)` to `(batch * channels, time, 1)`; `(batch,)` to `(batch * channels,)`.
+    """
+
+    def __init__(self, channels: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.channels = channels
+
+    def call(self, inputs: Tensor) -> Tensor:
+        if len(inputs.shape) == 1:
+            return ops.repeat(inputs, self.channels, axis=0)
+        return ops.reshape(ops.swapaxes(inputs, 1, 2), (-1, inputs.shape[1], 1))
+
+    # Explicit, here and below: JAX cannot infer shapes that fold an unknown batch size.
+    def compute_output_spec(self, inputs: Any) -> Any:
+        shape = (None,) if len(inputs.shape) == 1 else (None, inputs.shape[1], 1)
+        return keras.KerasTensor(shape, dtype=inputs.dtype)
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class UnfoldQuantiles(keras.layers.Layer):
+    """Unfold channels: `(batch * channels, horizon, 1, levels)` to `(batch, horizon, channels, levels)`."""
+
+    def __init__(self, channels: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.channels = channels
+
+    def call(self, inputs: Tensor) -> Tensor:
+        _, horizon, _, levels = inputs.shape
+        return ops.swapaxes(ops.reshape(inputs, (-1, self.channels, horizon, levels)), 1, 2)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        _, horizon, _, levels = inputs.shape
+        return keras.KerasTensor((None, horizon, self.channels, levels), dtype=inputs.dtype)
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class UnfoldAttention(keras.layers.Layer):
+    """Unfold channels: `(batch * channels, [heads,] queries, keys)` to `(batch, channels, heads, queries, keys)`."""
+
+    def __init__(self, channels: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.channels = channels
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return ops.reshape(inputs, (-1, self.channels, *self._heads(inputs)))
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor((None, self.channels, *self._heads(inputs)), dtype=inputs.dtype)
+
+    def _heads(self, inputs: Any) -> tuple[int, ...]:
+        return (1,) * (len(inputs.shape) == 3) + tuple(inputs.shape[1:])
+
+
+@keras.saving.register_keras_serializable(package="tsattn")
+class ChannelEmbedding(keras.layers.Layer):
+    """One learned vector per channel: inputs `(batch, time, channels)` to `(batch * channels, size)`."""
+
+    def __init__(self, size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = size
+
+    def build(self, inputs_shape: Any) -> None:
+        self.embedding = self.add_weight(
+            name="embedding",
+            shape=(inputs_shape[2], self.size),
+            initializer=keras.initializers.RandomNormal(stddev=1.0),
+        )
+
+    def call(self, inputs: Tensor) -> Tensor:
+        table = ops.cast(self.embedding, self.compute_dtype)[None]
+        table = ops.broadcast_to(table, (ops.shape(inputs)[0], inputs.shape[2], self.size))
+        return ops.reshape(table, (-1, self.size))
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor((None, self.size), dtype=self.compute_dtype)

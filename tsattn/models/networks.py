@@ -1,4 +1,4 @@
-"""Recurrent encoder-decoder with attention over patches of time."""
+"""Networks over patches of time: recurrent encoder-decoder, attention pooling, dilated causal convolutions."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ from typing import Any
 
 import keras
 
-from tsattn.layers import Attention, AttentionDecoder, LocalAlignment, ParallelDecoder
+from tsattn.layers import Attention, AttentionDecoder, LocalAlignment, ParallelDecoder, TemporalConvBlock
 from tsattn.layers.ops import Tensor
 from tsattn.models.architecture import Architecture, ArchitectureInputs, ArchitectureOutputs, AttentionWeights
-from tsattn.models.components import HorizonSegments, HorizonSteps, QuantileHead, Segments, rnn_cell, rnn_layer
-from tsattn.models.copying import copy_branch
-from tsattn.models.defaults import default_patch_length, fill_options
-from tsattn.models.options import Seq2SeqOptions
-from tsattn.timeseries.window_spec import WindowSpec
+from tsattn.models.components import (
+    DirectHead,
+    HorizonSegments,
+    HorizonSteps,
+    LastStep,
+    PooledSegments,
+    QuantileHead,
+    Segments,
+    copy_branch,
+    rnn_cell,
+    rnn_layer,
+)
+from tsattn.models.defaults import default_patch_length, fill_options, tcn_depth
+from tsattn.models.options import AttentionPoolingOptions, Seq2SeqOptions, TCNOptions
+from tsattn.timeseries.windows import WindowSpec
 
 
 def _attention(options: Seq2SeqOptions) -> Attention:
@@ -138,3 +148,68 @@ def seq2seq(options: Seq2SeqOptions, spec: WindowSpec, portable: bool) -> Archit
     if options.decoder == "parallel":
         return _Parallel(options, spec, portable)
     return _Autoregressive(options, spec, portable)
+
+
+class _AttentionPooling:
+    def __init__(self, options: AttentionPoolingOptions, spec: WindowSpec, portable: bool) -> None:
+        patch = options.patch_length or default_patch_length(spec.season)
+        self.segments = Segments(spec.context, patch, options.width)
+        encoder = rnn_layer(options.rnn, options.width, portable=portable, name="encoder")
+        if options.bidirectional:
+            encoder = keras.layers.Bidirectional(encoder, name="bidirectional_encoder")
+        self.encoder = encoder
+        self.pooling = PooledSegments(options.width, options.heads, self.segments, spec.horizon)
+        self.head = DirectHead(options, spec)
+
+    def __call__(self, inputs: ArchitectureInputs, target: Tensor | None = None) -> ArchitectureOutputs:
+        window = self.segments(inputs)
+        pooled, weights = self.pooling(self.encoder(window.tokens, mask=window.mask), window.mask)
+        return ArchitectureOutputs(self.head(pooled, inputs.static), weights)
+
+
+def attention_pooling(options: AttentionPoolingOptions, spec: WindowSpec, portable: bool) -> Architecture:
+    """Return the forecaster with attention pooling (Yang et al. 2016)."""
+    return _AttentionPooling(options, spec, portable)
+
+
+class _TCN:
+    def __init__(self, options: TCNOptions, spec: WindowSpec) -> None:
+        patch = options.patch_length or default_patch_length(spec.season)
+        self.segments = Segments(spec.context, patch, options.width)
+        self.blocks = [
+            TemporalConvBlock(
+                options.width,
+                options.kernel_size,
+                2**number,
+                options.block_dropout,
+                options.weight_norm,
+                name=f"block_{number}",
+            )
+            for number in range(tcn_depth(options, self.segments.count))
+        ]
+        pooled = options.pooling == "attention"
+        self.pooling = PooledSegments(options.width, 1, self.segments, spec.horizon) if pooled else None
+        self.last = LastStep(name="last_segment")
+        self.head = DirectHead(options, spec)
+        self.copy = copy_branch(options, spec, self.segments)
+        self.queries = keras.layers.RepeatVector(-(-spec.horizon // patch), name="queries")
+
+    def __call__(self, inputs: ArchitectureInputs, target: Tensor | None = None) -> ArchitectureOutputs:
+        window = self.segments(inputs)
+        memory = window.tokens
+        for block in self.blocks:
+            memory = block(memory, mask=window.mask)
+        weights: AttentionWeights | None = None
+        if self.pooling is None:
+            state = self.last(memory, mask=window.mask)
+        else:
+            state, weights = self.pooling(memory, window.mask)
+        raw = self.head(state, inputs.static)
+        if self.copy is None:
+            return ArchitectureOutputs(raw, weights)
+        return self.copy.combine(raw, self.copy(self.queries(state), memory, window))
+
+
+def tcn(options: TCNOptions, spec: WindowSpec, portable: bool) -> Architecture:
+    """Return the convolutional forecaster (blocks of Bai et al. 2018)."""
+    return _TCN(fill_options(options, spec.season), spec)

@@ -1,4 +1,4 @@
-"""Infer the season length, from the frequency or the values, and the horizon."""
+"""Characteristics of series that are inferred from them: season lengths, horizon, and domain of the targets."""
 
 from __future__ import annotations
 
@@ -35,6 +35,15 @@ MIN_SIGMAS = 3.0
 
 SHORTER_SEASON_RATIO = 0.7
 """A shorter season is preferred if its correlation is this fraction of the best: the day over the week."""
+
+MIN_VALUES = 20
+"""Values of a target from which on its domain is inferred."""
+
+MAX_NEAR = 0.1
+"""Values up to this fraction of the mean of their series are near 0."""
+
+MIN_FRACTION = 0.03
+"""Fraction of values near 0 from which on a target is near 0."""
 
 
 def detect_season(series: Sequence[npt.NDArray[Any]]) -> int:
@@ -257,3 +266,29 @@ def infer_horizon(panel: Panel, config: DataConfig, season: int) -> InferredSett
     if horizon < usual:
         reason = f"a fifth of the median series length, {median:g}"
     return InferredSetting(field="horizon", value=str(horizon), given=False, reason=reason)
+
+
+def infer_support(panel: Panel, config: DataConfig) -> InferredSetting:
+    """Return the domain of the targets: "positive" if no value is below 0 and many are near it, else "real".
+
+    Args:
+        panel: The series.
+        config: Options of the user.
+    """
+    if config.support is not None:
+        return InferredSetting(field="support", value=config.support, given=True, reason="it was asked for")
+    real = InferredSetting(field="support", value="real", given=False, reason="values below 0 are possible")
+    if panel.levels is not None or np.fmin.reduce(panel.values, axis=None, initial=0) < 0:
+        return real
+    owner = np.repeat(np.arange(len(panel)), panel.lengths)
+    for channel, name in enumerate(panel.targets):
+        seen = np.isfinite(panel.values[:, channel])
+        values, series = panel.values[seen, channel], owner[seen]
+        if len(values) < MIN_VALUES:
+            continue
+        mean = np.bincount(series, weights=values) / np.maximum(np.bincount(series), 1)
+        near = float((values <= MAX_NEAR * mean[series]).mean())
+        if near >= MIN_FRACTION:
+            reason = f"no value is below 0, and {max(round(100 * near), 1)} % of those of '{name}' are near 0"
+            return InferredSetting(field="support", value="positive", given=False, reason=reason)
+    return real
