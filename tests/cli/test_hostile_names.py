@@ -10,9 +10,8 @@ import pytest
 from cli.conftest import tsattn
 from rich.text import Text
 
-from tsattn.cli.console import console
 from tsattn.cli.output import without_formulas, write_output, write_table
-from tsattn.cli.screen import Screen
+from tsattn.cli.screen import Screen, console
 from tsattn.errors import DataError
 from tsattn.export.model_card import _list_names
 

@@ -20,11 +20,11 @@ from rich.console import Console
 
 from tsattn import Forecaster
 from tsattn._logging import STEP, LineHandler
-from tsattn.cli import COMMANDS, document
+from tsattn.cli import COMMANDS, output
 from tsattn.cli.screen import Screen
 
 AIRLINE = DATASETS / "Airline.csv"
-SCHEMA = json.loads((Path(document.__file__).with_name("document.schema.json")).read_text())
+SCHEMA = json.loads((Path(output.__file__).with_name("document.schema.json")).read_text())
 
 
 def read_document(*arguments: object, status: int = 0) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def read_document(*arguments: object, status: int = 0) -> dict[str, Any]:
 def test_the_schema_has_every_command() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert set(SCHEMA["$defs"]) == set(COMMANDS) == set(SCHEMA["properties"]["command"]["enum"]) - {None}
-    assert SCHEMA["properties"]["version"] == {"const": document.VERSION}
+    assert SCHEMA["properties"]["version"] == {"const": output.VERSION}
 
 
 def test_commands_without_a_run_as_json(tmp_path: Path) -> None:

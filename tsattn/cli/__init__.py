@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from tsattn._text import did_you_mean
-from tsattn.cli.help import Context, write_examples, write_options
+from tsattn.cli.command import Context, write_examples, write_options
 from tsattn.errors import TsattnError, escape_controls
 
 
@@ -24,13 +24,13 @@ class CommandEntry(NamedTuple):
 COMMANDS = {
     "forecast": CommandEntry("forecast", "Forecast", "Forecast every series of DATA by itself, without training."),
     "fit": CommandEntry("fit", "Forecast", "Train a forecaster on DATA and write a run directory."),
-    "predict": CommandEntry("predict", "Forecast", "Forecast the steps after DATA with the forecaster in RUN."),
+    "predict": CommandEntry("forecast", "Forecast", "Forecast the steps after DATA with the forecaster in RUN."),
     "evaluate": CommandEntry("evaluate", "Evaluate", "Score the forecaster in RUN on DATA, without training."),
-    "backtest": CommandEntry("backtest", "Evaluate", "Forecast the past of DATA and score the forecasts."),
-    "explain": CommandEntry("explain", "Evaluate", "Print what the forecast of RUN rests on."),
-    "tune": CommandEntry("tune", "Improve", "Search for the options with which a model forecasts DATA best."),
-    "export": CommandEntry("export", "Deploy", "Export the forecaster in RUN for other programs."),
-    "serve": CommandEntry("serve", "Deploy", "Serve the model of a run, or a SavedModel, by HTTP."),
+    "backtest": CommandEntry("evaluate", "Evaluate", "Forecast the past of DATA and score the forecasts."),
+    "explain": CommandEntry("evaluate", "Evaluate", "Print what the forecast of RUN rests on."),
+    "tune": CommandEntry("fit", "Improve", "Search for the options with which a model forecasts DATA best."),
+    "export": CommandEntry("deploy", "Deploy", "Export the forecaster in RUN for other programs."),
+    "serve": CommandEntry("deploy", "Deploy", "Serve the model of a run, or a SavedModel, by HTTP."),
     "inspect": CommandEntry("info", "Look up", "Print how DATA is read: columns, frequency, season, horizon."),
     "models": CommandEntry("info", "Look up", "List the models, or the options of one."),
     "datasets": CommandEntry("info", "Look up", "List example datasets: bundled ones and public ones to download."),
@@ -101,7 +101,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(context)
         except (TsattnError, click.ClickException, KeyboardInterrupt) as error:
-            from tsattn.cli.document import exit_status_of, write_error
+            from tsattn.cli.output import exit_status_of, write_error
 
             if "--json" in arguments:
                 write_error(next((part for part in arguments if part in COMMANDS), None), error)
@@ -119,7 +119,7 @@ class _Commands(click.Group):
 def _print_error(text: str) -> None:
     """Print a sentence on standard error, on a terminal with line breaks between words."""
     if sys.stderr.isatty():
-        from tsattn.cli.console import console, print_text
+        from tsattn.cli.screen import console, print_text
 
         print_text(console(stderr=True), text)
     else:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from types import NoneType
-from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 import click
 from pydantic import BaseModel
@@ -17,6 +17,10 @@ from pydantic import BaseModel
 from tsattn.cli import flag
 from tsattn.config import AUTO, DataConfig, RunConfig, get_group, override, read_toml
 from tsattn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tsattn.engines import Engine
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -376,3 +380,19 @@ def read_config(
 def _update(values: dict[str, Any], options: Mapping[str, Any]) -> None:
     """Update values with the options that are given."""
     values.update({key: value for key, value in options.items() if value is not None})
+
+
+def engine_options(jobs: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the options --jobs, with its help, and --ray."""
+    ray = "As --jobs, on the workers of a Ray cluster: its address, auto for the running one, or local for one on this "
+    return (
+        click.option("--jobs", type=click.IntRange(1), metavar="N", help=jobs),
+        click.option("--ray", metavar="ADDRESS", help=f"{ray}machine."),
+    )
+
+
+def make_engine(jobs: int | None, ray: str | None) -> Engine:
+    """Return the engine of --jobs and --ray."""
+    from tsattn.engines import LocalProcesses, RayCluster
+
+    return LocalProcesses(jobs or 1) if ray is None else RayCluster(ray, jobs)
