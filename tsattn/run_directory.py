@@ -41,7 +41,7 @@ import keras
 from tsattn.atomic_io import companion, hash_files, list_versions, new_directory
 from tsattn.errors import RunError
 from tsattn.explanation.explanation import Explanation, explain_panel
-from tsattn.export.client_kit import KIT
+from tsattn.export.client_files import KIT
 from tsattn.export.exporter import export
 from tsattn.forecasting.artifact import history_to_frame, write_fitted, write_manifest
 from tsattn.forecasting.fitted import FittedForecaster

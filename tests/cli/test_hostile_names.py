@@ -13,7 +13,7 @@ from rich.text import Text
 from tsattn.cli.output import without_formulas, write_output, write_table
 from tsattn.cli.screen import Screen, console
 from tsattn.errors import DataError
-from tsattn.export.model_card import _list_names
+from tsattn.export.client_files import _list_names
 
 EVIL = "\x1b[2J\x1b]0;owned\x07a\u202eb\x9b1m"
 RAW = ("\x1b", "\x07", "\u202e", "\x9b")

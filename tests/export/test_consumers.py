@@ -19,8 +19,7 @@ from numpy_reference import Array
 
 from tsattn import Forecaster
 from tsattn.export.isolated_process import IsolatedRuntime
-from tsattn.export.reference_requests import ReferenceRequest
-from tsattn.export.verification import Verification
+from tsattn.export.verification import ReferenceRequest, Verification
 from tsattn.models import BASELINES
 
 HORIZON, CONTEXT = 4, 12

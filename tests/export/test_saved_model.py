@@ -12,8 +12,8 @@ from keras_help import with_random_weights
 from numpy_reference import Array
 from shared_runtime import launch
 
+from tsattn.export.formats import write_saved_model
 from tsattn.export.metadata import SERVING
-from tsattn.export.saved_model import write_saved_model
 from tsattn.export.signatures import ServingPreprocessor
 from tsattn.models import resolve_options
 from tsattn.models.forecast_model import build_graph, build_untrained

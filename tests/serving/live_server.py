@@ -17,8 +17,8 @@ from keras_help import with_random_weights
 from serving.small_network import build_small_network
 
 from tsattn.data.loader import load
+from tsattn.export.formats import write_saved_model
 from tsattn.export.metadata import METADATA_FILE, ModelMetadata
-from tsattn.export.saved_model import write_saved_model
 from tsattn.export.signatures import ServingPreprocessor, describe_outputs
 from tsattn.serving.engine import Engine
 from tsattn.serving.repository import Repository

@@ -18,15 +18,18 @@ import keras
 from tsattn.atomic_io import add_version
 from tsattn.errors import ConfigError
 from tsattn.export import Format, formats
-from tsattn.export.client_kit import write_kit
-from tsattn.export.column_samples import sample_columns
+from tsattn.export.client_files import MODEL_CARD_FILE, format_model_card, write_kit
+from tsattn.export.formats import check_tensorflow_backend, embed_metadata, write_saved_model
 from tsattn.export.isolated_process import IsolatedRuntime, launcher
-from tsattn.export.metadata import ASSETS, METADATA_FILE, SERVING, ModelMetadata, TensorMetadata
-from tsattn.export.model_card import MODEL_CARD_FILE, format_model_card
-from tsattn.export.reference_requests import ReferenceRequest, RequestGenerator
-from tsattn.export.saved_model import check_tensorflow_backend, embed_metadata, write_saved_model
+from tsattn.export.metadata import ASSETS, METADATA_FILE, SERVING, ModelMetadata, TensorMetadata, sample_columns
 from tsattn.export.signatures import SAMPLE_INPUTS, CalendarFeatures, ServingPreprocessor, describe_outputs
-from tsattn.export.verification import Verification, check_portable_model, write_warmup
+from tsattn.export.verification import (
+    ReferenceRequest,
+    RequestGenerator,
+    Verification,
+    check_portable_model,
+    write_warmup,
+)
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.layers.distributions import get_distribution
 from tsattn.models import NetworkOptions, get_model, resolve_options

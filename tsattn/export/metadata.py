@@ -1,16 +1,30 @@
-"""Metadata of an exported model: its tensors, the schema of its data, and where it comes from."""
+"""Metadata of an exported model, and requests to it that follow from them, without Keras.
+
+The metadata describe its tensors, the schema of its data, what numbers the columns hold, and where it comes from.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tsattn.config import BaseConfig
 from tsattn.errors import RunError
-from tsattn.export.column_samples import ColumnSample
+from tsattn.timeseries.grid import remove_timezone
+from tsattn.timeseries.panel import Panel
+from tsattn.timeseries.ragged import Ints
 from tsattn.timeseries.schema import Schema
+from tsattn.timeseries.windows import FUTURE_COVARIATES, LENGTH, PAST, PAST_COVARIATES, StaticInput
+
+_MAX_VALUES = 6
+"""Number of distinct values up to which a column is drawn from these."""
+_MAX_DECIMALS = 4
+_RANGE = (0.05, 0.95)
 
 METADATA_FILE = "tsattn.json"
 """Name of the metadata file; in a SavedModel it is in ``assets.extra``."""
@@ -29,6 +43,62 @@ SERVING = "serving_default"
 
 FORMAT = 2
 """Format version, incremented by incompatible changes of the file."""
+
+Tensors = dict[str, npt.NDArray[Any]]
+
+
+class ColumnSample(BaseConfig):
+    """The kind of numbers of a column.
+
+    Args:
+        low: Its 5 % quantile.
+        high: Its 95 % quantile.
+        decimals: Decimals of its numbers, at most 4.
+        values: Its distinct values if they are few, else none.
+        rates: Frequency of each of these.
+    """
+
+    low: float = 80.0
+    high: float = 160.0
+    decimals: int = 1
+    values: tuple[float, ...] = ()
+    rates: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, numbers: npt.NDArray[Any]) -> ColumnSample:
+        """Return the kind of some numbers, NaN where missing."""
+        known = np.asarray(numbers, dtype=np.float64)
+        known = known[np.isfinite(known)]
+        if not known.size:
+            return cls()
+        exact = (n for n in range(_MAX_DECIMALS) if np.allclose(known, np.round(known, n), rtol=1e-6, atol=0))
+        decimals = next(exact, _MAX_DECIMALS)
+        values, counts = np.unique(np.round(known, decimals), return_counts=True)
+        low, high = np.quantile(known, _RANGE)
+        few = len(values) <= _MAX_VALUES
+        return cls(
+            low=round(float(low), decimals),
+            high=round(float(high), decimals),
+            decimals=decimals,
+            values=tuple(values.tolist()) if few else (),
+            rates=tuple((counts / counts.sum()).tolist()) if few else (),
+        )
+
+    def draw(self, count: int, rng: np.random.Generator) -> list[float]:
+        """Return numbers of this kind."""
+        if self.values:
+            return [float(value) for value in rng.choice(self.values, count, p=self.rates)]
+        return [float(value) for value in np.round(rng.uniform(self.low, self.high, count), self.decimals)]
+
+
+def sample_columns(panel: Panel, schema: Schema) -> dict[str, ColumnSample]:
+    """Return the kind of each column of targets and of covariates with numbers."""
+    samples = {name: ColumnSample.of(panel.values[:, index]) for index, name in enumerate(panel.targets)}
+    if panel.covariates is not None:
+        past = panel.covariates.series.slice(0, panel.lengths).values
+        names = panel.covariates.names
+        samples |= {name: ColumnSample.of(past[:, names.index(name)]) for name in schema.covariates if name in names}
+    return samples | {static.name: ColumnSample.of(static.values) for static in panel.static if static.labels is None}
 
 
 class _Format(BaseModel):
@@ -159,3 +229,59 @@ class ModelMetadata(BaseConfig):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
             raise RunError(f"{path}: expected the metadata of an exported model: {where}: {first['msg']}") from None
+
+
+def make_request(
+    panel: Panel, metadata: ModelMetadata, series: Ints | None = None, origin: Ints | None = None
+) -> Tensors:
+    """Return the input tensors of a request, with one row per series of a panel.
+
+    Args:
+        panel: The series, read with the schema of the metadata, with future covariates after the history.
+        metadata: Metadata of the exported model.
+        series: Index of the series of each row, int64 [rows]; all series by default.
+        origin: Number of history steps of each row, int64 [rows]; later steps are the future. All steps by default.
+
+    Returns:
+        The inputs by name, as in `tsattn.export.formats.write_saved_model`; categories are ``str`` objects.
+    """
+    series = np.arange(len(panel), dtype=np.int64) if series is None else series
+    origin = panel.lengths[series] if origin is None else origin
+    length = np.minimum(origin, metadata.context)
+    time = max(int(length.max(initial=0)), 1)
+    tensors: Tensors = {
+        PAST: panel.series.gather(series, origin - length, length, time),
+        LENGTH: length.astype(np.int32),
+    }
+    covariates = panel.covariates
+    if metadata.past_covariates:
+        assert covariates is not None
+        names = metadata.past_covariates
+        tensors[PAST_COVARIATES] = covariates.gather(names, series, origin - length, length, time)
+    if metadata.future_covariates:
+        assert covariates is not None
+        steps = np.full_like(origin, metadata.horizon)
+        tensors[FUTURE_COVARIATES] = covariates.gather(
+            metadata.future_covariates, series, origin, steps, metadata.horizon
+        )
+    if metadata.needs_last_time:
+        tensors[LAST_TIME] = last_timestamps(panel, series, origin)
+    for name, static in metadata.static.items():
+        is_text = metadata.inputs[name].dtype == "string"
+        tensors[name] = _static(panel, StaticInput(static.name, name, static.categories), series, is_text)
+    return tensors
+
+
+def last_timestamps(panel: Panel, series: Ints, origin: Ints) -> Ints:
+    """Return the last timestamp before each origin, int64 [rows], in seconds of local time since 1970-01-01."""
+    times = remove_timezone(panel.grid.to_index(panel.grid.times(panel.starts[series] + origin - 1)))
+    return np.asarray(pd.DatetimeIndex(times).as_unit("s").asi8, dtype=np.int64)
+
+
+def _static(panel: Panel, static: StaticInput, series: Ints, is_text: bool) -> npt.NDArray[Any]:
+    """Return a static covariate as the graph takes it; an unknown category is "" as text."""
+    if not is_text:
+        return static.gather(panel, series)
+    labels = next(covariate.labels for covariate in panel.static if covariate.name == static.name)
+    codes = next(covariate.values for covariate in panel.static if covariate.name == static.name)
+    return np.append(np.array(labels, dtype=object), "")[codes[series]]

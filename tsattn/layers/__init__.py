@@ -3,26 +3,21 @@
 from tsattn.layers.alignments import Alignment, CoverageAlignment, HardmaxAlignment, LocalAlignment, MonotonicAlignment
 from tsattn.layers.attention import Attention
 from tsattn.layers.attention_decoder import AttentionDecoder
-from tsattn.layers.attention_pooling import AttentionPooling
+from tsattn.layers.attention_pooling import AttentionPooling, CopyAttention
 from tsattn.layers.attention_scores import register_score
-from tsattn.layers.bucketing import bucket_batches
 from tsattn.layers.classical_attention import BahdanauAttention, LuongAttention
-from tsattn.layers.copy_attention import CopyAttention
-from tsattn.layers.diffusion import AdaptiveAdjacency, DiffusionConvolution
-from tsattn.layers.distribution_layers import DistributionHead, ForecastDistribution
+from tsattn.layers.convolutions import AdaptiveAdjacency, DiffusionConvolution, TemporalConvBlock, receptive_field
 from tsattn.layers.forecast_combination import ForecastCombination
 from tsattn.layers.graph import GraphAttention
 from tsattn.layers.linear_attention import LinearAttention
 from tsattn.layers.multi_head_attention import MultiHeadAttention
-from tsattn.layers.parallel_decoder import ParallelDecoder
-from tsattn.layers.positional_encoding import PositionalEncoding
+from tsattn.layers.output_layers import CalibratedQuantiles, DistributionHead, ForecastDistribution, SortedQuantiles
 from tsattn.layers.pretrained_forecast import PretrainedForecast
-from tsattn.layers.quantiles import CalibratedQuantiles, SortedQuantiles
+from tsattn.layers.recurrent_decoder import ParallelDecoder
 from tsattn.layers.scaling import InstanceScaling
+from tsattn.layers.sequences import HistoryWindow, Patching, PositionalEncoding, bucket_batches
 from tsattn.layers.smoothing_combination import SmoothingCombination
-from tsattn.layers.temporal_conv import TemporalConvBlock, receptive_field
 from tsattn.layers.transformer import TransformerDecoderBlock, TransformerEncoderBlock
-from tsattn.layers.windowing import HistoryWindow, Patching
 from tsattn.layers.zero_shot_forecast import ZeroShotForecast
 
 __all__ = [

@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tsattn.errors import ConfigError
-from tsattn.serving.batching import Batcher
+from tsattn.serving.batching import Batcher, Metrics
 from tsattn.serving.errors import NOT_FOUND, TIMED_OUT, ServingError, bad_request, quote_value
-from tsattn.serving.metrics import Metrics
 from tsattn.serving.repository import Repository, VersionStatus
 from tsattn.serving.servable import Array, Servable, Signature, Tensors
 from tsattn.serving.settings import Settings
