@@ -66,7 +66,7 @@ def main(file: str, function: str, inputs: str, results: str) -> None:
     module = importlib.import_module(Path(file).stem)
     import keras
 
-    from tsattn.training.processes import join_processes
+    from tsattn.training.batches import join_processes
 
     assert keras.backend.backend() == "jax"
     join_processes()

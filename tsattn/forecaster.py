@@ -23,15 +23,13 @@ from tsattn.data.loader import Frame, source_name
 from tsattn.data.prediction_inputs import Cutoff
 from tsattn.errors import ConfigError, DataWarning
 from tsattn.evaluation.backtest import backtest
-from tsattn.evaluation.evaluate import Evaluation, evaluate
 from tsattn.evaluation.model_selection import fit
-from tsattn.evaluation.rolling_origin import Backtest, Refit
+from tsattn.evaluation.rolling_origin import Backtest, Evaluation, Refit, evaluate
 from tsattn.explanation.explanation import Explanation, explain
 from tsattn.export import Format
 from tsattn.export.exporter import export
-from tsattn.forecasting.artifact import read_run
 from tsattn.forecasting.finetuning import read_series
-from tsattn.forecasting.fitted import FittedForecaster
+from tsattn.forecasting.fitted import FittedForecaster, read_run
 from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.forecasting.prediction import PredictionRequest, predict, sample
 from tsattn.models import all_models

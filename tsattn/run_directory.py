@@ -43,8 +43,7 @@ from tsattn.errors import RunError
 from tsattn.explanation.explanation import Explanation, explain_panel
 from tsattn.export.client_files import KIT
 from tsattn.export.exporter import export
-from tsattn.forecasting.artifact import history_to_frame, write_fitted, write_manifest
-from tsattn.forecasting.fitted import FittedForecaster
+from tsattn.forecasting.fitted import FittedForecaster, history_to_frame, write_fitted, write_manifest
 from tsattn.forecasting.prediction import PredictionRequest, predict
 from tsattn.report.html import Picture, write_report
 from tsattn.report.plots import write_forecast_plot

@@ -13,8 +13,7 @@ from rich.console import Console
 
 from tsattn.cli import COMMANDS, main
 from tsattn.cli.output import grouped_scores_table, schema_table, scores_table, text_table
-from tsattn.cli.screen import fit_status
-from tsattn.cli.tables import Column, DataTable, wrap
+from tsattn.cli.screen import Column, DataTable, fit_status, wrap
 from tsattn.config import DataConfig
 from tsattn.data.datasets import DATASETS as KNOWN
 from tsattn.data.loader import load

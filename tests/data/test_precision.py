@@ -13,7 +13,7 @@ from tsattn import Forecaster, forecast
 from tsattn.config import DataConfig
 from tsattn.data.loader import load
 from tsattn.errors import DataError
-from tsattn.forecasting.artifact import write_fitted, write_manifest
+from tsattn.forecasting.fitted import write_fitted, write_manifest
 from tsattn.timeseries.frames import history_frame
 
 STEP = np.arange(60)

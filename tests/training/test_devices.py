@@ -63,9 +63,9 @@ def train_epochs(arrays: Arrays) -> Arrays:
     from tsattn.timeseries.panel import Panel
     from tsattn.timeseries.ragged import RaggedArray
     from tsattn.timeseries.windows import Windows
+    from tsattn.training.batches import process_errors
     from tsattn.training.checkpoints import Checkpoint
     from tsattn.training.defaults import TrainingPlan
-    from tsattn.training.processes import process_errors
     from tsattn.training.trainer import train
 
     class Dies(keras.callbacks.Callback):

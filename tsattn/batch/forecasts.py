@@ -99,7 +99,7 @@ class FittedSource:
 
     def open(self) -> TableFunction:
         """Return the function from whole series to their forecasts."""
-        from tsattn.forecasting.artifact import read_run
+        from tsattn.forecasting.fitted import read_run
         from tsattn.forecasting.prediction import PredictionRequest, predict
         from tsattn.models.registry import import_modules
 

@@ -35,9 +35,8 @@ from tsattn.config import AUTO
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tsattn.evaluation.evaluate import Evaluation
     from tsattn.evaluation.origins import EvaluationWindows
-    from tsattn.evaluation.rolling_origin import Backtest, BacktestProgress, Refit
+    from tsattn.evaluation.rolling_origin import Backtest, BacktestProgress, Evaluation, Refit
     from tsattn.explanation.explanation import Explanation
 
 

@@ -28,8 +28,7 @@ from tsattn.cli.options import (
     time_limit_option,
 )
 from tsattn.cli.output import count, print_schema, records, scores_table
-from tsattn.cli.screen import Screen, current_screen
-from tsattn.cli.tables import Column, DataTable
+from tsattn.cli.screen import Column, DataTable, Screen, current_screen
 from tsattn.config import AUTO, RunConfig, SelectionConfig, TrainingConfig
 from tsattn.errors import ConfigError, import_extra
 
@@ -121,7 +120,7 @@ def _fit(
     print_schema(screen, schema, panel)
     with started_early("saved_model"):
         load_tensorflow()
-        from tsattn.training.processes import is_first_process, join_processes
+        from tsattn.training.batches import is_first_process, join_processes
 
         join_processes()
         from tsattn.evaluation.model_selection import fit as fit_panel

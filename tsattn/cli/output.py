@@ -13,7 +13,7 @@ import click
 
 from tsattn._text import quote_list
 from tsattn.cli import INTERRUPTED, flag
-from tsattn.cli.tables import Column, DataTable
+from tsattn.cli.screen import Column, DataTable
 from tsattn.errors import TsattnError
 
 if TYPE_CHECKING:

@@ -15,8 +15,14 @@ from tsattn.data.panel_builder import restrict_to_training_categories
 from tsattn.errors import ConfigError, DataError
 from tsattn.forecasting.finetuning import inherit_options
 from tsattn.forecasting.fitted import FittedForecaster
-from tsattn.forecasting.network_trainer import CallbackFactory, NetworkTrainer, prepare_training
-from tsattn.forecasting.zero_shot import FINE_TUNING_VALUES, fit_zero_shot, train_to_end
+from tsattn.forecasting.network_trainer import (
+    FINE_TUNING_VALUES,
+    CallbackFactory,
+    NetworkTrainer,
+    fit_zero_shot,
+    prepare_training,
+    train_to_end,
+)
 from tsattn.layers import ZeroShotForecast
 from tsattn.models import COMBINATION, get_model, resolve_options
 from tsattn.models.combination import COMBINATION_LAYER, combine_with_zero_shot, combined_window

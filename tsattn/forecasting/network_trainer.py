@@ -1,31 +1,39 @@
-"""Training of one network: options by rule, initial weights, time limit."""
+"""Training of one network, with options by rule, initial weights and a time limit, and of the zero-shot forecast.
+
+The zero-shot forecast, which a fit combines with its network, is used as it is, or fine-tuned where that is better.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import keras
+import numpy as np
 
 from tsattn.config import RunConfig, TrainingConfig
 from tsattn.data.adjacency import read_adjacency
 from tsattn.errors import ConfigError, DataError
-from tsattn.forecasting.artifact import read_model
+from tsattn.forecasting.fitted import read_model
 from tsattn.layers import ZeroShotForecast
-from tsattn.models import get_model
+from tsattn.models import COMBINATION, get_model
 from tsattn.models.combination import COMBINATION_LAYER, combined_window, get_network
 from tsattn.models.defaults import DataSummary, default_patch_length, fill_options
-from tsattn.models.forecast_model import ForecastGraph, build_graph
-from tsattn.models.options import NetworkOptions
+from tsattn.models.forecast_model import ForecastGraph, build_graph, build_untrained
+from tsattn.models.options import CombinationOptions, NetworkOptions
 from tsattn.models.registry import ModelEntry
 from tsattn.models.training_range import TrainingRange
+from tsattn.scoring.forecast_weights import MIN_GAIN, TEMPERATURE, ValidationWindows, evidence
 from tsattn.timeseries.panel import Panel, covariate_statistics, fingerprint, static_statistics
 from tsattn.timeseries.ragged import Floats
 from tsattn.timeseries.windows import Windows, WindowSpec
-from tsattn.training.callbacks import Deadline, TrainingProgress
+from tsattn.training.batches import batch_division, process_errors
+from tsattn.training.callbacks import Deadline, TrainingProgress, is_interrupted
 from tsattn.training.checkpoints import Checkpoint, Checkpoints
 from tsattn.training.defaults import (
     MAX_VALIDATION_ROWS,
@@ -37,7 +45,7 @@ from tsattn.training.defaults import (
     scaling_statistics,
     training_windows,
 )
-from tsattn.training.processes import batch_division, process_errors
+from tsattn.training.fine_tuning import BATCH_ROWS, RATE, FineTuner, default_steps
 from tsattn.training.trainer import History, train
 
 VALIDATED_TIME_FRACTION = 2 / 3
@@ -48,6 +56,20 @@ NETWORK_TIME_FRACTION = 3 / 4
 
 CallbackFactory = Callable[[str], AbstractContextManager[Any]]
 """Takes the title of a training and returns a context that yields a Keras callback, or None."""
+
+FINE_TUNING_VALUES = 2_000
+"""Observed values from which the pretrained network is trained on the data by rule."""
+
+PRIORS = (0.3, 0.5, 0.7, 0.9)
+"""Weights of a fine-tuned network without past forecasts, among which the validation part decides."""
+
+MAX_ROWS = 150
+"""Maximum of windows times targets by which fine-tuning is judged."""
+
+REFIT_RATE = 0.3
+"""Factor of the learning rate of the training on all data."""
+
+_logger = logging.getLogger(__name__)
 
 
 class NetworkTrainer:
@@ -293,3 +315,84 @@ def read_graph(entry: ModelEntry, graph: str | None, panel: Panel, source: str) 
             f"provide one column per series{pivot}",
         )
     return None if graph is None else read_adjacency(graph, panel.targets)
+
+
+@dataclass(frozen=True)
+class ZeroShotModel:
+    """The zero-shot forecast as a model.
+
+    Args:
+        model: The model.
+        spec: Its window.
+        initial_error: Error on the validation part before fine-tuning; NaN if it is not fine-tuned.
+        tuner: Trains it further, if it is fine-tuned.
+    """
+
+    model: keras.Model
+    spec: WindowSpec
+    initial_error: float = np.nan
+    tuner: FineTuner | None = None
+
+    @property
+    def layer(self) -> ZeroShotForecast:
+        """The layer with the weights."""
+        layer: ZeroShotForecast = self.model.get_layer(COMBINATION_LAYER)
+        return layer
+
+
+def fit_zero_shot(trainer: NetworkTrainer, panel: Panel, steps: int) -> ZeroShotModel:
+    """Return the zero-shot forecast, fine-tuned if the options ask for it and that is better on the validation part.
+
+    Args:
+        trainer: The trainer of the network, with options, time limit and callbacks.
+        panel: The series.
+        steps: Length of the validation part.
+    """
+    options, spec = trainer.options, trainer.spec
+    own = combined_window(spec.without_covariates(), options.seasons(spec.season))
+    model = build_untrained(get_model(COMBINATION), own, CombinationOptions(second_season=options.second_season))
+    found = ZeroShotModel(model, own)
+    if trainer.start_zero_shot is not None:
+        found.layer.set_weights(trainer.start_zero_shot.get_weights())
+    if not options.fine_tuning or is_interrupted():
+        return found
+    windows = ValidationWindows.of(panel, own, steps, MAX_ROWS)
+    initial, initial_error = found.layer.get_weights(), windows.error(windows.forecast(model, own))
+    training, tuner = panel.drop_last(steps), FineTuner(found.layer.network, trainer.seed)
+    with trainer.session("fine-tuning the pretrained network", BATCH_ROWS, trainer.fine_tuning_fraction) as callbacks:
+        tuner.train(training, _number_of_steps(trainer, training), RATE, callbacks)
+    errors = []
+    for prior in PRIORS:
+        found.layer.prior.assign(prior)
+        errors.append(windows.error(windows.forecast(model, own)))
+    prior, error = _mean_prior(np.array(errors), evidence(panel, own, steps))
+    _logger.info("Validation error of the zero-shot forecast: %.4g, fine-tuned %.4g", initial_error, error)
+    if not error < (1.0 - MIN_GAIN) * initial_error:
+        found.layer.set_weights(initial)
+        return found
+    found.layer.prior.assign(prior)
+    return ZeroShotModel(model, own, initial_error, tuner)
+
+
+def _number_of_steps(trainer: NetworkTrainer, panel: Panel) -> int:
+    """Return the number of steps by rule, at most those of the network."""
+    plan = trainer.plan(panel)
+    return min(default_steps(panel.num_observed), plan.epochs * plan.steps_per_epoch)
+
+
+def _mean_prior(errors: np.ndarray, evidence: float) -> tuple[float, float]:
+    """Return the mean of the priors and of their errors, by a density that falls with the relative error."""
+    relative = errors / errors.min() - 1.0 if errors.min() > 0 else np.sign(errors)
+    density = np.exp(-TEMPERATURE * evidence * relative)
+    density /= density.sum()
+    return float(density @ PRIORS), float(density @ errors)
+
+
+def train_to_end(zero_shot: ZeroShotModel, trainer: NetworkTrainer, panel: Panel, model: keras.Model) -> None:
+    """Train a fine-tuned network on all data, for half as many steps, and set its weights in the fitted model."""
+    if zero_shot.tuner is None or is_interrupted():
+        return
+    steps = _number_of_steps(trainer, panel) // 2
+    with trainer.session("fine-tuning to the end", BATCH_ROWS, 1.0) as callbacks:
+        zero_shot.tuner.train(panel, steps, REFIT_RATE * RATE, callbacks)
+    model.get_layer(COMBINATION_LAYER).set_weights(zero_shot.layer.get_weights())

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from tsattn.atomic_io import READ_ERRORS, write_durably
 from tsattn.errors import RunError
-from tsattn.training.processes import is_first_process
+from tsattn.training.batches import is_first_process
 
 Arrays = list[npt.NDArray[Any]]
 

@@ -27,8 +27,8 @@ from tsattn.pretrained.features import (
     compute_features,
 )
 from tsattn.timeseries.panel import Panel
+from tsattn.training.batches import own_rows
 from tsattn.training.callbacks import StopAtInterrupt
-from tsattn.training.processes import own_rows
 
 MIN_VALUES = 3
 """Observed values before an origin from which its targets count."""

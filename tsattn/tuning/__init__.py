@@ -8,12 +8,12 @@ from tsattn.config import Choice, Multiples, Range
 from tsattn.errors import import_extra
 
 if TYPE_CHECKING:
-    from tsattn.tuning.result import SearchProgress, TuningResult
-    from tsattn.tuning.tuner import tune
+    from tsattn.tuning.tuner import TuningResult, tune
+    from tsattn.tuning.worker import SearchProgress
 
 __all__ = ["Choice", "Multiples", "Range", "SearchProgress", "TuningResult", "tune"]
 
-_MODULES = {"SearchProgress": "result", "TuningResult": "result", "tune": "tuner"}
+_MODULES = {"SearchProgress": "worker", "TuningResult": "tuner", "tune": "tuner"}
 
 
 def __getattr__(name: str) -> Any:

@@ -362,3 +362,14 @@ def _describe_difference(existing: dict[str, Any], search: dict[str, Any]) -> st
         if theirs.get(key) != ours.get(key):
             return f"with {key}={theirs[key]}" if key in theirs else f"without {key}={ours[key]}"
     return "with other searched options or values"
+
+
+def complete_trials(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials with a result."""
+    return [trial for trial in trials if trial.state == TrialState.COMPLETE]
+
+
+def trial_error(trial: FrozenTrial) -> float:
+    """Return the error of a trial with a result."""
+    assert trial.value is not None
+    return trial.value

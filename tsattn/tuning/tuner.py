@@ -1,4 +1,4 @@
-"""The search for options that forecast the validation part better."""
+"""The search for options that forecast the validation part better, and its result."""
 
 from __future__ import annotations
 
@@ -6,23 +6,33 @@ import math
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
+
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
 
 from tsattn._logging import log_progress
 from tsattn.config import RunConfig
 from tsattn.data.loader import Frame, source_name
-from tsattn.errors import ConfigError
+from tsattn.errors import ConfigError, RunError
 from tsattn.forecasting.finetuning import read_series
 from tsattn.models.registry import registering_modules
 from tsattn.timeseries.panel import Panel, fingerprint
 from tsattn.timeseries.schema import Schema
-from tsattn.tuning.result import SearchProgress, TuningResult
 from tsattn.tuning.search_space import SearchSpace, check_not_fine_tuned
-from tsattn.tuning.study import StudyStore
-from tsattn.tuning.worker import OnProgress, SearchTask, WorkerJob, run_processes, run_trials
+from tsattn.tuning.study import (
+    DEFAULT,
+    OUT_OF_TIME,
+    StudyStore,
+    complete_trials,
+    effective_trials,
+    trial_error,
+)
+from tsattn.tuning.worker import OnProgress, SearchProgress, SearchTask, WorkerJob, run_processes, run_trials
 
 if TYPE_CHECKING:
     from tsattn.forecaster import Forecaster
@@ -31,6 +41,8 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "seq2seq"
 
 DEFAULT_TRIALS = 30
+
+_STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.RUNNING: "running"}
 
 
 def tune(
@@ -144,3 +156,104 @@ def _run_worker_trials(task: SearchTask, data: str, path: Path) -> None:
     """Run trials of a search in a worker process."""
     with closing(StudyStore.open(path, task.space, data)) as store:
         run_trials(task, store)
+
+
+@dataclass(frozen=True)
+class TuningResult:
+    """Result of a search.
+
+    Args:
+        config: The best configuration, with all options of the model set. It is the default if no trial is better.
+        trials: One row per trial, best first: ``number``, ``state`` (complete, pruned, running or failed), ``error``,
+            ``model``, ``epochs``, ``seconds``, ``default`` (whether it is the default of its model), ``out_of_time``
+            (whether the time limit ended its training), ``reason`` (why it was pruned), and one column per searched
+            option.
+        metric: The error that decides, on the validation part: mase, or rmsse for a squared loss; mae or rmse if the
+            data give no scale.
+        error: Error of the best configuration.
+        default: Error of the default, the lowest one for several models; NaN if it could not be trained.
+        changed: By trial number, the options that differ from the default of the model.
+        baselines: Errors of the naive baselines.
+    """
+
+    config: RunConfig
+    trials: pd.DataFrame
+    metric: str
+    error: float
+    default: float
+    changed: dict[int, dict[str, Any]]
+    baselines: dict[str, float]
+
+    @property
+    def best(self) -> pd.Series[Any]:
+        """The row of the best trial."""
+        return self.trials.iloc[0]
+
+    def summary(self) -> str:
+        """Return a sentence that compares the best trial with the default."""
+        name = f"{self.metric.upper()} on the validation part"
+        if self.error < self.default:
+            return f"{name}: default {self.default:.4g}, best {self.error:.4g} ({self.error / self.default - 1:.1%})."
+        if math.isnan(self.default):
+            return f"{name}: best {self.error:.4g}. The default could not be trained."
+        return f"{name}: default {self.default:.4g}. No trial is better, and the default is used."
+
+    @classmethod
+    def from_store(cls, store: StudyStore) -> Self:
+        """Return the result of a search.
+
+        Raises:
+            RunError: No trial is complete.
+        """
+        trials = effective_trials(store.trials())
+        complete = complete_trials(trials)
+        if not complete:
+            raise RunError(f"{store.path}: no trial could be trained{_describe_failure(trials)}")
+        defaults = {trial.user_attrs["model"]: trial for trial in complete if DEFAULT in trial.user_attrs}
+        # Of equal errors, that of a default is preferred.
+        best = min(complete, key=lambda trial: (trial_error(trial), DEFAULT not in trial.user_attrs, trial.number))
+        return cls(
+            RunConfig.from_dict(best.user_attrs["config"], source=str(store.path)),
+            _frame(trials),
+            best.user_attrs["metric"],
+            trial_error(best),
+            min((trial_error(trial) for trial in defaults.values()), default=math.nan),
+            {trial.number: _changed_options(trial.user_attrs, defaults) for trial in complete},
+            {name: error for name, error in best.user_attrs["errors"].items() if name != best.user_attrs["model"]},
+        )
+
+
+def _changed_options(attributes: dict[str, Any], defaults: dict[str, FrozenTrial]) -> dict[str, Any]:
+    """Return the options of a trial that differ from the default of its model."""
+    default = defaults.get(attributes["model"])
+    values = {} if default is None else default.user_attrs["values"]
+    return {option: value for option, value in attributes["values"].items() if values.get(option) != value}
+
+
+def _describe_failure(trials: list[FrozenTrial]) -> str:
+    if any(trial.state == TrialState.RUNNING for trial in trials):
+        return " so far; another process is running one"
+    reasons = [str(reason) for trial in trials if (reason := trial.user_attrs.get("reason"))]
+    return f": {reasons[0]}" if reasons else ""
+
+
+def _frame(trials: list[FrozenTrial]) -> pd.DataFrame:
+    """Return the trials as a frame, best first."""
+    rows = [
+        {
+            "number": trial.number,
+            "state": _STATES.get(trial.state, "failed"),
+            "error": trial.value if trial.state == TrialState.COMPLETE else math.nan,
+            "model": trial.user_attrs.get("model"),
+            "epochs": trial.user_attrs.get("epochs", len(trial.intermediate_values)),
+            "seconds": trial.user_attrs.get("seconds", math.nan),
+            "default": DEFAULT in trial.user_attrs,
+            "out_of_time": OUT_OF_TIME in trial.user_attrs,
+            "reason": trial.user_attrs.get("reason"),
+            **trial.user_attrs.get("values", {}),
+        }
+        for trial in trials
+        if trial.state != TrialState.WAITING
+    ]
+    order = sorted(rows, key=lambda row: (math.isnan(row["error"]), row["error"], not row["default"], row["number"]))
+    return pd.DataFrame(order)

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from threading import Thread
 from time import monotonic
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -30,9 +30,18 @@ from tsattn.forecasting.fit import fit_model
 from tsattn.models.registry import import_modules
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.schema import Schema
-from tsattn.tuning.result import SearchProgress
 from tsattn.tuning.search_space import SearchSpace
-from tsattn.tuning.study import DEFAULT, OUT_OF_TIME, RETRY_OF, SAME_AS, StudyStore
+from tsattn.tuning.study import (
+    DEFAULT,
+    OUT_OF_TIME,
+    RETRY_OF,
+    SAME_AS,
+    StudyStore,
+    complete_trials,
+    count_trials,
+    effective_trials,
+    trial_error,
+)
 
 OnActivity = Callable[[str], None]
 """Takes the current activity in a few words, after every epoch and trial."""
@@ -166,6 +175,43 @@ def _out_of_memory_error() -> type[Exception]:
 
     error: type[Exception] = tf.errors.ResourceExhaustedError
     return error
+
+
+@dataclass(frozen=True)
+class SearchProgress:
+    """Progress of a search.
+
+    Args:
+        done: Number of finished trials.
+        trials: Number of all trials.
+        best: Lowest error so far; NaN if there is no result.
+        default: Error of the default; NaN if there is no result.
+        metric: Name of the error; empty if there is no result.
+        activity: Current activity in a few words.
+    """
+
+    done: int
+    trials: int
+    best: float = math.nan
+    default: float = math.nan
+    metric: str = ""
+    activity: str = ""
+
+    @classmethod
+    def from_store(cls, store: StudyStore, trials: int, activity: str = "") -> Self:
+        """Return the progress of a search."""
+        known = store.trials()
+        done, complete = count_trials(known, trials)[0], complete_trials(effective_trials(known))
+        if not complete:
+            return cls(done, trials, activity=activity)
+        return cls(
+            done,
+            trials,
+            min(trial_error(trial) for trial in complete),
+            min((trial_error(trial) for trial in complete if DEFAULT in trial.user_attrs), default=math.nan),
+            complete[0].user_attrs["metric"],
+            activity,
+        )
 
 
 OnProgress = Callable[[SearchProgress], None]
