@@ -238,14 +238,8 @@ class DataConfig(BaseConfig):
     @property
     def read_options(self) -> ReadOptions:
         """How files are read."""
-        return ReadOptions(
-            encoding=self.encoding,
-            delimiter=self.delimiter,
-            decimal=self.decimal,
-            no_header=self.no_header,
-            na=self.na or (),
-            sheet=self.sheet,
-        )
+        given = {name: getattr(self, name) for name in ReadOptions.model_fields}
+        return ReadOptions(**{**given, "na": self.na or ()})
 
     @field_validator("encoding")
     @classmethod
