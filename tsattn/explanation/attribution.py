@@ -48,13 +48,6 @@ DRAWS = 10
 _MAX_CHECKED = 16
 """Series on which the check is made."""
 
-REPEATS = 5
-"""Permutations of each covariate."""
-MAX_WINDOWS = 64
-_MIN_WINDOWS = 4
-
-Permute = Callable[[Batch, Ints], Batch]
-
 
 def _outputs_of(model: keras.Model, spec: WindowSpec, batch: Batch, names: Sequence[str]) -> Batch:
     """Return some outputs of an inference model, computed in parts of bounded memory."""
@@ -231,6 +224,14 @@ def _steps_frame(panel: Panel, names: tuple[str, ...], series: Ints, horizon: in
     times = panel.grid.times(np.repeat((ends[:, None] + np.arange(horizon)).ravel(), repeats))
     ids: Any = pd.Series(np.repeat(np.asarray(names, dtype=object), horizon * repeats), dtype="str")
     return pd.DataFrame({"unique_id": ids, "ds": times})
+
+
+REPEATS = 5
+"""Permutations of each covariate."""
+MAX_WINDOWS = 64
+_MIN_WINDOWS = 4
+
+Permute = Callable[[Batch, Ints], Batch]
 
 
 def covariate_importance(fitted: FittedForecaster, panel: Panel, seed: int = 0) -> pd.DataFrame | None:

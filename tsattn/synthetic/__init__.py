@@ -1,8 +1,8 @@
 """Synthetic time series: seeded generators of many kinds, on which the pretrained network was trained.
 
 Every generator is a function of a random generator, the number of series, their length and their season lengths, and
-returns an array `(count, length)`. `generate` mixes them in equal parts, with convex
-combinations of series and observation effects. Nothing here imports Keras or TensorFlow.
+returns an array `(count, length)`. `generate` mixes them in equal parts, with convex combinations of series and
+observation effects. Nothing here imports Keras or TensorFlow.
 """
 
 from __future__ import annotations

@@ -36,15 +36,6 @@ MIN_SIGMAS = 3.0
 SHORTER_SEASON_RATIO = 0.7
 """A shorter season is preferred if its correlation is this fraction of the best: the day over the week."""
 
-MIN_VALUES = 20
-"""Values of a target from which on its domain is inferred."""
-
-MAX_NEAR = 0.1
-"""Values up to this fraction of the mean of their series are near 0."""
-
-MIN_FRACTION = 0.03
-"""Fraction of values near 0 from which on a target is near 0."""
-
 
 def detect_season(series: Sequence[npt.NDArray[Any]]) -> int:
     """Return the season length in steps that the values show; 1 if there is no clear peak.
@@ -266,6 +257,16 @@ def infer_horizon(panel: Panel, config: DataConfig, season: int) -> InferredSett
     if horizon < usual:
         reason = f"a fifth of the median series length, {median:g}"
     return InferredSetting(field="horizon", value=str(horizon), given=False, reason=reason)
+
+
+MIN_VALUES = 20
+"""Values of a target from which on its domain is inferred."""
+
+MAX_NEAR = 0.1
+"""Values up to this fraction of the mean of their series are near 0."""
+
+MIN_FRACTION = 0.03
+"""Fraction of values near 0 from which on a target is near 0."""
 
 
 def infer_support(panel: Panel, config: DataConfig) -> InferredSetting:
