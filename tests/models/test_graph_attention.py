@@ -20,9 +20,9 @@ from small_models import SPEC, Histories, histories, make_graph, window
 from tsattn import Forecaster
 from tsattn.data.loader import load
 from tsattn.errors import ConfigError, DataError
+from tsattn.explanation.attribution import attention_maps
 from tsattn.models import resolve_options
 from tsattn.models.defaults import DataSummary, fill_options
-from tsattn.models.transformer import attention_maps
 from tsattn.scoring.comparison import predict_windows
 from tsattn.timeseries.windows import OBSERVED, PAST, QUANTILES
 

@@ -10,8 +10,9 @@ from keras_help import on_tensorflow, outputs, with_random_weights
 from numpy_reference import Array
 from small_models import SPEC, histories, make_graph, window
 
+from tsattn.explanation.attribution import attention_maps
 from tsattn.layers.ops import unroll_loops
-from tsattn.models.transformer import TransformerDecoder, attention_maps
+from tsattn.models.transformer import TransformerDecoder
 from tsattn.timeseries.windows import ATTENTION
 
 STEPS, LEVELS, FED = 4, 3, 2

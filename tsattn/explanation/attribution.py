@@ -1,4 +1,7 @@
-"""The inputs on which a forecast depends: attention over past steps with a faithfulness check, permuted covariates."""
+"""The inputs on which a forecast depends: attention over past steps with a faithfulness check, permuted covariates.
+
+`attention_maps` returns the attention weights of every layer of a model.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from tsattn.forecasting.fitted import FittedForecaster
+from tsattn.layers import GraphAttention, TransformerDecoderBlock, TransformerEncoderBlock
+from tsattn.layers.ops import Tensor
 from tsattn.models import resolve_options
 from tsattn.models.combination import COMBINATION_LAYER
 from tsattn.models.options import ZeroShotOptions
+from tsattn.models.transformer import DecoderAttention, TransformerDecoder
 from tsattn.pretrained.features import CANDIDATES
 from tsattn.pretrained.zero_shot import NetworkWeights, network_weights
 from tsattn.scoring.comparison import batch_rows
@@ -38,6 +44,10 @@ from tsattn.timeseries.windows import (
     WindowSpec,
     gather,
 )
+
+ATTENTION_LAYERS = (TransformerEncoderBlock, TransformerDecoderBlock, GraphAttention)
+"""Layers that return their attention weights after their output."""
+
 
 MAX_SERIES = 6
 """Series whose attention is returned."""
@@ -305,3 +315,30 @@ def _permute_features(chosen: list[int], futures: int) -> Permute:
 
 def _permute_static(name: str) -> Permute:
     return lambda batch, order: {**batch, name: batch[name][order]}
+
+
+def attention_maps(model: keras.Model) -> keras.Model:
+    """Return a model with the same inputs and weights whose outputs are the attention weights of every layer.
+
+    The outputs are lists of maps `(rows, heads, queries, keys)` by layer name: the self-attention of a Transformer
+    encoder block; the self-attention and cross-attention of a decoder block; the attention between nodes of graph
+    attention. `rows` is batch times context scales, for a Transformer also times independent channels. Names of
+    ensemble members are prefixed, `member/layer`, as are the blocks of an autoregressive decoder, `decoder/block_0`.
+    """
+    maps: dict[str, list[Tensor]] = {}
+
+    def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(layer, keras.Model):
+            inner = attention_maps(layer)
+            maps.update({f"{layer.name}/{name}": weights for name, weights in inner(*args, **kwargs).items()})
+        outputs = layer(*args, **kwargs)
+        if isinstance(layer, TransformerDecoder):
+            arguments = {name: kwargs[name] for name in ("features", "memory_mask") if name in kwargs}
+            inner = DecoderAttention(layer)(outputs[0], *args, **arguments)
+            maps.update({f"{layer.name}/block_{number}": list(pair) for number, pair in enumerate(inner)})
+        if isinstance(layer, ATTENTION_LAYERS) and isinstance(outputs, list | tuple):
+            maps[layer.name] = list(outputs[1:])
+        return outputs
+
+    clone = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    return keras.Model(clone.input, maps, name=f"{model.name}_maps")

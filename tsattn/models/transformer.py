@@ -1,4 +1,4 @@
-"""Transformer encoder-decoder over patches of time, and the attention maps of every layer of a model."""
+"""Transformer encoder-decoder over patches of time."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from tsattn.layers import GraphAttention, PositionalEncoding, TransformerDecoderBlock, TransformerEncoderBlock
+from tsattn.layers import PositionalEncoding, TransformerDecoderBlock, TransformerEncoderBlock
 from tsattn.layers.ops import Tensor, fori_loop
 from tsattn.models.architecture import Architecture, ArchitectureInputs, ArchitectureOutputs, AttentionWeights
 from tsattn.models.components import HorizonSegments, HorizonSteps, QuantileHead, SegmentedWindow, Segments, copy_branch
 from tsattn.models.defaults import default_patch_length, fill_options
 from tsattn.models.options import TransformerOptions
 from tsattn.timeseries.windows import WindowSpec
-
-ATTENTION_LAYERS = (TransformerEncoderBlock, TransformerDecoderBlock, GraphAttention)
-"""Layers that return their attention weights after their output."""
 
 
 class _Transformer:
@@ -380,30 +377,3 @@ class DecoderAttention(keras.layers.Layer):
 
 def _concatenate(fed: Tensor, features: Tensor | None) -> Tensor:
     return fed if features is None else ops.concatenate([fed, features], axis=-1)
-
-
-def attention_maps(model: keras.Model) -> keras.Model:
-    """Return a model with the same inputs and weights whose outputs are the attention weights of every layer.
-
-    The outputs are lists of maps `(rows, heads, queries, keys)` by layer name: the self-attention of a Transformer
-    encoder block; the self-attention and cross-attention of a decoder block; the attention between nodes of graph
-    attention. `rows` is batch times context scales, for a Transformer also times independent channels. Names of
-    ensemble members are prefixed, `member/layer`, as are the blocks of an autoregressive decoder, `decoder/block_0`.
-    """
-    maps: dict[str, list[Tensor]] = {}
-
-    def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(layer, keras.Model):
-            inner = attention_maps(layer)
-            maps.update({f"{layer.name}/{name}": weights for name, weights in inner(*args, **kwargs).items()})
-        outputs = layer(*args, **kwargs)
-        if isinstance(layer, TransformerDecoder):
-            arguments = {name: kwargs[name] for name in ("features", "memory_mask") if name in kwargs}
-            inner = DecoderAttention(layer)(outputs[0], *args, **arguments)
-            maps.update({f"{layer.name}/block_{number}": list(pair) for number, pair in enumerate(inner)})
-        if isinstance(layer, ATTENTION_LAYERS) and isinstance(outputs, list | tuple):
-            maps[layer.name] = list(outputs[1:])
-        return outputs
-
-    clone = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
-    return keras.Model(clone.input, maps, name=f"{model.name}_maps")
