@@ -128,7 +128,7 @@ def _prior(xp: Any, parts: Bank, kernels: Kernels, proven: Tensor) -> Tensor:
     """Return the scores without any error.
 
     Theta is preferred, a trend needs two seasons or a long history, and the last season is expected to repeat until
-    past forecasts over the horizon have proven what is better: ``proven``, `(N, 1)`, 0 to 1.
+    past forecasts over the horizon have proven the better one: ``proven``, `(N, 1)`, 0 to 1.
     """
 
     def of_all(condition: Callable[[Candidate], bool]) -> Array:
