@@ -79,8 +79,11 @@ def network_layout(horizon: int, seasons: Sequence[int], longest: int | None = N
 
 
 def past_layout(layout: Layout, horizon: int) -> Layout:
-    """Return the layout of the past forecasts by which the network is compared: a third of the horizon apart."""
-    spacing = max(1, round(horizon / (3 * layout.patch)))
+    """Return the layout of the past forecasts by which the network is compared.
+
+    They are a third of the horizon apart, or more, so that they span a second season.
+    """
+    spacing = max(1, round(horizon / (3 * layout.patch)), math.ceil(layout.second / (_ORIGINS * layout.patch)))
     last = layout.patches - 1
     origins = tuple(range(last - _ORIGINS * spacing, last, spacing))
     origins = tuple(origin for origin in origins if origin >= 0) or (last,)
