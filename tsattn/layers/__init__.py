@@ -7,18 +7,16 @@ from tsattn.layers.attention_pooling import AttentionPooling, CopyAttention
 from tsattn.layers.attention_scores import register_score
 from tsattn.layers.classical_attention import BahdanauAttention, LuongAttention
 from tsattn.layers.convolutions import AdaptiveAdjacency, DiffusionConvolution, TemporalConvBlock, receptive_field
-from tsattn.layers.forecast_combination import ForecastCombination
+from tsattn.layers.forecast_combination import ForecastCombination, SmoothingCombination, ZeroShotForecast
 from tsattn.layers.graph import GraphAttention
 from tsattn.layers.linear_attention import LinearAttention
 from tsattn.layers.multi_head_attention import MultiHeadAttention
 from tsattn.layers.output_layers import CalibratedQuantiles, DistributionHead, ForecastDistribution, SortedQuantiles
-from tsattn.layers.pretrained_forecast import PretrainedForecast
+from tsattn.layers.pretrained_network import PretrainedForecast
 from tsattn.layers.recurrent_decoder import ParallelDecoder
 from tsattn.layers.scaling import InstanceScaling
 from tsattn.layers.sequences import HistoryWindow, Patching, PositionalEncoding, bucket_batches
-from tsattn.layers.smoothing_combination import SmoothingCombination
 from tsattn.layers.transformer import TransformerDecoderBlock, TransformerEncoderBlock
-from tsattn.layers.zero_shot_forecast import ZeroShotForecast
 
 __all__ = [
     "AdaptiveAdjacency",
