@@ -666,6 +666,18 @@ FORMS_READ: dict[str, tuple[str, dict[str, Any]]] = {
         in_rows(f"Product,{first_only(YEARS)}", f",{','.join(str(month.month) for month in MONTHS)}"),
         {"freq": "MS", "start": "2016-01-01", "end": "2019-12-01", "ids": ("A", "B")},
     ),
+    "years above months with totals": (
+        f",{','.join(f'{year}{12 * chr(44)}' for year in range(2016, 2018))}\n"
+        f"Product,{','.join([*ABBREVIATED[:12], 'Total'] * 2)}\n"
+        f"A,{rows_of([*map(value, range(12)), 2060], ',')},{rows_of([*map(value, range(12, 24)), 2060], ',')}\n",
+        {"freq": "MS", "start": "2016-01-01", "end": "2017-12-01", "note": "left out Total 2016"},
+    ),
+    "weeks as rows and years as columns": (
+        lines("Week,2020,2021,2022", 52, lambda n: f"{n + 1},{value(n)},{value(n + 52)},{value(n + 104)}"),
+        {"freq": "W-MON", "start": "2019-12-30", "note": "week 53 of 2020"},
+    ),
+    "prefixes of telephones": (two_series("prefix", "+1", "+44"), {"freq": "D", "ids": ("+1", "+44")}),
+    "ids with one zero": (two_series("store", "1.0", "2.0"), {"freq": "D", "ids": ("1", "2")}),
     "years above the first row of values": (
         "Product,2016,2017,2018,2019\nA,1,2,3,4\nB,5,6,7,8\n",
         {"freq": "1", "ids": ("A", "B"), "layout": "columns", "changed": dict(enumerate(range(1, 9)))},
@@ -1036,6 +1048,14 @@ FORMS_REFUSED = {
         "Time Series:\nStart = 1970 \nEnd = 2009 \nFrequency = 1 \n"
         + "".join(f" [{row + 1:2d}] {rows_of(list(map(value, range(row, row + 10))), ' ')}\n" for row in (0, 10, 20)),
         ["a vector as R prints it", "'[ 1] 150", "write.csv"],
+    ),
+    "years of the Buddhist calendar": (
+        lines("date,y", 40, lambda row: f"{DAYS[row].year + 543}-{DAYS[row]:%m-%d},{value(row)}"),
+        ["'date'", "'2565-01-01", "Buddhist", "time_format="],
+    ),
+    "years of the Persian calendar": (
+        lines("date,y", 20, lambda row: f"1402/01/{row + 1:02d} 12:00,{value(row)}"),
+        ["'date'", "1402/01/01"],
     ),
     "days that may be counted from 1960 or 1970": (
         lines("date,y", 40, lambda row: f"{22646 + row},{value(row)}"),

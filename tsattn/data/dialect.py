@@ -137,7 +137,10 @@ def holds_written_ids(name: str, cells: Any) -> bool:
     filled = pa.array([cell for cell in cells.to_pylist() if cell and not is_missing(cell)], pa.string())
     if not matches(filled, r"^[+]?\d+(\.\d+)?$"):
         return False
-    if has_id_name(name) or (_any(filled, r"^\d+\.\d+0$") and _any(filled, r"^\d+\.\d$")):
+    if matches(filled, r"^\d+(\.0+)?$"):
+        # Whole numbers, as programs write them next to empty cells.
+        return False
+    if has_id_name(name) or matches(filled, r"^\+") or (_any(filled, r"\.\d+0$") and _any(filled, r"\.\d$")):
         return True
     return len(pc.replace_substring(filled, "+", "").cast(pa.float64()).unique()) < len(filled)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tsattn.data.cells import DATE_NUMBER, CellKind, Record, cell_kind, column_kinds, holds_date
-from tsattn.data.columns import is_missing
+from tsattn.data.columns import find_duplicate, is_missing
 from tsattn.data.date_text import YEAR_NAME, month_columns, period_of_year
 from tsattn.data.numbers import UNITS, parse_number
 from tsattn.errors import DataError
@@ -65,13 +65,18 @@ def join_years(above: Sequence[str], below: Sequence[str]) -> list[str] | None:
         ]
         start = next((number for number, cell in enumerate(found) if cell), len(found))
         rest = found[start:]
+        is_unique = find_duplicate(filter(None, rest)) is None
         if 2 * len({cell[:4] for cell in rest}) > len(rest) and all(
             part.strip().isdigit() for part in filled[1][start:]
         ):
             # The first row of values below years.
             continue
-        if len(above) == len(below) and sum(map(bool, rest)) > max(2, 0.8 * len(rest)) and len(set(rest)) == len(rest):
-            others = [" ".join(filter(None, (a.strip(), b.strip()))) for a, b in zip(above, below, strict=True)]
+        if len(above) == len(below) and sum(map(bool, rest)) > max(2, 0.8 * len(rest)) and is_unique:
+            labels = zip(above[:start], below[:start], strict=True)
+            others = [
+                " ".join(filter(None, map(str.strip, pair)))
+                for pair in (*labels, *zip(parts[start:], filled[0][start:], strict=True))
+            ]
             return [cell or other for cell, other in zip(found, others, strict=True)]
     return None
 

@@ -38,6 +38,7 @@ UNITS = frozenset(
 MIN_MARKED = 10
 """Distinct cells of a column from which on marks such as * and (p) are those of numbers."""
 
+_SEPARATOR = re.compile(f"[.,'\u2019{_BLANK}]")
 _LETTERS = frozenset("ghlmstAVW")
 _FLAGS = frozenset("bcdefnprsuz")
 """Letters by which statistics offices mark values, such as p for provisional."""
@@ -74,7 +75,7 @@ class Number:
         whole, point, fraction = self.core.partition(decimal)
         if fraction.strip("0123456789"):
             return None
-        groups = re.split(f"[.,'\u2019{_BLANK}]", whole)
+        groups = _SEPARATOR.split(whole)
         if len(groups) > 1:
             signs = set(re.sub(r"\d", "", whole))
             inner = all(len(group) in (2, 3) for group in groups[1:-1])

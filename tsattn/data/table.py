@@ -14,7 +14,7 @@ import pandas as pd
 
 from tsattn._text import did_you_mean, quote_list, quote_text
 from tsattn.data import columns, timestamps
-from tsattn.data.time_detection import TimeReading, detect_format, read_numbers
+from tsattn.data.time_detection import TimeReading, check_calendar, detect_format, read_numbers
 from tsattn.errors import DataError
 from tsattn.timeseries.panel import WIDE_ID
 from tsattn.timeseries.ragged import Doubles, Floats, Ints
@@ -162,7 +162,7 @@ class Column:
     def time_reading(self) -> TimeReading:
         """How the column reads as timestamps."""
         if self.kind == "date":
-            return TimeReading("date")
+            return check_calendar(self.values, TimeReading("date"))
         return detect_format(self.values) if self.kind == "text" else read_numbers(self.values)
 
     @cached_property

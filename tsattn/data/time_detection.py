@@ -54,6 +54,9 @@ _FISCAL_WORDS = frozenset(("fiscal", "fiscalweek", "fy", "fw"))
 UNKNOWN_START = "whose first day is not known"
 """End of messages about the weeks, months and quarters of fiscal years."""
 
+_OTHER_CALENDARS = {"Buddhist": (2400, 2700), "Islamic or Persian": (1300, 1500)}
+"""Years of other calendars from about 1860 to 2160."""
+
 MAX_YEAR = 2200
 """Last year of timestamps that are counts of seconds or parts of them."""
 
@@ -80,7 +83,24 @@ class TimeReading:
 
 def detect_format(column: pd.Series[Any]) -> TimeReading:
     """Return how a text column reads as timestamps."""
-    return _check_year_first(column, _check_thirds(column, _check_century(column, _detect(column))))
+    reading = _check_thirds(column, _check_century(column, _detect(column)))
+    return check_calendar(_filled(column), _check_year_first(column, reading))
+
+
+def check_calendar(column: pd.Series[Any], reading: TimeReading) -> TimeReading:
+    """Return a doubt instead of a reading if the years are those of the Buddhist, Islamic or Persian calendar."""
+    head = column.dropna().iloc[:1]
+    if (
+        reading.format is None
+        or head.empty
+        or not isinstance(times := parse(head, reading.format)[0], pd.DatetimeIndex)
+    ):
+        return reading
+    calendar = next((name for name, (first, last) in _OTHER_CALENDARS.items() if first <= times[0].year <= last), None)
+    if calendar is None:
+        return reading
+    text = f"expected dates of the Gregorian calendar, got '{head.iloc[0]}', which may be of the {calendar} calendar"
+    return TimeReading(None, doubt=f"{text}, and is {format_timestamp(times[0])} by '{reading.format}'")
 
 
 def _check_year_first(column: pd.Series[Any], reading: TimeReading) -> TimeReading:

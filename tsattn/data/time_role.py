@@ -127,7 +127,7 @@ def _choose(table: Table, readings: dict[str, TimeReading]) -> str | None:
     dates = [name for name in dates if table[name].values.nunique() > 1] or dates
     if doubtful and (not dates or (is_time_name(doubtful[0]) and not any(map(is_time_name, dates)))):
         doubt, row = readings[doubtful[0]].doubt, readings[doubtful[0]].row
-        hints = ["set {time_format} to the right one"] if "'%" in doubt or "'excel'" in doubt else []
+        hints = ["set {time_format} to the right one"] if re.search("by '|'%", doubt) else []
         hints += ["add the year"] if "a day fits" in doubt else []
         hints += ["add a column with the dates"] if UNKNOWN_START in doubt else []
         raise table[doubtful[0]].error(doubt, *hints, "write them as 2020-12-31", row=row)

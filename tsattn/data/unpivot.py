@@ -27,7 +27,7 @@ from tsattn.data.date_text import (
     weekday_columns,
 )
 from tsattn.data.table import Column, Note, Table
-from tsattn.data.time_parts import date_of_parts, part_kind
+from tsattn.data.time_parts import date_of_parts, part_kind, part_values
 from tsattn.data.timestamps import parse
 from tsattn.timeseries.schema import Layout
 
@@ -210,12 +210,12 @@ def _unpivot_timestamps(table: Table) -> Unpivoted | None:
         message = f"expected timestamps in the header from '{names[0]}' to '{names[-1]}', got '{inner[0]}' between them"
         raise table.error(message, "write it as the others", "remove the column")
     months = _drop_total_rows(table, names, others)
-    if (month := _month_column(months, others)) is not None and values.dtype != object:
-        table = months
+    if (part := _part_of_rows(months, others)) is not None and values.dtype != object:
+        table, (key, numbers) = months, part
         long = _melt(table, [], names, YEAR, values)
-        long[MONTH] = np.repeat(month, len(names))
-        long = long.sort_values([YEAR, MONTH], kind="stable")
-        return Unpivoted(table.with_frame(_trim(long, [], long[YEAR] * 12 + long[MONTH])), "columns", (YEAR, MONTH))
+        long[key] = np.repeat(numbers, len(names))
+        long = long.sort_values([YEAR, key], kind="stable")
+        return Unpivoted(table.with_frame(_trim(long, [], long[YEAR] * 53 + long[key])), "columns", (YEAR, key))
     if values.dtype == object and values[0] not in {name.strip() for name in names}:
         text = f"{names[0]} and the others are read as days of a spreadsheet: {values[0]}"
         table = _add_note(table, Note("header", names[0], text, is_warning=True))
@@ -266,13 +266,18 @@ def _holds_numbers(column: Column) -> bool:
     return column.kind == "number" or column.is_numeric_text
 
 
-def _month_column(table: Table, others: Sequence[str]) -> npt.NDArray[np.int64] | None:
-    """Return the months of the rows, if the only other column names each of them once."""
-    if len(others) != 1 or len(table) != 12:
+def _part_of_rows(table: Table, others: Sequence[str]) -> tuple[str, npt.NDArray[Any]] | None:
+    """Return the months or weeks of the rows, if the only other column has each of them once, and their kind."""
+    if len(others) != 1:
+        return None
+    column = table.frame[others[0]]
+    if part_kind(column) == WEEK and sorted(weeks := part_values(column)) == list(range(1, len(weeks) + 1)):
+        return (WEEK, weeks) if len(weeks) >= 52 else None
+    if len(table) != 12:
         return None
     cells = [str(cell).strip() for cell in table.frame[others[0]]]
     months = [int(cell) if cell.isdigit() else month_of(cell) or 0 for cell in cells]
-    return np.array(months) if sorted(months) == list(range(1, 13)) else None
+    return (MONTH, np.array(months)) if sorted(months) == list(range(1, 13)) else None
 
 
 def _melt(table: Table, others: list[str], names: list[str], key: str, values: npt.NDArray[Any]) -> pd.DataFrame:
