@@ -84,12 +84,14 @@ class TimeReading:
 def detect_format(column: pd.Series[Any]) -> TimeReading:
     """Return how a text column reads as timestamps."""
     reading = _check_thirds(column, _check_century(column, _detect(column)))
-    return check_calendar(_filled(column), _check_year_first(column, reading))
+    return check_calendar(column, _check_year_first(column, reading))
 
 
 def check_calendar(column: pd.Series[Any], reading: TimeReading) -> TimeReading:
     """Return a doubt instead of a reading if the years are those of the Buddhist, Islamic or Persian calendar."""
-    head = column.dropna().iloc[:1]
+    # All cells may be millions.
+    head = _spread(column)
+    head = (head[head != ""] if kind_of(column) == "text" else head).dropna().iloc[:1]
     if (
         reading.format is None
         or head.empty
