@@ -142,7 +142,8 @@ def _has_id_name(column: Column) -> bool:
 
 def _rank(column: Column) -> tuple[int, bool, bool, int]:
     is_unit = bool(words_of(column.name) & UNIT_NAMES)
-    return _name_rank(column.name), column.is_numeric_text, is_unit, column.values.nunique()
+    is_written = column.name in column.origin.texts and column.is_numeric_text
+    return _name_rank(column.name), is_written, is_unit, column.values.nunique()
 
 
 def _name_rank(name: str) -> int:
