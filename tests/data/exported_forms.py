@@ -667,10 +667,10 @@ FORMS_READ: dict[str, tuple[str, dict[str, Any]]] = {
         {"freq": "MS", "start": "2016-01-01", "end": "2019-12-01", "ids": ("A", "B")},
     ),
     "years above months with totals": (
-        f",{','.join(f'{year}{12 * chr(44)}' for year in range(2016, 2018))}\n"
-        f"Product,{','.join([*ABBREVIATED[:12], 'Total'] * 2)}\n"
-        f"A,{rows_of([*map(value, range(12)), 2060], ',')},{rows_of([*map(value, range(12, 24)), 2060], ',')}\n",
-        {"freq": "MS", "start": "2016-01-01", "end": "2017-12-01", "note": "left out Total 2016"},
+        f",{','.join(f'{year}{12 * chr(44)}' for year in range(2016, 2019))}\n"
+        f"Product,{','.join([*ABBREVIATED[:12], 'Total'] * 3)}\n"
+        f"A,{','.join(rows_of([*map(value, range(12 * year, 12 * year + 12)), 2060], ',') for year in range(3))}\n",
+        {"freq": "MS", "start": "2016-01-01", "end": "2018-12-01", "note": "left out Total 2016"},
     ),
     "weeks as rows and years as columns": (
         lines("Week,2020,2021,2022", 52, lambda n: f"{n + 1},{value(n)},{value(n + 52)},{value(n + 104)}"),

@@ -325,7 +325,8 @@ def _strip_prefix(table: Table) -> Table:
     """Return a table without the words that precede the timestamps in the names of columns with numbers."""
     names = [name for name in table.columns if " " in name and _holds_numbers(table[name])]
     prefix = _common_prefix(names)
-    if not prefix:
+    if not prefix or sum(cell_kind(name) == "date" for name in table.columns) >= MIN_TIMESTAMPS:
+        # Those with a prefix are perhaps totals of the years of the others.
         return table
     note = Note("header", prefix.strip(), "precedes the timestamps in the header")
     return _add_note(table.with_frame(table.frame.rename(columns=lambda name: name.removeprefix(prefix))), note)
