@@ -170,13 +170,14 @@ def test_the_saved_model_draws_paths(saved: tuple[Forecaster, Path]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("head", "support", "more"), [("normal", "positive", ["keras"]), ("student_t", "real", [])])
-def test_other_formats_have_the_quantiles(head: str, support: str, more: list[str], tmp_path: Path) -> None:
-    forecaster = fitted(head, support)
-    for format in ("onnx", "openvino", "litert", *more):
+def test_other_formats_have_the_quantiles(tmp_path: Path) -> None:
+    # Student's t distribution needs the most operations, and positive values one more.
+    forecaster = fitted("student_t", "positive")
+    formats: tuple[Any, ...] = ("onnx", "openvino", "litert", "keras")
+    for format in formats:
         shape = {"batch": 1, "time": 20} if format == "litert" else {}
         # The export compares it with the model in Python.
-        version = forecaster.export(tmp_path / format, format, **shape)  # type: ignore[arg-type]
+        version = forecaster.export(tmp_path / format, format, **shape)
         assert "sample" not in json.loads((version / "tsattn.json").read_text())["outputs"]
 
 

@@ -117,11 +117,9 @@ def test_several_processes_train_as_one(tmp_path: Path) -> None:
         return run_on_jax(__file__, "train_epochs", arrays, processes=processes, codes=codes)
 
     one = run(1, "one")
-    # Neither the batches nor the validation windows are a multiple of three.
+    # Neither the batches nor the validation windows are a multiple of three. One of three dies, and all start again.
+    assert run(3, "three", dies=1) == {}
+    assert (tmp_path / "three" / "state.npz").exists()
     three = run(3, "three")
-    assert run(2, "two", dies=1) == {}
-    assert (tmp_path / "two" / "state.npz").exists()
-    two = run(2, "two")
-    for several in (two, three):
-        np.testing.assert_allclose(several["weights"], one["weights"], rtol=0, atol=1e-6)
-        np.testing.assert_allclose(several["losses"], one["losses"], rtol=1e-6)
+    np.testing.assert_allclose(three["weights"], one["weights"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(three["losses"], one["losses"], rtol=1e-6)
