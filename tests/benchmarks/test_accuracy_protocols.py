@@ -142,9 +142,7 @@ def test_validation_of_los_loop_is_the_last_eighth_of_the_training_part(data_dir
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("horizon", "mse", "mae"), [(24, 0.424, 0.389), (48, 0.465, 0.407), (336, 0.650, 0.501), (720, 0.655, 0.514)]
-)
+@pytest.mark.parametrize(("horizon", "mse", "mae"), [(24, 0.424, 0.389), (336, 0.650, 0.501)])
 def test_etth1_seasonal_naive_is_the_published_one(horizon: int, mse: float, mae: float, data_dir: Path) -> None:
     of = get_task(f"etth1-{horizon}")
     config = RunConfig.from_dict(resolve(of, ["model.name=seasonal_naive", "data.season=24", "data.context=48"]))
