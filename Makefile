@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs docs-serve notebooks test test-lowest test-slow test-accuracy test-backends pretrain bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-startup bench-scale bench-speed bench-classical bench-layers bench-reliability lint format clean
+.PHONY: help demo docs docs-serve notebooks test test-lowest test-slow test-release test-accuracy test-backends pretrain bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-startup bench-scale bench-speed bench-classical bench-layers bench-reliability lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
@@ -50,7 +50,10 @@ test: $(VENV)/.dev ## The fast tests
 	@$(PYTEST) -m 'not slow'
 
 test-slow: $(VENV)/.dev ## The slow tests: real data sets, notebooks (minutes)
-	@$(PYTEST) -m 'slow and not accuracy'
+	@$(PYTEST) -m 'slow and not accuracy and not release'
+
+test-release: $(VENV)/.dev ## More notebooks, and every program with every network, before a release (minutes)
+	@$(PYTEST) -m release
 
 test-accuracy: $(VENV)/.dev ## Accuracy of the default on ETTh1 and M4 Hourly (eight minutes); needs TSATTN_DATA_DIR
 	@$(PYTEST) -m accuracy

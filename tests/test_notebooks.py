@@ -13,6 +13,8 @@ import pytest
 FOLDER = Path(__file__).parent
 NOTEBOOKS = FOLDER.parent / "notebooks"
 NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
+LONG = ("02-own-data-and-backtest.ipynb", "04-from-recurrence-to-the-transformer.ipynb", "05-sensors-on-a-graph.ipynb")
+"""Notebooks that are run before a release, not in CI."""
 UNTRAINED = {"06-from-saved-model-to-server.ipynb", "07-attention-over-forecasters.ipynb"}
 """Notebooks without a training, of whose outputs the words are compared as well."""
 TRAINED = {"01-first-forecast.ipynb"}
@@ -56,7 +58,9 @@ def test_outputs_are_stored_without_details_of_a_machine(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.release if name in LONG else ()) for name in NAMES]
+)
 def test_stored_outputs_are_those_of_the_code(name: str) -> None:
     import nbformat
     from nbclient import NotebookClient

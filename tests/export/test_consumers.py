@@ -36,6 +36,9 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 """All networks, one with the zero-shot forecast, and of the naive baselines that which uses both ends of a history."""
 
+IN_CI = ("seq2seq", "combined", "drift")
+"""Models that are tried in CI; the others before a release."""
+
 LENGTHS = (1, 2, 5, 11, 12, 13, 30)
 
 pytestmark = [
@@ -162,7 +165,9 @@ def answers_of_a_server(folder: Path, inputs: dict[str, Array]) -> dict[str, dic
     return made
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in IN_CI else pytest.mark.release) for name in MODELS]
+)
 def test_every_program_gets_what_predict_gives(name: str, tmp_path: Path) -> None:
     forecaster = fitted(name)
     new = shops(LENGTHS, seed=2)
