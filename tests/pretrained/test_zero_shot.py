@@ -138,7 +138,7 @@ def test_the_more_accurate_method_has_the_larger_weight():
     assert weight_of(1.0, 4.0) > 0.8 > weight_of(2.0, 2.0) > 0.1 > weight_of(4.0, 1.0)
     assert weight_of(1.0, 4.0, number=1.0) < weight_of(1.0, 4.0)
     assert weight_of(1.0, 4.0, count=2) == 0
-    # Without past forecasts, the network has half of the weight once the second season has begun.
+    # Without past forecasts, the network has half of the weight from one and a half seasons on.
     priors = [
         weight_of(1.0, 4.0, number=0.0, count=count, season=season) for count, season in ((50, 1), (12, 12), (24, 12))
     ]

@@ -61,7 +61,7 @@ FINE_TUNING_VALUES = 2_000
 """Observed values from which the pretrained network is trained on the data by rule."""
 
 PRIORS = (0.3, 0.5, 0.7, 0.9)
-"""Weights of a fine-tuned network without past forecasts, among which the validation part decides."""
+"""Weights of a fine-tuned network without past forecasts or a season, among which the validation part decides."""
 
 MAX_ROWS = 150
 """Maximum of windows times targets by which fine-tuning is judged."""

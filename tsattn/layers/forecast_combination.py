@@ -14,7 +14,7 @@ from keras.initializers import Constant
 
 from tsattn.errors import ConfigError
 from tsattn.layers.layer_utils import check_sequence, constructor_config
-from tsattn.layers.ops import Tensor, last_window
+from tsattn.layers.ops import Tensor, last_window, unfold_channels
 from tsattn.layers.pretrained_network import PretrainedForecast
 from tsattn.pretrained.features import MEDIAN
 from tsattn.pretrained.zero_shot import (
@@ -122,8 +122,8 @@ class SmoothingCombination(keras.layers.Layer):
             empty = tuple(ops.zeros(shape, "float32") for shape in shapes)
             return empty if return_weights else empty[0]
         result, kernels = self.combine(inputs, observed, mask)
-        bands, weights = self.outputs(result, kernels, inputs.shape[2])
-        return (bands, weights) if return_weights else bands
+        bands = unfold_channels(quantiles(ops, result, kernels, self.levels), inputs.shape[2])
+        return (bands, self.kind_weights(result, inputs.shape[2])) if return_weights else bands
 
     def combine(self, inputs: Tensor, observed: Tensor | None, mask: Tensor | None) -> tuple[Combination, Kernels]:
         """Return the combination of each channel, and the constant arrays of the specification."""
@@ -131,14 +131,10 @@ class SmoothingCombination(keras.layers.Layer):
         kernels = float32_kernels(self._spec)
         return combine(ops, *last_window(inputs, observed, mask, self._spec.length), kernels), kernels
 
-    def outputs(self, result: Combination, kernels: Kernels, channels: int) -> tuple[Tensor, Tensor]:
-        """Return the quantiles and the weights of a combination, with channels unfolded."""
-        bands = ops.reshape(
-            quantiles(ops, result, kernels, self.levels), (-1, channels, self.horizon, len(self.levels))
-        )
+    def kind_weights(self, result: Combination, channels: int) -> Tensor:
+        """Return the weights of each kind of candidate, `(batch, channels, kinds)`."""
         is_of_kind = np.array([[kind == other for other in self.kinds] for kind in self._candidate_kinds], "float32")
-        weights = ops.matmul(result.weights, is_of_kind)
-        return ops.transpose(bands, (0, 2, 1, 3)), ops.reshape(weights, (-1, channels, len(self.kinds)))
+        return ops.reshape(ops.matmul(result.weights, is_of_kind), (-1, channels, len(self.kinds)))
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         return None  # the output has the steps of the horizon, all of them valid
@@ -231,12 +227,10 @@ class ZeroShotForecast(keras.layers.Layer):
             return empty if return_weights else empty[0]
         mask = inputs_mask if mask is None else mask
         result, kernels = self.smoothing.combine(inputs, observed, mask)
-        smoothed, kinds = self.smoothing.outputs(result, kernels, channels)
         values, seen = self.network.align(inputs, observed, mask)
         past = past_layout(self.network.layout, self.horizon)
         final, tried = self.network.forecast(values, seen, self.network.layout, past)
-        learned = self.network.at_levels(final, channels)
-        weights = network_weight(
+        weight, spread = network_weight(
             ops,
             ops.sum(ops.cast(seen, "float32"), axis=1, keepdims=True),
             past_errors(ops, tried[..., MEDIAN], values, seen, past),
@@ -246,13 +240,16 @@ class ZeroShotForecast(keras.layers.Layer):
             self.network.layout.season,
             self.prior,
         )
-        weight, spread = (ops.reshape(part, (-1, channels, 1)) for part in weights)
-        medians = (final[:, -1, :, MEDIAN], result.forecast)
-        own, other = (ops.transpose(ops.reshape(part, (-1, channels, self.horizon)), (0, 2, 1)) for part in medians)
-        quantiles = mix((own[..., None], learned), (other[..., None], smoothed), (weight[:, None], spread[:, None]))
+        mixed = mix(
+            (final[:, -1, :, MEDIAN, None], self.network.at_levels(final)),
+            (result.forecast[..., None], quantiles(ops, result, kernels, self.levels)),
+            (weight[:, None], spread[:, None]),
+        )
+        bands = unfold_channels(mixed, channels)
         if not return_weights:
-            return quantiles
-        return quantiles, ops.concatenate([weight, (1 - weight) * kinds], axis=-1)
+            return bands
+        weight = ops.reshape(weight, (-1, channels, 1))
+        return bands, ops.concatenate([weight, (1 - weight) * self.smoothing.kind_weights(result, channels)], axis=-1)
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         return None  # the output has the steps of the horizon, all of them valid

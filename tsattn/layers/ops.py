@@ -139,6 +139,11 @@ def last_window(inputs: Tensor, observed: Tensor | None, mask: Tensor | None, le
     return align(values), align(seen) > 0
 
 
+def unfold_channels(rows: Tensor, channels: int) -> Tensor:
+    """Return `(batch * channels, steps, levels)`, the order of `last_window`, as `(batch, steps, channels, levels)`."""
+    return ops.transpose(ops.reshape(rows, (-1, channels, *rows.shape[1:])), (0, 2, 1, 3))
+
+
 def last_observed(values: Tensor, observed: Tensor) -> Tensor:
     """Return the last observed value of each channel, `(batch, 1, channels)`; 0 without any.
 

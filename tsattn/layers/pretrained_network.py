@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from tsattn.layers.layer_utils import check_sequence, constructor_config
-from tsattn.layers.ops import Tensor, last_window
+from tsattn.layers.ops import Tensor, last_window, unfold_channels
 from tsattn.pretrained.features import (
     CANDIDATES,
     LEVELS,
@@ -244,11 +244,9 @@ class PretrainedForecast(keras.layers.Layer):
         )
         return relative * features.scale[:, :, None, None] + features.centre[:, :, None, None]
 
-    def at_levels(self, quantiles: Tensor, channels: int) -> Tensor:
-        """Return the quantiles of the last origin at the levels of the layer, with channels unfolded."""
-        mix = ops.convert_to_tensor(level_weights(self.levels), "float32")
-        quantiles = ops.reshape(ops.matmul(quantiles[:, -1], mix), (-1, channels, self.horizon, len(self.levels)))
-        return ops.transpose(quantiles, (0, 2, 1, 3))
+    def at_levels(self, quantiles: Tensor) -> Tensor:
+        """Return the quantiles of the last origin at the levels of the layer, `(rows, horizon, levels)`."""
+        return ops.matmul(quantiles[:, -1], ops.convert_to_tensor(level_weights(self.levels), "float32"))
 
     def call(
         self,
@@ -262,7 +260,7 @@ class PretrainedForecast(keras.layers.Layer):
             # Keras has no maximum of an empty tensor.
             return ops.zeros((0, self.horizon, channels, len(self.levels)), "float32")
         values, seen = self.align(inputs, observed, inputs_mask if mask is None else mask)
-        return self.at_levels(self.forecast(values, seen, self.layout)[0], channels)
+        return unfold_channels(self.at_levels(self.forecast(values, seen, self.layout)[0]), channels)
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         return None  # the output has the steps of the horizon, all of them valid

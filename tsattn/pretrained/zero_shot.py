@@ -30,13 +30,13 @@ _ORIGINS = 8
 """Past origins at which the network is evaluated."""
 _STEPS = 24
 """Steps ahead at which both are compared, at most; they are spread over the horizon."""
-# Chosen on the M1 series with an even number, but `SEASONAL_ODDS`: see docs/design/pretraining.md.
+# Chosen on the M1 series with an even number; for the odds see docs/design/pretraining.md.
 PRIOR = 0.3
 """Weight of the network without any past forecast and without a season that was seen again."""
 SEASONAL_ODDS = 7 / 3
 """Factor of the odds of the network from one and a half seasons on: `PRIOR` becomes 0.5."""
 SPREAD_ODDS = 5.0
-"""The same for the width of the intervals, once more and for seasons longer than `SHORT_SEASON`."""
+"""Further factor of these odds in the width of the intervals, for seasons longer than `SHORT_SEASON`."""
 _TEMPERATURE = 2.0
 _FULL_FORECASTS = 4.0
 """Past forecasts over the whole horizon at which the inverse temperature has its stated value."""
@@ -159,8 +159,8 @@ def network_weight(
     known = xp.where(count > 1.5 * season - 0.5, 1.0 if season > 1 else 0.0, 0.0)
     score = score + math.log(SEASONAL_ODDS) * known
     wider = score + (math.log(SPREAD_ODDS) if season > SHORT_SEASON else 0.0) * known
-    odds = 1 / prior - 1
-    weight, spread = (1.0 / (1.0 + odds * xp.exp(-part)) for part in (score, wider))
+    against = 1 / prior - 1
+    weight, spread = (1.0 / (1.0 + against * xp.exp(-part)) for part in (score, wider))
     enough = xp.where(count > _MIN_VALUES - 0.5, 1.0, 0.0)
     return weight * enough, spread * enough
 

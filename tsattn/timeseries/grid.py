@@ -316,9 +316,9 @@ def default_season(freq: str) -> int:
     """
     if is_integer_freq(freq):
         return 1
+    if steps := steps_per_day(freq):
+        return steps
     offset = parse_freq(freq)
-    if _is_elapsed(offset):
-        return max(steps_per_day(freq), 1)
     base = 7 if type(offset) is offsets.Day else _SEASONS.get(offset.rule_code.partition("-")[0], 1)
     return base // offset.n if base % offset.n == 0 else 1
 
