@@ -107,7 +107,10 @@ def run(*arguments: str) -> Any:
     return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
 
 
-OTHERS = [pytest.param(head, marks=pytest.mark.slow) for head in ("student_t", "negative_binomial")]
+OTHERS = [
+    pytest.param("student_t", marks=[pytest.mark.slow, pytest.mark.release]),
+    pytest.param("negative_binomial", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="module", params=["normal", *OTHERS])
@@ -189,7 +192,9 @@ TRUTH = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("head", TRUTH)
+@pytest.mark.parametrize(
+    "head", [pytest.param(head, marks=() if head == "negative_binomial" else pytest.mark.release) for head in TRUTH]
+)
 def test_quantiles_of_known_distributions(head: str) -> None:
     support, drawn, (low, high) = TRUTH[head]
     rng = np.random.default_rng(0)

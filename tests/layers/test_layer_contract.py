@@ -36,8 +36,11 @@ def test_training_and_export_in_graph_mode(tmp_path: Path) -> None:
 @pytest.mark.slow
 @on_tensorflow
 @pytest.mark.parametrize("layer", LAYERS)
-def test_training_and_export_of_all_cases_in_graph_mode(layer: str, tmp_path: Path) -> None:
-    check_graph_mode([case for case in CASES if case.layer == layer], tmp_path)
+@pytest.mark.parametrize(
+    "names", [FAST, pytest.param({case.name for case in CASES}, marks=pytest.mark.release)], ids=["one", "all"]
+)
+def test_training_and_export_of_every_layer_in_graph_mode(layer: str, names: set[str], tmp_path: Path) -> None:
+    check_graph_mode([case for case in CASES if case.layer == layer and case.name in names], tmp_path)
 
 
 @pytest.mark.slow
