@@ -27,10 +27,15 @@ from tsattn.errors import RunError
 def write(path: Path, text: str) -> None:
     with new_directory(path, overwrite=True) as folder:
         (folder / "run.json").write_text(text)
+        (folder / "weights").mkdir()
+        (folder / "weights" / "a").write_text(text)
 
 
 def content(path: Path) -> str:
-    return (path / "run.json").read_text()
+    """The text that a run was written with; the run is whole."""
+    texts = {file.read_text() for file in (path / "run.json", path / "weights" / "a")}
+    assert len(texts) == 1
+    return texts.pop()
 
 
 def hidden(folder: Path) -> list[str]:
@@ -56,7 +61,8 @@ def kill_at_change(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
         return wrapped
 
-    for owner, name in ((Path, "rename"), (Path, "mkdir"), (Path, "chmod"), (shutil, "rmtree"), (os, "fsync")):
+    calls = [(os, name) for name in ("mkdir", "unlink", "rmdir", "fsync")]
+    for owner, name in ((Path, "rename"), (Path, "chmod"), *calls):
         monkeypatch.setattr(owner, name, wrap(getattr(owner, name)))
 
 
@@ -67,7 +73,7 @@ def test_a_kill_at_any_change_leaves_the_former_or_the_new_directory(
     path, seen = tmp_path / name, set()
     if name == "link":
         path.symlink_to(tmp_path / "elsewhere")
-    for number in range(1, 30):
+    for number in range(1, 60):
         write(path, "former")
         with monkeypatch.context() as patch:
             kill_at_change(patch, number)
@@ -77,6 +83,8 @@ def test_a_kill_at_any_change_leaves_the_former_or_the_new_directory(
                 finished = False
             else:
                 finished = True
+        if companion(path, "former").exists():
+            assert content(companion(path, "former")) == "former", "it would be restored if the new one were removed"
         repair_directory(path)
         assert content(path) in ("former", "new")
         seen.add(content(path))

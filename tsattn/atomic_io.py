@@ -120,8 +120,16 @@ def _repair(path: Path) -> None:
     path, former = path.resolve(), companion(path, FORMER)
     if former.exists() and not path.exists():
         former.rename(path)
-    for leftover in (former, companion(path, NEW)):
-        shutil.rmtree(leftover, ignore_errors=True)
+    new = companion(path, NEW)
+    shutil.rmtree(new, ignore_errors=True)
+    _remove(former, new)
+
+
+def _remove(former: Path, new: Path) -> None:
+    """Remove a former directory under the name of an incomplete one, so that it is never restored in part."""
+    with suppress(OSError):
+        former.rename(new)
+        shutil.rmtree(new, ignore_errors=True)
 
 
 @contextmanager
@@ -157,7 +165,7 @@ def _replace(temporary: Path, path: Path, former: Path) -> None:
         path.rename(former)
     temporary.rename(path)
     _synchronize_folder(path.parent)
-    shutil.rmtree(former, ignore_errors=True)
+    _remove(former, temporary)
 
 
 def _synchronize(folder: Path) -> None:
