@@ -27,6 +27,11 @@ def escape_controls(text: str) -> str:
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def escape_controls_in_json(text: str) -> str:
+    """Return a JSON document in which the control characters of strings are escapes, such as backslash u009b."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 class _Hinted(Exception):
     """A message with hints that may name options.
 

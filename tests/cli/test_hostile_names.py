@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from rich.text import Text
 from tsattn.cli.output import without_formulas, write_output, write_table
 from tsattn.cli.screen import Screen, console
 from tsattn.errors import DataError
-from tsattn.export.client_files import _list_names
+from tsattn.export.client_files import _format_table, _list_names
 
 EVIL = "\x1b[2J\x1b]0;owned\x07a\u202eb\x9b1m"
 RAW = ("\x1b", "\x07", "\u202e", "\x9b")
@@ -30,6 +31,9 @@ def test_errors_tables_and_notes_have_no_raw_control_characters(
     pd.DataFrame({"ds": range(9), f"y{EVIL}": 1.0}).to_csv(path, index=False)
     result = tsattn("inspect", path, "--target", f"y{EVIL}")
     assert result.exit_code == 0 and "\\x1b[2J" in result.output and not any(sign in result.output for sign in RAW)
+    result = tsattn("inspect", path, "--target", f"y{EVIL}", "--json")
+    assert not any(sign in result.output for sign in RAW)
+    assert json.loads(result.stdout)["result"]["roles"]["targets"]["columns"] == [f"y{EVIL}"]
     assert not any(sign in str(DataError(EVIL)) for sign in RAW)
     console().print(Text(EVIL))
     assert "\\x1b" in capsys.readouterr().out
@@ -44,6 +48,7 @@ def test_styles_of_a_terminal_remain() -> None:
 
 def test_names_in_a_model_card_are_one_line() -> None:
     assert _list_names(("a\n# owned", "b")) == "`a # owned`, `b`"
+    assert _format_table(("head",), [["a\n# owned | <b>"]]).splitlines()[-1] == "| a # owned \\| &lt;b> |"
 
 
 def test_formulas_are_quoted_where_it_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

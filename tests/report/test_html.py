@@ -223,19 +223,18 @@ def test_training_without_validation_has_one_curve(tmp_path: Path) -> None:
 
 
 def test_markup_in_the_data_is_escaped(tmp_path: Path) -> None:
-    nasty = "<script>alert('x')</script> & \"co\""
-    frames = series(np.arange(40), 5, nasty)
-    setting = InferredSetting(field=nasty, value=nasty, given=False, reason=nasty)
-    scores = SCORES.assign(model=[nasty, *SCORES["model"][1:]])
+    nasty = "<script>alert('x')</script> & \"co\"\\x1b\\u202e"
+    raw = nasty.replace("\\x1b", "\x1b").replace("\\u202e", "\u202e")
     page = report(
         tmp_path,
-        frames,
-        title=nasty,
-        summary=nasty,
-        inferred_settings=(setting,),
-        scores=scores,
-        config=f"# {nasty}\n",
+        series(np.arange(40), 5, raw),
+        title=raw,
+        summary=raw,
+        inferred_settings=(InferredSetting(field=raw, value=raw, given=False, reason=raw),),
+        scores=SCORES.assign(model=[raw, *SCORES["model"][1:]]),
+        config=f"# {raw}\n",
     )
+    assert "\x1b" not in page.source and "\u202e" not in page.source
     assert page.source.count("<script") == 1 and "<script>alert" not in page.source
     assert page.text.count(nasty) >= 7
     assert page.tables[2][1] == [nasty, nasty, "inferred", nasty]

@@ -14,7 +14,7 @@ import click
 from tsattn._text import quote_list
 from tsattn.cli import INTERRUPTED, flag
 from tsattn.cli.screen import Column, DataTable
-from tsattn.errors import TsattnError
+from tsattn.errors import TsattnError, escape_controls_in_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,8 @@ def exit_status_of(error: BaseException) -> int:
 def _write(command: str | None, status: str, exit_status: int, **parts: Any) -> None:
     head = {"version": VERSION, "command": command, "status": status, "exit_status": exit_status}
     empty: dict[str, Any] = {"result": None, "warnings": [], "notes": [], "error": None}
-    click.echo(json.dumps({**head, **empty, **to_json(parts)}, indent=2, ensure_ascii=False))
+    document = json.dumps({**head, **empty, **to_json(parts)}, indent=2, ensure_ascii=False)
+    click.echo(escape_controls_in_json(document))
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

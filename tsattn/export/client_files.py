@@ -106,8 +106,13 @@ def _format_scores(scores: Sequence[dict[str, Any]]) -> str:
 
 
 def _format_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    lines = [head, ["---"] * len(head), *([_escape_cell(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _escape_cell(text: str) -> str:
+    """Return the text of a cell, in which the name of a column is neither markup nor the end of a line or cell."""
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
 def _list_names(names: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tsattn.errors import escape_controls
 from tsattn.models import COMBINATION
 from tsattn.report.excerpts import (
     MAX_SERIES,
@@ -185,7 +186,7 @@ def write_report(
         **_forecast_values(forecast),
         columns=columns,
     )
-    path.write_text(page + "\n", encoding="utf-8")
+    path.write_text(escape_controls(page) + "\n", encoding="utf-8")
 
 
 def _series_plot(excerpt: Excerpt, id: str, *, is_only: bool) -> dict[str, Any]:
