@@ -2,19 +2,21 @@
 
 Each command runs once undisturbed. Then it is killed (SIGKILL, the whole process group) after a random time and
 repeated, `tsattn fit` with ``--resume``. The results of the repetition must be those of the undisturbed command, byte
-by byte, and in between its output must be missing or complete. A damaged run must be refused with the name of the file,
-or forecast the same. Server abuse and malformed requests are tests: tests/serving/test_abuse.py and test_fuzz.py.
+by byte, and in between its output must be missing or complete. The job is small, so that it is often killed between its
+stages, and its processes are forked from one that has imported the packages. A damaged run must be refused with the
+name of the file, or forecast the same. Server abuse and malformed requests are tests: tests/serving/test_abuse.py and
+test_fuzz.py.
 
 Writes `benchmarks/results/reliability.json` and `docs/reliability.md`.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import re
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -37,6 +39,13 @@ PAGE = ROOT / "docs" / "reliability.md"
 DATA = ROOT / "datasets" / "co2.csv"
 SETTINGS = ("data.horizon=12", "model.units=8", "training.epochs=4", "training.steps_per_epoch=20")
 OPTIONS = tuple(part for setting in SETTINGS for part in ("--set", setting))
+SMALL_SETTINGS = (
+    *("data.horizon=4", "data.season=12", "data.context=24", "model.units=4", "model.context_scales=1"),
+    *("model.copy_heads=0", "training.epochs=3", "training.steps_per_epoch=10"),
+)
+SMALL_OPTIONS = tuple(part for setting in SMALL_SETTINGS for part in ("--set", setting))
+SMALL_ROWS = 300
+COUNTS = ("kills", "incomplete", "complete", "resumed", "lost", "different")
 COMMANDS = ("fit", "backtest", "tune", "export", "predict")
 PARTS = ("extremes", "damages", *COMMANDS)
 
@@ -70,68 +79,109 @@ class Command:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def make_command(name: str, run: Path, folder: Path) -> Command:
+def make_command(name: str, data: Path, run: Path, folder: Path) -> Command:
     """Return a command; ``run`` is a run directory, ``folder`` that of the output."""
     suffix = {"tune": ".toml", "predict": ".csv"}.get(name, "")
     out = folder / f"{name}{suffix}"
     arguments, again, results = {
         "fit": (
-            (str(DATA), "--model", "seq2seq", *OPTIONS),
+            (str(data), "--model", "seq2seq", *SMALL_OPTIONS),
             ("--resume",),
-            ("forecast.csv", "metrics.json"),
+            ("forecast.csv", "metrics.json", "saved_model/1/variables/variables.data-00000-of-00001"),
         ),
         "backtest": (
-            (str(DATA), "--model", "seq2seq", "--folds", "3", "--refit", "every", *OPTIONS),
+            (str(data), "--model", "seq2seq", "--folds", "2", "--refit", "every", *SMALL_OPTIONS),
             (),
             ("forecasts.csv", "leaderboard.csv", "scores.csv"),
         ),
-        "tune": ((str(DATA), "--trials", "3", *OPTIONS), (), ("",)),
+        "tune": ((str(data), "--trials", "2", *SMALL_OPTIONS), (), ("",)),
         "export": ((str(run),), (), ("1/assets.extra/tsattn.json", "1/variables/variables.data-00000-of-00001")),
         "predict": ((str(run),), (), ("",)),
     }[name]
     return Command((name, *arguments, "-o", str(out)), again, out, results)
 
 
-def execute(arguments: Sequence[str], kill_after: float | None = None) -> int | None:
+def _run_command(arguments: Sequence[str], log: Path) -> None:
+    """Run a command of `tsattn` in this process, which becomes the leader of a group; its output goes to ``log``."""
+    from tsattn.cli import main
+
+    os.setsid()
+    os.chdir(ROOT)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    main(list(arguments), prog_name="tsattn")
+
+
+def execute(arguments: Sequence[str], log: Path, kill_after: float | None = None) -> int | None:
     """Run a command of `tsattn` and return its exit status; None if it was killed."""
-    command = [sys.executable, "-m", "tsattn", *arguments]
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd=ROOT
-    )
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tensorflow", "keras", "tsattn.cli", "matplotlib.pyplot", "pandas", "scipy.stats"])
+    process = context.Process(target=_run_command, args=(arguments, log))
+    process.start()
+    process.join(kill_after)
+    if process.exitcode is not None:
+        return process.exitcode
+    assert process.pid is not None
     try:
-        return process.wait(kill_after)
-    except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return None
+    except ProcessLookupError:  # it is not the leader of its group yet
+        process.kill()
+    process.join()
+    return None
 
 
-def kill_and_repeat(name: str, run: Path, kills: int, rng: np.random.Generator) -> dict[str, Any]:
-    """Return how often a killed command left no output, a complete one or half of one, and how its repetition ended."""
+def read_stage(log: Path) -> str:
+    """Return what a command printed last before it was killed, without figures."""
+    lines = log.read_text(encoding="utf-8").split("\n") if log.exists() else []
+    texts = [re.sub(r"[^A-Za-z ].*", "", line).strip() for line in lines if line[:1].isalpha()]
+    return next((text for text in reversed(texts) if text), "Start")
+
+
+def kill_and_repeat(name: str, kills: int, seed: int, figures: dict[str, Any], record: Callable[[], None]) -> None:
+    """Add to ``figures`` how often killed commands left no output, a complete one or half of one, and what repeating
+    them gave; ``record`` is called after each kill."""
     with tempfile.TemporaryDirectory() as temporary:
-        command = make_command(name, run, Path(temporary))
-        began = time.monotonic()
-        if execute(command.arguments) != 0:
-            raise click.ClickException(f"{name} failed without a kill")
-        seconds, known = time.monotonic() - began, command.read()
-        figures = {"kills": 0, "incomplete": 0, "complete": 0, "resumed": 0, "lost": 0, "different": 0}
+        data, run, out, log = (Path(temporary) / part for part in ("co2.csv", "fit", "out", "log"))
+        lines = DATA.read_text(encoding="utf-8").splitlines(keepends=True)
+        data.write_text("".join([lines[0], *lines[-SMALL_ROWS:]]), encoding="utf-8")
+        fit = make_command("fit", data, run, run.parent)
+        if name in ("export", "predict") and execute(fit.arguments, log) != 0:
+            raise click.ClickException(f"fit failed: {log.read_text(encoding='utf-8')}")
+        out.mkdir()
+        command = make_command(name, data, run, out)
+
+        def run_undisturbed() -> tuple[int | None, float]:
+            began = time.monotonic()
+            return execute(command.arguments, log), round(time.monotonic() - began, 1)
+
+        status, figures["seconds"] = run_undisturbed()
+        known = command.read()
+        if status != 0:
+            raise click.ClickException(f"{name} failed without a kill: {log.read_text(encoding='utf-8')}")
         while figures["kills"] < kills:
+            rng = np.random.default_rng([seed, figures["kills"]])
             command.clear()
-            if execute(command.arguments, rng.uniform(0, seconds)) is not None:
-                continue  # it was faster than the undisturbed run
-            figures["kills"] += 1
-            if (found := command.read()) is not None:
+            while execute(command.arguments, log, rng.uniform(0, figures["seconds"])) is not None:
+                command.clear()  # it was faster than the undisturbed run
+            stage, found, status = read_stage(log), command.read(), None
+            if found is not None:
                 figures["complete" if found == known else "incomplete"] += 1
             else:
-                status = execute((*command.arguments, *command.again))
-                figures["resumed"] += status == 0
-                if status != 0 and command.again:
-                    status = execute(command.arguments)  # killed before there was anything to resume
+                if command.again:
+                    status = execute((*command.arguments, *command.again), log)
+                    figures["resumed"] += status == 0
+                if status != 0:  # nothing to resume
+                    status, seconds = run_undisturbed()
+                    figures["seconds"] = seconds  # the load of the machine varies
+                    figures["resumed"] += status == 0 and not command.again
                 found = command.read()
                 figures["lost"] += status != 0 or found is None
                 figures["different"] += found is not None and found != known
+            figures["kills"] += 1
+            figures["stages"][stage] = figures["stages"].get(stage, 0) + 1
+            record()
             click.echo(f"{name}: {figures}")
-        return {"seconds": round(seconds, 1), **figures}
 
 
 def damage(file: Path, other: Path, rng: np.random.Generator) -> str:
@@ -147,6 +197,16 @@ def damage(file: Path, other: Path, rng: np.random.Generator) -> str:
         changed = content[:at] + bytes([content[at] ^ int(rng.integers(1, 256))]) + content[at + 1 :]
         file.write_bytes({"changed": changed, "truncated": content[:at], "emptied": b""}[way])
     return way
+
+
+def fit_two_runs(folder: Path) -> list[Path]:
+    """Return two runs of the same data, with different seeds."""
+    runs = [folder / "run", folder / "other"]
+    for seed, run in enumerate(runs):
+        arguments = ("fit", str(DATA), "--model", "seq2seq", *OPTIONS, "--seed", str(seed), "-o", str(run))
+        if execute(arguments, folder / "log") != 0:
+            raise click.ClickException("fit failed")
+    return runs
 
 
 def damage_and_load(run: Path, other: Path, count: int, rng: np.random.Generator) -> dict[str, Any]:
@@ -256,7 +316,12 @@ run, {damages} times; then the run was loaded, and made a forecast.
 
 def _render_kills(found: dict[str, dict[str, Any]]) -> str:
     heads = ["command", "seconds", "kills", "incomplete output", "complete output", "resumed", "lost", "different"]
-    rows = [[name, *(str(value) for value in found[name].values())] for name in COMMANDS if name in found]
+    names = [name for name in COMMANDS if name in found]
+    rows = [[name, *(str(found[name][count]) for count in ("seconds", *COUNTS))] for name in names]
+    stages = [
+        f"- {name}: " + ", ".join(f"{stage} {count}" for stage, count in found[name]["stages"].items()) + "."
+        for name in names
+    ]
     return f"""## Killed commands
 
 Each command was killed (SIGKILL) at a random moment of its run time. Without output it was repeated, `tsattn fit` with
@@ -270,6 +335,9 @@ Each command was killed (SIGKILL) at a random moment of its run time. Without ou
 - Different: repetitions with results that are not the same byte by byte.
 
 {text_table(heads, rows)}
+What the commands had printed last when they were killed, and the number of kills:
+
+{chr(10).join(stages)}
 """
 
 
@@ -289,29 +357,32 @@ fitted to weekly CO2 concentrations.
 @click.option("--damages", default=200, show_default=True, help="Damaged runs.")
 @click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), help="Only this part.")
 @click.option("--seed", default=0, show_default=True)
+@click.option("--resume", is_flag=True, help="Add to the recorded kills instead of starting again.")
 @TABLE_ONLY
-def main(kills: int, damages: int, parts: tuple[str, ...], seed: int, table_only: bool) -> None:
-    """Kill commands, damage runs, forecast extreme series, and write the page after each of these parts."""
+def main(kills: int, damages: int, parts: tuple[str, ...], seed: int, resume: bool, table_only: bool) -> None:
+    """Kill commands, damage runs, forecast extreme series; the page is written after each kill and each part."""
     results = read_results(RESULTS)
-    if table_only:
+    results["seed"] = seed
+
+    def record() -> None:
         write_results(RESULTS, results, render_page(results), PAGE)
-        return
-    with tempfile.TemporaryDirectory() as temporary:
-        run, other = Path(temporary) / "run", Path(temporary) / "other"
-        for folder, seed_of_run in ((run, 0), (other, 1)):
-            arguments = ("fit", str(DATA), "--model", "seq2seq", *OPTIONS, "--seed", str(seed_of_run))
-            if execute((*arguments, "-o", str(folder))) != 0:
-                raise click.ClickException("fit failed")
-        for part in parts or PARTS:
-            rng = np.random.default_rng(seed)
-            if part == "damages":
-                results[part] = damage_and_load(run, other, damages, rng)
-            elif part == "extremes":
-                results[part] = forecast_extremes(run)
-            else:
-                results.setdefault("kills", {})[part] = kill_and_repeat(part, run, kills, rng)
-            results["seed"] = seed
-            write_results(RESULTS, results, render_page(results), PAGE)
+
+    parts = () if table_only else parts or PARTS
+    for part in parts:
+        if part in COMMANDS:
+            found = results.setdefault("kills", {})
+            if not (resume and part in found):
+                found[part] = {"seconds": 0.0, **dict.fromkeys(COUNTS, 0), "stages": {}}
+            kill_and_repeat(part, kills, seed, found[part], record)
+    if {"damages", "extremes"} & set(parts):
+        with tempfile.TemporaryDirectory() as temporary:
+            run, other = fit_two_runs(Path(temporary))
+            if "extremes" in parts:
+                results["extremes"] = forecast_extremes(run)
+                record()
+            if "damages" in parts:
+                results["damages"] = damage_and_load(run, other, damages, np.random.default_rng(seed))
+    record()
 
 
 if __name__ == "__main__":
