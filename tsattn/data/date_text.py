@@ -122,6 +122,8 @@ def weekday_of(word: str) -> int | None:
 
 def fold(text: str) -> str:
     """Return text in lower case without accents."""
+    if text.isascii():
+        return text.lower()
     return "".join(sign for sign in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(sign))
 
 

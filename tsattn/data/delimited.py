@@ -256,11 +256,10 @@ def _read_chunk(chunk: memoryview, dialect: Dialect, first: bool) -> Any:
     names = {} if first else {"column_names": dialect.names}
     types = dialect.types(dictionaries=True)
     table = read_csv(pa.BufferReader(pa.py_buffer(chunk)), dialect, types, use_threads=False, **names)
-    for number, name in enumerate(table.column_names):
-        dtype = table[number].type
-        if pa.types.is_timestamp(dtype):
+    for number, column in enumerate(table.schema):
+        if pa.types.is_timestamp(column.type):
             # The unit of this package.
-            table = table.set_column(number, name, table[number].cast(pa.timestamp("us", dtype.tz)))
+            table = table.set_column(number, column.name, table[number].cast(pa.timestamp("us", column.type.tz)))
     return table
 
 

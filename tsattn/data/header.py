@@ -56,7 +56,8 @@ def join_years(above: Sequence[str], below: Sequence[str]) -> list[str] | None:
     of totals, have the names of both rows.
     """
     for years, parts in ((above, below), (below, above)):
-        if len({cell for cell in years if _is_year(cell)}) < 2 and sum(map(_is_year, years)) < 3:
+        named = [cell for cell in years if _is_year(cell)]
+        if len(set(named)) < 2 and len(named) < 3:
             continue
         filled = [_fill_from(cells, pattern) for cells, pattern in ((years, _is_year), (parts, period_of_year))]
         found = [
@@ -82,7 +83,8 @@ def join_years(above: Sequence[str], below: Sequence[str]) -> list[str] | None:
 
 
 def _is_year(cell: str) -> bool:
-    return re.fullmatch(r"(?:19|20)\d\d", cell.strip()) is not None
+    stripped = cell.strip()
+    return len(stripped) == 4 and re.fullmatch(r"(?:19|20)\d\d", stripped) is not None
 
 
 def _fill_from(row: Sequence[str], is_name: Callable[[str], object]) -> list[str]:

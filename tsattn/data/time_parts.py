@@ -139,7 +139,7 @@ def _kind_of_values(column: pd.Series[Any]) -> str | None:
 
 def names_months(column: pd.Series[Any]) -> bool:
     """Return whether a column of text has the names of all months and nothing else."""
-    return _kind_of_values(column) == "month" and column.nunique() == 12
+    return kind_of(column) == "text" and _kind_of_values(column) == "month" and column.nunique() == 12
 
 
 def _kind_of_tokens(column: pd.Series[Any]) -> str | None:

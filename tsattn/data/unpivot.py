@@ -332,10 +332,16 @@ def _strip_prefix(table: Table) -> Table:
     return _add_note(table.with_frame(table.frame.rename(columns=lambda name: name.removeprefix(prefix))), note)
 
 
+def _to_numbers(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Return the cells of a frame as float64; NaN for those that are no numbers."""
+    are_numbers = all(pd.api.types.is_numeric_dtype(dtype) for dtype in set(frame.dtypes))
+    numbers = frame if are_numbers else frame.apply(pd.to_numeric, errors="coerce")
+    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
 def _drop_totals(table: Table, names: list[str], others: list[str]) -> tuple[Table, list[str]]:
     """Return a table without the columns of totals and means of each row."""
-    values = table.frame[names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
-    sums = np.nansum(values, axis=1)
+    sums = np.nansum(_to_numbers(table.frame[names]), axis=1)
     totals = []
     for name in others:
         if table[name].kind != "number":
@@ -362,7 +368,7 @@ def _drop_total_rows(table: Table, names: list[str], others: list[str]) -> Table
     rows = np.flatnonzero(named.any(axis=1)) if texts else np.zeros(0, dtype=np.int64)
     if len(rows) != 1 or len(table) < 3:
         return table
-    values = table.frame[names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    values = _to_numbers(table.frame[names])
     if not np.allclose(np.nansum(np.delete(values, rows, axis=0), axis=0), values[rows[0]], rtol=1e-3):
         return table
     where = table.row_name(int(rows[0]))
