@@ -935,10 +935,160 @@ FORMS_READ: dict[str, tuple[str, dict[str, Any]]] = {
         lines("Datum;kWh/m²a;Größe", 40, lambda row: f"{DAYS[row]:%d.%m.%Y};{value(row)};{value(row)}"),
         {"freq": "D", "notes": (), "targets": ("kWh/m²a", "Größe"), "encoding": "cp1252"},
     ),
+    "two years of months side by side": (
+        "Month,Sales 2016,Sales 2017\n"
+        + "".join(f"{month},{value(row)},{value(row + 12)}\n" for row, month in enumerate(ABBREVIATED[:12])),
+        {"time": ("year", "month"), "freq": "MS", "start": "2016-01-01", "layout": "columns"},
+    ),
+    "two years of German months side by side": (
+        "Monat;2016;2017\n" + "".join(f"{month};{value(row)};{value(row + 12)}\n" for row, month in enumerate(GERMAN)),
+        {"freq": "MS", "start": "2016-01-01", "end": "2017-12-01"},
+    ),
+    "numbers that are about right": (
+        lines("date,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{'~' * (row % 7 == 3)}{value(row)}"),
+        {"freq": "D", "setting": "flag '~': column 'y': '~161' is 161"},
+    ),
+    "numbers that are all about right": (
+        lines("date,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},~{value(row)}"),
+        {"freq": "D", "setting": "40 cells have such marks"},
+    ),
+    "numbers with circa": (
+        lines("Datum;y", 40, lambda row: f"{DAYS[row]:%d.%m.%Y};{'ca. ' * (row % 3 == 1)}{value(row)}"),
+        {"freq": "D", "setting": "flag 'ca.'"},
+    ),
+    "times of day with a and p": (
+        "Date\tTime\tTemp\n"
+        + "".join(
+            f"{hour:%Y-%m-%d}\t{hour:%I:%M}{'ap'[hour.hour > 11]}\t{value(row)}\n"
+            for row, hour in enumerate(HOURS[:96])
+        ),
+        {"time": ("Date", "Time"), "freq": "h", "start": "2022-01-01", "targets": ("Temp",), "id": ()},
+    ),
+    "stamps with a and p": (
+        lines("date,y", 480, lambda row: f"{HOURS[row]:%m/%d/%Y %I:%M}{'ap'[HOURS[row].hour > 11]},{value(row)}"),
+        {"freq": "h", "start": "2022-01-01"},
+    ),
+    "stamps with am and pm without a blank": (
+        lines("date,y", 480, lambda row: f"{HOURS[row]:%m/%d/%Y %I:%M}{'ap'[HOURS[row].hour > 11]}m,{value(row)}"),
+        {"freq": "h", "start": "2022-01-01"},
+    ),
+    "Norwegian stamps": (
+        lines("Tidspunkt;y", 48, lambda row: f"{HOURS[row]:%d.%m.%Y kl. %H:%M};{value(row)}"),
+        {"freq": "h", "start": "2022-01-01"},
+    ),
+    "Finnish stamps": (
+        lines("Aika;y", 48, lambda row: f"{HOURS[row]:%d.%m.%Y klo %H.%M};{value(row)}"),
+        {"freq": "h", "start": "2022-01-01"},
+    ),
+    "German stamps with Uhr": (
+        lines("Zeit;y", 48, lambda row: f"{HOURS[row]:%d.%m.%Y um %H:%M Uhr};{value(row)}"),
+        {"freq": "h", "start": "2022-01-01"},
+    ),
+    "Ukrainian dates": (
+        lines("date;y", 20, lambda row: f"{DAYS[row].day} січня 2022;{value(row)}"),
+        {"freq": "D", "start": "2022-01-01"},
+    ),
+    "Russian dates with the word for year": (
+        lines("date;y", 20, lambda row: f"{DAYS[row].day} января 2022 \u0433.;{value(row)}"),
+        {"freq": "D", "start": "2022-01-01"},
+    ),
+    "month, day and year with hyphens": (
+        lines("date,y", 40, lambda row: f"{DAYS[row]:%b-%d-%Y},{value(row)}"),
+        {"freq": "D", "start": "2022-01-01"},
+    ),
+    "quarters with a colon": (
+        lines("period,y", 40, lambda row: f"{QUARTERS[row].year}:Q{QUARTERS[row].quarter},{value(row)}"),
+        {"time_format": "quarter", "start": "2010-01-01"},
+    ),
+    "prices in Turkish lira": (
+        lines("Tarih;y", 40, lambda row: f"{DAYS[row]:%d.%m.%Y};{value(row)},00 TL"),
+        {"freq": "D", "setting": "unit TL"},
+    ),
+    "row numbers that count down": (
+        lines("No.,date,y", 40, lambda row: f"{40 - row},{DAYS[row]:%Y-%m-%d},{value(row)}"),
+        {"targets": ("y",), "setting": "numbers the rows"},
+    ),
+    "numbers of patients": (
+        lines(
+            "date,patient_id,Fallnummer,y",
+            40,
+            lambda row: f"{DAYS[row]:%Y-%m-%d},{7919 * row % 4999},{row**3},{value(row)}",
+        ),
+        {"targets": ("y",), "setting": "numbers the rows"},
+    ),
+    "marks of errors next to numbers such as years": (
+        lines("date,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{'#BEZUG!' if row == 39 else f'{value(row)}.0'}"),
+        {"targets": ("y",), "freq": "D"},
+    ),
+    "days of a count from an unknown date": (
+        lines("MJD,y", 40, lambda row: f"{59580 + row},{value(row)}"),
+        {"freq": "1", "time": (), "note": "'MJD' counts from 59580 on, perhaps units of time since a fixed date"},
+    ),
+    "hours since 1900": (
+        lines("time,y", 40, lambda row: f"{1069464 + row},{value(row)}"),
+        {"freq": "1", "time": ("time",), "note": "'time' counts from 1069464 on"},
+    ),
 }
 
 
 FORMS_REFUSED = {
+    "two measures of each month in two rows": (
+        "store,"
+        + ",,".join(ABBREVIATED[:12])
+        + ",\n"
+        + ","
+        + ",".join(["sales,price"] * 12)
+        + "\n"
+        + matrix("", lambda row: "ABC"[row], 3, 24),
+        ["line 2", "'Jan sales', 'Jan price'", "one column per timestamp", "one row per timestamp"],
+    ),
+    "two measures of each month in two full rows": (
+        "store,"
+        + ",".join(f"{month},{month}" for month in ABBREVIATED[:12])
+        + "\n"
+        + ","
+        + ",".join(["sales,price"] * 12)
+        + "\n"
+        + matrix("", lambda row: "ABC"[row], 3, 24),
+        ["line 2", "'Jan sales', 'Jan price'"],
+    ),
+    "two measures of each year": (
+        "store,"
+        + ",,".join(YEARS[::12])
+        + ",\n"
+        + ","
+        + ",".join(["sales,price"] * 4)
+        + "\n"
+        + matrix("", lambda row: "ABC"[row], 3, 8),
+        ["line 1", "'2016 sales', '2016 price'"],
+    ),
+    "two measures of each month, and years in the rows": (
+        "year,"
+        + ",".join(f"{month} {name}" for month in ABBREVIATED[:12] for name in ("sales", "price"))
+        + "\n"
+        + matrix("", lambda row: str(2012 + row), 8, 24),
+        ["line 1", "'Jan sales', 'Jan price'"],
+    ),
+    "days since year 0": (
+        lines("time,y", 96, lambda row: f"{738522 + row / 24:.6f},{value(row)}"),
+        ["'time'", "738522.0", "2022-01-01 in days since year 0, as MATLAB counts", "2023-01-02 in days since year 1"],
+    ),
+    "Julian days": (
+        lines("JD,y", 40, lambda row: f"{2459580.5 + row},{value(row)}"),
+        ["'JD'", "2022-01-01 in Julian days", "write them as 2020-12-31"],
+    ),
+    "ticks of .NET": (
+        lines("timestamp,y", 40, lambda row: f"{637765920000000000 + 36000000000 * row},{value(row)}"),
+        ["'timestamp'", "637765920000000000", "2022-01-01 in ticks since year 1"],
+    ),
+    "ticks of Windows in a column of another name": (
+        lines("filetime,y", 40, lambda row: f"{132854688000000000 + 864000000000 * row},{value(row)}"),
+        ["'filetime'", "2022-01-01 in ticks since 1601"],
+    ),
+    "numbers such as years next to other marks": (
+        lines("date,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{'tbd' if row == 20 else f'19{row:02d}.{row % 9 + 1}'}"),
+        ["line 22", "'y'", "expected a number, got 'tbd'"],
+    ),
     "units that differ by a factor": (
         lines("time,y", 40, lambda row: f"{DAYS[row]:%Y-%m-%d},{value(row)} {'kW' if row % 5 else 'W'}"),
         ["line 2", "'kW'", "'150 W'"],

@@ -19,14 +19,19 @@ from tsattn.errors import DataError
 DAYS = [datetime.date(2022, 1, day) for day in range(1, 10)]
 ROWS: list[list[Any]] = [["day", "sales", "shop is open"], *([day, i + 0.5, True] for i, day in enumerate(DAYS))]
 EPOCH = datetime.date(1899, 12, 30)
+HIDDEN = ' hidden="1"'
 
 NAMESPACE = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 
 
-def write_xlsx(path: Path, *, hidden: Sequence[str] = (), columns: str = "", **sheets: list[list[Any]]) -> Path:
-    """Write the least that makes a workbook: cell style 1 is a date; names of hidden sheets and XML of columns."""
+def write_xlsx(
+    path: Path, *, hidden: Sequence[str] = (), columns: str = "", rows: Sequence[int] = (), **sheets: list[list[Any]]
+) -> Path:
+    """Write the least that makes a workbook: cell style 1 is a date; names of hidden sheets, XML of columns and hidden
+    rows, from 1 on.
+    """
     states = {name: 'state="hidden" ' for name in hidden}
     names = "".join(
         f'<sheet name="{name}" sheetId="{n}" {states.get(name, "")}r:id="r{n}"/>' for n, name in enumerate(sheets, 1)
@@ -52,8 +57,11 @@ def write_xlsx(path: Path, *, hidden: Sequence[str] = (), columns: str = "", **s
             "xl/styles.xml",
             f'<styleSheet xmlns="{NAMESPACE}"><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>',
         )
-        for number, rows in enumerate(sheets.values(), 1):
-            lines = "".join(f"<row>{''.join(map(cell_xml, row))}</row>" for row in rows)
+        for number, cells in enumerate(sheets.values(), 1):
+            lines = "".join(
+                f"<row{HIDDEN * (place in rows)}>{''.join(map(cell_xml, row))}</row>"
+                for place, row in enumerate(cells, 1)
+            )
             file.writestr(
                 f"xl/worksheets/{number}.xml",
                 f'<worksheet xmlns="{NAMESPACE}">{columns}<sheetData>{lines}</sheetData></worksheet>',
@@ -120,6 +128,61 @@ def test_hidden_sheets_and_columns_are_reported(tmp_path: Path) -> None:
     cols = '<cols><col min="2" max="2" width="9" hidden="1"/><col min="4" max="16384" hidden="1"/></cols>'
     schema = load(write_xlsx(tmp_path / "d.xlsx", columns=cols, a=wide))[1]
     assert schema.targets == ("cost", "sales") and "columns B: they are hidden" in schema.notes[0].message
+
+
+def write_ods(path: Path, rows: str, columns: str = "") -> Path:
+    """Write the least that makes an OpenDocument spreadsheet of two sheets, from the XML of the rows of the second."""
+    names = ["office", "table", "text"]
+    spaces = " ".join(f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in names)
+    note = '<table:table table:name="Notes &amp; more"><table:table-row table:visibility="collapse"/></table:table>'
+    text = f'{note}<table:table table:name="Sales">{columns}{rows}</table:table>'
+    kind = "application/vnd.oasis.opendocument.spreadsheet"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("mimetype", kind)
+        entry = f'<manifest:file-entry manifest:full-path="/" manifest:media-type="{kind}"/>'
+        space = 'xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"'
+        file.writestr("META-INF/manifest.xml", f"<manifest:manifest {space}>{entry}</manifest:manifest>")
+        body = f"<office:body><office:spreadsheet>{text}</office:spreadsheet></office:body>"
+        file.writestr("content.xml", f"<office:document-content {spaces}>{body}</office:document-content>")
+    return path
+
+
+def ods_row(cells: Sequence[Any], flag: str = "") -> str:
+    kinds = [
+        f'office:value-type="date" office:date-value="{cell}"'
+        if isinstance(cell, datetime.date)
+        else f'office:value-type="float" office:value="{cell}"'
+        if isinstance(cell, (int, float))
+        else 'office:value-type="string"'
+        for cell in cells
+    ]
+    texts = (
+        f"<table:table-cell {kind}><text:p>{cell}</text:p></table:table-cell>"
+        for kind, cell in zip(kinds, cells, strict=True)
+    )
+    return f"<table:table-row{flag}>{''.join(texts)}</table:table-row>"
+
+
+def test_hidden_rows_are_reported(tmp_path: Path) -> None:
+    panel, schema = load(write_xlsx(tmp_path / "a.xlsx", rows=[4, 5, 99], a=ROWS))
+    assert panel.values[:, 0].tolist() == [i + 0.5 for i in range(9)]
+    assert [note.message for note in schema.notes] == [
+        f"{tmp_path / 'a.xlsx'}: rows 4, 5: they are hidden in the spreadsheet, and are read as the others are"
+    ]
+
+
+def test_hidden_rows_and_columns_of_opendocument_are_reported(tmp_path: Path) -> None:
+    hidden = ' table:visibility="collapse"'
+    columns = f'<table:table-column/><table:table-column{hidden} table:number-columns-repeated="2"/>'
+    rows = ods_row(["day", "cost", "sales"])
+    rows += "".join(
+        ods_row([day, i + 7, i + 0.5], ' table:visibility="filter"' * (i in (2, 3))) for i, day in enumerate(DAYS)
+    )
+    rows += f'<table:table-row{hidden} table:number-rows-repeated="1048000"><table:table-cell/></table:table-row>'
+    schema = load(write_ods(tmp_path / "a.ods", rows, columns))[1]
+    assert schema.targets == ("cost", "sales") and schema.freq == "D"
+    (first, second) = (note.message for note in schema.notes)
+    assert "columns B, C: they are hidden" in first and "rows 4, 5: they are hidden" in second
 
 
 def test_timestamps_in_the_header_of_a_sheet(tmp_path: Path) -> None:

@@ -227,6 +227,8 @@ def _score(lines: Sequence[str], delimiter: str) -> float:
 
 def _fit(cell: str, others: str) -> float:
     """Return from 0 to 1 how likely text without a delimiter is one cell, given the other delimiters."""
+    # ~150 is about 150.
+    cell = cell.removeprefix("~")
     if any(sign in cell for sign in others if sign != ","):
         return 0.0
     return 1.0 if "," not in others or "," not in cell or cell_kind(cell) in ("number", "date") else 0.5

@@ -21,7 +21,8 @@ MISSING_MARKS = frozenset(
     re.split(
         " ",
         "- -- --- \u2013 \u2014 . .. ... : * ** *** ? / n/a n/e n.a. n.a na nan null none nil nd n.d. n.d k.a. k.a "
-        "s.d. (null) \\n <na> #n/a #na #null! #div/0! #value! #ref! #name? #num! unavailable unknown missing",
+        "s.d. (null) \\n <na> #n/a #na #null! #div/0! #value! #ref! #name? #num! #nv #wert! #bezug! #zahl! #n/d "
+        "#valeur! #valor! unavailable unknown missing",
     )
 )
 """Text, in lower case, that marks a missing number."""
@@ -129,6 +130,13 @@ def parse_numbers(column: pd.Series[Any]) -> tuple[Doubles, Bools]:
     if invalid.any():
         values = np.where(invalid, 0, values)
     return values, invalid
+
+
+def to_numbers(frame: pd.DataFrame) -> Doubles:
+    """Return the cells of a frame as float64; NaN for those that are no numbers."""
+    are_numbers = all(pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes.unique())
+    numbers = frame if are_numbers else frame.apply(pd.to_numeric, errors="coerce")
+    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def numeric_fraction(column: pd.Series[Any]) -> float:

@@ -23,23 +23,25 @@ januari februari maart april mei juni juli augustus september oktober november d
 januari februari mars april maj juni juli augusti september oktober november december
 styczen luty marzec kwiecien maj czerwiec lipiec sierpien wrzesien pazdziernik listopad grudzien
 stycznia lutego marca kwietnia maja czerwca lipca sierpnia wrzesnia pazdziernika listopada grudnia
+январь февраль март апрель май июнь июль август сентябрь октябрь ноябрь декабрь
+января февраля марта апреля мая июня июля августа сентября октября ноября декабря
+січень лютий березень квітень травень червень липень серпень вересень жовтень листопад грудень
+січня лютого березня квітня травня червня липня серпня вересня жовтня листопада грудня
 """
-"""Months in English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish and Polish, without accents."""
+"""Months in English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Polish, Russian and Ukrainian; those
+in Latin letters without accents."""
 
 _WHOLE_MONTHS = """
 leden unor brezen duben kveten cerven cervenec srpen zari rijen listopad prosinec
 ledna unora brezna dubna kvetna cervna cervence srpna zari rijna listopadu prosince
 ocak subat mart nisan may\u0131s haziran temmuz agustos eylul ekim kas\u0131m aral\u0131k
-январь февраль март апрель маи июнь июль август сентябрь октябрь ноябрь декабрь
-января февраля марта апреля мая июня июля августа сентября октября ноября декабря
-січень лютий березень квітень травень червень липень серпень вересень жовтень листопад грудень
 tammikuu helmikuu maaliskuu huhtikuu toukokuu kesakuu heinakuu elokuu syyskuu lokakuu marraskuu joulukuu
 januar februar marts april maj juni juli august september oktober november december
 januar februar mars april mai juni juli august september oktober november desember
 ianuarie februarie martie aprilie mai iunie iulie august septembrie octombrie noiembrie decembrie
 januar februar marcius aprilis majus junius julius augusztus szeptember oktober november december
 """
-"""Months in Czech, Turkish, Russian, Ukrainian, Finnish, Danish, Norwegian, Romanian and Hungarian, written in full."""
+"""Months in Czech, Turkish, Finnish, Danish, Norwegian, Romanian and Hungarian, written in full."""
 
 _OTHER_ABBREVIATIONS = {"mrt": 3, "mrz": 3, "janner": 1, "jun.": 6, "jul.": 7}
 
@@ -102,7 +104,7 @@ def _month_numbers() -> tuple[dict[str, set[int]], dict[str, set[int]]]:
         for number, name in enumerate(line.split(), start=1):
             whole[fold(name)].add(number)
     for line in _MONTHS.split("\n"):
-        for number, name in enumerate(line.split(), start=1):
+        for number, name in enumerate(map(fold, line.split()), start=1):
             for length in range(3, len(name) + 1):
                 prefixes[name[:length]].add(number)
     return dict(whole), dict(prefixes)
@@ -148,7 +150,10 @@ def _normalize(text: str) -> str:
     text = re.sub(r"^(.*\d:\d\d(?::\d\d)?) ?[-\u2013] ?\d.*:.*$", r"\1", text)
     text = re.sub(r"^(\d{1,4}[-./]\d{1,2}[-./]\d{1,4}) (\d\d) ?[-\u2013] ?\d\d$", r"\1 \2:00", text)
     text = re.sub(r"(\d)(?:st|nd|rd|th|er|º|ª)\b", r"\1", text)
-    text = re.sub(r"\b([aApP])\.? ?[mM]\b\.?", lambda found: f"{found[1].upper()}M", text)
+    text = re.sub(r"(?<![^\W\d_])([aApP])\.? ?[mM]\b\.?", lambda found: f"{found[1].upper()}M", text)
+    text = re.sub(r"(\d[:.]\d\d) ?([ap])$", lambda found: f"{found[1]} {found[2].upper()}M", text)
+    text = re.sub(r"(?<=\d),? (?:kl\.?|klo|um|at|om|à) (?=\d{1,2}[:.h]\d\d)", " ", text)
+    text = re.sub(r"(?<=\d) ?(?:Uhr|uur|[\u0433\u0440]\.?)$", "", text)
     text = re.sub(r"(:\d\d:\d\d),(\d)", r"\1.\2", text)
     text = _ZONE.sub(lambda found: f" {ZONES[found[1]]}" if found[1] else " ", text)
     head = re.match(r"([^\W\d_]+(?:-feira)?\.?)(?![^\W\d_]),? ?(?=\w)", text)
@@ -201,6 +206,7 @@ _DATES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"\d{1,2}([-/. ]?)[A-Z][a-z]{2}\1\d{4}", ("%d{0}%b{0}%Y",)),
     (r"\d{1,2}([-/. ]?)[A-Z][a-z]{2}\1\d{2}", ("%d{0}%b{0}%y", "%y{0}%b{0}%d")),
     (r"[A-Z][a-z]{2} \d{1,2}(,? )\d{4}", ("%b %d{0}%Y",)),
+    (r"[A-Z][a-z]{2}([-/.])\d{1,2}\1\d{4}", ("%b{0}%d{0}%Y",)),
     (r"\d{4}([-/.])\d{3}", ("%Y{0}%j",)),
     (r"\d{4}-W\d\d-\d", ("%G-W%V-%u",)),
 )

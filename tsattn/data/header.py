@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tsattn._text import quote_list
 from tsattn.data.cells import DATE_NUMBER, CellKind, Record, cell_kind, column_kinds, holds_date
 from tsattn.data.columns import find_duplicate, is_missing
-from tsattn.data.date_text import YEAR_NAME, month_columns, period_of_year
+from tsattn.data.date_text import MIN_TIMESTAMPS, YEAR_NAME, month_columns, period_of_year
 from tsattn.data.numbers import UNITS, parse_number
 from tsattn.errors import DataError
 
+_PART = re.compile(r"[A-Za-z]{1,2}'?\d{1,4}")
 _UNIT_ROW = re.compile(
     r"units?|einheit(?:en)?|unités?|unidad(?:es)?|[\[(].*[\])]|-|<\w+>|"
     r"deg ?[cfk]?|volts?|amps?|watts?|percent|days|hours|TS|RN|YYYY|MM|DD|HH|10\^.*",
@@ -82,6 +84,55 @@ def join_years(above: Sequence[str], below: Sequence[str]) -> list[str] | None:
     return None
 
 
+def check_measures(names: Sequence[str], rows: Sequence[Sequence[str]], line: int) -> None:
+    """Raise a DataError if most columns are several measures for each of several timestamps, such as Jan sales.
+
+    Args:
+        names: Names of the columns.
+        rows: Last row of the header and first row after it, which may be the measures below years.
+        line: Line of the last row of the header.
+    """
+    if len(rows) == 2 and len(rows[0]) == len(rows[1]):
+        filled = _fill_from(rows[0], lambda cell: all(_split_period(f"{cell} x")))
+        check_measures([f"{period} {measure}" for period, measure in zip(filled, rows[1], strict=True)], [], line)
+    found = {name: _split_period(name) for name in names}
+    pairs = [pair for pair in found.values() if all(pair)]
+    periods, measures = (list(dict.fromkeys(part)) for part in zip(*pairs, strict=True)) if pairs else ([], [])
+    if len(periods) < MIN_TIMESTAMPS or len(measures) < 2 or 2 * len(pairs) <= len(names):
+        return
+    if len(set(pairs)) < len(periods) * len(measures) or all(map(_PART.fullmatch, measures)):
+        return
+    first = [name for name, pair in found.items() if pair[0] == periods[0] and pair[1]]
+    raise DataError(
+        f"line {line}: expected one column per timestamp, got {quote_list(first, max_items=4)}",
+        "write one row per timestamp, with one column for each of them",
+        "keep the columns of one",
+    )
+
+
+def _split_period(name: str) -> tuple[str, str]:
+    """Return the words of a name that are years, months, quarters or dates, and the other ones."""
+    words = re.split(r"[\s_:|]+", name.strip())
+    if len(words) == 1:
+        return "", ""
+    periods = [
+        word
+        for word in words
+        if YEAR_NAME.fullmatch(word) or cell_kind(word) == "date" or (not word.isdigit() and period_of_year(word))
+    ]
+    return " ".join(periods), " ".join(word for word in words if word not in periods)
+
+
+def common_prefix(names: Sequence[str]) -> str:
+    """Return the words that precede a timestamp in all names, such as those of "Persons 2015M01"; else ""."""
+    if len(names) < 2:
+        return ""
+    prefixes = (names[0][: blank.end()] for blank in re.finditer(" ", names[0]))
+    prefix = max((text for text in prefixes if all(name.startswith(text) for name in names)), key=len, default="")
+    rest = [name.removeprefix(prefix) for name in names]
+    return prefix if all(YEAR_NAME.fullmatch(name) or cell_kind(name) == "date" for name in rest) else ""
+
+
 def _is_year(cell: str) -> bool:
     stripped = cell.strip()
     return len(stripped) == 4 and re.fullmatch(r"(?:19|20)\d\d", stripped) is not None
@@ -114,7 +165,8 @@ def _is_unit_row(row: Sequence[str], above: Sequence[str]) -> bool:
     """
     cells = [cell.strip() for cell in row]
     found = [cell in UNITS or bool(_UNIT_ROW.fullmatch(cell)) for cell in cells[1:] if cell]
-    if found and not cells[0] and all(name.strip() for name, cell in zip(above, cells, strict=True) if cell):
+    names = [name.strip() for name, cell in zip(above, cells, strict=True) if cell]
+    if found and not cells[0] and all(names) and find_duplicate(names) is None:
         return True
     return bool(found) and 2 * sum(found) >= len(found)
 

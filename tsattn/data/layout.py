@@ -31,6 +31,7 @@ from tsattn.data.cells import (
     usual_width,
 )
 from tsattn.data.header import (
+    check_measures,
     count_header_rows,
     has_no_header,
     has_numeric_names,
@@ -272,6 +273,8 @@ class _Finder:
                 rows = rows[number:]
                 break
         names, used, units = header_names([record.cells for record in rows])
+        if "date" not in kinds:
+            check_measures(names, [record.cells for record in (rows[-1], *records[start : start + 1])], rows[-1].line)
         self._note_lines(
             [record for record in records[:start] if record not in [rows[number] for number in (*used, *units)]]
         )

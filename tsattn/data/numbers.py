@@ -28,6 +28,7 @@ UNITS = frozenset(
         "£ kr zł Kč Ft B kB KB MB GB TB KiB MiB GiB TiB Mbit/s kbit/s Gbit/s kbps Mbps Gbps Ki Mi Gi Ti B/s kB/s "
         "KB/s MB/s GB/s KiB/s MiB/s GiB/s req/s psi psig inHg mmHg kWp kVA kvar kVAr kVAh kvarh MVA Mvar "
         "MJ GJ kJ J kcal W/m² "
+        "TL ₺ ₽ ₴ \u0440\u0443\u0431 \u0440\u0443\u0431. лв лв. 円 元 원 "
         "W/m2 kWh/m² kWh/m2 kWh/m²a kg/m³ kg/m3 µS/cm uS/cm mS/cm NTU m³/s m3/s m³/h m3/h l/s l/min L/min l/h "
         "gpm cfs ft lbs lb "
         "kn knots rpm lx lux lm dB dBm dBA bpm Ah mAh mW µm mg/m³ µg/m3 mm/h",
@@ -44,9 +45,9 @@ _FLAGS = frozenset("bcdefnprsuz")
 """Letters by which statistics offices mark values, such as p for provisional."""
 
 _NUMBER = re.compile(
-    rf"(?P<open>\(?)\s*(?P<sign>[-+\u2212\u2013]?)\s*(?P<currency>{_CURRENCY})?\s*(?P<inner>[-\u2212]?)"
+    rf"(?P<about>(?:[~\u2248]|ca\.|approx\.)[{_BLANK}]*)?(?P<open>\(?)\s*(?P<sign>[-+\u2212\u2013]?)\s*(?P<currency>{_CURRENCY})?\s*(?P<inner>[-\u2212]?)"
     rf"(?P<core>\d[\d.,'\u2019{_BLANK}]*|[.,]\d+)(?P<exponent>[eE][+-]?\d{{1,3}})?"
-    rf"(?:(?P<trailing>[-+])|(?P<gap>[{_BLANK}]*)(?P<unit>[^\W\d_][^\d\s()]{{0,7}}[23]?\.?|[%\u2030°º€$£¥][A-Za-z]?))?"
+    rf"(?:(?P<trailing>[-+])|(?P<gap>[{_BLANK}]*)(?P<unit>[^\W\d_][^\d\s()]{{0,7}}[23]?\.?|[%\u2030°º€$£¥₺₽₴][A-Za-z]?))?"
     r"\s*(?P<close>\)?)(?P<mark>\s*(?:\*+|\([A-Za-z]\)|\[[A-Za-z]\]))?"
 )
 
@@ -60,7 +61,7 @@ class Number:
         sign: 1 or -1.
         unit: Currency or unit; may be empty.
         scale: Power of ten as text, such as "e-3", and the factor of a suffix such as K.
-        flag: Mark such as "p", "(p)" or "*" after the number; may be empty.
+        flag: Mark such as "p", "(p)" or "*" after the number, or "~" before it; may be empty.
     """
 
     core: str
@@ -129,7 +130,7 @@ def parse_number(text: str) -> Number | None:
         return None
     if unit in _LETTERS and not spaced:
         return None
-    flag = (found["mark"] or "").strip()
+    flag = (found["mark"] or found["about"] or "").strip()
     if unit in _FLAGS - UNITS:
         unit, flag = "", flag or unit
     signs = [found[name] for name in ("sign", "inner", "trailing", "open") if found[name] and found[name] != "+"]

@@ -325,10 +325,16 @@ def _numbers_rows(column: Column, numbers: npt.NDArray[np.float64]) -> bool:
     if not column.is_whole or len(numbers) < 2 or not np.isfinite(numbers).all():
         return False
     words = words_of(column.name)
-    if "id" in words and len(np.unique(numbers)) == len(numbers):
+    is_id = bool(words & {"id", "nr"}) or any(word.endswith("nummer") for word in words)
+    if is_id and len(np.unique(numbers)) > 0.9 * len(numbers):
         return True
     named = bool(words & {"index", "row", "record", "instant", "nr", "no"})
-    return bool((np.diff(numbers) == 1).all()) and (named or len(numbers) >= MIN_COUNTED_ROWS)
+    steps = np.unique(np.diff(numbers))
+    return (
+        len(steps) == 1
+        and (steps[0] == 1 or (named and steps[0] == -1))
+        and (named or len(numbers) >= MIN_COUNTED_ROWS)
+    )
 
 
 def _is_axis(numbers: npt.NDArray[np.float64]) -> bool:

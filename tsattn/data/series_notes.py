@@ -11,7 +11,7 @@ from tsattn._text import format_timestamp, quote_list
 from tsattn.config import DataConfig
 from tsattn.data.columns import Bools
 from tsattn.data.frequency import infer_freq, to_integers
-from tsattn.data.roles import UNIT_NAMES, Role
+from tsattn.data.roles import COUNTS, UNIT_NAMES, Role
 from tsattn.data.table import Table
 from tsattn.data.time_parts import words_of
 from tsattn.timeseries.grid import DAY
@@ -232,6 +232,9 @@ def frequency_notes(
     ]
 
 
+MIN_ORIGIN = 10_000
+"""Number from which on counts of steps may be counts from a fixed date."""
+
 MOST_VALUES = 20
 """Values of a column up to which it may be that of units."""
 
@@ -240,10 +243,17 @@ _FUTURE = frozenset(("forecast", "budget", "plan", "planned", "prognose", "estim
 
 
 def unread_notes(table: Table, time: Role, unused: dict[str, str]) -> list[ReadingNote]:
-    """Return a note if rows are taken as steps although text may hold timestamps of an unknown format."""
-    if time.columns:
+    """Return a note if a column may hold timestamps of an unknown format: text, or numbers from a large one on."""
+    if time.columns and time.time_format != "integer":
         return []
-    for name in unused:
+    for name in time.columns or unused:
+        if table[name].kind == "number" and unused.get(name, COUNTS) == COUNTS:
+            low, high = float(table[name].values.min()), float(table[name].values.max())
+            if low >= MIN_ORIGIN and low > 3 * (high - low):
+                message = f"'{name}' counts from {low:.15g} on, perhaps units of time since a fixed date"
+                return [
+                    ReadingNote(message=f"{message}; steps have no dates", hints=("write dates such as 2020-12-31",))
+                ]
         cells = table[name].values.dropna().astype("str") if table[name].kind == "text" else table[name].values.iloc[:0]
         if len(cells) and cells.is_unique and cells.iloc[:100].str.contains(r"\d").mean() > 0.9:
             message = (

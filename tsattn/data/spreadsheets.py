@@ -7,9 +7,12 @@ import datetime
 import io
 import re
 import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
+from xml.sax.saxutils import unescape
 
 from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
 
@@ -20,10 +23,18 @@ from tsattn.errors import DataError
 _MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """First bytes of zip archives, which .xlsx, .xlsb and .ods are, and of .xls files."""
 
-_HEAD_BYTES = 1 << 16
-"""Part of the text of a sheet that has the formats of its columns, before its cells."""
+MAX_HIDDEN = 12
+"""Hidden rows and columns that a warning lists."""
+
+MAX_REPEATED = 100_000
+"""Hidden rows and columns that one tag may stand for."""
 
 _COLUMN = re.compile(r"<(?:\w+:)?col\b[^>]*>")
+_ROW = re.compile(r"<(?:\w+:)?row\b[^>]*>")
+_TRUE = ("1", "true")
+_ODS_TABLE = re.compile(r"<table:table\b[^>]*>")
+_ODS_PART = re.compile(r"<table:table-(column|row)\b[^>]*>")
+_QUOTES = {"&quot;": '"', "&apos;": "'"}
 
 
 def is_spreadsheet(head: bytes) -> bool:
@@ -67,38 +78,84 @@ def read_spreadsheet(source: Path | bytes, sheet: str | None) -> tuple[bytes, tu
     notes = [Note("sheet", name, f"one of {quote_list(names)}")] if len(names) > 1 else []
     if name not in visible:
         notes.append(Note("sheet", name, "it is hidden in the spreadsheet", is_warning=True))
+    hidden = _find_hidden(source, name)
     width = max(map(len, rows), default=0)
-    if hidden := [
+    columns = [
         _letters(column)
-        for column in _hidden_columns(source, name)
+        for column in hidden.columns
         if column < width and any(row[column : column + 1] not in ([], [""]) for row in rows)
-    ]:
-        text = "they are hidden in the spreadsheet, and are read as the others are"
-        notes.append(Note("columns", quote_list(hidden, quote=""), text, is_warning=True))
+    ]
+    lines = [str(row + 1) for row in hidden.rows if row < len(rows) and any(cell != "" for cell in rows[row])]
+    for field, names in (("columns", columns), ("rows", lines)):
+        if names:
+            text = "they are hidden in the spreadsheet, and are read as the others are"
+            value = quote_list(names, quote="", max_items=MAX_HIDDEN)
+            notes.append(Note(field, value, text, is_warning=True, hint="delete them if they are no data"))
     return buffer.getvalue().encode(), tuple(notes)
 
 
-def _hidden_columns(source: Path | bytes, sheet: str) -> list[int]:
-    """Return the columns of a sheet of an .xlsx file that are hidden, from 0 on; calamine does not read that."""
+@dataclass(frozen=True)
+class _Hidden:
+    """Columns and rows of a sheet that are hidden, from 0 on."""
+
+    columns: Sequence[int] = ()
+    rows: Sequence[int] = ()
+
+
+def _find_hidden(source: Path | bytes, sheet: str) -> _Hidden:
+    """Return what is hidden in a sheet of an .xlsx or .ods file; calamine does not read that."""
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     if not zipfile.is_zipfile(file):
-        return []
+        return _Hidden()
     with zipfile.ZipFile(file) as archive:
-        if "xl/workbook.xml" not in archive.namelist():
-            return []
+        files = archive.namelist()
+        if "content.xml" in files:
+            return _hidden_in_ods(archive.read("content.xml").decode(errors="replace"), sheet)
+        if "xl/workbook.xml" not in files:
+            return _Hidden()
         workbook = ElementTree.fromstring(archive.read("xl/workbook.xml"))
         relations = ElementTree.fromstring(archive.read("xl/_rels/workbook.xml.rels"))
         found = next(each for each in workbook.iter() if each.tag.endswith("}sheet") and each.get("name") == sheet)
         key = next(value for name, value in found.items() if name.endswith("}id"))
         target = next(str(each.get("Target")) for each in relations if each.get("Id") == key)
-        with archive.open(target.removeprefix("/") if target.startswith("/") else f"xl/{target}") as content:
-            head = content.read(_HEAD_BYTES).partition(b"<sheetData")[0].decode(errors="replace")
-    hidden: list[int] = []
-    for tag in _COLUMN.findall(head):
-        first, last, flag = (re.search(rf'\b{name}="(\w+)"', tag) for name in ("min", "max", "hidden"))
-        if flag and flag[1] in ("1", "true") and first and last:
-            hidden += range(int(first[1]) - 1, int(last[1]))
-    return hidden
+        text = archive.read(target.removeprefix("/") if target.startswith("/") else f"xl/{target}").decode()
+    return _hidden_in_xlsx(text)
+
+
+def _hidden_in_xlsx(text: str) -> _Hidden:
+    columns: list[int] = []
+    for tag in _COLUMN.findall(text.partition("<sheetData")[0]):
+        first, last = (_attribute(tag, name) for name in ("min", "max"))
+        if _attribute(tag, "hidden") in _TRUE and first and last:
+            columns += range(int(first) - 1, int(last))
+    rows, number = [], 0
+    for tag in _ROW.findall(text):
+        number = int(_attribute(tag, "r") or number + 1)
+        if _attribute(tag, "hidden") in _TRUE:
+            rows.append(number - 1)
+    return _Hidden(columns, rows)
+
+
+def _hidden_in_ods(text: str, sheet: str) -> _Hidden:
+    tables = _ODS_TABLE.finditer(text)
+    start = next((tag.end() for tag in tables if unescape(_attribute(tag[0], "table:name"), _QUOTES) == sheet), None)
+    if start is None:
+        return _Hidden()
+    hidden: dict[str, list[int]] = {"column": [], "row": []}
+    number = {"column": 0, "row": 0}
+    for tag in _ODS_PART.finditer(text, start, text.find("</table:table>", start)):
+        kind = tag[1]
+        count = int(_attribute(tag[0], f"table:number-{kind}s-repeated") or 1)
+        if _attribute(tag[0], "table:visibility") in ("collapse", "filter"):
+            # The rest of a sheet is one part of a million rows.
+            hidden[kind] += range(number[kind], number[kind] + min(count, MAX_REPEATED))
+        number[kind] += count
+    return _Hidden(hidden["column"], hidden["row"])
+
+
+def _attribute(tag: str, name: str) -> str:
+    """Return an attribute of a tag of XML; empty without it."""
+    return found[1] if (found := re.search(rf'\s{name}="([^"]*)"', tag)) else ""
 
 
 def _letters(column: int) -> str:

@@ -14,7 +14,8 @@ import pandas as pd
 
 from tsattn._text import did_you_mean, quote_list, quote_text
 from tsattn.data import columns, timestamps
-from tsattn.data.time_detection import TimeReading, check_calendar, detect_format, read_numbers
+from tsattn.data.time_detection import TimeReading, check_calendar, detect_format
+from tsattn.data.time_numbers import read_numbers
 from tsattn.errors import DataError
 from tsattn.timeseries.panel import WIDE_ID
 from tsattn.timeseries.ragged import Doubles, Floats, Ints

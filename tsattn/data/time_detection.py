@@ -8,30 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tsattn._text import format_timestamp, quote_list, quote_text
-from tsattn.data.columns import is_whole, kind_of
+from tsattn.data.columns import kind_of
 from tsattn.data.date_text import candidates, normalize
-from tsattn.data.time_parts import is_time_name, names_dates, words_of
-from tsattn.data.timestamps import (
-    COMPACT,
-    DECIMAL_YEAR,
-    EPOCH_UNITS,
-    EXCEL,
-    PERIODS,
-    WEEK_BEFORE_YEAR,
-    changed_date,
-    parse,
-    valid_fraction,
-)
-
-SERIALS = (20_000, 80_000)
-"""Range of the days of spreadsheets: 1954 to 2119."""
-
-SERIAL_OF_1970 = 25_569
-"""Day of spreadsheets, below which numbers are more likely counted from 1960 or 1970 on."""
+from tsattn.data.time_parts import is_time_name, words_of
+from tsattn.data.timestamps import PERIODS, WEEK_BEFORE_YEAR, parse
 
 MAX_ORDERED = 2000
 """Rows in which exchanged days and months are looked for."""
@@ -43,12 +26,8 @@ MIN_ROWS = 10
 """Steps between rows that may show which of several formats fits."""
 
 
-_USUAL_SECONDS = frozenset((1, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800))
-_SERIAL_SECONDS = frozenset((60, 300, 600, 900, 1800, 3600))
-_DAY_SECONDS = 86_400
 _YEAR = re.compile(r"(?:1[89]|20)\d\d")
 _FISCAL_PART = r"(?i:FY ?'?\d{2,4}[-/ ]?(?:[QMP]|F?W)\d{1,2}|(?:[QMP]|F?W)\d{1,2}[-/ ]?FY ?'?\d{2,4})"
-_EPOCH_WORDS = frozenset(("ts", "time", "timestamp", "epoch", "unix", "date", "datetime", "utc"))
 _FISCAL_WORDS = frozenset(("fiscal", "fiscalweek", "fy", "fw"))
 
 UNKNOWN_START = "whose first day is not known"
@@ -56,9 +35,6 @@ UNKNOWN_START = "whose first day is not known"
 
 _OTHER_CALENDARS = {"Buddhist": (2400, 2700), "Islamic or Persian": (1300, 1500)}
 """Years of other calendars from about 1860 to 2160."""
-
-MAX_YEAR = 2200
-"""Last year of timestamps that are counts of seconds or parts of them."""
 
 LAST_YEAR = 2040
 """Last year that may be written with two digits."""
@@ -165,8 +141,8 @@ def _detect(column: pd.Series[Any]) -> TimeReading:
     if spelled.str.fullmatch(_FISCAL_PART).mean() > 0.5:
         return TimeReading(None, doubt=f"expected dates, got '{sample.iloc[0]}' of a fiscal year, {UNKNOWN_START}")
     if _fits(sample, "date"):
-        if _names_weeks(str(column.name)) and spelled.str.fullmatch(r"\d{4}-\d\d").all():
-            return _as_weeks(column, True)
+        if names_weeks(str(column.name)) and spelled.str.fullmatch(r"\d{4}-\d\d").all():
+            return as_weeks(column, True)
         return TimeReading("date")
     if spelled.str.fullmatch(r"[A-Z][a-z]{2}[-/. ']*\d{1,2}|\d{1,2}[-/. ]*[A-Z][a-z]{2}").mean() > 0.5:
         return _read_months(normalize(_filled(column)))
@@ -174,17 +150,18 @@ def _detect(column: pd.Series[Any]) -> TimeReading:
     likely = [name for name in votes if _fits(sample, name)]
     if not likely:
         return _read_mixture(sample, spelled)
-    if "week" in likely and _names_weeks(str(column.name)):
-        return _as_weeks(column, len(likely) > 1)
+    if "week" in likely and names_weeks(str(column.name)):
+        return as_weeks(column, len(likely) > 1)
     if "week" in likely and spelled.str.fullmatch(WEEK_BEFORE_YEAR).mean() > 0.5:
         # A month, unless the name is that of weeks.
         likely.remove("week")
         if not likely:
             return TimeReading(None)
-    return _check_order(column, _choose(column, likely))
+    return _check_order(column, choose_format(column, likely))
 
 
-def _as_weeks(column: pd.Series[Any], is_doubtful: bool) -> TimeReading:
+def as_weeks(column: pd.Series[Any], is_doubtful: bool) -> TimeReading:
+    """Return ISO weeks as the reading of a column, with a note if they could be months; a doubt for fiscal weeks."""
     first = _filled(column).iloc[0]
     if words_of(str(column.name)) & _FISCAL_WORDS:
         return TimeReading(None, doubt=f"expected dates, got '{first}' of a fiscal year, {UNKNOWN_START}")
@@ -192,7 +169,8 @@ def _as_weeks(column: pd.Series[Any], is_doubtful: bool) -> TimeReading:
     return TimeReading("week", note)
 
 
-def _names_weeks(name: str) -> bool:
+def names_weeks(name: str) -> bool:
+    """Return whether a word of the name of a column is one for weeks."""
     return any(word.endswith(("week", "woche")) or word in ("kw", "semaine", "semana") for word in words_of(name))
 
 
@@ -224,7 +202,7 @@ def _read_months(spelled: pd.Series[Any]) -> TimeReading:
     )
 
 
-def _choose(column: pd.Series[Any], likely: list[str]) -> TimeReading:
+def choose_format(column: pd.Series[Any], likely: list[str]) -> TimeReading:
     """Return the format that fits most cells; of several, the only one that puts the rows in order."""
     if len(likely) == 1:
         return TimeReading(likely[0])
@@ -240,7 +218,7 @@ def _choose(column: pd.Series[Any], likely: list[str]) -> TimeReading:
             distinct.append(name)
     if len(distinct) == 1:
         return TimeReading(best)
-    regular = {name: _regularity(parsed[name][0]) for name in distinct}
+    regular = {name: regularity(parsed[name][0]) for name in distinct}
     best = max(regular, key=lambda name: (-regular[name][1], regular[name][0]))
     fraction, backwards = regular[best]
     others = [regular[name] for name in distinct if name != best]
@@ -275,7 +253,7 @@ def _check_order(column: pd.Series[Any], reading: TimeReading) -> TimeReading:
     differs = np.asarray(~invalid & (exchanged != times))
     if not differs.any() or differs.all():
         return reading
-    (fraction, backwards), before = _regularity(mixed), _regularity(times)
+    (fraction, backwards), before = regularity(mixed), regularity(times)
     if fraction < max(0.9, before[0]) or before[1] <= 2 * backwards:
         return reading
     row = int(np.argmax(differs))
@@ -283,7 +261,7 @@ def _check_order(column: pd.Series[Any], reading: TimeReading) -> TimeReading:
     return TimeReading(None, doubt=f"{text}, because only so the rows are in order with the dates after it", row=row)
 
 
-def _regularity(times: pd.Index) -> tuple[float, int]:
+def regularity(times: pd.Index) -> tuple[float, int]:
     """Return the fraction of changes from row to row that are the most common one, and how many go the other way.
 
     They are counted in elapsed time or, for one day of the month, in months. Few rows are never regular.
@@ -317,114 +295,3 @@ def _filled(column: pd.Series[Any]) -> pd.Series[Any]:
 def _spread(column: pd.Series[Any], most: int = 50) -> pd.Series[Any]:
     """Return up to ``most`` cells, evenly spaced."""
     return column.iloc[np.unique(np.linspace(0, len(column) - 1, min(len(column), most)).astype(int))]
-
-
-def detect_number_format(column: pd.Series[Any]) -> str:
-    """Return the format of timestamps that are whole numbers: dates such as 19580329, epoch units or integers."""
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    seen = values[np.isfinite(values)]
-    low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
-    digits = len(f"{low:.0f}") if 1 <= low == np.floor(low) and len(f"{low:.0f}") == len(f"{high:.0f}") else 0
-    best = max(COMPACT.get(digits, ()), key=lambda name: valid_fraction(seen, name), default="")
-    if best and valid_fraction(seen, best) > 0.5:
-        return best
-    for unit, nanoseconds in EPOCH_UNITS.items():
-        if low >= 1e17 / nanoseconds and high < 1e20 / nanoseconds:
-            return unit
-    return "integer"
-
-
-def read_numbers(column: pd.Series[Any]) -> TimeReading:
-    """Return how a column of numbers reads as timestamps, by its values; its name decides about days of spreadsheets.
-
-    Whole numbers without such a meaning, such as years and steps, have no format here.
-    """
-    if kind_of(column) != "number":
-        return TimeReading(None)
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    if np.isfinite(values).sum() < 3:
-        return TimeReading(None)
-    if is_whole(column):
-        found = detect_number_format(column)
-        named = is_time_name(str(column.name)) or (
-            found in EPOCH_UNITS and words_of(str(column.name)) & _EPOCH_WORDS and column.is_monotonic_increasing
-        )
-        if found != "integer" and not named and not _has_usual_steps(column, found):
-            return TimeReading(None)
-        if found in COMPACT[6]:
-            numbers = column.dropna().to_numpy(dtype=np.float64)
-            likely = [name for name in COMPACT[6] if valid_fraction(numbers, name) > 0.5]
-            if "week" in likely and _names_weeks(str(column.name)):
-                return _as_weeks(column.astype("Int64"), "%Y%m" in likely)
-            if found != "%Y%m":
-                return _choose(pd.Series(numbers).astype("int64").astype("str"), likely)
-        last = parse(column.dropna().iloc[-1:], found)[0][0] if found in EPOCH_UNITS else pd.Timestamp(0)
-        if found in EPOCH_UNITS and last.year > MAX_YEAR:
-            text = f"expected dates, got {column.dropna().iloc[-1]:.0f}, which is {last:%Y-%m-%d} as {found} since 1970"
-            return TimeReading(None, doubt=f"{text}, and may be counted from another year")
-        if found in EPOCH_UNITS and last > pd.Timestamp.now(last.tz) + pd.DateOffset(years=2):
-            text = f"{column.dropna().iloc[-1]:.0f} is read as {found} since 1970: {format_timestamp(last)}"
-            return TimeReading(found, f"{text}, which is in the future")
-        if found != "integer":
-            return TimeReading(found)
-        if names_dates(str(column.name)) and (date := changed_date(column)):
-            text = f"expected dates such as 20201231, got {column.dropna().iloc[0]:.0f}, which may be {date}"
-            return TimeReading(None, doubt=text)
-    if (reading := _read_fractions(values, str(column.name))) is not None:
-        return reading
-    low, high = np.nanmin(values), np.nanmax(values)
-    if low >= 1e9 and high < 1e10 and is_time_name(str(column.name)):
-        return TimeReading("seconds")
-    if not SERIALS[0] <= low <= high < SERIALS[1]:
-        return TimeReading(None)
-    is_named = names_dates(str(column.name)) or (
-        is_time_name(str(column.name)) and not is_whole(column) and _usual_step(column, EXCEL) in _SERIAL_SECONDS
-    )
-    if is_named:
-        first = parse(column.dropna().iloc[:1], EXCEL)[0][0]
-        if high < SERIAL_OF_1970:
-            # SAS and R count days as well.
-            others = [f"{pd.Timestamp(f'{start}-01-01') + pd.Timedelta(days=low):%Y-%m-%d}" for start in (1960, 1970)]
-            text = f"expected dates, got {column.dropna().iloc[0]}, which is {format_timestamp(first)} by 'excel', and"
-            return TimeReading(None, doubt=f"{text} {others[0]} or {others[1]} in days since 1960 or 1970")
-        text = f"{column.dropna().iloc[0]} and the others are read as days of a spreadsheet"
-        return TimeReading(EXCEL, f"{text}: {format_timestamp(first)}")
-    return TimeReading(None)
-
-
-def _read_fractions(values: npt.NDArray[np.float64], name: str) -> TimeReading | None:
-    """Return how numbers such as 2010.25 read, if they are years with fractions at equal steps."""
-    if not (np.nanmin(values) >= 1500 and np.nanmax(values) < 2200):
-        return None
-    seen = np.unique(values[np.isfinite(values)])
-    if len(seen) < 5 or seen[0] < 1500 or seen[-1] >= 2200 or (seen == np.round(seen)).all():
-        return None
-    steps = np.diff(seen)
-    usual = float(np.median(steps))
-    if (np.abs(steps - usual) < 0.1 * usual).mean() < 0.9:
-        return None
-    if any(abs(usual * per_year - 1) < 0.02 for per_year in (12, 4, 2)):
-        first = format_timestamp(parse(pd.Series(seen[:1]), DECIMAL_YEAR)[0][0])
-        return TimeReading(DECIMAL_YEAR, f"{seen[0]:.10g} and the others are read as years with fractions: {first}")
-    if usual < 1 and words_of(name) & {"year", "date", "time", "jahr", "datum", "zeit", "annee", "ano"}:
-        doubt = f"expected dates, got years with fractions that are neither months nor quarters, such as {seen[1]:.10g}"
-        return TimeReading(None, doubt=doubt)
-    return None
-
-
-def _usual_step(column: pd.Series[Any], time_format: str) -> float | None:
-    """Return the most common seconds between timestamps; None if cells are invalid or most steps differ."""
-    times, invalid = parse(column, time_format)
-    if invalid.any() or _regularity(times)[0] < 0.7:
-        return None
-    steps = np.diff(pd.DatetimeIndex(times).asi8)
-    found, number = np.unique(steps[steps != 0], return_counts=True)
-    return float(found[np.argmax(number)] / 1e6)
-
-
-def _has_usual_steps(column: pd.Series[Any], unit: str) -> bool:
-    """Return whether numbers are regular timestamps, counts of a unit a usual number of seconds or days apart."""
-    seconds = _usual_step(column, unit)
-    if seconds is None or unit not in EPOCH_UNITS:
-        return seconds is not None
-    return seconds in _USUAL_SECONDS or (seconds % 3600 == 0 and seconds <= 366 * _DAY_SECONDS)

@@ -83,9 +83,9 @@ _SHIFTING_ZONES = ("Europe/London", "Europe/Berlin", "America/New_York", "Austra
 
 _COUNTS = (24, 48, 96, 144, 288, 1440)
 _NAMED_PART = r"(?:(?:\.|er|e|st|nd|rd|th)? ?(?:quarter|quartal|trimestre|kwartaal|kwarta[\u0142l]|halbjahr|semestre))?"
-_CLOCK = r"\s*(\d{1,2})(?:[:.h](\d\d)(?:[:.](\d\d(?:\.\d+)?))?)?\s*(?:([aApP])\.?[mM]\.?)?\s*"
+_CLOCK = r"\s*(\d{1,2})(?:[:.h](\d\d)(?:[:.](\d\d(?:\.\d+)?))?)?\s*(?:([aApP])(?:\.?[mM])?\.?)?\s*"
 _CLOCK_SIGN = r"\d[:.h]\d|\d\d-\d\d|\d\s+(?:-|\u2013|to|bis)\s+\d|[aApP]\.?[mM]"
-_RANGE = rf"{_CLOCK}(?:(?:-|\u2013|to|bis)\s*\d{{1,2}}(?:[:.h]\d\d){{0,2}}\s*(?:[aApP]\.?[mM]\.?)?\s*)?"
+_RANGE = rf"{_CLOCK}(?:(?:-|\u2013|to|bis)\s*\d{{1,2}}(?:[:.h]\d\d){{0,2}}\s*(?:[aApP](?:\.?[mM])?\.?)?\s*)?"
 
 
 @cache
@@ -229,6 +229,14 @@ def has_times_of_day(column: pd.Series[Any]) -> bool:
         return len(filled) > 0 and bool((clocks | padded).all())
     named = bool(words_of(str(column.name)) & _CLOCK_NAMES)
     return named and is_whole(column) and bool(column.dropna().between(0, 24).all())
+
+
+def has_steps_of_day(column: pd.Series[Any]) -> bool:
+    """Return whether a column of text holds times of day at equal steps, at least 12 different ones."""
+    if kind_of(column) != "text" or not has_times_of_day(column.iloc[:1000]) or not has_times_of_day(column):
+        return False
+    micros = np.unique(clock_times(pd.Series(column.dropna().unique()).astype("str"), "time")[0])
+    return len(micros) >= 12 and len(set(np.diff(micros))) == 1
 
 
 def day_part(column: pd.Series[Any], days: pd.Index, *, named: bool = False) -> str | None:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tsattn._text import quote_list
-from tsattn.data.columns import kind_of
 from tsattn.data.date_text import start_of_range
 from tsattn.data.roles import Role
 from tsattn.data.table import FILE, Column, Table
-from tsattn.data.time_detection import UNKNOWN_START, TimeReading, detect_number_format
+from tsattn.data.time_detection import UNKNOWN_START, TimeReading
+from tsattn.data.time_numbers import detect_number_format
 from tsattn.data.time_parts import (
     DATE_PARTS,
     PART_NAMES,
-    clock_times,
     day_part,
+    has_steps_of_day,
     has_times_of_day,
     is_time_name,
     kind_of_name,
@@ -125,6 +124,9 @@ def _choose(table: Table, readings: dict[str, TimeReading]) -> str | None:
     doubtful = [name for name, reading in readings.items() if reading.doubt]
     dates = [name for name, reading in readings.items() if reading.format and table[name].kind != "number"]
     dates = [name for name in dates if table[name].values.nunique() > 1] or dates
+    if len(dates) > 1:
+        # Numbers such as 1998.7 next to marks of missing values.
+        dates = [name for name in dates if is_time_name(name) or not table[name].is_numeric_text] or dates
     if doubtful and (not dates or (is_time_name(doubtful[0]) and not any(map(is_time_name, dates)))):
         doubt, row = readings[doubtful[0]].doubt, readings[doubtful[0]].row
         hints = ["set {time_format} to the right one"] if re.search("by '|'%", doubt) else []
@@ -359,7 +361,7 @@ def _plain(table: Table) -> Role:
         time_format = detect_number_format(table[counting[0]].values)
         known = "is a usual name of a time column" if is_time_name(counting[0]) else "holds years, one after the other"
         return _role_of(counting[0], TimeReading(time_format), f"'{counting[0]}' {known}")
-    for name in named or [name for name in table.columns[:1] if _has_steps_of_day(table[name].values)]:
+    for name in named or [name for name in table.columns[:1] if has_steps_of_day(table[name].values)]:
         if table[name].kind == "text":
             raise _no_dates(table, name)
     for name in named:
@@ -383,14 +385,6 @@ def _counts_time(table: Table, name: str) -> bool:
     return kind in (None, "year") or bool(table[name].values.is_unique)
 
 
-def _has_steps_of_day(column: pd.Series[Any]) -> bool:
-    """Return whether a column of text holds times of day at equal steps, at least 12 different ones."""
-    if kind_of(column) != "text" or not has_times_of_day(column.iloc[:1000]) or not has_times_of_day(column):
-        return False
-    micros = np.unique(clock_times(pd.Series(column.dropna().unique()).astype("str"), "time")[0])
-    return len(micros) >= 12 and len(set(np.diff(micros))) == 1
-
-
 def _add_time_of_day(table: Table, time: Role) -> Role:
     """Return the role with the column of the time of day, if there is one and the dates have none."""
     cells = table[time.columns[0]].values
@@ -411,7 +405,7 @@ def _add_time_of_day(table: Table, time: Role) -> Role:
         ends = [name for name in found if words_of(name) & _ENDS]
         found = {name: found[name] for name in starts if len(starts) + len(ends) == len(found)}
     if not found:
-        found = {name: "time" for name in rest if _has_steps_of_day(table[name].values)}
+        found = {name: "time" for name in rest if has_steps_of_day(table[name].values)}
     return _join_time_of_day(time, *next(iter(found.items()))) if len(found) == 1 else time
 
 

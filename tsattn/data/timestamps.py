@@ -33,7 +33,7 @@ WEEK_BEFORE_YEAR = r"(?P<part>\d{1,2})[-/.](?P<year>[12]\d{3})"
 
 PERIODS: dict[str, tuple[str, ...]] = {
     "quarter": (
-        r"(?P<year>[12]\d{3})[-/ ]?[kKqQtT]0?(?P<part>[1-4])",
+        r"(?P<year>[12]\d{3})[-/: ]?[kKqQtT]0?(?P<part>[1-4])",
         r"[qQtT]0?(?P<part>[1-4])[-/ ]?(?P<year>[12]\d{3})",
         r"(?P<part>[1-4])[qQtT][-/ ']?(?P<year>[12]\d{3}|\d\d)",
         r"[qQtT](?P<part>[1-4])[-/ ']?(?P<year>\d\d)",

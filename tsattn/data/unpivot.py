@@ -13,6 +13,7 @@ import pandas as pd
 
 from tsattn._text import quote_list
 from tsattn.data.cells import DATE_NUMBER, TOTAL, cell_kind
+from tsattn.data.columns import to_numbers
 from tsattn.data.date_text import (
     MIN_TIMESTAMPS,
     YEAR_NAME,
@@ -26,6 +27,7 @@ from tsattn.data.date_text import (
     week_columns,
     weekday_columns,
 )
+from tsattn.data.header import common_prefix
 from tsattn.data.table import Column, Note, Table
 from tsattn.data.time_parts import date_of_parts, part_kind, part_values
 from tsattn.data.timestamps import parse
@@ -233,16 +235,19 @@ def _timestamps(table: Table) -> tuple[list[str], npt.NDArray[Any]] | None:
     """Return the columns whose names are timestamps, in order of time, and these: text, years or numbers of steps."""
     names = [name for name in table.columns if YEAR_NAME.fullmatch(name.strip())]
     numbers = [name for name in table.columns if DATE_NUMBER.fullmatch(name.strip())]
+    least = MIN_TIMESTAMPS if _part_of_rows(table, [name for name in table.columns if name not in names]) is None else 2
     if len(numbers) >= MIN_TIMESTAMPS:
         names = numbers
         values: npt.NDArray[Any] = np.array([int(name) for name in names])
-    elif len(names) >= MIN_TIMESTAMPS:
+    elif len(names) >= least:
         values = np.array([int(YEAR_NAME.fullmatch(name.strip())[1]) for name in names])  # type: ignore[index]
     else:
         serials = serial_days(table.columns)
         names = list(serials) or [name for name in table.columns if cell_kind(name) == "date"]
         values = np.array([serials.get(name, name.strip()) for name in names], dtype=object)
-    if len(names) < MIN_TIMESTAMPS or 2 * sum(_holds_numbers(table[name]) for name in names) < len(names):
+    if len(names) < (MIN_TIMESTAMPS if values.dtype == object else least) or 2 * sum(
+        _holds_numbers(table[name]) for name in names
+    ) < len(names):
         return _numbered_steps(table)
     is_rest_longer = 2 * len(names) < len(table.columns)
     return None if is_rest_longer or len(set(values)) < len(values) else (names, values)
@@ -324,7 +329,7 @@ def _split_first_column(table: Table) -> Table:
 def _strip_prefix(table: Table) -> Table:
     """Return a table without the words that precede the timestamps in the names of columns with numbers."""
     names = [name for name in table.columns if " " in name and _holds_numbers(table[name])]
-    prefix = _common_prefix(names)
+    prefix = common_prefix(names)
     if not prefix or sum(cell_kind(name) == "date" for name in table.columns) >= MIN_TIMESTAMPS:
         # Those with a prefix are perhaps totals of the years of the others.
         return table
@@ -332,16 +337,9 @@ def _strip_prefix(table: Table) -> Table:
     return _add_note(table.with_frame(table.frame.rename(columns=lambda name: name.removeprefix(prefix))), note)
 
 
-def _to_numbers(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Return the cells of a frame as float64; NaN for those that are no numbers."""
-    are_numbers = all(pd.api.types.is_numeric_dtype(dtype) for dtype in set(frame.dtypes))
-    numbers = frame if are_numbers else frame.apply(pd.to_numeric, errors="coerce")
-    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-
-
 def _drop_totals(table: Table, names: list[str], others: list[str]) -> tuple[Table, list[str]]:
     """Return a table without the columns of totals and means of each row."""
-    sums = np.nansum(_to_numbers(table.frame[names]), axis=1)
+    sums = np.nansum(to_numbers(table.frame[names]), axis=1)
     totals = []
     for name in others:
         if table[name].kind != "number":
@@ -368,7 +366,7 @@ def _drop_total_rows(table: Table, names: list[str], others: list[str]) -> Table
     rows = np.flatnonzero(named.any(axis=1)) if texts else np.zeros(0, dtype=np.int64)
     if len(rows) != 1 or len(table) < 3:
         return table
-    values = _to_numbers(table.frame[names])
+    values = to_numbers(table.frame[names])
     if not np.allclose(np.nansum(np.delete(values, rows, axis=0), axis=0), values[rows[0]], rtol=1e-3):
         return table
     where = table.row_name(int(rows[0]))
@@ -398,13 +396,3 @@ def _add_note(table: Table, note: Note) -> Table:
     origin = table.origin
     notes = (*origin.notes, note.to_reading_note(table.name)) if note.is_warning else origin.notes
     return Table(table.frame, replace(origin, settings=(*origin.settings, note.to_setting()), notes=notes))
-
-
-def _common_prefix(names: Sequence[str]) -> str:
-    """Return the words that precede a timestamp in all names, such as those of "Persons 2015M01"; else ""."""
-    if len(names) < MIN_TIMESTAMPS:
-        return ""
-    prefixes = (names[0][: blank.end()] for blank in re.finditer(" ", names[0]))
-    prefix = max((text for text in prefixes if all(name.startswith(text) for name in names)), key=len, default="")
-    rest = [name.removeprefix(prefix) for name in names]
-    return prefix if all(YEAR_NAME.fullmatch(name) or cell_kind(name) == "date" for name in rest) else ""

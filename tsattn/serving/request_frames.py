@@ -19,7 +19,7 @@ from tsattn.data.files import read_bytes
 from tsattn.data.loader import load_table
 from tsattn.data.prediction_inputs import add_future_covariates
 from tsattn.data.table import FILE, Origin, Table
-from tsattn.data.time_detection import detect_number_format
+from tsattn.data.time_numbers import detect_number_format
 from tsattn.data.timestamps import is_joint, parse
 from tsattn.data.unpivot import unpivot
 from tsattn.errors import DataError
