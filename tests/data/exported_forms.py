@@ -964,23 +964,23 @@ FORMS_READ: dict[str, tuple[str, dict[str, Any]]] = {
         ),
         {"time": ("Date", "Time"), "freq": "h", "start": "2022-01-01", "targets": ("Temp",), "id": ()},
     ),
-    "stamps with a and p": (
+    "timestamps with a and p": (
         lines("date,y", 480, lambda row: f"{HOURS[row]:%m/%d/%Y %I:%M}{'ap'[HOURS[row].hour > 11]},{value(row)}"),
         {"freq": "h", "start": "2022-01-01"},
     ),
-    "stamps with am and pm without a blank": (
+    "timestamps with am and pm without a blank": (
         lines("date,y", 480, lambda row: f"{HOURS[row]:%m/%d/%Y %I:%M}{'ap'[HOURS[row].hour > 11]}m,{value(row)}"),
         {"freq": "h", "start": "2022-01-01"},
     ),
-    "Norwegian stamps": (
+    "Norwegian timestamps": (
         lines("Tidspunkt;y", 48, lambda row: f"{HOURS[row]:%d.%m.%Y kl. %H:%M};{value(row)}"),
         {"freq": "h", "start": "2022-01-01"},
     ),
-    "Finnish stamps": (
+    "Finnish timestamps": (
         lines("Aika;y", 48, lambda row: f"{HOURS[row]:%d.%m.%Y klo %H.%M};{value(row)}"),
         {"freq": "h", "start": "2022-01-01"},
     ),
-    "German stamps with Uhr": (
+    "German timestamps with Uhr": (
         lines("Zeit;y", 48, lambda row: f"{HOURS[row]:%d.%m.%Y um %H:%M Uhr};{value(row)}"),
         {"freq": "h", "start": "2022-01-01"},
     ),

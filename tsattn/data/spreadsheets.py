@@ -27,7 +27,7 @@ MAX_HIDDEN = 12
 """Hidden rows and columns that a warning lists."""
 
 MAX_REPEATED = 100_000
-"""Hidden rows and columns that one tag may stand for."""
+"""Most hidden rows or columns of one tag."""
 
 _COLUMN = re.compile(r"<(?:\w+:)?col\b[^>]*>")
 _ROW = re.compile(r"<(?:\w+:)?row\b[^>]*>")
@@ -103,7 +103,7 @@ class _Hidden:
 
 
 def _find_hidden(source: Path | bytes, sheet: str) -> _Hidden:
-    """Return what is hidden in a sheet of an .xlsx or .ods file; calamine does not read that."""
+    """Return the hidden columns and rows of a sheet of an .xlsx or .ods file, which calamine does not read."""
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     if not zipfile.is_zipfile(file):
         return _Hidden()
