@@ -1032,6 +1032,15 @@ FORMS_READ: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 FORMS_REFUSED = {
+    "months of this year and the last one": (
+        "Month,This Year,Last Year\n" + matrix("", lambda row: ABBREVIATED[row], 12, 2),
+        ["line 2", "'Month'", "expected dates with a year, got the month 'Jan'", "add the year"],
+    ),
+    "series in the format of Monash": (
+        "# Daily data\n@relation cash\n@attribute series_name string\n@frequency daily\n@data\n"
+        + "".join(f"T{row}:1996-03-18 00-00-00:{rows_of(list(map(value, range(40))), ',')}\n" for row in range(5)),
+        ["got ARFF or TSF, '@relation cash'", "save it as CSV"],
+    ),
     "two measures of each month in two rows": (
         "store,"
         + ",,".join(ABBREVIATED[:12])

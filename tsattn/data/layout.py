@@ -59,6 +59,7 @@ LINE_END = re.compile(r"\r\n|\r|\n")
 
 _RULE = re.compile(r"[-=_+|\s]*[-=_]{3,}[-=_+|\s]*")
 _SINGLE_QUOTES = re.compile(r"(^|[,;\t|])'([^']*)'(?=$|[,;\t|])")
+_R_VECTOR = r"^\s*\[ *1\](?:\s+-?[\d.]+(?:[eE][+-]?\d+)?)+\s*$"
 _WHOLE_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
@@ -117,12 +118,12 @@ def _check_format(text: str) -> None:
     start = text.lstrip()[:200]
     if re.match(r"<(?:!doctype|html|table|\?xml)\b", start, re.IGNORECASE):
         raise DataError(f"expected a CSV file, got HTML or XML, {quote_text(start)}", "save it as CSV")
+    if (kind := re.search(r"^@(?:relation|data)\b.*", text[:5000], re.IGNORECASE | re.MULTILINE)) is not None:
+        raise DataError(f"expected a CSV file, got ARFF or TSF, {quote_text(kind[0])}", "save it as CSV")
     if re.match(r"100,NEM1[23],", start):
         message = f"line 1: expected a table, got meter data of {start[4:9]}, whose lines are records of several kinds"
         raise DataError(message, "convert it to one row per interval, with a timestamp and a value")
-    if (
-        vector := re.search(r"^\s*\[ *1\](?:\s+-?[\d.]+(?:[eE][+-]?\d+)?)+\s*$", text[:5000], re.MULTILINE)
-    ) is not None:
+    if (vector := re.search(_R_VECTOR, text[:5000], re.MULTILINE)) is not None:
         message = f"expected a CSV file, got a vector as R prints it, {quote_text(vector[0].strip())}"
         raise DataError(message, "save it with write.csv")
     if re.match(r"\{\s*\"|\[\s*\{", start):

@@ -325,7 +325,7 @@ def _numbers_rows(column: Column, numbers: npt.NDArray[np.float64]) -> bool:
     if not column.is_whole or len(numbers) < 2 or not np.isfinite(numbers).all():
         return False
     words = words_of(column.name)
-    is_id = bool(words & {"id", "nr"}) or any(word.endswith("nummer") for word in words)
+    is_id = "id" in words or any(word.endswith("nummer") for word in words)
     if is_id and len(np.unique(numbers)) > 0.9 * len(numbers):
         return True
     named = bool(words & {"index", "row", "record", "instant", "nr", "no"})

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tsattn._text import quote_list
-from tsattn.data.date_text import start_of_range
+from tsattn.data.date_text import month_of, start_of_range
 from tsattn.data.roles import Role
 from tsattn.data.table import FILE, Column, Table
 from tsattn.data.time_detection import UNKNOWN_START, TimeReading
@@ -258,6 +258,8 @@ def _no_dates(table: Table, name: str) -> DataError:
     if has_times_of_day(cells):
         message = f"expected dates, got the time of day '{cell}' without a date"
         return column.error(message, "write the date into the cell or into another column", row=row)
+    if month_of(cell.strip()) is not None:
+        return column.error(f"expected dates with a year, got the month '{cell}'", "add the year", row=row)
     if (zone := re.search(r"\b(?:CST|IST|BST)\b", cell)) is not None:
         message = f"expected a time zone with one meaning, got '{zone[0]}' in '{cell}'"
         return column.error(message, "write its offset from UTC, such as -06:00", row=row)
