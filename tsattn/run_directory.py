@@ -90,6 +90,7 @@ def write_run(fitted: FittedForecaster, path: Path, *, overwrite: bool = False) 
     Raises:
         RunError: The directory exists and ``overwrite`` is not set, or it cannot be written.
     """
+    training = companion(path, TRAINING)  # before the working directory is replaced, which has no path then
     with new_directory(path, overwrite=overwrite) as folder:
         name = path.resolve().name
         write_fitted(fitted, folder)
@@ -99,7 +100,7 @@ def write_run(fitted: FittedForecaster, path: Path, *, overwrite: bool = False) 
         else:
             _write_forecast(fitted, folder, path)
         write_manifest(fitted, folder, hash_files(folder, exclude=(f"{SAVED_MODEL}/{KIT}",)))
-    shutil.rmtree(companion(path, TRAINING), ignore_errors=True)
+    shutil.rmtree(training, ignore_errors=True)
 
 
 def _last_version(folder: Path) -> int:

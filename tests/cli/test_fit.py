@@ -224,6 +224,16 @@ def test_overwrite_replaces_the_run_of_the_name_of_the_data(tmp_path: Path, monk
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["Airline", "Airline-2"]
 
 
+@pytest.mark.usefixtures("without_export")
+def test_the_working_directory_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = ("fit", DATASETS / "Airline.csv", "--model", "naive", "--out")
+    assert tsattn(*fit, tmp_path / "run").exit_code == 0
+    monkeypatch.chdir(tmp_path / "run")
+    result = tsattn(*fit, ".", "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run" / "run.json").exists() and [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 def test_existing_directory_is_not_replaced(run: Path) -> None:
     before = (run / "forecast.csv").read_bytes()
     result = tsattn("fit", DATASETS / "Airline.csv", "--out", run, *FAST)
