@@ -140,6 +140,8 @@ def without(field: str) -> Any:
         proto.tensor_content = b"\0\0\0"
     elif field == "type":
         proto.dtype = 0
+    elif field == "array":
+        proto.dtype = tf.resource.as_datatype_enum
     return proto
 
 
@@ -159,6 +161,7 @@ BAD = {
     "no size": ({"past": without("size")}, CODE.INVALID_ARGUMENT),
     "half a value": ({"past": without("content")}, CODE.INVALID_ARGUMENT),
     "no type": ({"past": without("type")}, CODE.INVALID_ARGUMENT),
+    "no array": ({"past": without("array")}, CODE.INVALID_ARGUMENT),
 }
 
 

@@ -242,5 +242,5 @@ def read_tensor(proto: Any, info: TensorInfo, limit: int) -> Array:
         raise ServingError(errors.TOO_LARGE, f'input "{info.name}": expected at most {limit} bytes, its shape has more')
     try:
         return np.asarray(tf.make_ndarray(proto))
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, KeyError):  # KeyError: a type without arrays, such as a resource
         raise bad_request(f'input "{info.name}": expected {info.type_text}, got values that do not match') from None
