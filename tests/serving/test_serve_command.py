@@ -110,6 +110,15 @@ def test_a_signal_finishes_current_requests(
     with ThreadPoolExecutor(2) as pool:
         server.run(engine, lambda: calls.extend([pool.submit(ask), pool.submit(interrupt)]))
     assert [call.result() for call in calls] == [200, None]
+    assert server.is_interrupted == (number == signal.SIGINT)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_its_status(plain: Path) -> None:
+    with serving(plain) as (process, _):
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=SECONDS)
+        assert process.returncode == 130 and errors.splitlines()[-2:] == ["Stopped.", "Interrupted."]
 
 
 def test_errors_take_one_line(plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,8 @@ def serve(model: Path, labels: tuple[str, ...], token_file: Path | None, **optio
     finally:
         server.close()
     screen.show("Stopped.")
+    if server.is_interrupted:
+        raise KeyboardInterrupt
 
 
 def _print_address(screen: Screen, server: Server, engine: Engine, settings: Settings) -> None:

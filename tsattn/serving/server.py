@@ -42,6 +42,9 @@ class Server:
 
     Args:
         settings: Addresses and limits.
+
+    Attributes:
+        is_interrupted: Whether SIGINT stopped it.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -49,6 +52,7 @@ class Server:
         self._socket = bind(settings.host, settings.port)
         self.port: int = self._socket.getsockname()[1]
         self.grpc_port: int | None = None
+        self.is_interrupted = False
         self._server: _Server | None = None
 
     @property
@@ -111,14 +115,18 @@ class Server:
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        for number in numbers:
-            loop.add_signal_handler(number, self.stop)
+        handlers = {signal.SIGINT: self._interrupt, signal.SIGTERM: self.stop}
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
         try:
             yield
         finally:
-            for number in numbers:
+            for number in handlers:
                 loop.remove_signal_handler(number)
+
+    def _interrupt(self) -> None:
+        self.is_interrupted = True
+        self.stop()
 
     def stop(self) -> None:
         """Stop the server; a second call does not wait for the current requests."""
