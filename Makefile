@@ -61,7 +61,7 @@ test-accuracy: $(VENV)/.dev ## Accuracy of the default on ETTh1 and M4 Hourly (e
 test-lowest: $(VENV)/.dev ## The fast tests with the lowest versions that pyproject.toml allows
 	@$(BIN)/uv venv -q --allow-existing --python $(BIN)/python $(VENV)-lowest
 	@$(BIN)/uv pip install -q --compile-bytecode --python $(VENV)-lowest --resolution lowest-direct --editable '.[dev]' \
-		'python-dateutil<4' # pandas 2.2 reads no time zones of 4
+		'python-dateutil<3' # pandas 2.2 reads no time zones of 3 and 4
 	@$(subst $(BIN),$(VENV)-lowest/bin,$(PYTEST)) -W default -m 'not slow'
 
 test-backends: DIST = worksteal

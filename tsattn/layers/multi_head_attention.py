@@ -195,7 +195,7 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
             while len(attention_mask.shape) < len(query.shape) + count:
                 attention_mask = ops.expand_dims(attention_mask, -2 * count - 1)
             mask = _both(mask, attention_mask)
-        if getattr(self, "_sliding_window", None) is not None:  # Keras 3.14 has none
+        if self._sliding_window is not None:
             mask = _both(mask, self._compute_sliding_window_mask(query, value))
         return mask
 
