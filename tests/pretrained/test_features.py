@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tsattn.pretrained.features import CANDIDATES, LEVELS, PATCH, Layout, compute_features
+from tsattn.pretrained.features import CANDIDATES, LEVELS, PATCH, SIMPLE_FORECASTS, Layout, compute_features
 from tsattn.pretrained.network import level_weights
 from tsattn.pretrained.zero_shot import network_layout
 
@@ -38,6 +38,7 @@ def test_candidates_are_the_naive_forecasts(series):
     last_season = np.resize(complete[-SEASON:], HORIZON)
     season_before = np.resize(complete[-2 * SEASON : -SEASON], HORIZON)
     slope = (complete[-1] - complete[0]) / (len(complete) - 1)
+    seasons = complete[-4 * SEASON :].reshape(4, SEASON)
     changes = complete[-SEASON:] - complete[-2 * SEASON : -SEASON]
     expected = {
         "same phase, 1 season before": last_season,
@@ -46,6 +47,10 @@ def test_candidates_are_the_naive_forecasts(series):
         "drift": complete[-1] + slope * steps,
         "mean of the last season": np.full(HORIZON, complete[-SEASON:].mean()),
         "last season and the last change": last_season + complete[-1] - complete[-1 - SEASON],
+        "mean of the last seasons at the present level": np.resize(
+            (seasons - seasons.mean(axis=1, keepdims=True)).mean(axis=0), HORIZON
+        )
+        + complete[-SEASON:].mean(),
         "last season and its drift": last_season + changes.mean() * np.ceil(steps / SEASON),
     }
     for name, forecast in expected.items():
@@ -58,6 +63,34 @@ def test_the_second_season(series):
     np.testing.assert_allclose(
         candidate(features, "same phase of the second season")[0], np.resize(values[0, -20:], HORIZON)
     )
+
+
+def test_in_sample_errors_are_those_of_the_naive_forecasts(series):
+    values, observed = series
+    season, second = 4, 16
+    features = compute_features(np, values, observed, layout_at([9], season=season, second=second))
+    first = features.queries.shape[-1] - 2 * len(CANDIDATES) - len(SIMPLE_FORECASTS)
+    found = np.exp(features.queries[0, 0, 0, first:][: len(SIMPLE_FORECASTS)]) - 0.02
+    y, scale = values[0], features.scale[0, 0]
+    change = y[season:] - y[:-season]
+    longer = y[second:] - y[:-second]
+    mean_change, mean_longer, centre = (
+        np.convolve(part, np.full(season, 1 / season), "valid") for part in (change, longer, y)
+    )
+    average = np.mean([y[4 * season - lag * season : len(y) - lag * season] for lag in (1, 2, 3, 4)], axis=0)
+    errors = {
+        "same phase, 1 season before, in the last season": change[-6:],
+        "last value": np.diff(y),
+        "last season and the change of the season before": (change[season:] - change[:-season]),
+        "last season and its mean change": (change[2 * season - 1 :] - mean_change[:-season]),
+        "last season and the last change": np.diff(change),
+        "mean of the last season": (y[2 * season - 1 :] - centre[:-season]),
+        "mean of the last seasons": (y[4 * season :] - average),
+        "same phase of the second season": longer,
+        "second season and its mean change": (longer[2 * season - 1 :] - mean_longer[:-season]),
+    }
+    for name, error in zip(SIMPLE_FORECASTS, found, strict=True):
+        np.testing.assert_allclose(error * scale, np.abs(errors[name][-36:]).mean(), rtol=1e-4, err_msg=name)
 
 
 def test_values_before_the_start_are_not_candidates(series):

@@ -129,20 +129,21 @@ def test_past_errors_are_those_of_forecasts_from_shorter_series():
     np.testing.assert_allclose(total[0], expected, rtol=1e-3)
 
 
-def weight_of(own, other, number=10.0, count=50.0, season=1):
+def weight_of(own, other, number=10.0, count=50.0, seasons=()):
     errors = [(np.full((1, 4), error * number), np.full((1, 4), number)) for error in (own, other)]
-    return float(network_weight(np, np.array([[count]]), *errors, np.ones((1, 1)), 4, season)[0][0, 0])
+    return float(
+        network_weight(np, np.array([[count]]), *errors, np.ones((1, 1)), 4, network_layout(4, seasons))[0][0, 0]
+    )
 
 
 def test_the_more_accurate_method_has_the_larger_weight():
     assert weight_of(1.0, 4.0) > 0.8 > weight_of(2.0, 2.0) > 0.1 > weight_of(4.0, 1.0)
     assert weight_of(1.0, 4.0, number=1.0) < weight_of(1.0, 4.0)
     assert weight_of(1.0, 4.0, count=2) == 0
-    # Without past forecasts, the network has half of the weight from one and a half seasons on.
-    priors = [
-        weight_of(1.0, 4.0, number=0.0, count=count, season=season) for count, season in ((50, 1), (12, 12), (24, 12))
-    ]
-    np.testing.assert_allclose(priors, [0.3, 0.3, 0.5], rtol=1e-6)
+    # Without past forecasts, the network has more weight from one and a half seasons on.
+    cases = ((50, ()), (12, (12,)), (24, (12,)), (30, (24, 168)), (40, (24, 168)))
+    priors = [weight_of(1.0, 4.0, number=0.0, count=count, seasons=seasons) for count, seasons in cases]
+    np.testing.assert_allclose(priors, [0.2, 0.2, 0.5, 0.2, 10 / 14], rtol=1e-6)
 
 
 def test_a_clean_season_is_forecast_by_the_smoothings():

@@ -60,7 +60,7 @@ CallbackFactory = Callable[[str], AbstractContextManager[Any]]
 FINE_TUNING_VALUES = 2_000
 """Observed values from which the pretrained network is trained on the data by rule."""
 
-PRIORS = (0.3, 0.5, 0.7, 0.9)
+PRIORS = (0.05, 0.2, 0.5, 0.8)
 """Weights of a fine-tuned network without past forecasts or a season, among which the validation part decides."""
 
 MAX_ROWS = 150

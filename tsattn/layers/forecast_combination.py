@@ -237,7 +237,7 @@ class ZeroShotForecast(keras.layers.Layer):
             smoothing_errors(ops, result, kernels, past.steps[0]),
             result.bank.scale,
             self.horizon,
-            self.network.layout.season,
+            self.network.layout,
             self.prior,
         )
         mixed = mix(

@@ -29,6 +29,7 @@ LAST_VALUES = 6
 CANDIDATES = (
     *(f"same phase, {lag} season{'s' * (lag > 1)} before" for lag in range(1, SEASONS_BACK + 1)),
     "mean of the last seasons",
+    "mean of the last seasons at the present level",
     "last season and the last change",
     "last season and its drift",
     "last season and its mean change",
@@ -40,16 +41,30 @@ CANDIDATES = (
     "second season and its mean change",
 )
 """Candidate forecasts, the values over which the network attends."""
+SIMPLE_FORECASTS = (
+    "same phase, 1 season before, in the last season",
+    "last value",
+    "last season and the change of the season before",
+    "last season and its mean change",
+    "last season and the last change",
+    "mean of the last season",
+    "mean of the last seasons",
+    "same phase of the second season",
+    "second season and its mean change",
+)
+"""Forecasts of one season, or one step, whose in-sample errors the query holds."""
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Quantile levels of the outputs."""
 MEDIAN = LEVELS.index(0.5)
 PATCH_FEATURES = 5 * PATCH + 8
-QUERY_FEATURES = LAST_VALUES + 11 + 2 * len(CANDIDATES)
+QUERY_FEATURES = LAST_VALUES + 11 + len(SIMPLE_FORECASTS) + 2 * len(CANDIDATES)
 MAX_CANDIDATE = 60.0
 """Largest distance of a candidate from the centre, in units of the scale."""
 MIN_SCALE = 1e-7
 """Scale, relative to the largest distance from the mean, of a history without changes."""
 TINY = 1e-12
+MIN_ERROR, MAX_LOG_ERROR = 0.02, 4.0
+"""Bounds of in-sample errors, relative to the scale."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +171,7 @@ class History:
         centre: Level of the last season.
         scale: Mean absolute seasonal change of the last seasons.
         mean_change: Mean seasonal change of the last season.
+        errors: In-sample errors of each of `SIMPLE_FORECASTS`, `(N, T)`; see `_in_sample_errors`.
         shift: `(N, 1)`.
         unit: `(N, 1)`.
     """
@@ -167,6 +183,7 @@ class History:
     centre: Tensor
     scale: Tensor
     mean_change: Tensor
+    errors: tuple[Tensor, ...]
     shift: Tensor
     unit: Tensor
 
@@ -255,6 +272,7 @@ def describe(xp: Any, values: Tensor, observed: Tensor, layout: Layout) -> Histo
         centre=centre,
         scale=scale,
         mean_change=mean_change,
+        errors=_in_sample_errors(xp, values, weight, change, both, centre, mean_change, scale, layout),
         shift=shift,
         unit=unit,
     )
@@ -270,7 +288,8 @@ def features_at(xp: Any, history: History, layout: Layout) -> Features:
     """
     ends = layout.origin_ends
     centre, scale, number = (xp.take(part, ends, axis=1) for part in (history.centre, history.scale, history.number))
-    at = {"centre": centre, "scale": scale, "n": number}
+    errors = [xp.take(part, ends, axis=1) for part in history.errors]
+    at = {"centre": centre, "scale": scale, "n": number, "errors": xp.stack(errors, axis=2)}
     filled, started = history.filled, history.started
     candidates, available = _candidates(
         xp, filled, started, history.mean_change, history.number, history.centre, layout
@@ -315,6 +334,55 @@ def _scale(
     scale = xp.maximum(xp.where(pairs > 0.5, seasonal, step), 0.1 * spread)
     single = xp.where(magnitude > 0, 0.1 * magnitude, 1.0)
     return xp.maximum(xp.where(number > 1.5, scale, single), MIN_SCALE)
+
+
+def _in_sample_errors(
+    xp: Any,
+    values: Tensor,
+    weight: Tensor,
+    change: Tensor,
+    both: Tensor,
+    centre: Tensor,
+    mean_change: Tensor,
+    scale: Tensor,
+    layout: Layout,
+) -> tuple[Tensor, ...]:
+    """Return the logarithm of the mean absolute error of each of `SIMPLE_FORECASTS` up to each step.
+
+    Errors are of the last six seasons or two second seasons, relative to the scale, and 0 where there are none.
+    """
+    season, second = layout.season, layout.second
+    width, recent = max(6 * season, 2 * second, 36), max(season, 6)
+
+    def error(difference: Tensor, known: Tensor, width: int = width) -> Tensor:
+        number = window_sum(xp, known, width)
+        mean = window_sum(xp, xp.abs(difference) * known, width) / xp.maximum(number, 1.0)
+        return xp.where(number > 0.5, xp.minimum(xp.log(mean / scale + MIN_ERROR), MAX_LOG_ERROR), 0.0)
+
+    def before(part: Tensor, lag: int = season) -> Tensor:
+        return lagged(xp, part, lag)
+
+    total, number = before(values), before(weight)
+    for lag in range(2, SEASONS_BACK + 1):
+        total, number = total + before(values, lag * season), number + before(weight, lag * season)
+    several = weight * xp.where(number > 1.5, 1.0, 0.0)
+    began = before(xp.where(xp.cumsum(weight, axis=1) > 1.5, 1.0, 0.0))
+    errors = (
+        error(change, both, recent),
+        error(values - before(values, 1), weight * before(weight, 1)),
+        error(change - before(change), both * before(both)),
+        error(change - before(mean_change), both * before(both)),
+        error(change - before(change, 1), both * before(both, 1)),
+        error(values - before(centre), weight * began),
+        error(values - total / xp.maximum(number, 1.0), several),
+    )
+    if not second:
+        return (*errors, values * 0.0, values * 0.0)
+    pairs = weight * before(weight, second)
+    longer = (values - before(values, second)) * pairs
+    days = max(season, 4)
+    level = window_sum(xp, longer, days) / xp.maximum(window_sum(xp, pairs, days), 1.0)
+    return (*errors, error(longer, pairs), error(longer - before(level), pairs * before(pairs)))
 
 
 def _patches(
@@ -390,6 +458,10 @@ def _candidates(
     weights = [xp.where(seen, 1.0, 0.0) for _, seen in lags]
     total = sum((part * w for (part, _), w in zip(lags[1:], weights[1:], strict=True)), lags[0][0] * weights[0])
     average = total / xp.maximum(sum(weights[1:], weights[0]), 1.0)
+    # The level of the season in which each of them lies, as far as it is known.
+    levels = [xp.take(centre, np.maximum(ends - lag * season, 0), axis=1)[:, :, None] for lag in range(SEASONS_BACK)]
+    level = sum((part * w for part, w in zip(levels[1:], weights[1:], strict=True)), levels[0] * weights[0])
+    level = level / xp.maximum(sum(weights[1:], weights[0]), 1.0)
     lag, has_lag = lags[0]
     seasons_ahead = xp.array((-(-steps // season)).astype("float32"))[None]
     before, has_before = value(ends[:, None] - season)
@@ -401,6 +473,7 @@ def _candidates(
     result = [
         *lags,
         (average, has_lag),
+        (average - level + mean, has_lag),
         (lag + (last - before), has_change),
         (lag + drift * seasons_ahead, has_change),
         (lag + drift, has_change),
@@ -446,7 +519,7 @@ def _queries(
     last = (last - at["centre"][:, :, None]) / at["scale"][:, :, None]
     count = xp.maximum(at["n"], 1.0)[:, :, None]
     series = xp.concatenate(
-        [arcsinh(xp, xp.where(seen, last, 0.0)), xp.log(count), xp.log(count / layout.season)], axis=2
+        [arcsinh(xp, xp.where(seen, last, 0.0)), xp.log(count), xp.log(count / layout.season), at["errors"]], axis=2
     )
     zeros = xp.zeros_like(candidates[..., :1])
     return xp.concatenate(

@@ -2,7 +2,7 @@
 
 The weights of both are those of a softmax over two scores. A score is minus the logarithm of the mean absolute error of
 the forecasts from past origins, times an inverse temperature that grows with the number of origins; without any past
-forecast the weight of the network is `PRIOR`, with a season 0.5.
+forecast the weight of the network is `PRIOR`, with a season 0.5, with two 0.71.
 """
 
 from __future__ import annotations
@@ -30,16 +30,14 @@ _ORIGINS = 8
 """Past origins at which the network is evaluated."""
 _STEPS = 24
 """Steps ahead at which both are compared, at most; they are spread over the horizon."""
-# Chosen on the M1 series with an even number; for the odds see docs/design/pretraining.md.
-PRIOR = 0.3
+# See docs/design/pretraining.md.
+PRIOR = 0.2
 """Weight of the network without any past forecast and without a season that was seen again."""
-SEASONAL_ODDS = 7 / 3
-"""Factor of the odds of the network from one and a half seasons on: `PRIOR` becomes 0.5."""
+SEASONAL_ODDS, SECOND_ODDS = 4.0, 2.5
+"""Factors of the odds of the network from one and a half seasons on, for a season and for a second one."""
 SPREAD_ODDS = 5.0
 """Further factor of these odds in the width of the intervals, for seasons longer than `SHORT_SEASON`."""
 _TEMPERATURE = 2.0
-_FULL_FORECASTS = 4.0
-"""Past forecasts over the whole horizon at which the inverse temperature has its stated value."""
 _MAX_EVIDENCE = 1.5
 _MIN_VALUES = 3
 """Observed values from which the network is used."""
@@ -131,7 +129,7 @@ def network_weight(
     smoothing: tuple[Tensor, Tensor],
     scale: Tensor,
     horizon: int,
-    season: int,
+    layout: Layout,
     prior: Tensor = PRIOR,
 ) -> tuple[Tensor, Tensor]:
     """Return the weights of the network in the median and in the width of the intervals, both `(N, 1)`.
@@ -143,7 +141,7 @@ def network_weight(
         smoothing: The same of the smoothings, at the same steps.
         scale: `(N, 1)` mean absolute change of the series; much smaller errors are regarded as exact.
         horizon: Steps of a forecast.
-        season: Season length, 1 without one.
+        layout: Has the season lengths.
         prior: Weight without any past forecast and without a season.
     """
     (own, own_count), (other, other_count) = network, smoothing
@@ -153,12 +151,12 @@ def network_weight(
         for total, number in ((own, own_count), (other, other_count))
     )
     forecasts = xp.sum(own_count * both, axis=1, keepdims=True) / min(horizon, _STEPS)
-    evidence = xp.minimum(xp.sqrt(forecasts / _FULL_FORECASTS), _MAX_EVIDENCE)
+    evidence = xp.minimum(xp.sqrt(forecasts), _MAX_EVIDENCE)
     floor = _ERROR_FLOOR * scale
     score = _TEMPERATURE * evidence * (xp.log(other_error + floor) - xp.log(own_error + floor))
-    known = xp.where(count > 1.5 * season - 0.5, 1.0 if season > 1 else 0.0, 0.0)
-    score = score + math.log(SEASONAL_ODDS) * known
-    wider = score + (math.log(SPREAD_ODDS) if season > SHORT_SEASON else 0.0) * known
+    known = xp.where(count > 1.5 * layout.season - 0.5, 1.0 if layout.season > 1 else 0.0, 0.0)
+    score = score + math.log(SEASONAL_ODDS * (SECOND_ODDS if layout.second else 1.0)) * known
+    wider = score + (math.log(SPREAD_ODDS) if layout.season > SHORT_SEASON else 0.0) * known
     against = 1 / prior - 1
     weight, spread = (1.0 / (1.0 + against * xp.exp(-part)) for part in (score, wider))
     enough = xp.where(count > _MIN_VALUES - 0.5, 1.0, 0.0)
@@ -277,7 +275,7 @@ def _forecast_batch(
         smoothing_errors(np, result, kernels, past.steps[0]),
         result.bank.scale,
         horizon,
-        layout.season,
+        layout,
     )
     mixed = mix(
         (learned[..., MEDIAN : MEDIAN + 1], learned @ level_weights(levels)),

@@ -65,19 +65,33 @@ def seasonal(rng: np.random.Generator, count: int, length: int, seasons: Sequenc
     """Return seasonal components, `(count, length)`, of standard deviation about 1: a sum over the season lengths.
 
     Phases are aligned over the series: step 0 is the first phase of each season. Part of the series has an amplitude
-    that changes slowly.
+    that changes slowly. Where the second season is a multiple of the first, as a week of days, half of the series
+    have a level by period in place of a pattern, or other amplitudes of the first season in part of the periods.
     """
     total = np.zeros((count, length))
+    steps = np.arange(length)
     for index, season in enumerate(seasons):
         pattern = _seasonal_pattern(rng, count, season)
-        part = np.take(pattern, np.arange(length) % season, axis=1)
+        if index and season % seasons[0] == 0:
+            periods = _period_levels(rng, count, season // seasons[0])
+            by_period = rng.random((count, 1)) < 0.5
+            pattern = np.where(by_period, np.repeat(standardize(periods), seasons[0], axis=1), pattern)
+            damped = np.where(rng.random((count, 1)) < 0.2, rng.uniform(-1, 0.8, (count, 1)), 0.0)
+            total *= np.take(1 + damped * periods, steps // seasons[0] % (season // seasons[0]), axis=1)
+        part = np.take(pattern, steps % season, axis=1)
         if evolving:
-            steps = np.linspace(-1, 1, length)
             growth = rng.normal(0, 0.5, (count, 1)) * (rng.random((count, 1)) < 0.4)
-            part = part * np.exp(growth * steps)
-        weight = 1.0 if index == 0 else _log_uniform(rng, 0.1, 1.5, (count, 1)) * (rng.random((count, 1)) < 0.8)
+            part = part * np.exp(growth * np.linspace(-1, 1, length))
+        weight = 1.0 if index == 0 else _log_uniform(rng, 0.1, 3, (count, 1)) * (rng.random((count, 1)) < 0.8)
         total += weight * part
     return total
+
+
+def _period_levels(rng: np.random.Generator, count: int, periods: int) -> Array:
+    """Return a level per period, `(count, periods)`: -1 in a few consecutive ones and 0 in others, or random."""
+    first, width = rng.integers(0, periods, (count, 1)), rng.integers(1, max(periods // 3, 1) + 1, (count, 1))
+    off = (np.arange(periods)[None] - first) % periods < width
+    return np.where(rng.random((count, 1)) < 0.6, -1.0 * off, rng.normal(size=(count, periods)))
 
 
 def _linear_filter(numerators: Sequence[Array], denominators: Sequence[Array], shocks: Array) -> Array:

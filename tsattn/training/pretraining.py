@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from tsattn.layers.pretrained_network import PretrainedNetwork
 from tsattn.pretrained.features import Array, Layout
-from tsattn.synthetic import generate
+from tsattn.synthetic import GENERATORS, generate
 from tsattn.training.fine_tuning import training_example, training_network, weighted_pinball
 
 GROUPS, GROUP = 8, 64
@@ -83,14 +83,18 @@ def draw_layout(rng: np.random.Generator, patches: int) -> Layout:
     )
 
 
-def draw_group(rng: np.random.Generator, layout: Layout, size: int) -> tuple[dict[str, Array], Array]:
+def draw_group(
+    rng: np.random.Generator, layout: Layout, size: int, generators: Sequence[str]
+) -> tuple[dict[str, Array], Array]:
     """Return inputs and targets of random series; see `training_example`."""
     length = layout.length
     seasons = tuple(season for season in (layout.season, layout.second) if season > 1)
     if rng.random() < MISTAKEN:
         seasons = () if rng.random() < 0.5 else (int(rng.integers(2, 40)),)
     start = layout.phase  # the generators put the first phase at step 0
-    series = generate(size, start + length + int(layout.steps.max()), seasons, seed=rng)[:, start:]
+    series = generate(size, start + length + int(layout.steps.max()), seasons, seed=rng, generators=generators)[
+        :, start:
+    ]
     observed = np.ones(series.shape, bool)
     missing = (rng.random((size, 1)) < 0.12) & (rng.random(series.shape) < rng.uniform(0, 0.3, (size, 1)))
     observed[missing] = False
@@ -99,7 +103,9 @@ def draw_group(rng: np.random.Generator, layout: Layout, size: int) -> tuple[dic
     return training_example(series, observed, layout)
 
 
-def draw_batches(seed: int, number: int) -> list[tuple[dict[str, Array], Array]]:
+def draw_batches(
+    seed: int, number: int, generators: Sequence[str] = tuple(GENERATORS)
+) -> list[tuple[dict[str, Array], Array]]:
     """Return `BATCHES` batches: inputs, and targets and weights `(batch, origins, steps, 2)`."""
     rng = np.random.default_rng([seed, number])
     patches = int(rng.choice(LENGTHS, p=[0.6, 0.4]))
@@ -107,21 +113,23 @@ def draw_batches(seed: int, number: int) -> list[tuple[dict[str, Array], Array]]
     while len(groups) < GROUPS:
         layout = draw_layout(rng, patches)
         if layout.patches == patches and 2 * layout.second <= layout.length:
-            groups.append(draw_group(rng, layout, GROUP))
+            groups.append(draw_group(rng, layout, GROUP, generators))
     inputs = {name: np.concatenate([group[0][name] for group in groups]) for name in groups[0][0]}
     targets = np.concatenate([targets for _, targets in groups])
     parts = [slice(first, None, BATCHES) for first in range(BATCHES)]
     return [({name: value[part] for name, value in inputs.items()}, targets[part]) for part in parts]
 
 
-def batches(seed: int, first: int) -> Iterator[tuple[dict[str, Array], Array]]:
+def batches(
+    seed: int, first: int, generators: Sequence[str] = tuple(GENERATORS)
+) -> Iterator[tuple[dict[str, Array], Array]]:
     """Yield the batches from a step on, which a thread prepares."""
     ready: queue.Queue[Any] = queue.Queue(maxsize=8)
 
     def produce() -> None:
         step = first
         while True:
-            for batch in draw_batches(seed, step // BATCHES)[step % BATCHES :]:
+            for batch in draw_batches(seed, step // BATCHES, generators)[step % BATCHES :]:
                 ready.put(batch)
                 step += 1
 
@@ -158,12 +166,15 @@ def _read_losses(file: Path, step: int) -> list[dict[str, float]]:
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--steps", default=100_000, show_default=True, help="Steps of the whole training.")
-@click.option("--decay", default=10_000, show_default=True, help="Last steps, over which the rate falls to zero.")
+@click.option("--steps", default=12_000, show_default=True, help="Steps of the whole training.")
+@click.option("--decay", default=3_000, show_default=True, help="Last steps, over which the rate falls to zero.")
 @click.option("--width", default=128, show_default=True, help="Units of every layer.")
 @click.option("--rate", default=1.5e-3, show_default=True, help="Learning rate.")
 @click.option("--seed", default=0, show_default=True)
-def main(folder: Path, steps: int, decay: int, width: int, rate: float, seed: int) -> None:
+@click.option(
+    "--without", multiple=True, type=click.Choice(list(GENERATORS)), help="Leave a generator out; repeatable."
+)
+def main(folder: Path, steps: int, decay: int, width: int, rate: float, seed: int, without: tuple[str, ...]) -> None:
     """Train the network, or continue a training in FOLDER.
 
     FOLDER gets the checkpoint, the loss curve and weights.npz, float16.
@@ -184,7 +195,8 @@ def main(folder: Path, steps: int, decay: int, width: int, rate: float, seed: in
     click.echo(f"{model.count_params()} parameters, from step {first}")
     saved = shown = time.monotonic()
     losses: list[float] = []
-    for step, (batch, targets) in enumerate(itertools.islice(batches(seed, first), max(steps - first, 0)), first + 1):
+    drawn = batches(seed, first, [name for name in GENERATORS if name not in without])
+    for step, (batch, targets) in enumerate(itertools.islice(drawn, max(steps - first, 0)), first + 1):
         model.optimizer.learning_rate.assign(learning_rate(step - 1, rate, steps, decay))
         losses.append(float(model.train_on_batch(batch, targets)))
         now = time.monotonic()
