@@ -364,13 +364,14 @@ def _render_kills(found: dict[str, dict[str, Any]]) -> str:
     stages = [
         f"- {name}: " + ", ".join(f"{stage} {count}" for stage, count in found[name]["stages"].items()) + "."
         for name in names
+        if found[name]["stages"]
     ]
     return f"""## Killed commands
 
 Each command was killed (SIGKILL) at a random moment of its run time. Without output it was repeated, `tsattn fit` with
-`--resume`.
+`--resume`. The job is small, and its processes are forked from one that has imported the packages.
 
-- Seconds: duration of the command when it is not killed.
+- Seconds: duration of the command when it is not killed, on a machine with other work.
 - Incomplete, complete output: kills with an output under its final name that differs from that of a command which was
   not killed, or is the same.
 - Resumed: first repetitions that succeeded. The others found nothing to continue, and the command started again.
