@@ -154,7 +154,8 @@ def _strip_ids(table: Any, names: Sequence[str]) -> Any:
         if not is_text(column.type):
             continue
         column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-        column = column.unify_dictionaries()
+        if not all(chunk.dictionary.equals(column.chunk(0).dictionary) for chunk in column.chunks):
+            column = column.unify_dictionaries()  # slow for many chunks
         cells = column.chunk(0).dictionary if column.num_chunks else column.unique().dictionary
         stripped = pc.utf8_trim_whitespace(cells)
         if stripped.equals(cells) or len(stripped.unique()) < len(cells):
