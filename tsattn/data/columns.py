@@ -76,8 +76,16 @@ def is_whole(column: pd.Series[Any]) -> bool:
     if pd.api.types.is_integer_dtype(column.dtype):
         return bool(column.notna().any())
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    # The first rows are often enough.
+    return _are_whole(values[:1000], empty=True) and _are_whole(values)
+
+
+def _are_whole(values: Doubles, empty: bool = False) -> bool:
+    """Return whether all finite values are whole numbers; ``empty`` if there are none."""
     values = values[np.isfinite(values)]
-    return len(values) > 0 and bool((values == np.round(values)).all() and np.abs(values).max() < MAX_INTEGER)
+    if not len(values):
+        return empty
+    return bool((values == np.round(values)).all() and np.abs(values).max() < MAX_INTEGER)
 
 
 def has_id_name(name: str) -> bool:

@@ -42,8 +42,10 @@ def series_notes(panel: Panel, schema: Schema, *, gaps: bool = True) -> list[Rea
 def _history(panel: Panel, schema: Schema) -> list[ReadingNote]:
     """Return notes on series that have no value or only one, and on those that ended before the others."""
     observed: Bools = np.asarray(np.isfinite(panel.values).any(axis=1), dtype=np.bool_)
-    count = _sum_by_series(panel, observed)
-    last = _last_observed(panel, observed)
+    if observed.all():
+        count, last = panel.lengths, panel.starts + panel.lengths - 1
+    else:
+        count, last = _sum_by_series(panel, observed), _last_observed(panel, observed)
     return [*_short(panel, count), *_ended(panel, schema, count, last)]
 
 

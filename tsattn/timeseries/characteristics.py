@@ -281,15 +281,14 @@ def infer_support(panel: Panel, config: DataConfig) -> InferredSetting:
     real = InferredSetting(field="support", value="real", given=False, reason="values below 0 are possible")
     if panel.levels is not None or np.fmin.reduce(panel.values, axis=None, initial=0) < 0:
         return real
-    first = np.cumsum(panel.lengths) - panel.lengths
+    owner = np.repeat(np.arange(len(panel)), panel.lengths)
     for channel, name in enumerate(panel.targets):
-        values = panel.values[:, channel]
-        seen = np.isfinite(values)
-        if seen.sum() < MIN_VALUES:
+        seen = np.isfinite(panel.values[:, channel])
+        values, series = panel.values[seen, channel], owner[seen]
+        if len(values) < MIN_VALUES:
             continue
-        total = np.add.reduceat(np.where(seen, values, 0.0), first)
-        limit = MAX_NEAR * total / np.maximum(np.add.reduceat(seen, first, dtype=np.int64), 1)
-        near = float((values <= np.repeat(limit, panel.lengths)).sum() / seen.sum())
+        mean = np.bincount(series, weights=values) / np.maximum(np.bincount(series), 1)
+        near = float((values <= MAX_NEAR * mean[series]).mean())
         if near >= MIN_FRACTION:
             reason = f"no value is below 0, and {max(round(100 * near), 1)} % of those of '{name}' are near 0"
             return InferredSetting(field="support", value="positive", given=False, reason=reason)
