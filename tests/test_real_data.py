@@ -27,7 +27,7 @@ def fit(data: Path, out: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("name", "season", "horizon", "first"),
     [
-        ("sunspots", 11, 22, "2009"),
+        pytest.param("sunspots", 11, 22, "2009", marks=pytest.mark.release),
         ("nile", 1, 10, "1971"),
         ("solar", 48, 48, "2021-05-07 00:30:00+00:00"),
     ],

@@ -74,6 +74,7 @@ def reversal(length: int, attention: Attention | None, epochs: int) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_reversal_of_long_sequences_needs_attention() -> None:
     without = [reversal(length, None, 12) for length in (4, 24)]
     attended = reversal(24, BahdanauAttention(48), 12)
