@@ -81,13 +81,13 @@ def test_in_sample_errors_are_those_of_the_naive_forecasts(series):
     errors = {
         "same phase, 1 season before, in the last season": change[-6:],
         "last value": np.diff(y),
-        "last season and the change of the season before": (change[season:] - change[:-season]),
-        "last season and its mean change": (change[2 * season - 1 :] - mean_change[:-season]),
+        "last season and the change of the season before": change[season:] - change[:-season],
+        "last season and its mean change": change[2 * season - 1 :] - mean_change[:-season],
         "last season and the last change": np.diff(change),
-        "mean of the last season": (y[2 * season - 1 :] - centre[:-season]),
-        "mean of the last seasons": (y[4 * season :] - average),
+        "mean of the last season": y[2 * season - 1 :] - centre[:-season],
+        "mean of the last seasons": y[4 * season :] - average,
         "same phase of the second season": longer,
-        "second season and its mean change": (longer[2 * season - 1 :] - mean_longer[:-season]),
+        "second season and its mean change": longer[2 * season - 1 :] - mean_longer[:-season],
     }
     for name, error in zip(SIMPLE_FORECASTS, found, strict=True):
         np.testing.assert_allclose(error * scale, np.abs(errors[name][-36:]).mean(), rtol=1e-4, err_msg=name)

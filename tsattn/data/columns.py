@@ -76,16 +76,10 @@ def is_whole(column: pd.Series[Any]) -> bool:
     if pd.api.types.is_integer_dtype(column.dtype):
         return bool(column.notna().any())
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    # The first rows are often enough.
-    return _are_whole(values[:1000], empty=True) and _are_whole(values)
-
-
-def _are_whole(values: Doubles, empty: bool = False) -> bool:
-    """Return whether all finite values are whole numbers; ``empty`` if there are none."""
     values = values[np.isfinite(values)]
-    if not len(values):
-        return empty
-    return bool((values == np.round(values)).all() and np.abs(values).max() < MAX_INTEGER)
+    # The first values are often enough.
+    are_whole = all((part == np.round(part)).all() for part in (values[:1000], values))
+    return len(values) > 0 and are_whole and bool(np.abs(values).max() < MAX_INTEGER)
 
 
 def has_id_name(name: str) -> bool:

@@ -8,6 +8,7 @@ history serves many forecast origins. Every function takes the array namespace a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -171,7 +172,7 @@ class History:
         centre: Level of the last season.
         scale: Mean absolute seasonal change of the last seasons.
         mean_change: Mean seasonal change of the last season.
-        errors: In-sample errors of each of `SIMPLE_FORECASTS`, `(N, T)`; see `_in_sample_errors`.
+        errors: Sum and number of the in-sample errors of `SIMPLE_FORECASTS`; see `_in_sample_errors`.
         shift: `(N, 1)`.
         unit: `(N, 1)`.
     """
@@ -183,7 +184,7 @@ class History:
     centre: Tensor
     scale: Tensor
     mean_change: Tensor
-    errors: tuple[Tensor, ...]
+    errors: tuple[tuple[Tensor, Tensor], ...]
     shift: Tensor
     unit: Tensor
 
@@ -272,7 +273,7 @@ def describe(xp: Any, values: Tensor, observed: Tensor, layout: Layout) -> Histo
         centre=centre,
         scale=scale,
         mean_change=mean_change,
-        errors=_in_sample_errors(xp, values, weight, change, both, centre, mean_change, scale, layout),
+        errors=_in_sample_errors(xp, values, weight, change, both, centre, mean_change, layout),
         shift=shift,
         unit=unit,
     )
@@ -288,7 +289,11 @@ def features_at(xp: Any, history: History, layout: Layout) -> Features:
     """
     ends = layout.origin_ends
     centre, scale, number = (xp.take(part, ends, axis=1) for part in (history.centre, history.scale, history.number))
-    errors = [xp.take(part, ends, axis=1) for part in history.errors]
+    errors = [
+        _log_error(xp, xp.take(total, ends, axis=1), xp.take(count, ends, axis=1), scale)
+        for total, count in history.errors
+    ]
+    errors += [scale * 0.0] * (len(SIMPLE_FORECASTS) - len(errors))  # those of a second season
     at = {"centre": centre, "scale": scale, "n": number, "errors": xp.stack(errors, axis=2)}
     filled, started = history.filled, history.started
     candidates, available = _candidates(
@@ -344,20 +349,17 @@ def _in_sample_errors(
     both: Tensor,
     centre: Tensor,
     mean_change: Tensor,
-    scale: Tensor,
     layout: Layout,
-) -> tuple[Tensor, ...]:
-    """Return the logarithm of the mean absolute error of each of `SIMPLE_FORECASTS` up to each step.
+) -> tuple[tuple[Tensor, Tensor], ...]:
+    """Return the sum of the absolute errors of each of `SIMPLE_FORECASTS` up to each step, and their number.
 
-    Errors are of the last six seasons or two second seasons, relative to the scale, and 0 where there are none.
+    Errors are of the last six seasons or two second seasons. Without a second season, its forecasts are left out.
     """
     season, second = layout.season, layout.second
     width, recent = max(6 * season, 2 * second, 36), max(season, 6)
 
-    def error(difference: Tensor, known: Tensor, width: int = width) -> Tensor:
-        number = window_sum(xp, known, width)
-        mean = window_sum(xp, xp.abs(difference) * known, width) / xp.maximum(number, 1.0)
-        return xp.where(number > 0.5, xp.minimum(xp.log(mean / scale + MIN_ERROR), MAX_LOG_ERROR), 0.0)
+    def error(difference: Tensor, known: Tensor, width: int = width) -> tuple[Tensor, Tensor]:
+        return window_sum(xp, xp.abs(difference) * known, width), window_sum(xp, known, width)
 
     def before(part: Tensor, lag: int = season) -> Tensor:
         return lagged(xp, part, lag)
@@ -377,12 +379,18 @@ def _in_sample_errors(
         error(values - total / xp.maximum(number, 1.0), several),
     )
     if not second:
-        return (*errors, values * 0.0, values * 0.0)
+        return errors
     pairs = weight * before(weight, second)
     longer = (values - before(values, second)) * pairs
     days = max(season, 4)
     level = window_sum(xp, longer, days) / xp.maximum(window_sum(xp, pairs, days), 1.0)
     return (*errors, error(longer, pairs), error(longer - before(level), pairs * before(pairs)))
+
+
+def _log_error(xp: Any, total: Tensor, number: Tensor, scale: Tensor) -> Tensor:
+    """Return the logarithm of a mean absolute error, relative to the scale; 0 without errors."""
+    mean = total / xp.maximum(number, 1.0)
+    return xp.where(number > 0.5, xp.minimum(xp.log(mean / scale + MIN_ERROR), MAX_LOG_ERROR), 0.0)
 
 
 def _patches(
@@ -456,12 +464,10 @@ def _candidates(
     always = none + count > 0.5
     lags = [value(phase_before(season, lag)) for lag in range(1, SEASONS_BACK + 1)]
     weights = [xp.where(seen, 1.0, 0.0) for _, seen in lags]
-    total = sum((part * w for (part, _), w in zip(lags[1:], weights[1:], strict=True)), lags[0][0] * weights[0])
-    average = total / xp.maximum(sum(weights[1:], weights[0]), 1.0)
+    average = _weighted_mean(xp, [part for part, _ in lags], weights)
     # The level of the season in which each of them lies, as far as it is known.
     levels = [xp.take(centre, np.maximum(ends - lag * season, 0), axis=1)[:, :, None] for lag in range(SEASONS_BACK)]
-    level = sum((part * w for part, w in zip(levels[1:], weights[1:], strict=True)), levels[0] * weights[0])
-    level = level / xp.maximum(sum(weights[1:], weights[0]), 1.0)
+    level = _weighted_mean(xp, levels, weights)
     lag, has_lag = lags[0]
     seasons_ahead = xp.array((-(-steps // season)).astype("float32"))[None]
     before, has_before = value(ends[:, None] - season)
@@ -492,6 +498,12 @@ def _candidates(
     else:
         result += [(none, none > 0.5)] * 3
     return xp.stack([part for part, _ in result], axis=-1), xp.stack([seen for _, seen in result], axis=-1)
+
+
+def _weighted_mean(xp: Any, parts: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """Return the mean of tensors by weights of 0 or 1; 0 where all are 0."""
+    total = sum((part * weight for part, weight in zip(parts[1:], weights[1:], strict=True)), parts[0] * weights[0])
+    return total / xp.maximum(sum(weights[1:], weights[0]), 1.0)
 
 
 def _queries(

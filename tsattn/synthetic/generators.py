@@ -69,16 +69,15 @@ def seasonal(rng: np.random.Generator, count: int, length: int, seasons: Sequenc
     have a level by period in place of a pattern, or other amplitudes of the first season in part of the periods.
     """
     total = np.zeros((count, length))
-    steps = np.arange(length)
     for index, season in enumerate(seasons):
         pattern = _seasonal_pattern(rng, count, season)
         if index and season % seasons[0] == 0:
-            periods = _period_levels(rng, count, season // seasons[0])
-            by_period = rng.random((count, 1)) < 0.5
-            pattern = np.where(by_period, np.repeat(standardize(periods), seasons[0], axis=1), pattern)
+            levels = _period_levels(rng, count, season // seasons[0])
+            has_levels = rng.random((count, 1)) < 0.5
+            pattern = np.where(has_levels, _by_period(standardize(levels), seasons[0], season), pattern)
             damped = np.where(rng.random((count, 1)) < 0.2, rng.uniform(-1, 0.8, (count, 1)), 0.0)
-            total *= np.take(1 + damped * periods, steps // seasons[0] % (season // seasons[0]), axis=1)
-        part = np.take(pattern, steps % season, axis=1)
+            total *= _by_period(1 + damped * levels, seasons[0], length)
+        part = np.take(pattern, np.arange(length) % season, axis=1)
         if evolving:
             growth = rng.normal(0, 0.5, (count, 1)) * (rng.random((count, 1)) < 0.4)
             part = part * np.exp(growth * np.linspace(-1, 1, length))
@@ -92,6 +91,11 @@ def _period_levels(rng: np.random.Generator, count: int, periods: int) -> Array:
     first, width = rng.integers(0, periods, (count, 1)), rng.integers(1, max(periods // 3, 1) + 1, (count, 1))
     off = (np.arange(periods)[None] - first) % periods < width
     return np.where(rng.random((count, 1)) < 0.6, -1.0 * off, rng.normal(size=(count, periods)))
+
+
+def _by_period(levels: Array, season: int, length: int) -> Array:
+    """Return levels `(count, periods)`, each for one season and all of them again and again, `(count, length)`."""
+    return np.asarray(np.take(levels, np.arange(length) // season % levels.shape[1], axis=1))
 
 
 def _linear_filter(numerators: Sequence[Array], denominators: Sequence[Array], shocks: Array) -> Array:
@@ -295,7 +299,7 @@ def profiles(rng: np.random.Generator, count: int, length: int, seasons: Sequenc
         periods = max(seasons[1] // seasons[0], 1)
         off = rng.random((count, periods)) < 0.3
         factor = np.where(off, -_log_uniform(rng, 0.1, 2, (count, 1)), 0.0)
-        total += np.take(factor, np.arange(length) // seasons[0] % periods, axis=1)
+        total += _by_period(factor, seasons[0], length)
     drift = np.cumsum(rng.normal(size=(count, length)), axis=1) / np.sqrt(length) * rng.uniform(0, 0.8, (count, 1))
     error = _autocorrelated(rng, count, length) * _log_uniform(rng, 0.02, 0.4, (count, 1))
     values = np.exp(np.clip(total + drift + error, -6, 6))
