@@ -75,11 +75,13 @@ def is_whole(column: pd.Series[Any]) -> bool:
         return False
     if pd.api.types.is_integer_dtype(column.dtype):
         return bool(column.notna().any())
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    values = values[np.isfinite(values)]
     # The first values are often enough.
-    are_whole = all((part == np.round(part)).all() for part in (values[:1000], values))
-    return len(values) > 0 and are_whole and bool(np.abs(values).max() < MAX_INTEGER)
+    for part in (column.iloc[:1000], column):
+        values = part.to_numpy(dtype=np.float64, na_value=np.nan)
+        values = values[np.isfinite(values)]
+        if not (values == np.round(values)).all():
+            return False
+    return len(values) > 0 and bool(np.abs(values).max() < MAX_INTEGER)
 
 
 def has_id_name(name: str) -> bool:

@@ -109,6 +109,15 @@ def is_text(dtype: Any) -> bool:
     return bool(pa.types.is_string(dtype) or (pa.types.is_dictionary(dtype) and pa.types.is_string(dtype.value_type)))
 
 
+def distinct_texts(column: Any) -> Any:
+    """Return the distinct texts of an Arrow column, or the one dictionary of all its chunks."""
+    if pa.types.is_dictionary(column.type) and column.num_chunks:
+        texts = column.chunk(0).dictionary
+        if all(chunk.dictionary.equals(texts) for chunk in column.chunks):
+            return texts
+    return column.unique().cast(pa.string())
+
+
 def spread(column: Any, width: int) -> list[str]:
     """Return distinct cells of evenly spaced rows, fewer in tables with many columns."""
     count = min(len(column), max(_SAMPLE // width, _MIN_SAMPLE))

@@ -224,6 +224,10 @@ def targets_that_end(
 
 def _ends(table: Table, names: Sequence[str], codes: Ints, times: pd.Index) -> Bools | None:
     """Return the rows after the last values of columns; None unless they are a few rows of every series."""
+    first = codes == codes[0]
+    if _is_after_targets(table, tuple(names), codes, times, first).sum() < MIN_FUTURE_ROWS:
+        # One series is often enough.
+        return None
     after = _is_after_targets(table, tuple(names), codes, times)
     count = np.bincount(codes[after], minlength=int(codes.max()) + 1)
     return after if count.min() >= MIN_FUTURE_ROWS and after.mean() <= MAX_FUTURE_FRACTION else None
@@ -250,10 +254,12 @@ def _may_be_covariate(column: Column, config: DataConfig) -> bool:
     return not _is_category(column, config) or column.values.nunique() <= MAX_CATEGORIES
 
 
-def _is_after_targets(table: Table, targets: tuple[str, ...], codes: Ints, times: pd.Index) -> Bools:
-    """Return for each row whether all targets of its series ended before it, or have no values."""
-    observed = np.any([np.isfinite(table[name].numbers) for name in targets], axis=0)
-    time = to_integers(times)
+def _is_after_targets(
+    table: Table, targets: tuple[str, ...], codes: Ints, times: pd.Index, rows: Bools | slice = slice(None)
+) -> Bools:
+    """Return for each of some rows whether all targets of its series ended before it, or have no values."""
+    observed = np.any([np.isfinite(table[name].numbers[rows]) for name in targets], axis=0)
+    codes, time = codes[rows], to_integers(times)[rows]
     last = np.full(int(codes.max()) + 1, np.iinfo(np.int64).min)
     np.maximum.at(last, codes[observed], time[observed])
     return np.asarray(time > last[codes])

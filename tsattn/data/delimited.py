@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,7 +25,7 @@ from tsattn._text import quote_text
 from tsattn.config import ReadOptions
 from tsattn.data.cells import cell_kind
 from tsattn.data.columns import ID_NAMES
-from tsattn.data.conversion import convert_texts, is_text
+from tsattn.data.conversion import convert_texts, distinct_texts, is_text
 from tsattn.data.decimal_sign import check_decimal, check_thousands
 from tsattn.data.dialect import Dialect, detect_dialect, holds_identifiers, holds_written_ids, matches, read_csv
 from tsattn.data.encodings import FALLBACK, describe_encoding, find_double, guess_encoding, guess_utf16
@@ -172,7 +173,7 @@ def _restore_numbers(table: Any, dialect: Dialect) -> tuple[Any, list[str]]:
         column = table[number]
         if name not in dialect.numbered or not is_text(column.type):
             continue
-        cells = column.unique().cast(pa.string())
+        cells = distinct_texts(column)
         if matches(cells, r"^(0|-?[1-9]\d{0,17})?$"):
             empty = pc.equal(cells, "")
             codes = pc.index_in(column.cast(pa.string()), value_set=cells)
@@ -188,7 +189,7 @@ def _check_quotes(table: Any, delimiter: str, lines: npt.NDArray[np.int64] | Non
     for name, column in zip(table.column_names, table.columns, strict=True):
         if not is_text(column.type):
             continue
-        cells = column.unique().cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+        cells = distinct_texts(column) if pa.types.is_dictionary(column.type) else column
         for cell in cells.filter(pc.match_substring(cells, "\n"))[:1000].to_pylist():
             if not _holds_rows(cell, table, delimiter):
                 continue
@@ -288,6 +289,10 @@ def _chunks(source: Source, *, exact: bool) -> Iterator[memoryview]:
             if not end and len(data) >= MAX_CHUNK_BYTES:
                 raise _NoRowEnd
             rest = data[end:]
+            if end and rest and stream.seekable():
+                # Reading the rest again is faster than joining it with the next bytes.
+                stream.seek(-len(rest), os.SEEK_CUR)
+                rest = b""
             if end:
                 yield memoryview(data)[:end]
         if rest:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tsattn._text import quote_text
-from tsattn.data.conversion import is_text
+from tsattn.data.conversion import distinct_texts, is_text
 from tsattn.data.table import Note
 
 FALLBACK = "Windows-1252"
@@ -126,7 +126,7 @@ def describe_encoding(encoding: str, table: Any, *, is_given: bool) -> Note:
     """Return a note about an encoding other than UTF-8, a warning if it was guessed or its letters look wrong."""
     if is_given:
         return Note("encoding", encoding, "it was given")
-    texts = [column.unique().cast(pa.string()) for column in table.columns if is_text(column.type)]
+    texts = [distinct_texts(column) for column in table.columns if is_text(column.type)]
     cells = [cell for column in texts for cell in column.filter(pc.match_substring_regex(column, r"[^\x00-\x7f]"))]
     text = "\n".join([*table.column_names, *(cell.as_py() for cell in cells)])
     words = [word for word in re.findall(r"[^\s,;|\"()/]+", text) if not word.isascii()]
@@ -153,7 +153,7 @@ def find_double(table: Any) -> list[Note]:
     """
     columns = [column for column in table.columns if is_text(column.type)]
     heads = [column if pa.types.is_dictionary(column.type) else column.slice(0, 10_000) for column in columns]
-    cells = [cell or "" for head in heads for cell in head.unique().cast(pa.string()).to_pylist()]
+    cells = [cell or "" for head in heads for cell in distinct_texts(head).to_pylist()]
     for found in dict.fromkeys(_DOUBLE.findall("\n".join([*table.column_names, *cells]))):
         for encoding in ("cp1252", "latin-1"):
             try:

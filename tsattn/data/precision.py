@@ -41,7 +41,8 @@ def find_levels(
     order: Ints | None = None
     levels = np.zeros((len(ids), len(names)))
     for channel, name in enumerate(names):
-        largest = float(np.nanmax(np.abs(table[name].numbers), initial=0.0))
+        numbers = table[name].numbers
+        largest = float(max(np.fmax.reduce(numbers, initial=0), -np.fmin.reduce(numbers, initial=0)))
         if MIN_SCALE <= largest < MIN_LARGE:
             continue
         order = np.lexsort((position, codes)) if order is None else order

@@ -289,7 +289,8 @@ def reasons_against(
 
 def _reason(column: Column, times: pd.Index | None, codes: Ints) -> str:
     numbers = pd.to_numeric(column.values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    seen = numbers[np.isfinite(numbers)]
+    finite = np.isfinite(numbers)
+    seen = numbers if finite.all() else numbers[finite]
     if column.kind == "text" and column.numeric_fraction < 1 and len(np.unique(seen)) <= 2:
         return "is a category"
     if not len(seen):
@@ -347,7 +348,10 @@ def _is_axis(numbers: npt.NDArray[np.float64]) -> bool:
 
 def _follows_time(numbers: npt.NDArray[np.float64], times: pd.DatetimeIndex) -> bool:
     """Return whether large numbers count days, seconds or parts of seconds from a fixed time on."""
-    if len(numbers) < MIN_COUNTED_ROWS or not np.isfinite(numbers).all() or np.abs(numbers).min() < 20_000:
+    # The first numbers are often enough.
+    if len(numbers) < MIN_COUNTED_ROWS or any(np.abs(part).min() < 20_000 for part in (numbers[:1000], numbers)):
+        return False
+    if not np.isfinite(numbers).all():
         return False
     elapsed = (times.asi8 - times.asi8[0]) / 1e6
     counted = numbers - numbers[0]

@@ -281,14 +281,20 @@ def infer_support(panel: Panel, config: DataConfig) -> InferredSetting:
     real = InferredSetting(field="support", value="real", given=False, reason="values below 0 are possible")
     if panel.levels is not None or np.fmin.reduce(panel.values, axis=None, initial=0) < 0:
         return real
-    owner = np.repeat(np.arange(len(panel)), panel.lengths)
+    lengths = panel.lengths[panel.lengths > 0]
+    starts = np.cumsum(lengths) - lengths
     for channel, name in enumerate(panel.targets):
-        seen = np.isfinite(panel.values[:, channel])
-        values, series = panel.values[seen, channel], owner[seen]
-        if len(values) < MIN_VALUES:
+        values = panel.values[:, channel]
+        least, largest = np.fmin.reduce(values, initial=np.inf), np.fmax.reduce(values, initial=-np.inf)
+        if least > MAX_NEAR * largest:
             continue
-        mean = np.bincount(series, weights=values) / np.maximum(np.bincount(series), 1)
-        near = float((values <= MAX_NEAR * mean[series]).mean())
+        seen = np.isfinite(values)
+        if (count := int(seen.sum())) < MIN_VALUES:
+            continue
+        # Sums of float32 would overflow.
+        totals = np.add.reduceat(np.where(seen, values, 0), starts, dtype=np.float64)
+        means = totals / np.maximum(np.add.reduceat(seen, starts, dtype=np.int64), 1)
+        near = int((values <= np.repeat(MAX_NEAR * means, lengths)).sum()) / count
         if near >= MIN_FRACTION:
             reason = f"no value is below 0, and {max(round(100 * near), 1)} % of those of '{name}' are near 0"
             return InferredSetting(field="support", value="positive", given=False, reason=reason)
