@@ -1,4 +1,4 @@
-"""The wheel, built and installed without the checkout, has all it needs."""
+"""The source distribution, and the wheel that is built from it, have all they need without the checkout."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 from pathlib import Path
 from zipfile import ZipFile
@@ -13,6 +14,7 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 pytestmark = pytest.mark.slow
 
@@ -30,13 +32,30 @@ def run(*arguments: str | Path, **environment: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    run("-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT)
-    return next(folder.glob("tsattn-*.whl"))
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sdist")
+    run("-m", "pip", "install", "--quiet", "--target", folder / "backend", *PYPROJECT["build-system"]["requires"])
+    script = "import os, sys, hatchling.build; os.chdir(sys.argv[1]); hatchling.build.build_sdist(sys.argv[2])"
+    run("-c", script, ROOT, folder, PYTHONPATH=str(folder / "backend"))
+    return next(folder.glob("tsattn-*.tar.gz"))
 
 
-def test_contents(wheel: Path) -> None:
+@pytest.fixture(scope="module")
+def wheel(sdist: Path) -> Path:
+    run("-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", sdist.parent, sdist)
+    return next(sdist.parent.glob("tsattn-*.whl"))
+
+
+def test_the_sdist_has_the_files_of_the_checkout_only(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"LICENSE", "README.md", "pyproject.toml", "Makefile", "tests/conftest.py", "docs/install.md"} <= names
+    assert {"tsattn/pretrained/weights.npz", "tsattn/py.typed", "datasets/Airline.csv"} <= names
+    assert not [name for name in names if name.startswith((".venv", "runs/", "build/")) or "__pycache__" in name]
+    assert sdist.stat().st_size < 10_000_000
+
+
+def test_the_wheel_has_the_files_of_the_package_only(wheel: Path) -> None:
     names = set(ZipFile(wheel).namelist())
     expected = {
         "pretrained/weights.npz",
@@ -46,6 +65,7 @@ def test_contents(wheel: Path) -> None:
         "serving/page/index.html",
     }
     assert {f"tsattn/{name}" for name in expected} <= names
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert {name.split("/")[0] for name in names} == {"tsattn", wheel.name.rsplit("-", 3)[0] + ".dist-info"}
     assert wheel.stat().st_size < 10_000_000
 
@@ -85,8 +105,7 @@ print(len(layers.bucket_batches(list(x))))
 def test_the_layers_need_only_the_packages_that_the_page_names(wheel: Path, tmp_path: Path) -> None:
     page = (ROOT / "docs/install.md").read_text(encoding="utf-8")
     (named,) = re.findall(r"pip install (keras .*)", page)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    packages = {re.split(r"[\[><;=]", name)[0].strip() for name in project["dependencies"]}
+    packages = {re.split(r"[\[><;=]", name)[0].strip() for name in PYPROJECT["project"]["dependencies"]}
     modules = {"scikit-learn": "sklearn", "tensorflow-serving-api": "tensorflow_serving"}
     blocked = {modules.get(name, name.replace("-", "_")) for name in packages - {*named.split(), "numpy"}}
     assert {"tensorflow", "tensorflow_serving", "pyarrow", "pandas"} <= blocked
