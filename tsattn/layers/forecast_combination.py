@@ -14,7 +14,7 @@ from keras.initializers import Constant
 
 from tsattn.errors import ConfigError
 from tsattn.layers.layer_utils import check_sequence, constructor_config
-from tsattn.layers.ops import Tensor, last_window, unfold_channels
+from tsattn.layers.ops import Tensor, last_window, small_graph_ops, unfold_channels
 from tsattn.layers.pretrained_network import PretrainedForecast
 from tsattn.pretrained.features import MEDIAN
 from tsattn.pretrained.zero_shot import (
@@ -122,14 +122,14 @@ class SmoothingCombination(keras.layers.Layer):
             empty = tuple(ops.zeros(shape, "float32") for shape in shapes)
             return empty if return_weights else empty[0]
         result, kernels = self.combine(inputs, observed, mask)
-        bands = unfold_channels(quantiles(ops, result, kernels, self.levels), inputs.shape[2])
+        bands = unfold_channels(quantiles(small_graph_ops, result, kernels, self.levels), inputs.shape[2])
         return (bands, self.kind_weights(result, inputs.shape[2])) if return_weights else bands
 
     def combine(self, inputs: Tensor, observed: Tensor | None, mask: Tensor | None) -> tuple[Combination, Kernels]:
         """Return the combination of each channel, and the constant arrays of the specification."""
         check_sequence("inputs", inputs.shape)
         kernels = float32_kernels(self._spec)
-        return combine(ops, *last_window(inputs, observed, mask, self._spec.length), kernels), kernels
+        return combine(small_graph_ops, *last_window(inputs, observed, mask, self._spec.length), kernels), kernels
 
     def kind_weights(self, result: Combination, channels: int) -> Tensor:
         """Return the weights of each kind of candidate, `(batch, channels, kinds)`."""
@@ -231,10 +231,10 @@ class ZeroShotForecast(keras.layers.Layer):
         past = past_layout(self.network.layout, self.horizon)
         final, tried = self.network.forecast(values, seen, self.network.layout, past)
         weight, spread = network_weight(
-            ops,
+            small_graph_ops,
             ops.sum(ops.cast(seen, "float32"), axis=1, keepdims=True),
-            past_errors(ops, tried[..., MEDIAN], values, seen, past),
-            smoothing_errors(ops, result, kernels, past.steps[0]),
+            past_errors(small_graph_ops, tried[..., MEDIAN], values, seen, past),
+            smoothing_errors(small_graph_ops, result, kernels, past.steps[0]),
             result.bank.scale,
             self.horizon,
             self.network.layout,
@@ -242,7 +242,7 @@ class ZeroShotForecast(keras.layers.Layer):
         )
         mixed = mix(
             (final[:, -1, :, MEDIAN, None], self.network.at_levels(final)),
-            (result.forecast[..., None], quantiles(ops, result, kernels, self.levels)),
+            (result.forecast[..., None], quantiles(small_graph_ops, result, kernels, self.levels)),
             (weight[:, None], spread[:, None]),
         )
         bands = unfold_channels(mixed, channels)

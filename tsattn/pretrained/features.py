@@ -172,7 +172,7 @@ class History:
         centre: Level of the last season.
         scale: Mean absolute seasonal change of the last seasons.
         mean_change: Mean seasonal change of the last season.
-        errors: Sum and number of the in-sample errors of `SIMPLE_FORECASTS`; see `_in_sample_errors`.
+        errors: Sums and numbers of the in-sample errors of `SIMPLE_FORECASTS`; see `_in_sample_errors`.
         shift: `(N, 1)`.
         unit: `(N, 1)`.
     """
@@ -184,7 +184,7 @@ class History:
     centre: Tensor
     scale: Tensor
     mean_change: Tensor
-    errors: tuple[tuple[Tensor, Tensor], ...]
+    errors: tuple[Tensor, Tensor]
     shift: Tensor
     unit: Tensor
 
@@ -202,11 +202,11 @@ def forward_fill(xp: Any, values: Tensor, observed: Tensor) -> Tensor:
 
 
 def lagged(xp: Any, values: Tensor, lag: int) -> Tensor:
-    """Return the values ``lag`` steps before, 0 where there are none."""
-    length = values.shape[1]
+    """Return the values ``lag`` steps before, along the last axis; 0 where there are none."""
+    length = values.shape[-1]
     if lag >= length:
         return xp.zeros_like(values)
-    return xp.concatenate([xp.zeros_like(values[:, :lag]), values[:, : length - lag]], axis=1)
+    return xp.pad(values[..., : length - lag], ((0, 0),) * (len(values.shape) - 1) + ((lag, 0),))
 
 
 def arcsinh(xp: Any, values: Tensor) -> Tensor:
@@ -216,10 +216,11 @@ def arcsinh(xp: Any, values: Tensor) -> Tensor:
     return xp.where(values < 0, -result, result)
 
 
-def window_sum(xp: Any, values: Tensor, width: int) -> Tensor:
-    """Return the sum of the last ``width`` values at each step."""
-    total = xp.cumsum(values, axis=1)
-    return total - lagged(xp, total, width)
+def window_sums(xp: Any, parts: Sequence[Tensor], width: int) -> list[Tensor]:
+    """Return the sum of the last ``width`` values of each part at each step, of shape `(N, T)` each."""
+    # One array of all of them, because the graph of an export has a third of the operations with it.
+    total = xp.cumsum(xp.stack(parts, axis=1), axis=2)
+    return list(xp.unstack(total - lagged(xp, total, width), axis=1))
 
 
 def compute_features(xp: Any, values: Tensor, observed: Tensor, layout: Layout) -> Features:
@@ -258,12 +259,12 @@ def describe(xp: Any, values: Tensor, observed: Tensor, layout: Layout) -> Histo
     started = number > 0.5
 
     width = max(season, 4)
-    recent = window_sum(xp, weight, width)
-    centre = xp.where(recent > 0.5, window_sum(xp, values, width) / xp.maximum(recent, 1.0), filled)
     both = weight * lagged(xp, weight, season)
     change = (values - lagged(xp, values, season)) * both
+    recent, total, changes, pairs = window_sums(xp, (weight, values, change, both), width)
+    centre = xp.where(recent > 0.5, total / xp.maximum(recent, 1.0), filled)
     scale = _scale(xp, values, weight, change, both, layout, number, xp.abs(filled + shift / unit))
-    mean_change = window_sum(xp, change, width) / xp.maximum(window_sum(xp, both, width), 1.0)
+    mean_change = changes / xp.maximum(pairs, 1.0)
 
     return History(
         patches=_patches(xp, values, weight, change, both, centre, scale, number, layout),
@@ -289,12 +290,9 @@ def features_at(xp: Any, history: History, layout: Layout) -> Features:
     """
     ends = layout.origin_ends
     centre, scale, number = (xp.take(part, ends, axis=1) for part in (history.centre, history.scale, history.number))
-    errors = [
-        _log_error(xp, xp.take(total, ends, axis=1), xp.take(count, ends, axis=1), scale)
-        for total, count in history.errors
-    ]
-    errors += [scale * 0.0] * (len(SIMPLE_FORECASTS) - len(errors))  # those of a second season
-    at = {"centre": centre, "scale": scale, "n": number, "errors": xp.stack(errors, axis=2)}
+    total, count = (xp.take(part, ends, axis=2) for part in history.errors)
+    errors = _log_errors(xp, total, count, scale)
+    at = {"centre": centre, "scale": scale, "n": number, "errors": errors}
     filled, started = history.filled, history.started
     candidates, available = _candidates(
         xp, filled, started, history.mean_change, history.number, history.centre, layout
@@ -326,16 +324,14 @@ def _scale(
 ) -> Tensor:
     """Return the scale at each step: the mean absolute seasonal change of the last seasons."""
     width = max(6 * layout.season, 36)
-    pairs = window_sum(xp, both, width)
-    seasonal = window_sum(xp, xp.abs(change), width) / xp.maximum(pairs, 1.0)
     near = weight * lagged(xp, weight, 1)
     step = xp.abs(values - lagged(xp, values, 1)) * near
-    steps = window_sum(xp, near, width)
-    step = window_sum(xp, step, width) / xp.maximum(steps, 1.0)
-    seen = xp.maximum(window_sum(xp, weight, width), 1.0)
-    mean = window_sum(xp, values, width) / seen
-    variance = window_sum(xp, values * values, width) / seen - mean * mean
-    spread = xp.sqrt(xp.maximum(variance, 1e-20))
+    parts = (both, xp.abs(change), near, step, weight, values, values * values)
+    pairs, changes, steps, step, seen, total, squares = window_sums(xp, parts, width)
+    seasonal, step = changes / xp.maximum(pairs, 1.0), step / xp.maximum(steps, 1.0)
+    seen = xp.maximum(seen, 1.0)
+    mean = total / seen
+    spread = xp.sqrt(xp.maximum(squares / seen - mean * mean, 1e-20))
     scale = xp.maximum(xp.where(pairs > 0.5, seasonal, step), 0.1 * spread)
     single = xp.where(magnitude > 0, 0.1 * magnitude, 1.0)
     return xp.maximum(xp.where(number > 1.5, scale, single), MIN_SCALE)
@@ -350,16 +346,12 @@ def _in_sample_errors(
     centre: Tensor,
     mean_change: Tensor,
     layout: Layout,
-) -> tuple[tuple[Tensor, Tensor], ...]:
-    """Return the sum of the absolute errors of each of `SIMPLE_FORECASTS` up to each step, and their number.
+) -> tuple[Tensor, Tensor]:
+    """Return the sums of the absolute errors of `SIMPLE_FORECASTS` up to each step, and their numbers, `(N, E, T)`.
 
     Errors are of the last six seasons or two second seasons. Without a second season, its forecasts are left out.
     """
     season, second = layout.season, layout.second
-    width, recent = max(6 * season, 2 * second, 36), max(season, 6)
-
-    def error(difference: Tensor, known: Tensor, width: int = width) -> tuple[Tensor, Tensor]:
-        return window_sum(xp, xp.abs(difference) * known, width), window_sum(xp, known, width)
 
     def before(part: Tensor, lag: int = season) -> Tensor:
         return lagged(xp, part, lag)
@@ -369,28 +361,44 @@ def _in_sample_errors(
         total, number = total + before(values, lag * season), number + before(weight, lag * season)
     several = weight * xp.where(number > 1.5, 1.0, 0.0)
     began = before(xp.where(xp.cumsum(weight, axis=1) > 1.5, 1.0, 0.0))
-    errors = (
-        error(change, both, recent),
-        error(values - before(values, 1), weight * before(weight, 1)),
-        error(change - before(change), both * before(both)),
-        error(change - before(mean_change), both * before(both)),
-        error(change - before(change, 1), both * before(both, 1)),
-        error(values - before(centre), weight * began),
-        error(values - total / xp.maximum(number, 1.0), several),
-    )
-    if not second:
-        return errors
-    pairs = weight * before(weight, second)
-    longer = (values - before(values, second)) * pairs
-    days = max(season, 4)
-    level = window_sum(xp, longer, days) / xp.maximum(window_sum(xp, pairs, days), 1.0)
-    return (*errors, error(longer, pairs), error(longer - before(level), pairs * before(pairs)))
+    pairs_before = both * before(both)
+    errors = [
+        (change, both),
+        (values - before(values, 1), weight * before(weight, 1)),
+        (change - before(change), pairs_before),
+        (change - before(mean_change), pairs_before),
+        (change - before(change, 1), both * before(both, 1)),
+        (values - before(centre), weight * began),
+        (values - total / xp.maximum(number, 1.0), several),
+    ]
+    if second:
+        pairs = weight * before(weight, second)
+        longer = (values - before(values, second)) * pairs
+        changes, count = window_sums(xp, (longer, pairs), max(season, 4))
+        level = changes / xp.maximum(count, 1.0)
+        errors += [(longer, pairs), (longer - before(level), pairs * before(pairs))]
+
+    def recent_sum(parts: list[Tensor]) -> Tensor:
+        sums = xp.cumsum(xp.stack(parts, axis=1), axis=2)
+        first = lagged(xp, sums[:, :1], max(season, 6))
+        return sums - xp.concatenate([first, lagged(xp, sums[:, 1:], max(6 * season, 2 * second, 36))], axis=1)
+
+    return recent_sum([xp.abs(part) * known for part, known in errors]), recent_sum([known for _, known in errors])
 
 
-def _log_error(xp: Any, total: Tensor, number: Tensor, scale: Tensor) -> Tensor:
-    """Return the logarithm of a mean absolute error, relative to the scale; 0 without errors."""
-    mean = total / xp.maximum(number, 1.0)
-    return xp.where(number > 0.5, xp.minimum(xp.log(mean / scale + MIN_ERROR), MAX_LOG_ERROR), 0.0)
+def _log_errors(xp: Any, total: Tensor, number: Tensor, scale: Tensor) -> Tensor:
+    """Return the logarithms of mean absolute errors, relative to the scale, `(N, O, E)`; 0 without errors.
+
+    Args:
+        xp: NumPy or `keras.ops`.
+        total: Sum of the errors up to each origin, `(N, E, O)`.
+        number: Number of the errors, `(N, E, O)`.
+        scale: Scale at each origin, `(N, O)`.
+    """
+    logs = xp.minimum(xp.log(total / xp.maximum(number, 1.0) / scale[:, None] + MIN_ERROR), MAX_LOG_ERROR)
+    errors = xp.transpose(xp.where(number > 0.5, logs, 0.0), (0, 2, 1))
+    missing = len(SIMPLE_FORECASTS) - errors.shape[2]  # those of a second season
+    return xp.pad(errors, ((0, 0), (0, 0), (0, missing)))
 
 
 def _patches(
@@ -492,7 +500,7 @@ def _candidates(
         longer, has_longer = value(phase_before(second, 2))
         days = max(season, 4)
         changes = filled - lagged(xp, filled, second)
-        level = xp.take(window_sum(xp, changes, days) / days, ends, axis=1)[:, :, None]
+        level = xp.take(window_sums(xp, (changes,), days)[0] / days, ends, axis=1)[:, :, None]
         _, has_level = value(ends[:, None] - second - days + 1)
         result += [(long, has_long), (longer, has_longer), (long + level, xp.logical_and(has_long, has_level))]
     else:
