@@ -192,8 +192,8 @@ task. A test runs it on local PySpark.
 ## Training
 
 Ray and processes train several networks at once: the models and folds of `tsattn backtest --jobs`, and the trials of
-`tsattn tune --jobs`. The comparison of `--model auto` trains its networks one after another, because each gets a part
-of the time that the others leave.
+`tsattn tune --jobs`, both also with `--ray`. The comparison of `--model auto` trains its networks one after another,
+because each gets a part of the time that the others leave.
 
 One network can be trained on several devices, on JAX (`KERAS_BACKEND=jax`): after
 `keras.distribution.set_distribution(keras.distribution.DataParallel())` the devices of the process divide each batch of

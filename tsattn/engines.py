@@ -129,7 +129,8 @@ class RayCluster:
             self._connect(ray)
         try:
             remote = ray.remote(num_cpus=1, max_retries=MAX_ATTEMPTS - 1)(_limited)
-            waiting = [remote.remote(function, task) for task in tasks]
+            stored = ray.put(function)  # once for all tasks; it may hold data
+            waiting = [remote.remote(stored, task) for task in tasks]
             while waiting:
                 ready, waiting = ray.wait(waiting)
                 yield from map(ray.get, ready)

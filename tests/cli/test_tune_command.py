@@ -175,6 +175,17 @@ def test_two_commands_divide_the_trials(data: Path) -> None:
 
 
 @pytest.mark.slow
+def test_workers_of_ray_divide_the_trials(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = str(Path(__file__).parents[1])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")]))
+    result = tsattn("tune", data, *SMALL, "--trials", 4, "--ray", "local", "--jobs", 2)
+    assert result.exit_code == 0, result.output
+    assert "4 trials: " in result.stdout
+    resumed = tuned(data, "--trials", 4, "--overwrite")
+    assert "Resumed: 4 trials of 4 are done." in resumed.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_export")
 def test_the_default_network(data: Path) -> None:
     result = tsattn("tune", data, *TINY, "--trials", 2, "--jobs", 2, "--model", "seq2seq,attention_pooling")

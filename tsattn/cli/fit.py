@@ -16,11 +16,14 @@ from tsattn._logging import STEP
 from tsattn.cli.command import Command, load_tensorflow
 from tsattn.cli.options import (
     PATH,
+    add_options,
     config_option,
     config_options,
     data_name,
+    engine_options,
     free_path,
     future_option,
+    make_engine,
     out_option,
     overwrite_option,
     read_config,
@@ -187,7 +190,7 @@ def _limit_time(config: RunConfig, seconds: float | None) -> RunConfig:
     "--trials", type=click.IntRange(1), metavar="N", default=30, help="Number of trials of the search.  [default: 30]"
 )
 @time_limit_option("Maximum time for the search")
-@click.option("--jobs", type=click.IntRange(1), metavar="N", default=1, help="Number of processes.  [default: 1]")
+@add_options(engine_options("Number of processes.  [default: 1]"))
 @click.option("--journal", type=PATH, help="File from which the search resumes.  [default: next to --out]")
 @out_option("Configuration file to write.", "DATA-tuned.toml")
 @overwrite_option
@@ -196,7 +199,8 @@ def tune(
     data: Path,
     trials: int,
     time_limit: float | None,
-    jobs: int,
+    jobs: int | None,
+    ray: str | None,
     journal: Path | None,
     out: Path | None,
     overwrite: bool,
@@ -237,7 +241,8 @@ def tune(
             trials=trials,
             deadline=started + time_limit if time_limit else float("inf"),
             journal=journal,
-            jobs=jobs,
+            jobs=jobs or 1,
+            engine=None if ray is None else make_engine(jobs, ray),
             on_progress=_Progress(screen),
         )
     screen.print(_trials_table(result))

@@ -6,10 +6,10 @@ import math
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tsattn._logging import log_progress
 from tsattn.config import RunConfig
 from tsattn.data.loader import Frame, source_name
+from tsattn.engines import Engine
 from tsattn.errors import ConfigError, RunError
 from tsattn.forecasting.finetuning import read_series
 from tsattn.models.registry import registering_modules
@@ -32,7 +33,15 @@ from tsattn.tuning.study import (
     effective_trials,
     trial_error,
 )
-from tsattn.tuning.worker import OnProgress, SearchProgress, SearchTask, WorkerJob, run_processes, run_trials
+from tsattn.tuning.worker import (
+    OnProgress,
+    SearchProgress,
+    SearchTask,
+    WorkerJob,
+    run_on_engine,
+    run_processes,
+    run_trials,
+)
 
 if TYPE_CHECKING:
     from tsattn.forecaster import Forecaster
@@ -121,9 +130,13 @@ def tune_panel(
     deadline: float = math.inf,
     journal: Path | str | None = None,
     jobs: int = 1,
+    engine: Engine | None = None,
     on_progress: OnProgress | None = None,
 ) -> TuningResult:
-    """Run `tune` on data that are read already, with a deadline on the clock of `time.monotonic`."""
+    """Run `tune` on data that are read already, with a deadline on the clock of `time.monotonic`.
+
+    With an engine, its workers run the trials; they must all have the folder of the journal.
+    """
     for name, number in {"trials": trials, "jobs": jobs}.items():
         if number < 1:
             raise ConfigError(f"expected {name} of at least 1. Received: {name}={number}")
@@ -132,10 +145,12 @@ def tune_panel(
     task = SearchTask(space, panel, schema, source, trials, deadline)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal" if journal is None else Path(journal)
-        return _search(task, path, jobs, on_progress)
+        return _search(task, path.absolute(), jobs, engine, on_progress)
 
 
-def _search(task: SearchTask, path: Path, jobs: int, on_progress: OnProgress | None) -> TuningResult:
+def _search(
+    task: SearchTask, path: Path, jobs: int, engine: Engine | None, on_progress: OnProgress | None
+) -> TuningResult:
     data = fingerprint(task.panel)
     with closing(StudyStore.open(path, task.space, data)) as store:
 
@@ -144,16 +159,23 @@ def _search(task: SearchTask, path: Path, jobs: int, on_progress: OnProgress | N
                 on_progress(SearchProgress.from_store(store, task.trials))
 
         report()
-        if jobs > 1:
-            modules = registering_modules(task.space.models)
-            run_processes(jobs, WorkerJob(partial(_run_worker_trials, task, data, path), modules), report)
+        ends = time() + task.deadline - monotonic()
+        job = WorkerJob(partial(_run_worker_trials, task, ends, data, path), registering_modules(task.space.models))
+        if engine is not None:
+            run_on_engine(engine, task.trials, job, report)
+        elif jobs > 1:
+            run_processes(jobs, job, report)
         else:
             run_trials(task, store, on_progress)
         return TuningResult.from_store(store)
 
 
-def _run_worker_trials(task: SearchTask, data: str, path: Path) -> None:
-    """Run trials of a search in a worker process."""
+def _run_worker_trials(task: SearchTask, ends: float, data: str, path: Path) -> None:
+    """Run trials of a search in a worker process, until a time in seconds since 1970."""
+    if not path.exists():
+        raise RunError(f"{path}: the journal is not on this worker", "set {journal} to a file that all workers have")
+    # The clock of another machine has another start.
+    task = replace(task, deadline=monotonic() + ends - time())
     with closing(StudyStore.open(path, task.space, data)) as store:
         run_trials(task, store)
 

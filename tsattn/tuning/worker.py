@@ -12,9 +12,10 @@ import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from threading import Thread
+from threading import Event, Thread
 from time import monotonic
 from typing import Any, Self
 
@@ -25,6 +26,7 @@ import pandas as pd
 from optuna.trial import TrialState
 
 from tsattn.config import Loss
+from tsattn.engines import Engine
 from tsattn.errors import RunError, TsattnError
 from tsattn.forecasting.fit import fit_model
 from tsattn.models.registry import import_modules
@@ -289,6 +291,38 @@ def run_processes(jobs: int, job: WorkerJob, on_poll: Callable[[], None]) -> Non
         for remaining in running:
             remaining.terminate()
             remaining.join()
+
+
+def run_on_engine(engine: Engine, tasks: int, job: WorkerJob, on_poll: Callable[[], None]) -> None:
+    """Run the same job on the workers of an engine and wait for them.
+
+    Args:
+        engine: Where the job is run.
+        tasks: How many times it is run, at least as many as there are workers; those without trials left end at once.
+        job: The job; it is pickled.
+        on_poll: Called every `POLL_SECONDS`.
+    """
+    ended = Event()
+
+    def poll() -> None:
+        while not ended.wait(POLL_SECONDS):
+            on_poll()
+
+    # The engine stays in this thread: Ray handles signals in the main thread only.
+    poller = Thread(target=poll, daemon=True)
+    poller.start()
+    try:
+        for _ in engine.map(partial(_run_job, job), range(tasks)):
+            pass
+    finally:
+        ended.set()
+        poller.join()
+    on_poll()
+
+
+def _run_job(job: WorkerJob, _: int) -> None:
+    import_modules(job.modules)
+    job.run()
 
 
 def _raise_error(process: BaseProcess, receive: Connection) -> None:
