@@ -94,6 +94,7 @@ class SmoothingCombination(keras.layers.Layer):
         self.levels = tuple(levels)
         self.window = window
         self._spec = SmoothingSpec(horizon, self.seasons, window)
+        self.length = self._spec.length
 
     def build(self, inputs_shape: Any, observed_shape: Any = None) -> None:
         check_sequence("inputs", inputs_shape)
@@ -121,15 +122,20 @@ class SmoothingCombination(keras.layers.Layer):
             shapes = [(0, self.horizon, inputs.shape[2], len(self.levels)), (0, inputs.shape[2], len(self.kinds))]
             empty = tuple(ops.zeros(shape, "float32") for shape in shapes)
             return empty if return_weights else empty[0]
-        result, kernels = self.combine(inputs, observed, mask)
+        check_sequence("inputs", inputs.shape)
+        result, kernels = self.combine(*last_window(inputs, observed, mask, self.length))
         bands = unfold_channels(quantiles(small_graph_ops, result, kernels, self.levels), inputs.shape[2])
         return (bands, self.kind_weights(result, inputs.shape[2])) if return_weights else bands
 
-    def combine(self, inputs: Tensor, observed: Tensor | None, mask: Tensor | None) -> tuple[Combination, Kernels]:
-        """Return the combination of each channel, and the constant arrays of the specification."""
-        check_sequence("inputs", inputs.shape)
-        kernels = float32_kernels(self._spec)
-        return combine(small_graph_ops, *last_window(inputs, observed, mask, self._spec.length), kernels), kernels
+    def combine(self, values: Tensor, observed: Tensor) -> tuple[Combination, Kernels]:
+        """Return the combination of each row, and the constant arrays of the specification.
+
+        Args:
+            values: `(rows, time)`, one row per series and channel; the last steps are read.
+            observed: The same shape, bool.
+        """
+        kernels, length = float32_kernels(self._spec), self.length
+        return combine(small_graph_ops, values[:, -length:], observed[:, -length:], kernels), kernels
 
     def kind_weights(self, result: Combination, channels: int) -> Tensor:
         """Return the weights of each kind of candidate, `(batch, channels, kinds)`."""
@@ -226,8 +232,11 @@ class ZeroShotForecast(keras.layers.Layer):
             empty = tuple(ops.zeros(shape, "float32") for shape in shapes)
             return empty if return_weights else empty[0]
         mask = inputs_mask if mask is None else mask
-        result, kernels = self.smoothing.combine(inputs, observed, mask)
-        values, seen = self.network.align(inputs, observed, mask)
+        check_sequence("inputs", inputs.shape)
+        length = self.network.layout.length
+        values, seen = last_window(inputs, observed, mask, max(length, self.smoothing.length))
+        result, kernels = self.smoothing.combine(values, seen)
+        values, seen = values[:, -length:], seen[:, -length:]
         past = past_layout(self.network.layout, self.horizon)
         final, tried = self.network.forecast(values, seen, self.network.layout, past)
         weight, spread = network_weight(

@@ -170,11 +170,10 @@ def last_window(inputs: Tensor, observed: Tensor | None, mask: Tensor | None, le
     time = ops.shape(values)[1]
     end = max_or_zero(ops.arange(1, time + 1, dtype="int32") * ops.cast(valid, "int32"), 1)
 
-    def align(part: Tensor) -> Tensor:
-        part = ops.pad(shift_right(part, time - end), ((0, 0), (length, 0), (0, 0)))[:, -length:]
-        return ops.reshape(ops.transpose(part, (0, 2, 1)), (-1, length))
-
-    return align(values), align(seen) > 0
+    both = ops.concatenate([values, seen], axis=-1)
+    both = ops.pad(shift_right(both, time - end), ((0, 0), (length, 0), (0, 0)))[:, -length:]
+    values, seen = (ops.reshape(ops.transpose(part, (0, 2, 1)), (-1, length)) for part in ops.split(both, 2, axis=-1))
+    return values, seen > 0
 
 
 def unfold_channels(rows: Tensor, channels: int) -> Tensor:

@@ -220,11 +220,6 @@ class PretrainedForecast(keras.layers.Layer):
         self.network.build(features.patches.shape, features.queries.shape)
         self.network.load_pretrained()
 
-    def align(self, inputs: Tensor, observed: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the window of each channel, `(batch * channels, window)`, and which values are observed, bool."""
-        check_sequence("inputs", inputs.shape)
-        return last_window(inputs, observed, mask, self.layout.length)
-
     def forecast(self, values: Tensor, observed: Tensor, *layouts: Layout) -> list[Tensor]:
         """Return the quantiles of each layout at the levels of the network, `(rows, origins, steps, levels)`.
 
@@ -267,7 +262,9 @@ class PretrainedForecast(keras.layers.Layer):
         if inputs.shape[0] == 0:
             # Keras has no maximum of an empty tensor.
             return ops.zeros((0, self.horizon, channels, len(self.levels)), "float32")
-        values, seen = self.align(inputs, observed, inputs_mask if mask is None else mask)
+        mask = inputs_mask if mask is None else mask
+        check_sequence("inputs", inputs.shape)
+        values, seen = last_window(inputs, observed, mask, self.layout.length)
         return unfold_channels(self.at_levels(self.forecast(values, seen, self.layout)[0]), channels)
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
