@@ -93,7 +93,7 @@ def test_croston_equals_its_recursion():
 
 
 def test_a_simple_smoothing_equals_statsforecast():
-    models = pytest.importorskip("statsforecast.models")
+    models = pytest.importorskip("statsforecast.models", reason="statsforecast, the reference, is not installed")
     values = series(300, 1)
     kernels, forecasts, _ = raw_forecasts(values, SmoothingSpec(3, (), window=300))
     for level in (0.5, 0.9):

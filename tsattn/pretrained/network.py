@@ -123,7 +123,8 @@ def _gelu(inputs: Array) -> Array:
 
 
 def _gelu_tanh(inputs: Array) -> Array:
-    return np.asarray(0.5 * inputs * (1 + np.tanh(np.sqrt(2 / np.pi) * (inputs + 0.044715 * inputs**3))))
+    inner = np.float32(np.sqrt(2 / np.pi)) * inputs * (1 + np.float32(0.044715) * inputs * inputs)
+    return np.asarray(0.5 * inputs * (1 + np.tanh(inner)))
 
 
 def _softmax(scores: Array) -> Array:
