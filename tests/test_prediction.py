@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,18 @@ BAD_CUTOFFS = [
 def test_invalid_cutoffs(weekly: Forecaster, cutoff: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         weekly.predict(days(), cutoff=cutoff)
+
+
+def test_series_without_a_forecast_are_named_with_the_reason() -> None:
+    data = days()
+    data["y"] = data["y"].mask(data["unique_id"] == "b")
+    data.loc[data.index[data["unique_id"] == "c"][[0, -1]], "y"] = -3e38, 3e38
+    with pytest.warns(DataWarning) as caught:
+        forecast = Forecaster("drift", 7, season=7).fit(days()).predict(data).set_index("unique_id")["y"]
+    messages = " ".join(str(warning.message) for warning in caught)
+    assert re.search(r"1 of 3 series \('b'\): no forecast, because the last \d+ steps have no observed value", messages)
+    assert "1 of 3 series ('c'): no forecast, because sums of values as large as these exceed float32" in messages
+    assert np.isfinite(forecast["a"]).all() and forecast["b"].isna().all()
 
 
 def test_cutoffs_in_the_formats_of_the_data() -> None:

@@ -37,6 +37,11 @@ def test_a_constant_is_forecast_as_itself(value: float) -> None:
     np.testing.assert_allclose(result[["y", "y-lo-80", "y-hi-80"]], np.full((3, 3), value), rtol=1e-6)
 
 
+def test_intervals_end_at_the_largest_number_of_float32() -> None:
+    result = forecast(table(np.where(STEP % 2, 3.4e38, -3.4e38)), horizon=3)
+    assert np.isfinite(result[["y", "y-lo-80", "y-hi-80"]]).all(axis=None)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

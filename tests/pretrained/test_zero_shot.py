@@ -106,6 +106,25 @@ def test_the_network_commutes_with_units(factor, shift):
     )
 
 
+@pytest.mark.parametrize("factor", [1e-25, 1e25, 1e36])
+def test_large_and_small_values_do_not_overflow(factor: float) -> None:
+    long = np.tile(SERIES[0], 16)[None, :, None].astype("float32")
+    layer = ZeroShotForecast(HORIZON, (SEASON,))
+    np.testing.assert_allclose(np.asarray(layer(long * np.float32(factor))) / factor, layer(long), rtol=1e-4)
+
+
+@pytest.mark.parametrize("high", [1e6, 1e20, 3e38])
+@pytest.mark.parametrize("low", [1e-30, 1e-12, 1.0])
+def test_a_range_of_many_orders_of_magnitude_is_forecast_within_reach(low: float, high: float) -> None:
+    past = np.where(RNG.random(120) < 0.5, low, high * RNG.random(120))
+    forecasts = [
+        np.asarray(ZeroShotForecast(HORIZON, (SEASON,))(past[None, :, None].astype("float32")))[:, :, 0],
+        forecast_series([past], HORIZON, (SEASON,)).quantiles,
+    ]
+    for quantiles in forecasts:
+        assert np.isfinite(quantiles).all() and np.abs(quantiles).max() < 3 * past.max()
+
+
 def test_the_network_does_not_depend_on_the_padding():
     np.testing.assert_allclose(network_forecast(SERIES[:2], longest=280), network_forecast(SERIES[:2]), rtol=1e-4)
 

@@ -16,7 +16,7 @@ import pandas as pd
 from tsattn._text import check_keywords
 from tsattn.config import DataConfig, RunConfig
 from tsattn.data.loader import Frame, load
-from tsattn.pretrained.zero_shot import forecast_series
+from tsattn.pretrained.zero_shot import MAX_VALUE, forecast_series
 from tsattn.smoothing.intervals import SHORT_HISTORY
 from tsattn.timeseries.characteristics import combined_seasons
 from tsattn.timeseries.frames import forecast_frame, name_columns, template_of, to_library
@@ -112,7 +112,7 @@ def forecast_panel(
     if seasons is None:
         seasons = combined_seasons(panel, schema, given=config.data.season is not None)
     result = forecast_series(series, schema.horizon, seasons, config.levels)
-    quantiles = result.quantiles
+    quantiles = np.clip(result.quantiles, -MAX_VALUE, MAX_VALUE)
     if schema.support != "real":
         least = 0.0 if panel.levels is None else -panel.levels.reshape(-1, 1, 1)
         quantiles = np.maximum(quantiles, least)

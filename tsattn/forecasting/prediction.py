@@ -138,6 +138,7 @@ def predict(fitted: FittedForecaster, X: Frame | Path | str | None, request: Pre
     else:
         series = np.arange(len(panel), dtype=np.int64)
         quantiles = predict_windows(fitted.model, spec, panel, series, panel.lengths)[:, :steps]
+    _warn_overflow(panel, ~np.isfinite(quantiles).all(axis=(1, 2, 3)) & ~empty)
     quantiles = np.where(empty[:, None, None, None], np.float32(np.nan), quantiles)
     levels = request.select_levels(spec.levels)
     chosen = quantiles[..., [spec.levels.index(level) for level in levels]]
@@ -172,6 +173,17 @@ def find_empty_series(fitted: FittedForecaster, panel: Panel) -> npt.NDArray[np.
             stacklevel=STACKLEVEL,
         )
     return empty
+
+
+def _warn_overflow(panel: Panel, broken: npt.NDArray[np.bool_]) -> None:
+    """Warn of series whose forecast is not finite although they have observed values."""
+    if broken.any():
+        warnings.warn(
+            f"{_name_series(panel, broken)}: no forecast, because sums of values as large as these exceed float32; "
+            "divide the column by a constant",
+            DataWarning,
+            stacklevel=STACKLEVEL,
+        )
 
 
 def warn_unlike_series(fitted: FittedForecaster, panel: Panel) -> None:

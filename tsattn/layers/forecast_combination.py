@@ -18,6 +18,7 @@ from tsattn.layers.ops import Tensor, last_window, small_graph_ops, unfold_chann
 from tsattn.layers.pretrained_network import PretrainedForecast
 from tsattn.pretrained.features import MEDIAN
 from tsattn.pretrained.zero_shot import (
+    MAX_VALUE,
     NETWORK_KIND,
     PRIOR,
     mix,
@@ -35,6 +36,10 @@ from tsattn.smoothing import (
     smoothing_kernels,
 )
 from tsattn.smoothing.kernels import Kernels
+
+_LARGE = 1e24
+"""Largest value of a history above which sums over its steps, weighted by the step, can exceed float32."""
+_DOWN = 2.0**-40
 
 
 @lru_cache(maxsize=16)
@@ -235,6 +240,9 @@ class ZeroShotForecast(keras.layers.Layer):
         check_sequence("inputs", inputs.shape)
         length = self.network.layout.length
         values, seen = last_window(inputs, observed, mask, max(length, self.smoothing.length))
+        largest = ops.max(ops.where(seen, ops.abs(values), 0.0), axis=1, keepdims=True)
+        factor = ops.where(largest > _LARGE, _DOWN, 1.0)
+        values = values * factor
         result, kernels = self.smoothing.combine(values, seen)
         values, seen = values[:, -length:], seen[:, -length:]
         past = past_layout(self.network.layout, self.horizon)
@@ -254,7 +262,7 @@ class ZeroShotForecast(keras.layers.Layer):
             (result.forecast[..., None], quantiles(small_graph_ops, result, kernels, self.levels)),
             (weight[:, None], spread[:, None]),
         )
-        bands = unfold_channels(mixed, channels)
+        bands = unfold_channels(ops.clip(mixed / factor[:, :, None], -MAX_VALUE, MAX_VALUE), channels)
         if not return_weights:
             return bands
         weight = ops.reshape(weight, (-1, channels, 1))

@@ -24,6 +24,8 @@ from tsattn.smoothing.intervals import horizon_errors
 
 NETWORK_KIND = "pretrained network"
 """Name of the network among the methods of the forecast."""
+MAX_VALUE = float(np.finfo("float32").max)
+"""Largest value of a forecast."""
 MAX_PATCHES = 48
 """Length of the longest history that the network reads, in patches."""
 _ORIGINS = 8

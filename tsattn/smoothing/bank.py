@@ -14,6 +14,8 @@ from tsattn.smoothing.kernels import Kernels
 TINY = 1e-30
 SHORT_SEASON = 4
 """Season length up to which a season is not expected without evidence."""
+_MAX_EXCESS = 7.0
+"""How far a forecast of logarithms leaves their range at most, as a logarithm: a factor of 1,100."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def _log_forecasts(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the forecasts of the smoothings of the logarithms, on the raw scale, and the growth since each origin.
 
-    A forecast leaves the range of the logarithms by at most the width of this range.
+    A forecast leaves the range of the logarithms by at most the width of this range, and by `_MAX_EXCESS`.
     """
     logs = xp.log(xp.where((where.weight > 0) & positive, xp.maximum(values, TINY), 1.0))
     low = xp.where(where.weight > 0, logs, 1e9)
@@ -183,7 +185,7 @@ def _log_forecasts(
     middle, width = (low + high) / 2, xp.maximum(high - low, 0.0)
     past = history(xp, (logs - middle) * where.weight, where, kernels)
     forecasts, steps = _linear_forecasts(xp, past, where, kernels)
-    bound = 1.5 * width
+    bound = 0.5 * width + xp.minimum(width, _MAX_EXCESS)
     middle, bound = xp.where(positive, middle, 0.0), xp.where(positive, bound, 0.0)
 
     def raise_to_raw(array: Tensor, axes: int) -> Tensor:
