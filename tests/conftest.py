@@ -21,10 +21,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault(variable, "1")
 
 
-LONGEST = ("test_notebooks.py", "test_consumers.py", "test_docs.py", "test_sampling.py", "test_wheel.py")
+LONGEST = (
+    *("test_notebooks.py", "test_consumers.py", "test_docs.py", "test_sampling.py", "test_wheel.py"),
+    *("test_covariates.py", "test_devices.py", "test_examples.py", "test_fine_tuning.py", "test_openapi.py"),
+    *("test_pretrained_tuning.py", "test_pretraining.py", "test_real_data.py", "test_side_by_side.py"),
+    "test_tune_command.py",
+)
 """Files with few but long tests."""
 
 
+@pytest.hookimpl(trylast=True)  # the count is that of the selected tests
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that no process waits for another one at the end."""
     counts = Counter(item.path for item in items)
@@ -103,7 +109,7 @@ def eager_training_fixture() -> Iterator[None]:
 
 @pytest.fixture(name="without_export")
 def without_export_fixture() -> Iterator[None]:
-    """Save runs without an exported model, which takes most of the time, during a test."""
+    """Save runs without an exported model and pictures, which take most of the time, during a test."""
     from run_files import without_export
 
     with without_export():

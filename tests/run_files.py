@@ -11,7 +11,7 @@ import pytest
 
 @contextmanager
 def without_export() -> Iterator[None]:
-    """Save runs with an empty folder in place of the exported model."""
+    """Save runs with an empty folder in place of the exported model, and empty pictures."""
 
     def make_folder(
         fitted: object, folder: Path, *, name: str, after: int, meanwhile: Callable[[], None] = lambda: None
@@ -21,4 +21,6 @@ def without_export() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tsattn.run_directory.export", make_folder)
+        patch.setattr("tsattn.run_directory.write_forecast_plot", lambda history, forecast, path, **_: path.touch())
+        patch.setattr("tsattn.report.html._to_svg", lambda *_: "<svg></svg>")
         yield

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli.conftest import tsattn
+from run_files import without_export
 
 from tsattn import Forecaster, forecast, layers, tune
 from tsattn.cli import main
@@ -83,31 +85,24 @@ def workspace(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def run_shell(block: str) -> None:
-    """Run the commands of a block, but those that serve; a search has two trials."""
+    """Run the commands of a block, but those that serve, without an exported model; a search has two trials."""
     for line in block.replace("\\\n", " ").splitlines():
         program, *arguments = shlex.split(line, comments=True) or [""]
         if program != "tsattn" or arguments[0] == "serve":
             continue
-        result = tsattn(*shlex.split(re.sub(r"--trials \d+", "--trials 2", shlex.join(arguments))))
+        with without_export():
+            result = tsattn(*shlex.split(re.sub(r"--trials \d+", "--trials 2", shlex.join(arguments))))
         assert result.exit_code == 0, (line, result.output, result.exception)
         # Warnings of the program, on missing covariates for instance, are allowed, and those of libraries are not.
         others = [text for text in result.stderr.splitlines() if not text.startswith("Warning: ")]
         assert not any("arning" in text for text in others), (line, result.stderr)
 
 
-EXPORTING = ("README", "export", "serving")
-"""Pages that read the exported model of a run."""
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_training", "eager_training")
 @pytest.mark.parametrize("page", [name for name, text in TEXTS.items() if BLOCK.search(text)])
-def test_blocks_run_one_after_the_other(
-    page: str, workspace: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
-) -> None:
+def test_blocks_run_one_after_the_other(page: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = TEXTS[page]
-    if page not in EXPORTING:
-        request.getfixturevalue("without_export")
     for run in RUNS:
         if re.search(rf"""(--out |save\("){run}\b""", text):
             shutil.rmtree(workspace / run)
@@ -119,7 +114,9 @@ def test_blocks_run_one_after_the_other(
         elif found := re.match(r"# (\w+\.py)\n", block):
             (workspace / found[1]).write_text(block)
         elif "tfa." not in block:
-            exec(compile(block, f"{page}.md", "exec"), names)
+            # Only the README reads the exported model of a run.
+            with nullcontext() if page == README.stem else without_export():
+                exec(compile(block, f"{page}.md", "exec"), names)
     if page == README.stem:
         printed = capsys.readouterr().out
         assert "Passengers-lo-80" in printed and "(1, 12, 1, 3)" in printed

@@ -22,16 +22,15 @@ TRAINED = {"01-first-forecast.ipynb"}
 MAX_BYTES = 500_000
 
 SHORT_TRAINING = f"""
-import logging
 import sys
 
-# Trainings of two steps trace a graph so often that TensorFlow prints a warning.
-logging.getLogger("tensorflow").setLevel(logging.ERROR)
 sys.path.append({str(FOLDER)!r})
 import keras
-from keras_help import short_fit
+from keras_help import eager_training, short_fit
 
 keras.Model.fit = short_fit(keras.Model.fit)
+eager = eager_training()
+eager.__enter__()
 """
 
 

@@ -46,6 +46,14 @@ def wheel(sdist: Path) -> Path:
     return next(sdist.parent.glob("tsattn-*.whl"))
 
 
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which the wheel is installed without its dependencies."""
+    folder = tmp_path_factory.mktemp("site")
+    run("-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", folder, wheel)
+    return folder
+
+
 def test_the_sdist_has_the_files_of_the_checkout_only(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -70,12 +78,11 @@ def test_the_wheel_has_the_files_of_the_package_only(wheel: Path) -> None:
     assert wheel.stat().st_size < 10_000_000
 
 
-def test_a_forecast_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:
-    run("-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "site", wheel)
-    python = {"PYTHONPATH": str(tmp_path / "site")}
+def test_a_forecast_from_the_wheel_alone(site: Path) -> None:
+    python = {"PYTHONPATH": str(site)}
     found = run("-c", "import tsattn; print(tsattn.__file__)", **python)
-    assert Path(found.strip()).is_relative_to(tmp_path)
-    table = run("-m", "tsattn", "forecast", tmp_path / "site/tsattn/datasets/Airline.csv", "-o", "-", **python)
+    assert Path(found.strip()).is_relative_to(site)
+    table = run("-m", "tsattn", "forecast", site / "tsattn/datasets/Airline.csv", "-o", "-", **python)
     assert len(table.splitlines()) == 1 + 12
 
 
@@ -102,14 +109,13 @@ print(len(layers.bucket_batches(list(x))))
 """
 
 
-def test_the_layers_need_only_the_packages_that_the_page_names(wheel: Path, tmp_path: Path) -> None:
+def test_the_layers_need_only_the_packages_that_the_page_names(site: Path) -> None:
     page = (ROOT / "docs/install.md").read_text(encoding="utf-8")
     (named,) = re.findall(r"pip install (keras .*)", page)
     packages = {re.split(r"[\[><;=]", name)[0].strip() for name in PYPROJECT["project"]["dependencies"]}
     modules = {"scikit-learn": "sklearn", "tensorflow-serving-api": "tensorflow_serving"}
     blocked = {modules.get(name, name.replace("-", "_")) for name in packages - {*named.split(), "numpy"}}
     assert {"tensorflow", "tensorflow_serving", "pyarrow", "pandas"} <= blocked
-    run("-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "site", wheel)
     script = LAYERS_ONLY.replace("{blocked}", repr((blocked | {"optuna"}) - {"rich"}))  # Keras needs rich
-    found = run("-c", script, PYTHONPATH=str(tmp_path / "site"), KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
+    found = run("-c", script, PYTHONPATH=str(site), KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
     assert found.split() == ["1"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +21,16 @@ TINY = ("--set", "training.epochs=2", "--set", "training.steps_per_epoch=2", "--
 
 FAST = (*TINY, "--set", "model.units=8")
 """A short training of a small network."""
+
+
+EAGER = "from keras_help import eager_training\nfrom tsattn.cli import main\nwith eager_training(): main()"
+
+
+def in_new_process(*arguments: object) -> dict[str, Any]:
+    """Return the arguments of `subprocess.Popen` for the command line, which trains without a graph."""
+    path = os.pathsep.join(path for path in sys.path if path)
+    command = [sys.executable, "-c", EAGER, *map(str, arguments)]
+    return {"args": command, "env": {**os.environ, "PYTHONPATH": path}}
 
 
 def tsattn(*arguments: object) -> Result:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from cli.conftest import DATASETS, FAST, TINY, tsattn
+from cli.conftest import DATASETS, FAST, TINY, in_new_process, tsattn
 
 from tsattn import Forecaster
 
@@ -155,16 +154,16 @@ def test_failed_write_leaves_no_results(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.slow
 def test_killed_backtest_resumes_with_the_same_result(tmp_path: Path) -> None:
     """The process is killed after some of its folds are written."""
-    base = ("backtest", str(AIRLINE), "--folds", "3", "--refit", "every", "--model", "attention_pooling", *FAST)
-    command = [sys.executable, "-c", "from tsattn.cli import main; main()", *(str(part) for part in base)]
-    subprocess.run([*command, "--out", "whole"], check=True, capture_output=True)
-    with subprocess.Popen([*command, "--out", "killed"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+    base = ("backtest", AIRLINE, "--folds", 3, "--refit", "every", "--model", "attention_pooling", *FAST, "--out")
+    subprocess.run(**in_new_process(*base, "whole"), check=True, capture_output=True)
+    killed = in_new_process(*base, "killed")
+    with subprocess.Popen(**killed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
         while len(list((tmp_path / "killed").rglob("*.parquet"))) < 2:
             with pytest.raises(subprocess.TimeoutExpired):  # otherwise it ended before it was killed
                 run.wait(0.01)
         run.kill()
     assert not (tmp_path / "killed" / "leaderboard.csv").exists()
-    subprocess.run([*command, "--out", "killed"], check=True, capture_output=True)
+    subprocess.run(**killed, check=True, capture_output=True)
     for name in ("leaderboard.csv", "scores.csv", "forecasts.csv"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 

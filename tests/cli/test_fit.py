@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli.conftest import DATASETS, FAST, TINY, tsattn
+from cli.test_output import AIRLINE, read_document
 
 from tsattn import Forecaster, forecast
 from tsattn.config import RunConfig, override
@@ -232,6 +233,25 @@ def test_the_working_directory_is_overwritten(tmp_path: Path, monkeypatch: pytes
     result = tsattn(*fit, ".", "--overwrite")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "run" / "run.json").exists() and [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_commands_with_a_run_as_json(run: Path, tmp_path: Path) -> None:
+    found = read_document("predict", run)
+    assert len(found["result"]["rows"]) == 12 and found["warnings"] == []
+    found = read_document("evaluate", run, AIRLINE, "--last-steps", 24, "--by", "step")
+    assert found["result"]["model"] == "seq2seq" and len(found["result"]["groups"]) == 60
+    found = read_document("backtest", AIRLINE, "--model", "drift", "--folds", 1, "--out", tmp_path / "out")
+    assert found["result"]["best"] == "drift" and found["result"]["scores"][0]["mase"] > 0
+
+
+def test_nothing_is_overwritten_silently(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("mine")
+    for command in (("forecast", AIRLINE), ("predict", run), ("explain", run)):
+        result = tsattn(*command, "--out", path)
+        assert result.exit_code == 1 and "--overwrite" in result.stderr and path.read_text() == "mine"
+    assert tsattn("forecast", AIRLINE, "--out", path, "--overwrite").exit_code == 0
+    assert path.read_text().startswith("unique_id")
 
 
 def test_existing_directory_is_not_replaced(run: Path) -> None:

@@ -71,15 +71,6 @@ def test_errors_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert read_document("forecast", AIRLINE, status=130)["status"] == "interrupted"
 
 
-def test_commands_with_a_run_as_json(run: Path, tmp_path: Path) -> None:
-    found = read_document("predict", run)
-    assert len(found["result"]["rows"]) == 12 and found["warnings"] == []
-    found = read_document("evaluate", run, AIRLINE, "--last-steps", 24, "--by", "step")
-    assert found["result"]["model"] == "seq2seq" and len(found["result"]["groups"]) == 60
-    found = read_document("backtest", AIRLINE, "--model", "drift", "--folds", 1, "--out", tmp_path / "out")
-    assert found["result"]["best"] == "drift" and found["result"]["scores"][0]["mase"] > 0
-
-
 @pytest.mark.usefixtures("without_export")
 def test_fit_as_json_and_quietly(tmp_path: Path) -> None:
     found = read_document("fit", AIRLINE, "--model", "naive", "--out", tmp_path / "a")
@@ -139,16 +130,6 @@ def test_python_logs_and_writes_progress(
     assert capsys.readouterr() == ("", "")
     Forecaster("naive", horizon=3).fit(noise, verbose=1)
     assert capsys.readouterr().err.splitlines()[0] == f"Reading {noise}"
-
-
-def test_nothing_is_overwritten_silently(run: Path, tmp_path: Path) -> None:
-    path = tmp_path / "f.csv"
-    path.write_text("mine")
-    for command in (("forecast", AIRLINE), ("predict", run), ("explain", run)):
-        result = tsattn(*command, "--out", path)
-        assert result.exit_code == 1 and "--overwrite" in result.stderr and path.read_text() == "mine"
-    assert tsattn("forecast", AIRLINE, "--out", path, "--overwrite").exit_code == 0
-    assert path.read_text().startswith("unique_id")
 
 
 @pytest.mark.parametrize(

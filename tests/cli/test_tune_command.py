@@ -7,14 +7,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import pandas as pd
 import pytest
-from cli.conftest import TINY, tsattn
+from cli.conftest import TINY, in_new_process, tsattn
 from click.testing import Result
 from tuning.conftest import small_model
 from tuning.small import QUICK, days
@@ -111,19 +110,9 @@ def test_time_column_can_be_named(data: Path) -> None:
     assert tsattn("tune", "two.csv", *SMALL, "--trials", 1, "--time", "when").exit_code == 0
 
 
-SCRIPT = "from tsattn.cli import main; main()"
-
-
 def start_process(*arguments: object) -> subprocess.Popen[str]:
     """Start the command in a new process."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *(str(argument) for argument in arguments)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return subprocess.Popen(**in_new_process(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for_a_trial(journal: Path, process: subprocess.Popen[str]) -> None:
@@ -131,6 +120,7 @@ def wait_for_a_trial(journal: Path, process: subprocess.Popen[str]) -> None:
     end = monotonic() + 300
     while not (journal.exists() and re.search(r'"op_code":6[^\n]*"state":[12]', journal.read_text())):
         assert process.poll() is None and monotonic() < end, process.communicate()
+        sleep(0.05)
 
 
 @pytest.mark.slow
