@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pa_parquet
 import pytest
 
 from tsattn.config import DataConfig
@@ -54,6 +56,11 @@ FILES: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     ),
     "NUL bytes": (lines("ds,y", lambda i: f"{day(i)},{i}").encode() + b"\0\0", {}, ["save it as CSV"]),
     "year 0": (lines("ds,y", lambda i: f"{'0000-01-01' if i == 0 else day(i)},{i}"), {}, ["'ds'", "0000-01-01"]),
+    "a long text instead of a timestamp": (
+        lines("ds,y", lambda i: f"{'a' * 3000 if i == 5 else day(i)},{i}"),
+        {},
+        ["line 7", f"'{'a' * 40}' ..."],
+    ),
     "30th of February": (
         lines("ds,y", lambda i: f"2020-02-{24 + i},{i}", 7),
         {},
@@ -221,6 +228,12 @@ def test_rows_of_parquet_are_named_by_number(tmp_path: Path) -> None:
         load(path)
 
 
+def test_damaged_metadata_of_pandas_are_not_used(tmp_path: Path) -> None:
+    table = pa.Table.from_pandas(daily()).replace_schema_metadata({"pandas": b'{"columns": [\xff'})
+    pa_parquet.write_table(table, tmp_path / "sales.parquet")
+    assert load(tmp_path / "sales.parquet")[0].values.size == 30
+
+
 def daily(**columns: Any) -> pd.DataFrame:
     return pd.DataFrame({"ds": pd.date_range("2020-01-01", periods=30), "y": np.arange(30.0), **columns})
 
@@ -250,3 +263,10 @@ def test_a_schema_that_is_none(tmp_path: Path) -> None:
         Schema.read(tmp_path / "schema.json")
     with pytest.raises(DataError, match="season"):
         Schema.from_json('{"layout": "wide", "targets": ["y"], "freq": "1", "origin": 0, "horizon": 1}')
+
+
+@pytest.mark.parametrize(("field", "value"), [("freq", "x"), ("origin", "x"), ("origin", "99999-01-01"), ("tz", "x")])
+def test_a_grid_of_a_schema_that_is_none(field: str, value: str) -> None:
+    _, schema = load(daily())
+    with pytest.raises(DataError, match=f"^schema.json: expected a schema written by tsattn.*{value}"):
+        Schema.from_json(schema.model_copy(update={"tz": "UTC", field: value}).to_json())

@@ -197,6 +197,8 @@ def _read(source: Path | bytes, name: str, head: bytes, options: ReadOptions, te
             raise DataError("the file is empty; expected a header line and rows of data")
         if head.startswith(b"PAR1"):
             table = pa_parquet.read_table(pa.BufferReader(source) if isinstance(source, bytes) else source)
+            # `to_pandas` parses the metadata of pandas even if it ignores them, and they may be damaged.
+            table = table.replace_schema_metadata()
         else:
             if is_spreadsheet(head):
                 source, notes = read_spreadsheet(source, options.sheet)

@@ -156,7 +156,7 @@ def check_unique_rows(table: Table, codes: Ints, id: tuple[str, ...]) -> None:
     duplicated = pd.Series(codes).duplicated().to_numpy()
     if duplicated.any():
         row = int(np.argmax(duplicated))
-        message = f"expected each id once without a time column, got '{table.frame[id[0]].iloc[row]}' again"
+        message = f"expected each id once without a time column, got {quote_text(table.frame[id[0]].iloc[row])} again"
         raise table.error(message, "add a time column", "name it with {time}", names=id, row=row)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from tsattn._text import format_timestamp, quote_list
+from tsattn._text import format_timestamp, quote_list, quote_text
 from tsattn.config import DataConfig
 from tsattn.data.columns import Bools
 from tsattn.data.frequency import infer_freq, to_integers
@@ -259,7 +259,8 @@ def unread_notes(table: Table, time: Role, unused: dict[str, str]) -> list[Readi
         cells = table[name].values.dropna().astype("str") if table[name].kind == "text" else table[name].values.iloc[:0]
         if len(cells) and cells.is_unique and cells.iloc[:100].str.contains(r"\d").mean() > 0.9:
             message = (
-                f"rows are taken as steps; '{name}' holds no timestamps that can be read, such as '{cells.iloc[0]}'"
+                f"rows are taken as steps; '{name}' holds no timestamps that can be read, such as "
+                f"{quote_text(cells.iloc[0])}"
             )
             return [ReadingNote(message=message, hints=("name their format with {time_format}",))]
     return []

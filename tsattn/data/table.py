@@ -320,7 +320,7 @@ class Table:
         row = int(np.argmax(invalid))
         cell = " ".join(str(self.frame[name].iloc[row]) for name in names)
         empty = self.frame[list(names)].iloc[row].isna().any() or not cell.strip()
-        got = "an empty cell" if empty else f"'{cell}'"
+        got = "an empty cell" if empty else quote_text(cell)
         kinds = {"integer": "a whole number", "date": "a date such as 2020-12-31"}
         kind = kinds.get(time_format, f"a timestamp as {time_format}")
         where = "the other rows" if invalid.all() else self.row_name(int(np.argmin(invalid)))

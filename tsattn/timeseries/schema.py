@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Self
 
+import numpy as np
 from pydantic import Field, ValidationError
 
 from tsattn.config import Aggregation, BaseConfig, ReadOptions, Support
@@ -153,11 +154,16 @@ class Schema(BaseConfig):
             DataError: The text is not a schema; ``source`` names it in the message.
         """
         try:
-            return cls.model_validate_json(text)
+            schema = cls.model_validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the text"
             raise DataError(f"{source}: expected a schema written by tsattn, but {where}: {first['msg']}") from None
+        try:
+            schema.grid.times(np.arange(2))
+        except (ValueError, KeyError, OverflowError) as error:
+            raise DataError(f"{source}: expected a schema written by tsattn, but freq, origin or tz: {error}") from None
+        return schema
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
