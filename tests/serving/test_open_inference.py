@@ -28,6 +28,14 @@ def test_it_returns_the_outputs_of_predict(served: Served) -> None:
         np.testing.assert_allclose(outputs["forecast"]["data"], np.ravel(known["forecast"]), rtol=1e-6)
 
 
+def test_histories_that_float32_cannot_hold_are_refused(served: Served) -> None:
+    counter, huge = [1e8 + step % 12 for step in range(30)], [1e300 + 1e299 * step for step in range(30)]
+    for values, message in ((counter, "resolution of float32"), (huge, "out of range")):
+        for data in (values, [[[value] for value in values]]):
+            inputs = [{**PAST, "shape": [1, 30, 1], "data": data}, {**LENGTH, "data": [30]}]
+            assert message in check_error(served.infer({"inputs": inputs}), 400)
+
+
 def test_outputs_and_signature_can_be_chosen(served: Served) -> None:
     made = served.infer({**GOOD, "outputs": [{"name": "quantiles"}]}).json()
     assert [output["name"] for output in made["outputs"]] == ["quantiles"] and "id" not in made

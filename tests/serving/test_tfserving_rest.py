@@ -54,6 +54,8 @@ def test_histories_beyond_the_resolution_of_float32_are_refused(served: Served) 
     for body in ({"inputs": {"past": [past], "length": [30]}}, {"instances": [{"past": past, "length": 30}]}):
         refused = served.predict(body)
         assert refused.status_code == 400 and "resolution of float32" in refused.json()["error"]
+    refused = served.predict({"inputs": {"past": [[[1e300], [2e300]]], "length": [2]}})
+    assert refused.status_code == 400 and "out of range" in refused.json()["error"]
     level = [[48_123_457 + 4000 * step] for step in range(30)]
     assert served.predict({"inputs": {"past": [level], "length": [30]}}).status_code == 200
 

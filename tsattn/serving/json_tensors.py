@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,14 @@ def has_only_numbers(body: bytes) -> bool:
     return not any(word in body for word in _NON_NUMBERS)
 
 
-def to_array(value: Any, info: TensorInfo, *, only_numbers: bool) -> Array:
+def to_array(value: Any, info: TensorInfo, *, only_numbers: bool, shape: Sequence[int] = ()) -> Array:
     """Return nested lists as an array with the type of a tensor.
 
     Args:
         only_numbers: Result of `has_only_numbers`.
+        shape: That of the tensor if the lists may be flat.
     """
-    array = _to_strings(value, info) if info.dtype == "string" else _to_numbers(value, info, only_numbers)
+    array = _to_strings(value, info) if info.dtype == "string" else _to_numbers(value, info, only_numbers, shape)
     missing = len(info.shape) - array.ndim
     if array.size == 0 and missing > 0:
         # An empty list has no inner lists with the sizes of the other axes.
@@ -37,7 +39,7 @@ def to_array(value: Any, info: TensorInfo, *, only_numbers: bool) -> Array:
     return array
 
 
-def _to_numbers(value: Any, info: TensorInfo, only_numbers: bool) -> Array:
+def _to_numbers(value: Any, info: TensorInfo, only_numbers: bool, shape: Sequence[int]) -> Array:
     if not only_numbers:
         _check_numbers(value, info)
     try:
@@ -56,9 +58,10 @@ def _to_numbers(value: Any, info: TensorInfo, only_numbers: bool) -> Array:
         raise bad_request(f'input "{info.name}": expected integers ({info.dtype}), got {_first_float(value)}')
     if array.dtype.kind not in "iuf":
         _check_numbers(value, info)
-    if info.name == PAST and array.ndim > 1:
-        _check_resolution(array)
+    past = array.reshape(shape) if len(shape) == 3 and array.size == math.prod(shape) else array
     array = array if array.dtype == info.numpy else info.cast(array)
+    if info.name == PAST and past.ndim > 1:
+        _check_resolution(past)
     if only_numbers and array.dtype.kind == "f" and np.isinf(array).any():
         raise bad_request(f'input "{info.name}": got a number that is out of range for {info.dtype}')
     return array

@@ -145,7 +145,7 @@ def _read_tensor(tensor: dict[str, Any], info: TensorInfo, only_numbers: bool) -
         raise bad_request(f'input "{info.name}": expected the data as a list')
     # The data are flat or nested, independently of the shape.
     flat = TensorInfo(info.name, info.dtype, (None,))
-    array = to_array(tensor["data"], flat, only_numbers=only_numbers).reshape(-1)
+    array = to_array(tensor["data"], flat, only_numbers=only_numbers, shape=shape).reshape(-1)
     if array.size != math.prod(shape):
         raise bad_request(f'input "{info.name}": expected {math.prod(shape)} values for its shape, got {array.size}')
     try:
