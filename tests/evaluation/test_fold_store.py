@@ -162,6 +162,8 @@ def test_a_changed_graph_file_is_another_backtest(tmp_path: Path) -> None:
         ("forecasts of another fold", "2/tcn.parquet"),
         ("both files of another fold", "2/tcn.json"),
         ("no forecasts", "2/tcn.parquet"),
+        ("deeply nested record", "2/tcn.json"),
+        ("list as record", "2/tcn.json"),
         ("no record", ""),
     ],
 )
@@ -175,6 +177,8 @@ def test_a_changed_fold_is_named(damage: str, named: str, tmp_path: Path) -> Non
         second.write_text(second.read_text().replace('"failed": 0', '"failed": 1'))
     elif damage == "edited forecasts":
         frames[1].assign(tcn=[2.5, 2.6]).to_parquet(second.with_suffix(".parquet"), index=False)
+    elif damage in ("deeply nested record", "list as record"):
+        second.write_text("[" * 100_000 + "]" * 100_000 if "deeply" in damage else "[1]")
     elif damage == "no record":
         second.unlink()
     elif damage == "no forecasts":

@@ -123,9 +123,11 @@ class FoldStore:
         if not self.has(number, name):
             return None
         path, record_path = (self._path(number, name, suffix) for suffix in ("parquet", "json"))
+        reading = record_path
         try:
             record = json.loads(record_path.read_text())
-            hashes = record.pop("hashes")
+            hashes = dict(record.pop("hashes"))
+            reading = path
             found = {"forecasts": hash_file(path), "record": _hash_record(number, name, record)}
             for file, key in ((record_path, "record"), (path, "forecasts")):
                 if hashes[key] != found[key]:
@@ -137,7 +139,7 @@ class FoldStore:
         except RunError:
             raise
         except READ_ERRORS as error:
-            raise RunError(f"{path}: cannot be read: {error}", "set {overwrite} to repeat the backtest") from None
+            raise RunError(f"{reading}: cannot be read: {error}", "set {overwrite} to repeat the backtest") from None
         if not same:
             raise RunError(
                 f"{self._folder}: has forecasts of {name} with other options",
