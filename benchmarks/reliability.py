@@ -285,6 +285,8 @@ SERIES: dict[str, Callable[[np.random.Generator], Any]] = {
     "a counter beyond 2^24": lambda rng: 2.0**24 + np.arange(60.0),
     "a counter beyond 2^53": lambda rng: 2.0**53 + 2 * np.arange(60.0),
     "about 1e20": lambda rng: 1e20 * (1 + 0.1 * rng.normal(size=60)),
+    "about 1e38": lambda rng: 1e38 * (1 + 0.1 * rng.normal(size=60)),
+    "1 and 1e20 in turn": lambda rng: np.where(np.arange(60) % 2, 1.0, 1e20),
     "about 1e300": lambda rng: 1e300 * (1 + 0.1 * rng.normal(size=60)),
     "about 1e-40": lambda rng: 1e-40 * (1 + 0.1 * rng.normal(size=60)),
     "one outlier of a million": lambda rng: np.where(np.arange(60) == 40, 1e6, 10 + rng.normal(size=60)),
