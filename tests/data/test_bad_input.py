@@ -228,6 +228,14 @@ def test_rows_of_parquet_are_named_by_number(tmp_path: Path) -> None:
         load(path)
 
 
+def test_a_column_name_of_parquet_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "sales.parquet"
+    pa_parquet.write_table(pa.table({"sales": [1.0, 2.0]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"sales", b"s\xeales"))
+    with pytest.raises(DataError, match=r"sales\.parquet: expected a CSV or Parquet file: .*can't decode byte"):
+        load(path)
+
+
 def test_damaged_metadata_of_pandas_are_not_used(tmp_path: Path) -> None:
     table = pa.Table.from_pandas(daily()).replace_schema_metadata({"pandas": b'{"columns": [\xff'})
     pa_parquet.write_table(table, tmp_path / "sales.parquet")

@@ -214,7 +214,7 @@ def _read(source: Path | bytes, name: str, head: bytes, options: ReadOptions, te
         frame = _to_frame(table)
     except DataError as error:
         raise DataError(f"{name}: {error.message}", *error.hints) from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{name}: expected a CSV or Parquet file: {str(error).splitlines()[0]}") from None
     if unit == "row" and lines is None:
         lines = np.arange(2, len(frame) + 2)
