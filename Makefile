@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs docs-serve notebooks test test-lowest test-slow test-release test-accuracy test-backends pretrain bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-startup bench-scale bench-speed bench-classical bench-layers bench-reliability lint format clean
+.PHONY: help demo docs docs-serve notebooks test test-lowest test-slow test-release test-accuracy test-backends pretrain bench bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-serving bench-startup bench-scale bench-speed bench-classical bench-layers bench-reliability bench-zero-shot lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
@@ -77,7 +77,7 @@ pretrain: $(VENV)/.dev ## Train the network of tsattn/pretrained on synthetic se
 	@KERAS_BACKEND=jax $(BIN)/python -m tsattn.training.pretraining benchmarks/results/pretraining
 	@mv benchmarks/results/pretraining/weights.npz tsattn/pretrained/weights.npz
 
-bench: bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-layers bench-serving bench-startup bench-scale bench-speed bench-classical ## All benchmarks
+bench: bench-accuracy bench-side-by-side bench-sequences bench-reading bench-windows bench-layers bench-serving bench-startup bench-scale bench-speed bench-classical bench-zero-shot ## All benchmarks
 
 bench-sequences: $(VENV)/.dev ## Attention pooling over sequences of different lengths; needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.sequences
@@ -105,6 +105,9 @@ bench-speed: $(VENV)/.dev ## A training step, prediction and reading, compared w
 
 bench-serving: $(VENV)/.dev ## The server under load, with and without micro-batching; needs wrk
 	@$(BIN)/python -m benchmarks.serving
+
+bench-zero-shot: $(VENV)/.dev ## Forecasts without training on all sets; needs TSATTN_DATA_DIR
+	@$(BIN)/python -m benchmarks.zero_shot
 
 bench-classical: $(VENV)/.dev ## AutoETS and AutoTheta on M4 Hourly, compared with the default; needs TSATTN_DATA_DIR
 	@$(BIN)/python -m benchmarks.classical
