@@ -18,8 +18,8 @@ from tsattn.config import RunConfig
 from tsattn.data.prediction_inputs import add_future_covariates
 from tsattn.data.table import Table
 from tsattn.errors import DataError, DataWarning
-from tsattn.forecasting.finetuning import read_series
 from tsattn.forecasting.fitted import covariate_notes
+from tsattn.forecasting.warm_start import read_series
 
 HORIZON = 12
 ROLES: dict[str, Any] = {"target": "y", "future_covariates": "heat", "past_covariates": "visits"}

@@ -28,10 +28,10 @@ from tsattn.evaluation.rolling_origin import Backtest, Evaluation, Refit, evalua
 from tsattn.explanation.explanation import Explanation, explain
 from tsattn.export import Format
 from tsattn.export.exporter import export
-from tsattn.forecasting.finetuning import read_series
 from tsattn.forecasting.fitted import FittedForecaster, read_run
 from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.forecasting.prediction import PredictionRequest, predict, sample
+from tsattn.forecasting.warm_start import read_series
 from tsattn.models import all_models
 from tsattn.report.plots import plot_forecast
 from tsattn.run_directory import write_run
@@ -105,7 +105,7 @@ class Forecaster(BaseEstimator):
         init_from: Run directory to fine-tune: training starts from its weights, with a lower learning rate, and
             inherits its model, window and data format. Only ``training``, ``seed``, ``validation``, ``on_duplicate``
             and ``resample`` may differ. If no epoch improves the weights on the validation part, they stay unchanged.
-            See `tsattn.forecasting.finetuning`.
+            See `tsattn.forecasting.warm_start`.
 
     Attributes:
         fitted_: The result of `fit`, see `tsattn.FittedForecaster`. Its fields are attributes as well: `schema_`,

@@ -39,8 +39,8 @@ from tsattn.evaluation.backtest import backtest_windows
 from tsattn.evaluation.model_selection import fit
 from tsattn.evaluation.origins import plan_backtest
 from tsattn.forecaster import Forecaster
-from tsattn.forecasting.finetuning import read_series
 from tsattn.forecasting.network_trainer import CallbackFactory
+from tsattn.forecasting.warm_start import read_series
 from tsattn.models import BASELINES
 from tsattn.scoring.comparison import BATCH_ROWS, predict_windows
 from tsattn.timeseries.panel import Panel

@@ -235,7 +235,7 @@ def test_an_interruption_ends_with_status_130(tmp_path: Path, monkeypatch: pytes
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tsattn.data.loader.load", interrupt)
-    monkeypatch.setattr("tsattn.forecasting.finetuning.load", interrupt)
+    monkeypatch.setattr("tsattn.forecasting.warm_start.load", interrupt)
     for command in ("forecast", "fit"):
         result = tsattn(command, DATASETS / "Airline.csv")
         assert result.exit_code == 130 and result.stderr == "Interrupted.\n"

@@ -191,7 +191,7 @@ def backtest(
     The forecasts of each fold are written as soon as they are available. The same command resumes a stopped backtest.
     """
     from tsattn.evaluation.origins import plan_backtest
-    from tsattn.forecasting.finetuning import read_series
+    from tsattn.forecasting.warm_start import read_series
     from tsattn.scoring.window_forecaster import check_classical
 
     models = split_names(model)

@@ -116,7 +116,7 @@ def _fit(
     """Train on the data and the future covariates, and write the run directory."""
     from tsattn.atomic_io import lock_directory
     from tsattn.export.isolated_process import started_early
-    from tsattn.forecasting.finetuning import read_series
+    from tsattn.forecasting.warm_start import read_series
 
     data, future = files
     panel, schema = read_series(data, config, future)
@@ -216,7 +216,7 @@ def tune(
     with the same journal divide the trials.
     """
     from tsattn.atomic_io import check_file, write_text
-    from tsattn.forecasting.finetuning import read_series
+    from tsattn.forecasting.warm_start import read_series
 
     started = monotonic()
     models = split_names(options.pop("model"))

@@ -50,7 +50,7 @@ def inspect(data: Path, future: Path | None, **options: Any) -> dict[str, Any]:
     if future is None:
         panel, schema = infer_panel(table, config)
     else:
-        from tsattn.forecasting.finetuning import infer_with_future
+        from tsattn.forecasting.warm_start import infer_with_future
 
         panel, schema = infer_with_future(table, config, to_table(future, config.read_options))
     if config.graph is not None:

@@ -31,9 +31,9 @@ from tsattn.evaluation.rolling_origin import (
     network_candidate,
     run_backtest,
 )
-from tsattn.forecasting.finetuning import inherit_options, read_series
 from tsattn.forecasting.network_trainer import CallbackFactory
 from tsattn.forecasting.run_metadata import RunMetadata
+from tsattn.forecasting.warm_start import inherit_options, read_series
 from tsattn.models import BASELINES, resolve_options
 from tsattn.models.registry import import_modules, registering_modules
 from tsattn.scoring.window_forecaster import CLASSICAL, check_classical

@@ -19,10 +19,10 @@ from tsattn.config import AUTO, RunConfig
 from tsattn.data.loader import Frame, load, source_name
 from tsattn.evaluation.fold_store import Fold, FoldStore
 from tsattn.evaluation.origins import EvaluationWindows, empty_targets_error, plan_evaluation
-from tsattn.forecasting.finetuning import inherit_options
 from tsattn.forecasting.fit import window_sizes
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.forecasting.network_trainer import CallbackFactory
+from tsattn.forecasting.warm_start import inherit_options
 from tsattn.models import resolve_options
 from tsattn.models.registry import check_graph
 from tsattn.scoring.comparison import (

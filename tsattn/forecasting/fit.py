@@ -13,7 +13,6 @@ from tsattn._text import format_timestamp
 from tsattn.config import BaseConfig, RunConfig, Support
 from tsattn.data.panel_builder import restrict_to_training_categories
 from tsattn.errors import ConfigError, DataError
-from tsattn.forecasting.finetuning import inherit_options
 from tsattn.forecasting.fitted import FittedForecaster
 from tsattn.forecasting.network_trainer import (
     FINE_TUNING_VALUES,
@@ -23,6 +22,7 @@ from tsattn.forecasting.network_trainer import (
     prepare_training,
     train_to_end,
 )
+from tsattn.forecasting.warm_start import inherit_options
 from tsattn.layers import ZeroShotForecast
 from tsattn.models import COMBINATION, get_model, resolve_options
 from tsattn.models.combination import COMBINATION_LAYER, combine_with_zero_shot, combined_window

@@ -20,7 +20,7 @@ from tsattn.config import RunConfig
 from tsattn.data.loader import Frame, source_name
 from tsattn.engines import Engine
 from tsattn.errors import ConfigError, RunError
-from tsattn.forecasting.finetuning import read_series
+from tsattn.forecasting.warm_start import read_series
 from tsattn.models.registry import registering_modules
 from tsattn.timeseries.panel import Panel, fingerprint
 from tsattn.timeseries.schema import Schema

@@ -1,4 +1,4 @@
-"""Fine-tuning: options and data format that a training inherits from the run whose weights it starts from.
+"""Warm start: options and data format that a training inherits from the run whose weights it starts from.
 
 The weights only fit the architecture, the window and the data format of that run, so these are inherited. The
 configuration may repeat them but not change them. Free are the training options, the seed, and the options in
