@@ -14,7 +14,7 @@ from tsattn.export.metadata import LAST_TIME, SERVING, StaticMetadata, TensorMet
 from tsattn.layers import HistoryWindow
 from tsattn.models.forecast_model import sample_paths
 from tsattn.timeseries import calendar as clock
-from tsattn.timeseries.calendar import CYCLES, DAY, calendar_feature_names, count_holidays, holiday_days
+from tsattn.timeseries.calendar import CYCLES, DAY, HOLIDAY_YEARS, calendar_feature_names, count_holidays, holiday_days
 from tsattn.timeseries.schema import Schema
 from tsattn.timeseries.windows import (
     ATTENTION,
@@ -260,11 +260,8 @@ def _tensor(shape: tuple[int | str, ...], meaning: str, dtype: str = "float32") 
 
 Tensor = Any
 
-HOLIDAYS = (1950, 2100)
-"""First and last year of the holidays in a graph."""
-
-FIRST_DAY = clock.days_from_civil(clock.Date(HOLIDAYS[0], 1, 1))
-"""First day of `HOLIDAYS`, in days since 1970."""
+FIRST_DAY = clock.days_from_civil(clock.Date(HOLIDAY_YEARS[0], 1, 1))
+"""First day of `HOLIDAY_YEARS`, in days since 1970."""
 
 
 class CalendarFeatures:
@@ -329,7 +326,7 @@ class CalendarFeatures:
 
 def _count_holidays(place: str) -> npt.NDArray[np.int32]:
     """Return the number of public holidays before each day, from `FIRST_DAY` to the day after the last holiday."""
-    days = holiday_days(place, *HOLIDAYS) - FIRST_DAY
+    days = holiday_days(place, *HOLIDAY_YEARS) - FIRST_DAY
     return np.append(0, np.cumsum(np.bincount(days))).astype(np.int32)
 
 

@@ -133,6 +133,9 @@ MIN_SEASONS = 100
 HOLIDAY = "holiday"
 """Name of the feature of public holidays."""
 
+HOLIDAY_YEARS = (1950, 2100)
+"""First and last year with holidays: a graph holds all of them, and recent versions of the package end in 2100."""
+
 _WAVES = tuple(f"{wave}{half}" for wave in ("sine", "cosine") for half in ("", " of half"))
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = tuple(pd.Timestamp(2000, month, 1).month_name() for month in range(1, 13))
@@ -242,7 +245,7 @@ def check_calendar(cycles: tuple[str, ...], holidays: str | None, grid: Grid, so
 
 
 def holiday_days(place: str, first: int, last: int) -> Ints:
-    """Return the public holidays of years as days since 1970, ascending.
+    """Return the public holidays of years, within `HOLIDAY_YEARS`, as days since 1970, ascending.
 
     Args:
         place: Country, or part of it as in "DE-BY".
@@ -258,7 +261,8 @@ def holiday_days(place: str, first: int, last: int) -> Ints:
     if parts is None or (part and part not in parts):
         known = f"one of the parts of {country}: {quote_list(parts)}" if parts else "a country as DE, a part as DE-BY"
         raise ConfigError(f"the package holidays does not support '{place}'", f"write for {{holidays}} {known}")
-    days = holidays.country_holidays(country, subdiv=part or None, years=range(first, last + 1))
+    years = range(max(first, HOLIDAY_YEARS[0]), min(last, HOLIDAY_YEARS[1]) + 1)
+    days = holidays.country_holidays(country, subdiv=part or None, years=years)
     return np.sort(np.array(list(days), dtype="datetime64[D]").astype(np.int64))
 
 
