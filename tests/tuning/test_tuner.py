@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tuning.small import QUICK, days
 from tsattn import Forecaster
 from tsattn.config import RunConfig
 from tsattn.errors import ConfigError, DataError, RunError
+from tsattn.models.registry import MODELS
 from tsattn.tuning import SearchProgress, TuningResult, tune
 
 pytestmark = pytest.mark.usefixtures("eager_training")
@@ -163,6 +165,13 @@ def test_training_data_end_before_the_validation_part(monkeypatch: pytest.Monkey
     monkeypatch.setattr(NetworkTrainer, "train", watched)
     tune(small(), days(), trials=1)
     assert lengths == [(102, 18)], "once, without the final training"
+
+
+def test_a_model_of_a_script_is_searched_in_its_process_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MODELS, "small", replace(MODELS["small"], module="__main__"))
+    assert len(tune(small(), days(), trials=1).trials) == 1
+    with pytest.raises(ConfigError, match="registered in a module that other processes can import"):
+        tune(small(), days(), trials=1, jobs=2)
 
 
 def test_optuna_and_tensorflow_are_imported_late() -> None:

@@ -159,14 +159,15 @@ def _search(
                 on_progress(SearchProgress.from_store(store, task.trials))
 
         report()
+        if engine is None and jobs == 1:
+            run_trials(task, store, on_progress)
+            return TuningResult.from_store(store)
         ends = time() + task.deadline - monotonic()
         job = WorkerJob(partial(_run_worker_trials, task, ends, data, path), registering_modules(task.space.models))
         if engine is not None:
             run_on_engine(engine, task.trials, job, report)
-        elif jobs > 1:
-            run_processes(jobs, job, report)
         else:
-            run_trials(task, store, on_progress)
+            run_processes(jobs, job, report)
         return TuningResult.from_store(store)
 
 
