@@ -186,14 +186,15 @@ def score(problem: Problem, quantiles: Values) -> dict[str, Any]:
     """Return the scores of a forecast, `(series, horizon, levels)`."""
     actual, median = problem.actual, quantiles[..., MEDIAN]
     error = actual - median
-    naive = problem.seasonal_naive()
+    naive, scale = problem.seasonal_naive(), problem.scale
+
+    def mean_error(errors: Values) -> float:
+        return float(np.nanmean(np.nanmean(np.abs(errors), axis=1) / scale))
+
     is_inside = np.where(np.isfinite(actual), (actual >= quantiles[..., 0]) & (actual <= quantiles[..., -1]), np.nan)
     scores = {
-        "mase": float(np.nanmean(np.nanmean(np.abs(error), axis=1) / problem.scale)),
-        "relative_mase": float(
-            np.nanmean(np.nanmean(np.abs(error), axis=1) / problem.scale)
-            / np.nanmean(np.nanmean(np.abs(actual - naive), axis=1) / problem.scale)
-        ),
+        "mase": mean_error(error),
+        "relative_mase": mean_error(error) / mean_error(actual - naive),
         "relative_wql": quantile_loss(actual, quantiles) / quantile_loss(actual, naive[..., None]),
         "coverage": [
             float(np.nanmean(part)) for part in (is_inside, *np.array_split(is_inside, min(3, problem.horizon), axis=1))

@@ -43,13 +43,25 @@ class SmallGraphOps:
 
     def matmul(self, first: Tensor, second: Any) -> Tensor:
         """Multiply matrices; a constant matrix multiplies all rows at once."""
-        if not isinstance(second, np.ndarray) or None in first.shape[1:]:
+        if not isinstance(second, np.ndarray):
             return ops.matmul(first, second)
-        rows = ops.matmul(ops.reshape(first, (-1, first.shape[-1])), second)
-        return ops.reshape(rows, (-1, *first.shape[1:-1], second.shape[1]))
+        return apply_to_rows(lambda rows: ops.matmul(rows, second), first)
 
 
 small_graph_ops = SmallGraphOps()
+
+
+def apply_to_rows(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    """Apply a product or a dense layer to all rows at once, with a third of the operations of a TensorFlow graph.
+
+    Args:
+        function: Takes and returns a matrix, or tensors of any rank.
+        inputs: `(batch, ..., features)`; passed as they are if another size than that of the batch is unknown.
+    """
+    if None in inputs.shape[1:]:
+        return function(inputs)
+    rows = function(ops.reshape(inputs, (-1, inputs.shape[-1])))
+    return ops.reshape(rows, (-1, *inputs.shape[1:-1], rows.shape[-1]))
 
 
 def to_float32(scores: Tensor) -> Tensor:
