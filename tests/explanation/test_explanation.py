@@ -86,6 +86,17 @@ def test_attention_is_that_of_the_network() -> None:
     assert ((found["last"] - found["first"]).dt.days == 6).all()
 
 
+def test_of_many_columns_the_attention_of_the_first_is_returned(tmp_path: Path) -> None:
+    frame = days()[["day"]].assign(**{f"c{number}": days()["sold"] * number for number in range(1, 9)})
+    with eager_training():
+        options = {"units": 4, "patch_length": 7, "copy_heads": 2}
+        forecaster = Forecaster("seq2seq", 7, context=21, training=QUICK, options=options).fit(frame)
+    explanation = forecaster.explain()
+    assert explanation.attention is not None
+    assert list(explanation.attention["unique_id"].unique()) == ["c1", "c2", "c3", "c4", "c5", "c6"]
+    explanation.write(tmp_path / "x")
+
+
 def test_masking_what_a_model_reads_moves_its_forecast(network: Forecaster) -> None:
     """A model that repeats the step that it attends to is moved by masking that step alone."""
     copied = 7

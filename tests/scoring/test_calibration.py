@@ -12,7 +12,7 @@ from numpy_reference import Array
 
 from tsattn import Forecaster
 from tsattn.scoring.calibration import calibrate, conformal_factor
-from tsattn.scoring.comparison import predict_windows
+from tsattn.scoring.comparison import ValidationForecasts, predict_windows
 
 HORIZON = 6
 
@@ -102,5 +102,6 @@ def test_factors_are_saved_with_the_model(tmp_path: Path) -> None:
 def test_no_calibration_without_windows() -> None:
     forecaster = Forecaster("naive", HORIZON, season=1).fit(noise(1, 40))
     model, spec, panel = forecaster.model_, forecaster.spec_, forecaster.panel_
-    found = calibrate(model, spec, panel.drop_last(len(panel.values)), HORIZON)
+    forecasts = ValidationForecasts.of(model, spec, panel.drop_last(len(panel.values)), HORIZON)
+    found = calibrate(model, forecasts)
     assert (found.windows, found.levels) == (0, ())

@@ -7,7 +7,7 @@ import pytest
 
 from tsattn.models import get_model
 from tsattn.models.forecast_model import build_untrained
-from tsattn.scoring.comparison import KerasForecaster, compare
+from tsattn.scoring.comparison import ValidationForecasts, compare
 from tsattn.timeseries.grid import Grid
 from tsattn.timeseries.panel import WIDE_ID, Panel
 from tsattn.timeseries.ragged import RaggedArray
@@ -27,7 +27,8 @@ def test_seasonal_naive_of_two_channels(levels: tuple[float, ...], ends: tuple[i
     )
     spec = WindowSpec(20, horizon, ("a", "b"), season, levels)
     model = build_untrained(get_model("seasonal_naive"), spec)
-    scores = compare({"seasonal_naive": KerasForecaster(model, spec)}, panel, steps)[0].total.iloc[0]
+    scores = compare("seasonal_naive", ValidationForecasts.of(model, spec, panel, steps))[0]
+    scores = scores.total.set_index("model").loc["seasonal_naive"]
 
     errors: list[list[float]] = [[], []]
     for origin in range(50, 58):

@@ -100,12 +100,13 @@ def attention_of(fitted: FittedForecaster, panel: Panel, pretrained: NetworkWeig
     if ATTENTION not in fitted.model.output:
         return None if pretrained is None else _pretrained_attention(fitted, panel, pretrained)
     outputs = _outputs_of(fitted.model, fitted.spec, _window(fitted, panel), (ATTENTION, KEY_STEPS, QUERY_STEPS))
+    by_target = outputs[ATTENTION].shape[1] == len(fitted.spec.targets)
     weights = outputs[ATTENTION][:, :MAX_SERIES]
     channels = weights.shape[1]
     start = panel.lengths - np.minimum(panel.lengths, fitted.spec.context)
     keys = outputs[KEY_STEPS]
     keys = np.where(keys >= 0, keys + start[:, None, None], -1)
-    names = series_names(panel) if channels == len(fitted.spec.targets) else panel.ids
+    names = series_names(panel) if by_target else panel.ids
     names = ("all targets",) if names == (WIDE_ID,) else names
     names = tuple(np.reshape(names, (len(panel), -1))[:, :channels].ravel())
     return _frame(panel, names, np.repeat(np.arange(len(panel)), channels), weights, keys, outputs[QUERY_STEPS][0])

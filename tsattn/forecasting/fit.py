@@ -32,7 +32,7 @@ from tsattn.models.options import CombinationOptions, NetworkOptions, ZeroShotOp
 from tsattn.models.registry import check_graph
 from tsattn.pretrained.zero_shot import zero_shot_window
 from tsattn.scoring.calibration import HISTORY_CALIBRATION, Calibration, calibrate
-from tsattn.scoring.comparison import KerasForecaster, ValidationSummary, baseline_spec, compare, with_naive_baselines
+from tsattn.scoring.comparison import ValidationForecasts, ValidationSummary, baseline_spec, compare
 from tsattn.scoring.forecast_weights import MIN_VALUES, ForecastWeights, learn_weights
 from tsattn.scoring.metrics import Scores
 from tsattn.smoothing import default_window
@@ -180,8 +180,9 @@ def fit_model(
     else:
         spec = baseline_spec(panel, spec)
         model = build_untrained(entry, spec, options)
-        scores = _score(entry.name, model, spec, panel, steps)
-        fitted = _FittedModel(model, entry.name, options, spec, scores, calibrate(model, spec, panel, steps))
+        forecasts = _validate(entry.name, model, spec, panel, steps)
+        scores = compare(entry.name, forecasts)
+        fitted = _FittedModel(model, entry.name, options, spec, scores, calibrate(model, forecasts))
     scored, validation = fitted.scores
     return FittedForecaster(
         config=_fill_config(config, fitted, schema, context, steps),
@@ -250,7 +251,7 @@ def _fit_combination(
     model = build_untrained(get_model(COMBINATION), spec, own)
     if fine_tuned is not None:
         model.get_layer(COMBINATION_LAYER).set_weights(fine_tuned.get_weights())
-    scores = _score(COMBINATION, model, spec, panel, steps)
+    scores = compare(COMBINATION, _validate(COMBINATION, model, spec, panel, steps))
     return _FittedModel(model, COMBINATION, own, spec, scores, HISTORY_CALIBRATION, history, choice)
 
 
@@ -278,10 +279,11 @@ def _fit_network(
             window = combined_window(spec, seasons)
         else:
             options = options.model_copy(update={"zero_shot": False, "fine_tuning": False})
-    scores = _score(name if choice is None else choice.selected, model, window, panel, steps)
-    # After the scores, which are those of the same windows. A network that is trained further keeps its factors.
-    _logger.info("Calibrating the intervals")
-    calibration = calibrate(model, window, panel, steps)
+    selected = name if choice is None else choice.selected
+    forecasts = _validate(selected, model, window, panel, steps)
+    scores = compare(selected, forecasts)
+    # A network that is trained further keeps its factors.
+    calibration = calibrate(model, forecasts)
     if refit and history.best_epoch and not history.interrupted:
         graph, _ = trainer.train(panel, "training to the end", graph=graph, epochs=-(-history.best_epoch // 2))
         if zero_shot is not None and options.zero_shot:
@@ -291,11 +293,9 @@ def _fit_network(
     return _FittedModel(model, name, options, window, scores, calibration, history, choice)
 
 
-def _score(
-    name: str, model: keras.Model, spec: WindowSpec, panel: Panel, steps: int
-) -> tuple[Scores, ValidationSummary | None]:
+def _validate(name: str, model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> ValidationForecasts:
     _logger.info("Scoring %s on the validation part", name)
-    return compare(with_naive_baselines(name, KerasForecaster(model, spec), panel), panel, steps)
+    return ValidationForecasts.of(model, spec, panel, steps)
 
 
 def _fill_config(config: RunConfig, fitted: _FittedModel, schema: Schema, context: int, steps: int) -> RunConfig:

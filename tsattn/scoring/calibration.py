@@ -12,12 +12,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from tsattn.models.forecast_model import CALIBRATION_LAYER, DISTRIBUTION_LAYER
-from tsattn.scoring.comparison import predict_windows
-from tsattn.timeseries.panel import Panel
-from tsattn.timeseries.windows import TARGET, TARGET_OBSERVED, Windows, WindowSpec, gather
-
-MAX_ROWS = 4_000
-"""Maximum of windows times targets for the calibration; more of them are thinned out evenly."""
+from tsattn.scoring.comparison import ValidationForecasts
 
 SHRINKAGE_WINDOWS = 20
 """Number of non-overlapping windows at which a factor or correlation is shrunk by half: with ``d`` windows it moves
@@ -79,8 +74,8 @@ HISTORY_CALIBRATION = Calibration(0, 0, (), (), from_history=True)
 """Of a model whose intervals come from the history of each series."""
 
 
-def calibrate(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> Calibration:
-    """Fit the calibration factors of a model on the windows whose target lies in the last steps of each series.
+def calibrate(model: keras.Model, forecasts: ValidationForecasts) -> Calibration:
+    """Fit the calibration factors of a model on its forecasts of the validation part.
 
     For models that can draw sample paths, the autocorrelation of the errors is fitted as well; see
     `error_autocorrelation`.
@@ -92,20 +87,18 @@ def calibrate(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) ->
     exchangeable and their number is small, so the factor is shrunk towards 1; see `SHRINKAGE_WINDOWS`.
 
     Args:
-        model: Inference model whose factors are 1 and that was not trained on these steps.
-        spec: Its window.
-        panel: The series.
-        steps: Length of the validation part.
+        model: Inference model whose factors are 1.
+        forecasts: Its forecasts.
     """
-    windows = Windows.in_last_steps(panel, spec, steps, max(MAX_ROWS // len(spec.targets), 1))
-    distinct = int((np.clip(panel.lengths - 1, 0, steps) // spec.horizon).sum())
+    spec, windows = forecasts.spec, len(forecasts.series)
+    distinct = int((np.clip(forecasts.panel.lengths - 1, 0, forecasts.steps) // spec.horizon).sum())
     layer = model.get_layer(CALIBRATION_LAYER)
     distribution = next((layer for layer in model.layers if layer.name == DISTRIBUTION_LAYER), None)
     factors, calibrated = np.ones(layer.factors.shape), []
     # At least one of the non-overlapping windows is expected beyond the level. 1 - 0.9 is less than 0.1 by rounding.
     enough = [x for x, level in enumerate(spec.levels) if (distinct + 1) * min(level, 1 - level) >= 1 - 1e-9]
-    if len(windows) and (enough or distribution is not None):
-        quantiles, actual = _predict_validation(model, spec, windows)
+    if windows and (enough or distribution is not None):
+        quantiles, actual = (part.astype(np.float64) for part in (forecasts.quantiles, forecasts.actual))
         median = quantiles[..., spec.median]
         if distribution is not None:
             width = quantiles[..., -1] - quantiles[..., 0]
@@ -121,7 +114,7 @@ def calibrate(model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) ->
             calibrated.append(spec.levels[index])
     layer.fit(1 + (factors - 1) * distinct / (distinct + SHRINKAGE_WINDOWS))
     uncalibrated = tuple(level for level in spec.levels if level != 0.5 and level not in calibrated)
-    return Calibration(len(windows), distinct, tuple(calibrated), uncalibrated)
+    return Calibration(windows, distinct, tuple(calibrated), uncalibrated)
 
 
 def conformal_factor(error: Floats, distance: Floats, level: float) -> Floats:
@@ -140,15 +133,6 @@ def conformal_factor(error: Floats, distance: Floats, level: float) -> Floats:
     enough = (rank <= count) & (count > 0)
     chosen = np.take_along_axis(ordered, np.where(enough, rank - 1, 0)[None], axis=0)[0]
     return np.where(enough, np.maximum(chosen, 0.0), 1.0)
-
-
-def _predict_validation(model: keras.Model, spec: WindowSpec, windows: Windows) -> tuple[Floats, Floats]:
-    """Return quantiles and observed values (NaN where missing) of windows."""
-    series, origin = windows.locate(np.arange(len(windows)))
-    quantiles = predict_windows(model, spec, windows.panel, series, origin)
-    truth = gather(windows.panel, spec, series, origin)
-    actual = np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.nan)
-    return quantiles.astype(np.float64), actual.astype(np.float64)
 
 
 def error_autocorrelation(errors: npt.ArrayLike, spread: npt.ArrayLike, distinct: int) -> Floats:

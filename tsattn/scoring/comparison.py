@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import keras
@@ -30,8 +30,9 @@ from tsattn.timeseries.windows import QUANTILES, TARGET, TARGET_OBSERVED, WEIGHT
 _EXAMPLES = {"good": 0.1, "median": 0.5, "bad": 0.9}
 """Fraction of the series with a smaller error."""
 
-MAX_WINDOWS = 500
-"""Windows of a comparison; more of them are thinned out evenly."""
+MAX_ROWS, MIN_WINDOWS = 4_000, 20
+"""Maximum of windows times targets of the validation part, unless that is less than a number of windows; more of them
+are thinned out evenly."""
 
 BATCH_ROWS = 2048
 """Rows of a batch, windows times targets, so that many targets do not exceed the memory."""
@@ -43,7 +44,7 @@ EAGER_CALLS = 8
 _calls: WeakKeyDictionary[keras.Model, int] = WeakKeyDictionary()
 """Calls of each model so far."""
 
-SMOOTHED_STEPS = 28_000
+SMOOTHED_STEPS = 10_000
 """Rows of a batch times horizon of a model with exponential smoothings, which makes two thousand forecasts of each."""
 
 
@@ -187,6 +188,8 @@ def predict_windows(
         limit = None if max_length is None else max_length[chosen]
         batch = gather(panel, spec, series[chosen], origin[chosen], target=False, max_length=limit)
         parts.append(_run(model, batch, output))
+    if not parts:
+        return np.zeros((0, spec.horizon, len(spec.targets), len(spec.levels)), "float32")
     return np.concatenate(parts)
 
 
@@ -221,7 +224,7 @@ def naive_forecasters(panel: Panel, spec: WindowSpec) -> dict[str, KerasForecast
     return {name: KerasForecaster(build_untrained(get_model(name), own), own) for name in BASELINES}
 
 
-def with_naive_baselines(name: str, forecaster: KerasForecaster, panel: Panel) -> dict[str, KerasForecaster]:
+def with_naive_baselines(name: str, forecaster: WindowForecaster, panel: Panel) -> dict[str, WindowForecaster]:
     """Return a model and the naive baselines by name; ``panel`` is the training data of the model."""
     return {name: forecaster} | {
         other: baseline for other, baseline in naive_forecasters(panel, forecaster.spec).items() if other != name
@@ -236,20 +239,69 @@ def classical_forecasters(names: Sequence[str], panel: Panel, spec: WindowSpec) 
     return {name: ClassicalForecaster(name, fallback.spec, fallback) for name in CLASSICAL if name in names}
 
 
-def compare(
-    forecasters: Mapping[str, WindowForecaster], panel: Panel, steps: int
-) -> tuple[Scores, ValidationSummary | None]:
-    """Score models on the windows whose target lies in the last ``steps`` steps of each series.
+@dataclass(frozen=True)
+class ValidationForecasts:
+    """What a model forecasts for the windows whose target lies in the last steps of each series.
 
-    MASE is scaled by the data before these steps. Also returns how the first of the models forecast them.
+    It is a `WindowForecaster` of these windows.
+
+    Args:
+        panel: The series.
+        spec: Window of the model.
+        steps: Length of the validation part.
+        series: Index of the series, `(windows,)`.
+        origin: Steps of history, `(windows,)`.
+        quantiles: `(windows, horizon, targets, levels)`, in original units.
     """
-    spec = next(iter(forecasters.values())).spec
-    windows = Windows.in_last_steps(panel, spec, steps, MAX_WINDOWS)
-    frame, _ = forecast_origins(forecasters, panel, *windows.locate(np.arange(len(windows))))
-    names, training = list(forecasters), history_frame(panel.drop_last(steps))
+
+    panel: Panel
+    spec: WindowSpec
+    steps: int
+    series: Ints
+    origin: Ints
+    quantiles: Floats
+
+    @classmethod
+    def of(cls, model: keras.Model, spec: WindowSpec, panel: Panel, steps: int) -> Self:
+        """Forecast the windows.
+
+        Args:
+            model: Inference model that was not trained on these steps.
+            spec: Its window.
+            panel: The series.
+            steps: Length of the validation part.
+        """
+        windows = Windows.in_last_steps(panel, spec, steps, max(MAX_ROWS // len(spec.targets), MIN_WINDOWS))
+        series, origin = windows.locate(np.arange(len(windows)))
+        return cls(panel, spec, steps, series, origin, predict_windows(model, spec, panel, series, origin))
+
+    @property
+    def actual(self) -> Floats:
+        """Observed values, `(windows, horizon, targets)`; NaN where missing."""
+        truth = gather(self.panel, self.spec, self.series, self.origin)
+        return np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.nan)
+
+    def forecast(self, panel: Panel, series: Ints, origin: Ints) -> WindowForecasts:
+        """Return the forecasts; the arguments must be those of the windows."""
+        return WindowForecasts(self.quantiles)
+
+
+def compare(name: str, forecasts: ValidationForecasts) -> tuple[Scores, ValidationSummary | None]:
+    """Score a model and the naive baselines on the validation part, and summarize how the model forecast it.
+
+    MASE is scaled by the data before it.
+
+    Args:
+        name: Name of the model.
+        forecasts: Its forecasts.
+    """
+    panel, spec = forecasts.panel, forecasts.spec
+    forecasters = with_naive_baselines(name, forecasts, panel)
+    frame, _ = forecast_origins(forecasters, panel, forecasts.series, forecasts.origin)
+    training = history_frame(panel.drop_last(forecasts.steps))
     # All windows of a series are scored together.
-    scores = score(frame.drop(columns=["cutoff", "ds"]), names, spec.season, spec.levels, training)
-    return scores, _summarize_validation(frame, names[0], spec.levels, panel, scores.scales)
+    scores = score(frame.drop(columns=["cutoff", "ds"]), list(forecasters), spec.season, spec.levels, training)
+    return scores, _summarize_validation(frame, name, spec.levels, panel, scores.scales)
 
 
 def forecast_windows(

@@ -9,7 +9,7 @@ import numpy as np
 
 from tsattn.smoothing.history import History, Positions, Tensor, history, positions
 from tsattn.smoothing.intermittent import INTERMITTENT, intermittent_forecasts, is_intermittent
-from tsattn.smoothing.kernels import Kernels
+from tsattn.smoothing.kernels import GroupKernels, Kernels
 
 TINY = 1e-30
 SHORT_SEASON = 4
@@ -66,29 +66,37 @@ def bank(xp: Any, values: Tensor, observed: Tensor, kernels: Kernels) -> Bank:
     """
     where = positions(xp, observed, kernels.spec)
     values = xp.where(observed, values, 0.0)
-    raw = history(xp, values, where, kernels)
-    centre = raw.level
-    scale, change = _scale(xp, raw, where)
-    forecasts, steps = _linear_forecasts(xp, raw, where, kernels)
-    forecasts, steps = (
-        (forecasts - centre[:, :, None, None]) / scale[:, :, None, None],
-        (steps - centre[:, :, None]) / scale[:, :, None],
-    )
     count = xp.sum(where.weight, axis=1, keepdims=True)
     positive = xp.sum(xp.where(observed & (values <= 0), 1.0, 0.0), axis=1, keepdims=True) < 0.5
     positive = positive & (count > 0.5)
-    log_forecasts, log_steps, growth = _log_forecasts(xp, values, where, positive, kernels)
+    logs, middle, width = _logarithms(xp, values, where, positive)
+    # One call for both scales: each constant array is then only once in a graph.
+    twice = Positions(*(xp.concatenate([part, part], axis=0) for part in vars(where).values()))
+    past = history(xp, xp.concatenate([values, logs], axis=0), twice, kernels)
+    centre, log_level = xp.split(past.level, 2, axis=0)
+    scale, change = _scale(xp, xp.split(past.residuals[0], 2, axis=0)[0], centre, where)
+    growth = _growth(xp, log_level + xp.split(past.residuals[-1], 2, axis=0)[1], kernels)
     ratio, shift = 1.0 / scale, centre / scale
-    log_forecasts = log_forecasts * ratio[:, :, None, None] - shift[:, :, None, None]
-    log_steps = log_steps * ratio[:, :, None] - shift[:, :, None]
+    level = xp.concatenate([xp.zeros_like(centre), log_level], axis=0)
+    past = past.relative(level, xp.concatenate([ratio, xp.ones_like(ratio)], axis=0))
+    forecasts, steps = (xp.split(part, 2, axis=0) for part in _linear_forecasts(xp, past, twice, kernels))
+    limit = xp.where(positive, 0.5 * width + xp.minimum(width, _MAX_EXCESS), 0.0)
+    middle = xp.where(positive, middle - xp.log(scale), 0.0)
+
+    def raise_to_raw(array: Tensor, axes: int) -> Tensor:
+        """Return forecasts of logarithms, within `limit` of the middle of their range, as relative values."""
+        bound, offset, zero = (xp.reshape(part, (-1, *(1,) * axes)) for part in (limit, middle, shift))
+        return xp.exp(xp.minimum(xp.maximum(array, -bound), bound) + offset) - zero
+
+    log_forecasts, log_steps = raise_to_raw(forecasts[1], 3), raise_to_raw(steps[1], 2)
     counts, sparse = intermittent_forecasts(xp, values, where, kernels), is_intermittent(xp, values, where)
     counts = counts * ratio[:, :, None, None] - shift[:, :, None, None]
     relative = (values - centre) * ratio
     actual, weight = _targets(xp, relative, where, kernels)
-    errors, step_weight = _step_errors(xp, xp.concatenate([steps, log_steps], axis=2), relative, where, kernels)
+    errors, step_weight = _step_errors(xp, xp.concatenate([steps[0], log_steps], axis=2), relative, where, kernels)
     mean_error = xp.zeros_like(errors[:, :, :INTERMITTENT]) + errors[:, :, :1]
     return Bank(
-        forecasts=xp.concatenate([forecasts, log_forecasts, counts], axis=2),
+        forecasts=xp.concatenate([forecasts[0], log_forecasts, counts], axis=2),
         actual=actual,
         weight=weight,
         step_errors=xp.concatenate([errors, mean_error], axis=2),
@@ -121,82 +129,67 @@ def _open(xp: Any, positive: Tensor, sparse: Tensor, where: Positions, kernels: 
     return xp.concatenate([raw, log, xp.logical_and(sparse, every[None, :INTERMITTENT])], axis=1)
 
 
-def _scale(xp: Any, raw: History, where: Positions) -> tuple[Tensor, Tensor]:
+def _scale(xp: Any, residual: Tensor, centre: Tensor, where: Positions) -> tuple[Tensor, Tensor]:
     """Return the scale and the expected change in units of it, both `(N, 1)`."""
-    change = xp.abs(raw.residuals[0][:, 1:] - raw.residuals[0][:, :-1])
+    change = xp.abs(residual[:, 1:] - residual[:, :-1])
     inside = xp.where(where.started[:, :-1], 1.0, 0.0)
     count = xp.sum(inside, axis=1, keepdims=True)
     mean = xp.sum(change * inside, axis=1, keepdims=True) / xp.maximum(count, 1.0)
-    level = xp.abs(raw.level)
+    level = xp.abs(centre)
     scale = xp.where(mean > TINY, mean, xp.where(level > TINY, level, 1.0))
     return scale, xp.where(mean > TINY, 1.0, xp.where((count < 0.5) & (level > TINY), 0.1, 0.0))
 
 
-def _linear_forecasts(xp: Any, past: History, where: Positions, kernels: Kernels) -> tuple[Tensor, Tensor]:
-    """Return the forecasts of the smoothings on one scale, `(N, O + 1, L, h)`, and at one step, `(N, J, L)`."""
-    spec, origins = kernels.spec, len(kernels.origins)
-    forecasts, steps = [], []
-    for residual, pattern, weights, step_weights in zip(
-        past.residuals, past.patterns, kernels.forecast_weights, kernels.step_weights, strict=True
-    ):
-        padded = xp.concatenate([xp.zeros_like(residual), residual], axis=1)
-        ahead = xp.matmul(xp.take(padded, kernels.origin_windows, axis=1), weights)
-        ahead = xp.reshape(ahead, (-1, origins, weights.shape[1] // spec.head, spec.head))
-        initial = past.level[:, :, None] + xp.take(pattern, kernels.targets[:, : spec.head], axis=1)
-        forecasts.append(ahead + initial[:, :, None])
-        one = xp.matmul(xp.take(padded, kernels.step_windows, axis=1), step_weights)
-        steps.append(one + (past.level + xp.take(pattern, kernels.steps + 1, axis=1))[:, :, None])
-    joined, joined_steps = xp.concatenate(forecasts, axis=2), xp.concatenate(steps, axis=2)
-    lines, step_lines = _lines(xp, past, where, kernels)
-    return _all_steps(xp, joined + lines, kernels), joined_steps + step_lines
-
-
-def _all_steps(xp: Any, head: Tensor, kernels: Kernels) -> Tensor:
-    """Return the forecasts of all steps, `(N, O + 1, L, h)`, from those up to one period and a step."""
-    if kernels.spec.head == kernels.spec.horizon:
-        return head
-    rise = head[:, :, :, -1:] - head[:, :, :, :1]
-    return xp.take(head, kernels.later_index, axis=3) + rise * kernels.later_rise[None, None]
-
-
-def _lines(xp: Any, past: History, where: Positions, kernels: Kernels) -> tuple[Tensor, Tensor]:
-    """Return what the lines add to the forecasts, `(N, O + 1, L, H)`, and at one step, `(N, J, L)`."""
-    slopes = xp.take(xp.take(past.slopes, kernels.origins, axis=1), kernels.line_index, axis=2)
-    number = xp.take(where.number, kernels.origins, axis=1)
-    step_slopes = xp.take(xp.take(past.slopes, kernels.steps, axis=1), kernels.line_index, axis=2)
-    step_number = xp.take(where.number, kernels.steps, axis=1)
-    return (
-        slopes[:, :, :, None] * xp.take(kernels.line_forecast, number, axis=0),
-        step_slopes * xp.take(kernels.line_forecast[:, :, 0], step_number, axis=0),
-    )
-
-
-def _log_forecasts(
-    xp: Any, values: Tensor, where: Positions, positive: Tensor, kernels: Kernels
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the forecasts of the smoothings of the logarithms, on the raw scale, and the growth since each origin.
-
-    A forecast leaves the range of the logarithms by at most the width of this range, and by `_MAX_EXCESS`.
-    """
+def _logarithms(xp: Any, values: Tensor, where: Positions, positive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the logarithms `(N, T)`, minus the middle of their range, this middle and the width, both `(N, 1)`."""
     logs = xp.log(xp.where((where.weight > 0) & positive, xp.maximum(values, TINY), 1.0))
     low = xp.where(where.weight > 0, logs, 1e9)
     high = xp.max(xp.where(where.weight > 0, logs, -1e9), axis=1, keepdims=True)
     low = -xp.max(-low, axis=1, keepdims=True)
-    middle, width = (low + high) / 2, xp.maximum(high - low, 0.0)
-    past = history(xp, (logs - middle) * where.weight, where, kernels)
-    forecasts, steps = _linear_forecasts(xp, past, where, kernels)
-    bound = 0.5 * width + xp.minimum(width, _MAX_EXCESS)
-    middle, bound = xp.where(positive, middle, 0.0), xp.where(positive, bound, 0.0)
+    middle = (low + high) / 2
+    return (logs - middle) * where.weight, middle, xp.maximum(high - low, 0.0)
 
-    def raise_to_raw(array: Tensor, axes: int) -> Tensor:
-        shape = (-1, *(1,) * axes)
-        limit = xp.reshape(bound, shape)
-        return xp.exp(xp.minimum(xp.maximum(array, -limit), limit) + xp.reshape(middle, shape))
 
-    level = past.level + past.residuals[-1]
-    at = xp.take(level, kernels.origins, axis=1)
-    growth = xp.exp(xp.minimum(xp.maximum(at[:, -1:] - at[:, :-1], -2.0), 2.0))
-    return raise_to_raw(forecasts, 3), raise_to_raw(steps, 2), growth
+def _growth(xp: Any, logs: Tensor, kernels: Kernels) -> Tensor:
+    """Return how much larger the values at the end are than at the past origins, `(N, O)`."""
+    at = xp.take(logs, kernels.origins, axis=1)
+    return xp.exp(xp.minimum(xp.maximum(at[:, -1:] - at[:, :-1], -2.0), 2.0))
+
+
+def _linear_forecasts(xp: Any, past: History, where: Positions, kernels: Kernels) -> tuple[Tensor, Tensor]:
+    """Return the forecasts of the smoothings on one scale, `(N, O + 1, L, h)`, and at one step, `(N, J, L)`."""
+    slopes, step_slopes = (xp.take(past.slopes, at, axis=1) for at in (kernels.origins, kernels.steps))
+    number, step_number = (xp.take(where.number, at, axis=1) for at in (kernels.origins, kernels.steps))
+    forecasts, steps = [], []
+    for residual, pattern, group in zip(past.residuals, past.patterns, kernels.groups, strict=True):
+        padded = xp.concatenate([xp.zeros_like(residual), residual], axis=1)
+        ahead = xp.matmul(xp.take(padded, kernels.origin_windows, axis=1), group.forecast_weights)
+        ahead = xp.reshape(ahead, (-1, len(kernels.origins), *group.line_forecast.shape[1:]))
+        ahead = ahead + (
+            xp.take(slopes, group.line_index, axis=2)[:, :, :, None] * xp.take(group.line_forecast, number, axis=0)
+        )
+        initial = past.level[:, :, None] + xp.take(pattern, kernels.targets[:, : group.period], axis=1)
+        forecasts.append(_all_steps(xp, ahead, initial[:, :, None], group))
+        one = xp.matmul(xp.take(padded, kernels.step_windows, axis=1), group.step_weights)
+        line = xp.take(group.line_forecast[:, :, 0], step_number, axis=0)
+        one = one + xp.take(step_slopes, group.line_index, axis=2) * line
+        steps.append(one + (past.level + xp.take(pattern, kernels.steps + 1, axis=1))[:, :, None])
+    return xp.concatenate(forecasts, axis=2), xp.concatenate(steps, axis=2)
+
+
+def _all_steps(xp: Any, ahead: Tensor, initial: Tensor, group: GroupKernels) -> Tensor:
+    """Return the forecasts of all steps, `(N, O + 1, L, h)`.
+
+    Args:
+        xp: NumPy or `keras.ops`.
+        ahead: `(N, O + 1, L, H)`: first period, and the change over it if the horizon is longer.
+        initial: `(N, O + 1, 1, P)`, added to the first period.
+        group: Constant arrays of the candidates.
+    """
+    if ahead.shape[3] == group.period:
+        return ahead + initial
+    first, rise = ahead[:, :, :, : group.period] + initial, ahead[:, :, :, group.period :]
+    return xp.take(first, group.later_index, axis=3) + rise * group.later_rise[None, None]
 
 
 def _targets(xp: Any, relative: Tensor, where: Positions, kernels: Kernels) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ last one; its errors do not count.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,11 @@ class History:
     patterns: tuple[Tensor, ...]
     slopes: Tensor
 
+    def relative(self, level: Tensor, ratio: Tensor) -> History:
+        """Return the same with another level and everything else times a factor, both `(N, 1)`."""
+        residuals, patterns = (tuple(part * ratio for part in parts) for parts in (self.residuals, self.patterns))
+        return History(level, residuals, patterns, self.slopes * ratio[:, :, None])
+
 
 def history(xp: Any, values: Tensor, where: Positions, kernels: Kernels) -> History:
     """Return initial states and residuals.
@@ -95,7 +101,7 @@ def history(xp: Any, values: Tensor, where: Positions, kernels: Kernels) -> Hist
     for season in spec.seasons:
         pattern = _initial_pattern(xp, head, weight, trend, season)
         patterns.append(xp.take_along_axis(pattern, phases % season, axis=1))
-    residuals = tuple(_residual(xp, values, level + pattern[:, : spec.length], where, kernels) for pattern in patterns)
+    residuals = _residuals(xp, values, [level + pattern[:, : spec.length] for pattern in patterns], where, kernels)
     return History(level, residuals, tuple(patterns), _slopes(xp, residuals[-1], trend, where, spec.length))
 
 
@@ -148,12 +154,19 @@ def _initial_pattern(xp: Any, head: Tensor, weight: Tensor, trend: Tensor, seaso
     return pattern * xp.where(second > 0.5 * season, 1.0, 0.0)
 
 
-def _residual(xp: Any, values: Tensor, initial: Tensor, where: Positions, kernels: Kernels) -> Tensor:
+def _residuals(
+    xp: Any, values: Tensor, initial: Sequence[Tensor], where: Positions, kernels: Kernels
+) -> tuple[Tensor, ...]:
     """Return values minus initial states; missing ones are filled with a mean of earlier residuals, mostly the last."""
-    residual = (values - initial) * where.weight
-    total = xp.matmul(where.weight, kernels.fill_weights.T)
-    filled = xp.matmul(residual, kernels.fill_weights.T) / xp.where(total > 0, total, 1.0)
-    return xp.where(where.weight > 0, residual, xp.where(where.started, filled, 0.0))
+    known = [(values - part) * where.weight for part in initial]
+    # One product, so that its constant is only once in a graph.
+    sums = xp.matmul(xp.concatenate([where.weight, *known], axis=0), kernels.fill_weights.T)
+    total, *filled = xp.split(sums, 1 + len(known), axis=0)
+    divisor = xp.where(total > 0, total, 1.0)
+    return tuple(
+        xp.where(where.weight > 0, residual, xp.where(where.started, part / divisor, 0.0))
+        for residual, part in zip(known, filled, strict=True)
+    )
 
 
 def _slopes(xp: Any, residual: Tensor, trend: Tensor, where: Positions, length: int) -> Tensor:

@@ -80,16 +80,6 @@ class SmoothingSpec:
         return max(1, min(self.horizon // 3, 24), -(-self.season // 7))
 
     @property
-    def period(self) -> int:
-        """Steps after which all seasons repeat; 1 without a season."""
-        return math.lcm(*self.seasons)
-
-    @property
-    def head(self) -> int:
-        """Number of steps that are computed from the window: the later ones follow from one period and a step."""
-        return min(self.horizon, self.period + 1)
-
-    @property
     def memory(self) -> int:
         """Effective number of one-step errors in the score of a candidate: two seasons and two more."""
         return 2 + 2 * self.season
@@ -109,23 +99,44 @@ def default_window(horizon: int, seasons: Sequence[int]) -> int:
 
 
 @dataclass(frozen=True)
-class Kernels:
-    """Constant arrays of a specification.
+class GroupKernels:
+    """Constant arrays of the candidates with the same initial pattern.
 
-    ``T`` is the window, ``h`` the horizon, ``H`` its steps up to one period and a step, ``L`` the number of candidates
-    on one scale, ``O`` that of past origins and ``J`` that of one-step forecasts.
+    ``T`` is the window, ``h`` the horizon, ``L`` the number of candidates and ``P`` their period, at most ``h``, after
+    which their forecasts repeat, apart from their trends. The last of the ``H`` columns, if ``P < h``, is the change
+    over one period: ``H = P + 1``, else ``H = P``.
 
     Args:
-        spec: The specification.
-        table: The ``L`` candidates, ordered by ``pattern``.
-        forecast_weights: Per initial pattern (none first), `(T, candidates x H)`: forecast from the window that ends at
-            the origin, oldest value first.
-        step_weights: The same for one-step forecasts, `(T, candidates)`.
+        period: ``P``.
+        forecast_weights: `(T, L x H)`: forecast from the window that ends at the origin, oldest value first.
+        step_weights: `(T, L)`: the same for one-step forecasts.
         line_forecast: `(T + 1, L, H)`: forecast of a unit line by the number of observations at the origin, minus what
             the smoothing forecasts of that line: what one unit of slope adds to the forecast.
         line_index: `(L,)` index of the slope of each candidate: none, initial, least squares, drift.
         later_index: `(h,)` index of the step of the first period that each step repeats.
-        later_rise: `(L, h)` multiple of the change over the first period that is added to it.
+        later_rise: `(L, h)` multiple of the change over one period that is added to it.
+    """
+
+    period: int
+    forecast_weights: Array
+    step_weights: Array
+    line_forecast: Array
+    line_index: Array
+    later_index: Array
+    later_rise: Array
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Constant arrays of a specification.
+
+    ``T`` is the window, ``h`` the horizon, ``L`` the number of candidates on one scale, ``O`` that of past origins and
+    ``J`` that of one-step forecasts.
+
+    Args:
+        spec: The specification.
+        table: The ``L`` candidates, ordered by ``pattern``.
+        groups: Arrays of the candidates of each initial pattern, none first.
         origins: `(O + 1,)` positions of the last value that each origin uses; the last one is the end of the window.
         steps: `(J,)` positions of the origins of one-step forecasts.
         origin_windows: `(O + 1, T)` positions in the window, preceded by ``T`` zeros, that each origin reads.
@@ -138,12 +149,7 @@ class Kernels:
 
     spec: SmoothingSpec
     table: tuple[Candidate, ...]
-    forecast_weights: tuple[Array, ...]
-    step_weights: tuple[Array, ...]
-    line_forecast: Array
-    line_index: Array
-    later_index: Array
-    later_rise: Array
+    groups: tuple[GroupKernels, ...]
     origins: Array
     steps: Array
     origin_windows: Array
@@ -155,14 +161,18 @@ class Kernels:
 
     def astype(self, dtype: str) -> Kernels:
         """Return the same constants with floating-point arrays of another dtype."""
-        changed: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-                changed[field.name] = value.astype(dtype)
-        for name in ("forecast_weights", "step_weights"):
-            changed[name] = tuple(array.astype(dtype) for array in getattr(self, name))
-        return replace(self, **changed)
+        groups = tuple(replace(group, **_as_dtype(group, dtype)) for group in self.groups)
+        return replace(self, **_as_dtype(self, dtype), groups=groups)
+
+
+def _as_dtype(kernels: Kernels | GroupKernels, dtype: str) -> dict[str, Any]:
+    """Return the floating-point arrays of a dataclass in another dtype."""
+    values = {field.name: getattr(kernels, field.name) for field in fields(kernels)}
+    return {
+        name: value.astype(dtype)
+        for name, value in values.items()
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    }
 
 
 @lru_cache(maxsize=16)
@@ -175,24 +185,19 @@ def smoothing_kernels(spec: SmoothingSpec) -> Kernels:
     table = tuple(sorted(candidates(spec.seasons), key=lambda candidate: candidate.pattern))
     length, horizon = spec.length, spec.horizon
     responses = impulse_responses(table, spec.seasons, length + horizon)
-    weights = value_weights(responses, length, spec.head)
-    step = np.arange(horizon)
     origins = np.array([length - 1 - horizon - spec.spacing * back for back in range(ORIGINS)])
     origins = np.array([*origins[origins >= 0][::-1], length - 1])
     steps = np.arange(length - 1)[-min(3 * spec.memory, _MOST_ONE_STEP) :]
     patterns = np.array([candidate.pattern for candidate in table])
-    ordered = weights[:, :, ::-1].transpose(2, 0, 1)
-    groups = [ordered[:, patterns == pattern] for pattern in range(-1, len(spec.seasons))]
     distance = np.arange(length)[:, None] - np.arange(length)[None]
     return Kernels(
         spec=spec,
         table=table,
-        forecast_weights=tuple(np.ascontiguousarray(group.reshape(length, -1)) for group in groups),
-        step_weights=tuple(np.ascontiguousarray(group[:, :, 0]) for group in groups),
-        line_forecast=_line_forecast(table, weights, spec),
-        line_index=np.array([_LINES.index(candidate.line) for candidate in table]),
-        later_index=step % spec.period,
-        later_rise=np.array([_rise(candidate, step, spec.period) for candidate in table]),
+        groups=tuple(
+            _group_kernels([candidate for candidate in table if candidate.pattern == pattern], own, spec)
+            for pattern in range(-1, len(spec.seasons))
+            for own in [responses[patterns == pattern]]
+        ),
         origins=origins,
         steps=steps,
         origin_windows=origins[:, None] + 1 + np.arange(length)[None],
@@ -204,6 +209,42 @@ def smoothing_kernels(spec: SmoothingSpec) -> Kernels:
             np.concatenate([np.ones((len(table), 1)), responses[:, : horizon - 1] ** 2], axis=1), axis=1
         ),
     )
+
+
+def _group_kernels(table: Sequence[Candidate], responses: Array, spec: SmoothingSpec) -> GroupKernels:
+    """Compute the constant arrays of the candidates of one initial pattern."""
+    length, step = spec.length, np.arange(spec.horizon)
+    repeats = math.lcm(*(_period(candidate, spec.seasons) for candidate in table))
+    period = min(repeats, spec.horizon)
+    weights = value_weights(responses, length, min(repeats + 1, spec.horizon))
+    lines = _line_forecast(table, weights, spec)
+    if period < spec.horizon:
+        weights, lines = _with_rise(weights, axis=1), _with_rise(lines, axis=2)
+    ordered = weights[:, :, ::-1].transpose(2, 0, 1)
+    return GroupKernels(
+        period=period,
+        forecast_weights=np.ascontiguousarray(ordered.reshape(length, -1)),
+        step_weights=np.ascontiguousarray(ordered[:, :, 0]),
+        line_forecast=lines,
+        line_index=np.array([_LINES.index(candidate.line) for candidate in table]),
+        later_index=step % repeats,
+        later_rise=np.array([_rise(candidate, step, repeats) for candidate in table]),
+    )
+
+
+def _period(candidate: Candidate, seasons: Sequence[int]) -> int:
+    """Return the number of steps after which the forecasts of a candidate repeat, apart from its trend."""
+    used = [season for season, weight in zip(seasons, candidate.seasonal, strict=True) if weight]
+    return math.lcm(*used, seasons[candidate.pattern] if candidate.pattern >= 0 else 1)
+
+
+def _with_rise(array: Array, axis: int) -> Array:
+    """Replace the last step, one period after the first, by the change since the first.
+
+    The change is a small difference of large numbers in the precision of the forecasts, and is multiplied.
+    """
+    first, before, last = (np.take(array, index, axis=axis) for index in ([0], range(array.shape[axis] - 1), [-1]))
+    return np.concatenate([before, last - first], axis=axis)
 
 
 def impulse_responses(table: Sequence[Candidate], seasons: Sequence[int], steps: int) -> Array:
@@ -249,8 +290,8 @@ def _rise(candidate: Candidate, step: Array, period: int) -> Array:
 
 
 def _line_forecast(table: Sequence[Candidate], weights: Array, spec: SmoothingSpec) -> Array:
-    """Return what a unit slope adds to the forecasts, by the number of observations, `(T + 1, L, H)`."""
-    length, horizon = spec.length, spec.head
+    """Return what a unit slope adds to the forecasts, by the number of observations, `(T + 1, L, steps)`."""
+    length, horizon = spec.length, weights.shape[1]
     start = (spec.season + 1) / 2 if spec.season > 1 else 1.5
     step = np.arange(1, length + horizon + 1)
     result = np.zeros((length + 1, len(table), horizon))
