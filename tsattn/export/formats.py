@@ -23,7 +23,7 @@ from tsattn.export.signatures import (
     build_output_function,
     build_sample_function,
 )
-from tsattn.layers.ops import unroll_loops
+from tsattn.layers.ops import captured_constants, unroll_loops
 from tsattn.models.forecast_model import can_sample
 from tsattn.timeseries.windows import ATTENTION, FORECAST, KEY_STEPS, QUANTILES, QUERY_STEPS, WEIGHTS
 
@@ -80,7 +80,8 @@ def write_saved_model(model: keras.Model, preprocessor: ServingPreprocessor, pat
     }
     if can_sample(model):
         endpoints[SAMPLE] = (build_sample_function(model, preprocessor), preprocessor.signature(sample=True))
-    _write(endpoints, path)
+    with captured_constants():
+        _write(endpoints, path)
 
 
 def _select(compute: Callable[..., Any], names: tuple[str, ...], *tensors: Any) -> dict[str, Any]:

@@ -15,6 +15,34 @@ Tensor = Any
 """A tensor of the active Keras backend."""
 
 
+_CAPTURE: ContextVar[bool] = ContextVar("capture", default=False)
+_LARGE_BYTES = 1_000_000
+
+
+@contextmanager
+def captured_constants() -> Iterator[None]:
+    """Keep large constants outside of the TensorFlow graphs that are traced inside the context.
+
+    TensorFlow copies a graph many times while it optimizes, runs and saves it. Converters to other formats take such
+    constants for inputs, therefore it is not the default.
+    """
+    token = _CAPTURE.set(True)
+    try:
+        yield
+    finally:
+        _CAPTURE.reset(token)
+
+
+def _constant(values: Any) -> Any:
+    """Return a large array inside `captured_constants` as a tensor outside of the graph, and anything else as it is."""
+    if not (_CAPTURE.get() and isinstance(values, np.ndarray) and values.nbytes > _LARGE_BYTES):
+        return values
+    import tensorflow as tf
+
+    with tf.init_scope():
+        return tf.constant(values)
+
+
 class SmallGraphOps:
     """`keras.ops`, except for gathers and products that take more than ten operations each in a TensorFlow graph.
 
@@ -31,7 +59,7 @@ class SmallGraphOps:
             return ops.take(values, index, axis=axis)
         import tensorflow as tf
 
-        return tf.gather(values, index, axis=axis)
+        return tf.gather(_constant(values), index, axis=axis)
 
     def take_along_axis(self, values: Tensor, index: Tensor, axis: int) -> Tensor:
         """Gather from each row of a matrix; the axis must be 1."""
@@ -45,6 +73,7 @@ class SmallGraphOps:
         """Multiply matrices; a constant matrix multiplies all rows at once."""
         if not isinstance(second, np.ndarray):
             return ops.matmul(first, second)
+        second = _constant(second)
         return apply_to_rows(lambda rows: ops.matmul(rows, second), first)
 
 

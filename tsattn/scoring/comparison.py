@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tsattn.layers.ops import captured_constants
 from tsattn.models import BASELINES, get_model
 from tsattn.models.forecast_model import build_untrained
 from tsattn.scoring.metrics import REFERENCE, Scores, score
@@ -203,7 +204,8 @@ def _run(model: keras.Model, batch: dict[str, Any], output: str) -> Floats:
         found: Floats = keras.ops.convert_to_numpy(model(batch, training=False)[output])
         return found
     model.jit_compile = False  # by default Keras compiles with XLA, which takes much longer
-    found = model.predict_on_batch(batch)[output]
+    with captured_constants():
+        found = model.predict_on_batch(batch)[output]
     return found
 
 

@@ -160,7 +160,7 @@ def _residuals(
     """Return values minus initial states; missing ones are filled with a mean of earlier residuals, mostly the last."""
     known = [(values - part) * where.weight for part in initial]
     # One product, so that its constant is only once in a graph.
-    sums = xp.matmul(xp.concatenate([where.weight, *known], axis=0), kernels.fill_weights.T)
+    sums = xp.matmul(xp.concatenate([where.weight, *known], axis=0), kernels.fill_weights)
     total, *filled = xp.split(sums, 1 + len(known), axis=0)
     divisor = xp.where(total > 0, total, 1.0)
     return tuple(

@@ -142,7 +142,7 @@ class Kernels:
         origin_windows: `(O + 1, T)` positions in the window, preceded by ``T`` zeros, that each origin reads.
         step_windows: `(J, T)` the same for one-step forecasts.
         targets: `(O + 1, h)` positions of the targets, in the window followed by ``h`` steps.
-        fill_weights: `(T, T)` weights by which missing values are filled from earlier ones.
+        fill_weights: `(T, T)` weights of earlier values, in the rows, by which missing ones, in the columns, are filled.
         age_weights: `(J,)` discount of one-step errors.
         responses: `(L, h)` variance of the forecast error by step, relative to one step.
     """
@@ -203,7 +203,7 @@ def smoothing_kernels(spec: SmoothingSpec) -> Kernels:
         origin_windows=origins[:, None] + 1 + np.arange(length)[None],
         step_windows=steps[:, None] + 1 + np.arange(length)[None],
         targets=origins[:, None] + 1 + np.arange(horizon)[None],
-        fill_weights=np.where(distance > 0, np.maximum(distance, 1.0) ** -4, 0.0),
+        fill_weights=np.where(distance < 0, np.maximum(-distance, 1.0) ** -4, 0.0),
         age_weights=(1 - 1 / spec.memory) ** (length - 2 - steps),
         responses=np.cumsum(
             np.concatenate([np.ones((len(table), 1)), responses[:, : horizon - 1] ** 2], axis=1), axis=1
