@@ -142,7 +142,7 @@ class Kernels:
         origin_windows: `(O + 1, T)` positions in the window, preceded by ``T`` zeros, that each origin reads.
         step_windows: `(J, T)` the same for one-step forecasts.
         targets: `(O + 1, h)` positions of the targets, in the window followed by ``h`` steps.
-        fill_weights: `(T, T)` weights of earlier values, in the rows, by which missing ones, in the columns, are filled.
+        fill_weights: `(T, T)` weights of earlier values, the rows, by which missing ones, the columns, are filled.
         age_weights: `(J,)` discount of one-step errors.
         responses: `(L, h)` variance of the forecast error by step, relative to one step.
     """
