@@ -136,3 +136,12 @@ def test_a_run_forecasts_and_scores_counters_in_their_units(tmp_path: Path) -> N
     assert evaluation.scores.set_index("model").loc["drift", "mae"] < 2
     with pytest.raises(DataError, match=r"support=positive.*1234567000"):
         Forecaster(model="drift", horizon=2, support="positive").fit(data.iloc[:50])
+
+
+@pytest.mark.parametrize("change", [20, 50, 80, 120, 300, 1000])
+def test_a_random_walk_at_a_high_level_is_read(change: float) -> None:
+    """Some of its steps are below the resolution of float32, which is 1 here, at every size of the typical step."""
+    values = 1e7 + change * np.random.default_rng(1).normal(size=len(STEP)).cumsum()
+    panel, _ = load(table(values))
+    found = history_frame(panel)["y"].to_numpy()
+    assert np.abs(found - values).max() < 0.01 * change

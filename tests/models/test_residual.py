@@ -142,6 +142,27 @@ def test_both_are_trained(name: str) -> None:
         assert np.abs(keras.ops.convert_to_numpy(weight) - value).max() > 0, weight.path
 
 
+@pytest.mark.parametrize(("horizon", "channels"), [(3, 1), (1, 3)])
+def test_a_window_is_forecast_alone_as_among_others(horizon: int, channels: int) -> None:
+    """There are as many levels as steps, or as targets: an effect that is added must not be taken for one by level."""
+    spec = WindowSpec(CONTEXT, horizon, ("a", "b", "c")[:channels], SEASON)
+    entry, options = resolve_options({"name": "attention_pooling", "units": 4, "mean_reversion": True})
+    graph = build_graph(entry, options, spec)
+    reversion = graph.residual.mean_reversion
+    assert reversion is not None
+    reversion.fit(np.arange(55.0, 55.0 + channels), [9.0] * channels)
+    weights = np.arange(1.0, 1.0 + horizon * channels).reshape(reversion.typical_weight.shape) / 10
+    reversion.typical_weight.assign(weights)
+    past = np.random.default_rng(0).normal(50, 1, (2, CONTEXT, channels)).astype("float32")
+    window = {PAST: past, OBSERVED: np.ones_like(past), LENGTH: np.full(2, CONTEXT, "int32")}
+    model = graph.inference()
+    both, alone = (
+        keras.ops.convert_to_numpy(model({name: part[:rows] for name, part in window.items()})["quantiles"])
+        for rows in (2, 1)
+    )
+    np.testing.assert_allclose(alone, both[:1], rtol=1e-5)
+
+
 def test_one_series_has_a_level_that_a_short_context_does_not_show_and_several_have_not() -> None:
     options = resolve_options({"name": "seq2seq"})[1]
     asked = resolve_options({"name": "seq2seq", "mean_reversion": True})[1]

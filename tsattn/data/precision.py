@@ -8,10 +8,11 @@ from tsattn.data.table import Column, Table
 from tsattn.timeseries.ragged import Doubles, Ints
 
 MAX_ERROR = 0.01
-"""Error of float32, relative to most steps of a series, from which on it is held relative to its first value."""
+"""Error of float32, relative to a step and to the geometric mean of the steps of a series, from which on the step is
+lost."""
 
 MAX_LOST = 0.1
-"""Fraction of steps that may be lost in float32 where no level holds the others."""
+"""Fraction of the steps that may be lost; a series with more is held relative to its first value."""
 
 MIN_LARGE = 8192.0
 """Largest absolute value of a column from which on its series are checked."""
@@ -57,8 +58,7 @@ def find_levels(
 def lost_levels(values: Doubles, codes: Ints, count: int) -> Doubles:
     """Return the first value of each series that float32 loses, and 0 for the others, [series].
 
-    These are series of which most steps, times `MAX_ERROR`, are smaller than the rounding to float32. The first value
-    does not depend on the end of a series, so that a forecast before it does not either.
+    The first value does not depend on the end of a series, so that a forecast before it does not either.
 
     Args:
         values: Values, NaN where missing, [rows], sorted by series and time.
@@ -70,21 +70,27 @@ def lost_levels(values: Doubles, codes: Ints, count: int) -> Doubles:
     first = np.zeros(count)
     starts = np.append(True, codes[1:] != codes[:-1])[: len(codes)]
     first[codes[starts]] = values[starts]
-    return np.where(_lost_fraction(values, codes, count) > 0.5, first, 0.0)
+    lost = _lost_fraction(values, codes, count)
+    if not (lost > MAX_LOST).any():
+        return np.zeros(count)
+    return np.where((lost > MAX_LOST) & (_lost_fraction(values - first[codes], codes, count) < lost), first, 0.0)
 
 
 def _lost_fraction(values: Doubles, codes: Ints, count: int) -> Doubles:
     """Return the fraction of the steps of each series, except for those of 0, that float32 loses, [series]."""
     known = np.isfinite(values)
     values, codes = values[known], codes[known]
-    within = codes[1:] == codes[:-1]
-    owner, steps = codes[1:][within], np.abs(np.diff(values))[within]
     with np.errstate(over="ignore"):
         error = np.abs(values - values.astype(np.float32))
-    limit = np.maximum(error[1:], error[:-1])[within] / MAX_ERROR
-    changed = np.bincount(owner, weights=steps > 0, minlength=count)
-    lost = np.bincount(owner, weights=(steps > 0) & (steps < limit), minlength=count)
-    return lost / np.maximum(changed, 1)
+    if not error.any():
+        return np.zeros(count)
+    steps = np.abs(np.diff(values))
+    changed = (codes[1:] == codes[:-1]) & (steps > 0)
+    owner = codes[1:][changed]
+    number = np.maximum(np.bincount(owner, minlength=count), 1)
+    typical = np.exp(np.bincount(owner, weights=np.log(steps[changed]), minlength=count) / number)
+    lost = np.maximum(error[1:], error[:-1])[changed] > MAX_ERROR * np.maximum(steps[changed], typical[owner])
+    return np.bincount(owner, weights=lost, minlength=count) / number
 
 
 def _largest(values: Doubles, codes: Ints, count: int) -> Doubles:

@@ -235,7 +235,7 @@ class ForecastGraph:
         quantiles = []
         for raw in outputs:
             member = self._unfold(self._sorted(raw)) if self._folds else self._sorted(raw)
-            quantiles.append(member if effect is None else member + keras.ops.expand_dims(effect, -1))
+            quantiles.append(member if effect is None else _add_to_levels(member, effect))
         return quantiles, weights
 
     def parameters(
@@ -334,6 +334,15 @@ def _static_embedding(spec: WindowSpec, options: NetworkOptions) -> StaticEmbedd
         return None
     sizes = [len(static.categories) for static in spec.static if static.categories is not None]
     return StaticEmbedding(sizes, max(options.width // 4, 1), name="static_embedding")
+
+
+def _add_to_levels(quantiles: Tensor, effect: Tensor) -> Tensor:
+    """Add `(batch, horizon, channels)` to each level of `(batch, horizon, channels, levels)`.
+
+    By a difference: `keras.ops.add` on TensorFlow takes a term with a single axis above 1 for a bias of the last axis
+    of that size, such as the effect on one window of one channel with as many steps as there are levels.
+    """
+    return quantiles - keras.ops.expand_dims(-effect, -1)
 
 
 def _repeat(values: Tensor, times: int) -> Tensor:
