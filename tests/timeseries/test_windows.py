@@ -15,6 +15,7 @@ from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import RaggedArray
 from tsattn.timeseries.windows import (
     LENGTH,
+    MAX_SERIES,
     OBSERVED,
     PAST,
     TARGET,
@@ -117,6 +118,19 @@ def test_the_last_windows_are_those_of_the_validation_part(most: int | None) -> 
     every = len(Windows.in_last_steps(panel, SPEC, steps=7))
     assert every == sum(len(range(max(n - 7, 1), n - SPEC.horizon + 1)) for n in LENGTHS)
     assert len(windows) <= every if most is None else len(windows) <= most + len(LENGTHS)
+
+
+def test_of_very_many_series_some_are_validated() -> None:
+    count = 2 * MAX_SERIES + 1
+    values = np.arange(16 * count, dtype=np.float32).reshape(-1, 2)
+    ids = tuple(map(str, range(count)))
+    series = RaggedArray.from_lengths(values, np.full(count, 8))
+    panel = Panel(series, ids, ("a", "b"), np.zeros(count, "int64"), Grid("1", 0))
+    assert len(Windows.in_last_steps(panel, SPEC, steps=SPEC.horizon)) == count
+    windows = Windows.in_last_steps(panel, SPEC, steps=SPEC.horizon, max_windows=10)
+    chosen, origin = windows.locate(np.arange(len(windows)))
+    assert len(windows) == len(set(chosen)) == MAX_SERIES and set(origin) == {8 - SPEC.horizon}
+    assert chosen[0] == 0 and chosen[-1] == count - 1 and np.diff(chosen).max() <= 3
 
 
 def test_training_windows_never_touch_the_validation_part() -> None:

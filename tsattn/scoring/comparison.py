@@ -26,7 +26,16 @@ from tsattn.scoring.window_forecaster import (
 from tsattn.timeseries.frames import history_frame, quantile_columns, series_names
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import Floats, Ints
-from tsattn.timeseries.windows import QUANTILES, TARGET, TARGET_OBSERVED, WEIGHTS, Windows, WindowSpec, gather
+from tsattn.timeseries.windows import (
+    MAX_SERIES,
+    QUANTILES,
+    TARGET,
+    TARGET_OBSERVED,
+    WEIGHTS,
+    Windows,
+    WindowSpec,
+    gather,
+)
 
 _EXAMPLES = {"good": 0.1, "median": 0.5, "bad": 0.9}
 """Fraction of the series with a smaller error."""
@@ -303,6 +312,9 @@ def compare(name: str, forecasts: ValidationForecasts) -> tuple[Scores, Validati
     training = history_frame(panel.drop_last(forecasts.steps))
     # All windows of a series are scored together.
     scores = score(frame.drop(columns=["cutoff", "ds"]), list(forecasters), spec.season, spec.levels, training)
+    number = len(np.unique(forecasts.series))
+    if number == MAX_SERIES < len(panel):
+        scores = replace(scores, notes=(*scores.notes, f"The scores are those of {number:,} of {len(panel):,} series."))
     return scores, _summarize_validation(frame, name, spec.levels, panel, scores.scales)
 
 

@@ -20,7 +20,7 @@ from tsattn.models.registry import COMBINATION
 from tsattn.scoring.comparison import predict_windows
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import Ints
-from tsattn.timeseries.windows import TARGET, TARGET_OBSERVED, Windows, WindowSpec, gather
+from tsattn.timeseries.windows import MAX_SERIES, TARGET, TARGET_OBSERVED, Windows, WindowSpec, gather
 
 Floats = npt.NDArray[np.float64]
 
@@ -197,7 +197,7 @@ def evidence(panel: Panel, spec: WindowSpec, steps: int) -> float:
 
     The errors of series at the same time have common causes, so their number counts less than that of the forecasts.
     """
-    return float(steps / spec.horizon * np.cbrt(len(panel)))
+    return float(steps / spec.horizon * np.cbrt(min(len(panel), MAX_SERIES)))
 
 
 def learn_weights(
@@ -228,14 +228,23 @@ def learn_weights(
 
 
 def typical_changes(panel: Panel) -> Floats:
-    """Return the mean absolute change between neighbouring values of each series and target, [series, targets]."""
-    result = np.ones((len(panel), len(panel.targets)))
-    for number in range(len(panel)):
-        values = panel.take(np.array([number])).values.astype(np.float64)
-        change = np.abs(np.diff(values, axis=0))
-        mean = np.nanmean(change, axis=0) if np.isfinite(change).any(axis=0).all() else np.zeros(values.shape[1])
-        result[number] = np.where(mean > 0, mean, 1.0)
-    return result
+    """Return the mean absolute change between neighbouring values of each series and target, [series, targets].
+
+    It is 1 where there is none.
+    """
+    change = np.abs(np.diff(panel.values.astype(np.float64), axis=0))
+    owner = np.repeat(np.arange(len(panel)), panel.lengths)
+    known = np.isfinite(change) & (owner[1:] == owner[:-1])[:, None]
+    change, owner = np.where(known, change, 0.0), owner[1:]
+    mean = np.stack(
+        [
+            np.bincount(owner, change[:, target], len(panel))
+            / np.maximum(np.bincount(owner, known[:, target], len(panel)), 1)
+            for target in range(change.shape[1])
+        ],
+        axis=1,
+    )
+    return np.where(mean > 0, mean, 1.0)
 
 
 def weighted_errors(network: Floats, zero_shot: Floats, actual: Floats, scale: Floats) -> Floats:

@@ -207,6 +207,10 @@ def min_series_length(horizon: int) -> int:
     return 2 * horizon + 1
 
 
+MAX_SERIES = 4_000
+"""Series of which windows are taken where windows are thinned out."""
+
+
 @dataclass(frozen=True)
 class Windows:
     """The windows of a panel with origins ``first[i], first[i] + stride, ...`` up to ``last[i]`` in series ``i``.
@@ -244,13 +248,19 @@ class Windows:
             panel: The series.
             spec: Sizes and names of a window.
             steps: One number, or one for each series, int64 [series].
-            max_windows: Thin out the windows to about this many, evenly. The last one of each series remains.
+            max_windows: Thin out the windows to about this many, evenly. The last one of each series remains, but if
+                there are more than `MAX_SERIES` series, of that many, evenly spread.
         """
         last = panel.lengths - spec.horizon
         first = np.maximum(panel.lengths - steps, 1)
         total = int(np.maximum(last - first + 1, 0).sum())
         stride = 1 if max_windows is None else max(-(-total // max_windows), 1)
-        return cls(panel, spec, last - np.maximum(last - first, -1) // stride * stride, last, stride)
+        first = last - np.maximum(last - first, -1) // stride * stride
+        series = np.flatnonzero(first <= last)
+        if max_windows is not None and len(series) > MAX_SERIES:
+            kept = series[np.linspace(0, len(series) - 1, MAX_SERIES).astype(int)]
+            first = np.where(np.isin(np.arange(len(panel)), kept), first, last + stride)
+        return cls(panel, spec, first, last, stride)
 
     @property
     def counts(self) -> Ints:
