@@ -230,7 +230,7 @@ def learn_weights(
 def typical_changes(panel: Panel) -> Floats:
     """Return the mean absolute change between neighbouring values of each series and target, [series, targets].
 
-    It is 1 where there is none.
+    The value is 1 without any.
     """
     change = np.abs(np.diff(panel.values.astype(np.float64), axis=0))
     owner = np.repeat(np.arange(len(panel)), panel.lengths)

@@ -258,8 +258,8 @@ class Windows:
         first = last - np.maximum(last - first, -1) // stride * stride
         series = np.flatnonzero(first <= last)
         if max_windows is not None and len(series) > MAX_SERIES:
-            kept = series[np.linspace(0, len(series) - 1, MAX_SERIES).astype(int)]
-            first = np.where(np.isin(np.arange(len(panel)), kept), first, last + stride)
+            chosen = series[np.linspace(0, len(series) - 1, MAX_SERIES).astype(int)]
+            first = np.where(np.isin(np.arange(len(panel)), chosen), first, last + stride)
         return cls(panel, spec, first, last, stride)
 
     @property
