@@ -6,11 +6,16 @@ cluster on this machine. One process uses all cores for the arithmetic, and two 
 would gain nothing from other processes does not start them. The time is that from the command to the prompt; the
 repetitions of all ways alternate.
 
+With ``--fit``, `tsattn fit --time-limit 5m` for panels of the same number of rows in 10 to 1,000,000 series of hourly
+values: the time from the command to the prompt, the rate of the training of the network, and the peak memory.
+
 Writes `benchmarks/results/scale.json` and `docs/scale.md`, with a projection to more workers.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -29,6 +34,8 @@ from benchmarks.cli import TABLE_ONLY, read_results, write_results
 RESULTS = Path(__file__).with_name("results") / "scale.json"
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
 STEPS, HORIZON, FILES = 100, 14, 16
+PANELS, ROWS = (10, 1_000, 100_000, 1_000_000), 10_000_000
+"""Series of the panels that are fitted, and rows of each panel."""
 TSATTN = [sys.executable, "-m", "tsattn"]
 ONE_CORE = "one process on one core"
 WAYS = {
@@ -104,6 +111,41 @@ def measure(count: int, repeats: int) -> dict[str, Any]:
         }
 
 
+def write_panel(path: Path, count: int) -> None:
+    """Write `ROWS` rows of hourly values with daily patterns, in ``count`` series."""
+    rng, steps = np.random.default_rng(0), ROWS // count
+    step = np.arange(steps)
+    season = np.sin(2 * np.pi * (step + rng.integers(0, 24, (count, 1))) / 24)
+    values = (20 + 4 * season + rng.normal(0, 1, (count, steps))).astype("float32").ravel()
+    hours = np.tile(np.datetime64("1900-01-01", "h") + step, count).astype("datetime64[ms]")
+    ids = pd.Categorical.from_codes(np.arange(count).repeat(steps), np.arange(count).astype(str))
+    pd.DataFrame({"unique_id": ids, "ds": hours, "y": values}).to_parquet(path)
+
+
+def measure_fits() -> dict[str, dict[str, float]]:
+    """Return seconds, peak memory in bytes, and windows a second of the training, by number of series."""
+    results = {}
+    for count in PANELS:
+        with tempfile.TemporaryDirectory() as temporary:
+            data, log = Path(temporary) / "panel.parquet", Path(temporary) / "log"
+            write_panel(data, count)
+            start = time.perf_counter()
+            with log.open("w") as messages:
+                command = [*TSATTN, "fit", str(data), "--time-limit", "5m", "-o", f"{temporary}/run", "--verbose"]
+                process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=messages)
+                _, status, usage = os.wait4(process.pid, 0)
+            if status:
+                raise click.ClickException(log.read_text())
+            rates = re.findall(r"Training: epoch .* ([\d,]+) windows/s", log.read_text())
+            results[str(count)] = {
+                "seconds": time.perf_counter() - start,
+                "memory": usage.ru_maxrss * 1024,
+                "rate": float(rates[-1].replace(",", "")),
+            }
+            click.echo(f"fit, {count}: {results[str(count)]}")
+    return results
+
+
 def folder_size(folder: Path) -> int:
     """Return the bytes of the files of a folder."""
     return sum(path.stat().st_size for path in folder.iterdir())
@@ -135,6 +177,16 @@ def render(results: dict[str, Any]) -> str:
                 ]
             )
     head = ["command", "", "time", f"with {FILES} series", "series a second", "speed relative to one core"]
+    fits = [
+        [
+            f"{int(count):,}",
+            f"{ROWS // int(count):,}",
+            f"{found['seconds']:.0f} s",
+            f"{found['rate']:,.0f}",
+            f"{found['memory'] / 1e9:.1f} GB",
+        ]
+        for count, found in results.get("fit", {}).items()
+    ]
     sizes = [results[key] / results["series"] for key in ("bytes_read", "bytes_written")]
     projected = [
         [
@@ -153,6 +205,8 @@ def render(results: dict[str, Any]) -> str:
         horizon=HORIZON,
         repeats=results["repeats"],
         measured=text_table(head, rows),
+        rows=f"{ROWS:,}",
+        fits=text_table(["series", "steps of each", "time", "windows a second", "peak memory"], fits),
         projected=text_table(["series", "workers", "time", "read", "written"], projected),
     )
 
@@ -172,6 +226,10 @@ One process already uses both cores for its arithmetic, so that two processes of
 it. The time with {files} series is the start: the imports, and for `predict` TensorFlow and the model. `predict` stays
 in one process here, because other processes would take longer to start than they save.
 
+`tsattn fit --time-limit 5m` for {rows} rows of hourly values, on the same machine; the time is that from the command to
+the prompt, with the export and the forecast of every series:
+
+{fits}
 ## Projected
 
 Not measured: the time of `tsattn forecast --ray ADDRESS` for series of the same length, from the time per series on one
@@ -230,10 +288,13 @@ the weights (measured: by .0025). A batch that is not a multiple of the devices 
 @click.command(help=__doc__)
 @click.option("--series", default=20_000, show_default=True, help="Number of series.")
 @click.option("--repeats", default=2, show_default=True, help="Repetitions.")
+@click.option("--fit", is_flag=True, help="Measure tsattn fit instead.")
 @TABLE_ONLY
-def main(series: int, repeats: int, table_only: bool) -> None:
+def main(series: int, repeats: int, fit: bool, table_only: bool) -> None:
     """Measure and write the results."""
-    results = read_results(RESULTS) if table_only else measure(series, repeats)
+    results = read_results(RESULTS)
+    if not table_only:
+        results |= {"fit": measure_fits()} if fit else measure(series, repeats)
     write_results(RESULTS, results, render(results), PAGE)
 
 
