@@ -118,7 +118,8 @@ def write_panel(path: Path, count: int) -> None:
     season = np.sin(2 * np.pi * (step + rng.integers(0, 24, (count, 1))) / 24)
     values = (20 + 4 * season + rng.normal(0, 1, (count, steps))).astype("float32").ravel()
     hours = np.tile(np.datetime64("1900-01-01", "h") + step, count).astype("datetime64[ms]")
-    ids = pd.Categorical.from_codes(np.arange(count).repeat(steps), np.arange(count).astype(str))
+    names = pd.CategoricalDtype(pd.Index(np.arange(count).astype(str)))
+    ids = pd.Categorical.from_codes(np.arange(count).repeat(steps), dtype=names)
     pd.DataFrame({"unique_id": ids, "ds": hours, "y": values}).to_parquet(path)
 
 
