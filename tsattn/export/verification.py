@@ -214,7 +214,8 @@ def compute_window_scales(window: _Arrays, quantiles: npt.NDArray[Any]) -> npt.N
 
     The scale is the standard deviation of the observed values, and at least 1/20 of their mean absolute value, because
     float32 has a relative precision of about 1e-7. If all values are missing or zero, it is 1/20 of the mean absolute
-    forecast.
+    forecast. It is at least the range of the forecast, because a network computes a short history, whose own standard
+    deviation may be small, in units of the training data.
 
     Args:
         quantiles: The forecast, [batch, horizon, targets, levels].
@@ -225,7 +226,7 @@ def compute_window_scales(window: _Arrays, quantiles: npt.NDArray[Any]) -> npt.N
     mean, level = values.sum(axis=1) / count, np.abs(values).sum(axis=1) / count
     spread = np.sqrt((np.where(observed > 0, values - mean[:, None], 0) ** 2).sum(axis=1) / count)
     level = np.where(level > 0, level, np.abs(quantiles).mean(axis=(1, 3)))
-    scale = np.maximum(spread, level / 20)
+    scale = np.maximum(np.maximum(spread, level / 20), np.ptp(quantiles, axis=(1, 3)))
     return np.where(scale > 0, scale, 1).astype(np.float32)
 
 
