@@ -250,6 +250,12 @@ def classical_forecasters(names: Sequence[str], panel: Panel, spec: WindowSpec) 
     return {name: ClassicalForecaster(name, fallback.spec, fallback) for name in CLASSICAL if name in names}
 
 
+def observed_targets(panel: Panel, spec: WindowSpec, series: Ints, origin: Ints) -> Floats:
+    """Return the observed values of windows, float32 `(windows, horizon, targets)`; NaN where missing."""
+    truth = gather(panel, spec, series, origin)
+    return np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.float32(np.nan))
+
+
 @dataclass(frozen=True)
 class ValidationForecasts:
     """What a model forecasts for the windows whose target lies in the last steps of each series.
@@ -289,8 +295,7 @@ class ValidationForecasts:
     @property
     def actual(self) -> Floats:
         """Observed values, `(windows, horizon, targets)`; NaN where missing."""
-        truth = gather(self.panel, self.spec, self.series, self.origin)
-        return np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.nan)
+        return observed_targets(self.panel, self.spec, self.series, self.origin)
 
     def forecast(self, panel: Panel, series: Ints, origin: Ints) -> WindowForecasts:
         """Return the forecasts; the arguments must be those of the windows."""
@@ -335,8 +340,7 @@ def forecast_windows(
         targets x horizon rows, in this order.
     """
     spec = next(iter(forecasters.values())).spec
-    truth = gather(panel, spec, series, origin)
-    actual = panel.restore(np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.float32(np.nan)), series)
+    actual = panel.restore(observed_targets(panel, spec, series, origin), series)
     names = np.array(series_names(panel), dtype=object).reshape(len(panel), -1)
     ids = np.repeat(names[series].ravel(), spec.horizon)
     columns: dict[str, npt.NDArray[Any]] = {"unique_id": ids, "y": actual.transpose(0, 2, 1).ravel()}

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tsattn.models.registry import COMBINATION
-from tsattn.scoring.comparison import predict_windows
+from tsattn.scoring.comparison import observed_targets, predict_windows
 from tsattn.timeseries.panel import Panel
 from tsattn.timeseries.ragged import Ints
-from tsattn.timeseries.windows import MAX_SERIES, TARGET, TARGET_OBSERVED, Windows, WindowSpec, gather
+from tsattn.timeseries.windows import MAX_SERIES, Windows, WindowSpec
 
 Floats = npt.NDArray[np.float64]
 
@@ -178,8 +178,7 @@ class ValidationWindows:
         """
         windows = Windows.in_last_steps(panel, spec, steps, max(max_rows // len(spec.targets), 1))
         series, origin = windows.locate(np.arange(len(windows)))
-        truth = gather(panel, spec, series, origin)
-        actual = np.where(truth[TARGET_OBSERVED] > 0, truth[TARGET], np.nan).astype(np.float64)
+        actual = observed_targets(panel, spec, series, origin).astype(np.float64)
         return cls(panel, series, origin, actual, typical_changes(panel)[series])
 
     def forecast(self, model: keras.Model, spec: WindowSpec) -> Floats:
